@@ -1,0 +1,124 @@
+"""The served graph as ONNX, by tf2onnx."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import tensorflow as tf
+import tf2onnx
+
+from camserve.contract import TensorSpec
+from camserve.errors import ConversionError
+from camserve.export.parity import Runner
+from camserve.export.served import ServedGraph
+
+__all__ = ["IR_VERSION", "convert", "count_operators", "open_onnx", "write_onnx"]
+
+IR_VERSION = 8
+"""ONNX file format version of opset 17, which every ONNX Runtime since 1.14 reads."""
+
+_BATCH = "batch"
+_FREE_IR_OPSET = 17
+
+
+def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
+    """Converts the served graph; only its batch dimension is free.
+
+    Raises:
+        ConversionError: If tf2onnx fails, or leaves operators in the graph that ONNX does not have; it names them.
+    """
+    signature = tf.TensorSpec((None, *served.input.shape), tf.float32, name=served.input.name)
+    try:
+        model, _ = tf2onnx.convert.from_function(tf.function(served.function), [signature], opset=opset)
+    except Exception as error:  # whatever tf2onnx raises, the export ends with its reason
+        raise ConversionError(
+            f"tf2onnx cannot convert {served.model.name!r} to opset {opset}: {error}",
+            hint="Try another --opset, or --formats savedmodel",
+        ) from error
+    _refuse_unknown_operators(model, opset)
+    _declare(model.graph, served)
+    if opset <= _FREE_IR_OPSET:
+        model.ir_version = IR_VERSION
+    model.graph.name = served.model.name
+    model.graph.doc_string = ""
+    return model
+
+
+def write_onnx(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str]) -> None:
+    """Writes the graph with metadata, and checks the file.
+
+    Raises:
+        ConversionError: If the graph is not valid ONNX.
+    """
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.save(model, str(path))
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        raise ConversionError(f"tf2onnx wrote an invalid graph: {error}", hint="Try --formats savedmodel") from error
+
+
+def open_onnx(path: Path) -> Runner:
+    """Opens the file in ONNX Runtime, on the CPU.
+
+    Raises:
+        ConversionError: If ONNX Runtime refuses the file.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common base
+        raise ConversionError(f"ONNX Runtime cannot open {path}: {error}", hint="Try another --opset") from error
+    names = [output.name for output in session.get_outputs()]
+    (entry,) = session.get_inputs()
+
+    def run(images: npt.NDArray[np.float32]) -> Mapping[str, npt.NDArray[Any]]:
+        return dict(zip(names, session.run(names, {entry.name: images}), strict=True))
+
+    return run
+
+
+def count_operators(model: onnx.ModelProto) -> dict[str, int]:
+    """Number of nodes by operator, most frequent first."""
+    return dict(Counter(node.op_type for node in model.graph.node).most_common())
+
+
+def _refuse_unknown_operators(model: onnx.ModelProto, opset: int) -> None:
+    unknown = sorted({node.op_type for node in model.graph.node if not _is_known(node, opset)})
+    if unknown:
+        raise ConversionError(
+            f"these operators of the network have no ONNX form: {', '.join(unknown)}",
+            hint="Replace the layers that use them, or export with --formats savedmodel",
+        )
+
+
+def _is_known(node: onnx.NodeProto, opset: int) -> bool:
+    return node.domain == "" and bool(onnx.defs.has(node.op_type, opset))
+
+
+def _declare(graph: onnx.GraphProto, served: ServedGraph) -> None:
+    """Declares input and outputs in the contract's order, with their exact shapes and a named batch dimension."""
+    produced = {name for node in graph.node for name in node.output}
+    missing = [output.name for output in served.outputs if output.name not in produced]
+    if missing or [entry.name for entry in graph.input] != [served.input.name]:
+        raise ConversionError(
+            f"the converted graph takes {[entry.name for entry in graph.input]} and lacks {missing}",
+            hint="Export with --formats savedmodel",
+        )
+    del graph.input[:], graph.output[:], graph.value_info[:]
+    graph.input.append(_declared(served.input))
+    graph.output.extend(_declared(output) for output in served.outputs)
+
+
+def _declared(tensor: TensorSpec) -> onnx.ValueInfoProto:
+    types = {"FP32": onnx.TensorProto.FLOAT, "UINT8": onnx.TensorProto.UINT8, "INT32": onnx.TensorProto.INT32}
+    return onnx.helper.make_tensor_value_info(tensor.name, types[tensor.dtype], (_BATCH, *tensor.shape))

@@ -1,0 +1,116 @@
+"""The report as one self-contained page: no script, no picture from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import Any
+
+__all__ = ["page"]
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --good: #16803c; --bad: #c02626; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
+.lead { margin-top: .25rem; opacity: .75; overflow-wrap: anywhere; }
+.verdict { display: inline-block; padding: .1rem .6rem; border-radius: 1rem; color: white; background: var(--good); }
+.verdict.missed { background: var(--bad); }
+.warning { border-left: 4px solid #d97706; padding: .25rem .75rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; min-width: 20rem; }
+th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.missed { color: var(--bad); font-weight: 600; }
+details { margin: .25rem 0; } summary { cursor: pointer; }
+"""
+
+
+def page(report: dict[str, Any]) -> str:
+    """The whole page, from the value that `report.json` holds."""
+    passed = all(figure["passed"] for figure in report["parity"])
+    verdict = f'<span class="verdict{"" if passed else " missed"}">{"parity proven" if passed else "parity missed"}</span>'
+    source = report["source"]
+    sections = [
+        f"<h1>{escape(report['name'])} {verdict}</h1>",
+        f'<p class="lead">{escape(source["origin"])} · {source["parameters"]:,} parameters · {source["dtype"]} '
+        f"· exported as {report['precision']}</p>",
+        *(f'<p class="warning">{escape(warning)}.</p>' for warning in report["warnings"]),
+        "<h2>Parity with Keras</h2>",
+        _table(("format", "figure", "batch", "measured", "bound"), map(_figure_row, report["parity"])),
+        "<h2>Contract</h2>",
+        _table(("tensor", "type", "shape"), _tensor_rows(report["contract"])),
+        f"<p>{escape(_pixels(report['contract']))}</p>",
+        "<h2>Folding</h2>",
+        _folding(report["folding"]),
+        *_graph(report["graph"]),
+        "<h2>Files</h2>",
+        _table(("file", "size"), ((name, _number(f"{size:,} bytes")) for name, size in report["sizes"].items())),
+        "<h2>Made with</h2>",
+        _table(("package", "version"), report["packages"].items()),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(report['name'])}: export report</title><style>{_STYLE}</style></head>\n"
+        f"<body>{''.join(sections)}</body></html>\n"
+    )
+
+
+class _Cell(str):
+    """A table cell that is markup already."""
+
+
+def _number(text: str, extra: str = "") -> _Cell:
+    return _Cell(f'<td class="number{extra}">{escape(text)}</td>')
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    return f'<div class="scroll"><table><tr>{titles}</tr>{body}</table></div>'
+
+
+def _cell(text: str) -> str:
+    return text if isinstance(text, _Cell) else f"<td>{escape(text)}</td>"
+
+
+def _figure_row(figure: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        figure["format"],
+        figure["figure"],
+        _number(str(figure["batch"] or "–")),
+        _number(f"{figure['value']:.2g}", "" if figure["passed"] else " missed"),
+        _number(f"{figure['bound']:.0e}" if figure["bound"] else "0"),
+    )
+
+
+def _tensor_rows(contract: dict[str, Any]) -> Iterable[tuple[str, ...]]:
+    for tensor in (contract["input"], *contract["outputs"]):
+        yield tensor["name"], tensor["dtype"], f"[batch, {', '.join(map(str, tensor['shape']))}]"
+
+
+def _pixels(contract: dict[str, Any]) -> str:
+    pixels = contract["preprocessing"]
+    return (
+        f"Pixels: {pixels['color']}, {pixels['fit']}, {pixels['resize']}; "
+        f"(pixel / {pixels['scale']} - {pixels['mean']}) / {pixels['std']}."
+    )
+
+
+def _folding(folding: dict[str, Any]) -> str:
+    folded, kept = folding["folded"], folding["kept"]
+    parts = [f"<p>{len(folded)} BatchNorm layers folded, {len(kept)} kept.</p>"]
+    if kept:
+        rows = ((entry["batchnorm"], entry["because"]) for entry in kept)
+        parts.append(_table(("kept", "because"), rows))
+    if folded:
+        rows = ((entry["batchnorm"], entry["into"]) for entry in folded)
+        parts.append(f"<details><summary>Which</summary>{_table(('BatchNorm', 'folded into'), rows)}</details>")
+    return "".join(parts)
+
+
+def _graph(graph: dict[str, Any] | None) -> list[str]:
+    if graph is None:
+        return []
+    rows = ((name, _number(str(count))) for name, count in graph["operators"].items())
+    return [f"<h2>ONNX graph, opset {graph['opset']}</h2>", _table(("operator", "nodes"), rows)]

@@ -1,0 +1,99 @@
+"""The bundle: what export hands to serving, a folder whose every file is named in its manifest.
+
+BUNDLE_DIR/  model.onnx  saved_model/  labels.txt  contract.json  report.json  report.html  manifest.json
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from camserve.contract import ModelContract
+from camserve.errors import BundleError
+from camserve.manifest import verify_manifest
+
+__all__ = [
+    "CONTRACT_NAME",
+    "LABELS_NAME",
+    "ONNX_NAME",
+    "REPORT_HTML_NAME",
+    "REPORT_NAME",
+    "SAVED_MODEL_NAME",
+    "Bundle",
+    "load_bundle",
+    "read_labels",
+]
+
+ONNX_NAME = "model.onnx"
+SAVED_MODEL_NAME = "saved_model"
+LABELS_NAME = "labels.txt"
+CONTRACT_NAME = "contract.json"
+REPORT_NAME = "report.json"
+REPORT_HTML_NAME = "report.html"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle on disk.
+
+    Attributes:
+        path: The folder, absolute.
+        contract: What the model expects and answers.
+        labels: One line per class, as in `labels.txt`: the label, or an identifier, a tab and the label.
+        report: What `report.json` says of source, folding, graph, parity and versions.
+        files: SHA-256 by path relative to the folder.
+    """
+
+    path: Path
+    contract: ModelContract
+    labels: tuple[str, ...]
+    report: dict[str, Any]
+    files: dict[str, str]
+
+    @property
+    def onnx_path(self) -> Path | None:
+        """The ONNX file, or None when the bundle was exported without."""
+        return self.path / ONNX_NAME if ONNX_NAME in self.files else None
+
+    @property
+    def saved_model_path(self) -> Path | None:
+        """The SavedModel folder, or None when the bundle was exported without."""
+        return self.path / SAVED_MODEL_NAME if f"{SAVED_MODEL_NAME}/saved_model.pb" in self.files else None
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Reads a bundle and verifies every file against its manifest.
+
+    Raises:
+        BundleError: If the folder is no bundle, is incomplete or was altered.
+    """
+    folder = Path(path).expanduser().absolute()
+    if not folder.is_dir():
+        raise BundleError(f"{path} is not a folder", hint="Give the folder that 'camserve export --out' wrote")
+    files = verify_manifest(folder)
+    for name in (CONTRACT_NAME, LABELS_NAME, REPORT_NAME):
+        if name not in files:
+            raise BundleError(f"{folder} has no {name}", hint="Export the model again")
+    contract = ModelContract.from_json((folder / CONTRACT_NAME).read_bytes(), origin=str(folder / CONTRACT_NAME))
+    labels = read_labels(folder / LABELS_NAME)
+    if len(labels) != contract.classes:
+        raise BundleError(f"{folder} has {len(labels)} labels for {contract.classes} classes")
+    report = json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
+    return Bundle(folder, contract, labels, report, files)
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """The lines of a label file, in class order, without trailing blanks; empty lines at the end do not count.
+
+    Raises:
+        BundleError: If the file cannot be read, is not UTF-8, or has an empty line in the middle.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"labels cannot be read from {path}: {error}", hint="Give a UTF-8 file, one label a line") from error
+    if "" in lines:
+        raise BundleError(f"{path} has an empty line {lines.index('') + 1}", hint="Give one label a line, in class order")
+    return tuple(lines)
