@@ -12,10 +12,10 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 import tensorflow as tf
-import tf2onnx
 
 from camserve.contract import TensorSpec
 from camserve.errors import ConversionError
+from camserve.export.conversion import to_onnx
 from camserve.export.parity import Runner
 from camserve.export.served import ServedGraph
 
@@ -36,7 +36,7 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
     """
     signature = tf.TensorSpec((None, *served.input.shape), tf.float32, name=served.input.name)
     try:
-        model, _ = tf2onnx.convert.from_function(tf.function(served.function), [signature], opset=opset)
+        model = to_onnx(tf.function(served.function).get_concrete_function(signature), opset)
     except Exception as error:  # whatever tf2onnx raises, the export ends with its reason
         raise ConversionError(
             f"tf2onnx cannot convert {served.model.name!r} to opset {opset}: {error}",
