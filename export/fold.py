@@ -86,16 +86,20 @@ def _obstacle(network: Network, norm: Step) -> str | None:
         return "it stands at the network's input"
     if not isinstance(linear.operation, _FOLDS_INTO):
         return f"it follows {linear.kind} {linear.name!r}, which is not a convolution or Dense layer"
-    if linear.operation.activation is not keras.activations.linear:
-        return f"an activation stands between {linear.name!r} and it"
-    if len(network.consumers(source)) > 1 or source == network.output:
-        return f"{linear.name!r} has other readers"
-    if network.calls(linear.operation) > 1 or network.calls(norm.operation) > 1:
-        return f"{linear.name!r} or {norm.name!r} is shared between several places"
     rank = len(source.shape)
-    if _channel_axis(linear.operation, rank) != _norm_axis(norm.operation, rank):
-        return f"it normalises another axis than the channels of {linear.name!r}"
-    return None
+    obstacles = {
+        f"an activation stands between {linear.name!r} and it": (
+            linear.operation.activation is not keras.activations.linear
+        ),
+        f"{linear.name!r} has other readers": len(network.consumers(source)) > 1 or source == network.output,
+        f"{linear.name!r} or {norm.name!r} is shared between several places": (
+            network.calls(linear.operation) > 1 or network.calls(norm.operation) > 1
+        ),
+        f"it normalises another axis than the channels of {linear.name!r}": (
+            _channel_axis(linear.operation, rank) != _norm_axis(norm.operation, rank)
+        ),
+    }
+    return next((reason for reason, stands in obstacles.items() if stands), None)
 
 
 def _channel_axis(layer: Any, rank: int) -> int:

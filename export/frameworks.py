@@ -14,7 +14,13 @@ from camserve.errors import ExportError
 
 __all__ = ["load_frameworks"]
 
-_NEEDED = {"tensorflow": "tensorflow", "keras": "keras", "onnx": "onnx", "onnxruntime": "onnxruntime", "tf2onnx": "tf2onnx"}
+_NEEDED = {
+    "tensorflow": "tensorflow",
+    "keras": "keras",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "tf2onnx": "tf2onnx",
+}
 
 
 def load_frameworks() -> None:

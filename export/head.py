@@ -96,7 +96,7 @@ def with_logits(network: Network) -> tuple[Network, Value, Activation]:
     name = "linear" if last is None else _activation_name(last.operation)
     if last is None or name == "linear":
         return network, network.output, "linear"
-    if name != "softmax" and name != "sigmoid":
+    if name not in ("softmax", "sigmoid"):
         raise SourceError(
             f"model {network.name!r} ends in layer {last.name!r} with activation {name!r}",
             hint="camserve knows softmax, sigmoid and linear (logits) at the end of a classifier",
@@ -104,7 +104,9 @@ def with_logits(network: Network) -> tuple[Network, Value, Activation]:
     stripped = _without_activation(network, last)
     logits = stripped.output
     probabilities = network.fresh(logits.shape)
-    activation = keras.layers.Activation(name, name="probabilities", dtype=getattr(last.operation, "compute_dtype", None))
+    activation = keras.layers.Activation(
+        name, name="probabilities", dtype=getattr(last.operation, "compute_dtype", None)
+    )
     steps = (*stripped.steps, Step(activation, (logits,), {}, (probabilities,)))
     return stripped.with_steps(steps, output=probabilities), logits, "softmax" if name == "softmax" else "sigmoid"
 

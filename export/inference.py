@@ -28,9 +28,10 @@ _IDLE_AT_INFERENCE = (
 def in_inference_mode(network: Network) -> tuple[Network, tuple[str, ...]]:
     """Takes training out of the network.
 
-    A layer that was called with `training=True` when the model was built keeps that through `.h5` and `.keras` and
-    behaves as in training wherever the model runs: BatchNorm then normalises by the batch, and an answer depends on
-    the other images of its batch. Dropout and noise, which do nothing at inference, are taken out.
+    A layer that was called with `training=True` when the model was built keeps that through `.h5` and `.keras`, and
+    behaves as in training wherever the model is called without saying otherwise: BatchNorm then normalises by the
+    batch, and an answer depends on the other images of its batch. Dropout and noise, which do nothing at inference,
+    are taken out.
 
     Returns:
         The network, and the names of the layers that were built with `training=True`.

@@ -18,7 +18,7 @@ from camserve.export.load import Source, load_source
 from camserve.export.parity import BATCHES, Budget, Figure, judge, measure
 from camserve.export.prepare import Prepared, prepare
 from camserve.export.reference import Answers
-from camserve.export.report import report_of, write_report
+from camserve.export.report import report_of, sizes, write_report
 from camserve.export.samples import sample_pictures
 from camserve.export.settings import (
     FORMATS,
@@ -87,7 +87,7 @@ def export_model(
         ParityError: If the export does not say what Keras says; nothing is written then.
         ExportError: If the bundle cannot be written.
     """
-    begin = progress or (lambda phase: None)
+    begin = progress or _unheard
     destination, wanted = check_destination(out), check_formats(formats)
     if cam_top_k < 1:
         raise UsageError(f"{cam_top_k} maps cannot be answered", hint="Give --cam-top-k 1 or more, or --no-cam")
@@ -95,10 +95,8 @@ def export_model(
     loaded = load_source(source, weights)
     begin("fold BatchNorm, add the maps")
     prepared = prepare(loaded.model, cam=cam, top_k=cam_top_k, all_classes=cam_all)
-    height, width, channels = prepared.served.input.shape
-    contract = _contract(
-        model_name(name or loaded.name), prepared, resolve_preprocessing(loaded, channels, preprocessing, resize, fit)
-    )
+    pixels = resolve_preprocessing(loaded, prepared.served.input.shape[2], preprocessing, resize, fit)
+    contract = _contract(model_name(name or loaded.name), prepared, pixels)
     class_labels = resolve_labels(loaded, contract.classes, labels)
     with staged(destination) as folder:
         writer = _Writer(folder, loaded, prepared, contract, opset)
@@ -112,9 +110,14 @@ def export_model(
         judge(figures)
         (folder / CONTRACT_NAME).write_text(contract.to_json(indent=2) + "\n", encoding="utf-8")
         (folder / LABELS_NAME).write_text("\n".join(class_labels) + "\n", encoding="utf-8")
-        write_report(folder, report_of(loaded, prepared, contract, figures, writer.operators, opset, folder))
+        graph = {"opset": opset, "operators": writer.operators} if writer.operators else None
+        write_report(folder, report_of(loaded, prepared, contract, figures, graph=graph, sizes=sizes(folder)))
         write_manifest(folder)
     return load_bundle(destination)
+
+
+def _unheard(phase: str) -> None:
+    """Nobody asked how far the work is."""
 
 
 @dataclass

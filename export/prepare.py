@@ -72,8 +72,8 @@ def _warnings(trained: tuple[str, ...], dtype: str) -> tuple[str, ...]:
     warnings = []
     if trained:
         warnings.append(
-            f"{len(trained)} layers were built with training=True ({trained[0]} first): in Keras they normalise by the "
-            "batch even at inference. They are exported in inference mode, with their moving statistics"
+            f"{len(trained)} layers were built with training=True ({trained[0]} first): called as model(x), Keras lets "
+            "them normalise by the batch. They are exported in inference mode, with their moving statistics"
         )
     if dtype != "float32":
         warnings.append(f"the model computes in {dtype}; it is exported as float32 and measured against {dtype}")

@@ -113,8 +113,6 @@ RECIPES: dict[str, Recipe] = {
     "resnet-mini": Recipe(_resnet_mini, _UNIT.in_gray(), _DIGITS),
     "resnet50-signs": Recipe(_resnet50_signs, _UNIT, _DIGITS[:6]),
     "resnet50-signs-126": Recipe(_resnet50_signs_126, _UNIT, _DIGITS[:6]),
-    "resnet50-camera": Recipe(
-        _resnet50_camera, PRESETS["raw-bgr"].model_copy(update={"fit": "crop-only"}), _CAMERAS
-    ),
+    "resnet50-camera": Recipe(_resnet50_camera, PRESETS["raw-bgr"].model_copy(update={"fit": "crop-only"}), _CAMERAS),
 }
 """The recipes by the name that `camserve export` takes."""

@@ -18,7 +18,7 @@ from camserve.export.parity import Figure
 from camserve.export.prepare import Prepared
 from camserve.export.report_page import page
 
-__all__ = ["report_of", "write_report"]
+__all__ = ["report_of", "sizes", "write_report"]
 
 _PACKAGES = ("keras", "numpy", "onnx", "tensorflow", "tf2onnx")
 
@@ -28,9 +28,9 @@ def report_of(
     prepared: Prepared,
     contract: ModelContract,
     figures: Sequence[Figure],
-    operators: dict[str, int],
-    opset: int,
-    folder: Path,
+    *,
+    graph: dict[str, Any] | None,
+    sizes: dict[str, int],
 ) -> dict[str, Any]:
     """What an export did, as plain values; nothing in it depends on the day or the machine's name."""
     return {
@@ -50,9 +50,9 @@ def report_of(
         },
         "head": prepared.head.layer if prepared.head else None,
         "contract": contract.model_dump(mode="json"),
-        "graph": {"opset": opset, "operators": operators} if operators else None,
+        "graph": graph,
         "parity": [{**asdict(figure), "passed": figure.passed} for figure in figures],
-        "sizes": _sizes(folder),
+        "sizes": sizes,
         "packages": {
             "camserve": __version__,
             "python": platform.python_version(),
@@ -67,7 +67,7 @@ def write_report(folder: Path, report: dict[str, Any]) -> None:
     (folder / REPORT_HTML_NAME).write_text(page(report), encoding="utf-8")
 
 
-def _sizes(folder: Path) -> dict[str, int]:
+def sizes(folder: Path) -> dict[str, int]:
     """Size in bytes of each entry of the bundle, folders with all that is in them."""
     return {
         entry.name: sum(path.stat().st_size for path in (entry, *entry.rglob("*")) if path.is_file())

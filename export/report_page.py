@@ -28,7 +28,9 @@ details { margin: .25rem 0; } summary { cursor: pointer; }
 def page(report: dict[str, Any]) -> str:
     """The whole page, from the value that `report.json` holds."""
     passed = all(figure["passed"] for figure in report["parity"])
-    verdict = f'<span class="verdict{"" if passed else " missed"}">{"parity proven" if passed else "parity missed"}</span>'
+    verdict = (
+        f'<span class="verdict{"" if passed else " missed"}">{"parity proven" if passed else "parity missed"}</span>'
+    )
     source = report["source"]
     sections = [
         f"<h1>{escape(report['name'])} {verdict}</h1>",

@@ -1,4 +1,4 @@
-"""Residual blocks in the bottleneck form of He et al. 2015, "Deep Residual Learning for Image Recognition", figure 5."""
+"""Residual blocks in the bottleneck form: He et al. 2015, "Deep Residual Learning for Image Recognition", figure 5."""
 
 from __future__ import annotations
 

@@ -25,14 +25,14 @@ def sample_pictures(count: int, height: int, width: int, channels: int) -> npt.N
     rng = np.random.default_rng(20_16)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     rows, columns = rows / height, columns / width
-    pictures = np.empty((count, height, width, channels))
-    for picture in pictures:
+    pictures = []
+    for _ in range(count):
         waves = rng.uniform(0.5, 3.0, (2, channels)) * 2 * np.pi
         phase = rng.uniform(0, 2 * np.pi, channels)
-        picture[:] = 128 + 90 * np.sin(rows[..., None] * waves[0] + columns[..., None] * waves[1] + phase)
+        picture = 128 + 90 * np.sin(rows[..., None] * waves[0] + columns[..., None] * waves[1] + phase)
         for strength in (120.0, -120.0):
             y, x, radius = rng.uniform(0.15, 0.85), rng.uniform(0.15, 0.85), rng.uniform(0.05, 0.25)
             blot = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * radius**2))
-            picture += strength * blot[..., None] * rng.uniform(0.3, 1.0, channels)
-        picture += rng.normal(0, 8, picture.shape)
-    return np.clip(np.round(pictures), 0, 255).astype(np.uint8)
+            picture = picture + strength * blot[..., None] * rng.uniform(0.3, 1.0, channels)
+        pictures.append(picture + rng.normal(0, 8, picture.shape))
+    return np.asarray(np.clip(np.round(pictures), 0, 255), np.uint8)

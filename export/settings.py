@@ -25,7 +25,9 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
-        raise UsageError(f"there is no format {', '.join(unknown) or '(none given)'}", hint=f"Formats: {', '.join(FORMATS)}")
+        raise UsageError(
+            f"there is no format {', '.join(unknown) or '(none given)'}", hint=f"Formats: {', '.join(FORMATS)}"
+        )
     return tuple(dict.fromkeys(formats))
 
 
@@ -70,7 +72,9 @@ def resolve_preprocessing(
         try:
             preprocessing = preprocessing.in_gray()
         except ValueError as error:
-            raise UsageError(f"the model takes gray pictures, and {error}", hint="Choose unit, tf or raw-rgb") from error
+            raise UsageError(
+                f"the model takes gray pictures, and {error}", hint="Choose unit, tf or raw-rgb"
+            ) from error
     if preprocessing.channels != channels:
         raise UsageError(
             f"the model takes {channels} channels, and its preprocessing gives {preprocessing.channels}",

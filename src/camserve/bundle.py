@@ -93,7 +93,11 @@ def read_labels(path: Path) -> tuple[str, ...]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"labels cannot be read from {path}: {error}", hint="Give a UTF-8 file, one label a line") from error
+        raise BundleError(
+            f"labels cannot be read from {path}: {error}", hint="Give a UTF-8 file, one label a line"
+        ) from error
     if "" in lines:
-        raise BundleError(f"{path} has an empty line {lines.index('') + 1}", hint="Give one label a line, in class order")
+        raise BundleError(
+            f"{path} has an empty line {lines.index('') + 1}", hint="Give one label a line, in class order"
+        )
     return tuple(lines)

@@ -1,7 +1,7 @@
 """The contract: what a served model expects and what it answers, carried by the model itself.
 
-Export writes it to `contract.json` and into the ONNX metadata, publishing writes it into `config.pbtxt` as the parameter
-`camserve.contract`, and the client configures itself from there. Nobody types a mean twice.
+Export writes it to `contract.json` and into the ONNX metadata, publishing writes it into `config.pbtxt` as the
+parameter `camserve.contract`, and the client configures itself from there. Nobody types a mean twice.
 """
 
 from __future__ import annotations

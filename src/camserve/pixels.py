@@ -15,9 +15,8 @@ __all__ = ["normalize"]
 def normalize(pixels: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
     """Puts the channels into the contract's order and computes `(pixel / scale - mean) / std` in float32.
 
-    Law: for the presets `caffe`, `tf` and `torch` the result equals `keras.applications.imagenet_utils.preprocess_input`
-    bit for bit, and for `unit` it equals x / 255.0; that is why steps that change nothing are left out, and why nothing
-    is rearranged.
+    Law: for the presets `caffe`, `tf` and `torch` the result equals that of Keras's `imagenet_utils.preprocess_input`
+    bit for bit, and for `unit` it equals x / 255.0; that is why nothing is rearranged.
 
     Args:
         pixels: RGB `[..., 3]` or gray `[..., 1]`, 0 to 255.

@@ -1,0 +1,77 @@
+"""Probabilities to classes: the best first, in the order of Keras's `decode_predictions`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from camserve.errors import RequestError, UsageError
+
+__all__ = ["Label", "Prediction", "check_finite", "check_top", "parse_label", "top_predictions"]
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a class is called: the name for people and, for ImageNet and its like, the identifier of the data set."""
+
+    name: str
+    identifier: str | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class and its probability."""
+
+    index: int
+    label: str
+    probability: float
+    identifier: str | None = None
+
+
+def parse_label(line: str) -> Label:
+    """Reads a line of `labels.txt`: the label, or an identifier, a tab and the label."""
+    identifier, tab, name = line.partition("\t")
+    return Label(name.strip(), identifier.strip()) if tab else Label(line.strip())
+
+
+def top_predictions(probabilities: np.ndarray[Any, Any], labels: Sequence[Label], top: int) -> tuple[Prediction, ...]:
+    """The `top` most probable classes, best first; all of them where there are fewer.
+
+    Law: indices, order and probabilities are those of `keras.applications.imagenet_utils.decode_predictions`, equal
+    probabilities included.
+
+    Args:
+        probabilities: One probability per class, `[classes]`.
+        labels: One label per class.
+        top: How many.
+
+    Raises:
+        RequestError: If a probability is not finite; the best of such a row would be chance.
+    """
+    check_top(top)
+    check_finite(probabilities, "probabilities")
+    best = probabilities.argsort()[-top:][::-1]
+    return tuple(_prediction(int(index), labels, probabilities) for index in best)
+
+
+def check_top(top: int) -> None:
+    """Refuses a number of classes that is less than one."""
+    if top < 1:
+        raise UsageError(f"top is {top}", hint="Ask for at least one class")
+
+
+def check_finite(values: np.ndarray[Any, Any], name: str) -> None:
+    """Refuses an answer that holds NaN or infinity, from which nothing can be read."""
+    if not np.isfinite(values).all():
+        raise RequestError(
+            f"the model answered NaN or infinity in {name}",
+            hint="The network overflows on this picture: check its weights and precision",
+        )
+
+
+def _prediction(index: int, labels: Sequence[Label], probabilities: np.ndarray[Any, Any]) -> Prediction:
+    label = labels[index]
+    return Prediction(index, label.name, float(probabilities[index]), label.identifier)

@@ -1,0 +1,162 @@
+"""Rows to a file: CSV or Parquet, written aside and renamed once complete, so that no half of a table is ever seen."""
+
+from __future__ import annotations
+
+import csv
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from camserve.clients.images import printable
+from camserve.clients.scoring import ScoredRow
+from camserve.errors import ClientError, UsageError
+
+__all__ = ["TableSummary", "check_table", "write_table"]
+
+_GROUP = 10_000
+"""Rows of a Parquet row group; what is held in memory at once."""
+
+Cell = str | int | float | bytes | None
+
+
+@dataclass(frozen=True)
+class TableSummary:
+    """How many rows were written, and how many of them carry an error."""
+
+    rows: int
+    errors: int
+
+
+def check_table(path: str | Path) -> None:
+    """Refuses, before any work is done, a table that could not be written afterwards.
+
+    Raises:
+        UsageError: If the ending is neither .csv nor .parquet, the folder is missing, or pyarrow is not installed.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in _WRITERS:
+        raise UsageError(f"{printable(target)} is neither .csv nor .parquet", hint="Name the table with one of these")
+    if target.is_dir():
+        raise UsageError(f"{printable(target)} is a folder", hint="Name a file in it")
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"folder {printable(target.absolute().parent)} does not exist", hint="Make it first")
+    if target.suffix.lower() == ".parquet":
+        _import_pyarrow()
+
+
+def write_table(path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5) -> TableSummary:
+    """Writes one line a row: path, then class, label and probability of each rank, then the error.
+
+    A CSV file is UTF-8; a name that is not UTF-8 keeps its bytes (read it with `errors="surrogateescape"`). In a
+    Parquet file, whose text must be UTF-8, such a name is escaped and its bytes stand in the column `path_bytes`.
+
+    Args:
+        path: The table, ending in .csv or .parquet; an older one is replaced once the new one is complete.
+        rows: The rows.
+        top: Number of ranks that get columns.
+
+    Raises:
+        UsageError: See `check_table`.
+        ClientError: If the table cannot be written; nothing of it is left behind.
+    """
+    check_table(path)
+    target = Path(path).absolute()
+    counter = _Counter(rows)
+    with _aside(target) as temporary:
+        _WRITERS[target.suffix.lower()](temporary, counter, top)
+    return TableSummary(counter.rows, counter.errors)
+
+
+class _Counter:
+    def __init__(self, rows: Iterable[ScoredRow]) -> None:
+        self._rows = rows
+        self.rows = 0
+        self.errors = 0
+
+    def __iter__(self) -> Iterator[ScoredRow]:
+        for row in self._rows:
+            self.rows += 1
+            self.errors += row.error is not None
+            yield row
+
+
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """A new file beside `target` that takes its place when the block ends well, and is removed when it does not."""
+    temporary = target.parent / f".camserve-{secrets.token_hex(8)}.tmp"
+    try:
+        temporary.open("xb").close()
+        yield temporary
+        _flush(temporary)
+        temporary.replace(target)
+    except OSError as error:
+        raise ClientError(
+            f"{printable(target)} cannot be written: {error.strerror or error}",
+            hint="Check the free space and the permissions of its folder",
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _write_csv(path: Path, rows: Iterable[ScoredRow], top: int) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["path", *_rank_names(top), "error"])
+        writer.writerows([row.path, *_rank_cells(row, top), row.error] for row in rows)
+
+
+def _write_parquet(path: Path, rows: Iterable[ScoredRow], top: int) -> None:
+    arrow, parquet = _import_pyarrow()
+    ranks = [arrow.int32(), arrow.string(), arrow.float32()] * top
+    names = ["path", *_rank_names(top), "error", "path_bytes"]
+    types = [arrow.string(), *ranks, arrow.string(), arrow.binary()]
+    schema = arrow.schema(list(zip(names, types, strict=True)))
+    remaining = iter(rows)
+    with parquet.ParquetWriter(path, schema) as writer:
+        while group := list(islice(remaining, _GROUP)):
+            columns = zip(*(_parquet_cells(row, top) for row in group), strict=True)
+            arrays = [arrow.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+            writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
+
+
+def _rank_names(top: int) -> list[str]:
+    return [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("class", "label", "probability")]
+
+
+def _rank_cells(row: ScoredRow, top: int) -> list[Cell]:
+    cells: list[Cell] = []
+    for prediction in row.top[:top]:
+        cells += [prediction.index, prediction.label, prediction.probability]
+    return cells + [None] * (3 * top - len(cells))
+
+
+def _parquet_cells(row: ScoredRow, top: int) -> list[Cell]:
+    readable = row.path.encode("utf-8", "backslashreplace").decode("utf-8")
+    exact = None if readable == row.path else os.fsencode(row.path)
+    return [readable, *_rank_cells(row, top), row.error, exact]
+
+
+def _import_pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow  # noqa: PLC0415  (only who writes Parquet needs it)
+        import pyarrow.parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(
+            f"pyarrow cannot be imported: {error}",
+            hint="Install it with pip install 'camserve[parquet]', or write .csv",
+        ) from error
+    return pyarrow, pyarrow.parquet
+
+
+_WRITERS: dict[str, Callable[[Path, Iterable[ScoredRow], int], None]] = {".csv": _write_csv, ".parquet": _write_parquet}

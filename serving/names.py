@@ -1,0 +1,52 @@
+"""Names of models and numbers of versions, as they may stand in a repository and in nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from camserve.errors import UsageError
+
+__all__ = ["check_model_name", "claimed_numbers", "parse_version", "version_folders"]
+
+_LONGEST = 128
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
+_LEADING_NUMBER = re.compile(r"\s*\+?0*([0-9]{1,18})", re.ASCII)
+
+
+def check_model_name(name: str) -> str:
+    """Returns the name if it can be a folder of a model repository.
+
+    Raises:
+        UsageError: If it is empty, too long, or has a character that a path, a shell or a reader could mistake.
+    """
+    if len(name) > _LONGEST:
+        raise UsageError(f"a model name has at most {_LONGEST} characters and this one has {len(name)}")
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot be a model name",
+            hint="Use ASCII letters, digits, '.', '_' and '-', and begin with a letter or digit",
+        )
+    return name
+
+
+def parse_version(text: str) -> int | None:
+    """The version that a folder of this name is, or None: `1`, `2`, `10` are versions, `0`, `01`, `1.0` are not."""
+    return int(text) if _VERSION.fullmatch(text) else None
+
+
+def version_folders(model: Path) -> dict[int, Path]:
+    """The version folders of a model's folder, by number, lowest first."""
+    found = {parse_version(path.name): path for path in model.iterdir() if path.is_dir()}
+    return {number: found[number] for number in sorted(n for n in found if n is not None)}
+
+
+def claimed_numbers(model: Path) -> set[int]:
+    """Every version number that Triton could read out of the entries of a model's folder.
+
+    Triton reads entries as the C function `stoll` does, so that `3.tmp` counts as version 3; a number that is taken
+    in this wider sense is not given out again.
+    """
+    matches = (_LEADING_NUMBER.match(path.name) for path in model.iterdir())
+    return {int(match.group(1)) for match in matches if match}

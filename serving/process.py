@@ -1,0 +1,98 @@
+"""One server process: started in a group of its own, watched over, and always ended and reaped."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from camserve.serving import guard
+
+__all__ = ["ServerProcess"]
+
+_INTERVAL = 0.02
+
+
+class ServerProcess:
+    """A running server with its guard.
+
+    Args:
+        command: Program and arguments.
+        environment: All of its environment variables.
+        log: File that its output is appended to.
+        scratch: Folder that the guard removes if it has to end the server; see `guard.remove_traces`.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Path) -> None:
+        self._scratch = scratch
+        with log.open("ab") as output:
+            # A session of its own: Ctrl-C in the terminal reaches the caller, who ends the server in order.
+            self._process = subprocess.Popen(
+                command,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._guard = self._start_guard()
+        except BaseException:
+            self._finish()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The server's process number."""
+        return self._process.pid
+
+    @property
+    def exited(self) -> bool:
+        """Whether the server has ended."""
+        if self._process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def wait(self) -> int:
+        """Waits for the end and returns the exit code."""
+        while not self.exited:
+            time.sleep(_INTERVAL)
+        return self._finish()
+
+    def stop(self, grace: float) -> int:
+        """Asks the server to end, ends it by force after `grace` seconds, and returns its exit code."""
+        deadline = time.monotonic() + grace
+        if not self.exited:
+            os.kill(self.pid, signal.SIGTERM)
+        while not self.exited and time.monotonic() < deadline:
+            time.sleep(_INTERVAL)
+        return self._finish()
+
+    def _finish(self) -> int:
+        if self._process.returncode is None:
+            # While the leader is not reaped its number cannot belong to another group.
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+            self._end_guard()
+        return self._process.returncode
+
+    def _start_guard(self) -> subprocess.Popen[bytes]:
+        program = [sys.executable, "-I", "-S", guard.__file__]
+        return subprocess.Popen(
+            [*program, str(os.getpid()), str(self.pid), str(self._scratch)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _end_guard(self) -> None:
+        with suppress(AttributeError):  # the guard never started
+            self._guard.kill()
+            self._guard.wait()

@@ -1,0 +1,119 @@
+"""What stands in a model repository."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from camserve.bundle import REPORT_NAME
+from camserve.errors import RepositoryError
+from camserve.serving.config import CONFIG_NAME, read_config
+from camserve.serving.names import version_folders
+
+__all__ = ["ModelEntry", "VersionEntry", "list_models", "open_repository"]
+
+
+@dataclass(frozen=True)
+class VersionEntry:
+    """One version of a published model.
+
+    Attributes:
+        number: The version.
+        size: Bytes of all its files.
+        precision: As its report says, such as `fp32`; None where there is no report.
+        published: When its folder was written, in UTC.
+        served: Whether the model's version policy has it served.
+    """
+
+    number: int
+    size: int
+    precision: str | None
+    published: datetime
+    served: bool
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One model of a repository and its versions, lowest first."""
+
+    name: str
+    path: Path
+    versions: tuple[VersionEntry, ...]
+
+    @property
+    def served(self) -> tuple[int, ...]:
+        """The versions that Triton serves, lowest first."""
+        return tuple(version.number for version in self.versions if version.served)
+
+
+def open_repository(repository: str | Path, *, create: bool = False) -> Path:
+    """The repository's folder, absolute and with links resolved.
+
+    Args:
+        repository: The folder.
+        create: Make it, and the folders above it, where it does not exist.
+
+    Raises:
+        RepositoryError: If it is no folder or cannot be made.
+    """
+    root = Path(repository).expanduser().resolve()
+    if root.exists() and not root.is_dir():
+        raise RepositoryError(f"the repository {root} is not a folder", hint="Give a folder")
+    if not root.exists() and not create:
+        raise RepositoryError(
+            f"there is no repository {root}", hint="Publish a model into it first, or correct the path"
+        )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RepositoryError(f"the repository {root} cannot be made: {error.strerror}") from error
+    return root
+
+
+def list_models(repository: str | Path) -> tuple[ModelEntry, ...]:
+    """The models of a repository by name; folders without a configuration are none.
+
+    Raises:
+        RepositoryError: If the repository or a model's configuration cannot be read.
+    """
+    root = open_repository(repository)
+    try:
+        folders = sorted(path for path in root.iterdir() if (path / CONFIG_NAME).is_file())
+        return tuple(_model(path) for path in folders if not path.name.startswith("."))
+    except OSError as error:
+        raise RepositoryError(f"the repository {root} cannot be read: {error}") from error
+
+
+def _model(path: Path) -> ModelEntry:
+    folders = version_folders(path)
+    served = _served(read_config(path / CONFIG_NAME), list(folders))
+    versions = tuple(_version(number, folder, served=number in served) for number, folder in folders.items())
+    return ModelEntry(path.name, path, versions)
+
+
+def _served(config: Any, numbers: list[int]) -> set[int]:
+    policy = config.version_policy
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "all":
+        return set(numbers)
+    if choice == "specific":
+        return set(numbers) & set(policy.specific.versions)
+    latest = max(1, policy.latest.num_versions)
+    return set(numbers[-latest:])
+
+
+def _version(number: int, folder: Path, *, served: bool) -> VersionEntry:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    published = datetime.fromtimestamp(folder.stat().st_mtime, tz=timezone.utc)
+    return VersionEntry(number, size, _precision(folder / REPORT_NAME), published, served)
+
+
+def _precision(report: Path) -> str | None:
+    try:
+        precision = json.loads(report.read_text(encoding="utf-8")).get("precision")
+    except (OSError, ValueError, AttributeError):
+        return None
+    return precision if isinstance(precision, str) else None

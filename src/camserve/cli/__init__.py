@@ -1,0 +1,109 @@
+"""The command line: the roof that names export, serving and clients, and loads each only when it is called for.
+
+Exit codes: 0 done; 1 the work failed; 2 wrong usage; 3 done in part.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from camserve import __version__
+from camserve.cli import clients, demo, export, score, serving
+from camserve.cli.console import fail, say
+from camserve.errors import CamserveError
+
+__all__ = ["app", "main"]
+
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="camserve",
+    help="Keras image classifiers on Triton Inference Server, each answer with its class activation map.",
+    epilog="The whole way on bundled images, in two minutes:  camserve demo",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for module in (export, serving, clients, score, demo):
+    module.register(app)
+
+
+@dataclass
+class _Settings:
+    debug: bool = False
+
+
+_EXTRAS = {
+    "keras": "export",
+    "matplotlib": "plot",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "pyarrow": "parquet",
+    "sklearn": "demo",
+    "tensorflow": "export",
+    "tf2onnx": "export",
+}
+"""The extra of our package that brings a module which the client library does without."""
+
+
+def explain(error: Exception) -> None:
+    """Says on stderr what failed and what to do about it."""
+    if isinstance(error, CamserveError):
+        fail(error.message, error.hint)
+    elif isinstance(error, ModuleNotFoundError) and (extra := _EXTRAS.get((error.name or "").partition(".")[0])):
+        fail(f"this needs {error.name}, which is not installed", f"Install it: pip install 'camserve[{extra}]'")
+    elif isinstance(error, OSError):
+        fail(str(error))
+    else:
+        fail(f"unexpected {type(error).__name__}: {error}", "Run it as 'camserve --debug …' for the traceback")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(f"camserve {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Print the traceback of an error.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    context.ensure_object(_Settings).debug = debug
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line and ends the program.
+
+    Args:
+        arguments: The words after the program's name; those it was started with unless given.
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter must not end the program
+    settings = _Settings()
+    try:
+        app(args=arguments, prog_name="camserve", obj=settings)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except Exception as error:  # noqa: BLE001  the last line of defence: whatever it is, it gets a line
+        if settings.debug:
+            traceback.print_exc()
+        explain(error)
+        sys.exit(error.exit_code if isinstance(error, CamserveError) else 1)

@@ -1,0 +1,139 @@
+"""Wrong usage and bad input: the message, the exit code, and nothing written."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import socket
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from command_line import run
+
+from camserve import __version__
+from camserve.bundle import Bundle
+from camserve.cli import serving as cli_serving
+from camserve.contract import PRESETS
+from camserve.serving import Accelerator, ServingOptions
+
+
+def test_the_version_is_printed() -> None:
+    result = run("--version")
+    assert (result.returncode, result.stdout) == (0, f"camserve {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["exprt"], "Did you mean 'export'?"),
+        (["repository", "lst"], "Did you mean 'list'?"),
+        (["classify", "--model", "m"], "IMAGE"),
+        (["classify", "cat.png"], "--model"),
+        (["classify", "cat.png", "--model", "m", "--top", "0"], "--top"),
+        (["classify", "cat.png", "--model", "m", "--cam-dir", __file__], "--cam-dir"),
+        (["classify", "cat.png", "--model", "m", "--url", "http://localhost:8001"], "http://localhost:8001"),
+        (["score", "photos", "--model", "m"], "--output"),
+        (["score", "photos", "--model", "m", "--output", "table.xls"], "table.xls"),
+        (["export", "resnet50"], "--out"),
+        (["export", "resnet50", "--out", "b", "--preprocess", "cafe"], "caffe"),
+        (["export", "resnet50", "--out", "b", "--resize", "cubic"], "bicubic"),
+        (["export", "resnet50", "--out", "b", "--fit", "pad"], "stretch"),
+        (["export", "resnet50", "--out", "b", "--formats", "onnx,tflite"], "tflite"),
+        (["export", "resnet50", "--out", "b", "--no-cam", "--cam-all"], "--no-cam"),
+        (["export", "resnet50", "--out", "b", "--no-cam", "--cam-top-k", "3"], "--no-cam"),
+        (["export", "resnet50", "--out", "b", "--formats", "savedmodel", "--publish", "r"], "onnx"),
+        (["export", "resnet50", "--out", "b", "--publish", "r", "--name", "../up"], "../up"),
+        (["publish", "b"], "--repository"),
+        (["publish", "b", "--repository", "r", "--accelerator", "gpu"], "cuda"),
+        (["publish", "b", "--repository", "r", "--max-batch", "0"], "max_batch_size"),
+        (["serve", "--repository", "r", "--grpc-port", "70000"], "--grpc-port"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_names_the_fault(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert said in result.stderr
+    assert result.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        result = run("classify", tmp_path / "cat.png", "--model", "m", "--url", address, "--cam-dir", tmp_path / "maps")
+    assert result.returncode == 1
+    assert address in result.stderr
+    assert "hint: " in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_debug_adds_the_traceback(tmp_path: Path) -> None:
+    result = run("--debug", "repository", "list", "--repository", tmp_path / "none")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "RepositoryError" in result.stderr
+    assert "\nerror: " in result.stderr
+
+
+@pytest.mark.parametrize("command", [["publish", "BUNDLE"], ["serve"], ["repository", "list"]])
+def test_a_repository_that_is_a_file_is_refused(command: list[str], toy_bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "repository"
+    file.write_text("not a folder")
+    arguments = [str(toy_bundle.path) if word == "BUNDLE" else word for word in command]
+    result = run(*arguments, "--repository", file)
+    assert result.returncode == 1
+    assert f"{file} is not a folder" in result.stderr
+    assert file.read_text() == "not a folder"
+
+
+def test_a_repository_that_is_a_file_is_refused_before_the_export(tmp_path: Path) -> None:
+    file = tmp_path / "repository"
+    file.touch()
+    result = run("export", "resnet50", "--out", tmp_path / "bundle", "--publish", file)
+    assert result.returncode == 1
+    assert f"{file} is not a folder" in result.stderr
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
+    result = run("publish", tmp_path / "bundle", "--repository", tmp_path / "repository")
+    assert result.returncode == 1
+    assert str(tmp_path / "bundle") in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_command_shows_an_example() -> None:
+    for command in ("export", "publish", "serve", "classify", "score", "repository list", "demo"):
+        assert f"Example:  camserve {command}" in run(*command.split(), "--help").stdout
+
+
+def test_help_names_every_choice() -> None:
+    from camserve.export import RECIPES
+
+    assert [name for name in (*RECIPES, *PRESETS) if name not in help_of("export")] == []
+    assert [name for name in get_args(Accelerator) if name not in help_of("publish")] == []
+
+
+def help_of(command: str) -> str:
+    """The help without white space, since lines break within names."""
+    return re.sub(r"\s", "", run(command, "--help").stdout)
+
+
+def test_publish_has_the_defaults_of_the_library() -> None:
+    options = {name: option.default for name, option in inspect.signature(cli_serving.publish).parameters.items()}
+    given = ServingOptions(
+        max_batch_size=options["max_batch"],
+        max_queue_delay_us=options["delay"],
+        instances=options["instances"],
+        threads=options["threads"],
+        accelerator=options["accelerator"],
+        warmup=options["warm_up"],
+        latest_versions=options["latest_versions"],
+    )
+    assert given == ServingOptions()

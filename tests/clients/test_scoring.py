@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from camserve.clients import Classifier, ScoredRow, find_images, score
+from camserve.errors import ConnectionFailedError, RequestError, UsageError
+from camserve.serving import TritonServer
+
+
+@pytest.fixture
+def classifier(toy_server: TritonServer) -> Iterator[Classifier]:
+    with Classifier(toy_server.grpc_url, "toy") as opened:
+        yield opened
+
+
+def picture(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_rows_come_in_the_order_of_the_files_and_say_what_classify_says(classifier: Classifier, tmp_path: Path) -> None:
+    paths = [picture(tmp_path / f"{number}.png", number) for number in range(50)]
+    order = [*paths[::-1], paths[7], paths[7]]
+    rows = list(score(classifier, order, top=2, concurrency=4))
+    assert [row.path for row in rows] == [str(path) for path in order]
+    for row, path in zip(rows, order, strict=True):
+        expected = classifier.classify(path, top=2).top
+        assert [each.index for each in row.top] == [each.index for each in expected]
+        assert row.top[0].probability == pytest.approx(expected[0].probability, abs=1e-6)
+        assert row.error is None
+
+
+def test_a_bad_image_becomes_a_row_with_its_error_and_the_others_go_on(classifier: Classifier, tmp_path: Path) -> None:
+    good = picture(tmp_path / "good.png")
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(good.read_bytes()[:60])
+    rows = list(score(classifier, [good, bad, tmp_path / "none.png", tmp_path, good]))
+    assert [row.error is None for row in rows] == [True, False, False, False, True]
+    assert rows[1].top == ()
+    for row, why in zip(rows[1:4], ("damaged or cut short", "does not exist", "is a folder"), strict=True):
+        assert row.error is not None
+        assert why in row.error
+        assert "\n" not in row.error
+
+
+def test_a_server_that_goes_ends_the_job(toy_repository: Path, tmp_path: Path) -> None:
+    path = picture(tmp_path / "one.png")
+    with TritonServer(toy_repository) as server, Classifier(server.grpc_url, "toy") as classifier:
+        rows = score(classifier, [path] * 1000, concurrency=2)
+        assert next(rows).error is None
+        server.stop()
+        start = time.monotonic()
+        with pytest.raises(ConnectionFailedError):
+            list(rows)
+        assert time.monotonic() - start < 5.0
+
+
+class Refusing(Classifier):
+    """A classifier whose requests are all refused, by a server that still serves the model or no longer does."""
+
+    def __init__(self, ready: bool) -> None:
+        self._ready = ready
+
+    def classify(self, image: object, *, top: int = 5, cam: bool = False) -> None:  # type: ignore[override]
+        raise RequestError("refused\nin two lines")
+
+    def is_ready(self) -> bool:
+        return self._ready
+
+
+def test_a_refusal_is_a_row_while_the_model_is_served_and_ends_the_job_once_it_is_not() -> None:
+    assert list(score(Refusing(ready=True), ["a", "b"])) == [
+        ScoredRow("a", error="refused in two lines"),
+        ScoredRow("b", error="refused in two lines"),
+    ]
+    with pytest.raises(RequestError):
+        list(score(Refusing(ready=False), ["a", "b"]))
+
+
+def test_inputs_are_read_no_further_than_the_window(classifier: Classifier, tmp_path: Path) -> None:
+    path = picture(tmp_path / "one.png")
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield path
+
+    rows = score(classifier, endless(), concurrency=3)
+    for expected in range(1, 20):
+        next(rows)
+        assert taken <= expected + 6
+    rows.close()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("top", "concurrency"), [(0, 8), (5, 0)])
+def test_senseless_numbers_are_refused_at_the_call(classifier: Classifier, top: int, concurrency: int) -> None:
+    with pytest.raises(UsageError):
+        score(classifier, [], top=top, concurrency=concurrency)
+
+
+def test_no_input_gives_no_row(classifier: Classifier) -> None:
+    assert list(score(classifier, [])) == []
+
+
+def test_folders_are_searched_in_order_and_files_are_taken_as_given(tmp_path: Path) -> None:
+    for name in ("b/2.JPG", "b/1.png", "a/z/deep.webp", "a/notes.txt", "c.gif", "b/.hidden.bmp"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "in" / "a" / "up").symlink_to(tmp_path / "in")
+    odd = tmp_path / "report.txt"
+    found = list(find_images([odd, tmp_path / "in", str(odd)]))
+    names = ["a/z/deep.webp", "b/.hidden.bmp", "b/1.png", "b/2.JPG", "c.gif"]
+    assert found == [odd, *(tmp_path / "in" / name for name in names), odd]
+
+
+def test_names_that_are_not_utf8_are_found_and_scored(classifier: Classifier, tmp_path: Path) -> None:
+    good = picture(tmp_path / "good.png")
+    odd = good.rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    (row,) = score(classifier, find_images([tmp_path]))
+    assert row.error is None
+    assert row.path == str(odd)
+    assert os.fsencode(row.path).endswith(b"caf\xe9.png")
+
+
+def test_nothing_to_score_is_said_and_not_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no images.*\.jpeg"):
+        list(find_images([tmp_path]))
+
+
+def test_a_folder_that_cannot_be_read_is_said_and_not_passed_over(tmp_path: Path) -> None:
+    picture(tmp_path / "a" / "one.png")
+    (tmp_path / "b").mkdir()
+    found = find_images([tmp_path])
+    assert next(found).name == "one.png"
+    (tmp_path / "b").rmdir()
+    with pytest.raises(UsageError, match=r"folder .*b cannot be read"):
+        next(found)

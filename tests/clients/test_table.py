@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camserve.clients import Prediction, ScoredRow, TableSummary, check_table, write_table
+from camserve.errors import ClientError, ConnectionFailedError, UsageError
+
+HEADER = ["path", "class_1", "label_1", "probability_1", "class_2", "label_2", "probability_2", "error"]
+NAMES = [
+    "plain.png",
+    "comma, quote\" and 'apostrophe'.png",
+    "two\nlines.png",
+    "carriage\rreturn.png",
+    "日本.png",
+    " spaces .png",
+    os.fsdecode(b"caf\xe9.png"),
+    "plain.png",
+]
+
+
+def rows() -> list[ScoredRow]:
+    best = (Prediction(3, "tabby, cat", 0.123456789), Prediction(0, 'the "other"', 1e-9))
+    return [*(ScoredRow(name, best) for name in NAMES), ScoredRow("bad.png", error="it is damaged, sadly")]
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        return list(csv.reader(stream))
+
+
+def read_parquet(path: Path) -> list[dict[str, Any]]:
+    from pyarrow import parquet
+
+    listed: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    return listed
+
+
+def test_csv_rows_round_trip_exactly(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1)
+    header, *body = read_csv(path)
+    assert header == HEADER
+    for cells, name in zip(body, NAMES, strict=False):
+        assert cells == [name, "3", "tabby, cat", "0.123456789", "0", 'the "other"', "1e-09", ""]
+    assert body[-1] == ["bad.png", "", "", "", "", "", "", "it is damaged, sadly"]
+    assert b"caf\xe9.png" in path.read_bytes()
+
+
+def test_parquet_rows_round_trip_exactly(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1)
+    body = read_parquet(path)
+    assert list(body[0]) == [*HEADER, "path_bytes"]
+    for cells, name in zip(body, NAMES, strict=False):
+        exact = cells["path"] if cells["path_bytes"] is None else os.fsdecode(cells["path_bytes"])
+        assert exact == name
+        assert (cells["class_1"], cells["label_1"], cells["error"]) == (3, "tabby, cat", None)
+        assert cells["probability_1"] == pytest.approx(0.123456789, rel=1e-7)
+    assert (body[-1]["class_1"], body[-1]["error"]) == (None, "it is damaged, sadly")
+
+
+def test_parquet_groups_join_to_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camserve.clients.table._GROUP", 7)
+    for count in (0, 7, 20):
+        path = tmp_path / f"{count}.parquet"
+        write_table(path, (ScoredRow(str(number)) for number in range(count)), top=1)
+        assert [row["path"] for row in read_parquet(path)] == [str(number) for number in range(count)]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "CSV"])
+def test_fewer_classes_than_ranks_leave_cells_empty(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"table.{ending}"
+    write_table(path, rows(), top=5)
+    if ending == "parquet":
+        assert read_parquet(path)[0]["class_3"] is None
+    else:
+        assert {len(cells) for cells in read_csv(path)} == {1 + 15 + 1}
+
+
+def breaking(error: BaseException) -> Iterator[ScoredRow]:
+    yield from rows()
+    raise error
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("error", [ConnectionFailedError("gone"), KeyboardInterrupt()])
+def test_a_job_that_breaks_off_leaves_the_old_table_and_nothing_else(
+    tmp_path: Path, ending: str, error: BaseException
+) -> None:
+    path = tmp_path / f"table.{ending}"
+    path.write_bytes(b"old")
+    with pytest.raises(type(error)):
+        write_table(path, breaking(error), top=2)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_nothing_half_written_is_visible_while_rows_come(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"table.{ending}"
+
+    def watching() -> Iterator[ScoredRow]:
+        for row in rows():
+            assert not path.exists()
+            yield row
+
+    write_table(path, watching(), top=2)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_full_disk_names_the_table_and_leaves_nothing(
+    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"table.{ending}"
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ClientError, match=r"table\.\w+ cannot be written: No space left on device"):
+        write_table(path, rows(), top=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    write_table(tmp_path / "table.csv", rows())
+    assert (tmp_path / "table.csv").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["table.txt", "table", ".csv", "table.csv.gz"])
+def test_another_ending_is_refused_before_any_row_is_taken(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"neither \.csv nor \.parquet"):
+        write_table(tmp_path / name, breaking(AssertionError("a row was taken")))
+
+
+def test_a_folder_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        check_table(tmp_path / "folder.csv")
+    with pytest.raises(UsageError, match="does not exist"):
+        check_table(tmp_path / "none" / "table.csv")
+
+
+def test_without_pyarrow_parquet_names_the_package_and_csv_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UsageError, match=r"pip install 'camserve\[parquet\]'"):
+        check_table(tmp_path / "table.parquet")
+    write_table(tmp_path / "table.csv", rows())

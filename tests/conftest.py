@@ -1,0 +1,36 @@
+"""Fixtures that every folder of tests shares: the toy bundle, published and served by a real Triton."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from toy import write_toy_bundle
+
+from camserve.bundle import Bundle
+from camserve.serving import TritonServer, publish
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+@pytest.fixture(scope="session")
+def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A bundle of 8 by 8 pixels, 4 classes and 3 maps."""
+    return write_toy_bundle(tmp_path_factory.mktemp("toy") / "bundle")
+
+
+@pytest.fixture(scope="session")
+def toy_repository(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that holds the toy as version 1; not to be changed."""
+    repository = tmp_path_factory.mktemp("toy") / "repository"
+    publish(toy_bundle, repository)
+    return repository
+
+
+@pytest.fixture(scope="session")
+def toy_server(toy_repository: Path) -> Iterator[TritonServer]:
+    """A Triton that serves the toy, one for all tests."""
+    with TritonServer(toy_repository) as server:
+        yield server

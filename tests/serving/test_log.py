@@ -1,0 +1,35 @@
+"""What a Triton log says of a failure."""
+
+from pathlib import Path
+
+from camserve.serving.log import failures, tail
+
+LOG = r"""I1122 03:50:28.349400 5530 model_lifecycle.cc:472] "loading: toy:1"
+E1122 03:50:28.349639 5530 model_lifecycle.cc:642] "failed to load 'toy' version 1: Internal: TritonModelException: the model has no output 'map'; it has cam, logits\n\nAt:\n  /tmp/x/model.py(70): initialize\n"
+E1122 03:50:28.349639 5530 model_repository_manager.cc:1460] "Poll failed for model directory 'odd': Invalid model name"
+E1122 04:08:53.694690 20143 model_repository_manager.cc:724] "failed to load model 'bare': at least one version must be available under the version policy of model 'bare'"
++-------+---------+
+| Model | Version |
+error: creating server: Internal - failed to load all models
+"""  # noqa: E501 - as Triton writes it
+
+
+def test_reasons_are_told_without_status_words_and_traces() -> None:
+    assert failures(LOG) == (
+        "model toy version 1: the model has no output 'map'; it has cam, logits",
+        "model bare: at least one version must be available under the version policy of model 'bare'",
+        "model odd: Invalid model name",
+    )
+
+
+def test_a_log_without_failures_tells_none() -> None:
+    assert failures(LOG.splitlines()[0]) == ()
+
+
+def test_the_tail_begins_where_it_is_told_and_leaves_tables_out(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_text("before\n" + LOG, encoding="utf-8")
+    lines = tail(path, start=len("before\n")).splitlines()
+    assert len(lines) == 5
+    assert lines[-1].startswith("error:")
+    assert tail(tmp_path / "none") == ""

@@ -1,0 +1,46 @@
+"""Ports of the embedded server."""
+
+import socket
+
+import pytest
+
+from camserve.errors import ServerError, UsageError
+from camserve.serving.ports import choose_ports, reachable
+
+
+def test_zero_takes_free_ports_that_differ() -> None:
+    ports = choose_ports("127.0.0.1", {"HTTP": 0, "gRPC": 0, "metrics": 0})
+    assert len(set(ports.values())) == 3
+    assert all(1023 < port < 65536 for port in ports.values())
+
+
+def test_a_taken_port_is_named_with_its_option() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(ServerError, match=rf"gRPC port {port} on 127.0.0.1 is taken.*--grpc-port"):
+            choose_ports("127.0.0.1", {"HTTP": 0, "gRPC": port})
+    assert choose_ports("127.0.0.1", {"gRPC": port}) == {"gRPC": port}
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_number_that_is_no_port_is_refused(port: int) -> None:
+    with pytest.raises(UsageError, match="is no HTTP port"):
+        choose_ports("127.0.0.1", {"HTTP": port})
+
+
+def test_two_services_cannot_share_a_port() -> None:
+    with pytest.raises(UsageError, match="cannot share"):
+        choose_ports("127.0.0.1", {"HTTP": 8000, "gRPC": 8000})
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "::1", "no.such.host.invalid"])
+def test_what_is_no_address_of_this_host_is_refused(host: str) -> None:
+    with pytest.raises(ServerError, match=f"cannot listen on {host}.*IPv4 address"):
+        choose_ports(host, {"HTTP": 0})
+
+
+def test_a_wildcard_address_is_reached_over_the_loopback() -> None:
+    assert reachable("0.0.0.0", 1) == "127.0.0.1:1"
+    assert reachable("10.0.0.7", 1) == "10.0.0.7:1"

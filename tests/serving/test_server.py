@@ -1,0 +1,189 @@
+"""The life of the embedded server."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from camserve.bundle import Bundle
+from camserve.errors import RepositoryError, ServerError
+from camserve.serving import TritonServer, publish
+from camserve.serving.command import server_command
+from camserve.serving.environment import find_triton
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+
+
+def _group(pid: int) -> list[int]:
+    members = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == pid and fields[0] != "Z":
+            members.append(int(stat.parent.name))
+    return members
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where servers of the test keep their files, apart from any other server of this machine."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def _shared_memory(scratch: Path) -> list[Path]:
+    return [region for folder in scratch.iterdir() for region in Path("/dev/shm").glob(f"{folder.name}*")]
+
+
+def test_a_running_server_answers_on_its_addresses(toy_server: TritonServer) -> None:
+    with urllib.request.urlopen(f"http://{toy_server.http_url}/v2/models/toy/ready", timeout=10) as response:
+        assert response.status == 200
+    with urllib.request.urlopen(toy_server.metrics_url, timeout=10) as response:
+        assert b"nv_inference_count" in response.read()
+    assert toy_server.grpc_url.startswith("127.0.0.1:")
+    assert "Started GRPCInferenceService" in toy_server.log_tail
+
+
+def test_nothing_of_the_server_outlives_its_context(toy_repository: Path, scratch: Path) -> None:
+    server = TritonServer(toy_repository)
+    try:
+        with server:
+            pid = server.pid
+            assert len(_group(pid)) >= 2
+            shared = _shared_memory(scratch)
+            assert len(shared) == 1
+            raise InterruptedError
+    except InterruptedError:
+        pass
+    assert not _alive(pid)
+    assert _group(pid) == []
+    assert list(scratch.iterdir()) == []
+    assert not shared[0].exists()
+    assert "unloaded 'toy'" in server.log_tail
+    with pytest.raises(ServerError, match="not running"):
+        _ = server.grpc_url
+
+
+def test_the_server_ends_when_its_parent_is_killed(toy_repository: Path, scratch: Path) -> None:
+    program = (
+        "import sys, time\nfrom camserve.serving import TritonServer\n"
+        "server = TritonServer(sys.argv[1])\nserver.start()\nprint(server.pid, flush=True)\ntime.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(toy_repository)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert _alive(pid)
+        (shared,) = _shared_memory(scratch)
+        parent.kill()
+    deadline = time.monotonic() + 20
+    while (_group(pid) or any(scratch.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert _group(pid) == []
+    assert list(scratch.iterdir()) == []
+    assert not shared.exists()
+
+
+def test_a_server_that_dies_is_noticed_and_its_code_handed_on(toy_repository: Path, scratch: Path) -> None:
+    server = TritonServer(toy_repository)
+    server.start()
+    pid = server.pid
+    (shared,) = _shared_memory(scratch)
+    os.kill(pid, signal.SIGKILL)
+    assert server.wait() == -signal.SIGKILL
+    server.stop()
+    assert _group(pid) == []
+    assert not shared.exists()
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_taken_port_is_named_before_the_start(toy_repository: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(ServerError, match=rf"HTTP port {port} on 127.0.0.1 is taken.*--http-port"):
+            TritonServer(toy_repository, http_port=port).start()
+
+
+def test_an_empty_repository_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "README.md").touch()
+    with pytest.raises(RepositoryError, match=r"holds no model.*camserve publish"):
+        TritonServer(tmp_path).start()
+
+
+def test_a_model_that_does_not_load_is_named_with_its_reason(toy_bundle: Bundle, tmp_path: Path, scratch: Path) -> None:
+    publication = publish(toy_bundle, tmp_path / "repository")
+    (publication.path / "model.onnx").write_bytes(b"no graph")
+    server = TritonServer(tmp_path / "repository", log=tmp_path / "log")
+    with pytest.raises(ServerError, match=r"model toy version 1: onnxruntime cannot load model\.onnx"):
+        server.start()
+    assert "failed to load 'toy'" in server.log_tail
+    assert "failed to load 'toy'" in (tmp_path / "log").read_text(encoding="utf-8")
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_start_that_takes_too_long_is_given_up(toy_repository: Path, scratch: Path) -> None:
+    with pytest.raises(ServerError, match=r"not ready within 0\.05 s"):
+        TritonServer(toy_repository, start_timeout=0.05).start()
+    assert list(scratch.iterdir()) == []
+
+
+def test_the_highest_version_is_served(toy_bundle: Bundle, tmp_path: Path) -> None:
+    for _ in range(2):
+        publish(toy_bundle, tmp_path)
+    with TritonServer(tmp_path) as server:
+        for version, status in ((2, 200), (1, 400)):
+            url = f"http://{server.http_url}/v2/models/toy/versions/{version}/ready"
+            try:
+                with urllib.request.urlopen(url, timeout=10) as response:
+                    assert response.status == status
+            except urllib.error.HTTPError as error:
+                assert error.code == status  # noqa: PT017 - either outcome is asserted
+
+
+def test_a_host_may_be_given_by_name(toy_repository: Path) -> None:
+    with TritonServer(toy_repository, host="localhost", start_timeout=20) as server:
+        assert server.http_url.startswith("127.0.0.1:")
+
+
+def test_the_server_listens_where_it_is_told_and_guesses_nothing(tmp_path: Path) -> None:
+    command = server_command(
+        find_triton(),
+        tmp_path,
+        tmp_path / "backends",
+        host="127.0.0.1",
+        ports={"HTTP": 1, "gRPC": 2, "metrics": 3},
+        model_control="none",
+        shared_memory_prefix="x",
+    )
+    for flag in (
+        "--http-address=127.0.0.1",
+        "--grpc-address=127.0.0.1",
+        "--metrics-address=127.0.0.1",
+        "--http-port=1",
+        "--grpc-port=2",
+        "--metrics-port=3",
+        "--model-control-mode=none",
+        "--disable-auto-complete-config",
+        "--exit-on-error=true",
+    ):
+        assert flag in command

@@ -1,0 +1,97 @@
+"""The layers: who may import whom, what an import may load, and what each package promises to hand on."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from command_line import run
+
+ROOT = Path(__file__).parent.parent
+FLOORS = ("camserve.export", "camserve.serving", "camserve.clients")
+HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "matplotlib", "pyarrow", "scipy", "sklearn")
+COMMANDS = ("export", "publish", "serve", "classify", "score", "repository", "demo")
+
+
+def test_no_layer_imports_what_it_must_not() -> None:
+    result = lint_imports(ROOT, ROOT / "src")
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("serving/names.py", "camserve.clients.decode"),
+        ("clients/decode.py", "camserve.export.fold"),
+        ("errors.py", "camserve.contract"),
+        ("export/fold.py", "camserve.cli"),
+    ],
+)
+def test_a_forbidden_import_is_found(module: str, forbidden: str, tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(
+        ROOT / "src" / "camserve", tmp_path / "src" / "camserve", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    path = tmp_path / "src" / "camserve" / module
+    path.write_text(f"{path.read_text()}\nimport {forbidden}\n")
+    result = lint_imports(tmp_path, tmp_path / "src")
+    assert result.returncode == 1, result.stdout
+    assert forbidden in result.stdout
+
+
+def lint_imports(folder: Path, source: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("camserve", (*FLOORS, *HEAVY, "pydantic", "numpy")),
+        ("camserve.cli", (*FLOORS, *HEAVY, "pydantic", "numpy", "tritonclient")),
+        ("camserve.clients", (*HEAVY, "camserve.export", "camserve.serving")),
+        ("camserve.serving", ("tensorflow", "keras", "camserve.export", "camserve.clients")),
+    ],
+)
+def test_an_import_loads_only_what_it_needs(module: str, forbidden: tuple[str, ...]) -> None:
+    assert loaded_by(module, forbidden) == []
+
+
+def test_what_an_import_loads_is_seen() -> None:
+    assert loaded_by("camserve.clients", ("numpy", "camserve.contract")) == ["numpy", "camserve.contract"]
+
+
+def loaded_by(module: str, watched: tuple[str, ...]) -> list[str]:
+    code = f"import sys, {module}; print(*(name for name in {watched!r} if name in sys.modules))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_help_lists_every_command_within_half_a_second() -> None:
+    times = []
+    for _ in range(5):
+        began = time.monotonic()
+        result = run("--help")
+        times.append(time.monotonic() - began)
+    assert result.returncode == 0
+    listed = [line.split()[0] for line in result.stdout.partition("Commands:")[2].splitlines() if line.startswith("  ")]
+    assert set(COMMANDS) <= set(listed)
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("package", ["camserve", "camserve.cli", *FLOORS])
+def test_a_package_hands_on_every_name_it_promises(package: str) -> None:
+    module = importlib.import_module(package)
+    assert module.__doc__
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
