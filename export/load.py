@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,9 @@ def _with_weights(source: Source, weights: str | None) -> Source:
     if not path.is_file():
         raise SourceError(f"there is no file of weights {weights!r}", hint="Give a .weights.h5, .h5 or .keras file")
     try:
-        source.model.load_weights(str(path))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that it finds no weights for
+            source.model.load_weights(str(path))
     except Exception as error:  # h5py, zipfile and Keras each raise their own
         raise SourceError(
             f"the weights in {weights} do not fit {source.origin}: {_first_sentence(error)}",

@@ -43,6 +43,8 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
             hint="Try another --opset, or --formats savedmodel",
         ) from error
     _refuse_unknown_operators(model, opset)
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", opset))
     _declare(model.graph, served)
     if opset <= _FREE_IR_OPSET:
         model.ir_version = IR_VERSION

@@ -24,8 +24,8 @@ from camserve.export.settings import (
     FORMATS,
     check_destination,
     check_formats,
-    model_name,
     resolve_labels,
+    resolve_name,
     resolve_preprocessing,
 )
 from camserve.export.staging import staged
@@ -96,7 +96,7 @@ def export_model(
     begin("fold BatchNorm, add the maps")
     prepared = prepare(loaded.model, cam=cam, top_k=cam_top_k, all_classes=cam_all)
     pixels = resolve_preprocessing(loaded, prepared.served.input.shape[2], preprocessing, resize, fit)
-    contract = _contract(model_name(name or loaded.name), prepared, pixels)
+    contract = _contract(resolve_name(loaded, name), prepared, pixels)
     class_labels = resolve_labels(loaded, contract.classes, labels)
     with staged(destination) as folder:
         writer = _Writer(folder, loaded, prepared, contract, opset)

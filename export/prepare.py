@@ -9,7 +9,7 @@ import keras
 from camserve.export.fold import FoldReport, fold, foldable
 from camserve.export.head import LinearHead, find_linear_head, with_logits
 from camserve.export.inference import in_float32, in_inference_mode
-from camserve.export.network import trace
+from camserve.export.network import Network, trace
 from camserve.export.parity import Figure
 from camserve.export.reference import KerasReference
 from camserve.export.served import ServedGraph, serve
@@ -62,10 +62,16 @@ def prepare(model: keras.Model, *, cam: bool, top_k: int, all_classes: bool) -> 
         reference=KerasReference(original, logits, head),
         head=head,
         folding=folding,
-        dtype=original.dtype,
-        warnings=_warnings(trained, original.dtype),
+        dtype=_precision(original),
+        warnings=_warnings(trained, _precision(original)),
         foldable=len(foldable(network)),
     )
+
+
+def _precision(network: Network) -> str:
+    """The precision that the layers with weights compute in."""
+    dtypes = {step.operation.compute_dtype for step in network.steps if getattr(step.operation, "weights", None)}
+    return " and ".join(sorted(dtypes)) or network.dtype
 
 
 def _warnings(trained: tuple[str, ...], dtype: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -38,7 +38,7 @@ def page(report: dict[str, Any]) -> str:
         f"· exported as {report['precision']}</p>",
         *(f'<p class="warning">{escape(warning)}.</p>' for warning in report["warnings"]),
         "<h2>Parity with Keras</h2>",
-        _table(("format", "figure", "batch", "measured", "bound"), map(_figure_row, report["parity"])),
+        *_parity(report["parity"]),
         "<h2>Contract</h2>",
         _table(("tensor", "type", "shape"), _tensor_rows(report["contract"])),
         f"<p>{escape(_pixels(report['contract']))}</p>",
@@ -76,14 +76,41 @@ def _cell(text: str) -> str:
     return text if isinstance(text, _Cell) else f"<td>{escape(text)}</td>"
 
 
-def _figure_row(figure: dict[str, Any]) -> tuple[str, ...]:
-    return (
-        figure["format"],
-        figure["figure"],
-        _number(str(figure["batch"] or "–")),
-        _number(f"{figure['value']:.2g}", "" if figure["passed"] else " missed"),
-        _number(f"{figure['bound']:.0e}" if figure["bound"] else "0"),
-    )
+_MEANINGS = {
+    "logits": "largest difference, relative to the largest logit",
+    "probabilities": "largest difference",
+    "top1": "images with another best class",
+    "cam": "largest difference of a map, relative to the largest value",
+    "cam_class": "maps of another class than Keras ranks there",
+    "cam_identity": "largest difference between a logit and the sum of its map, relative",
+}
+
+
+def _parity(figures: Sequence[dict[str, Any]]) -> list[str]:
+    """A row for each format and figure, a column for each batch."""
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for figure in figures:
+        if figure["batch"]:
+            rows.setdefault((figure["format"], figure["figure"]), []).append(figure)
+    batches = dict.fromkeys(figure["batch"] for row in rows.values() for figure in row)
+    left = next(figure for figure in figures if figure["figure"] == "unfolded")
+    return [
+        _table(
+            ("format", "figure", *(f"batch {batch}" for batch in batches), "bound", "what it is"),
+            (_parity_row(format_name, name, row) for (format_name, name), row in rows.items()),
+        ),
+        f"<p>BatchNorm layers left that could be folded: {left['value']:g}.</p>",
+    ]
+
+
+def _parity_row(format_name: str, name: str, row: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    measured = (_number(f"{figure['value']:.1e}" if figure["value"] else "0", _missed(figure)) for figure in row)
+    bound = row[0]["bound"]
+    return (format_name, name, *measured, _number(f"{bound:.0e}" if bound else "0"), _MEANINGS[name])
+
+
+def _missed(figure: dict[str, Any]) -> str:
+    return "" if figure["passed"] else " missed"
 
 
 def _tensor_rows(contract: dict[str, Any]) -> Iterable[tuple[str, ...]]:

@@ -12,7 +12,7 @@ from camserve.errors import BundleError, UsageError
 from camserve.export.load import Source
 from camserve.manifest import MANIFEST_NAME
 
-__all__ = ["FORMATS", "check_destination", "check_formats", "model_name", "resolve_labels", "resolve_preprocessing"]
+__all__ = ["FORMATS", "check_destination", "check_formats", "resolve_labels", "resolve_name", "resolve_preprocessing"]
 
 FORMATS = ("onnx", "savedmodel")
 
@@ -109,8 +109,23 @@ def resolve_labels(source: Source, classes: int, asked: str | Path | Sequence[st
     return labels
 
 
-def model_name(name: str) -> str:
-    """A name that a model repository takes: letters, digits, dots, dashes and underscores."""
+def resolve_name(source: Source, asked: str | None) -> str:
+    """The name to serve under: as asked, else the source's, with what a model repository does not take replaced.
+
+    Raises:
+        UsageError: If the name asked for is none that a model repository takes.
+    """
+    if asked is None:
+        return _servable(source.name)
+    if asked != _servable(asked):
+        raise UsageError(
+            f"{asked!r} cannot be a model's name",
+            hint=f"Use letters, digits, dots, dashes and underscores, such as {_servable(asked)!r}",
+        )
+    return asked
+
+
+def _servable(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "model"
 
 

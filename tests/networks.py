@@ -37,29 +37,39 @@ def head(features: Any, pooling: str) -> Any:
 
 
 def enliven(model: keras.Model, preprocessing: Preprocessing, seed: int = 0) -> keras.Model:
-    """Gives every BatchNorm statistics of its own, and centres and widens the logits on sample pictures.
+    """Gives every BatchNorm statistics as training would, and lets the logits differ from image to image.
 
-    The softmax of a random network is saturated or flat; then it says nothing of an error.
+    The softmax of a random network is saturated or flat, and its features hardly change with the image; then parity
+    says nothing of an error.
     """
-    rng = np.random.default_rng(seed)
-    for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            size = layer.moving_mean.shape
-            figures = {
-                "gamma": rng.uniform(0.5, 1.5, size),
-                "beta": rng.normal(0, 0.2, size),
-                "moving_mean": rng.normal(0, 0.2, size),
-                "moving_variance": rng.uniform(0.5, 2.0, size),
-            }
-            for name, value in figures.items():
-                getattr(layer, name).assign(value)
     _, height, width, channels = model.input_shape
     images = normalize(sample_pictures(8, height, width, channels), preprocessing)
+    _measure_statistics(model, images)
+    _vary_norms(model, np.random.default_rng(seed))
     last = model.layers[-1]
-    bare = keras.Model(model.input, last.input)
-    kernel, bias = last.get_weights()
-    logits = np.asarray(bare(images.astype(model.inputs[0].dtype), training=False)) @ kernel
-    kernel = kernel * 2.0 / logits.std(axis=0).mean()
-    logits = logits * 2.0 / logits.std(axis=0).mean()
-    last.set_weights([kernel, bias - logits.mean(axis=0)])
+    features = np.asarray(keras.Model(model.input, last.input)(images, training=False))
+    kernel, _ = last.get_weights()
+    kernel *= 2.0 / (features @ kernel).std(axis=0).mean()
+    last.set_weights([kernel, -(features @ kernel).mean(axis=0)])
     return model
+
+
+def _norms(model: keras.Model) -> list[Any]:
+    return [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+
+
+def _measure_statistics(model: keras.Model, images: Any) -> None:
+    momenta = [norm.momentum for norm in _norms(model)]
+    for norm in _norms(model):
+        norm.momentum = 0.0  # the moving statistics become those of this batch
+    model(images, training=True)
+    for norm, momentum in zip(_norms(model), momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _vary_norms(model: keras.Model, rng: np.random.Generator) -> None:
+    for norm in _norms(model):
+        size = norm.moving_mean.shape
+        norm.gamma.assign(rng.uniform(0.5, 1.5, size))
+        norm.beta.assign(rng.normal(0, 0.2, size))
+        norm.moving_variance.assign(norm.moving_variance * rng.uniform(0.8, 1.25, size))

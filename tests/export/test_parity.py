@@ -142,7 +142,7 @@ def test_probabilities_are_measured_apart_from_logits(
 
 
 def test_a_figure_that_is_no_number_never_passes() -> None:
-    with pytest.raises(ParityError, match="logits of onnx, batch 3: nan > 0.0001"):
+    with pytest.raises(ParityError, match=r"logits of onnx, batch 3: nan > 0\.0001"):
         judge([Figure("onnx", "logits", 3, float("nan"), 1e-4)])
 
 

@@ -1,0 +1,95 @@
+"""Scikit-learn's handwritten digits as pictures of 28 by 28 gray pixels, and a network trained on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from camserve.errors import ExportError
+
+__all__ = ["Digits", "load_digits", "train", "write_pictures"]
+
+_SIDE = 28
+_BRIGHTEST = 16  # the data set counts 0 to 16
+_HELD_OUT = 0.2
+_EPOCHS = 8
+_SEED = 7
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Pictures and their classes, most for training and a fifth held out.
+
+    Attributes:
+        pictures: uint8 `[count, 28, 28]`, white ink on black, for training.
+        classes: The digit in each.
+        held_out_pictures: The same, not seen in training.
+        held_out_classes: The digit in each.
+    """
+
+    pictures: npt.NDArray[np.uint8]
+    classes: npt.NDArray[np.int64]
+    held_out_pictures: npt.NDArray[np.uint8]
+    held_out_classes: npt.NDArray[np.int64]
+
+
+def load_digits() -> Digits:
+    """Loads the 1,797 digits that come with scikit-learn; every fifth of each class is held out.
+
+    Raises:
+        ExportError: If scikit-learn is not installed.
+    """
+    try:
+        from sklearn import datasets
+        from sklearn.model_selection import train_test_split
+    except ImportError as error:
+        raise ExportError("the demo needs scikit-learn", hint="Install it: pip install 'camserve[demo]'") from error
+    data = datasets.load_digits()
+    pictures = np.stack([_enlarged(image) for image in data.images])
+    parts = train_test_split(pictures, data.target, test_size=_HELD_OUT, stratify=data.target, random_state=_SEED)
+    training, held_out, training_classes, held_out_classes = parts
+    return Digits(training, training_classes, held_out, held_out_classes)
+
+
+def train(network: Any, digits: Digits) -> None:
+    """Trains the network in place, with each picture shifted a little every time it is seen.
+
+    Args:
+        network: A Keras classifier of `[batch, 28, 28, 1]` pixels divided by 255.
+        digits: What to train on.
+    """
+    import keras
+
+    keras.utils.set_random_seed(_SEED)
+    rng = np.random.default_rng(_SEED)
+    steps = _EPOCHS * len(digits.pictures) // 32
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    network.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    for _ in range(_EPOCHS):
+        shifted = np.stack([_shifted(picture, rng) for picture in digits.pictures])
+        inputs = shifted[..., np.newaxis].astype(np.float32) / 255.0
+        network.fit(inputs, digits.classes, batch_size=32, epochs=1, verbose=0)
+
+
+def write_pictures(pictures: npt.NDArray[np.uint8], classes: npt.NDArray[np.int64], folder: Path) -> list[Path]:
+    """Writes each picture as a PNG file whose name tells its number and its digit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{number:04d}-is-{digit}.png" for number, digit in enumerate(classes)]
+    for path, picture in zip(paths, pictures, strict=True):
+        Image.fromarray(picture).save(path)
+    return paths
+
+
+def _enlarged(image: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    small = Image.fromarray((image * (255 / _BRIGHTEST)).astype(np.uint8))
+    return np.asarray(small.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC))
+
+
+def _shifted(picture: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    down, right = rng.integers(-2, 3, 2)
+    return np.roll(picture, (down, right), axis=(0, 1))

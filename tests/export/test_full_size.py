@@ -1,0 +1,63 @@
+"""The five networks at full size, through the gate; the slow half of these tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from networks import enliven
+
+from camserve.bundle import Bundle
+from camserve.contract import PRESETS
+from camserve.export import RECIPES, export_model, recipes
+
+pytestmark = pytest.mark.slow
+
+GRIDS = {
+    "resnet50": ("global-average", (7, 7)),
+    "resnet-mini": ("global-average", (4, 4)),
+    "resnet50-signs": ("average", (2, 2)),
+    "resnet50-signs-126": ("average", (4, 4)),
+    "resnet50-camera": ("average", (7, 7)),
+}
+
+
+def passes_the_gate(bundle: Bundle) -> bool:
+    measured = {(figure["format"], figure["batch"]) for figure in bundle.report["parity"] if figure["batch"]}
+    assert measured == {(name, batch) for name in ("onnx", "savedmodel") for batch in (1, 3, 8)}
+    return all(figure["passed"] for figure in bundle.report["parity"])
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_recipe_passes_the_gate(name: str, tmp_path: Path) -> None:
+    recipe = RECIPES[name]
+    model = enliven(recipe.build(), recipe.preprocessing)
+    bundle = export_model(model, tmp_path / "bundle", name=name, preprocessing=recipe.preprocessing)
+    assert passes_the_gate(bundle)
+    assert bundle.contract.cam is not None
+    assert (bundle.contract.cam.kind, bundle.contract.cam.grid) == GRIDS[name]
+    assert bundle.report["folding"]["kept"] == []
+    assert bundle.report["graph"]["operators"]["Conv"] == len(bundle.report["folding"]["folded"])
+
+
+def test_batchnorm_called_for_training_passes_the_gate_with_a_warning(tmp_path: Path) -> None:
+    model = enliven(recipes._resnet50_signs(training=True), PRESETS["unit"])
+    model.save(tmp_path / "signs.h5")
+    bundle = export_model(tmp_path / "signs.h5", tmp_path / "bundle", preprocessing="unit")
+    assert passes_the_gate(bundle)
+    (warning,) = bundle.report["warnings"]
+    assert "52 layers were built with training=True" in warning
+
+
+def test_a_float64_model_passes_the_gate_against_float64(tmp_path: Path) -> None:
+    keras.config.set_dtype_policy("float64")
+    try:
+        model: Any = enliven(RECIPES["resnet50-signs-126"].build(), PRESETS["unit"])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model.save(tmp_path / "signs.keras")
+    bundle = export_model(tmp_path / "signs.keras", tmp_path / "bundle", preprocessing="unit")
+    assert passes_the_gate(bundle)
+    assert bundle.report["source"]["dtype"] == "float64"
