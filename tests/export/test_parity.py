@@ -10,9 +10,10 @@ import onnx
 import pytest
 from networks import enliven, small_network
 
+from camserve.bundle import load_bundle
 from camserve.contract import PRESETS
 from camserve.errors import ParityError
-from camserve.export import export_model, fold, head, onnx_format, pipeline, served
+from camserve.export import export_model, fold, head, onnx_format, served
 from camserve.export.parity import Budget, Figure, judge
 from camserve.export.prepare import prepare
 from camserve.export.samples import sample_pictures
@@ -162,4 +163,4 @@ def test_the_earlier_bundle_stays_when_the_new_one_fails(
     rewritten(monkeypatch, lambda graph: edit(graph, "Conv", lambda weights: weights * 2))
     with pytest.raises(ParityError):
         export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
-    assert pipeline.load_bundle(tmp_path / "bundle") == earlier
+    assert load_bundle(tmp_path / "bundle") == earlier
