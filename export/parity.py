@@ -104,7 +104,8 @@ def judge(figures: Sequence[Figure]) -> None:
     )
     raise ParityError(
         f"the export does not say what Keras says, and was discarded: {told}",
-        hint="The model was not written; check custom layers and their behaviour at inference",
+        hint="Large figures mean that something differs: look at custom layers and their behaviour at inference. "
+        "Figures close to their bounds mean that the network multiplies float32 rounding",
     )
 
 

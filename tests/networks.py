@@ -37,39 +37,40 @@ def head(features: Any, pooling: str) -> Any:
 
 
 def enliven(model: keras.Model, preprocessing: Preprocessing, seed: int = 0) -> keras.Model:
-    """Gives every BatchNorm statistics as training would, and lets the logits differ from image to image.
+    """Gives the network what training would: BatchNorm statistics, and logits that differ from image to image.
 
     The softmax of a random network is saturated or flat, and its features hardly change with the image; then parity
-    says nothing of an error.
+    says nothing of an error. A deep random network also multiplies float32 rounding by hundreds, as no trained one does
+    whose residual branches add little to their shortcuts.
     """
     _, height, width, channels = model.input_shape
     images = normalize(sample_pictures(8, height, width, channels), preprocessing)
-    _measure_statistics(model, images)
-    _vary_norms(model, np.random.default_rng(seed))
-    last = model.layers[-1]
-    features = np.asarray(keras.Model(model.input, last.input)(images, training=False))
-    kernel, _ = last.get_weights()
-    kernel *= 2.0 / (features @ kernel).std(axis=0).mean()
-    last.set_weights([kernel, -(features @ kernel).mean(axis=0)])
+    rng = np.random.default_rng(seed)
+    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    for norm in norms:
+        size = norm.moving_mean.shape
+        ends_a_branch = norm.name.endswith("_3_bn")
+        norm.gamma.assign(rng.uniform(0.5, 1.5, size) * (0.2 if ends_a_branch else 1.0))
+        norm.beta.assign(rng.normal(0, 0.2, size))
+    _measure_statistics(model, norms, images)
+    for norm in norms:
+        norm.moving_variance.assign(norm.moving_variance * rng.uniform(0.8, 1.25, norm.moving_mean.shape))
+    _spread_logits(model, images)
     return model
 
 
-def _norms(model: keras.Model) -> list[Any]:
-    return [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
-
-
-def _measure_statistics(model: keras.Model, images: Any) -> None:
-    momenta = [norm.momentum for norm in _norms(model)]
-    for norm in _norms(model):
+def _measure_statistics(model: keras.Model, norms: list[Any], images: Any) -> None:
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
         norm.momentum = 0.0  # the moving statistics become those of this batch
     model(images, training=True)
-    for norm, momentum in zip(_norms(model), momenta, strict=True):
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
-def _vary_norms(model: keras.Model, rng: np.random.Generator) -> None:
-    for norm in _norms(model):
-        size = norm.moving_mean.shape
-        norm.gamma.assign(rng.uniform(0.5, 1.5, size))
-        norm.beta.assign(rng.normal(0, 0.2, size))
-        norm.moving_variance.assign(norm.moving_variance * rng.uniform(0.8, 1.25, size))
+def _spread_logits(model: keras.Model, images: Any) -> None:
+    last = model.layers[-1]
+    features = np.asarray(keras.Model(model.input, last.input)(images, training=False))
+    kernel, _ = last.get_weights()
+    kernel /= (features @ kernel).std(axis=0).mean()
+    last.set_weights([kernel, -(features @ kernel).mean(axis=0)])
