@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from camserve.clients.connection import Answer, Connection, ServedTensor
-from camserve.clients.decode import Label, check_finite, check_top, top_predictions
+from camserve.clients.decode import Label, check_finite, check_top, ranking, top_predictions
 from camserve.clients.images import MAX_PIXELS, ImageInput, load_image
 from camserve.clients.preprocess import fit_image, prepare, to_tensor
 from camserve.clients.results import ActivationMap, Classification
@@ -170,11 +170,15 @@ class Classifier:
     def _maps(self, answer: Answer, picture: Image.Image, top: int) -> tuple[ActivationMap, ...]:
         probabilities, grids, classes = (answer.tensors[name][0] for name in (PROBABILITIES, CAM, CAM_CLASS))
         check_finite(grids, CAM)
+        ranked = ranking(probabilities)
         seen = picture.copy()  # the caller may go on to draw on theirs
-        return tuple(
+        maps = [
             ActivationMap(index, self._label(index).name, float(probabilities[index]), grid, seen)
-            for index, grid in list(zip(classes.tolist(), grids, strict=True))[:top]
-        )
+            for index, grid in zip(classes.tolist(), grids, strict=True)
+        ]
+        # The model ranks by logits; equal probabilities are put into the order of the classes named.
+        maps.sort(key=lambda cam: ranked.index(cam.class_index))
+        return tuple(maps[:top])
 
     def _label(self, index: int) -> Label:
         if not 0 <= index < len(self._label_table):

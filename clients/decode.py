@@ -10,7 +10,7 @@ import numpy as np
 
 from camserve.errors import RequestError, UsageError
 
-__all__ = ["Label", "Prediction", "check_finite", "check_top", "parse_label", "top_predictions"]
+__all__ = ["Label", "Prediction", "check_finite", "check_top", "parse_label", "ranking", "top_predictions"]
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,13 @@ def top_predictions(probabilities: np.ndarray[Any, Any], labels: Sequence[Label]
     """
     check_top(top)
     check_finite(probabilities, "probabilities")
-    best = probabilities.argsort()[-top:][::-1]
-    return tuple(_prediction(int(index), labels, probabilities) for index in best)
+    return tuple(_prediction(index, labels, probabilities) for index in ranking(probabilities)[:top])
+
+
+def ranking(probabilities: np.ndarray[Any, Any]) -> list[int]:
+    """Every class, the most probable first; of equal ones in the order in which Keras names them."""
+    order: list[int] = probabilities.argsort()[::-1].tolist()
+    return order
 
 
 def check_top(top: int) -> None:

@@ -39,7 +39,7 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
         model = to_onnx(tf.function(served.function).get_concrete_function(signature), opset)
     except Exception as error:  # whatever tf2onnx raises, the export ends with its reason
         raise ConversionError(
-            f"tf2onnx cannot convert {served.model.name!r} to opset {opset}: {error}",
+            f"tf2onnx cannot convert the network to opset {opset}: {error}",
             hint="Try another --opset, or --formats savedmodel",
         ) from error
     _refuse_unknown_operators(model, opset)
@@ -48,7 +48,7 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
     _declare(model.graph, served)
     if opset <= _FREE_IR_OPSET:
         model.ir_version = IR_VERSION
-    model.graph.name = served.model.name
+    model.graph.name = "camserve"
     model.graph.doc_string = ""
     return model
 

@@ -26,15 +26,13 @@ def write_saved_model(served: ServedGraph, path: Path) -> None:
         ConversionError: If TensorFlow cannot save the graph.
     """
     signature = tf.TensorSpec((None, *served.input.shape), tf.float32, name=served.input.name)
-    module = tf.Module(name=served.model.name.replace("-", "_"))
+    module = tf.Module()
     module.weights = served.model.weights  # tracked, so that they are saved
     module.serve = tf.function(served.function, input_signature=[signature])
     try:
         tf.saved_model.save(module, str(path), signatures={_SIGNATURE: module.serve})
     except (ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
-        raise ConversionError(
-            f"TensorFlow cannot save {served.model.name!r}: {error}", hint="Try --formats onnx"
-        ) from error
+        raise ConversionError(f"TensorFlow cannot save the network: {error}", hint="Try --formats onnx") from error
 
 
 def open_saved_model(path: Path) -> Runner:

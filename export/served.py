@@ -68,7 +68,7 @@ def serve(
         )
         outputs += _cam_outputs(cam, classes)
         wanted.append(head.features)
-    model = build(network, wanted)
+    model = build(network, wanted, name="network")
     maps = None if head is None or cam is None else _Maps(head, cam)
 
     def function(image: Any) -> dict[str, Any]:
