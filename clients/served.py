@@ -42,7 +42,7 @@ def read_labels(served: ServedModel, contract: ModelContract) -> tuple[Label, ..
     Raises:
         ContractError: If there is not one for each class.
     """
-    lines = [line.strip() for line in served.parameters.get(LABELS_PARAMETER, "").rstrip().splitlines()]
+    lines = [line.strip() for line in served.parameters.get(LABELS_PARAMETER, "").rstrip().split("\n")]
     if len(lines) != contract.classes:
         raise ContractError(
             f"model {served.name!r} carries {len(lines)} labels for {contract.classes} classes "

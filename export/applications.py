@@ -27,6 +27,11 @@ _PRESETS = (
     ("Xception", "tf"),
 )
 
+_NEEDS = {  # these have no size of their own
+    "MobileNetV3Large": {"input_shape": (224, 224, 3)},
+    "MobileNetV3Small": {"input_shape": (224, 224, 3)},
+}
+
 
 def application_names() -> tuple[str, ...]:
     """Every classifier of this Keras whose preprocessing is known."""
@@ -43,7 +48,7 @@ def application(name: str) -> Recipe:
     exact = known.get(name.lower())
     if exact is None:
         raise SourceError(f"Keras has no classifier {name!r}", hint=f"It has: {', '.join(application_names())}")
-    build: Any = getattr(keras.applications, exact)
+    build: Any = partial(getattr(keras.applications, exact), **_NEEDS.get(exact, {}))
     preset = PRESETS[_preset(exact) or "raw-rgb"]
     return Recipe(partial(build, weights=None), preset, with_imagenet=partial(build, weights="imagenet"))
 

@@ -35,7 +35,8 @@ def to_onnx(function: Any, opset: int) -> onnx.ModelProto:
         function: A concrete function whose outputs are a dict by name.
         opset: The operator set.
     """
-    inputs = [tensor.name for tensor in function.inputs if tensor.dtype != tf.resource]
+    # The last inputs are what the function captured: variables and constants, which become weights of the graph.
+    inputs = [tensor.name for tensor in function.inputs[: len(function.inputs) - len(function.captured_inputs)]]
     outputs = [tensor.name for tensor in function.outputs]
     names = tensor_names_from_structed(function, inputs, outputs)
     frozen = convert_variables_to_constants_large_model(function)

@@ -84,8 +84,11 @@ def _obstacle(network: Network, norm: Step) -> str | None:
     linear = network.producer(source)
     if linear is None:
         return "it stands at the network's input"
-    if not isinstance(linear.operation, _FOLDS_INTO):
-        return f"it follows {linear.kind} {linear.name!r}, which is not a convolution or Dense layer"
+    # A subclass may do something else with its weights.
+    if type(norm.operation) is not keras.layers.BatchNormalization:
+        return f"{norm.kind} is a class of its own"
+    if type(linear.operation) not in _FOLDS_INTO:
+        return f"it follows {linear.kind} {linear.name!r}, which is not a convolution or Dense layer of Keras"
     rank = len(source.shape)
     obstacles = {
         f"an activation stands between {linear.name!r} and it": (

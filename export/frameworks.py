@@ -34,7 +34,7 @@ def load_frameworks() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it says is said again by the exception
     for module, package in _NEEDED.items():
         try:
             with _stderr_held_back():

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np
@@ -92,8 +92,8 @@ def with_logits(network: Network) -> tuple[Network, Value, Activation]:
             f"model {network.name!r} gives {network.output.shape}; a classifier gives [batch, classes]",
             hint="Export the whole classifier, its last layer included",
         )
-    last = next((step for step in _back_from(network, network.output) if not _is_reshape(step)), None)
-    name = "linear" if last is None else _activation_name(last.operation)
+    last = next((step for step in _back_from(network, network.output) if not _is_transparent(step)), None)
+    name = "linear" if last is None else _activation_name(last)
     if last is None or name == "linear":
         return network, network.output, "linear"
     if name not in ("softmax", "sigmoid"):
@@ -117,9 +117,9 @@ def find_linear_head(network: Network, logits: Value) -> LinearHead:
     Raises:
         HeadError: If the way from the last spatial features to the logits is not linear; it names the layer.
     """
-    path = (step for step in _back_from(network, logits) if not _is_reshape(step))
+    path = (step for step in _back_from(network, logits) if not _is_transparent(step))
     linear, below = next(path, None), next(path, None)
-    if linear is None or not _is_linear(linear.operation):
+    if linear is None or not _is_linear(linear):
         raise _not_linear(linear)
     pooling = _pooling(below)
     features = _features(network, below, pooling)
@@ -142,22 +142,31 @@ def _back_from(network: Network, value: Value) -> Iterator[Step]:
         step = network.producer(step.inputs[0]) if len(step.inputs) == 1 else None
 
 
-def _is_reshape(step: Step) -> bool:
-    row_major = getattr(step.operation, "data_format", None) != "channels_first"
-    return isinstance(step.operation, keras.layers.Flatten | keras.layers.Reshape) and row_major
+def _is_transparent(step: Step) -> bool:
+    """Whether the step leaves every number as it is, in the same order."""
+    layer = step.operation
+    if isinstance(layer, keras.layers.Activation):
+        return _activation_name(step) == "linear"
+    row_major = getattr(layer, "data_format", None) != "channels_first"
+    return isinstance(layer, keras.layers.Flatten | keras.layers.Reshape) and row_major
 
 
-def _is_linear(layer: Any) -> bool:
-    pointwise = isinstance(layer, keras.layers.Conv2D) and layer.kernel_size == (1, 1) and layer.groups == 1
-    return (pointwise or isinstance(layer, keras.layers.Dense)) and _activation_name(layer) == "linear"
+def _is_linear(step: Step) -> bool:
+    layer = step.operation
+    pointwise = type(layer) is keras.layers.Conv2D and layer.kernel_size == (1, 1) and layer.groups == 1
+    return (pointwise or type(layer) is keras.layers.Dense) and _activation_name(step) == "linear"
 
 
-def _activation_name(operation: Any) -> str:
-    """Name of the activation that the layer or operation ends with; `linear` where it has none."""
-    if not isinstance(operation, keras.layers.Layer) or isinstance(operation, keras.layers.Softmax):
-        return str(type(operation).__name__).lower()
+def _activation_name(step: Step) -> str:
+    """Name of Keras's activation that the step ends with, `linear` where it has none; says so if it is another."""
+    operation = step.operation
+    if isinstance(operation, keras.layers.Softmax) or not isinstance(operation, keras.layers.Layer):
+        over_classes = getattr(operation, "axis", -1) in (-1, len(step.outputs[0].shape) - 1)
+        kind = type(operation).__name__.lower()
+        return kind if over_classes else f"{kind} over axis {operation.axis}"
     function = getattr(operation, "activation", keras.activations.linear)
-    return str(getattr(function, "__name__", type(function).__name__)).lower()
+    name = str(getattr(function, "__name__", type(function).__name__))
+    return name if getattr(keras.activations, name, None) is function else f"{name} (not Keras's own)"
 
 
 def _without_activation(network: Network, last: Step) -> Network:
@@ -173,6 +182,8 @@ def _without_activation(network: Network, last: Step) -> Network:
 def _features(network: Network, below: Step | None, pooling: Pooling | None) -> Value:
     if below is None:
         return network.input
+    if isinstance(below.operation, keras.layers.Permute):
+        raise _not_linear(below)  # rows and columns would not be the picture's
     return below.outputs[0] if pooling is None else below.inputs[0]
 
 
@@ -198,12 +209,14 @@ def _pooling(step: Step | None) -> Pooling | None:
 def _cells(size: int, window: int, stride: int, padding: str, step: Step) -> tuple[int, ...]:
     """For each position along one side, the cell it falls in; -1 for none."""
     count = ceil(size / stride) if padding == "same" else (size - window) // stride + 1
-    if stride < window and count > 1:
+    before = max((count - 1) * stride + window - size, 0) // 2 if padding == "same" else 0
+    if count == 1:
+        return tuple(0 if position + before < window else -1 for position in range(size))
+    if stride < window:
         raise HeadError(
             f"layer {step.name!r} pools overlapping windows, so no single weight belongs to a position",
             hint="Export with --no-cam",
         )
-    before = max((count - 1) * stride + window - size, 0) // 2 if padding == "same" else 0
     cells = [-1] * size
     for position in range(size):
         cell, offset = divmod(position + before, stride)
@@ -220,6 +233,7 @@ def _unpooled(features: Value) -> Pooling:
 def _not_linear(step: Step | None) -> HeadError:
     layer = "the input" if step is None else f"layer {step.name!r} ({step.kind})"
     return HeadError(
-        f"the head is not linear: {layer} stands between the last spatial features and the logits",
+        f"the head is not linear, or of a form that is not read: {layer} stands between the last spatial features and "
+        "the logits",
         hint="A map needs pooling, then one Dense or 1x1 convolution; export without it: --no-cam",
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -10,7 +12,7 @@ import numpy as np
 
 from camserve.export.network import Network, Step
 
-__all__ = ["in_float32", "in_inference_mode"]
+__all__ = ["BuiltForTraining", "in_float32", "in_inference_mode"]
 
 _IDLE_AT_INFERENCE = (
     keras.layers.ActivityRegularization,
@@ -25,20 +27,37 @@ _IDLE_AT_INFERENCE = (
 )
 
 
-def in_inference_mode(network: Network) -> tuple[Network, tuple[str, ...]]:
+@dataclass(frozen=True)
+class BuiltForTraining:
+    """Layers that were called with `training=True` when the model was built, by name.
+
+    Attributes:
+        norms: BatchNorm layers.
+        noise: Dropout and noise layers.
+    """
+
+    norms: tuple[str, ...]
+    noise: tuple[str, ...]
+
+
+def in_inference_mode(network: Network) -> tuple[Network, BuiltForTraining]:
     """Takes training out of the network.
 
     A layer that was called with `training=True` when the model was built keeps that through `.h5` and `.keras`, and
     behaves as in training wherever the model is called without saying otherwise: BatchNorm then normalises by the
-    batch, and an answer depends on the other images of its batch. Dropout and noise, which do nothing at inference,
-    are taken out.
+    batch, and an answer depends on the other images of its batch. Here every layer is told that this is inference.
+    Dropout and noise, which then do nothing, are taken out.
 
     Returns:
-        The network, and the names of the layers that were built with `training=True`.
+        The network, and the layers that were built for training.
     """
-    frozen = tuple(dict.fromkeys(step.name for step in network.steps if step.kwargs.get("training")))
-    steps = (replace(step, kwargs=_without_training(step)) for step in network.steps)
-    return network.with_steps(steps).without(lambda step: isinstance(step.operation, _IDLE_AT_INFERENCE)), frozen
+    trained = [step for step in network.steps if step.kwargs.get("training") is True]
+    found = BuiltForTraining(
+        norms=_names(step for step in trained if isinstance(step.operation, keras.layers.BatchNormalization)),
+        noise=_names(step for step in trained if type(step.operation) in _IDLE_AT_INFERENCE),
+    )
+    steps = (replace(step, kwargs=_for_inference(step)) for step in network.steps)
+    return network.with_steps(steps).without(lambda step: type(step.operation) in _IDLE_AT_INFERENCE), found
 
 
 def in_float32(network: Network) -> Network:
@@ -52,8 +71,15 @@ def in_float32(network: Network) -> Network:
     return replace(network.with_steps(steps), dtype="float32")
 
 
-def _without_training(step: Step) -> dict[str, Any]:
-    return {name: value for name, value in step.kwargs.items() if name != "training"}
+def _for_inference(step: Step) -> dict[str, Any]:
+    """The keyword arguments of the call, with `training=False` if the layer takes it."""
+    others = {name: value for name, value in step.kwargs.items() if name != "training"}
+    takes_training = "training" in inspect.signature(step.operation.call).parameters
+    return {**others, "training": False} if takes_training else others
+
+
+def _names(steps: Iterable[Step]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(step.name for step in steps))
 
 
 def _layer_in_float32(layer: Any) -> Any:

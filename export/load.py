@@ -34,6 +34,7 @@ class Source:
         name: The name that it is served under unless another is given.
         preprocessing: How its pixels are prepared; None where only its owner knows.
         labels: Names of its classes; None where only its owner knows.
+        imagenet: Whether its classes are ImageNet's, whose names are fetched when they are needed.
     """
 
     model: keras.Model
@@ -41,6 +42,7 @@ class Source:
     name: str
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
+    imagenet: bool = False
 
 
 def load_source(source: str | Path | keras.Model, weights: str | None = None) -> Source:
@@ -104,7 +106,7 @@ def _from_recipe(name: str, recipe: Recipe, weights: str | None, *, imagenet: bo
                 f"the ImageNet weights of {name!r} cannot be downloaded: {error}",
                 hint="Export where there is a network, or use --weights none or --weights FILE",
             ) from error
-        return Source(model, f"{name}, weights imagenet", served_name, recipe.preprocessing, imagenet_labels())
+        return Source(model, f"{name}, weights imagenet", served_name, recipe.preprocessing, imagenet=True)
     keras.utils.set_random_seed(_SEED)
     built = Source(recipe.build(), f"{name}, weights {weights}", served_name, recipe.preprocessing, recipe.labels)
     return built if weights == "none" else _with_weights(built, weights)
@@ -121,24 +123,33 @@ def _with_weights(source: Source, weights: str | None) -> Source:
     path = Path(weights).expanduser()
     if not path.is_file():
         raise SourceError(f"there is no file of weights {weights!r}", hint="Give a .weights.h5, .h5 or .keras file")
+    before = source.model.get_weights()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that it finds no weights for
-            source.model.load_weights(str(path))
+        _load_weights(source.model, path)
     except Exception as error:  # h5py, zipfile and Keras each raise their own
+        source.model.set_weights(before)
         raise SourceError(
-            f"the weights in {weights} do not fit {source.origin}: {_first_sentence(error)}",
+            f"the weights in {weights} do not fit {source.origin}: {_first_line(error)}",
             hint="Give weights that were saved from a model of the same layers",
         ) from error
     return source
 
 
+def _load_weights(model: keras.Model, path: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        model.load_weights(str(path))
+    if caught:  # Keras warns, and no more, of layers that it finds no weights for
+        raise ValueError(str(caught[0].message))
+
+
 def _load_file(path: Path) -> keras.Model:
     if path.is_dir():
         return _load_saved_model(path)
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+    suffix = path.suffix.lower()
+    if suffix == ".keras" and not zipfile.is_zipfile(path):
         raise SourceError(f"{path} is not a .keras archive, or only a part of one", hint="Save the model again")
-    if path.suffix not in (".keras", ".h5", ".hdf5"):
+    if suffix not in (".keras", ".h5", ".hdf5"):
         raise SourceError(
             f"{path} is no Keras model: its name ends in {path.suffix or 'nothing'!r}",
             hint="camserve reads .keras, .h5 and SavedModel folders",
@@ -171,9 +182,9 @@ def _load_saved_model(path: Path) -> keras.Model:
         copy = Path(folder) / "model.h5"
         try:
             tf_keras.models.load_model(str(path), compile=False).save(str(copy), include_optimizer=False)
+            return keras.models.load_model(copy, compile=False)
         except Exception as error:  # TensorFlow and Keras each raise their own
             raise _unreadable(path, error) from error
-        return _load_file(copy)
 
 
 _UNKNOWN_LAYER = re.compile(r"(?:Could not locate \w+|Unknown \w+:) '([^']+)'")
@@ -192,9 +203,9 @@ def _unreadable(path: Path, error: Exception) -> SourceError:
             f"{path} holds a Lambda layer, which would run code of the file's author",
             hint="Replace it with a layer of Keras, or load a file you trust in Python and pass it to export_model",
         )
-    return SourceError(f"{path} cannot be loaded: {_first_sentence(error)}", hint="Save the model again")
+    return SourceError(f"{path} cannot be loaded: {_first_line(error)}", hint="Save the model again")
 
 
-def _first_sentence(error: Any) -> str:
+def _first_line(error: Any) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].rstrip(".")

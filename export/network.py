@@ -17,7 +17,7 @@ import keras
 
 from camserve.errors import SourceError
 
-__all__ = ["Network", "Step", "Value", "build", "trace"]
+__all__ = ["Network", "Step", "Value", "build", "run", "trace"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +117,11 @@ class Network:
                 readers.setdefault(value, []).append(step)
         return readers
 
+    @property
+    def layers(self) -> list[Any]:
+        """Every layer that is called, once."""
+        return list({id(step.operation): step.operation for step in self.steps if _is_layer(step.operation)}.values())
+
     def calls(self, operation: Any) -> int:
         """How often the layer is called."""
         return sum(step.operation is operation for step in self.steps)
@@ -158,25 +163,40 @@ def trace(model: keras.Model) -> Network:
     return Network(model.name, (height, width, channels), dtype, entry, output, tuple(tracer.steps))
 
 
-def build(network: Network, outputs: Sequence[Value] | None = None, *, name: str | None = None) -> keras.Model:
-    """Makes a Keras model of the network.
+def run(network: Network, image: Any, wanted: Sequence[Value]) -> list[Any]:
+    """Runs the network on a batch and gives the values asked for.
+
+    The layers are called one after the other, with no model around them: their names need not differ, and the model
+    that they came from does not notice. A value is let go once its last reader has run.
 
     Args:
-        network: What to build.
-        outputs: The values that the model gives; the network's output unless others are named.
-        name: Name of the model; the network's own unless given.
+        network: What to run.
+        image: `[batch, height, width, channels]`.
+        wanted: Values of the network.
     """
-    entry = keras.Input(network.shape, dtype=network.dtype, name="image")
-    tensors: dict[Value, Any] = {network.input: entry}
+    tensors: dict[Value, Any] = {network.input: image}
     for step in network.steps:
         args, kwargs = step.called_with(tensors.__getitem__)
         results = keras.tree.flatten(step.operation(*args, **kwargs))
         tensors.update(zip(step.outputs, results, strict=True))
-    wanted = [tensors[value] for value in outputs] if outputs else tensors[network.output]
-    return keras.Model(entry, wanted, name=name or network.name)
+        for value in step.inputs:
+            if value not in wanted and network.consumers(value)[-1] is step:
+                tensors.pop(value, None)
+    return [tensors[value] for value in wanted]
+
+
+def build(network: Network) -> keras.Model:
+    """Makes a Keras model of the network. Its layers must have different names."""
+    entry = keras.Input(network.shape, dtype=network.dtype)
+    return keras.Model(entry, run(network, entry, [network.output])[0], name=network.name)
 
 
 def _graph_ends(model: keras.Model) -> tuple[list[Any], list[Any]]:
+    if isinstance(model, keras.Sequential) and not model.built:
+        raise SourceError(
+            f"model {model.name!r} was never built, so nobody knows the size of its pictures",
+            hint="Begin it with keras.Input((height, width, channels))",
+        )
     if not _is_graph(model):
         raise SourceError(
             f"model {model.name!r} is a subclassed {type(model).__name__}, whose layers cannot be read from outside",
@@ -203,11 +223,16 @@ def _is_graph(model: Any) -> bool:
     return isinstance(model, keras.Model) and getattr(model, "_nodes_by_depth", None) is not None
 
 
+def _is_layer(operation: Any) -> bool:
+    return isinstance(operation, keras.layers.Layer)
+
+
 class _Tracer:
     """Walks back from a tensor to the input and notes the steps on the way, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, training: bool = False) -> None:
         self.steps: list[Step] = []
+        self._training = training
         self._values: dict[int, Value] = {}
         self._count = 0
 
@@ -235,13 +260,15 @@ class _Tracer:
         if _is_graph(node.operation):
             return self._inline(node)
         args, kwargs = node.arguments.fill_in(self._values)
+        if self._training:
+            kwargs = {"training": True, **kwargs}
         outputs = tuple(self.new(output) for output in node.output_tensors)
         self.steps.append(Step(node.operation, tuple(args), dict(kwargs), outputs))
         return None
 
     def _inline(self, node: Any) -> None:
         """Runs the inside of a nested model, which may be called more than once and so keeps no values of its own."""
-        inner = _Tracer()
+        inner = _Tracer(training=self._training or bool(node.arguments.kwargs.get("training")))
         inner.steps, inner._count = self.steps, self._count
         sources = [self._values[id(source)] for source in node.input_tensors]
         inner._values = {id(entry): value for entry, value in zip(node.operation.inputs, sources, strict=True)}

@@ -22,7 +22,7 @@ __all__ = ["BATCHES", "Budget", "Figure", "FigureName", "Runner", "judge", "meas
 BATCHES = (1, 3, 8)
 """Batch sizes that are measured: one image, an odd batch, and the largest that is served by default."""
 
-FigureName = Literal["logits", "probabilities", "top1", "cam", "cam_class", "cam_identity", "unfolded"]
+FigureName = Literal["logits", "probabilities", "top1", "cam", "cam_class", "cam_identity", "unfolded", "reading"]
 Runner = Callable[[npt.NDArray[np.float32]], Mapping[str, npt.NDArray[Any]]]
 Array = npt.NDArray[Any]
 
@@ -112,7 +112,7 @@ def judge(figures: Sequence[Figure]) -> None:
 def _differences(
     exported: Mapping[str, Array], keras: Answers, head: LinearHead | None, budget: Budget
 ) -> dict[FigureName, float]:
-    scale = _largest(keras.logits)
+    scale = _scale(keras.logits)
     values: dict[FigureName, float] = {
         "logits": _largest(exported["logits"] - keras.logits) / scale,
         "probabilities": _largest(exported["probabilities"] - keras.probabilities),
@@ -124,17 +124,22 @@ def _differences(
     expected = np.take_along_axis(keras.maps, classes[:, :, np.newaxis, np.newaxis], axis=1)
     summed = logits_of_maps(exported["cam"], head) + head.bias[classes]
     own = np.take_along_axis(exported["logits"], classes, axis=1)
-    values["cam"] = _largest(exported["cam"] - expected) / _largest(keras.maps)
+    values["cam"] = _largest(exported["cam"] - expected) / _scale(keras.maps)
     values["cam_class"] = _wrong_ranks(classes, keras.logits, tolerance=2 * budget.logits * scale)
     values["cam_identity"] = _largest(summed - own) / scale
     if "cam_all" in exported:
-        values["cam"] = max(values["cam"], _largest(exported["cam_all"] - keras.maps) / _largest(keras.maps))
+        values["cam"] = max(values["cam"], _largest(exported["cam_all"] - keras.maps) / _scale(keras.maps))
     return values
 
 
 def _largest(values: Array) -> float:
-    """The largest magnitude; not a number if any value is not, and never 0, since figures are divided by it."""
-    return float(np.max(np.abs(values), initial=np.finfo(np.float64).tiny))
+    """The largest magnitude; not a number if any value is not."""
+    return float(np.max(np.abs(values)))
+
+
+def _scale(values: Array) -> float:
+    """What differences are divided by: the largest magnitude, and never 0."""
+    return max(_largest(values), float(np.finfo(np.float64).tiny))
 
 
 def _wrong_winners(exported: Array, keras: Array, *, tolerance: float) -> float:

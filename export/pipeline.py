@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from camserve.bundle import CONTRACT_NAME, LABELS_NAME, ONNX_NAME, SAVED_MODEL_NAME, Bundle, load_bundle
 from camserve.contract import CONTRACT_PARAMETER, Fit, ModelContract, Preprocessing, ResizeFilter
-from camserve.errors import UsageError
 from camserve.export import onnx_format, saved_model_format
 from camserve.export.load import Source, load_source
 from camserve.export.parity import BATCHES, Budget, Figure, judge, measure
@@ -24,6 +23,9 @@ from camserve.export.settings import (
     FORMATS,
     check_destination,
     check_formats,
+    check_maps,
+    check_opset,
+    check_pixels,
     resolve_labels,
     resolve_name,
     resolve_preprocessing,
@@ -51,7 +53,7 @@ def export_model(
     cam: bool = True,
     cam_top_k: int = 5,
     cam_all: bool = False,
-    formats: Sequence[str] = FORMATS,
+    formats: str | Sequence[str] = FORMATS,
     opset: int = 17,
     budget: Budget | None = None,
     progress: Progress | None = None,
@@ -89,13 +91,14 @@ def export_model(
     """
     begin = progress or _unheard
     destination, wanted = check_destination(out), check_formats(formats)
-    if cam_top_k < 1:
-        raise UsageError(f"{cam_top_k} maps cannot be answered", hint="Give --cam-top-k 1 or more, or --no-cam")
+    check_opset(opset)
+    check_maps(cam=cam, top_k=cam_top_k, every=cam_all)
     begin("load the network")
     loaded = load_source(source, weights)
     begin("fold BatchNorm, add the maps")
     prepared = prepare(loaded.model, cam=cam, top_k=cam_top_k, all_classes=cam_all)
     pixels = resolve_preprocessing(loaded, prepared.served.input.shape[2], preprocessing, resize, fit)
+    check_pixels(prepared.input_dtype, pixels)
     contract = _contract(resolve_name(loaded, name), prepared, pixels)
     class_labels = resolve_labels(loaded, contract.classes, labels)
     with staged(destination) as folder:
@@ -113,7 +116,8 @@ def export_model(
         graph = {"opset": opset, "operators": writer.operators} if writer.operators else None
         write_report(folder, report_of(loaded, prepared, contract, figures, graph=graph, sizes=sizes(folder)))
         write_manifest(folder)
-    return load_bundle(destination)
+        bundle = load_bundle(folder)
+    return replace(bundle, path=destination)
 
 
 def _unheard(phase: str) -> None:
@@ -142,7 +146,8 @@ class _Writer:
         return onnx_format.write_onnx(model, self.folder / ONNX_NAME, metadata)
 
     def figures(self, formats: Sequence[str], batches: Batches, budget: Budget) -> list[Figure]:
-        figures = [self.prepared.unfolded()]
+        images, answers = batches[1]
+        figures = self.prepared.figures(images, answers, budget)
         for format_name in formats:
             if format_name == "savedmodel":
                 run = saved_model_format.open_saved_model(self.folder / SAVED_MODEL_NAME)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import keras
+import numpy as np
+import numpy.typing as npt
 
 from camserve.export.fold import FoldReport, fold, foldable
 from camserve.export.head import LinearHead, find_linear_head, with_logits
-from camserve.export.inference import in_float32, in_inference_mode
+from camserve.export.inference import BuiltForTraining, in_float32, in_inference_mode
 from camserve.export.network import Network, trace
-from camserve.export.parity import Figure
-from camserve.export.reference import KerasReference
+from camserve.export.parity import Budget, Figure
+from camserve.export.reference import Answers, KerasReference
 from camserve.export.served import ServedGraph, serve
 
 __all__ = ["Prepared", "prepare"]
+
+_HALF_PRECISION_ROUNDING = 1e-2
 
 
 @dataclass(frozen=True)
@@ -22,26 +26,65 @@ class Prepared:
     """A classifier ready for conversion.
 
     Attributes:
+        model: The model as it was given.
         served: What is converted.
-        reference: The original network, in its own precision.
-        head: The original network's linear head, or None when it is exported without maps.
+        reference: The network as it was read from the model, in its own precision, BatchNorm unfolded.
+        head: Its linear head, or None when it is exported without maps.
         folding: What became of each BatchNorm.
-        dtype: The original network's precision.
-        warnings: What its owner should know.
+        dtype: The model's precision.
+        input_dtype: Data type of the model's input.
+        trained: Layers that were built for training.
         foldable: Number of BatchNorm layers left that could have been folded.
     """
 
+    model: keras.Model
     served: ServedGraph
     reference: KerasReference
     head: LinearHead | None
     folding: FoldReport
     dtype: str
-    warnings: tuple[str, ...]
+    input_dtype: str
+    trained: BuiltForTraining
     foldable: int
 
-    def unfolded(self) -> Figure:
-        """The figure of the gate that counts what folding left."""
-        return Figure("network", "unfolded", 0, self.foldable, 0)
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the model's owner should know."""
+        warnings = []
+        if self.trained.norms:
+            warnings.append(
+                f"{len(self.trained.norms)} BatchNorm layers were built with training=True ({self.trained.norms[0]} "
+                "first): called as model(x), Keras lets them normalise by the batch. They are exported in inference "
+                "mode, with their moving statistics"
+            )
+        if self.trained.noise:
+            warnings.append(
+                f"{len(self.trained.noise)} dropout or noise layers were built with training=True "
+                f"({self.trained.noise[0]} first). They are left out of the export"
+            )
+        if self.dtype != "float32":
+            against = "its weights in float32" if "16" in self.dtype else self.dtype
+            warnings.append(
+                f"the model computes in {self.dtype}; it is exported as float32 and measured against {against}"
+            )
+        return tuple(warnings)
+
+    def figures(self, images: npt.NDArray[np.float32], answers: Answers, budget: Budget) -> list[Figure]:
+        """The figures of the gate that concern the network before its conversion.
+
+        Args:
+            images: A batch of prepared images.
+            answers: What the reference says of them.
+            budget: The bounds.
+        """
+        figures = [Figure("network", "unfolded", 0, self.foldable, 0)]
+        if not (self.trained.norms or self.trained.noise):
+            # Whether the network was read from the model rightly. A model built for training may answer otherwise.
+            said = np.asarray(self.model(images.astype(self.input_dtype), training=False), np.float64)
+            bound = _HALF_PRECISION_ROUNDING if "16" in self.dtype else budget.probabilities
+            difference = float(np.max(np.abs(said - answers.probabilities)))
+            figures.append(Figure("network", "reading", len(images), difference, bound))
+        return figures
 
 
 def prepare(model: keras.Model, *, cam: bool, top_k: int, all_classes: bool) -> Prepared:
@@ -51,36 +94,28 @@ def prepare(model: keras.Model, *, cam: bool, top_k: int, all_classes: bool) -> 
         SourceError: If the model is no classifier that camserve can read.
         HeadError: If maps are asked for and the head is not linear.
     """
-    inference, trained = in_inference_mode(trace(model))
-    original, logits, _ = with_logits(inference)
+    traced = trace(model)
+    inference, trained = in_inference_mode(traced)
+    dtype = _precision(inference)
+    # Half precision is no yardstick for an export in single precision; its weights are.
+    original, logits, _ = with_logits(in_float32(inference) if "16" in dtype else inference)
     head = find_linear_head(original, logits) if cam else None
     folded, folding = fold(original)
     network, served_logits, activation = with_logits(in_float32(folded))
     served_head = find_linear_head(network, served_logits) if cam else None
     return Prepared(
+        model=model,
         served=serve(network, served_logits, activation, served_head, top_k=top_k, all_classes=all_classes),
         reference=KerasReference(original, logits, head),
         head=head,
         folding=folding,
-        dtype=_precision(original),
-        warnings=_warnings(trained, _precision(original)),
+        dtype=dtype,
+        input_dtype=traced.dtype,
+        trained=trained,
         foldable=len(foldable(network)),
     )
 
 
 def _precision(network: Network) -> str:
     """The precision that the layers with weights compute in."""
-    dtypes = {step.operation.compute_dtype for step in network.steps if getattr(step.operation, "weights", None)}
-    return " and ".join(sorted(dtypes)) or network.dtype
-
-
-def _warnings(trained: tuple[str, ...], dtype: str) -> tuple[str, ...]:
-    warnings = []
-    if trained:
-        warnings.append(
-            f"{len(trained)} layers were built with training=True ({trained[0]} first): called as model(x), Keras lets "
-            "them normalise by the batch. They are exported in inference mode, with their moving statistics"
-        )
-    if dtype != "float32":
-        warnings.append(f"the model computes in {dtype}; it is exported as float32 and measured against {dtype}")
-    return tuple(warnings)
+    return " and ".join(sorted({layer.compute_dtype for layer in network.layers if layer.weights})) or network.dtype

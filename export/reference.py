@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
 from camserve.export.head import LinearHead
-from camserve.export.network import Network, Value, build
+from camserve.export.network import Network, Value, run
 
 __all__ = ["Answers", "KerasReference", "class_maps", "logits_of_maps"]
 
@@ -41,12 +42,13 @@ class KerasReference:
 
     def __init__(self, network: Network, logits: Value, head: LinearHead | None) -> None:
         self._head = head
-        self._dtype = network.dtype
-        self._model = build(network, [network.output, logits, *([head.features] if head else [])])
+        self._network = network
+        self._wanted = [network.output, logits, *([head.features] if head else [])]
 
     def __call__(self, images: npt.NDArray[np.float32]) -> Answers:
         """Answers to a batch `[batch, height, width, channels]` of prepared images."""
-        outputs = self._model(images.astype(self._dtype), training=False)
+        batch = keras.ops.convert_to_tensor(images, self._network.dtype)
+        outputs = run(self._network, batch, self._wanted)
         probabilities, logits, *features = (np.asarray(output, np.float64) for output in outputs)
         maps = class_maps(features[0], self._head) if self._head is not None else None
         return Answers(probabilities, logits, maps)
@@ -72,14 +74,14 @@ def class_maps(features: Array, head: LinearHead) -> Array:
 
 
 def logits_of_maps(maps: Array, head: LinearHead) -> Array:
-    """Σ_cells mean(M_c in the cell) + b_c, which is the logit of class c where the map is exact.
+    """Σ_cells mean(M_c in the cell), which is the logit of class c less its bias where the map is exact.
 
     Args:
-        maps: `[batch, classes, height, width]`, every class.
+        maps: `[batch, classes, height, width]`, of any classes.
         head: The linear head.
 
     Returns:
-        `[batch, classes]`, without the bias for classes... of every class given.
+        `[batch, classes]`.
     """
     rows, columns = np.array(head.pooling.rows), np.array(head.pooling.columns)
     total = np.zeros(maps.shape[:2])

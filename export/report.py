@@ -6,7 +6,7 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from camserve.export.report_page import page
 
 __all__ = ["report_of", "sizes", "write_report"]
 
-_PACKAGES = ("keras", "numpy", "onnx", "tensorflow", "tf2onnx")
+_PACKAGES = ("keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
 
 
 def report_of(
@@ -56,7 +56,7 @@ def report_of(
         "packages": {
             "camserve": __version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in _PACKAGES},
+            **{name: str(import_module(name).__version__) for name in _PACKAGES},
         },
     }
 

@@ -77,6 +77,7 @@ def _cell(text: str) -> str:
 
 
 _MEANINGS = {
+    "reading": "largest difference between the model and the network that was read from it",
     "logits": "largest difference, relative to the largest logit",
     "probabilities": "largest difference",
     "top1": "images with another best class",
@@ -92,25 +93,28 @@ def _parity(figures: Sequence[dict[str, Any]]) -> list[str]:
     for figure in figures:
         if figure["batch"]:
             rows.setdefault((figure["format"], figure["figure"]), []).append(figure)
-    batches = dict.fromkeys(figure["batch"] for row in rows.values() for figure in row)
+    batches = sorted({figure["batch"] for row in rows.values() for figure in row})
     left = next(figure for figure in figures if figure["figure"] == "unfolded")
     return [
         _table(
             ("format", "figure", *(f"batch {batch}" for batch in batches), "bound", "what it is"),
-            (_parity_row(format_name, name, row) for (format_name, name), row in rows.items()),
+            (_parity_row(format_name, name, row, batches) for (format_name, name), row in rows.items()),
         ),
         f"<p>BatchNorm layers left that could be folded: {left['value']:g}.</p>",
     ]
 
 
-def _parity_row(format_name: str, name: str, row: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    measured = (_number(f"{figure['value']:.1e}" if figure["value"] else "0", _missed(figure)) for figure in row)
+def _parity_row(format_name: str, name: str, row: Sequence[dict[str, Any]], batches: Iterable[int]) -> tuple[str, ...]:
+    by_batch = {figure["batch"]: figure for figure in row}
     bound = row[0]["bound"]
+    measured = (_measured(by_batch.get(batch)) for batch in batches)
     return (format_name, name, *measured, _number(f"{bound:.0e}" if bound else "0"), _MEANINGS[name])
 
 
-def _missed(figure: dict[str, Any]) -> str:
-    return "" if figure["passed"] else " missed"
+def _measured(figure: dict[str, Any] | None) -> _Cell:
+    if figure is None:
+        return _number("–")
+    return _number(f"{figure['value']:.1e}" if figure["value"] else "0", "" if figure["passed"] else " missed")
 
 
 def _tensor_rows(contract: dict[str, Any]) -> Iterable[tuple[str, ...]]:

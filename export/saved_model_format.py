@@ -27,7 +27,7 @@ def write_saved_model(served: ServedGraph, path: Path) -> None:
     """
     signature = tf.TensorSpec((None, *served.input.shape), tf.float32, name=served.input.name)
     module = tf.Module()
-    module.weights = served.model.weights  # tracked, so that they are saved
+    module.layers = served.layers  # tracked, so that their weights are saved
     module.serve = tf.function(served.function, input_signature=[signature])
     try:
         tf.saved_model.save(module, str(path), signatures={_SIGNATURE: module.serve})

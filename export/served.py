@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from camserve.contract import Activation, CamContract, TensorSpec
 from camserve.export.head import LinearHead
-from camserve.export.network import Network, Value, build
+from camserve.export.network import Network, Value, run
 
 __all__ = ["ServedGraph", "serve"]
 
@@ -23,7 +22,7 @@ class ServedGraph:
 
     Attributes:
         function: `image` float32 `[batch, height, width, channels]` to a dict of output tensors.
-        model: The Keras model whose weights the function uses.
+        layers: The Keras layers whose weights the function uses.
         input: The input tensor, without the batch.
         outputs: The output tensors, without the batch, in the order in which they are declared.
         activation: What turns logits into probabilities.
@@ -31,7 +30,7 @@ class ServedGraph:
     """
 
     function: Callable[[Any], dict[str, Any]]
-    model: keras.Model
+    layers: list[Any]
     input: TensorSpec
     outputs: tuple[TensorSpec, ...]
     activation: Activation
@@ -68,16 +67,15 @@ def serve(
         )
         outputs += _cam_outputs(cam, classes)
         wanted.append(head.features)
-    model = build(network, wanted, name="network")
     maps = None if head is None or cam is None else _Maps(head, cam)
 
     def function(image: Any) -> dict[str, Any]:
-        probabilities, scores, *features = model(image, training=False)
+        probabilities, scores, *features = run(network, image, wanted)
         answers = {"probabilities": tf.identity(probabilities), "logits": tf.identity(scores)}
         return answers if maps is None else {**answers, **maps(features[0], scores)}
 
     tensor = TensorSpec(name="image", dtype="FP32", shape=network.shape)
-    return ServedGraph(function, model, tensor, tuple(outputs), activation, cam)
+    return ServedGraph(function, network.layers, tensor, tuple(outputs), activation, cam)
 
 
 def _cam_outputs(cam: CamContract, classes: int) -> list[TensorSpec]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from camserve.errors import ExportError
@@ -23,6 +23,7 @@ def staged(destination: Path) -> Iterator[Path]:
     Raises:
         ExportError: If there is no place to write, or no room.
     """
+    missing = [parent for parent in destination.parents if not parent.exists()]
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
@@ -36,6 +37,14 @@ def staged(destination: Path) -> Iterator[Path]:
         raise _cannot_write(destination, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if not destination.exists():
+            _remove_empty(missing)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    with contextlib.suppress(OSError):  # somebody else began to use one
+        for folder in folders:
+            folder.rmdir()
 
 
 def _swap(folder: Path, destination: Path) -> None:

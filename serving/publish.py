@@ -13,12 +13,13 @@ from camserve.bundle import CONTRACT_NAME, LABELS_NAME, ONNX_NAME, REPORT_NAME, 
 from camserve.contract import CONTRACT_PARAMETER, ModelContract
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import write_manifest
+from camserve.names import check_model_name
 from camserve.serving.config import CONFIG_NAME, build_config, read_config, render_config
-from camserve.serving.names import check_model_name, claimed_numbers
 from camserve.serving.onnx_check import check_servable
 from camserve.serving.options import ServingOptions
 from camserve.serving.repository import open_repository
 from camserve.serving.staging import build_staged
+from camserve.serving.versions import claimed_numbers
 
 __all__ = ["Publication", "publish"]
 

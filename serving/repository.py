@@ -11,7 +11,7 @@ from typing import Any
 from camserve.bundle import REPORT_NAME
 from camserve.errors import RepositoryError
 from camserve.serving.config import CONFIG_NAME, read_config
-from camserve.serving.names import version_folders
+from camserve.serving.versions import version_folders
 
 __all__ = ["ModelEntry", "VersionEntry", "list_models", "open_repository"]
 

@@ -85,13 +85,13 @@ def load_bundle(path: str | Path) -> Bundle:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """The lines of a label file, in class order, without trailing blanks; empty lines at the end do not count.
+    """The lines of a label file, in class order, without blanks at their ends; empty lines at the end do not count.
 
     Raises:
         BundleError: If the file cannot be read, is not UTF-8, or has an empty line in the middle.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").rstrip().splitlines()]
+        lines = [line.rstrip() for line in path.read_text(encoding="utf-8-sig").rstrip().split("\n")]
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(
             f"labels cannot be read from {path}: {error}", hint="Give a UTF-8 file, one label a line"

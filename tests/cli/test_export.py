@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command_line import run
 
 from camserve.bundle import load_bundle
+from camserve.cli import main
 from camserve.cli.export import worst_figures
 
 
@@ -41,3 +43,97 @@ def test_the_worst_of_all_batches_is_shown() -> None:
     row = {"format": "onnx", "figure": "cam_identity", "bound": 1e-4, "passed": True}
     parity = [row | {"batch": batch, "value": value} for batch, value in ((1, 1e-7), (3, 4e-6), (8, 2e-7))]
     assert worst_figures(parity) == [("onnx", "cam identity", "4.0e-06", "1.0e-04", "1, 3, 8")]
+
+
+def small(folder: Path, *, hidden: bool = False) -> Path:
+    """A saved classifier of three classes, its head linear or not."""
+    import keras
+
+    layers = [keras.layers.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.Flatten()]
+    layers += [keras.layers.Dense(4, "relu", name="hidden")] if hidden else []
+    path = folder / "small.keras"
+    keras.Sequential([*layers, keras.layers.Dense(3)]).save(path)
+    return path
+
+
+def labels(folder: Path) -> Path:
+    path = folder / "labels.txt"
+    path.write_text("one\ntwo\n")
+    return path
+
+
+def occupied(folder: Path) -> Path:
+    (folder / "bundle").mkdir()
+    (folder / "bundle" / "photo.jpg").touch()
+    return folder / "bundle" / "photo.jpg"
+
+
+def truncated(folder: Path) -> Path:
+    path = small(folder).rename(folder / "whole")
+    (folder / "part.keras").write_bytes(path.read_bytes()[:-100])
+    return folder / "part.keras"
+
+
+def unregistered(folder: Path) -> Path:
+    import keras
+
+    class Doubled(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: object) -> object:
+            return x
+
+    path = folder / "own.keras"
+    keras.Sequential([keras.layers.Input((8, 8, 3)), Doubled(), keras.layers.Flatten(), keras.layers.Dense(3)]).save(
+        path
+    )
+    return path
+
+
+BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
+    "a source that is not there": (lambda _: ["resnet51"], 1, "neither a recipe nor a file"),
+    "a part of a model": (lambda folder: [truncated(folder)], 1, "part.keras"),
+    "a layer that is not registered": (lambda folder: [unregistered(folder)], 1, "'Doubled'"),
+    "a head that is not linear": (lambda folder: [small(folder, hidden=True)], 1, "'hidden'"),
+    "weights that do not fit": (lambda folder: ["resnet-mini", "--weights", small(folder)], 1, "do not fit"),
+    "labels of the wrong number": (
+        lambda folder: [small(folder), "--labels", labels(folder)],
+        2,
+        "2 labels in {folder}/labels.txt for 3 classes",
+    ),
+    "other content in the bundle's place": (lambda folder: [occupied(folder) and small(folder)], 2, "other files"),
+    "an opset that is not written": (lambda folder: [small(folder), "--opset", "7"], 2, "opset 7"),
+    "a repository that is a file": (
+        lambda folder: [small(folder), "--publish", labels(folder)],
+        1,
+        "labels.txt is not a folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_ends_with_its_code_and_leaves_everything_as_it_was(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make, code, said = BAD[name]
+    arguments = [str(argument) for argument in make(tmp_path)]
+    preprocess = [] if arguments[0].startswith("resnet") else ["--preprocess", "unit"]
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as end:
+        main(["export", *arguments, *preprocess, "--out", str(tmp_path / "bundle")])
+    told = capfd.readouterr()
+    assert end.value.code == code
+    assert said.format(folder=tmp_path) in told.err.replace("\n  ", " ")
+    assert "hint: " in told.err
+    assert "Traceback" not in told.err
+    assert told.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_imagenet_without_network_ends_with_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # nothing is cached there
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
+    result = run("export", "resnet50", "--out", tmp_path / "bundle")
+    assert result.returncode == 1
+    assert "ImageNet weights of 'resnet50' cannot be downloaded" in result.stderr
+    assert "--weights none" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "bundle").exists()

@@ -54,8 +54,6 @@ def same(model: keras.Model, other: keras.Model) -> float:
 @pytest.mark.parametrize("kind", LINEAR)
 @pytest.mark.parametrize("norm", [{}, {"scale": False}, {"center": False}, {"epsilon": 0.1}], ids=str)
 def test_a_folded_network_says_what_it_said(kind: str, norm: dict[str, Any]) -> None:
-    if kind == "grouped":
-        pytest.importorskip("tensorflow")
     model = pair(LINEAR[kind](), **norm)
     folded, report = fold(trace(model))
     assert len(report.folded) == 1

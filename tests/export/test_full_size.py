@@ -11,6 +11,7 @@ from networks import enliven
 
 from camserve.bundle import Bundle
 from camserve.contract import PRESETS
+from camserve.errors import HeadError
 from camserve.export import RECIPES, export_model, recipes
 
 pytestmark = pytest.mark.slow
@@ -42,13 +43,26 @@ def test_a_recipe_passes_the_gate(name: str, tmp_path: Path) -> None:
     assert bundle.report["graph"]["operators"]["Conv"] == len(bundle.report["folding"]["folded"])
 
 
+@pytest.mark.parametrize("name", ["mobilenet", "efficientnetb0"])
+def test_a_classifier_of_keras_passes_the_gate(name: str, tmp_path: Path) -> None:
+    bundle = export_model(f"keras:{name}", tmp_path / "bundle", weights="none")
+    assert passes_the_gate(bundle)
+    assert bundle.contract.cam is not None
+
+
+def test_a_classifier_of_keras_with_another_head_is_refused_by_its_layer(tmp_path: Path) -> None:
+    with pytest.raises(HeadError, match="Activation"):
+        export_model("keras:mobilenetv3small", tmp_path / "bundle", weights="none")
+    assert passes_the_gate(export_model("keras:mobilenetv3small", tmp_path / "bundle", weights="none", cam=False))
+
+
 def test_batchnorm_called_for_training_passes_the_gate_with_a_warning(tmp_path: Path) -> None:
     model = enliven(recipes._resnet50_signs(training=True), PRESETS["unit"])
     model.save(tmp_path / "signs.h5")
     bundle = export_model(tmp_path / "signs.h5", tmp_path / "bundle", preprocessing="unit")
     assert passes_the_gate(bundle)
     (warning,) = bundle.report["warnings"]
-    assert "52 layers were built with training=True" in warning
+    assert "52 BatchNorm layers were built with training=True" in warning
 
 
 def test_a_float64_model_passes_the_gate_against_float64(tmp_path: Path) -> None:

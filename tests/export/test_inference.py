@@ -30,7 +30,7 @@ def test_inference_mode_survives_saving_with_training_true(suffix: str, tmp_path
     fixed = build(network)
     one, three = (np.asarray(fixed(IMAGES[:n]))[0] for n in (1, 3))
     np.testing.assert_allclose(one, three, atol=1e-6)
-    assert frozen == ("norm",)
+    assert frozen.norms == ("norm",)
 
 
 def test_what_only_training_needs_is_taken_out() -> None:

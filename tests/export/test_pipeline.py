@@ -144,7 +144,7 @@ def test_options_that_make_no_sense_are_refused(model: keras.Model, tmp_path: Pa
     assert "no preprocessing 'vgg'" in refused(model, out, preprocessing="vgg")
     assert "no format caffe" in refused(model, out, formats=["caffe"])
     assert "0 maps" in refused(model, out, cam_top_k=0)
-    assert "cannot be a model's name" in refused(model, out, name="a b")
+    assert "cannot be a model name" in refused(model, out, name="a b")
     assert "2 labels in the list for 6 classes" in refused(model, out, labels=["a", "b"])
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from camserve.errors import UsageError
-from camserve.serving.names import check_model_name, claimed_numbers, parse_version, version_folders
+from camserve.names import check_model_name
+from camserve.serving.versions import claimed_numbers, parse_version, version_folders
 
 
 @pytest.mark.parametrize("name", ["resnet50", "a", "resnet50-signs.v2_x", "9lives", "x" * 128])

@@ -120,7 +120,7 @@ def _check(preprocess: str | None, resize: str | None, fit: str | None) -> None:
 
 def _check_publishable(repository: Path, formats: tuple[str, ...], name: str | None) -> None:
     """Export takes minutes: what would stop publishing afterwards is said before."""
-    from camserve.serving.names import check_model_name
+    from camserve.names import check_model_name
 
     if name is not None:
         check_model_name(name)

@@ -13,7 +13,7 @@ import numpy as np
 from camserve.clients import Classifier
 from camserve.demo.digits import load_digits, train, write_pictures
 from camserve.demo.gallery import Shown, gallery
-from camserve.errors import ParityError
+from camserve.errors import ExportError, ParityError
 from camserve.serving import TritonServer, publish
 
 __all__ = ["DemoResult", "run_demo"]
@@ -21,6 +21,7 @@ __all__ = ["DemoResult", "run_demo"]
 MODEL_NAME = "digits"
 _RECIPE = "resnet-mini"
 _LARGEST_DIFFERENCE = 1e-5
+_LEAST_ACCURACY = 0.97
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,15 @@ def run_demo(work: Path, repository: Path, begin: Callable[[str], None]) -> Demo
         begin: Called with the name of each phase as it begins.
 
     Raises:
+        ExportError: If the network learnt too little.
         ParityError: If the server's answers are not Keras's own.
         CamserveError: If any step on the way fails.
     """
     begin("load TensorFlow")
     from camserve.export import RECIPES, export_model
+    from camserve.export.settings import check_destination
 
+    check_destination(work / "bundle")
     recipe, digits = RECIPES[_RECIPE], load_digits()
     network = recipe.build()
     begin(f"train {_RECIPE} on {len(digits.pictures):,} handwritten digits")
@@ -112,7 +116,7 @@ def run_demo(work: Path, repository: Path, begin: Callable[[str], None]) -> Demo
         gallery=page,
     )
     page.write_text(gallery(shown, _figures(result)), encoding="utf-8")
-    _hold_to_keras(result)
+    _hold_to_promise(result)
     return result
 
 
@@ -124,7 +128,13 @@ def _ask_keras(network: Any, paths: Sequence[Path]) -> Any:
     return network.predict(np.stack(pictures) / 255.0, verbose=0)
 
 
-def _hold_to_keras(result: DemoResult) -> None:
+def _hold_to_promise(result: DemoResult) -> None:
+    if result.accuracy < _LEAST_ACCURACY:
+        raise ExportError(
+            f"the network learnt badly: it names {result.accuracy:.1%} of the held-out digits rightly, and "
+            f"{_LEAST_ACCURACY:.0%} are promised",
+            hint=f"See {result.gallery}",
+        )
     if result.same_class < result.images or not result.largest_difference <= _LARGEST_DIFFERENCE:
         raise ParityError(
             f"Triton gives the class that Keras gives on {result.same_class} of {result.images} images, and "

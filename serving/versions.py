@@ -1,34 +1,14 @@
-"""Names of models and numbers of versions, as they may stand in a repository and in nothing else."""
+"""Numbers of versions, as they may stand in a repository."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from camserve.errors import UsageError
+__all__ = ["claimed_numbers", "parse_version", "version_folders"]
 
-__all__ = ["check_model_name", "claimed_numbers", "parse_version", "version_folders"]
-
-_LONGEST = 128
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _LEADING_NUMBER = re.compile(r"\s*\+?0*([0-9]{1,18})", re.ASCII)
-
-
-def check_model_name(name: str) -> str:
-    """Returns the name if it can be a folder of a model repository.
-
-    Raises:
-        UsageError: If it is empty, too long, or has a character that a path, a shell or a reader could mistake.
-    """
-    if len(name) > _LONGEST:
-        raise UsageError(f"a model name has at most {_LONGEST} characters and this one has {len(name)}")
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"{name!r} cannot be a model name",
-            hint="Use ASCII letters, digits, '.', '_' and '-', and begin with a letter or digit",
-        )
-    return name
 
 
 def parse_version(text: str) -> int | None:
