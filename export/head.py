@@ -123,8 +123,8 @@ def find_linear_head(network: Network, logits: Value) -> LinearHead:
         raise _not_linear(linear)
     pooling = _pooling(below)
     features = _features(network, below, pooling)
-    if len(features.shape) != 4:
-        raise _not_linear(below)
+    if len(features.shape) != 4 or (pooling is None and features.shape[1:3] == (1, 1)):
+        raise _not_linear(below)  # a map of one cell would explain nothing: what was pooled lies further back
     pooling = pooling or _unpooled(features)
     weights = [np.asarray(keras.ops.convert_to_numpy(weight), np.float64) for weight in linear.operation.weights]
     channels, classes = int(features.shape[3] or 0), weights[0].shape[-1]

@@ -26,9 +26,10 @@ GRIDS = {
 
 
 def passes_the_gate(bundle: Bundle) -> bool:
-    measured = {(figure["format"], figure["batch"]) for figure in bundle.report["parity"] if figure["batch"]}
+    figures = bundle.report["parity"]
+    measured = {(figure["format"], figure["batch"]) for figure in figures if figure["format"] != "network"}
     assert measured == {(name, batch) for name in ("onnx", "savedmodel") for batch in (1, 3, 8)}
-    return all(figure["passed"] for figure in bundle.report["parity"])
+    return all(figure["passed"] for figure in figures)
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
@@ -51,7 +52,7 @@ def test_a_classifier_of_keras_passes_the_gate(name: str, tmp_path: Path) -> Non
 
 
 def test_a_classifier_of_keras_with_another_head_is_refused_by_its_layer(tmp_path: Path) -> None:
-    with pytest.raises(HeadError, match="Activation"):
+    with pytest.raises(HeadError, match="the head is not linear"):
         export_model("keras:mobilenetv3small", tmp_path / "bundle", weights="none")
     assert passes_the_gate(export_model("keras:mobilenetv3small", tmp_path / "bundle", weights="none", cam=False))
 
