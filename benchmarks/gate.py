@@ -50,6 +50,7 @@ def main() -> None:
     print(f"| network | format | {' | '.join(FIGURES)} |\n|---|---|{'---|' * len(FIGURES)}")
     for name in sys.argv[1:] or NETWORKS:
         build, preprocessing, suffix = NETWORKS[name]
+        keras.utils.set_random_seed(0)
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / f"model{suffix}"
             enliven(build(), preprocessing).save(source)

@@ -13,6 +13,9 @@ from camserve.export.samples import sample_pictures
 from camserve.pixels import normalize
 
 
+_SPREAD = 0.7  # standard deviation of a logit over images: probabilities well apart, and rounding under half its bound
+
+
 def small_network(pooling: str = "average", *, activation: str = "softmax", classes: int = 6) -> keras.Model:
     """Two convolutions with BatchNorm, 16x16x3 to 8x8 features, and the head asked for."""
     image = layers.Input((16, 16, 3))
@@ -72,5 +75,5 @@ def _spread_logits(model: keras.Model, images: Any) -> None:
     last = model.layers[-1]
     features = np.asarray(keras.Model(model.input, last.input)(images, training=False))
     kernel, _ = last.get_weights()
-    kernel /= (features @ kernel).std(axis=0).mean()
+    kernel *= _SPREAD / (features @ kernel).std(axis=0).mean()
     last.set_weights([kernel, -(features @ kernel).mean(axis=0)])
