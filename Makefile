@@ -67,7 +67,7 @@ format: $(STAMP)  ## Mend style and format
 lock: $(STAMP)  ## Choose the versions of all packages anew, for every platform
 	@$(BIN)/uv pip compile --quiet --universal --fork-strategy requires-python --python-version 3.11 --extra dev \
 	  --upgrade --generate-hashes --no-header --no-annotate --output-file requirements.lock pyproject.toml
-	@if grep -nE 'index-url|find-links|://' requirements.lock; then \
+	@if grep -nE '^-|://' requirements.lock; then \
 	  echo "error: requirements.lock names where packages come from; that belongs to each machine" >&2; exit 1; \
 	fi
 

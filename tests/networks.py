@@ -12,7 +12,6 @@ from camserve.contract import Preprocessing
 from camserve.export.samples import sample_pictures
 from camserve.pixels import normalize
 
-
 _SPREAD = 0.7  # standard deviation of a logit over images: probabilities well apart, and rounding under half its bound
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from camserve.clients import Classifier
+from camserve.clients import Classification, Classifier
 from camserve.demo.digits import load_digits, train, write_pictures
 from camserve.demo.gallery import Shown, gallery
 from camserve.errors import ExportError, ParityError
@@ -91,14 +91,7 @@ def run_demo(work: Path, repository: Path, begin: Callable[[str], None]) -> Demo
     begin(f"publish into {repository}")
     publication = publish(bundle, repository)
     paths = write_pictures(digits.held_out_pictures, digits.held_out_classes, work / "held-out")
-    begin("start Triton")
-    with TritonServer(repository) as server:
-        begin(f"classify {len(paths)} held-out digits over gRPC")
-        began = time.monotonic()
-        with Classifier(server.grpc_url, MODEL_NAME) as classifier:
-            answers = [classifier.classify(path, cam=True) for path in paths]
-        classified = time.monotonic() - began
-        begin("stop Triton")
+    answers, classified = _classify(repository, paths, begin)
     begin("compare with Keras, draw the gallery")
     said_by_keras = _ask_keras(network, paths)
     said = np.stack([answer.probabilities for answer in answers])
@@ -118,6 +111,21 @@ def run_demo(work: Path, repository: Path, begin: Callable[[str], None]) -> Demo
     page.write_text(gallery(shown, _figures(result)), encoding="utf-8")
     _hold_to_promise(result)
     return result
+
+
+def _classify(
+    repository: Path, paths: Sequence[Path], begin: Callable[[str], None]
+) -> tuple[list[Classification], float]:
+    """Answers of a server started for this, and the seconds that they took."""
+    begin("start Triton")
+    with TritonServer(repository) as server:
+        begin(f"classify {len(paths)} held-out digits over gRPC")
+        with Classifier(server.grpc_url, MODEL_NAME) as classifier:
+            began = time.monotonic()
+            answers = [classifier.classify(path, cam=True) for path in paths]
+            seconds = time.monotonic() - began
+        begin("stop Triton")
+    return answers, seconds
 
 
 def _ask_keras(network: Any, paths: Sequence[Path]) -> Any:
