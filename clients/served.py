@@ -8,6 +8,7 @@ from camserve.clients.connection import ServedModel, ServedTensor
 from camserve.clients.decode import Label, parse_label
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, Preprocessing, TensorSpec
 from camserve.errors import BundleError, ContractError
+from camserve.labels import label_lines
 
 __all__ = ["CAM", "CAM_CLASS", "PROBABILITIES", "check_tensors", "read_contract", "read_labels"]
 
@@ -42,7 +43,7 @@ def read_labels(served: ServedModel, contract: ModelContract) -> tuple[Label, ..
     Raises:
         ContractError: If there is not one for each class.
     """
-    lines = [line.strip() for line in served.parameters.get(LABELS_PARAMETER, "").rstrip().split("\n")]
+    lines = label_lines(served.parameters.get(LABELS_PARAMETER, ""))
     if len(lines) != contract.classes:
         raise ContractError(
             f"model {served.name!r} carries {len(lines)} labels for {contract.classes} classes "

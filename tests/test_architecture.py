@@ -27,7 +27,7 @@ def test_no_layer_imports_what_it_must_not() -> None:
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("serving/names.py", "camserve.clients.decode"),
+        ("serving/versions.py", "camserve.clients.decode"),
         ("clients/decode.py", "camserve.export.fold"),
         ("errors.py", "camserve.contract"),
         ("export/fold.py", "camserve.cli"),

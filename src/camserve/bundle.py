@@ -12,6 +12,7 @@ from typing import Any
 
 from camserve.contract import ModelContract
 from camserve.errors import BundleError
+from camserve.labels import label_lines
 from camserve.manifest import verify_manifest
 
 __all__ = [
@@ -91,7 +92,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         BundleError: If the file cannot be read, is not UTF-8, or has an empty line in the middle.
     """
     try:
-        lines = [line.rstrip() for line in path.read_text(encoding="utf-8-sig").rstrip().split("\n")]
+        lines = label_lines(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(
             f"labels cannot be read from {path}: {error}", hint="Give a UTF-8 file, one label a line"
@@ -100,4 +101,4 @@ def read_labels(path: Path) -> tuple[str, ...]:
         raise BundleError(
             f"{path} has an empty line {lines.index('') + 1}", hint="Give one label a line, in class order"
         )
-    return tuple(lines)
+    return lines
