@@ -7,19 +7,19 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import onnx
 import pytest
 from command_line import run
 from networks import enliven, small_network
 from PIL import Image
+from sabotage import SABOTAGE
 
 from camserve.cli import main
 from camserve.clients import Classifier
 from camserve.contract import PRESETS
 from camserve.demo import run_demo
-from camserve.export import RECIPES, export_model, onnx_format
+from camserve.export import RECIPES, export_model
 from camserve.export.prepare import prepare
-from camserve.serving import TritonServer, list_models, publish
+from camserve.serving import TritonServer, publish
 
 
 @pytest.fixture
@@ -69,28 +69,15 @@ def test_the_demo_names_digits_and_says_what_keras_says(tmp_path: Path) -> None:
     assert "start Triton" in phases
 
 
-def test_what_fails_the_gate_is_not_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("way", SABOTAGE)
+def test_what_fails_the_gate_ends_with_1_and_is_not_published(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = enliven(small_network(), PRESETS["unit"])
-    source, repository = tmp_path / "model.keras", str(tmp_path / "repository")
-    model.save(source)
-    publish(export_model(model, tmp_path / "earlier", name="model", preprocessing="unit"), repository)
-    write = onnx_format.write_onnx
-
-    def write_another_weight(graph: onnx.ModelProto, path: Path, metadata: dict[str, str]) -> None:
-        tensor = max(graph.graph.initializer, key=lambda tensor: np.prod(tensor.dims))
-        changed = onnx.numpy_helper.to_array(tensor).copy()
-        changed.flat[0] += 1.0
-        tensor.CopyFrom(onnx.numpy_helper.from_array(changed, tensor.name))
-        write(graph, path, metadata)
-
-    monkeypatch.setattr(onnx_format, "write_onnx", write_another_weight)
+    source, bundle, repository = tmp_path / "model.keras", str(tmp_path / "bundle"), str(tmp_path / "repository")
+    enliven(small_network(), PRESETS["unit"]).save(source)
+    SABOTAGE[way][0](monkeypatch)
     with pytest.raises(SystemExit) as end:
-        main(
-            ["export", str(source), "--out", str(tmp_path / "bundle"), "--preprocess", "unit", "--publish", repository]
-        )
+        main(["export", str(source), "--preprocess", "unit", "--out", bundle, "--publish", repository])
     assert end.value.code == 1
     assert "does not say what Keras says" in capsys.readouterr().err
-    assert not (tmp_path / "bundle").exists()
-    assert [version.number for version in list_models(repository)[0].versions] == [1]
+    assert list(tmp_path.iterdir()) == [source]
