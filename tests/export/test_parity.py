@@ -51,7 +51,7 @@ def test_an_honest_export_passes(model: keras.Model, tmp_path: Path) -> None:
 def test_the_sample_pictures_tell_images_apart(model: keras.Model) -> None:
     pictures = normalize(sample_pictures(12, 16, 16, 3), PRESETS["unit"])
     logits = prepare(model, cam=False, top_k=1, all_classes=False).reference(pictures).logits
-    assert (logits.std(axis=0) > 0.5).all()
+    assert (logits.std(axis=0) > 0.25).all()
     assert len(set(logits.argmax(axis=1))) > 1
 
 
