@@ -14,10 +14,11 @@ from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContrac
 from camserve.errors import RepositoryError
 from camserve.serving.options import Accelerator, ServingOptions
 
-__all__ = ["BACKEND", "CONFIG_NAME", "build_config", "read_config", "render_config"]
+__all__ = ["BACKEND", "CONFIG_NAME", "build_config", "read_config", "read_options", "render_config", "update_config"]
 
 CONFIG_NAME = "config.pbtxt"
 BACKEND = "onnxruntime"
+_THREADS = "intra_op_thread_count"
 
 _KINDS: Mapping[Accelerator, str] = {
     "auto": "KIND_AUTO",
@@ -52,14 +53,53 @@ def build_config(contract: ModelContract, labels: Sequence[str], options: Servin
         count=options.instances, kind=_enum("ModelInstanceGroup.Kind", _KINDS[options.accelerator])
     )
     config.dynamic_batching.max_queue_delay_microseconds = options.max_queue_delay_us
-    config.parameters[CONTRACT_PARAMETER].string_value = contract.to_json()
-    config.parameters[LABELS_PARAMETER].string_value = "\n".join(labels)
+    _identify(config, contract, labels)
     if options.threads is not None:
-        config.parameters["intra_op_thread_count"].string_value = str(options.threads)
+        config.parameters[_THREADS].string_value = str(options.threads)
     _accelerate(config, contract.input, options)
     if options.warmup:
         config.model_warmup.extend(_warmup(contract.input, size) for size in sorted({1, options.max_batch_size}))
     return config
+
+
+def update_config(
+    standing: Any, contract: ModelContract, labels: Sequence[str], changes: ServingOptions | Mapping[str, Any]
+) -> Any:
+    """The `ModelConfig` message of a model that stands already.
+
+    Without changes it stays as it is but for contract and labels; what someone wrote into it by hand stays too.
+
+    Args:
+        standing: Its message so far.
+        contract: Under the name that the model is published by.
+        labels: One per class.
+        changes: All options anew, or by name those that change.
+
+    Raises:
+        UsageError: If an option is out of range.
+    """
+    if isinstance(changes, ServingOptions):
+        return build_config(contract, labels, changes)
+    if changes:
+        return build_config(contract, labels, ServingOptions(**{**read_options(standing), **changes}))
+    config = model_config_pb2.ModelConfig()
+    config.CopyFrom(standing)
+    _identify(config, contract, labels)
+    return config
+
+
+def read_options(config: Any) -> dict[str, Any]:
+    """The options by which a configuration was built: `ServingOptions(**read_options(build_config(…, o))) == o`."""
+    threads = config.parameters[_THREADS].string_value if _THREADS in config.parameters else ""
+    return {
+        "max_batch_size": config.max_batch_size,
+        "max_queue_delay_us": config.dynamic_batching.max_queue_delay_microseconds,
+        "instances": config.instance_group[0].count if config.instance_group else 1,
+        "threads": int(threads) if threads.isdecimal() else None,
+        "accelerator": _accelerator(config),
+        "warmup": bool(config.model_warmup),
+        "latest_versions": max(1, config.version_policy.latest.num_versions),
+    }
 
 
 def render_config(config: Any) -> str:
@@ -80,6 +120,22 @@ def read_config(path: Path) -> Any:
             f"{path} is not a readable Triton model configuration: {error}",
             hint="Correct it, or move the folder out of the repository and publish the model again",
         ) from error
+
+
+def _identify(config: Any, contract: ModelContract, labels: Sequence[str]) -> None:
+    config.parameters[CONTRACT_PARAMETER].string_value = contract.to_json()
+    config.parameters[LABELS_PARAMETER].string_value = "\n".join(labels)
+
+
+def _accelerator(config: Any) -> Accelerator:
+    accelerators = config.optimization.execution_accelerators
+    if any(each.name == "tensorrt" for each in accelerators.gpu_execution_accelerator):
+        return "tensorrt"
+    if any(each.name == "openvino" for each in accelerators.cpu_execution_accelerator):
+        return "openvino"
+    kind = config.instance_group[0].kind if config.instance_group else _enum("ModelInstanceGroup.Kind", "KIND_AUTO")
+    plain: tuple[Accelerator, ...] = ("auto", "none", "cuda")
+    return next((name for name in plain if kind == _enum("ModelInstanceGroup.Kind", _KINDS[name])), "auto")
 
 
 def _tensor(message: Any, spec: TensorSpec) -> Any:

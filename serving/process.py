@@ -30,6 +30,7 @@ class ServerProcess:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Path) -> None:
         self._scratch = scratch
+        self._guard: subprocess.Popen[bytes] | None = None
         with log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal reaches the caller, who ends the server in order.
             self._process = subprocess.Popen(
@@ -56,10 +57,13 @@ class ServerProcess:
         """Whether the server has ended."""
         if self._process.returncode is not None:
             return True
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # the host program ignores SIGCHLD, so the kernel has reaped it
+            return True
 
     def wait(self) -> int:
-        """Waits for the end and returns the exit code."""
+        """Waits for the end and returns the exit code; 0 where the host program ignores SIGCHLD and so loses it."""
         while not self.exited:
             time.sleep(_INTERVAL)
         return self._finish()
@@ -68,7 +72,8 @@ class ServerProcess:
         """Asks the server to end, ends it by force after `grace` seconds, and returns its exit code."""
         deadline = time.monotonic() + grace
         if not self.exited:
-            os.kill(self.pid, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
         while not self.exited and time.monotonic() < deadline:
             time.sleep(_INTERVAL)
         return self._finish()
@@ -93,6 +98,6 @@ class ServerProcess:
         )
 
     def _end_guard(self) -> None:
-        with suppress(AttributeError):  # the guard never started
+        if self._guard is not None:
             self._guard.kill()
             self._guard.wait()

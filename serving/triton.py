@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import tempfile
 import time
 from dataclasses import dataclass
@@ -89,6 +90,18 @@ class TritonServer:
     def pid(self) -> int:
         """The server's process number."""
         return self._running.process.pid
+
+    def served(self) -> dict[str, tuple[int, ...]]:
+        """The versions that the server answers for, lowest first, by model, as it says itself.
+
+        Raises:
+            ServerError: If it does not run or does not answer.
+        """
+        found: dict[str, list[int]] = {}
+        for entry in _index(self._url("HTTP")):
+            if entry.get("state") == "READY":
+                found.setdefault(entry["name"], []).append(int(entry["version"]))
+        return {name: tuple(sorted(found[name])) for name in sorted(found)}
 
     @property
     def log_tail(self) -> str:
@@ -230,5 +243,18 @@ def _is_ready(address: str) -> bool:
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
+
+
+def _index(address: str) -> list[dict[str, str]]:
+    connection = http.client.HTTPConnection(address, timeout=10.0)
+    try:
+        connection.request("POST", "/v2/repository/index", body="{}")
+        entries: list[dict[str, str]] = json.loads(connection.getresponse().read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise ServerError(f"Triton at {address} does not say what it serves: {error}") from error
+    else:
+        return entries
     finally:
         connection.close()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from command_line import PROGRAM, run
 
 from camserve.bundle import Bundle
 from camserve.clients import Classifier
+from camserve.serving import ServingOptions, publish
+from camserve.serving.config import read_config, read_options
 
 READY_SECONDS = 60
 
@@ -38,6 +42,29 @@ def test_publish_says_how_to_serve(toy_bundle: Bundle, tmp_path: Path) -> None:
     result = run("publish", toy_bundle.path, "--repository", tmp_path / "repository", "--name", "other")
     assert "other, version 1" in result.stdout
     assert f"camserve serve --repository {tmp_path / 'repository'}" in result.stdout
+
+
+def test_publish_says_that_a_running_server_must_be_restarted(toy_bundle: Bundle, tmp_path: Path) -> None:
+    repository = tmp_path / "my models"
+    first, second = (run("publish", toy_bundle.path, "--repository", repository) for _ in range(2))
+    assert shlex.split(first.stdout.splitlines()[1])[1:] == ["camserve", "serve", "--repository", str(repository)]
+    assert "restarted" not in first.stdout
+    assert "serves version 2 once it is restarted" in second.stdout
+
+
+def test_publish_changes_only_the_options_that_are_given(toy_bundle: Bundle, tmp_path: Path) -> None:
+    for given in (["--max-batch", "4", "--threads", "2"], ["--no-warm-up"], []):
+        assert run("publish", toy_bundle.path, "--repository", tmp_path, *given).returncode == 0
+    path = tmp_path / "toy" / "config.pbtxt"
+    assert read_options(read_config(path)) == asdict(ServingOptions(max_batch_size=4, threads=2, warmup=False))
+    run("publish", toy_bundle.path, "--repository", tmp_path, "--threads", "0")
+    assert read_options(read_config(path))["threads"] is None
+
+
+def test_a_repository_without_models_is_said_to_have_none(tmp_path: Path) -> None:
+    result = run("repository", "list", "--repository", tmp_path)
+    assert (result.returncode, result.stdout) == (0, f"no models in {tmp_path}\n")
+    assert run("repository", "list", "--repository", tmp_path, "--json").stdout == "[]\n"
 
 
 def test_an_altered_bundle_is_not_published(toy_bundle: Bundle, tmp_path: Path) -> None:
@@ -108,11 +135,11 @@ def test_serve_answers_until_it_is_told_to_end(served: Served, number: signal.Si
     assert not Path(f"/proc/{triton}").exists()
 
 
-def test_serve_passes_on_that_its_server_died(served: Served) -> None:
+def test_serve_fails_when_its_server_dies(served: Served) -> None:
     os.kill(served.triton(), signal.SIGKILL)
     code, said = served.end()
-    assert code == 128 + signal.SIGKILL
-    assert "error: Triton ended by itself" in said
+    assert code == 1
+    assert "error: Triton ended by itself with signal SIGKILL; the end of its log:\n  " in said
 
 
 def test_serve_says_that_a_port_is_taken(served: Served, toy_repository: Path) -> None:
@@ -126,3 +153,21 @@ def test_serve_without_a_model_says_how_to_publish_one(tmp_path: Path) -> None:
     result = run("serve", "--repository", tmp_path)
     assert result.returncode == 1
     assert "camserve publish" in result.stderr
+
+
+def test_a_failed_start_ends_with_its_log(toy_bundle: Bundle, tmp_path: Path) -> None:
+    publication = publish(toy_bundle, tmp_path / "repository")
+    (publication.path / "model.onnx").write_bytes(b"no graph")
+    ports = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
+    log = tmp_path / "triton.log"
+    result = run("serve", "--repository", tmp_path / "repository", *ports, "--log", log)
+    assert result.returncode == 1
+    _, error, *end, hint = result.stderr.splitlines()
+    assert error.startswith("error: Triton cannot serve")
+    assert error.endswith("the end of its log:")
+    assert hint.startswith("hint: Publish a sound version")
+    assert 5 < len(end) <= 15
+    assert all(line.startswith("  ") for line in end)
+    written = log.read_text(encoding="utf-8")
+    assert "failed to load 'toy'" in written
+    assert end[-1].strip() in written

@@ -1,7 +1,7 @@
 """Triton's model configuration."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from tritonclient.grpc import model_config_pb2
@@ -9,8 +9,8 @@ from tritonclient.grpc import model_config_pb2
 from camserve.bundle import Bundle
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 from camserve.errors import RepositoryError
-from camserve.serving import ServingOptions
-from camserve.serving.config import build_config, read_config, render_config
+from camserve.serving import Accelerator, ServingOptions
+from camserve.serving.config import build_config, read_config, read_options, render_config
 
 
 def _config(bundle: Bundle, **options: Any) -> Any:
@@ -69,3 +69,16 @@ def test_an_unreadable_configuration_is_named(tmp_path: Path) -> None:
     path.write_text("name: {", encoding="utf-8")
     with pytest.raises(RepositoryError, match=r"config\.pbtxt"):
         read_config(path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"max_batch_size": 3, "max_queue_delay_us": 0, "instances": 2, "threads": 5, "latest_versions": 4},
+        {"warmup": False},
+        *({"accelerator": accelerator} for accelerator in get_args(Accelerator)),
+    ],
+)
+def test_the_options_read_back_out_of_the_configuration(toy_bundle: Bundle, options: dict[str, Any]) -> None:
+    assert ServingOptions(**read_options(_config(toy_bundle, **options))) == ServingOptions(**options)

@@ -15,9 +15,10 @@ import pytest
 
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError, ServerError
-from camserve.serving import TritonServer, publish
+from camserve.serving import ServingOptions, TritonServer, publish
 from camserve.serving.command import server_command
 from camserve.serving.environment import find_triton
+from camserve.serving.process import ServerProcess
 
 
 def _alive(pid: int) -> bool:
@@ -155,6 +156,46 @@ def test_the_highest_version_is_served(toy_bundle: Bundle, tmp_path: Path) -> No
                     assert response.status == status
             except urllib.error.HTTPError as error:
                 assert error.code == status  # noqa: PT017 - either outcome is asserted
+
+
+def test_the_server_says_itself_what_it_serves(toy_bundle: Bundle, tmp_path: Path) -> None:
+    options = ServingOptions(latest_versions=2)
+    for name in ("one", "two", "two", "two"):
+        publish(toy_bundle, tmp_path, name=name, options=options)
+    server = TritonServer(tmp_path)
+    with pytest.raises(ServerError, match="not running"):
+        server.served()
+    with server:
+        publish(toy_bundle, tmp_path, name="one")
+        assert server.served() == {"one": (1,), "two": (2, 3)}
+
+
+@pytest.mark.parametrize("end", ["stop", "wait"])
+def test_a_program_that_ignores_its_childrens_end_still_ends_the_server(
+    toy_repository: Path, scratch: Path, end: str
+) -> None:
+    program = (
+        "import os, signal, sys\nfrom camserve.serving import TritonServer\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nserver = TritonServer(sys.argv[1])\nserver.start()\n"
+        "print(server.pid, flush=True)\n"
+        "if sys.argv[2] == 'wait':\n    os.kill(server.pid, signal.SIGKILL)\n    server.wait()\nserver.stop()\n"
+    )
+    command = [sys.executable, "-c", program, str(toy_repository), end]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    assert _group(int(result.stdout)) == []
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_guard_that_cannot_start_is_what_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(_self: ServerProcess) -> None:
+        raise BlockingIOError("no more processes")
+
+    monkeypatch.setattr(ServerProcess, "_start_guard", refuse)
+    began = time.monotonic()
+    with pytest.raises(BlockingIOError, match="no more processes"):
+        ServerProcess(["sleep", "60"], os.environ, tmp_path / "log", tmp_path / "scratch")
+    assert time.monotonic() - began < 30
 
 
 def test_a_host_may_be_given_by_name(toy_repository: Path) -> None:

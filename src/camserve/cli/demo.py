@@ -28,8 +28,12 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    work: Annotated[Path, typer.Option(help="Folder for the digits, the bundle and the gallery.")] = Path("demo"),
-    repository: Annotated[Path, typer.Option(help="Model repository to publish into.")] = Path("model_repository"),
+    work: Annotated[
+        Path, typer.Option(help="Folder for the digits, the bundle and the gallery.", file_okay=False)
+    ] = Path("demo"),
+    repository: Annotated[Path, typer.Option(help="Model repository to publish into.", file_okay=False)] = Path(
+        "model_repository"
+    ),
     as_json: Json = False,
 ) -> None:
     """Go the whole way on handwritten digits. Train, export, publish, serve, classify over gRPC, and draw the maps."""

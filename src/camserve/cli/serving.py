@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from camserve.cli.console import fail, note, print_json, print_table, say
+from camserve.cli.console import note, print_json, print_table, say
 from camserve.cli.options import Json, Repository, check_choice
+from camserve.errors import ServerError
 
 if TYPE_CHECKING:
     from camserve.serving import ModelEntry, Publication, TritonServer, VersionEntry
 
 __all__ = ["publication_document", "register", "say_published"]
 
-_KILLED = 128  # a shell's exit code for a program that a signal ended is this plus the signal
+_LOG_LINES = 15
 _PUBLISH_EPILOG = "Example:  camserve publish bundles/resnet50 --repository model_repository --max-batch 16 --delay 500"
 _SERVE_EPILOG = "Example:  camserve serve --repository model_repository --grpc-port 9001"
 _LIST_EPILOG = "Example:  camserve repository list --repository model_repository"
+
+
+def _new(default: str) -> str:
+    """How --help shows a default that holds for a new model."""
+    return f"{default} for a new model"
 
 
 def register(app: typer.Typer) -> None:
@@ -40,36 +47,61 @@ def publish(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE_DIR", help="Folder that 'camserve export' wrote.")],
     repository: Repository,
     name: Annotated[str | None, typer.Option(help="Name to serve it under; the bundle's own unless given.")] = None,
-    max_batch: Annotated[int, typer.Option(help="Largest batch that the server accepts and builds.")] = 8,
-    delay: Annotated[
-        int, typer.Option(metavar="MICROSECONDS", help="How long a request may wait for others to join its batch.")
-    ] = 100,
-    instances: Annotated[int, typer.Option(help="Copies of the model that run side by side, on each device.")] = 1,
-    threads: Annotated[
-        int | None, typer.Option(help="Threads of one instance; all cores unless given.", show_default=False)
+    max_batch: Annotated[
+        int | None, typer.Option(help="Largest batch that the server accepts and builds.", show_default=_new("8"))
     ] = None,
-    accelerator: Annotated[str, typer.Option(help="auto, none, cuda, tensorrt or openvino.")] = "auto",
+    delay: Annotated[
+        int | None,
+        typer.Option(
+            metavar="MICROSECONDS",
+            help="How long a request may wait for others to join its batch.",
+            show_default=_new("100"),
+        ),
+    ] = None,
+    instances: Annotated[
+        int | None,
+        typer.Option(help="Copies of the model that run side by side, on each device.", show_default=_new("1")),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=0, help="Threads of one instance; 0 for all cores.", show_default=_new("0"))
+    ] = None,
+    accelerator: Annotated[
+        str | None, typer.Option(help="auto, none, cuda, tensorrt or openvino.", show_default=_new("auto"))
+    ] = None,
     warm_up: Annotated[
-        bool, typer.Option("--warm-up/--no-warm-up", help="Run batches before the model counts as ready.")
-    ] = True,
-    latest_versions: Annotated[int, typer.Option(help="How many of the newest versions are served at once.")] = 1,
+        bool | None,
+        typer.Option(
+            "--warm-up/--no-warm-up",
+            help="Run batches before the model counts as ready.",
+            show_default=_new("--warm-up"),
+        ),
+    ] = None,
+    latest_versions: Annotated[
+        int | None, typer.Option(help="How many of the newest versions are served at once.", show_default=_new("1"))
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add a bundle to a model repository. It becomes the newest version of its model."""
-    from camserve.serving import Accelerator, ServingOptions
+    """Add a bundle to a model repository. It becomes the newest version of its model.
+
+    An option that is left out stays as it stands where the model was published before.
+    """
+    from camserve.serving import Accelerator
     from camserve.serving import publish as publish_bundle
 
     check_choice(accelerator, get_args(Accelerator), "--accelerator")
-    options = ServingOptions(
-        max_batch_size=max_batch,
-        max_queue_delay_us=delay,
-        instances=instances,
-        threads=threads,
-        accelerator=cast(Accelerator, accelerator),
-        warmup=warm_up,
-        latest_versions=latest_versions,
-    )
-    publication = publish_bundle(bundle, repository, name=name, options=options)
+    options = {
+        "max_batch_size": max_batch,
+        "max_queue_delay_us": delay,
+        "instances": instances,
+        "threads": threads,
+        "accelerator": accelerator,
+        "warmup": warm_up,
+        "latest_versions": latest_versions,
+    }
+    given: dict[str, Any] = {option: value for option, value in options.items() if value is not None}
+    if threads == 0:
+        given["threads"] = None
+    publication = publish_bundle(bundle, repository, name=name, options=given)
     if as_json:
         print_json(publication_document(publication))
         return
@@ -79,7 +111,9 @@ def publish(
 def say_published(publication: Publication) -> None:
     """Says what was published and how to serve it."""
     say(f"Published: {publication.name}, version {publication.version}, in {publication.path}")
-    say(f"Next:      camserve serve --repository {publication.path.parent.parent}")
+    say(f"Next:      camserve serve --repository {shlex.quote(str(publication.path.parent.parent))}")
+    if publication.version > 1:
+        say(f"           A server that is running already serves version {publication.version} once it is restarted")
 
 
 def publication_document(publication: Publication) -> dict[str, Any]:
@@ -94,6 +128,9 @@ def list_repository(repository: Repository, as_json: Json = False) -> None:
     models = list_models(repository)
     if as_json:
         print_json([_model_document(model) for model in models])
+        return
+    if not models:
+        say(f"no models in {repository}")
         return
     columns = ("model", "version ", "served", "precision", "MB ", "published (UTC)")
     print_table(columns, [_version_row(model.name, version) for model in models for version in model.versions])
@@ -127,23 +164,47 @@ def serve(
         int, typer.Option(min=0, max=65535, help="Port of the metrics; 0 takes a free one.")
     ] = 8002,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File that Triton's log is appended to.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Serve a repository with the embedded Triton. Runs until it is interrupted."""
     from camserve.serving import TritonServer
 
     note("Starting Triton")
-    server = TritonServer(repository, host=host, http_port=http_port, grpc_port=grpc_port, metrics_port=metrics_port)
+    server = TritonServer(
+        repository, host=host, http_port=http_port, grpc_port=grpc_port, metrics_port=metrics_port, log=log
+    )
     with _signals_as_exceptions():
         try:
-            with server:
+            with _log_shown(server), server:
                 _say_ready(server, as_json=as_json)
                 code = server.wait()
         except _Signalled:
             note("Stopped")
             return
-    fail(f"Triton ended by itself with exit code {code}; the end of its log:\n{server.log_tail}")
-    raise typer.Exit(code if code >= 0 else _KILLED - code)
+    raise ServerError(f"Triton ended by itself with {_outcome(code)}; the end of its log:\n{_log_end(server)}")
+
+
+@contextmanager
+def _log_shown(server: TritonServer) -> Iterator[None]:
+    """Adds the end of the log to the failure of a server that was started."""
+    try:
+        yield
+    except ServerError as error:
+        end = _log_end(server)
+        if not end or "\n" in error.message:  # it has none, or is told already
+            raise
+        raise ServerError(f"{error.message}; the end of its log:\n{end}", hint=error.hint) from error
+
+
+def _log_end(server: TritonServer) -> str:
+    return "\n".join(server.log_tail.splitlines()[-_LOG_LINES:])
+
+
+def _outcome(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
 
 class _Signalled(BaseException):
@@ -168,10 +229,8 @@ def _signals_as_exceptions() -> Iterator[None]:
 
 
 def _say_ready(server: TritonServer, *, as_json: bool) -> None:
-    from camserve.serving import list_models
-
     addresses = {"grpc": server.grpc_url, "http": server.http_url, "metrics": server.metrics_url}
-    models = {model.name: list(model.served) for model in list_models(server.repository)}
+    models = {name: list(versions) for name, versions in server.served().items()}
     if as_json:
         print_json({**addresses, "models": models})
         return
