@@ -12,7 +12,7 @@ from camserve.clients.explainer import CAMExplainer
 from camserve.clients.images import ImageInput, load_image
 from camserve.clients.preprocess import prepare
 from camserve.clients.results import ActivationMap, Classification
-from camserve.clients.scoring import ScoredRow, find_images, score
+from camserve.clients.scoring import ScoredRow, concerns_one_image, find_images, score
 from camserve.clients.table import TableSummary, check_table, write_table
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "ScoredRow",
     "TableSummary",
     "check_table",
+    "concerns_one_image",
     "find_images",
     "load_image",
     "prepare",

@@ -164,7 +164,7 @@ class Classifier:
         if self._contract.cam is None:
             raise UsageError(
                 f"model {self.model!r} was exported without maps",
-                hint="Ask without cam, or export it again without --no-cam",
+                hint="Leave the maps out (cam; --cam-dir at the command line), or export it again without --no-cam",
             )
 
     def _maps(self, answer: Answer, picture: Image.Image, top: int) -> tuple[ActivationMap, ...]:

@@ -131,7 +131,7 @@ class Connection:
         try:
             yield
         except InferenceServerException as error:
-            raise _typed(error, subject, self.url, seconds) from error
+            raise _typed(error, subject, self.url, seconds, may_be_raised=seconds >= self._timeout) from error
 
 
 def _check_address(url: str) -> None:
@@ -165,7 +165,7 @@ def _arrays(result: Any, names: Sequence[str]) -> dict[str, np.ndarray[Any, Any]
     return arrays
 
 
-def _typed(error: Any, subject: str, url: str, seconds: float) -> ClientError:
+def _typed(error: Any, subject: str, url: str, seconds: float, *, may_be_raised: bool) -> ClientError:
     status = str(error.status() or "").removeprefix("StatusCode.")
     why = " ".join(str(error.message() or "no reason given").split())
     if _NOT_LOADED.search(why) or status == "NOT_FOUND":
@@ -174,7 +174,9 @@ def _typed(error: Any, subject: str, url: str, seconds: float) -> ClientError:
         )
     if status == "DEADLINE_EXCEEDED":
         return DeadlineError(
-            f"{subject} gave no answer within {seconds:g} s", hint="Is the server overloaded or stopped? Raise timeout"
+            f"{subject} gave no answer within {seconds:g} s",
+            hint="Check that the server runs and is not overloaded"
+            + (", or allow more time (timeout; --timeout at the command line)" if may_be_raised else ""),
         )
     if status in ("UNAVAILABLE", "UNIMPLEMENTED"):
         return ConnectionFailedError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,9 +63,18 @@ class CAMExplainer:
 
 def _new_axes() -> Any:
     try:
-        from matplotlib import pyplot  # noqa: PLC0415  (only who plots needs it)
+        from matplotlib.figure import Figure  # noqa: PLC0415  (only who plots needs it)
     except ImportError as error:
         raise UsageError(
             f"matplotlib cannot be imported: {error}", hint="Install it with pip install 'camserve[plot]'"
         ) from error
-    return pyplot.subplots()[1]
+
+    class NotebookFigure(Figure):  # type: ignore[misc]  # matplotlib is not read for types
+        """A figure that pyplot does not know: it would keep each one, and a notebook would show it a second time."""
+
+        def _repr_png_(self) -> bytes:  # notebooks ask for it where pyplot was never loaded
+            stream = BytesIO()
+            self.savefig(stream, format="png", bbox_inches="tight")
+            return stream.getvalue()
+
+    return NotebookFigure().subplots()

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from camserve.errors import ImageError
+from camserve.text import printable
 
-__all__ = ["EXTENSIONS", "FORMATS", "MAX_PIXELS", "ImageInput", "as_rgb", "load_image", "printable"]
+__all__ = ["EXTENSIONS", "FORMATS", "MAX_PIXELS", "ImageInput", "as_rgb", "load_image"]
 
 ImageInput = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
 """A path, the bytes of a file, a Pillow image, or uint8 pixels: `[height, width, 3]` in RGB, or `[height, width]`."""
@@ -32,6 +35,12 @@ EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
 """File name endings, in lower case, under which a folder is searched for images."""
+
+_PREFIX = 16
+"""Bytes from which Pillow's formats know their files."""
+
+_OTHER_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)
+"""What a decoder of Pillow raises when the file is not of its format."""
 
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
@@ -69,12 +78,6 @@ def as_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _SIXTEEN_BIT:
         return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
-
-
-def printable(path: str | Path) -> str:
-    """A path for a message: as it is, or escaped where it holds line breaks or bytes that are not UTF-8."""
-    text = str(path)
-    return text if text.isprintable() else ascii(text)
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Image.Image:
@@ -117,16 +120,35 @@ def _check_plain(status: os.stat_result, name: str) -> None:
 def _decode(stream: IO[bytes], name: str, max_pixels: int) -> Image.Image:
     if not stream.read(1):
         raise ImageError(f"{name} is empty", hint="Get the file again from its source")
-    stream.seek(0)
     try:
-        image = Image.open(stream, formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is no image of a known format", hint=f"Give one of {', '.join(FORMATS)}") from error
+        image = _identify(stream)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{name} is too large: {error}", hint=_SIZE_HINT) from error
     except Exception as error:  # decoders of damaged files raise whatever their parsing trips over
         raise _damaged(name, error) from error
+    if image is None:
+        raise ImageError(f"{name} is no image of a known format", hint=f"Give one of {', '.join(FORMATS)}")
     return _finish(image, name, max_pixels)
+
+
+def _identify(stream: IO[bytes]) -> Image.Image | None:
+    """Reads the header of a picture as `Image.open` does, without Pillow's own limit; None if no format fits.
+
+    That limit is one setting for the whole process, and half of it already makes a warning: it would overrule a caller
+    who asks for more, and lifting it would lift it for the rest of their program too. `_check_size` stands for it.
+    """
+    Image.init()
+    stream.seek(0)
+    prefix = stream.read(_PREFIX)
+    for format_name in FORMATS:
+        factory, accept = Image.OPEN[format_name]
+        accepted = accept is None or accept(prefix)
+        if not accepted or isinstance(accepted, str):  # a text says why the format cannot be read here
+            continue
+        stream.seek(0)
+        with suppress(*_OTHER_FORMAT):
+            return factory(stream, "")
+    return None
 
 
 def _finish(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
@@ -138,7 +160,7 @@ def _finish(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     return image
 
 
-_SIZE_HINT = "Make it smaller, or raise the limit (max_pixels) if you trust its source"
+_SIZE_HINT = "Make it smaller; if you trust its source, Classifier and load_image in Python take a larger max_pixels"
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> Image.Image:

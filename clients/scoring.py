@@ -11,10 +11,11 @@ from pathlib import Path
 
 from camserve.clients.classifier import Classifier
 from camserve.clients.decode import Prediction, check_top
-from camserve.clients.images import EXTENSIONS, printable
+from camserve.clients.images import EXTENSIONS
 from camserve.errors import CamserveError, ImageError, RequestError, UsageError
+from camserve.text import printable
 
-__all__ = ["ScoredRow", "find_images", "score"]
+__all__ = ["ScoredRow", "concerns_one_image", "find_images", "score"]
 
 _AHEAD = 2
 """Pictures taken up per thread, so that one slow answer at the head does not leave the others idle."""
@@ -74,26 +75,57 @@ def score(
 def _rows(classifier: Classifier, inputs: Iterator[str | Path], top: int, concurrency: int) -> Iterator[ScoredRow]:
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="camserve-score")
     window: deque[Future[ScoredRow]] = deque()
+    job = _Job(classifier, top)
     try:
         for path in inputs:
-            window.append(pool.submit(_score_one, classifier, path, top))
+            window.append(pool.submit(job.score, path))
             if len(window) >= concurrency * _AHEAD:
                 yield window.popleft().result()
         while window:
             yield window.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        # Requests under way are left to their deadline, or to the close of the classifier, whichever is first: to wait
+        # for a server that hangs would hold up whoever wants to leave.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _score_one(classifier: Classifier, path: str | Path, top: int) -> ScoredRow:
-    try:
-        return ScoredRow(str(path), classifier.classify(path, top=top).top)
-    except ImageError as error:
-        return _failed(path, error)
-    except RequestError as error:
-        if not classifier.is_ready():
+class _Job:
+    """What the threads share: the first error that ends the whole job ends the pictures still to come at once."""
+
+    def __init__(self, classifier: Classifier, top: int) -> None:
+        self._classifier = classifier
+        self._top = top
+        self._fatal: Exception | None = None
+
+    def score(self, path: str | Path) -> ScoredRow:
+        if self._fatal is not None:
+            raise self._fatal
+        try:
+            return self._answer(path)
+        except Exception as error:
+            self._fatal = error
             raise
-        return _failed(path, error)
+
+    def _answer(self, path: str | Path) -> ScoredRow:
+        try:
+            return ScoredRow(str(path), self._classifier.classify(path, top=self._top).top)
+        except CamserveError as error:
+            if not concerns_one_image(error, self._classifier):
+                raise
+            return _failed(path, error)
+
+
+def concerns_one_image(error: CamserveError, classifier: Classifier) -> bool:
+    """Whether an error of `classify` is the fault of its picture, so that the next one may well be answered.
+
+    A picture that cannot be read is; a refusal is as long as the model is served; whatever else went wrong, such as a
+    server that hangs, would meet every picture alike.
+
+    Raises:
+        ConnectionFailedError: If the server has gone.
+        DeadlineError: If the server does not answer in time.
+    """
+    return isinstance(error, ImageError) or (isinstance(error, RequestError) and classifier.is_ready())
 
 
 def _failed(path: str | Path, error: CamserveError) -> ScoredRow:

@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from camserve.clients.images import printable
 from camserve.clients.scoring import ScoredRow
 from camserve.errors import ClientError, UsageError
+from camserve.text import printable
 
 __all__ = ["TableSummary", "check_table", "write_table"]
 
@@ -43,8 +43,9 @@ def check_table(path: str | Path) -> None:
         raise UsageError(f"{printable(target)} is neither .csv nor .parquet", hint="Name the table with one of these")
     if target.is_dir():
         raise UsageError(f"{printable(target)} is a folder", hint="Name a file in it")
-    if not target.absolute().parent.is_dir():
-        raise UsageError(f"folder {printable(target.absolute().parent)} does not exist", hint="Make it first")
+    folder = _behind_links(target).parent
+    if not folder.is_dir():
+        raise UsageError(f"folder {printable(folder)} does not exist", hint="Make it first")
     if target.suffix.lower() == ".parquet":
         _import_pyarrow()
 
@@ -56,7 +57,8 @@ def write_table(path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5) ->
     Parquet file, whose text must be UTF-8, such a name is escaped and its bytes stand in the column `path_bytes`.
 
     Args:
-        path: The table, ending in .csv or .parquet; an older one is replaced once the new one is complete.
+        path: The table, ending in .csv or .parquet; an older one is replaced once the new one is complete. A link
+            stays, and the table is written where it leads.
         rows: The rows.
         top: Number of ranks that get columns.
 
@@ -65,11 +67,15 @@ def write_table(path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5) ->
         ClientError: If the table cannot be written; nothing of it is left behind.
     """
     check_table(path)
-    target = Path(path).absolute()
+    write = _WRITERS[Path(path).suffix.lower()]
     counter = _Counter(rows)
-    with _aside(target) as temporary:
-        _WRITERS[target.suffix.lower()](temporary, counter, top)
+    with _aside(_behind_links(path)) as temporary:
+        write(temporary, counter, top)
     return TableSummary(counter.rows, counter.errors)
+
+
+def _behind_links(path: str | Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises where links lead in a circle
 
 
 class _Counter:

@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from camserve.cli.console import Phases, fail, print_json, print_table, printable, track
+from camserve.cli.console import Phases, fail, print_json, print_table, track
+from camserve.text import printable
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from command_line import run
 
 from camserve.bundle import load_bundle
 from camserve.cli import main
-from camserve.cli.export import worst_figures
+from camserve.cli.export import publish_command, worst_figures
 
 
 @pytest.mark.slow
@@ -43,6 +44,11 @@ def test_the_worst_of_all_batches_is_shown() -> None:
     row = {"format": "onnx", "figure": "cam_identity", "bound": 1e-4, "passed": True}
     parity = [row | {"batch": batch, "value": value} for batch, value in ((1, 1e-7), (3, 4e-6), (8, 2e-7))]
     assert worst_figures(parity) == [("onnx", "cam identity", "4.0e-06", "1.0e-04", "1, 3, 8")]
+
+
+@pytest.mark.parametrize("name", ["my bundle", "it's", "$HOME", "plain"])
+def test_the_next_step_can_be_pasted_into_a_shell(name: str) -> None:
+    assert shlex.split(publish_command(Path(name))) == ["camserve", "publish", name, "--repository", "model_repository"]
 
 
 def small(folder: Path, *, hidden: bool = False) -> Path:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 import socket
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 from command_line import run
@@ -33,8 +32,11 @@ def test_the_version_is_printed() -> None:
         (["classify", "cat.png", "--model", "m", "--top", "0"], "--top"),
         (["classify", "cat.png", "--model", "m", "--cam-dir", __file__], "--cam-dir"),
         (["classify", "cat.png", "--model", "m", "--url", "http://localhost:8001"], "http://localhost:8001"),
+        (["classify", "cat.png", "--model", "m", "--timeout", "0"], "timeout"),
+        (["classify", "cat.png", "--model", "m", "--cam-dir", f"{__file__}/maps"], f"{__file__}/maps"),
         (["score", "photos", "--model", "m"], "--output"),
-        (["score", "photos", "--model", "m", "--output", "table.xls"], "table.xls"),
+        (["score", "misspelt.png", __file__, "--model", "m", "--output", "t.csv"], "misspelt.png does not exist"),
+        (["score", __file__, "--model", "m", "--output", "table.xls"], "table.xls"),
         (["export", "resnet50"], "--out"),
         (["export", "resnet50", "--out", "b", "--preprocess", "cafe"], "caffe"),
         (["export", "resnet50", "--out", "b", "--resize", "cubic"], "bicubic"),
@@ -48,6 +50,8 @@ def test_the_version_is_printed() -> None:
         (["publish", "b", "--repository", "r", "--accelerator", "gpu"], "cuda"),
         (["publish", "b", "--repository", "r", "--max-batch", "0"], "max_batch_size"),
         (["serve", "--repository", "r", "--grpc-port", "70000"], "--grpc-port"),
+        (["demo", "--work", __file__], "--work"),
+        (["demo", "--repository", __file__], "--repository"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_names_the_fault(
@@ -65,7 +69,8 @@ def test_a_server_that_is_not_there_is_named(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-        result = run("classify", tmp_path / "cat.png", "--model", "m", "--url", address, "--cam-dir", tmp_path / "maps")
+        result = run("classify", tmp_path / "cat.png", "--model", "m", "--url", address, "--json")
+    assert result.stdout == ""
     assert result.returncode == 1
     assert address in result.stderr
     assert "hint: " in result.stderr
@@ -120,20 +125,32 @@ def test_help_names_every_choice() -> None:
     assert [name for name in get_args(Accelerator) if name not in help_of("publish")] == []
 
 
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [("classify", "[OPTIONS] IMAGE..."), ("score", "[OPTIONS] INPUT..."), ("export", "[OPTIONS] SOURCE")],
+)
+def test_help_names_arguments_and_values_without_python_types(command: str, usage: str) -> None:
+    text = run(command, "--help").stdout
+    assert text.startswith(f"Usage: camserve {command} {usage}\n")
+    assert re.findall(r"[<{][^>}]*[>}]", text.replace("x>=", "")) == []
+
+
 def help_of(command: str) -> str:
     """The help without white space, since lines break within names."""
     return re.sub(r"\s", "", run(command, "--help").stdout)
 
 
-def test_publish_has_the_defaults_of_the_library() -> None:
-    options = {name: option.default for name, option in inspect.signature(cli_serving.publish).parameters.items()}
-    given = ServingOptions(
-        max_batch_size=options["max_batch"],
-        max_queue_delay_us=options["delay"],
-        instances=options["instances"],
-        threads=options["threads"],
-        accelerator=options["accelerator"],
-        warmup=options["warm_up"],
-        latest_versions=options["latest_versions"],
-    )
-    assert given == ServingOptions()
+def test_publish_names_the_defaults_of_the_library() -> None:
+    hints = get_type_hints(cli_serving.publish, include_extras=True)
+    defaults = ServingOptions()
+    for option, default in {
+        "max_batch": defaults.max_batch_size,
+        "delay": defaults.max_queue_delay_us,
+        "instances": defaults.instances,
+        "threads": defaults.threads or 0,
+        "accelerator": defaults.accelerator,
+        "warm_up": "--warm-up" if defaults.warmup else "--no-warm-up",
+        "latest_versions": defaults.latest_versions,
+    }.items():
+        (info,) = hints[option].__metadata__
+        assert info.show_default == f"{default} for a new model"

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from camserve.clients import CAMExplainer, Classifier
@@ -42,6 +45,15 @@ def test_the_figure_lays_the_map_in_jet_over_the_photo_each_at_half_opacity(expl
     assert best.class_index == explainer.result.top[0].index
 
 
+def test_a_figure_is_shown_once_and_not_kept(explainer: CAMExplainer) -> None:
+    from matplotlib import pyplot
+
+    figure: Any = explainer.fit(load_sample_image("flower.jpg")).plot()
+    assert pyplot.get_fignums() == []
+    with Image.open(BytesIO(figure._repr_png_())) as shown:
+        assert shown.format == "PNG"
+
+
 def test_it_draws_where_it_is_told(explainer: CAMExplainer) -> None:
     from matplotlib import pyplot
 
@@ -59,6 +71,6 @@ def test_plotting_before_fitting_is_refused(explainer: CAMExplainer) -> None:
 def test_without_matplotlib_the_package_is_named(explainer: CAMExplainer, monkeypatch: pytest.MonkeyPatch) -> None:
     explainer.fit(load_sample_image("china.jpg"))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UsageError, match=r"pip install 'camserve\[plot\]'"):
         explainer.plot()

@@ -155,12 +155,22 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("size", [(8001, 8000), (12_000, 12_000), (60_000, 60_000)])
 def test_a_picture_above_the_cap_is_refused_before_decoding(size: tuple[int, int]) -> None:
     with pytest.raises(ImageError, match=r"pixels|too large") as caught:
         load_image(png_header(*size))
     assert "max_pixels" in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_cap_above_the_limit_of_pillow_is_honoured_and_that_limit_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded("png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(data))
+    assert load_image(data).size == (96, 64)
+    assert Image.MAX_IMAGE_PIXELS == 1000
 
 
 def test_the_cap_itself_is_still_read_and_can_be_moved() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 
 from camserve.clients import Classifier, ScoredRow, find_images, score
-from camserve.errors import ConnectionFailedError, RequestError, UsageError
+from camserve.errors import ConnectionFailedError, DeadlineError, RequestError, UsageError
 from camserve.serving import TritonServer
 
 
@@ -101,6 +103,37 @@ def test_inputs_are_read_no_further_than_the_window(classifier: Classifier, tmp_
         next(rows)
         assert taken <= expected + 6
     rows.close()  # type: ignore[attr-defined]
+
+
+class Hanging(Classifier):
+    """A classifier of a server that never answers, as a deadline shows it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.asked = 0
+
+    def classify(self, image: object, *, top: int = 5, cam: bool = False) -> None:  # type: ignore[override]
+        self.asked += 1
+        time.sleep(self._seconds)
+        raise DeadlineError("no answer")
+
+
+def test_pictures_in_the_queue_are_not_sent_once_the_server_hangs() -> None:
+    classifier = Hanging(0.5)
+    with pytest.raises(DeadlineError):
+        list(score(classifier, ["one"] * 100, concurrency=3))
+    time.sleep(0.2)
+    assert classifier.asked == 3
+
+
+def test_who_leaves_does_not_wait_for_requests_under_way() -> None:
+    rows = score(Hanging(3.0), ["one"] * 100, concurrency=3)
+    leaver = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
+    leaver.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(rows)
+    assert time.monotonic() - began < 2.0
 
 
 @pytest.mark.parametrize(("top", "concurrency"), [(0, 8), (5, 0)])

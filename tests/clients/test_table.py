@@ -136,6 +136,17 @@ def test_a_table_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     assert (tmp_path / "table.csv").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
+def test_a_link_stays_and_the_table_is_written_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    real, link = tmp_path / "real" / "table.data", tmp_path / "link.csv"
+    link.symlink_to(real)
+    for top in (1, 2):  # the table is not there yet, and then it is
+        write_table(link, rows(), top=top)
+        assert link.is_symlink()
+        assert len(read_csv(real)[0]) == 2 + 3 * top
+    assert list(real.parent.iterdir()) == [real]
+
+
 @pytest.mark.parametrize("name", ["table.txt", "table", ".csv", "table.csv.gz"])
 def test_another_ending_is_refused_before_any_row_is_taken(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"neither \.csv nor \.parquet"):

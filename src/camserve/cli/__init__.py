@@ -7,22 +7,31 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from camserve import __version__
 from camserve.cli import clients, demo, export, score, serving
-from camserve.cli.console import fail, say
+from camserve.cli.console import fail, note, say
 from camserve.errors import CamserveError
 
 __all__ = ["app", "main"]
 
-_INTERRUPTED = 130
+_KILLED = 128  # a shell's exit code for a program that a signal ended is this plus the signal
+_SAID = {
+    getattr(signal, name): said
+    for name, said in {"SIGINT": "Interrupted", "SIGTERM": "Terminated", "SIGHUP": "Hung up"}.items()
+    if hasattr(signal, name)  # Windows has no SIGHUP
+}
 
 app = typer.Typer(
     name="camserve",
@@ -97,13 +106,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a letter must not end the program
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # which name no file; what matters of it becomes an error
     settings = _Settings()
     try:
-        app(args=arguments, prog_name="camserve", obj=settings)
-    except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        with _signals_as_exits():
+            app(args=arguments, prog_name="camserve", obj=settings)
+    except _Signalled as error:
+        note(_SAID[error.signal])
+        sys.exit(error.code)
     except Exception as error:  # noqa: BLE001  the last line of defence: whatever it is, it gets a line
         if settings.debug:
             traceback.print_exc()
         explain(error)
         sys.exit(error.exit_code if isinstance(error, CamserveError) else 1)
+
+
+class _Signalled(SystemExit):
+    """A signal asks the program to end; an exit, so that whatever is open on the way out is closed and removed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(_KILLED + number)
+        self.signal = signal.Signals(number)
+
+
+@contextmanager
+def _signals_as_exits() -> Iterator[None]:
+    """Makes the first signal to end an exit; a second one of SIGINT cuts even the way out short.
+
+    A signal that is ignored stays so: nohup asks for that.
+    """
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        for each in before:
+            signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_IGN)
+        raise _Signalled(number)
+
+    handled = [number for number in _SAID if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, leave) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

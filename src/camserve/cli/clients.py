@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,80 +12,117 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camserve.cli.console import fail, print_json, print_table, printable, say
-from camserve.cli.options import Json, Model, Url
-from camserve.errors import DeadlineError, ImageError, RequestError
+from camserve.cli.console import fail, print_json, print_table, say
+from camserve.cli.options import Command, Json, Model, Timeout, Url
+from camserve.errors import CamserveError, ClientError, UsageError
+from camserve.text import printable
 
 if TYPE_CHECKING:
-    from camserve.clients import ActivationMap, Classification, Classifier
+    from camserve.clients import ActivationMap, Classification, Classifier, Prediction
 
 __all__ = ["register"]
 
 _EPILOG = "Example:  camserve classify cat.jpg dog.jpg --model resnet50 --cam-dir maps"
-_ONE_IMAGE_ERRORS = (ImageError, RequestError, DeadlineError)
 _SOURCE_KEY = "camserve.image"
 _LONGEST_LABEL = 40
+_LONGEST_STEM = 180  # in bytes; with label, number and ending it stays under the 255 of common file systems
 _SMALLEST_SIDE = 224
 _ALL_FAILED, _SOME_FAILED = 1, 3
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(epilog=_EPILOG)(classify)
+    app.command(cls=Command, epilog=_EPILOG)(classify)
 
 
 def classify(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.", show_default=False)],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Image files.", show_default=False)],
     model: Model,
     url: Url = "localhost:8001",
-    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="How many classes to show.")] = 5,
     cam_dir: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Folder for the map of each image's best class, as PNG."),
+        typer.Option(file_okay=False, metavar="DIR", help="Folder for the map of each image's best class, as PNG."),
     ] = None,
+    timeout: Timeout = 30.0,
     as_json: Json = False,
 ) -> None:
     """Name what images show. With --cam-dir, also draw which of their parts speak for it."""
     from camserve.clients import Classifier
 
-    with Classifier(url, model) as classifier:
-        documents = [_classify_one(classifier, image, top, cam_dir, as_json=as_json) for image in images]
-    if as_json:
-        print_json(documents)
+    if cam_dir is not None:
+        _make_folder(cam_dir)
+    documents: list[dict[str, Any]] = []
+    with Classifier(url, model, timeout=timeout) as classifier:
+        try:
+            for image in images:
+                documents.append(_classify_one(classifier, image, top, cam_dir, as_json=as_json))
+        finally:  # what was answered before the server went is not lost
+            if as_json and documents:
+                print_json(documents)
     failed = sum("error" in document for document in documents)
     if failed:
         raise typer.Exit(_ALL_FAILED if failed == len(images) else _SOME_FAILED)
 
 
+def _make_folder(folder: Path) -> None:
+    """Makes the folder of the maps before any work is done for it."""
+    hint = "Give a folder that you may write to"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"folder {printable(folder)} cannot be made: {error.strerror}", hint=hint) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"folder {printable(folder)} cannot be written to", hint=hint)
+
+
 def _classify_one(
     classifier: Classifier, image: Path, top: int, cam_dir: Path | None, *, as_json: bool
 ) -> dict[str, Any]:
-    """The answer for one image, also printed unless it is for JSON; its error, always printed, where there is none."""
+    """The answer for one image, also printed unless it is for JSON, and what went wrong with it, always printed."""
+    from camserve.clients import concerns_one_image
+
+    document: dict[str, Any] = {"image": str(image)}
     try:
         result = classifier.classify(image, top=top, cam=cam_dir is not None)
-    except _ONE_IMAGE_ERRORS as error:
+        document |= _answer(result)
+        if not as_json:
+            _print_answer(image, result)
+        if cam_dir is not None:
+            document["cam"] = str(_save(result.cams[0], image, cam_dir))
+    except CamserveError as error:
+        if "top" not in document and not concerns_one_image(error, classifier):
+            raise
         fail(error.message, error.hint)
-        return {"image": str(image), "error": str(error)}
-    cam_path = None if cam_dir is None else save_map(result.cams[0], image, cam_dir)
-    if not as_json:
-        _print_answer(image, result, cam_path)
-    return _document(image, result, cam_path)
+        document["error"] = str(error)
+    if "cam" in document and not as_json:
+        say(f"Map: {document['cam']}")
+    return document
 
 
-def _print_answer(image: Path, result: Classification, cam_path: Path | None) -> None:
+def _print_answer(image: Path, result: Classification) -> None:
     rows = [(f"{place.probability:.2%}", place.label, place.index) for place in result.top]
     say(f"{image} by {result.model}, version {result.version}:")
     print_table(("probability ", "label", "class "), rows)
-    if cam_path is not None:
-        say(f"Map: {cam_path}")
 
 
-def _document(image: Path, result: Classification, cam_path: Path | None) -> dict[str, Any]:
-    top = [{"index": one.index, "label": one.label, "probability": one.probability} for one in result.top]
-    document: dict[str, Any] = {"image": str(image), "model": result.model, "version": result.version, "top": top}
-    if cam_path is not None:
-        document["cam"] = str(cam_path)
-    return document
+def _answer(result: Classification) -> dict[str, Any]:
+    return {"model": result.model, "version": result.version, "top": [_place(one) for one in result.top]}
+
+
+def _place(prediction: Prediction) -> dict[str, Any]:
+    place = {"index": prediction.index, "label": prediction.label, "probability": prediction.probability}
+    return place if prediction.identifier is None else {**place, "identifier": prediction.identifier}
+
+
+def _save(cam: ActivationMap, image: Path, folder: Path) -> Path:
+    try:
+        return save_map(cam, image, folder)
+    except OSError as error:
+        raise ClientError(
+            f"the map of {printable(image)} cannot be written to {printable(folder)}: {error.strerror or error}",
+            hint="Check the free space and the permissions of the folder",
+        ) from error
 
 
 def save_map(cam: ActivationMap, image: Path, folder: Path) -> Path:
@@ -95,14 +133,19 @@ def save_map(cam: ActivationMap, image: Path, folder: Path) -> Path:
     """
     from PIL.PngImagePlugin import PngInfo
 
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)  # it may have gone meanwhile
     source = printable(image.absolute())
-    stem = f"{image.stem}-{re.sub(r'[^A-Za-z0-9]+', '_', cam.label)[:_LONGEST_LABEL]}"
+    stem = f"{_cut(image.stem)}-{re.sub(r'[^A-Za-z0-9]+', '_', cam.label)[:_LONGEST_LABEL]}"
     path = next(path for path in _numbered(folder, stem) if not path.exists() or _source_of(path) == source)
     origin = PngInfo()
     origin.add_itxt(_SOURCE_KEY, source)
     cam.overlay(_size_to_look_at(cam)).save(path, pnginfo=origin)
     return path
+
+
+def _cut(stem: str) -> str:
+    data = os.fsencode(stem)
+    return stem if len(data) <= _LONGEST_STEM else data[:_LONGEST_STEM].decode(errors="ignore")
 
 
 def _numbered(folder: Path, stem: str) -> Iterator[Path]:

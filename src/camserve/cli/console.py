@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, redirect_stdout
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -17,17 +16,14 @@ from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["Phases", "fail", "note", "print_json", "print_table", "printable", "say", "track"]
+from camserve.text import printable
+
+__all__ = ["Phases", "fail", "note", "print_json", "print_table", "say", "track"]
 
 _WIDTH_OF_FILES = 160
 _SECONDS_BETWEEN_LINES = 10.0
 
 Item = TypeVar("Item")
-
-
-def printable(text: str | Path) -> str:
-    """The text in one line that any terminal can show: control characters and undecodable bytes are escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
 
 
 def say(line: str) -> None:

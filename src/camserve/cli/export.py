@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from camserve.cli.console import Phases, note, print_json, print_table, say
-from camserve.cli.options import Json, check_choice
+from camserve.cli.options import Command, Json, check_choice
 from camserve.cli.serving import publication_document, say_published
 from camserve.errors import CamserveError, RepositoryError, UsageError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from camserve.contract import Fit, ResizeFilter
     from camserve.serving import Publication
 
-__all__ = ["register", "worst_figures"]
+__all__ = ["publish_command", "register", "worst_figures"]
 
 _FORMATS = ("onnx", "savedmodel")
 _CAM_TOP_K = 5
@@ -32,13 +33,15 @@ Example:  camserve export resnet50 --weights imagenet --out bundles/resnet50 --p
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(epilog=_EPILOG)(export)
+    app.command(cls=Command, epilog=_EPILOG)(export)
 
 
 def export(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A recipe, or a path: .keras, .h5, SavedModel.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder to write the bundle into.")],
-    name: Annotated[str | None, typer.Option(help="Name of the model; that of the source unless given.")] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write the bundle into.")],
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the model; that of the source unless given.")
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(metavar="imagenet|none|FILE", help="Pretrained, random, or those of a file."),
@@ -54,18 +57,22 @@ def export(
     fit: Annotated[
         str | None, typer.Option(metavar="FIT", help="stretch, center-crop or crop-only, as at training.")
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Text file with the name of each class, one a line.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Text file with the name of each class, one a line.")
+    ] = None,
     cam_top_k: Annotated[
-        int | None, typer.Option(min=1, help=f"Maps of how many best classes; {_CAM_TOP_K} unless given.")
+        int | None, typer.Option(min=1, metavar="N", help=f"Maps of how many best classes; {_CAM_TOP_K} unless given.")
     ] = None,
     cam_all: Annotated[bool, typer.Option("--cam-all", help="Also offer the map of every class.")] = False,
     no_cam: Annotated[
         bool, typer.Option("--no-cam", help="Leave the maps out, e.g. for a head that is not linear.")
     ] = False,
-    formats: Annotated[str, typer.Option(help="What to write, separated by commas.")] = ",".join(_FORMATS),
-    opset: Annotated[int, typer.Option(min=1, help="Version of the ONNX operators.")] = 17,
+    formats: Annotated[str, typer.Option(metavar="FORMATS", help="What to write, separated by commas.")] = ",".join(
+        _FORMATS
+    ),
+    opset: Annotated[int, typer.Option(min=1, metavar="N", help="Version of the ONNX operators.")] = 17,
     publish: Annotated[
-        Path | None, typer.Option(metavar="REPOSITORY", help="Publish there once the export is proven.")
+        Path | None, typer.Option(metavar="DIR", help="Publish there once the export is proven.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -159,9 +166,14 @@ def _report(bundle: Bundle, publication: Publication | None, *, as_json: bool) -
     print_table(("format", "figure", "worst ", "bound ", "batches"), worst_figures(parity))
     say(f"Bundle:    {bundle.path}")
     if publication is None:
-        say(f"Next:      camserve publish {bundle.path} --repository model_repository")
+        say(f"Next:      {publish_command(bundle.path)}")
     else:
         say_published(publication)
+
+
+def publish_command(bundle: Path) -> str:
+    """What to type to publish a bundle, fit to be pasted into a shell."""
+    return f"camserve publish {shlex.quote(str(bundle))} --repository model_repository"
 
 
 def worst_figures(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str]]:

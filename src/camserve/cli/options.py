@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-__all__ = ["Json", "Model", "Repository", "Url", "check_choice"]
+__all__ = ["Command", "Json", "Model", "Repository", "Timeout", "Url", "check_choice"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Model = Annotated[str, typer.Option("--model", help="Name of the served model.")]
-Repository = Annotated[Path, typer.Option("--repository", help="Folder of the model repository.")]
+Model = Annotated[str, typer.Option("--model", metavar="NAME", help="Name of the served model.")]
+Repository = Annotated[Path, typer.Option("--repository", metavar="DIR", help="Folder of the model repository.")]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for each answer.")]
 Url = Annotated[str, typer.Option("--url", metavar="HOST:PORT", help="gRPC address of the server.")]
+
+
+class Command(TyperCommand):
+    """A command whose help names its arguments as they are typed: IMAGE..., not `{IMAGE}...` of `<list[Path]>`."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for param in self.params:
+            if param.param_type_name == "argument":
+                # Typer has no setting for it, and shows the Python type beside a metavar too.
+                vars(param)["display_type_rich"] = lambda ctx: None  # noqa: ARG005  (the name that Typer calls it by)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line."""
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
 
 
 def check_choice(value: str | None, choices: Collection[str], option: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,40 +10,44 @@ from typing import Annotated
 import typer
 
 from camserve.cli.console import note, print_json, say, track
-from camserve.cli.options import Json, Model, Url
+from camserve.cli.options import Command, Json, Model, Timeout, Url
+from camserve.errors import UsageError
 
 __all__ = ["register"]
 
 _EPILOG = "Example:  camserve score photos/ --model resnet50 --output answers.csv"
-_SOME_FAILED = 3
+_ALL_FAILED, _SOME_FAILED = 1, 3
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(epilog=_EPILOG)(score)
+    app.command(cls=Command, epilog=_EPILOG)(score)
 
 
 def score(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT...", help="Image files, and folders to search for images.", show_default=False),
+        typer.Argument(metavar="INPUT", help="Image files, and folders to search for images.", show_default=False),
     ],
     model: Model,
     output: Annotated[Path, typer.Option(metavar="FILE", help="Table to write, ending in .csv or .parquet.")],
     url: Url = "localhost:8001",
-    top: Annotated[int, typer.Option(min=1, help="How many classes each row names.")] = 5,
-    concurrency: Annotated[int, typer.Option(min=1, help="How many requests are under way at once.")] = 8,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="How many classes each row names.")] = 5,
+    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="How many requests are under way at once.")] = 8,
+    timeout: Timeout = 30.0,
     as_json: Json = False,
 ) -> None:
     """Classify many images into a table. Each gets a row, with its classes or its error."""
     from camserve.clients import Classifier, check_table, find_images, write_table
     from camserve.clients import score as score_images
 
+    _check_exist(inputs)
     check_table(output)
     # Counted first rather than listed: a million paths need not be held to know how many there are.
     total = sum(1 for _ in find_images(inputs))
     began = time.monotonic()
-    with Classifier(url, model) as classifier:
+    with Classifier(url, model, timeout=timeout) as classifier:
+        top = min(top, len(classifier.labels))
         rows = score_images(classifier, find_images(inputs), top=top, concurrency=concurrency)
         summary = write_table(output, track(rows, total), top=top)
     seconds = time.monotonic() - began
@@ -53,4 +58,13 @@ def score(
         say(f"{summary.rows:,} images in {seconds:.1f} s ({summary.rows / seconds:,.0f} a second): {output}")
     if summary.errors:
         note(f"{summary.errors:,} of {summary.rows:,} rows carry an error instead of classes, see the column 'error'")
-        raise typer.Exit(_SOME_FAILED)
+        raise typer.Exit(_ALL_FAILED if summary.errors == summary.rows else _SOME_FAILED)
+
+
+def _check_exist(inputs: list[Path]) -> None:
+    """A misspelt name must not replace the table of an earlier run by one without answers."""
+    for given in inputs:
+        if not os.path.exists(given):  # noqa: PTH110  (Path.exists raises where a folder on the way cannot be read)
+            raise UsageError(
+                f"{given} does not exist, or cannot be reached", hint="Check the path; nothing was written"
+            )
