@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     work: Annotated[
-        Path, typer.Option(help="Folder for the digits, the bundle and the gallery.", file_okay=False)
+        Path, typer.Option(metavar="DIR", help="Folder for the digits, the bundle and the gallery.", file_okay=False)
     ] = Path("demo"),
     repository: Annotated[Path, typer.Option(help="Model repository to publish into.", file_okay=False)] = Path(
         "model_repository"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from camserve.cli.console import note, print_json, print_table, say
-from camserve.cli.options import Json, Repository, check_choice
+from camserve.cli.options import Command, Json, Repository, check_choice
 from camserve.errors import ServerError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _new(default: str) -> str:
 
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
-    app.command(epilog=_PUBLISH_EPILOG)(publish)
+    app.command(cls=Command, epilog=_PUBLISH_EPILOG)(publish)
     app.command(epilog=_SERVE_EPILOG)(serve)
     repository = typer.Typer(help="Look into a model repository.", no_args_is_help=True, rich_markup_mode=None)
     # Without a callback, Typer would turn a group of one command into that command.
@@ -46,9 +46,12 @@ def register(app: typer.Typer) -> None:
 def publish(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE_DIR", help="Folder that 'camserve export' wrote.")],
     repository: Repository,
-    name: Annotated[str | None, typer.Option(help="Name to serve it under; the bundle's own unless given.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name to serve it under; the bundle's own unless given.")
+    ] = None,
     max_batch: Annotated[
-        int | None, typer.Option(help="Largest batch that the server accepts and builds.", show_default=_new("8"))
+        int | None,
+        typer.Option(metavar="N", help="Largest batch that the server accepts and builds.", show_default=_new("8")),
     ] = None,
     delay: Annotated[
         int | None,
@@ -60,13 +63,17 @@ def publish(
     ] = None,
     instances: Annotated[
         int | None,
-        typer.Option(help="Copies of the model that run side by side, on each device.", show_default=_new("1")),
+        typer.Option(
+            metavar="N", help="Copies of the model that run side by side, on each device.", show_default=_new("1")
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=0, help="Threads of one instance; 0 for all cores.", show_default=_new("0"))
+        int | None,
+        typer.Option(min=0, metavar="N", help="Threads of one instance; 0 for all cores.", show_default=_new("0")),
     ] = None,
     accelerator: Annotated[
-        str | None, typer.Option(help="auto, none, cuda, tensorrt or openvino.", show_default=_new("auto"))
+        str | None,
+        typer.Option(metavar="KIND", help="auto, none, cuda, tensorrt or openvino.", show_default=_new("auto")),
     ] = None,
     warm_up: Annotated[
         bool | None,
@@ -77,7 +84,8 @@ def publish(
         ),
     ] = None,
     latest_versions: Annotated[
-        int | None, typer.Option(help="How many of the newest versions are served at once.", show_default=_new("1"))
+        int | None,
+        typer.Option(metavar="N", help="How many of the newest versions are served at once.", show_default=_new("1")),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -158,12 +166,16 @@ def _version_row(model: str, version: VersionEntry) -> tuple[object, ...]:
 
 def serve(
     repository: Repository,
-    http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of HTTP; 0 takes a free one.")] = 8000,
-    grpc_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of gRPC; 0 takes a free one.")] = 8001,
+    http_port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of HTTP; 0 takes a free one.")
+    ] = 8000,
+    grpc_port: Annotated[
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of gRPC; 0 takes a free one.")
+    ] = 8001,
     metrics_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the metrics; 0 takes a free one.")
+        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of the metrics; 0 takes a free one.")
     ] = 8002,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     log: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File that Triton's log is appended to.", show_default=False)
     ] = None,
