@@ -31,9 +31,9 @@ def demo(
     work: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the digits, the bundle and the gallery.", file_okay=False)
     ] = Path("demo"),
-    repository: Annotated[Path, typer.Option(help="Model repository to publish into.", file_okay=False)] = Path(
-        "model_repository"
-    ),
+    repository: Annotated[
+        Path, typer.Option(metavar="DIR", help="Model repository to publish into.", file_okay=False)
+    ] = Path("model_repository"),
     as_json: Json = False,
 ) -> None:
     """Go the whole way on handwritten digits. Train, export, publish, serve, classify over gRPC, and draw the maps."""
