@@ -18,6 +18,7 @@ from camserve.errors import ConversionError
 from camserve.export.conversion import to_onnx
 from camserve.export.parity import Runner
 from camserve.export.served import ServedGraph
+from camserve.export.simplify import merge_padding_into_max_pool
 
 __all__ = ["IR_VERSION", "convert", "count_operators", "open_onnx", "write_onnx"]
 
@@ -45,6 +46,7 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
     _refuse_unknown_operators(model, opset)
     del model.opset_import[:]
     model.opset_import.append(onnx.helper.make_opsetid("", opset))
+    merge_padding_into_max_pool(model.graph)
     _declare(model.graph, served)
     if opset <= _FREE_IR_OPSET:
         model.ir_version = IR_VERSION
