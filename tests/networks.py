@@ -42,8 +42,8 @@ def enliven(model: keras.Model, preprocessing: Preprocessing, seed: int = 0) -> 
     """Gives the network what training would: BatchNorm statistics, and logits that differ from image to image.
 
     The softmax of a random network is saturated or flat, and its features hardly change with the image; then parity
-    says nothing of an error. A deep random network also multiplies float32 rounding by hundreds, as no trained one does
-    whose residual branches add little to their shortcuts.
+    says nothing of an error. A deep random network also multiplies float32 rounding, as no trained one does whose
+    residual branches add little to their shortcuts.
     """
     _, height, width, channels = model.input_shape
     images = normalize(sample_pictures(8, height, width, channels), preprocessing)
