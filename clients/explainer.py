@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from camserve.clients.classifier import Classifier
-from camserve.clients.images import ImageInput, as_rgb
+from camserve.clients.images import ImageInput
 from camserve.clients.results import Classification
 from camserve.errors import UsageError
+from camserve.heatmap import as_rgb
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,7 +20,7 @@ from PIL import Image
 from camserve.errors import ImageError
 from camserve.text import printable
 
-__all__ = ["EXTENSIONS", "FORMATS", "MAX_PIXELS", "ImageInput", "as_rgb", "load_image"]
+__all__ = ["EXTENSIONS", "FORMATS", "MAX_PIXELS", "ImageInput", "load_image"]
 
 ImageInput = str | Path | bytes | Image.Image | np.ndarray[Any, Any]
 """A path, the bytes of a file, a Pillow image, or uint8 pixels: `[height, width, 3]` in RGB, or `[height, width]`."""
@@ -41,8 +41,6 @@ _PREFIX = 16
 
 _OTHER_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)
 """What a decoder of Pillow raises when the file is not of its format."""
-
-_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
 def load_image(source: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -71,13 +69,6 @@ def load_image(source: ImageInput, *, max_pixels: int = MAX_PIXELS) -> Image.Ima
         f"an image cannot be read from {type(source).__name__}",
         hint="Give a path, bytes, a Pillow image or a uint8 array",
     )
-
-
-def as_rgb(image: Image.Image) -> Image.Image:
-    """The picture in RGB with 8 bits for showing it; 16 bits are scaled, not clipped."""
-    if image.mode in _SIXTEEN_BIT:
-        return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Image.Image:

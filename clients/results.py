@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camserve.clients import heatmap
+from camserve import heatmap
 from camserve.clients.decode import Prediction
-from camserve.clients.images import as_rgb
 
 __all__ = ["ActivationMap", "Classification"]
 
@@ -50,7 +49,7 @@ class ActivationMap:
             alpha: Opacity of the map, from 0 to 1.
         """
         height, width = size or self.input_size
-        picture = as_rgb(self.picture)
+        picture = heatmap.as_rgb(self.picture)
         if (height, width) != self.input_size:
             picture = picture.resize((width, height), Image.Resampling.BILINEAR)
         return heatmap.overlay(picture, self.grid, alpha)

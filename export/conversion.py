@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import tensorflow as tf
+from tf2onnx import utils
 from tf2onnx.convert import tensor_names_from_structed
 from tf2onnx.optimizer import optimize_graph
 from tf2onnx.tf_loader import convert_variables_to_constants_large_model
@@ -35,6 +36,7 @@ def to_onnx(function: Any, opset: int) -> onnx.ModelProto:
         function: A concrete function whose outputs are a dict by name.
         opset: The operator set.
     """
+    utils.INTERNAL_NAME = 1  # the optimizer walks nodes by name: the second conversion is to be as the first
     # The last inputs are what the function captured: variables and constants, which become weights of the graph.
     inputs = [tensor.name for tensor in function.inputs[: len(function.inputs) - len(function.captured_inputs)]]
     outputs = [tensor.name for tensor in function.outputs]
@@ -51,11 +53,44 @@ def to_onnx(function: Any, opset: int) -> onnx.ModelProto:
             input_names=inputs,
             output_names=outputs,
             tensors_to_rename=names,
+            custom_op_handlers={"Erfc": (_complement_of_erf, []), "RealDiv": (_quotient, [])},
         )
+    _fix_shapes(converted)
     weights = _take_weights(converted)
     model = optimize_graph(converted, catch_errors=False).make_model("")
     _put_back(model.graph, weights)
     return model
+
+
+def _complement_of_erf(context: Any, node: Any, name: str, args: Any) -> None:  # noqa: ARG001  (as tf2onnx calls it)
+    """Erfc, which exact GELU is written with, as 1 - Erf."""
+    entry, result = node.input[0], node.output[0]
+    dtype, shape = context.get_dtype(result), context.get_shape(result)
+    context.remove_node(node.name)
+    erf = context.make_node("Erf", [entry], dtypes=[dtype], shapes=[shape], name=f"{node.name}/erf")
+    one = context.make_const(f"{node.name}/one", np.array(1, np.float32))
+    context.make_node(
+        "Sub", [one.output[0], erf.output[0]], outputs=[result], dtypes=[dtype], shapes=[shape], name=node.name
+    )
+
+
+def _quotient(context: Any, node: Any, name: str, args: Any) -> None:  # noqa: ARG001
+    """Division by one number as multiplication, which the optimizer carries a Transpose through."""
+    divisor = node.inputs[1]
+    node.type = "Div"
+    if divisor.is_const() and not context.get_shape(node.input[1]):
+        reciprocal = np.float32(1 / np.float64(divisor.get_tensor_value(as_list=False)))
+        node.type = "Mul"
+        context.replace_input(node, node.input[1], context.make_const(f"{node.name}/by", reciprocal).output[0], 1)
+
+
+def _fix_shapes(graph: Any) -> None:
+    """Gives each Reshape a constant shape where all but the batch is known, so that nothing computes it at run time."""
+    for node in list(graph.get_nodes()):
+        shape = graph.get_shape(node.output[0]) if node.type == "Reshape" else None
+        if shape and not node.inputs[1].is_const() and -1 not in shape[1:]:
+            constant = graph.make_const(f"{node.name}/known_shape", np.array([-1, *shape[1:]], np.int64))
+            graph.replace_input(node, node.input[1], constant.output[0], 1)
 
 
 def _take_weights(graph: Any) -> Weights:

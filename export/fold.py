@@ -1,4 +1,4 @@
-"""Folding of BatchNorm into the linear layer before it.
+"""Folding of BatchNorm into the linear layer before it; where it cannot be folded, into one scale and shift.
 
 At inference BatchNorm is y = γ (x − μ) / √(σ² + ε) + β, per channel (Ioffe and Szegedy 2015, algorithm 2). After a
 linear layer x = W * u + b that is again a linear layer, with W' = s W and b' = s (b − μ) + β, where s = γ / √(σ² + ε).
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from camserve.export.network import Network, Step, Value
 
-__all__ = ["FoldReport", "fold", "foldable"]
+__all__ = ["FoldReport", "ScaleAndShift", "fold", "foldable"]
 
 _FOLDS_INTO = (
     keras.layers.Conv1D,
@@ -36,15 +36,42 @@ class FoldReport:
 
     Attributes:
         folded: For each BatchNorm that is gone, its name and the name of the layer it went into.
-        kept: For each BatchNorm that stays, its name and why.
+        kept: For each BatchNorm that stays, as one scale and shift, its name and why.
     """
 
     folded: tuple[tuple[str, str], ...]
     kept: tuple[tuple[str, str], ...]
 
 
+class ScaleAndShift(keras.layers.Layer):  # type: ignore[misc]
+    """What a BatchNorm does at inference: `scale * x + shift` along one axis, with weights of these names.
+
+    Args:
+        axis: The axis of the channels.
+        **settings: As of every Keras layer.
+    """
+
+    def __init__(self, axis: int = -1, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.axis = axis
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        """Makes the weights: `[channels]` each."""
+        self._along = tuple(-1 if place == self.axis % len(shape) else 1 for place in range(len(shape)))
+        self.scale = self.add_weight(name="scale", shape=(shape[self.axis],), trainable=False)
+        self.shift = self.add_weight(name="shift", shape=(shape[self.axis],), trainable=False)
+
+    def call(self, inputs: Any) -> Any:
+        """The inputs, scaled and shifted."""
+        return inputs * keras.ops.reshape(self.scale, self._along) + keras.ops.reshape(self.shift, self._along)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` takes."""
+        return {**super().get_config(), "axis": self.axis}
+
+
 def fold(network: Network) -> tuple[Network, FoldReport]:
-    """Folds every BatchNorm that can be folded.
+    """Folds every BatchNorm that can be folded, and makes one scale and shift of each that cannot.
 
     Laws: the result says what the network said, to float32 rounding; `fold` of the result changes nothing.
     """
@@ -60,7 +87,7 @@ def fold(network: Network) -> tuple[Network, FoldReport]:
         folded=tuple((norm.name, linear.name) for norm, linear in pairs),
         kept=tuple((step.name, _obstacle(folded, step) or "") for step in folded.steps if _is_norm(step)),
     )
-    return folded, report
+    return folded.with_steps(map(_as_scale_and_shift, folded.steps)), report
 
 
 def foldable(network: Network) -> list[tuple[Step, Step]]:
@@ -124,6 +151,16 @@ def _merged(layer: Any, norm: Any) -> Any:
     merged.build_from_config(layer.get_build_config())
     merged.set_weights([*weights, bias * scale + shift])
     return merged
+
+
+def _as_scale_and_shift(step: Step) -> Step:
+    norm = step.operation
+    if type(norm) is not keras.layers.BatchNormalization:
+        return step
+    layer = ScaleAndShift(_norm_axis(norm, len(step.inputs[0].shape)), name=norm.name, dtype=norm.dtype_policy)
+    layer.build(step.inputs[0].shape)
+    layer.set_weights(_scale_and_shift(norm))
+    return replace(step, operation=layer, args=step.inputs, kwargs={})
 
 
 def _scale_and_shift(norm: Any) -> tuple[Array, Array]:

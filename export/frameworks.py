@@ -31,7 +31,7 @@ def load_frameworks() -> None:
     Raises:
         ExportError: If one of them is not installed; it names the package.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what fails is raised as well
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it says is said again by the exception

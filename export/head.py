@@ -1,20 +1,20 @@
 """The linear head: the way from the last spatial features to the logits, read from the network.
 
-Where that way is linear the class activation map is exact (Zhou et al. 2016, "Learning Deep Features for
+Where that way is affine the class activation map is exact (Zhou et al. 2016, "Learning Deep Features for
 Discriminative Localization", equation 2, there for global average pooling). With features f, pooled in cells, and the
 weight w of class c for channel k in each cell,
 
     M_c(x, y) = Σ_k w_k,c(cell of x, y) · f_k(x, y)        Σ_cells mean(M_c in the cell) + b_c = logit_c.
 
 A cell is the whole grid under global average pooling, a window under average pooling, a position without pooling.
+The weights are those of all steps from the cells to the logits, put together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
-from typing import Literal
+from functools import reduce
 
 import keras
 import numpy as np
@@ -22,34 +22,12 @@ import numpy.typing as npt
 
 from camserve.contract import Activation
 from camserve.errors import HeadError, SourceError
+from camserve.export.affine import Affine, Reading, activation_name, moves, reading
 from camserve.export.network import Network, Step, Value
+from camserve.export.pooling import Pooling, pooling_of, unpooled
+from camserve.export.remake import remake
 
 __all__ = ["LinearHead", "Pooling", "find_linear_head", "with_logits"]
-
-
-@dataclass(frozen=True)
-class Pooling:
-    """How the last features are pooled into cells.
-
-    Attributes:
-        kind: `global-average`, `average` or `flatten`, as in the contract.
-        rows: For each row of the features, the row of the cell it falls in; -1 where no cell covers it.
-        columns: The same for each column.
-    """
-
-    kind: Literal["global-average", "average", "flatten"]
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Height and width of the features, and so of a map."""
-        return len(self.rows), len(self.columns)
-
-    @property
-    def cells(self) -> tuple[int, int]:
-        """Number of cells, down and across."""
-        return 1 + max(self.rows), 1 + max(self.columns)
 
 
 @dataclass(frozen=True)
@@ -61,7 +39,7 @@ class LinearHead:
         pooling: How they are pooled.
         weights: Float64 `[cells down, cells across, channels, classes]`.
         bias: Float64 `[classes]`.
-        layer: Name of the linear layer.
+        layer: Name of the linear layer; of several, joined by `+`; empty where the features are maps already.
     """
 
     features: Value
@@ -90,16 +68,23 @@ def with_logits(network: Network) -> tuple[Network, Value, Activation]:
     if len(network.output.shape) != 2 or network.output.shape[1] is None:
         raise SourceError(
             f"model {network.name!r} gives {network.output.shape}; a classifier gives [batch, classes]",
-            hint="Export the whole classifier, its last layer included",
+            hint="Export the whole classifier, its last layer included; one that gives [batch, 1, 1, classes] lacks a "
+            "keras.layers.Flatten",
         )
-    last = next((step for step in _back_from(network, network.output) if not _is_transparent(step)), None)
-    name = "linear" if last is None else _activation_name(last)
+    last = next((step for step in _back_from(network, network.output) if not _keeps_order(step)), None)
+    name = "linear" if last is None or _ends_in_nothing_known(last) else activation_name(last)
     if last is None or name == "linear":
         return network, network.output, "linear"
     if name not in ("softmax", "sigmoid"):
         raise SourceError(
             f"model {network.name!r} ends in layer {last.name!r} with activation {name!r}",
             hint="camserve knows softmax, sigmoid and linear (logits) at the end of a classifier",
+        )
+    if name == "softmax" and last.outputs[0].shape[-1] != network.output.shape[1]:
+        raise SourceError(
+            f"layer {last.name!r} of model {network.name!r} takes a softmax over {last.outputs[0].shape[-1]} numbers, "
+            f"and the model gives {network.output.shape[1]}",
+            hint="The softmax of a classifier is over its classes",
         )
     stripped = _without_activation(network, last)
     logits = stripped.output
@@ -114,24 +99,41 @@ def with_logits(network: Network) -> tuple[Network, Value, Activation]:
 def find_linear_head(network: Network, logits: Value) -> LinearHead:
     """Reads the head of a network whose logits are known.
 
+    The features are what the pooling nearest to the logits takes, or, without one, the spatial value nearest to them.
+
     Raises:
-        HeadError: If the way from the last spatial features to the logits is not linear; it names the layer.
+        HeadError: If the way from there to the logits is not affine; it names the layer.
     """
-    path = (step for step in _back_from(network, logits) if not _is_transparent(step))
-    linear, below = next(path, None), next(path, None)
-    if linear is None or not _is_linear(linear):
-        raise _not_linear(linear)
-    pooling = _pooling(below)
-    features = _features(network, below, pooling)
-    if len(features.shape) != 4 or (pooling is None and features.shape[1:3] == (1, 1)):
-        raise _not_linear(below)  # a map of one cell would explain nothing: what was pooled lies further back
-    pooling = pooling or _unpooled(features)
-    weights = [np.asarray(keras.ops.convert_to_numpy(weight), np.float64) for weight in linear.operation.weights]
-    channels, classes = int(features.shape[3] or 0), weights[0].shape[-1]
-    if weights[0].size != np.prod(pooling.cells) * channels * classes:
-        raise _not_linear(linear)
-    kernel = weights[0].reshape(*pooling.cells, channels, classes)
-    return LinearHead(features, pooling, kernel, weights[1] if len(weights) > 1 else np.zeros(classes), linear.name)
+    path, stop = _affine_path(network, logits)
+    pooling = None if stop is None else pooling_of(stop)
+    if stop is not None and pooling is not None:
+        return _head(stop.inputs[0], pooling, path, logits)
+    values = [step.outputs[0] for step, _ in path] + [network.input if stop is None else stop.outputs[0]]
+    # What a Reshape has just made of other numbers is no picture, whatever its shape.
+    made = [moves(step) for step, _ in path] + [False]
+    place = next((place for place, value in enumerate(values) if _is_spatial(value) and not made[place]), None)
+    if place is None:
+        raise _not_linear(stop)
+    return _head(values[place], unpooled(values[place]), path[:place], logits)
+
+
+def _affine_path(network: Network, logits: Value) -> tuple[list[tuple[Step, Reading]], Step | None]:
+    """The affine steps back from the logits, last first, and the step before them: a pooling, or one not affine."""
+    path: list[tuple[Step, Reading]] = []
+    for step in _back_from(network, logits):
+        read = reading(step)
+        if read is None:
+            return path, step
+        path.append((step, read))
+    return path, None
+
+
+def _head(features: Value, pooling: Pooling, path: Sequence[tuple[Step, Reading]], logits: Value) -> LinearHead:
+    classes = int(logits.shape[1] or 0)
+    whole = reduce(lambda after, link: link[1](after), path, Affine.identity(classes))
+    weights = whole.weights.reshape(*pooling.cells, int(features.shape[3] or 0), classes)
+    names = [step.name for step, _ in reversed(path) if getattr(step.operation, "weights", None)]
+    return LinearHead(features, pooling, weights, whole.bias, "+".join(names))
 
 
 def _back_from(network: Network, value: Value) -> Iterator[Step]:
@@ -142,98 +144,42 @@ def _back_from(network: Network, value: Value) -> Iterator[Step]:
         step = network.producer(step.inputs[0]) if len(step.inputs) == 1 else None
 
 
-def _is_transparent(step: Step) -> bool:
+def _is_spatial(value: Value) -> bool:
+    """Whether it is a grid of more than one position: a map of one would explain nothing."""
+    return len(value.shape) == 4 and value.shape[1:3] != (1, 1)
+
+
+def _keeps_order(step: Step) -> bool:
     """Whether the step leaves every number as it is, in the same order."""
-    layer = step.operation
-    if isinstance(layer, keras.layers.Activation):
-        return _activation_name(step) == "linear"
-    row_major = getattr(layer, "data_format", None) != "channels_first"
-    return isinstance(layer, keras.layers.Flatten | keras.layers.Reshape) and row_major
+    return moves(step) and not isinstance(step.operation, keras.layers.Permute) and reading(step) is not None
 
 
-def _is_linear(step: Step) -> bool:
-    layer = step.operation
-    pointwise = type(layer) is keras.layers.Conv2D and layer.kernel_size == (1, 1) and layer.groups == 1
-    return (pointwise or type(layer) is keras.layers.Dense) and _activation_name(step) == "linear"
-
-
-def _activation_name(step: Step) -> str:
-    """Name of Keras's activation that the step ends with, `linear` where it has none; says so if it is another."""
+def _ends_in_nothing_known(step: Step) -> bool:
+    """Whether the step is a layer of the user's own without weights, of whose inside `activation` tells a part only."""
     operation = step.operation
-    if isinstance(operation, keras.layers.Softmax) or not isinstance(operation, keras.layers.Layer):
-        over_classes = getattr(operation, "axis", -1) in (-1, len(step.outputs[0].shape) - 1)
-        kind = type(operation).__name__.lower()
-        return kind if over_classes else f"{kind} over axis {operation.axis}"
-    function = getattr(operation, "activation", keras.activations.linear)
-    name = str(getattr(function, "__name__", type(function).__name__))
-    return name if getattr(keras.activations, name, None) is function else f"{name} (not Keras's own)"
+    known = keras.layers.Activation | keras.layers.Softmax
+    return isinstance(operation, keras.layers.Layer) and not operation.weights and not isinstance(operation, known)
 
 
 def _without_activation(network: Network, last: Step) -> Network:
     if not getattr(last.operation, "weights", None):
         return network.without(lambda step: step is last)
-    layer = last.operation
-    bare = type(layer).from_config({**layer.get_config(), "activation": "linear"})
-    bare.build_from_config(layer.get_build_config())
-    bare.set_weights(layer.get_weights())
+    bare = remake(last.operation, activation="linear")
     return network.with_steps(replace(step, operation=bare) if step is last else step for step in network.steps)
 
 
-def _features(network: Network, below: Step | None, pooling: Pooling | None) -> Value:
-    if below is None:
-        return network.input
-    if isinstance(below.operation, keras.layers.Permute):
-        raise _not_linear(below)  # rows and columns would not be the picture's
-    return below.outputs[0] if pooling is None else below.inputs[0]
-
-
-def _pooling(step: Step | None) -> Pooling | None:
-    """The pooling that the step does; None if it does another thing."""
-    if step is None or not isinstance(
-        step.operation, keras.layers.GlobalAveragePooling2D | keras.layers.AveragePooling2D
-    ):
-        return None
-    _, height, width, _ = step.inputs[0].shape
-    if height is None or width is None or step.operation.data_format != "channels_last":
-        raise _not_linear(step)
-    if isinstance(step.operation, keras.layers.GlobalAveragePooling2D):
-        return Pooling("global-average", (0,) * height, (0,) * width)
-    windows, strides, padding = step.operation.pool_size, step.operation.strides, step.operation.padding
-    rows, columns = (
-        _cells(size, window, stride, padding, step)
-        for size, window, stride in zip((height, width), windows, strides, strict=True)
-    )
-    return Pooling("average", rows, columns)
-
-
-def _cells(size: int, window: int, stride: int, padding: str, step: Step) -> tuple[int, ...]:
-    """For each position along one side, the cell it falls in; -1 for none."""
-    count = ceil(size / stride) if padding == "same" else (size - window) // stride + 1
-    before = max((count - 1) * stride + window - size, 0) // 2 if padding == "same" else 0
-    if count == 1:
-        return tuple(0 if position + before < window else -1 for position in range(size))
-    if stride < window:
-        raise HeadError(
-            f"layer {step.name!r} pools overlapping windows, so no single weight belongs to a position",
-            hint="Export with --no-cam",
-        )
-    cells = [-1] * size
-    for position in range(size):
-        cell, offset = divmod(position + before, stride)
-        if offset < window and cell < count:
-            cells[position] = cell
-    return tuple(cells)
-
-
-def _unpooled(features: Value) -> Pooling:
-    _, height, width, _ = features.shape
-    return Pooling("flatten", tuple(range(height or 0)), tuple(range(width or 0)))
-
-
 def _not_linear(step: Step | None) -> HeadError:
-    layer = "the input" if step is None else f"layer {step.name!r} ({step.kind})"
     return HeadError(
-        f"the head is not linear, or of a form that is not read: {layer} stands between the last spatial features and "
-        "the logits",
-        hint="A map needs pooling, then one Dense or 1x1 convolution; export without it: --no-cam",
+        f"the head is not linear, or of a form that is not read: {_told(step)} stands between the last spatial "
+        "features and the logits",
+        hint="A map needs pooling by averages, or none, and then linear layers alone; export without it: --no-cam",
     )
+
+
+def _told(step: Step | None) -> str:
+    if step is None:
+        return "the input"
+    activation = activation_name(step)
+    ending = "" if activation == "linear" else f" with activation {activation!r}"
+    joined = f" that joins {len(step.inputs)} values" if len(step.inputs) > 1 else ""
+    return f"layer {step.name!r} ({step.kind}){ending}{joined}"

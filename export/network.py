@@ -9,6 +9,7 @@ shared with the model they came from, so a rewrite costs no second copy of the w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -122,6 +123,16 @@ class Network:
         """Every layer that is called, once."""
         return list({id(step.operation): step.operation for step in self.steps if _is_layer(step.operation)}.values())
 
+    def after(self, value: Value) -> tuple[Step, ...]:
+        """The steps that depend on the value, in order."""
+        reached = {value}
+        steps = []
+        for step in self.steps:
+            if not reached.isdisjoint(step.inputs):
+                reached.update(step.outputs)
+                steps.append(step)
+        return tuple(steps)
+
     def calls(self, operation: Any) -> int:
         """How often the layer is called."""
         return sum(step.operation is operation for step in self.steps)
@@ -163,7 +174,12 @@ def trace(model: keras.Model) -> Network:
     return Network(model.name, (height, width, channels), dtype, entry, output, tuple(tracer.steps))
 
 
-def run(network: Network, image: Any, wanted: Sequence[Value]) -> list[Any]:
+def run(
+    network: Network,
+    image: Any,
+    wanted: Sequence[Value],
+    scope: Callable[[int], AbstractContextManager[Any]] = nullcontext,
+) -> list[Any]:
     """Runs the network on a batch and gives the values asked for.
 
     The layers are called one after the other, with no model around them: their names need not differ, and the model
@@ -173,11 +189,13 @@ def run(network: Network, image: Any, wanted: Sequence[Value]) -> list[Any]:
         network: What to run.
         image: `[batch, height, width, channels]`.
         wanted: Values of the network.
+        scope: Entered around each step, with the step's place in the network.
     """
     tensors: dict[Value, Any] = {network.input: image}
-    for step in network.steps:
+    for place, step in enumerate(network.steps):
         args, kwargs = step.called_with(tensors.__getitem__)
-        results = keras.tree.flatten(step.operation(*args, **kwargs))
+        with scope(place):
+            results = keras.tree.flatten(step.operation(*args, **kwargs))
         tensors.update(zip(step.outputs, results, strict=True))
         for value in step.inputs:
             if value not in wanted and network.consumers(value)[-1] is step:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ import onnx
 import onnxruntime
 import tensorflow as tf
 
+from camserve import __version__
 from camserve.contract import TensorSpec
 from camserve.errors import ConversionError
+from camserve.export.canonical import canonical, layer_of
 from camserve.export.conversion import to_onnx
 from camserve.export.parity import Runner
 from camserve.export.served import ServedGraph
-from camserve.export.simplify import merge_padding_into_max_pool
+from camserve.export.simplify import drop_multiplication_by_one, merge_padding
 
 __all__ = ["IR_VERSION", "convert", "count_operators", "open_onnx", "write_onnx"]
 
@@ -35,24 +37,25 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
     Raises:
         ConversionError: If tf2onnx fails, or leaves operators in the graph that ONNX does not have; it names them.
     """
-    signature = tf.TensorSpec((None, *served.input.shape), tf.float32, name=served.input.name)
     try:
-        model = to_onnx(tf.function(served.function).get_concrete_function(signature), opset)
+        model = to_onnx(_traced(served), opset)
     except Exception as error:  # whatever tf2onnx raises, the export ends with its reason
         raise ConversionError(
             f"tf2onnx cannot convert the network to opset {opset}: {error}",
             hint="Try another --opset, or --formats savedmodel",
         ) from error
-    _refuse_unknown_operators(model, opset)
-    del model.opset_import[:]
-    model.opset_import.append(onnx.helper.make_opsetid("", opset))
-    merge_padding_into_max_pool(model.graph)
+    _refuse_unknown_operators(model.graph, opset, served.steps)
+    drop_multiplication_by_one(model.graph)
+    merge_padding(model.graph)
     _declare(model.graph, served)
-    if opset <= _FREE_IR_OPSET:
-        model.ir_version = IR_VERSION
-    model.graph.name = "camserve"
-    model.graph.doc_string = ""
-    return model
+    converted = onnx.ModelProto(
+        ir_version=IR_VERSION if opset <= _FREE_IR_OPSET else model.ir_version,
+        opset_import=[onnx.helper.make_opsetid("", opset)],
+        producer_name="camserve",
+        producer_version=__version__,
+    )
+    canonical(model.graph, served.steps, converted.graph)
+    return converted
 
 
 def write_onnx(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str]) -> None:
@@ -96,17 +99,32 @@ def count_operators(model: onnx.ModelProto) -> dict[str, int]:
     return dict(Counter(node.op_type for node in model.graph.node).most_common())
 
 
-def _refuse_unknown_operators(model: onnx.ModelProto, opset: int) -> None:
-    unknown = sorted({node.op_type for node in model.graph.node if not _is_known(node, opset)})
+def _traced(served: ServedGraph) -> Any:
+    """The served graph as a concrete function, functions inside it written out.
+
+    Keras compiles a grouped convolution with XLA, in a function of its own that the converter cannot look into.
+    """
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        return tf.function(served.function).get_concrete_function(served.signature)
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def _refuse_unknown_operators(graph: onnx.GraphProto, opset: int, steps: Sequence[str]) -> None:
+    unknown = [node for node in graph.node if not _is_known(node, opset)]
     if unknown:
+        told = dict.fromkeys(f"{node.op_type} of layer {layer_of(node.name, steps)!r}" for node in unknown)
         raise ConversionError(
-            f"these operators of the network have no ONNX form: {', '.join(unknown)}",
-            hint="Replace the layers that use them, or export with --formats savedmodel",
+            f"these operators of the network have no form in ONNX opset {opset}: {', '.join(told)}",
+            hint="Replace those layers by others, or export with --formats savedmodel",
         )
 
 
 def _is_known(node: onnx.NodeProto, opset: int) -> bool:
-    return node.domain == "" and bool(onnx.defs.has(node.op_type, opset))
+    control_flow = any(attribute.type == onnx.AttributeProto.GRAPH for attribute in node.attribute)
+    return node.domain == "" and bool(onnx.defs.has(node.op_type, opset)) and not control_flow
 
 
 def _declare(graph: onnx.GraphProto, served: ServedGraph) -> None:

@@ -1,11 +1,13 @@
 """The parity gate: an export that does not say what Keras says is refused.
 
 Every figure is measured on the files as they were written, against the original network in Keras, on the same inputs.
-Logits are compared rather than probabilities alone, because a softmax that saturates hides errors.
+Logits are compared rather than probabilities alone, because a softmax that saturates hides errors. Here float32 is
+measured, number by number; `camserve.export.agreement` measures half precision and int8, which round.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,13 +19,36 @@ from camserve.errors import ParityError
 from camserve.export.head import LinearHead
 from camserve.export.reference import Answers, logits_of_maps
 
-__all__ = ["BATCHES", "Budget", "Figure", "FigureName", "Runner", "judge", "measure"]
+__all__ = [
+    "BATCHES",
+    "Budget",
+    "Figure",
+    "FigureName",
+    "Runner",
+    "judge",
+    "largest_magnitude",
+    "measure",
+    "wrong_ranks",
+    "wrong_winners",
+]
 
 BATCHES = (1, 3, 8)
 """Batch sizes that are measured: one image, an odd batch, and the largest that is served by default."""
 
-FigureName = Literal["logits", "probabilities", "top1", "cam", "cam_class", "cam_identity", "unfolded", "reading"]
-Runner = Callable[[npt.NDArray[np.float32]], Mapping[str, npt.NDArray[Any]]]
+FigureName = Literal[
+    "logits",
+    "probabilities",
+    "top1",
+    "top1_disagreement",
+    "cam",
+    "cam_class",
+    "cam_distance",
+    "cam_identity",
+    "half_range",
+    "reading",
+    "unfolded",
+]
+Runner = Callable[[npt.NDArray[Any]], Mapping[str, npt.NDArray[Any]]]
 Array = npt.NDArray[Any]
 
 
@@ -37,12 +62,17 @@ class Budget:
         cam: Largest difference of a map, relative to the largest |value| of Keras's maps.
         cam_identity: Largest difference between a logit and the sum of its map plus bias, relative to the largest
             |logit|.
+        top1_disagreement: In fp16 and int8, largest share of images whose best class is another than Keras's.
+        cam_distance: In fp16 and int8, largest distance of a map from Keras's of the same class: one less their
+            cosine, on the average.
     """
 
     logits: float = 1e-4
     probabilities: float = 1e-5
     cam: float = 1e-4
     cam_identity: float = 1e-4
+    top1_disagreement: float = 0.01
+    cam_distance: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -52,27 +82,27 @@ class Figure:
     Attributes:
         format: `onnx` or `savedmodel`; `network` for the Keras model that both are made of.
         figure: What was measured.
-        batch: Number of images in the batch; 0 where that does not apply.
+        batch: Number of images measured on; 0 where that does not apply.
         value: The figure.
-        bound: The largest value that passes.
+        bound: The largest value that passes; None for a figure that is told and not judged.
     """
 
     format: str
     figure: FigureName
     batch: int
     value: float
-    bound: float
+    bound: float | None
 
     @property
     def passed(self) -> bool:
-        """Whether the value is within its bound; not a number never is."""
-        return bool(self.value <= self.bound)
+        """Whether the value is within its bound, or finite where there is none; not a number never is."""
+        return math.isfinite(self.value) if self.bound is None else bool(self.value <= self.bound)
 
 
 def measure(
     format_name: str,
     run: Runner,
-    batches: Sequence[tuple[npt.NDArray[np.float32], Answers]],
+    batches: Sequence[tuple[npt.NDArray[Any], Answers]],
     head: LinearHead | None,
     budget: Budget,
 ) -> list[Figure]:
@@ -99,14 +129,25 @@ def judge(figures: Sequence[Figure]) -> None:
     told = "; ".join(
         f"{figure.figure} of {figure.format}"
         + (f", batch {figure.batch}" if figure.batch else "")
-        + f": {figure.value:.3g} > {figure.bound:.3g}"
+        + (f": {figure.value:.3g}" if figure.bound is None else f": {figure.value:.3g} > {figure.bound:.3g}")
         for figure in missed
     )
+    rounding = not _OF_ROUNDING.isdisjoint(figure.figure for figure in missed)
     raise ParityError(
         f"the export does not say what Keras says, and was discarded: {told}",
-        hint="Large figures mean that something differs: look at custom layers and their behaviour at inference. "
-        "Figures close to their bounds mean that the network multiplies float32 rounding",
+        hint=_HINT_OF_ROUNDING if rounding else _HINT,
     )
+
+
+_OF_ROUNDING = frozenset({"half_range", "top1_disagreement", "cam_distance"})
+_HINT = (
+    "Large figures mean that something differs: look at custom layers and their behaviour at inference. "
+    "Figures close to their bounds mean that the network multiplies float32 rounding"
+)
+_HINT_OF_ROUNDING = (
+    "This precision is too coarse for the network: int8 gains from more calibration pictures of the kind that is "
+    "served; otherwise choose fp16 (for int8) or fp32"
+)
 
 
 def _differences(
@@ -114,9 +155,9 @@ def _differences(
 ) -> dict[FigureName, float]:
     scale = _scale(keras.logits)
     values: dict[FigureName, float] = {
-        "logits": _largest(exported["logits"] - keras.logits) / scale,
-        "probabilities": _largest(exported["probabilities"] - keras.probabilities),
-        "top1": _wrong_winners(exported["logits"], keras.logits, tolerance=2 * budget.logits * scale),
+        "logits": largest_magnitude(exported["logits"] - keras.logits) / scale,
+        "probabilities": largest_magnitude(exported["probabilities"] - keras.probabilities),
+        "top1": wrong_winners(exported["logits"], keras.logits, tolerance=2 * budget.logits * scale),
     }
     if head is None or keras.maps is None:
         return values
@@ -124,32 +165,32 @@ def _differences(
     expected = np.take_along_axis(keras.maps, classes[:, :, np.newaxis, np.newaxis], axis=1)
     summed = logits_of_maps(exported["cam"], head) + head.bias[classes]
     own = np.take_along_axis(exported["logits"], classes, axis=1)
-    values["cam"] = _largest(exported["cam"] - expected) / _scale(keras.maps)
-    values["cam_class"] = _wrong_ranks(classes, keras.logits, tolerance=2 * budget.logits * scale)
-    values["cam_identity"] = _largest(summed - own) / scale
+    values["cam"] = largest_magnitude(exported["cam"] - expected) / _scale(keras.maps)
+    values["cam_class"] = wrong_ranks(classes, keras.logits, tolerance=2 * budget.logits * scale)
+    values["cam_identity"] = largest_magnitude(summed - own) / scale
     if "cam_all" in exported:
-        values["cam"] = max(values["cam"], _largest(exported["cam_all"] - keras.maps) / _scale(keras.maps))
+        values["cam"] = max(values["cam"], largest_magnitude(exported["cam_all"] - keras.maps) / _scale(keras.maps))
     return values
 
 
-def _largest(values: Array) -> float:
+def largest_magnitude(values: Array) -> float:
     """The largest magnitude; not a number if any value is not."""
     return float(np.max(np.abs(values)))
 
 
 def _scale(values: Array) -> float:
     """What differences are divided by: the largest magnitude, and never 0."""
-    return max(_largest(values), float(np.finfo(np.float64).tiny))
+    return max(largest_magnitude(values), float(np.finfo(np.float64).tiny))
 
 
-def _wrong_winners(exported: Array, keras: Array, *, tolerance: float) -> float:
+def wrong_winners(exported: Array, keras: Array, *, tolerance: float) -> float:
     """Number of images whose best class differs although Keras is surer of it than the tolerance."""
     best_of_keras = keras.max(axis=1)
     chosen = np.take_along_axis(keras, exported.argmax(axis=1)[:, np.newaxis], axis=1)[:, 0]
     return float(np.sum(~(best_of_keras - chosen <= tolerance)))
 
 
-def _wrong_ranks(classes: Array, keras: Array, *, tolerance: float) -> float:
+def wrong_ranks(classes: Array, keras: Array, *, tolerance: float) -> float:
     """Number of maps whose class is not the one of that rank, although Keras tells the two apart; or comes twice."""
     ranked = -np.sort(-keras, axis=1)[:, : classes.shape[1]]
     chosen = np.take_along_axis(keras, classes, axis=1)

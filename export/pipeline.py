@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import keras
-import numpy as np
-import numpy.typing as npt
 
-from camserve.bundle import CONTRACT_NAME, LABELS_NAME, ONNX_NAME, SAVED_MODEL_NAME, Bundle, load_bundle
+from camserve.bundle import CONTRACT_NAME, LABELS_NAME, Bundle, load_bundle
 from camserve.contract import CONTRACT_PARAMETER, Fit, ModelContract, Preprocessing, ResizeFilter
-from camserve.export import onnx_format, saved_model_format
-from camserve.export.load import Source, load_source
-from camserve.export.parity import BATCHES, Budget, Figure, judge, measure
+from camserve.export.calibration import read_calibration
+from camserve.export.formats import OnnxSettings, Precision, WrittenGraph, open_format, write_onnx, write_saved_model
+from camserve.export.gate import Gate, as_given, pictures_to_measure_on
+from camserve.export.load import load_source
+from camserve.export.network import Network, trace
+from camserve.export.parity import Budget, judge
 from camserve.export.prepare import Prepared, prepare
-from camserve.export.reference import Answers
-from camserve.export.report import report_of, sizes, write_report
-from camserve.export.samples import sample_pictures
+from camserve.export.quantize import Target
+from camserve.export.report import files, report_of, write_report
+from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
 from camserve.export.settings import (
     FORMATS,
     check_destination,
     check_formats,
+    check_input,
     check_maps,
     check_opset,
     check_pixels,
-    resolve_labels,
-    resolve_name,
-    resolve_preprocessing,
+    check_precision,
 )
 from camserve.export.staging import staged
 from camserve.manifest import write_manifest
-from camserve.pixels import normalize
 
 __all__ = ["export_model"]
 
 Progress = Callable[[str], None]
-Batches = list[tuple[npt.NDArray[np.float32], Answers]]
 
 
 def export_model(
@@ -46,6 +46,8 @@ def export_model(
     *,
     name: str | None = None,
     weights: str | None = None,
+    sha256: str | None = None,
+    custom_objects: Sequence[str] = (),
     preprocessing: str | Preprocessing | None = None,
     resize: ResizeFilter | None = None,
     fit: Fit | None = None,
@@ -53,6 +55,10 @@ def export_model(
     cam: bool = True,
     cam_top_k: int = 5,
     cam_all: bool = False,
+    input_dtype: str = "float32",
+    precision: Precision = "fp32",
+    calibration: str | Path | None = None,
+    int8_target: Target = "cpu",
     formats: str | Sequence[str] = FORMATS,
     opset: int = 17,
     budget: Budget | None = None,
@@ -65,6 +71,8 @@ def export_model(
         out: The bundle's folder; an earlier bundle there is replaced once the new one has passed.
         name: The name it is served under; by default the recipe's or the file's.
         weights: `imagenet`, `none`, or a file of weights.
+        sha256: What the SHA-256 of the source file (or, for a recipe, of the file of weights) must be.
+        custom_objects: Dotted names of modules that define or register the source's own layers; they are imported.
         preprocessing: How pixels are prepared: a preset's name (see `camserve.contract.PRESETS`) or the whole value.
             Recipes bring their own; a file does not say, so its owner must.
         resize: Filter of the resize, in place of the preprocessing's own.
@@ -73,6 +81,12 @@ def export_model(
         cam: Whether to add the maps.
         cam_top_k: Number of maps, of the best classes.
         cam_all: Whether to answer with the map of every class as well.
+        input_dtype: `float32` for a graph that takes prepared images, `uint8` for one that takes RGB or gray pixels
+            and prepares them itself, a quarter of the bytes on the wire.
+        precision: Of the ONNX file, head and maps aside, which are always float32. A SavedModel is always float32.
+        calibration: Folder of pictures: what int8 learns its ranges from. Every fourth is held out, and parity is
+            measured on those, in any precision.
+        int8_target: What int8 is meant for: `cpu` or `tensorrt`.
         formats: Which of `onnx` and `savedmodel` to write.
         opset: ONNX operator set.
         budget: Bounds of the parity gate, in place of the usual ones.
@@ -82,7 +96,8 @@ def export_model(
         The bundle, read back from disk.
 
     Raises:
-        UsageError: If the options make no sense together, or `out` holds something else.
+        UsageError: If the options make no sense together, a picture or label file is unusable, or `out` holds
+            something else.
         SourceError: If the source cannot be loaded as a classifier.
         HeadError: If maps are asked for and the head is not linear.
         ConversionError: If a format cannot be written.
@@ -91,30 +106,61 @@ def export_model(
     """
     begin = progress or _unheard
     destination, wanted = check_destination(out), check_formats(formats)
+    settings = OnnxSettings(opset, precision, int8_target)
     check_opset(opset)
+    check_precision(settings, wanted, calibrated=calibration is not None)
+    check_input(input_dtype)
     check_maps(cam=cam, top_k=cam_top_k, every=cam_all)
     begin("load the network")
-    loaded = load_source(source, weights)
+    loaded = load_source(source, weights, sha256=sha256, custom_objects=custom_objects)
     begin("fold BatchNorm, add the maps")
-    prepared = prepare(loaded.model, cam=cam, top_k=cam_top_k, all_classes=cam_all)
-    pixels = resolve_preprocessing(loaded, prepared.served.input.shape[2], preprocessing, resize, fit)
-    check_pixels(prepared.input_dtype, pixels)
+    network = trace(loaded.model)
+    pixels = resolve_preprocessing(loaded, network.shape[2], preprocessing, resize, fit)
+    check_pixels(network.dtype, pixels)
+    pixels = pixels.model_copy(update={"in_graph": input_dtype == "uint8"})
+    prepared = prepare(
+        loaded.model, cam=cam, top_k=cam_top_k, all_classes=cam_all, pixels=pixels if pixels.in_graph else None
+    )
     contract = _contract(resolve_name(loaded, name), prepared, pixels)
     class_labels = resolve_labels(loaded, contract.classes, labels)
+    calibrated = None
+    if calibration is not None:
+        begin("read the calibration pictures")
+        calibrated = read_calibration(calibration, (contract.height, contract.width), pixels)
+    pictures = pictures_to_measure_on(contract, calibrated)
     with staged(destination) as folder:
-        writer = _Writer(folder, loaded, prepared, contract, opset)
-        for format_name in wanted:
-            begin(f"write {format_name}")
-            writer.write(format_name)
-        begin("ask Keras")
-        batches = _batches(prepared, contract)
-        begin("measure parity")
-        figures = writer.figures(wanted, batches, budget or Budget())
+        graph = None
+        if "onnx" in wanted:
+            begin(f"write onnx, {settings.told}")
+            graph = write_onnx(
+                folder,
+                prepared.served,
+                settings,
+                {CONTRACT_PARAMETER: contract.to_json(), "camserve.source": loaded.title},
+                calibration=None if calibrated is None else as_given(calibrated.fit, pixels),
+                held_out=as_given(pictures.pixels, pixels),
+            )
+        if "savedmodel" in wanted:
+            begin("write savedmodel")
+            write_saved_model(folder, prepared.served)
+        begin("ask Keras, measure parity")
+        gate = Gate(prepared, contract, pictures, budget or Budget())
+        figures = gate.figures(folder, wanted, settings, graph)
         judge(figures)
         (folder / CONTRACT_NAME).write_text(contract.to_json(indent=2) + "\n", encoding="utf-8")
         (folder / LABELS_NAME).write_text("\n".join(class_labels) + "\n", encoding="utf-8")
-        graph = {"opset": opset, "operators": writer.operators} if writer.operators else None
-        write_report(folder, report_of(loaded, prepared, contract, figures, graph=graph, sizes=sizes(folder)))
+        examples = gate.examples(open_format(folder, "onnx" if graph else "savedmodel"), class_labels)
+        report = report_of(
+            loaded,
+            prepared,
+            contract,
+            figures,
+            precision=settings.told,
+            graph=_graph(graph, network, opset) if graph else None,
+            files=files(folder),
+            examples=examples,
+        )
+        write_report(folder, report, examples)
         write_manifest(folder)
         bundle = load_bundle(folder)
     return replace(bundle, path=destination)
@@ -124,37 +170,14 @@ def _unheard(phase: str) -> None:
     """Nobody asked how far the work is."""
 
 
-@dataclass
-class _Writer:
-    """Writes the formats of one export and measures the files."""
-
-    folder: Path
-    source: Source
-    prepared: Prepared
-    contract: ModelContract
-    opset: int
-
-    def __post_init__(self) -> None:
-        self.operators: dict[str, int] = {}
-
-    def write(self, format_name: str) -> None:
-        if format_name == "savedmodel":
-            return saved_model_format.write_saved_model(self.prepared.served, self.folder / SAVED_MODEL_NAME)
-        model = onnx_format.convert(self.prepared.served, self.opset)
-        self.operators = onnx_format.count_operators(model)
-        metadata = {CONTRACT_PARAMETER: self.contract.to_json(), "camserve.source": self.source.origin}
-        return onnx_format.write_onnx(model, self.folder / ONNX_NAME, metadata)
-
-    def figures(self, formats: Sequence[str], batches: Batches, budget: Budget) -> list[Figure]:
-        images, answers = batches[1]
-        figures = self.prepared.figures(images, answers, budget)
-        for format_name in formats:
-            if format_name == "savedmodel":
-                run = saved_model_format.open_saved_model(self.folder / SAVED_MODEL_NAME)
-            else:
-                run = onnx_format.open_onnx(self.folder / ONNX_NAME)
-            figures += measure(format_name, run, batches, self.prepared.head, budget)
-        return figures
+def _graph(graph: WrittenGraph, network: Network, opset: int) -> dict[str, Any]:
+    """The graph before and after, for the report."""
+    return {
+        "opset": opset,
+        "ir_version": graph.ir_version,
+        "operators": graph.operators,
+        "layers": dict(Counter(type(layer).__name__ for layer in network.layers).most_common()),
+    }
 
 
 def _contract(name: str, prepared: Prepared, preprocessing: Preprocessing) -> ModelContract:
@@ -168,11 +191,3 @@ def _contract(name: str, prepared: Prepared, preprocessing: Preprocessing) -> Mo
         classes=served.outputs[0].shape[0],
         cam=served.cam,
     )
-
-
-def _batches(prepared: Prepared, contract: ModelContract) -> Batches:
-    """Different pictures in each batch, prepared by the contract, with Keras's answers."""
-    pictures = sample_pictures(sum(BATCHES), *contract.input.shape)
-    images = normalize(pictures, contract.preprocessing)
-    parts = np.split(images, np.cumsum(BATCHES)[:-1])
-    return [(part, prepared.reference(part)) for part in parts]

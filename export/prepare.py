@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from camserve.contract import Preprocessing
 from camserve.export.fold import FoldReport, fold, foldable
 from camserve.export.head import LinearHead, find_linear_head, with_logits
 from camserve.export.inference import BuiltForTraining, in_float32, in_inference_mode
@@ -87,8 +88,17 @@ class Prepared:
         return figures
 
 
-def prepare(model: keras.Model, *, cam: bool, top_k: int, all_classes: bool) -> Prepared:
+def prepare(
+    model: keras.Model, *, cam: bool, top_k: int, all_classes: bool, pixels: Preprocessing | None = None
+) -> Prepared:
     """Puts a classifier into inference mode, folds its BatchNorm, and adds its maps.
+
+    Args:
+        model: The classifier.
+        cam: Whether to add the maps.
+        top_k: Number of maps, of the best classes.
+        all_classes: Whether to answer with the map of every class as well.
+        pixels: What the graph does to uint8 pixels; None for a graph that takes the model's own input.
 
     Raises:
         SourceError: If the model is no classifier that camserve can read.
@@ -105,7 +115,9 @@ def prepare(model: keras.Model, *, cam: bool, top_k: int, all_classes: bool) -> 
     served_head = find_linear_head(network, served_logits) if cam else None
     return Prepared(
         model=model,
-        served=serve(network, served_logits, activation, served_head, top_k=top_k, all_classes=all_classes),
+        served=serve(
+            network, served_logits, activation, served_head, pixels=pixels, top_k=top_k, all_classes=all_classes
+        ),
         reference=KerasReference(original, logits, head),
         head=head,
         folding=folding,

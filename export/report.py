@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import platform
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import keras
 
 from camserve import __version__
 from camserve.bundle import REPORT_HTML_NAME, REPORT_NAME
@@ -16,11 +21,15 @@ from camserve.contract import ModelContract
 from camserve.export.load import Source
 from camserve.export.parity import Figure
 from camserve.export.prepare import Prepared
+from camserve.export.report_maps import Example, example_values
 from camserve.export.report_page import page
+from camserve.manifest import MANIFEST_NAME, file_digest
 
-__all__ = ["report_of", "sizes", "write_report"]
+__all__ = ["files", "report_of", "weights_digest", "write_report"]
 
 _PACKAGES = ("keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
+_NOT_LISTED = (REPORT_NAME, REPORT_HTML_NAME, MANIFEST_NAME)
+_SPREAD_OUT = re.compile(r"\[\n\s+([^\[\]{}\"]*?)\n\s+\]")  # a list of numbers; no text of JSON holds a line feed
 
 
 def report_of(
@@ -29,16 +38,32 @@ def report_of(
     contract: ModelContract,
     figures: Sequence[Figure],
     *,
-    graph: dict[str, Any] | None,
-    sizes: dict[str, int],
+    precision: str,
+    graph: Mapping[str, Any] | None,
+    files: Mapping[str, Mapping[str, Any]],
+    examples: Sequence[Example],
 ) -> dict[str, Any]:
-    """What an export did, as plain values; nothing in it depends on the day or the machine's name."""
+    """What an export did, as plain values; nothing in it depends on the day, the machine's name or a folder.
+
+    Args:
+        source: What was loaded.
+        prepared: What was made of it.
+        contract: What the export expects and answers.
+        figures: The figures of the gate.
+        precision: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`.
+        graph: Of the ONNX file `opset`, `ir_version` and `operators` (number of nodes by operator), and of the network
+            as it was read `layers` (number of Keras layers by class); None without an ONNX file.
+        files: Size and hash of the bundle's entries, as `files` gives them.
+        examples: Pictures with both maps.
+    """
     return {
-        "version": 1,
+        "version": 2,
         "name": contract.name,
-        "precision": "fp32",
+        "precision": precision,
         "source": {
-            "origin": source.origin,
+            "title": source.title,
+            "sha256": source.sha256,
+            "weights_sha256": weights_digest(source.model),
             "layers": len(source.model.layers),
             "parameters": int(source.model.count_params()),
             "dtype": prepared.dtype,
@@ -50,9 +75,10 @@ def report_of(
         },
         "head": prepared.head.layer if prepared.head else None,
         "contract": contract.model_dump(mode="json"),
-        "graph": graph,
-        "parity": [{**asdict(figure), "passed": figure.passed} for figure in figures],
-        "sizes": sizes,
+        "graph": None if graph is None else dict(graph),
+        "parity": [_figure(figure) for figure in figures],
+        "examples": [example_values(example) for example in examples],
+        "files": {name: dict(entry) for name, entry in files.items()},
         "packages": {
             "camserve": __version__,
             "python": platform.python_version(),
@@ -61,15 +87,44 @@ def report_of(
     }
 
 
-def write_report(folder: Path, report: dict[str, Any]) -> None:
+def write_report(folder: Path, report: Mapping[str, Any], examples: Sequence[Example] = ()) -> None:
     """Writes both forms into the bundle."""
-    (folder / REPORT_NAME).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    (folder / REPORT_HTML_NAME).write_text(page(report), encoding="utf-8")
+    text = json.dumps(report, indent=2, allow_nan=False)
+    compact = _SPREAD_OUT.sub(lambda numbers: f"[{' '.join(numbers[1].split())}]", text)
+    (folder / REPORT_NAME).write_text(f"{compact}\n", encoding="utf-8")
+    (folder / REPORT_HTML_NAME).write_text(page(report, examples), encoding="utf-8")
 
 
-def sizes(folder: Path) -> dict[str, int]:
-    """Size in bytes of each entry of the bundle, folders with all that is in them."""
+def files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size in bytes and SHA-256 of each entry of the bundle but report and manifest.
+
+    The hash of a folder is that of a text with a line for each file in it, in the order of their names: the hash of the
+    file, two spaces, and its name within the folder, as `sha256sum` prints them.
+    """
+    return {entry.name: _entry(entry) for entry in sorted(folder.iterdir()) if entry.name not in _NOT_LISTED}
+
+
+def weights_digest(model: keras.Model) -> str:
+    """SHA-256 of the model's weights: of each its path, shape and data type as a line of JSON, and its bytes."""
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        values = keras.ops.convert_to_numpy(weight)
+        digest.update(json.dumps([weight.path, list(values.shape), str(values.dtype)]).encode() + b"\n")
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    if path.is_file():
+        return {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+    inside = sorted((file.relative_to(path).as_posix(), file) for file in path.rglob("*") if file.is_file())
+    listed = "".join(f"{file_digest(file)}  {name}\n" for name, file in inside)
     return {
-        entry.name: sum(path.stat().st_size for path in (entry, *entry.rglob("*")) if path.is_file())
-        for entry in sorted(folder.iterdir())
+        "bytes": sum(file.stat().st_size for _, file in inside),
+        "sha256": hashlib.sha256(listed.encode()).hexdigest(),
     }
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    value = float(figure.value)
+    return {**asdict(figure), "value": value if math.isfinite(value) else None, "passed": bool(figure.passed)}

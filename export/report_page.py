@@ -1,149 +1,120 @@
-"""The report as one self-contained page: no script, no picture from elsewhere."""
+"""The report as one self-contained page: no script, nothing from elsewhere, every text escaped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from camserve.export import report_parts as parts
+from camserve.export.report_figures import closest, is_judged, missed, room, title_of, where
+from camserve.export.report_gate import every_batch, gate
+from camserve.export.report_maps import Example
+from camserve.export.report_markup import Html, details, join, section, tag
+from camserve.export.report_style import STYLE
 
 __all__ = ["page"]
 
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --good: #16803c; --bad: #c02626; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-.lead { margin-top: .25rem; opacity: .75; overflow-wrap: anywhere; }
-.verdict { display: inline-block; padding: .1rem .6rem; border-radius: 1rem; color: white; background: var(--good); }
-.verdict.missed { background: var(--bad); }
-.warning { border-left: 4px solid #d97706; padding: .25rem .75rem; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; min-width: 20rem; }
-th, td { text-align: left; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.missed { color: var(--bad); font-weight: 600; }
-details { margin: .25rem 0; } summary { cursor: pointer; }
-"""
-
-
-def page(report: dict[str, Any]) -> str:
-    """The whole page, from the value that `report.json` holds."""
-    passed = all(figure["passed"] for figure in report["parity"])
-    verdict = (
-        f'<span class="verdict{"" if passed else " missed"}">{"parity proven" if passed else "parity missed"}</span>'
-    )
-    source = report["source"]
-    sections = [
-        f"<h1>{escape(report['name'])} {verdict}</h1>",
-        f'<p class="lead">{escape(source["origin"])} · {source["parameters"]:,} parameters · {source["dtype"]} '
-        f"· exported as {report['precision']}</p>",
-        *(f'<p class="warning">{escape(warning)}.</p>' for warning in report["warnings"]),
-        "<h2>Parity with Keras</h2>",
-        *_parity(report["parity"]),
-        "<h2>Contract</h2>",
-        _table(("tensor", "type", "shape"), _tensor_rows(report["contract"])),
-        f"<p>{escape(_pixels(report['contract']))}</p>",
-        "<h2>Folding</h2>",
-        _folding(report["folding"]),
-        *_graph(report["graph"]),
-        "<h2>Files</h2>",
-        _table(("file", "size"), ((name, _number(f"{size:,} bytes")) for name, size in report["sizes"].items())),
-        "<h2>Made with</h2>",
-        _table(("package", "version"), report["packages"].items()),
-    ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(report['name'])}: export report</title><style>{_STYLE}</style></head>\n"
-        f"<body>{''.join(sections)}</body></html>\n"
-    )
-
-
-class _Cell(str):
-    """A table cell that is markup already."""
-
-
-def _number(text: str, extra: str = "") -> _Cell:
-    return _Cell(f'<td class="number{extra}">{escape(text)}</td>')
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f'<div class="scroll"><table><tr>{titles}</tr>{body}</table></div>'
-
-
-def _cell(text: str) -> str:
-    return text if isinstance(text, _Cell) else f"<td>{escape(text)}</td>"
-
-
-_MEANINGS = {
-    "reading": "largest difference between the model and the network that was read from it",
-    "logits": "largest difference, relative to the largest logit",
-    "probabilities": "largest difference",
-    "top1": "images with another best class",
-    "cam": "largest difference of a map, relative to the largest value",
-    "cam_class": "maps of another class than Keras ranks there",
-    "cam_identity": "largest difference between a logit and the sum of its map, relative",
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_PRECISIONS = {
+    "fp32": "weights and activations in float32",
+    "fp16": "half precision; sums of the map in float32",
+    "int8 (cpu)": "8-bit weights and activations, unsigned, for CPUs; head and map in float32",
+    "int8 (tensorrt)": "8-bit weights and activations, symmetric, for TensorRT; head and map in float32",
 }
 
 
-def _parity(figures: Sequence[dict[str, Any]]) -> list[str]:
-    """A row for each format and figure, a column for each batch."""
-    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for figure in figures:
-        if figure["batch"]:
-            rows.setdefault((figure["format"], figure["figure"]), []).append(figure)
-    batches = sorted({figure["batch"] for row in rows.values() for figure in row})
-    left = next(figure for figure in figures if figure["figure"] == "unfolded")
-    return [
-        _table(
-            ("format", "figure", *(f"batch {batch}" for batch in batches), "bound", "what it is"),
-            (_parity_row(format_name, name, row, batches) for (format_name, name), row in rows.items()),
-        ),
-        f"<p>BatchNorm layers left that could be folded: {left['value']:g}.</p>",
-    ]
+def page(report: Mapping[str, Any], examples: Sequence[Example] = ()) -> str:
+    """The whole page, from the value that `report.json` holds and the pictures that it does not."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", f"{report['name']}: export report"),
+        tag("style", Html(STYLE)),
+    )
+    body = tag(
+        "body",
+        _verdict(report),
+        _tiles(report),
+        *(tag("p", f"{warning}.", class_="note") for warning in report["warnings"]),
+        tag("div", *_top(report, examples), class_="columns"),
+        tag("div", parts.graph(report), parts.files(report), class_="columns"),
+        details("Every batch", every_batch(report["parity"])),
+        parts.folding(report),
+        parts.contract(report),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
-def _parity_row(format_name: str, name: str, row: Sequence[dict[str, Any]], batches: Iterable[int]) -> tuple[str, ...]:
-    by_batch = {figure["batch"]: figure for figure in row}
-    bound = row[0]["bound"]
-    measured = (_measured(by_batch.get(batch)) for batch in batches)
-    return (format_name, name, *measured, _number(f"{bound:.0e}" if bound else "0"), _MEANINGS[name])
+def _top(report: Mapping[str, Any], examples: Sequence[Example]) -> tuple[Html, Html]:
+    proof, inputs = section("Parity with Keras", gate(report["parity"])), parts.inputs(report)
+    return (tag("div", proof, inputs, class_="stack"), parts.maps(examples)) if examples else (proof, inputs)
 
 
-def _measured(figure: dict[str, Any] | None) -> _Cell:
-    if figure is None:
-        return _number("–")
-    return _number(f"{figure['value']:.1e}" if figure["value"] else "0", "" if figure["passed"] else " missed")
-
-
-def _tensor_rows(contract: dict[str, Any]) -> Iterable[tuple[str, ...]]:
-    for tensor in (contract["input"], *contract["outputs"]):
-        yield tensor["name"], tensor["dtype"], f"[batch, {', '.join(map(str, tensor['shape']))}]"
-
-
-def _pixels(contract: dict[str, Any]) -> str:
-    pixels = contract["preprocessing"]
-    return (
-        f"Pixels: {pixels['color']}, {pixels['fit']}, {pixels['resize']}; "
-        f"(pixel / {pixels['scale']} - {pixels['mean']}) / {pixels['std']}."
+def _verdict(report: Mapping[str, Any]) -> Html:
+    beyond = missed(report["parity"])
+    badge = (
+        tag("span", "parity missed", class_="verdict missed")
+        if beyond
+        else tag("span", "parity proven", class_="verdict")
+    )
+    faults = tag("div", tag("ul", *(tag("li", text) for text in beyond)), class_="note missed") if beyond else join()
+    return join(
+        tag("h1", report["name"], badge),
+        tag("p", parts.origin(report), ". ", _in_a_sentence(report["parity"]), class_="lead"),
+        faults,
     )
 
 
-def _folding(folding: dict[str, Any]) -> str:
-    folded, kept = folding["folded"], folding["kept"]
-    parts = [f"<p>{len(folded)} BatchNorm layers folded, {len(kept)} kept.</p>"]
-    if kept:
-        rows = ((entry["batchnorm"], entry["because"]) for entry in kept)
-        parts.append(_table(("kept", "because"), rows))
-    if folded:
-        rows = ((entry["batchnorm"], entry["into"]) for entry in folded)
-        parts.append(f"<details><summary>Which</summary>{_table(('BatchNorm', 'folded into'), rows)}</details>")
-    return "".join(parts)
+def _in_a_sentence(figures: Sequence[Mapping[str, Any]]) -> str:
+    judged = [figure for figure in figures if is_judged(figure)]
+    within = sum(figure["passed"] for figure in judged)
+    advice = "" if within == len(judged) else "; do not serve it"
+    return f"Figures within their bounds: {within} of {len(judged)}{advice}."
 
 
-def _graph(graph: dict[str, Any] | None) -> list[str]:
+def _tiles(report: Mapping[str, Any]) -> Html:
+    tiles = [
+        ("Precision", report["precision"], _PRECISIONS.get(report["precision"], "")),
+        _size(report),
+        _folded(report["folding"]),
+        *_nodes(report["graph"]),
+        _margin(report["parity"]),
+    ]
+    return tag(
+        "div",
+        *(tag("div", tag("small", name), tag("b", value), tag("small", more)) for name, value, more in tiles),
+        class_="tiles",
+    )
+
+
+def _size(report: Mapping[str, Any]) -> tuple[str, str, str]:
+    name = next((name for name in ("model.onnx", "saved_model") if name in report["files"]), None)
+    if name is None:
+        return "Size", "–", ""
+    size = report["files"][name]["bytes"]
+    parameters = report["source"]["parameters"]
+    each = f", {size / parameters:.1f} bytes a parameter" if parameters else ""
+    return "Size", parts.megabytes(size), f"{name}{each}"
+
+
+def _folded(folding: Mapping[str, Any]) -> tuple[str, str, str]:
+    folded, kept = len(folding["folded"]), len(folding["kept"])
+    if not folded + kept:
+        return "BatchNorm", "none", "in this network"
+    return "BatchNorm folded", f"{folded} of {folded + kept}", f"{kept} kept: see why below" if kept else "none kept"
+
+
+def _nodes(graph: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
     if graph is None:
         return []
-    rows = ((name, _number(str(count))) for name, count in graph["operators"].items())
-    return [f"<h2>ONNX graph, opset {graph['opset']}</h2>", _table(("operator", "nodes"), rows)]
+    before, after = sum(graph["layers"].values()), sum(graph["operators"].values())
+    return [("Graph", f"{before:,} → {after:,}", "Keras layers to ONNX nodes")]
+
+
+def _margin(figures: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
+    nearest = closest(figures)
+    if nearest is None:
+        return "Closest to its bound", "none", "every figure is 0"
+    return "Closest to its bound", room(nearest), f"{title_of(nearest)} of {where(nearest)}"

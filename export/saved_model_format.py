@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from camserve.errors import ConversionError
 from camserve.export.parity import Runner
+from camserve.export.saved_model_names import settle
 from camserve.export.served import ServedGraph
 
 __all__ = ["open_saved_model", "write_saved_model"]
@@ -25,14 +26,14 @@ def write_saved_model(served: ServedGraph, path: Path) -> None:
     Raises:
         ConversionError: If TensorFlow cannot save the graph.
     """
-    signature = tf.TensorSpec((None, *served.input.shape), tf.float32, name=served.input.name)
     module = tf.Module()
     module.layers = served.layers  # tracked, so that their weights are saved
-    module.serve = tf.function(served.function, input_signature=[signature])
+    module.serve = tf.function(served.function, input_signature=[served.signature])
     try:
         tf.saved_model.save(module, str(path), signatures={_SIGNATURE: module.serve})
     except (ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
         raise ConversionError(f"TensorFlow cannot save the network: {error}", hint="Try --formats onnx") from error
+    settle(path)
 
 
 def open_saved_model(path: Path) -> Runner:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from camserve.contract import Activation, CamContract, TensorSpec
+from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
 from camserve.export.head import LinearHead
+from camserve.export.maps import Maps
 from camserve.export.network import Network, Value, run
 
-__all__ = ["ServedGraph", "serve"]
+__all__ = ["MAPS", "PIXELS", "STEP", "ServedGraph", "network_input", "serve"]
+
+STEP, PIXELS, MAPS = "step", "pixels", "cam"
+"""Name scopes in the TensorFlow function: of the network's steps, of the arithmetic on pixels, of the maps."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,10 @@ class ServedGraph:
     """What is converted.
 
     Attributes:
-        function: `image` float32 `[batch, height, width, channels]` to a dict of output tensors.
+        function: `image` `[batch, height, width, channels]` to a dict of output tensors.
         layers: The Keras layers whose weights the function uses.
+        steps: The Keras layer of each step, by the number in the name scope of what it computes (`scope_of`).
+        head: Names of the steps between the last features (without maps, the last linear layer) and the answers.
         input: The input tensor, without the batch.
         outputs: The output tensors, without the batch, in the order in which they are declared.
         activation: What turns logits into probabilities.
@@ -31,10 +37,18 @@ class ServedGraph:
 
     function: Callable[[Any], dict[str, Any]]
     layers: list[Any]
+    steps: tuple[str, ...]
+    head: frozenset[str]
     input: TensorSpec
     outputs: tuple[TensorSpec, ...]
     activation: Activation
     cam: CamContract | None
+
+    @property
+    def signature(self) -> tf.TensorSpec:
+        """The input as TensorFlow declares it; only the batch is free."""
+        dtype = tf.uint8 if self.input.dtype == "UINT8" else tf.float32
+        return tf.TensorSpec((None, *self.input.shape), dtype, name=self.input.name)
 
 
 def serve(
@@ -43,16 +57,19 @@ def serve(
     activation: Activation,
     head: LinearHead | None,
     *,
+    pixels: Preprocessing | None = None,
     top_k: int = 5,
     all_classes: bool = False,
 ) -> ServedGraph:
-    """Adds the maps to a float32 network.
+    """Adds the maps to a float32 network, and what it does to pixels before.
 
     Args:
         network: The network, its logits split from its activation.
         logits: Its logits.
         activation: What turns them into its output.
         head: Its linear head, or None for a graph without maps.
+        pixels: What the graph does to uint8 pixels, RGB or gray; None for a graph that takes the network's own float32
+            input.
         top_k: Number of maps, of the best classes; the number of classes if there are fewer.
         all_classes: Whether to answer with the map of every class as well.
     """
@@ -67,15 +84,62 @@ def serve(
         )
         outputs += _cam_outputs(cam, classes)
         wanted.append(head.features)
-    maps = None if head is None or cam is None else _Maps(head, cam)
+    maps = None if head is None or cam is None else Maps(head, cam)
 
     def function(image: Any) -> dict[str, Any]:
-        probabilities, scores, *features = run(network, image, wanted)
-        answers = {"probabilities": tf.identity(probabilities), "logits": tf.identity(scores)}
-        return answers if maps is None else {**answers, **maps(features[0], scores)}
+        if pixels is not None:
+            with tf.name_scope(f"{PIXELS}/"):
+                image = network_input(image, pixels)
+        probabilities, scores, *features = run(network, image, wanted, scope_of)
+        with tf.name_scope(f"{MAPS}/"):
+            answers = {"probabilities": tf.identity(probabilities), "logits": tf.identity(scores)}
+            return answers if maps is None else {**answers, **maps(features[0], scores)}
 
-    tensor = TensorSpec(name="image", dtype="FP32", shape=network.shape)
-    return ServedGraph(function, network.layers, tensor, tuple(outputs), activation, cam)
+    return ServedGraph(
+        function=function,
+        layers=network.layers,
+        steps=tuple(step.name for step in network.steps),
+        head=_head_names(network, logits, head),
+        input=TensorSpec(name="image", dtype="FP32" if pixels is None else "UINT8", shape=network.shape),
+        outputs=tuple(outputs),
+        activation=activation,
+        cam=cam,
+    )
+
+
+def scope_of(step: int) -> AbstractContextManager[str]:
+    """The name scope of what a step computes, by which a converted node is told to come from it."""
+    return tf.name_scope(f"{STEP}{step}/")  # type: ignore[no-any-return]
+
+
+def network_input(image: Any, pixels: Preprocessing) -> Any:
+    """What `camserve.pixels.normalize` does, on a batch of uint8 pixels in the graph.
+
+    The channels move to the front, and change places, while they are bytes: a quarter of what floats would be. Back to
+    NHWC is undone by the converter, as ONNX keeps channels first.
+    """
+    values = tf.transpose(image, (0, 3, 1, 2))
+    if pixels.color == "bgr":
+        values = tf.gather(values, (2, 1, 0), axis=1)
+    values = tf.cast(values, tf.float32)
+    if set(pixels.scale) != {1.0}:
+        values /= _per_channel(pixels.scale)
+    if set(pixels.mean) != {0.0}:
+        values -= _per_channel(pixels.mean)
+    if set(pixels.std) != {1.0}:
+        values /= _per_channel(pixels.std)
+    return tf.transpose(values, (0, 2, 3, 1))
+
+
+def _per_channel(figures: tuple[float, ...]) -> Any:
+    return tf.constant(figures, tf.float32, (1, len(figures), 1, 1))
+
+
+def _head_names(network: Network, logits: Value, head: LinearHead | None) -> frozenset[str]:
+    if head is not None:
+        return frozenset(step.name for step in network.after(head.features))
+    last = network.producer(logits)
+    return frozenset(step.name for step in (*([last] if last else []), *network.after(logits)))
 
 
 def _cam_outputs(cam: CamContract, classes: int) -> list[TensorSpec]:
@@ -86,39 +150,3 @@ def _cam_outputs(cam: CamContract, classes: int) -> list[TensorSpec]:
     if cam.all_classes:
         outputs.append(TensorSpec(name="cam_all", dtype="FP32", shape=(classes, *cam.grid)))
     return outputs
-
-
-class _Maps:
-    """The maps of the best classes, written with MatMul: einsum and gather would leave a trail of shape nodes."""
-
-    def __init__(self, head: LinearHead, cam: CamContract) -> None:
-        self._cam = cam
-        self._positions = cam.grid[0] * cam.grid[1]
-        self._classes = head.weights.shape[-1]
-        self._one_weight = head.pooling.kind == "global-average"
-        if self._one_weight:  # [classes, channels]
-            self._weights = head.weights[0, 0].T.astype(np.float32)
-        else:  # [positions, classes, channels]
-            by_position = head.weights_by_position().reshape(self._positions, -1, self._classes)
-            self._weights = np.swapaxes(by_position, 1, 2).astype(np.float32)
-
-    def __call__(self, features: Any, logits: Any) -> dict[str, Any]:
-        height, width = self._cam.grid
-        every = self._of_every_class(features)
-        best = tf.math.top_k(logits, self._cam.top_k).indices
-        chosen = tf.matmul(tf.one_hot(best, self._classes), every)
-        answers = {"cam": tf.reshape(chosen, (-1, self._cam.top_k, height, width)), "cam_class": best}
-        if self._cam.all_classes:
-            answers["cam_all"] = tf.reshape(every, (-1, self._classes, height, width))
-        return answers
-
-    def _of_every_class(self, features: Any) -> Any:
-        """`[batch, classes, positions]` of features `[batch, height, width, channels]`."""
-        channels = features.shape[-1]
-        if self._one_weight:
-            # Channels first, as ONNX keeps them, so that the converter has nothing to transpose.
-            columns = tf.reshape(tf.transpose(features, (0, 3, 1, 2)), (-1, channels, self._positions))
-            return tf.matmul(self._weights, columns)
-        columns = tf.reshape(features, (-1, self._positions, channels, 1))
-        by_position = tf.squeeze(tf.matmul(self._weights, columns), axis=3)
-        return tf.transpose(by_position, (0, 2, 1))

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
-from pydantic import ValidationError
-
-from camserve.bundle import CONTRACT_NAME, read_labels
-from camserve.contract import PRESETS, Fit, Preprocessing, ResizeFilter
+from camserve.bundle import CONTRACT_NAME
+from camserve.contract import Preprocessing
 from camserve.errors import BundleError, UsageError
-from camserve.export.load import Source, imagenet_labels
+from camserve.export.formats import OnnxSettings, Precision
+from camserve.export.quantize import Target
 from camserve.manifest import verify_manifest
-from camserve.names import as_model_name, check_model_name
 
 __all__ = [
     "FORMATS",
+    "INPUTS",
     "check_destination",
     "check_formats",
+    "check_input",
     "check_maps",
     "check_opset",
     "check_pixels",
-    "resolve_labels",
-    "resolve_name",
-    "resolve_preprocessing",
+    "check_precision",
 ]
 
+INPUTS = ("float32", "uint8")
 FORMATS = ("onnx", "savedmodel")
+_OLDEST_INT8_OPSET = 13
 _OLDEST_OPSET, _NEWEST_OPSET = 9, 18  # what tf2onnx 1.17 writes
 
 
@@ -79,6 +80,45 @@ def check_opset(opset: int) -> None:
         raise UsageError(f"opset {opset} cannot be written", hint=f"Choose one from {_OLDEST_OPSET} to {_NEWEST_OPSET}")
 
 
+def check_precision(settings: OnnxSettings, formats: Sequence[str], *, calibrated: bool) -> None:
+    """Refuses a precision that is none, or cannot be written as asked.
+
+    Raises:
+        UsageError: If it does not exist, has no ONNX file to be in, or is int8 and lacks what int8 needs.
+    """
+    if settings.precision not in get_args(Precision):
+        raise UsageError(
+            f"there is no precision {settings.precision!r}", hint=f"Precisions: {', '.join(get_args(Precision))}"
+        )
+    if settings.target not in get_args(Target):
+        raise UsageError(f"there is no int8 for {settings.target!r}", hint=f"Targets: {', '.join(get_args(Target))}")
+    if settings.precision != "fp32" and "onnx" not in formats:
+        raise UsageError(
+            f"{settings.precision} is of the ONNX file, and none is asked for; a SavedModel is always float32",
+            hint="Add it: --formats onnx",
+        )
+    if settings.precision == "int8" and not calibrated:
+        raise UsageError(
+            "int8 needs pictures to learn the range of each activation from",
+            hint="Give a folder with some hundred of the kind that will be served: --calibration DIR",
+        )
+    if settings.precision == "int8" and settings.opset < _OLDEST_INT8_OPSET:
+        raise UsageError(
+            f"opset {settings.opset} has no int8 with a scale for each channel",
+            hint=f"Choose --opset {_OLDEST_INT8_OPSET} or newer",
+        )
+
+
+def check_input(dtype: str) -> None:
+    """Refuses an input type that a graph cannot be given.
+
+    Raises:
+        UsageError: If it is neither float32 nor uint8.
+    """
+    if dtype not in INPUTS:
+        raise UsageError(f"a graph cannot take {dtype!r}", hint=f"Inputs: {', '.join(INPUTS)}")
+
+
 def check_maps(*, cam: bool, top_k: int, every: bool) -> None:
     """Refuses options of maps that contradict each other.
 
@@ -103,87 +143,3 @@ def check_pixels(dtype: str, preprocessing: Preprocessing) -> None:
             f"the model takes {dtype} pixels, and its preprocessing makes other numbers of them",
             hint="Such a model does its arithmetic itself: --preprocess raw-rgb or raw-bgr",
         )
-
-
-def resolve_preprocessing(
-    source: Source,
-    channels: int,
-    asked: str | Preprocessing | None,
-    resize: ResizeFilter | None = None,
-    fit: Fit | None = None,
-) -> Preprocessing:
-    """How pixels are prepared: as asked, else as the source documents it.
-
-    Raises:
-        UsageError: If nobody says how, there is no such preset, or it does not suit the model's channels.
-    """
-    preprocessing = source.preprocessing if asked is None else _preset(asked)
-    if preprocessing is None:
-        raise UsageError(
-            f"{source.origin} does not say how its pixels are prepared",
-            hint=f"Say how it was trained: --preprocess {'|'.join(PRESETS)}",
-        )
-    if channels == 1 and preprocessing.color != "gray":
-        try:
-            preprocessing = preprocessing.in_gray()
-        except ValueError as error:
-            raise UsageError(
-                f"the model takes gray pictures, and {error}", hint="Choose unit, tf or raw-rgb"
-            ) from error
-    if preprocessing.channels != channels:
-        raise UsageError(
-            f"the model takes {channels} channels, and its preprocessing gives {preprocessing.channels}",
-            hint="camserve prepares RGB and BGR (3 channels) and gray (1)",
-        )
-    changes = {key: value for key, value in (("resize", resize), ("fit", fit)) if value is not None}
-    try:
-        return Preprocessing.model_validate({**preprocessing.model_dump(), **changes})
-    except ValidationError as error:
-        raise UsageError(
-            f"there is no such preprocessing: {error.errors()[0]['msg']}", hint=f"Given was {changes}"
-        ) from error
-
-
-def resolve_labels(source: Source, classes: int, asked: str | Path | Sequence[str] | None) -> tuple[str, ...]:
-    """The label of each class: as asked, else the source's own, else its number.
-
-    Raises:
-        UsageError: If the number of labels is not the number of classes, or the file cannot be read.
-    """
-    if asked is None:
-        own = imagenet_labels() if source.imagenet else source.labels
-        return own if own is not None and len(own) == classes else tuple(str(index) for index in range(classes))
-    if isinstance(asked, str | Path):
-        try:
-            labels = read_labels(Path(asked).expanduser())
-        except BundleError as error:
-            raise UsageError(error.message, hint=error.hint) from error
-    else:
-        labels = tuple(asked)
-        odd = [label for label in labels if not label.strip() or len(label.splitlines()) > 1]
-        if odd:
-            raise UsageError(f"{odd[0]!r} cannot be a label", hint="A label is one line of text, and not empty")
-    if len(labels) != classes:
-        raise UsageError(
-            f"there are {len(labels)} labels in {asked if isinstance(asked, str | Path) else 'the list'} "
-            f"for {classes} classes",
-            hint="Give one label a line, in class order",
-        )
-    return labels
-
-
-def resolve_name(source: Source, asked: str | None) -> str:
-    """The name to serve under: as asked, else the source's, with what a model repository does not take replaced.
-
-    Raises:
-        UsageError: If the name asked for is none that a model repository takes.
-    """
-    return as_model_name(source.name) if asked is None else check_model_name(asked)
-
-
-def _preset(asked: str | Preprocessing) -> Preprocessing:
-    if isinstance(asked, Preprocessing):
-        return asked
-    if asked not in PRESETS:
-        raise UsageError(f"there is no preprocessing {asked!r}", hint=f"Presets: {', '.join(PRESETS)}")
-    return PRESETS[asked]

@@ -2,52 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnx
 
-__all__ = ["merge_padding_into_max_pool"]
+__all__ = ["drop_multiplication_by_one", "merge_padding"]
 
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
-_SPATIAL = 2  # the first two axes are batch and channels
+_SPATIAL = 2  # where the spatial axes begin, after batch and channels
 
 
-def merge_padding_into_max_pool(graph: onnx.GraphProto) -> int:
-    """Lets each MaxPool pad by itself what a Pad with zeros before it padded, and returns how many such there were.
+def merge_padding(graph: onnx.GraphProto) -> int:
+    """Lets convolutions and max pools pad by themselves what a Pad with zeros before them padded.
 
-    A MaxPool pads with minus infinity. After an activation that is never negative a zero can win no window that holds
-    a value, and as long as the padding is smaller than the window each window holds one, so nothing changes.
+    A convolution pads with zeros too. A MaxPool pads with minus infinity; after an activation that is never negative a
+    zero can win no window that holds a value, and as long as the padding is smaller than the window each window holds
+    one, so nothing changes.
+
+    Returns:
+        How many such there were.
     """
     producers = {name: node for node in graph.node for name in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    pools = [node for node in graph.node if node.op_type == "MaxPool"]
-    merged = sum(_merge(graph, pool, producers, constants) for pool in pools)
-    if merged:
-        _drop_unread_constants(graph)
-    return merged
+    padded = [node for node in graph.node if node.op_type in ("Conv", "MaxPool")]
+    return sum(_merge(graph, node, producers, constants) for node in padded)
 
 
-def _merge(graph: onnx.GraphProto, pool: Any, producers: dict[str, Any], constants: dict[str, Any]) -> bool:
-    pad = producers.get(pool.input[0])
+def drop_multiplication_by_one(graph: onnx.GraphProto) -> int:
+    """Takes out each Mul by the number 1, which Keras writes into every swish, and returns how many such there were."""
+    ones = {
+        tensor.name
+        for tensor in graph.initializer
+        if not tensor.dims and tensor.data_type == onnx.TensorProto.FLOAT and onnx.numpy_helper.to_array(tensor) == 1
+    }
+    outputs = {output.name for output in graph.output}
+    dropped = {}
+    for node in [node for node in graph.node if node.op_type == "Mul"]:
+        factors = [name for name in node.input if name not in ones]
+        if len(factors) == 1 and node.output[0] not in outputs:
+            dropped[node.output[0]] = factors[0]
+            graph.node.remove(node)
+    for node in graph.node:
+        node.input[:] = [_followed(name, dropped) for name in node.input]
+    return len(dropped)
+
+
+def _followed(name: str, dropped: Mapping[str, str]) -> str:
+    while name in dropped:
+        name = dropped[name]
+    return name
+
+
+def _merge(graph: onnx.GraphProto, node: Any, producers: dict[str, Any], constants: dict[str, Any]) -> bool:
+    pad = producers.get(node.input[0])
     if pad is None or pad.op_type != "Pad" or not _is_only_reader(graph, pad.output[0]):
         return False
     source = producers.get(pad.input[0])
     pads = _zero_padding(pad, constants)
-    if source is None or source.op_type not in _NEVER_NEGATIVE or pads is None or not _fits(pool, pads):
+    own = _own_padding(node)
+    if pads is None or own is None or (node.op_type == "MaxPool" and not _harmless(node, source, pads, own)):
         return False
-    for attribute in [attribute for attribute in pool.attribute if attribute.name in ("auto_pad", "pads")]:
-        pool.attribute.remove(attribute)
-    pool.attribute.append(onnx.helper.make_attribute("pads", pads))
-    pool.input[0] = pad.input[0]
+    for attribute in [attribute for attribute in node.attribute if attribute.name in ("auto_pad", "pads")]:
+        node.attribute.remove(attribute)
+    both = [first + second for first, second in zip(pads, own, strict=True)]
+    node.attribute.append(onnx.helper.make_attribute("pads", both))
+    node.input[0] = pad.input[0]
     graph.node.remove(pad)
     return True
-
-
-def _drop_unread_constants(graph: onnx.GraphProto) -> None:
-    read = {name for node in graph.node for name in node.input}
-    for constant in [constant for constant in graph.initializer if constant.name not in read]:
-        graph.initializer.remove(constant)
 
 
 def _is_only_reader(graph: onnx.GraphProto, name: str) -> bool:
@@ -68,8 +91,20 @@ def _zero_padding(pad: Any, constants: dict[str, Any]) -> list[int] | None:
     return [int(size) for size in (*begins[_SPATIAL:], *ends[_SPATIAL:])]
 
 
-def _fits(pool: Any, pads: list[int]) -> bool:
-    """Whether the pool pads nothing yet and its window is larger than the padding."""
-    attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in pool.attribute}
-    free = attributes.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID") and not any(attributes.get("pads", ()))
-    return free and all(pad < side for pad, side in zip(pads, [*attributes["kernel_shape"]] * 2, strict=True))
+def _attributes(node: Any) -> dict[str, Any]:
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def _own_padding(node: Any) -> list[int] | None:
+    """What the node pads by itself; None if that depends on the size of what it is given."""
+    attributes = _attributes(node)
+    if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
+        return None
+    return list(attributes.get("pads", [0] * 2 * len(attributes["kernel_shape"])))
+
+
+def _harmless(pool: Any, source: Any, pads: list[int], own: list[int]) -> bool:
+    """Whether minus infinity in place of zeros changes nothing in what a pool gives."""
+    sides = [*_attributes(pool)["kernel_shape"]] * 2
+    smaller = all(pad < side for pad, side in zip(pads, sides, strict=True))
+    return source is not None and source.op_type in _NEVER_NEGATIVE and smaller and not any(own)

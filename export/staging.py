@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import tensorflow as tf
+
 from camserve.errors import ExportError
 
 __all__ = ["staged"]
@@ -28,13 +30,16 @@ def staged(destination: Path) -> Iterator[Path]:
         destination.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
     except OSError as error:
-        raise _cannot_write(destination, error) from error
+        raise _cannot_write(destination, error.strerror or str(error)) from error
     try:
         folder.chmod(0o755)
         yield folder
         _swap(folder, destination)
-    except OSError as error:
-        raise _cannot_write(destination, error) from error
+    except Exception as error:
+        fault = _disk_fault(error, folder)
+        if fault is None:
+            raise
+        raise _cannot_write(destination, fault) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         if not destination.exists():
@@ -61,8 +66,20 @@ def _swap(folder: Path, destination: Path) -> None:
     shutil.rmtree(retired, ignore_errors=True)
 
 
-def _cannot_write(destination: Path, error: OSError) -> ExportError:
+def _disk_fault(error: BaseException, folder: Path) -> str | None:
+    """What the disk did, where that is behind an error.
+
+    TensorFlow's own errors name the file and then the reason, and others may have been raised from them.
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, tf.errors.OpError) and str(folder) in error.message:
+        return str(error.message).rsplit("; ", maxsplit=1)[-1]
+    return None if error.__cause__ is None else _disk_fault(error.__cause__, folder)
+
+
+def _cannot_write(destination: Path, fault: str) -> ExportError:
     return ExportError(
-        f"the bundle {destination} cannot be written: {error.strerror or error}",
+        f"the bundle {destination} cannot be written: {fault}",
         hint="Check the folder's permissions and the room left on its disk; nothing was changed",
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError, ServingError
+from camserve.serving.external_data import check_self_contained
 
 __all__ = ["check_servable"]
 
@@ -24,9 +25,11 @@ def check_servable(path: Path, contract: ModelContract) -> None:
     """Loads the model and answers one blank image with it.
 
     Raises:
-        BundleError: If it does not load, or a tensor is missing, of another type or of another shape.
+        BundleError: If it keeps weights in another file, does not load, or a tensor is missing, of another type or of
+            another shape.
         ServingError: If onnxruntime is not installed.
     """
+    check_self_contained(path)
     session = _session(path)
     inputs = {tensor.name: tensor for tensor in session.get_inputs()}
     if set(inputs) != {contract.input.name}:

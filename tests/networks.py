@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -9,6 +11,8 @@ import numpy as np
 from keras import layers
 
 from camserve.contract import Preprocessing
+from camserve.export.inference import in_inference_mode
+from camserve.export.network import Network, run, trace
 from camserve.export.samples import sample_pictures
 from camserve.pixels import normalize
 
@@ -42,37 +46,88 @@ def enliven(model: keras.Model, preprocessing: Preprocessing, seed: int = 0) -> 
     """Gives the network what training would: BatchNorm statistics, and logits that differ from image to image.
 
     The softmax of a random network is saturated or flat, and its features hardly change with the image; then parity
-    says nothing of an error. A deep random network also multiplies float32 rounding, as no trained one does whose
-    residual branches add little to their shortcuts.
+    says nothing of an error. A deep random network also multiplies float32 rounding, as no trained one does: here
+    residual branches add little to their shortcuts, and where there are none an activation passes most of what it gets.
     """
-    _, height, width, channels = model.input_shape
-    images = normalize(sample_pictures(8, height, width, channels), preprocessing)
+    # What a file would be converted as: nested models flattened, dropout gone.
+    network = in_inference_mode(trace(model))[0]
+    images = _images(network, preprocessing)
     rng = np.random.default_rng(seed)
-    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    ends = _ends_of_branches(network)
+    norms = [layer for layer in _layers(model) if isinstance(layer, layers.BatchNormalization)]
     for norm in norms:
-        size = norm.moving_mean.shape
-        ends_a_branch = norm.name.endswith("_3_bn")
-        norm.gamma.assign(rng.uniform(0.5, 1.5, size) * (0.2 if ends_a_branch else 1.0))
-        norm.beta.assign(rng.normal(0, 0.2, size))
-    _measure_statistics(model, norms, images)
+        _randomize(norm, rng, scale=0.2 if norm in ends else 1.0, shift=0.0 if ends else 1.0)
+    for end in ends:
+        if isinstance(end, layers.Conv2D):
+            end.kernel.assign(end.kernel * 0.2)
+    for layer in _layers(model):
+        _wake(layer, rng)
+    _measure_statistics(network, norms, images)
     for norm in norms:
         norm.moving_variance.assign(norm.moving_variance * rng.uniform(0.8, 1.25, norm.moving_mean.shape))
-    _spread_logits(model, images)
+    _spread_logits(network, images)
     return model
 
 
-def _measure_statistics(model: keras.Model, norms: list[Any], images: Any) -> None:
+def _images(network: Network, preprocessing: Preprocessing) -> Any:
+    pictures = sample_pictures(8, *network.shape)
+    return keras.ops.convert_to_tensor(normalize(pictures, preprocessing), network.dtype)
+
+
+def _layers(model: keras.Model) -> Iterator[Any]:
+    for layer in model.layers:
+        yield from _layers(layer) if isinstance(layer, keras.Model) else (layer,)
+
+
+def _ends_of_branches(network: Network) -> list[Any]:
+    """The layers whose output is added to a shortcut: of the values that are added, the one most steps made."""
+    depths = {network.input: 0}
+    ends = []
+    for step in network.steps:
+        depth = 1 + max(depths[value] for value in step.inputs)
+        depths.update(dict.fromkeys(step.outputs, depth))
+        if isinstance(step.operation, layers.Add):
+            end = network.producer(max(step.inputs, key=depths.__getitem__))
+            ends += [end.operation] if end is not None else []
+    return ends
+
+
+def _randomize(norm: Any, rng: np.random.Generator, *, scale: float = 1.0, shift: float = 0.0) -> None:
+    if norm.gamma is not None:
+        norm.gamma.assign(rng.uniform(0.5, 1.5, norm.gamma.shape) * scale)
+    if norm.beta is not None:
+        norm.beta.assign(rng.normal(shift, 0.2, norm.beta.shape))
+
+
+def _wake(layer: Any, rng: np.random.Generator) -> None:
+    """Gives weights that begin as 1 or near 0 a value of their own."""
+    if isinstance(layer, layers.LayerNormalization):
+        _randomize(layer, rng)
+    elif isinstance(layer, layers.Normalization) and layer.weights:
+        layer.adapt(rng.uniform(0, 1, (64, *layer._build_input_shape[1:])))
+    elif type(layer).__name__ == "LayerScale":
+        layer.gamma.assign(rng.uniform(0.1, 0.3, layer.gamma.shape))
+
+
+def _measure_statistics(network: Network, norms: list[Any], images: Any) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0  # the moving statistics become those of this batch
-    model(images, training=True)
+    in_training = (
+        replace(step, kwargs={**step.kwargs, "training": True}) if step.operation in norms else step
+        for step in network.steps
+    )
+    run(network.with_steps(in_training), images, [network.output])
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
 
-def _spread_logits(model: keras.Model, images: Any) -> None:
-    last = model.layers[-1]
-    features = np.asarray(keras.Model(model.input, last.input)(images, training=False))
-    kernel, _ = last.get_weights()
-    kernel *= _SPREAD / (features @ kernel).std(axis=0).mean()
-    last.set_weights([kernel, -(features @ kernel).mean(axis=0)])
+def _spread_logits(network: Network, images: Any) -> None:
+    last = next(step for step in reversed(network.steps) if getattr(step.operation, "weights", None))
+    if not hasattr(last.operation, "kernel"):  # a BatchNorm, which has spread them
+        return
+    kernel, *bias = last.operation.get_weights()
+    features = np.reshape(run(network, images, [last.inputs[0]])[0], (len(images), -1))
+    flat = kernel.reshape(-1, kernel.shape[-1])
+    flat *= _SPREAD / (features @ flat).std(axis=0).mean()
+    last.operation.set_weights([kernel, *([-(features @ flat).mean(axis=0)] if bias else [])])

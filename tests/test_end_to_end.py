@@ -55,6 +55,17 @@ def test_a_photo_through_the_served_resnet50_is_what_keras_says(photo: Path, tmp
     assert [entry["index"] for entry in document["top"]] == [prediction.index for prediction in answer.top]
 
 
+def test_pixels_through_a_graph_that_prepares_them_are_what_keras_says(photo: Path, tmp_path: Path) -> None:
+    model = enliven(small_network(), PRESETS["caffe"])
+    bundle = export_model(model, tmp_path / "bundle", name="small", preprocessing="caffe", input_dtype="uint8")
+    publish(bundle, tmp_path / "repository")
+    image = keras.utils.img_to_array(keras.utils.load_img(photo, target_size=(16, 16)))[np.newaxis]
+    expected = model.predict(keras.applications.resnet50.preprocess_input(image.copy()), verbose=0)[0]
+    with TritonServer(tmp_path / "repository") as server, Classifier(server.grpc_url, "small") as classifier:
+        answer = classifier.classify(photo, cam=True)
+    np.testing.assert_allclose(answer.probabilities, expected, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_the_demo_names_digits_and_says_what_keras_says(tmp_path: Path) -> None:
     phases: list[str] = []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import run
+from PIL import Image
 
 from camserve.bundle import load_bundle
 from camserve.cli import main
@@ -43,7 +44,34 @@ def test_a_source_that_is_no_model_leaves_nothing(tmp_path: Path) -> None:
 def test_the_worst_of_all_batches_is_shown() -> None:
     row = {"format": "onnx", "figure": "cam_identity", "bound": 1e-4, "passed": True}
     parity = [row | {"batch": batch, "value": value} for batch, value in ((1, 1e-7), (3, 4e-6), (8, 2e-7))]
-    assert worst_figures(parity) == [("onnx", "cam identity", "4.0e-06", "1.0e-04", "1, 3, 8")]
+    expected = ("ONNX Runtime", "Map sums to logit", "4e-06", "1e-04", "25× below", "1, 3, 8")
+    assert worst_figures(parity) == [expected]
+
+
+def test_int8_of_pixels_in_one_line(tmp_path: Path) -> None:
+    pictures = write_pictures(tmp_path / "pictures", 16, (8, 8))
+    options = ["--precision", "int8", "--calibration", pictures, "--input", "uint8", "--preprocess", "unit"]
+    result = run("export", small(tmp_path), "--out", tmp_path / "bundle", "--json", *options)
+    assert result.returncode == 0, result.stderr
+    bundle = load_bundle(tmp_path / "bundle")
+    assert bundle.report["precision"] == "int8 (cpu)"
+    assert bundle.contract.input.dtype == "UINT8"
+    judged = {figure["figure"]: figure["bound"] for figure in bundle.report["parity"] if figure["format"] == "onnx"}
+    assert judged["top1_disagreement"] == 0.01
+    assert judged["logits"] is None
+
+
+def test_layers_of_a_module_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pets.py").write_text(
+        "import keras\n@keras.saving.register_keras_serializable('pets')\nclass Doubled(keras.layers.Layer):\n"
+        "    def call(self, x):\n        return 2 * x\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    source = unregistered(tmp_path, package="pets")
+    result = run(
+        "export", source, "--out", "bundle", "--preprocess", "unit", "--custom-objects", "pets", "--formats", "onnx"
+    )
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("name", ["my bundle", "it's", "$HOME", "plain"])
@@ -80,18 +108,38 @@ def truncated(folder: Path) -> Path:
     return folder / "part.keras"
 
 
-def unregistered(folder: Path) -> Path:
+def unregistered(folder: Path, package: str | None = None) -> Path:
     import keras
 
     class Doubled(keras.layers.Layer):  # type: ignore[misc]
         def call(self, x: object) -> object:
             return x
 
+    if package is not None:
+        keras.saving.register_keras_serializable(package)(Doubled)
     path = folder / "own.keras"
     keras.Sequential([keras.layers.Input((8, 8, 3)), Doubled(), keras.layers.Flatten(), keras.layers.Dense(3)]).save(
         path
     )
     return path
+
+
+def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> Path:
+    from camserve.export.samples import sample_pictures
+
+    folder.mkdir()
+    for number, pixels in enumerate(sample_pictures(count, *size, 3)):
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+def one_broken(folder: Path) -> Path:
+    (write_pictures(folder, 12, (8, 8)) / "3.png").write_bytes(b"no picture")
+    return folder
+
+
+def int8(pictures: Path) -> list[str | Path]:
+    return ["--precision", "int8", "--calibration", pictures]
 
 
 BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
@@ -106,6 +154,35 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
         "2 labels in {folder}/labels.txt for 3 classes",
     ),
     "other content in the bundle's place": (lambda folder: [occupied(folder) and small(folder)], 2, "other files"),
+    "int8 without pictures": (lambda folder: [small(folder), "--precision", "int8"], 2, "int8 needs pictures"),
+    "int8 with too few pictures": (
+        lambda folder: [small(folder), *int8(write_pictures(folder / "few", 3, (8, 8)))],
+        2,
+        "holds 3 pictures",
+    ),
+    "int8 of a picture that is none": (
+        lambda folder: [small(folder), *int8(one_broken(folder / "broken"))],
+        2,
+        "broken/3.png cannot be read",
+    ),
+    "int8 of an opset too old for it": (
+        lambda folder: [small(folder), *int8(write_pictures(folder / "many", 9, (8, 8))), "--opset", "12"],
+        2,
+        "opset 12",
+    ),
+    "a target without int8": (
+        lambda folder: [small(folder), "--int8-target", "tensorrt"],
+        2,
+        "says nothing about fp32",
+    ),
+    "fp16 of no ONNX file": (
+        lambda folder: [small(folder), "--precision", "fp16", "--formats", "savedmodel"],
+        2,
+        "always float32",
+    ),
+    "another file than expected": (lambda folder: [small(folder), "--sha256", "0" * 64], 1, "SHA-256"),
+    "a hash that is none": (lambda folder: [small(folder), "--sha256", "abc"], 2, "abc"),
+    "a module that is not there": (lambda folder: [small(folder), "--custom-objects", "no.such"], 1, "no.such"),
     "an opset that is not written": (lambda folder: [small(folder), "--opset", "7"], 2, "opset 7"),
     "a repository that is a file": (
         lambda folder: [small(folder), "--publish", labels(folder)],

@@ -16,13 +16,13 @@ from toy import expected_outputs
 
 from camserve.bundle import Bundle
 from camserve.clients import Classifier, load_image, prepare
-from camserve.clients.heatmap import jet, normalize, upsample
 from camserve.errors import (
     ConnectionFailedError,
     DeadlineError,
     RequestError,
     UsageError,
 )
+from camserve.heatmap import jet, normalize, upsample
 from camserve.serving import TritonServer
 
 Array = np.ndarray[Any, Any]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from camserve.clients.images import FORMATS, as_rgb, load_image
+from camserve.clients.images import FORMATS, load_image
 from camserve.errors import ImageError
 
 SAVED_AS: dict[str, dict[str, Any]] = {
@@ -139,11 +139,6 @@ def test_of_several_frames_the_first_is_taken() -> None:
         lossless = {"lossless": True} if name == "WEBP" else {}
         frames[0].save(stream, name, save_all=True, append_images=frames[1:], **lossless)
         assert load_image(stream.getvalue()).convert("RGB").getpixel((4, 4)) == (255, 0, 0)
-
-
-def test_sixteen_bits_are_shown_scaled() -> None:
-    wide = Image.fromarray(np.array([[0, 257 * 10], [257 * 100, 65535]], np.uint16))
-    assert np.asarray(as_rgb(wide))[..., 0].tolist() == [[0, 10], [100, 255]]
 
 
 def png_header(width: int, height: int) -> bytes:

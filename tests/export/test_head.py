@@ -33,6 +33,43 @@ def pointwise_head(x: Any) -> Any:
     return layers.Activation("softmax")(layers.Reshape((3,))(x))
 
 
+def global_average(x: Any) -> Any:
+    return layers.GlobalAveragePooling2D()(x)
+
+
+def normalized(x: Any) -> Any:
+    """BatchNorm that does something."""
+    channels, rng = x.shape[-1], np.random.default_rng(4)
+    statistics = [rng.uniform(low, high, channels) for low, high in ((0.5, 2), (-1, 1), (-1, 1), (0.1, 2))]
+    norm = layers.BatchNormalization()
+    x = norm(x)
+    norm.set_weights(statistics)
+    return x
+
+
+def shared_layer() -> keras.Model:
+    mix = layers.Dense(4)
+    return classifier(lambda x: layers.Dense(3)(mix(mix(global_average(x)))))
+
+
+KINDS = {
+    "global average": ("global-average", (7, 7)),
+    "average 2x2, a row and column left over": ("average", (7, 7)),
+    "no pooling": ("flatten", (7, 7)),
+    "windows that overlap": ("flatten", (3, 3)),
+    "windows that are not square": ("flatten", (1, 3)),
+    "BatchNorm of pooled windows": ("average", (7, 7)),
+    "class maps, then average": ("global-average", (7, 7)),
+    "class maps by a 3x3 convolution": ("global-average", (5, 5)),
+    "1x1 convolution of pooled windows": ("average", (7, 7)),
+    "a convolution over the whole grid": ("flatten", (7, 7)),
+    "mean of Keras's operations": ("global-average", (7, 7)),
+    "rows and columns swapped": ("flatten", (7, 7)),
+    "positions in a row": ("flatten", (7, 7)),
+    "a grid remade": ("global-average", (7, 7)),
+    "pixels": ("flatten", (7, 7)),
+}
+
 HEADS = {
     "global average": pooled(layers.GlobalAveragePooling2D()),
     "average 7x7": pooled(layers.AveragePooling2D(7)),
@@ -46,6 +83,32 @@ HEADS = {
     "sigmoid": classifier(lambda x: layers.Dense(3, "sigmoid")(layers.GlobalAveragePooling2D()(x))),
     "softmax layer": classifier(lambda x: layers.Softmax()(layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))),
     "no bias": classifier(lambda x: layers.Dense(3, use_bias=False)(layers.GlobalAveragePooling2D()(x))),
+    "windows that overlap": pooled(layers.AveragePooling2D(3, strides=2)),
+    "windows that are not square": pooled(layers.AveragePooling2D((7, 3), strides=(1, 2), padding="valid")),
+    "dense, BatchNorm, softmax": classifier(lambda x: layers.Softmax()(normalized(layers.Dense(3)(global_average(x))))),
+    "BatchNorm, dense": classifier(lambda x: layers.Dense(3, "softmax")(normalized(global_average(x)))),
+    "BatchNorm before the pooling": classifier(lambda x: layers.Dense(3)(global_average(normalized(x)))),
+    "BatchNorm of pooled windows": pooled(lambda x: normalized(layers.AveragePooling2D(3)(x))),
+    "two linear layers": classifier(lambda x: layers.Dense(3)(layers.Dropout(0.1)(layers.Dense(5)(global_average(x))))),
+    "class maps, then average": classifier(lambda x: layers.Softmax()(global_average(layers.Conv2D(3, 1)(x)))),
+    "class maps by a dense layer": classifier(lambda x: layers.Softmax()(global_average(layers.Dense(3)(x)))),
+    "class maps by a 3x3 convolution": classifier(lambda x: global_average(normalized(layers.Conv2D(3, 3)(x)))),
+    "1x1 convolution of pooled windows": pooled(lambda x: layers.Conv2D(5, 1)(layers.AveragePooling2D((7, 3))(x))),
+    "a convolution over the whole grid": classifier(lambda x: layers.Flatten()(layers.Conv2D(3, 7)(x))),
+    "1x1 dimensions kept": pooled(layers.GlobalAveragePooling2D(keepdims=True)),
+    "mean of Keras's operations": classifier(lambda x: layers.Dense(3)(keras.ops.mean(x, axis=(1, -2)))),
+    "squeezed": classifier(lambda x: layers.Dense(3)(keras.ops.squeeze(keras.ops.mean(x, (1, 2), True), (1, 2)))),
+    "a temperature": classifier(lambda x: keras.ops.softmax(1 - layers.Dense(3)(2 * global_average(x) + 1) / 4)),
+    "a rescaling": classifier(
+        lambda x: layers.Dense(3)(layers.Rescaling(2.0, [1.0, 2.0, 3.0, 4.0])(global_average(x)))
+    ),
+    "rows and columns swapped": pooled(layers.Permute((2, 1, 3))),
+    "positions in a row": pooled(layers.Reshape((49, 4))),
+    "a grid remade": classifier(
+        lambda x: layers.Dense(3)(layers.Flatten()(layers.Reshape((2, 2, 1))(layers.Dense(4)(global_average(x)))))
+    ),
+    "pixels": keras.Sequential([layers.Input((7, 7, 3)), layers.Flatten(), layers.Dense(3)]),
+    "a shared layer": shared_layer(),
 }
 
 
@@ -66,10 +129,26 @@ def test_the_served_graph_draws_the_maps_that_the_formula_gives(name: str) -> No
     prepared = prepare(HEADS[name], cam=True, top_k=2, all_classes=True)
     answers, served = prepared.reference(images), prepared.served.function(images)
     assert answers.maps is not None
+    assert prepared.served.cam is not None
     np.testing.assert_allclose(served["cam_all"], answers.maps, atol=1e-5)
     chosen = np.take_along_axis(np.asarray(served["cam_all"]), np.asarray(served["cam_class"])[:, :, None, None], 1)
     np.testing.assert_allclose(served["cam"], chosen, atol=1e-6)
     assert (np.asarray(served["cam_class"])[:, 0] == answers.logits.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_features_are_those_nearest_to_the_logits_that_tell_places_apart(name: str) -> None:
+    cam = prepare(HEADS[name], cam=True, top_k=1, all_classes=False).served.cam
+    assert cam is not None
+    assert (cam.kind, cam.grid) == KINDS[name]
+
+
+def test_class_maps_that_are_averaged_are_the_maps() -> None:
+    model = classifier(lambda x: layers.Softmax()(global_average(layers.Conv2D(3, 1, name="maps")(x))))
+    maps = keras.Model(model.input, model.get_layer("maps").output)(IMAGES[:, :7, :7])
+    prepared = prepare(model, cam=True, top_k=1, all_classes=True)
+    served = prepared.served.function(IMAGES[:, :7, :7])["cam_all"]
+    np.testing.assert_allclose(served, np.moveaxis(maps, 3, 1), atol=1e-6)
 
 
 def test_for_global_average_pooling_the_map_is_the_weighted_sum_of_features() -> None:
@@ -87,18 +166,37 @@ def test_no_more_maps_than_classes_are_served() -> None:
     assert served.cam.top_k == 2
 
 
-@pytest.mark.parametrize(
-    ("model", "named"),
-    [
-        (classifier(lambda x: layers.Dense(3)(layers.Dense(5, "relu", name="deep")(layers.Flatten()(x)))), "'deep'"),
-        (pooled(layers.GlobalMaxPooling2D(name="maxpool")), "'maxpool'"),
-        (pooled(lambda x: layers.LayerNormalization(name="norm")(layers.GlobalAveragePooling2D()(x))), "'norm'"),
-        (pooled(lambda x: layers.ReLU(name="act")(layers.GlobalAveragePooling2D()(x))), "'act'"),
-        (pooled(layers.AveragePooling2D(3, strides=2, name="overlap")), "'overlap'"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
-def test_a_head_that_is_not_linear_is_refused_by_the_layers_name(model: keras.Model, named: str) -> None:
+def joined(x: Any) -> Any:
+    return layers.Concatenate(name="both")([global_average(x), layers.GlobalMaxPooling2D()(x)])
+
+
+NOT_LINEAR = {
+    "a hidden layer": (lambda x: layers.Dense(5, "relu", name="deep")(layers.Flatten()(x)), "'deep' .*'relu'"),
+    "two hidden layers": (
+        lambda x: layers.Dense(5, "tanh", name="near")(layers.Dense(5, "relu", name="far")(layers.Flatten()(x))),
+        "'near' .*'tanh'",
+    ),
+    "an activation of its own": (
+        lambda x: layers.Activation("silu", name="act")(layers.Dense(4)(global_average(x))),
+        "'act' .*'silu'",
+    ),
+    "a ReLU": (lambda x: layers.ReLU(name="act")(global_average(x)), "'act'"),
+    "the largest of each channel": (layers.GlobalMaxPooling2D(name="maximum"), "'maximum' .GlobalMaxPooling2D"),
+    "a norm of each image": (lambda x: layers.LayerNormalization(name="norm")(global_average(x)), "'norm' .LayerNorm"),
+    "two poolings": (joined, "'both' .Concatenate. that joins 2 values"),
+    "one over it": (lambda x: 1 / (2 + global_average(x)), "TrueDivide"),
+    "an operation": (lambda x: keras.ops.relu(global_average(x)), "Relu.* with activation 'relu'"),
+    "a grid made of a vector": (
+        lambda x: layers.Reshape((3, 3, 1))(layers.Dense(9, "relu", name="deep")(layers.Flatten()(x))),
+        "'deep'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_LINEAR)
+def test_a_head_that_is_not_linear_is_refused_by_the_layers_name(name: str) -> None:
+    tail, named = NOT_LINEAR[name]
+    model = classifier(lambda x: layers.Dense(3)(layers.Flatten()(tail(x))))
     with pytest.raises(HeadError, match=named) as refusal:
         prepare(model, cam=True, top_k=5, all_classes=False)
     assert "--no-cam" in str(refusal.value)
@@ -108,6 +206,12 @@ def test_a_head_that_is_not_linear_is_refused_by_the_layers_name(model: keras.Mo
 def test_an_activation_that_gives_no_probabilities_is_refused() -> None:
     model = classifier(lambda x: layers.Dense(3, "relu", name="classes")(layers.Flatten()(x)))
     with pytest.raises(SourceError, match="'classes' with activation 'relu'"):
+        prepare(model, cam=False, top_k=5, all_classes=False)
+
+
+def test_a_softmax_over_other_numbers_than_the_classes_is_refused() -> None:
+    model = classifier(lambda x: layers.Flatten()(layers.Conv2D(3, 5, activation="softmax", name="places")(x)))
+    with pytest.raises(SourceError, match=r"'places' .* softmax over 3 numbers, and the model gives 27"):
         prepare(model, cam=False, top_k=5, all_classes=False)
 
 

@@ -10,49 +10,16 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from odd_layers import OwnCall, softmax
+from odd_models import EXACT, WITHOUT_MAP, classifier, dense
 
-from camserve.bundle import load_bundle
 from camserve.errors import CamserveError, HeadError, ParityError, SourceError, UsageError
 from camserve.export import export_model
-
-
-def classifier(tail: Callable[[Any], Any], *first: Any, name: str = "odd", dtype: str | None = None) -> keras.Model:
-    image = layers.Input((8, 8, 3), dtype=dtype)
-    x: Any = image
-    for layer in first:
-        x = layer(x)
-    features = layers.Conv2D(4, 3, padding="same", activation="relu", name="features")(x)
-    return keras.Model(image, tail(features), name=name)
-
-
-def dense(x: Any, **options: Any) -> Any:
-    return layers.Dense(3, **{"activation": "softmax", **options})(layers.GlobalAveragePooling2D()(x))
-
-
-def softmax(x: Any) -> Any:
-    return keras.ops.softmax(x / 10)
-
-
-class OwnCall(keras.Model):  # type: ignore[misc]
-    def call(self, image: Any, training: bool | None = None) -> Any:
-        return super().call(image, training=training) / 2 + 1 / 6
-
-
-class AlwaysDropout(layers.Dropout):  # type: ignore[misc]
-    def call(self, x: Any, training: bool | None = None) -> Any:
-        return x * 0.5
 
 
 def own_call() -> keras.Model:
     model = classifier(dense)
     return OwnCall(model.input, model.output)
-
-
-def nested_names_twice() -> keras.Model:
-    def part() -> keras.Model:
-        return keras.Sequential([layers.Input((8, 8, 3)), layers.Conv2D(3, 1, name="same"), layers.ReLU(name="act")])
-
-    return classifier(dense, part(), part())
 
 
 def trained_backbone() -> keras.Model:
@@ -65,40 +32,93 @@ def lasting_dropout() -> keras.Model:
     return classifier(lambda x: dense(layers.Dropout(0.5)(x, training=True)))
 
 
-EXACT: dict[str, Callable[[], keras.Model]] = {
-    "layer names of our own": lambda: classifier(lambda x: dense(x, name="probabilities"), layers.ReLU(name="image")),
-    "equal names in two nested models": nested_names_twice,
-    "constants inside": lambda: classifier(
-        dense, layers.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.1, 0.2, 0.3]), layers.Rescaling(2.0, -1.0)
-    ),
-    "one window with a smaller stride": lambda: classifier(
-        lambda x: layers.Dense(3)(layers.Flatten()(layers.AveragePooling2D(8, strides=1)(x)))
-    ),
-    "a head of zeros": lambda: classifier(lambda x: dense(x, kernel_initializer="zeros")),
-    "a linear activation on its own": lambda: classifier(
-        lambda x: layers.Activation("softmax")(layers.Activation("linear")(dense(x, activation=None)))
-    ),
-    "augmentation inside": lambda: classifier(dense, layers.RandomFlip(), layers.RandomRotation(0.1)),
-    "blanks and accents in its name": lambda: classifier(dense, name="réseau de neurones"),
-    "a dropout of its own": lambda: classifier(lambda x: dense(AlwaysDropout(0.5)(x))),
-    "mixed precision": lambda: with_policy("mixed_float16", lambda: classifier(dense)),
-}
+def quantized() -> keras.Model:
+    model = classifier(dense)
+    model.quantize("int8")
+    return model
 
 
-def with_policy(policy: str, make: Callable[[], keras.Model]) -> keras.Model:
-    keras.config.set_dtype_policy(policy)
-    try:
-        return make()
-    finally:
-        keras.config.set_dtype_policy("float32")
+def unmakeable() -> keras.Model:
+    class Fixed(layers.Layer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(name="fixed", dtype="float16")
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    return classifier(dense, Fixed())
+
+
+class Subclassed(keras.Model):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__(name="own")
+        self.dense = layers.Dense(3)
+
+    def call(self, image: Any) -> Any:
+        return self.dense(keras.ops.mean(image, (1, 2)))
+
+
+def subclassed() -> keras.Model:
+    model = Subclassed()
+    model(np.zeros((1, 8, 8, 3), np.float32))
+    return model
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_it_exports_exactly(name: str, tmp_path: Path) -> None:
-    bundle = export_model(EXACT[name](), tmp_path / "bundle", preprocessing="unit")
+    bundle = export_model(EXACT[name](), tmp_path / "bundle", preprocessing="unit", formats="onnx")
     assert all(figure["passed"] for figure in bundle.report["parity"])
     assert {"reading", "cam_identity"} <= {figure["figure"] for figure in bundle.report["parity"]}
     assert not any("training=True" in warning for warning in bundle.report["warnings"])
+
+
+@pytest.mark.parametrize("name", WITHOUT_MAP)
+def test_it_exports_exactly_but_for_its_map(name: str, tmp_path: Path) -> None:
+    make, said = WITHOUT_MAP[name]
+    model = make()
+    with pytest.raises(HeadError, match=said):
+        export_model(model, tmp_path / "bundle", preprocessing="unit", formats="onnx")
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", formats="onnx", cam=False)
+    assert all(figure["passed"] for figure in bundle.report["parity"])
+    assert bundle.contract.cam is None
+
+
+def test_a_model_that_takes_whole_numbers_exports_exactly(tmp_path: Path) -> None:
+    model = classifier(dense, layers.Rescaling(1 / 255.0), dtype="uint8")
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="raw-rgb", formats="onnx")
+    assert all(figure["passed"] for figure in bundle.report["parity"])
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        ("models nested deep", ".h5"),
+        ("models nested deep", ".keras"),
+        ("mixed precision, adapted", ".h5"),
+        ("mixed precision, adapted", ".keras"),
+        ("layers called twice", ".h5"),
+        ("a registered layer", ".keras"),
+        ("operators", ".keras"),
+    ],
+)
+def test_it_exports_exactly_from_a_file(name: str, suffix: str, tmp_path: Path) -> None:
+    EXACT[name]().save(tmp_path / f"model{suffix}")
+    bundle = export_model(tmp_path / f"model{suffix}", tmp_path / "bundle", preprocessing="unit", formats="onnx")
+    assert all(figure["passed"] for figure in bundle.report["parity"])
+
+
+def test_an_hdf5_file_of_keras_2_exports_exactly(tmp_path: Path) -> None:
+    import tf_keras
+
+    old = tf_keras.layers
+    inner = tf_keras.Sequential([old.Input((8, 8, 3)), old.Conv2D(4, 3), old.BatchNormalization(), old.ReLU()])
+    image = old.Input((8, 8, 3))
+    x = old.GlobalAveragePooling2D()(old.Dropout(0.1)(inner(old.Rescaling(2.0)(image))))
+    model = tf_keras.Model(image, old.Dense(3, "softmax")(x))
+    model.save(tmp_path / "old.h5")
+    bundle = export_model(tmp_path / "old.h5", tmp_path / "bundle", preprocessing="unit", formats="onnx")
+    assert all(figure["passed"] for figure in bundle.report["parity"])
+    assert len(bundle.report["folding"]["folded"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -122,10 +142,28 @@ REFUSED: dict[str, tuple[Callable[[], keras.Model], type[CamserveError], str]] =
         "softmax over axis 0",
     ),
     "a call of its own": (own_call, ParityError, "reading of network"),
-    "rows and columns swapped": (
-        lambda: classifier(lambda x: layers.Dense(3)(layers.Flatten()(layers.Permute((2, 1, 3))(x)))),
-        HeadError,
-        "Permute",
+    "a softmax that is left without its reshape": (
+        lambda: classifier(lambda x: layers.Conv2D(3, 1)(layers.GlobalAveragePooling2D(keepdims=True)(x))),
+        SourceError,
+        r"\(None, 1, 1, 3\); .* lacks a keras.layers.Flatten",
+    ),
+    "other probabilities": (
+        lambda: classifier(lambda x: dense(x, activation="log_softmax")),
+        SourceError,
+        "activation 'log_softmax'",
+    ),
+    "subclassed": (subclassed, SourceError, "Wrap it as a functional model"),
+    "quantized by Keras": (quantized, SourceError, r"'dense\w*' .Dense. was quantized by Keras to int8"),
+    "a layer that cannot be made again": (unmakeable, SourceError, "'fixed' .* get_config"),
+    "another size at inference": (
+        lambda: classifier(dense, layers.RandomCrop(6, 6)),
+        SourceError,
+        "gives 8x8 pixels at inference, and declares 6x6",
+    ),
+    "a resize that ONNX does otherwise": (
+        lambda: classifier(dense, layers.Resizing(13, 5, interpolation="area")),
+        ParityError,
+        "logits of onnx",
     ),
     "pixels as whole numbers": (
         lambda: classifier(dense, layers.Rescaling(1 / 255.0), dtype="uint8"),
@@ -155,43 +193,3 @@ def test_a_model_is_left_as_it_was(tmp_path: Path) -> None:
     export_model(model, tmp_path / "bundle", preprocessing="unit", formats="onnx")
     assert [len(layer._inbound_nodes) for layer in model.layers] == nodes
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), weights, strict=True))
-
-
-def test_only_an_unchanged_bundle_is_replaced(tmp_path: Path) -> None:
-    model, out = classifier(dense), tmp_path / "bundle"
-    export_model(model, out, preprocessing="unit", formats="onnx")
-    (out / "NOTES.md").write_text("mine")
-    with pytest.raises(UsageError, match="holds other files"):
-        export_model(model, out, preprocessing="unit", formats="onnx")
-    assert (out / "NOTES.md").read_text() == "mine"
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "manifest.json").write_text('{"name": "a web page"}')
-    with pytest.raises(UsageError, match="holds other files"):
-        export_model(model, site, preprocessing="unit", formats="onnx")
-
-
-def test_an_earlier_bundle_outlives_bad_options(tmp_path: Path) -> None:
-    model, out = classifier(dense), tmp_path / "bundle"
-    earlier = export_model(model, out, preprocessing="unit", formats="onnx")
-    for options in ({"labels": ["a\nb", "c", "d"]}, {"labels": ["", "b", "c"]}, {"resize": "cubic"}, {"fit": "tile"}):
-        with pytest.raises(UsageError):
-            export_model(model, out, **{"preprocessing": "unit", **options})  # type: ignore[arg-type]
-    assert load_bundle(out) == earlier
-
-
-def test_the_current_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "inner").mkdir()
-    monkeypatch.chdir(tmp_path / "inner")
-    for out in (".", ".."):
-        with pytest.raises(UsageError, match="current folder"):
-            export_model(classifier(dense), out, preprocessing="unit")
-
-
-def test_a_link_is_followed_and_kept(tmp_path: Path) -> None:
-    (tmp_path / "target").mkdir()
-    (tmp_path / "link").symlink_to("target")
-    export_model(classifier(dense), tmp_path / "link", preprocessing="unit", formats="onnx")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "target" / "model.onnx").is_file()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "target"]

@@ -95,14 +95,14 @@ def test_a_batchnorm_that_was_left_is_stopped(model: keras.Model, out: Path, mon
 
 
 def test_another_winner_is_stopped_and_a_tie_is_not(model: keras.Model) -> None:
-    from camserve.export.parity import _wrong_ranks, _wrong_winners
+    from camserve.export.parity import wrong_ranks, wrong_winners
 
     keras_says = np.array([[3.0, 1.0, 2.0], [1.0, 1.0 + 1e-9, 0.0]])
-    assert _wrong_winners(keras_says, keras_says, tolerance=1e-6) == 0
-    assert _wrong_winners(keras_says[:, ::-1], keras_says, tolerance=1e-6) == 1
-    assert _wrong_winners(np.array([[3.0, 1.0, 2.0], [2.0, 1.0, 0.0]]), keras_says, tolerance=1e-6) == 0
-    assert _wrong_ranks(np.array([[0, 2], [0, 1]]), keras_says, tolerance=1e-6) == 0
-    assert _wrong_ranks(np.array([[0, 0], [1, 0]]), keras_says, tolerance=1e-6) == 2
+    assert wrong_winners(keras_says, keras_says, tolerance=1e-6) == 0
+    assert wrong_winners(keras_says[:, ::-1], keras_says, tolerance=1e-6) == 1
+    assert wrong_winners(np.array([[3.0, 1.0, 2.0], [2.0, 1.0, 0.0]]), keras_says, tolerance=1e-6) == 0
+    assert wrong_ranks(np.array([[0, 2], [0, 1]]), keras_says, tolerance=1e-6) == 0
+    assert wrong_ranks(np.array([[0, 0], [1, 0]]), keras_says, tolerance=1e-6) == 2
 
 
 def test_probabilities_are_measured_apart_from_logits(
@@ -120,6 +120,13 @@ def test_probabilities_are_measured_apart_from_logits(
 def test_a_figure_that_is_no_number_never_passes() -> None:
     with pytest.raises(ParityError, match=r"logits of onnx, batch 3: nan > 0\.0001"):
         judge([Figure("onnx", "logits", 3, float("nan"), 1e-4)])
+
+
+def test_a_figure_without_a_bound_passes_if_it_is_a_number() -> None:
+    judge([Figure("onnx", "logits", 3, 1e9, None)])
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ParityError, match=rf"logits of onnx, batch 3: {value}\. "):
+            judge([Figure("onnx", "logits", 3, value, None)])
 
 
 def test_not_a_number_in_the_weights_is_stopped(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,7 +99,6 @@ def test_the_report_tells_what_was_done(bundle: Bundle) -> None:
     page = (bundle.path / "report.html").read_text()
     assert "parity proven" in page
     assert "conv2" in page
-    assert "http" not in page
 
 
 def test_an_export_without_maps_has_none(model: keras.Model, tmp_path: Path) -> None:

@@ -16,18 +16,27 @@ from camserve.errors import CamserveError, RepositoryError, UsageError
 if TYPE_CHECKING:
     from camserve.bundle import Bundle
     from camserve.contract import Fit, ResizeFilter
+    from camserve.export.formats import Precision
+    from camserve.export.quantize import Target
     from camserve.serving import Publication
 
 __all__ = ["publish_command", "register", "worst_figures"]
 
 _FORMATS = ("onnx", "savedmodel")
+_INPUTS = ("float32", "uint8")
+_PRECISIONS = ("fp32", "fp16", "int8")
+_TARGETS = ("cpu", "tensorrt")
 _CAM_TOP_K = 5
 
 _EPILOG = """\
 Recipes for SOURCE: resnet50, resnet-mini, resnet50-signs, resnet50-signs-126, resnet50-camera, and keras:NAME for any
 classifier of keras.applications.
 
-Example:  camserve export resnet50 --weights imagenet --out bundles/resnet50 --publish model_repository
+Examples:
+
+  camserve export resnet50 --weights imagenet --out bundles/resnet50 --publish model_repository
+
+  camserve export pets.keras --preprocess caffe --labels pets.txt --out bundles/pets --precision int8 --calibration photos
 """
 
 
@@ -46,6 +55,13 @@ def export(
         str | None,
         typer.Option(metavar="imagenet|none|FILE", help="Pretrained, random, or those of a file."),
     ] = None,
+    sha256: Annotated[
+        str | None, typer.Option("--sha256", metavar="HEX", help="What the SHA-256 of the source file must be.")
+    ] = None,
+    custom_objects: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODULE", help="Python module that defines layers of the source; can be repeated."),
+    ] = None,
     preprocess: Annotated[
         str | None,
         typer.Option(metavar="PRESET", help="How pixels become input: caffe, tf, torch, unit, raw-rgb or raw-bgr."),
@@ -59,6 +75,26 @@ def export(
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Text file with the name of each class, one a line.")
+    ] = None,
+    input_dtype: Annotated[
+        str,
+        typer.Option(
+            "--input",
+            metavar="TYPE",
+            help="float32: clients prepare the pixels. uint8: the graph does, of a quarter of the bytes.",
+        ),
+    ] = _INPUTS[0],
+    precision: Annotated[
+        str, typer.Option(metavar="PRECISION", help="fp32, fp16 (GPUs) or int8; head and maps are always fp32.")
+    ] = _PRECISIONS[0],
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Some hundred pictures: int8 learns from them, parity is measured on every fourth."
+        ),
+    ] = None,
+    int8_target: Annotated[
+        str | None, typer.Option(metavar="TARGET", help="What int8 is for: cpu (unless given) or tensorrt.")
     ] = None,
     cam_top_k: Annotated[
         int | None, typer.Option(min=1, metavar="N", help=f"Maps of how many best classes; {_CAM_TOP_K} unless given.")
@@ -79,6 +115,7 @@ def export(
     """Turn a Keras model into a bundle. It is written only if it is proven to say what Keras says."""
     wanted = _wanted_formats(formats)
     _check(preprocess, resize, fit)
+    _check_precision(precision, input_dtype, calibration, int8_target)
     if no_cam and (cam_all or cam_top_k is not None):
         raise UsageError("--no-cam contradicts --cam-all and --cam-top-k", hint="Leave one of them out")
     if publish is not None:
@@ -92,6 +129,8 @@ def export(
             out,
             name=name,
             weights=weights,
+            sha256=sha256,
+            custom_objects=custom_objects or (),
             preprocessing=preprocess,
             resize=cast("ResizeFilter | None", resize),
             fit=cast("Fit | None", fit),
@@ -99,6 +138,10 @@ def export(
             cam=not no_cam,
             cam_top_k=_CAM_TOP_K if cam_top_k is None else cam_top_k,
             cam_all=cam_all,
+            input_dtype=input_dtype,
+            precision=cast("Precision", precision),
+            calibration=calibration,
+            int8_target=cast("Target", int8_target or _TARGETS[0]),
             formats=wanted,
             opset=opset,
             progress=phases,
@@ -123,6 +166,19 @@ def _check(preprocess: str | None, resize: str | None, fit: str | None) -> None:
     check_choice(preprocess, PRESETS, "--preprocess")
     check_choice(resize, get_args(ResizeFilter), "--resize")
     check_choice(fit, get_args(Fit), "--fit")
+
+
+def _check_precision(precision: str, input_dtype: str, calibration: Path | None, target: str | None) -> None:
+    check_choice(precision, _PRECISIONS, "--precision")
+    check_choice(input_dtype, _INPUTS, "--input")
+    check_choice(target, _TARGETS, "--int8-target")
+    if precision == "int8" and calibration is None:
+        raise UsageError(
+            "--precision int8 needs pictures to learn the range of each activation from",
+            hint="Give a folder with some hundred of the kind that will be served: --calibration DIR",
+        )
+    if target is not None and precision != "int8":
+        raise UsageError(f"--int8-target says nothing about {precision}", hint="Leave it out, or add --precision int8")
 
 
 def _check_publishable(repository: Path, formats: tuple[str, ...], name: str | None) -> None:
@@ -163,7 +219,7 @@ def _report(bundle: Bundle, publication: Publication | None, *, as_json: bool) -
         print_json(document)
         return
     say("Parity with Keras, the worst of all batches:")
-    print_table(("format", "figure", "worst ", "bound ", "batches"), worst_figures(parity))
+    print_table(("format", "figure", "worst ", "bound ", "margin ", "images"), worst_figures(parity))
     say(f"Bundle:    {bundle.path}")
     if publication is None:
         say(f"Next:      {publish_command(bundle.path)}")
@@ -176,22 +232,17 @@ def publish_command(bundle: Path) -> str:
     return f"camserve publish {shlex.quote(str(bundle))} --repository model_repository"
 
 
-def worst_figures(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str]]:
-    """One row per format and figure of the gate: the worst value of all batches, its bound, and the batches."""
+def worst_figures(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
+    """One row per format and figure of the gate: the worst of all batches, its bound, how far below, and the batches."""
+    from camserve.export.report_figures import bound_of, format_title, room, title_of, value_of, worst_of
+
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in parity:
         groups.setdefault((row["format"], row["figure"]), []).append(row)
-    return [
-        (
-            format_name,
-            figure.replace("_", " "),
-            _scientific(max(row["value"] for row in rows)),
-            _scientific(rows[0]["bound"]),
-            ", ".join(str(row["batch"]) for row in rows if row["batch"]) or "-",
-        )
-        for (format_name, figure), rows in groups.items()
-    ]
-
-
-def _scientific(value: float) -> str:
-    return f"{value:.1e}" if value else "0"
+    table = []
+    for (format_name, _), rows in groups.items():
+        worst = worst_of(rows)
+        batches = ", ".join(str(row["batch"]) for row in rows if row["batch"]) or "-"
+        figure = (format_title(format_name), title_of(worst), value_of(worst), bound_of(worst), room(worst), batches)
+        table.append(figure)
+    return table

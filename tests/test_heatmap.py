@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camserve.clients.heatmap import JET, jet, normalize, overlay, upsample
 from camserve.errors import UsageError
+from camserve.heatmap import JET, as_rgb, jet, normalize, overlay, upsample
 
 
 @pytest.mark.parametrize("shape", [(7, 7), (4, 4), (1, 1), (1, 5), (2, 3), (14, 10)])
@@ -77,6 +77,14 @@ def test_an_overlay_mixes_picture_and_jet(alpha: float) -> None:
     assert np.abs(np.asarray(drawn, np.float64) - expected).max() <= 1.0
 
 
+def test_maps_of_one_span_are_coloured_alike() -> None:
+    assert normalize(np.array([-9.0, 1.0, 2.0, 3.0, 9.0]), (1.0, 3.0)).tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+    photo, grid = Image.new("RGB", (8, 8)), np.eye(2, dtype=np.float32)
+    assert overlay(photo, grid, span=(0.0, 1.0)) == overlay(photo, grid)
+    assert overlay(photo, grid / 2, span=(0.0, 1.0)) != overlay(photo, grid)
+    assert overlay(photo, grid / 2) == overlay(photo, grid)
+
+
 @pytest.mark.parametrize("mode", ["L", "I;16", "I", "RGBA"])
 def test_an_overlay_is_rgb_whatever_the_picture(mode: str) -> None:
     drawn = overlay(Image.new(mode, (8, 8)), np.eye(2, dtype=np.float32))
@@ -87,3 +95,8 @@ def test_an_overlay_is_rgb_whatever_the_picture(mode: str) -> None:
 def test_an_opacity_outside_the_unit_interval_is_refused(alpha: float) -> None:
     with pytest.raises(UsageError, match="alpha"):
         overlay(Image.new("RGB", (8, 8)), np.eye(2, dtype=np.float32), alpha)
+
+
+def test_sixteen_bits_are_shown_scaled() -> None:
+    wide = Image.fromarray(np.array([[0, 257 * 10], [257 * 100, 65535]], np.uint16))
+    assert np.asarray(as_rgb(wide))[..., 0].tolist() == [[0, 10], [100, 255]]

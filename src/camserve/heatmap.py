@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camserve.clients.images import as_rgb
 from camserve.errors import UsageError
 
-__all__ = ["JET", "jet", "normalize", "overlay", "upsample"]
+__all__ = ["JET", "as_rgb", "jet", "normalize", "overlay", "upsample"]
 
 Array = np.ndarray[Any, Any]
+
+_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 # Knots (position, value) of matplotlib's jet, one line per channel.
 _KNOTS = (
@@ -32,6 +33,13 @@ def _jet_table() -> Array:
 
 JET: Array = _jet_table()
 """The 256 colours of matplotlib's jet, uint8 `[256, 3]` in RGB."""
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """The picture in RGB with 8 bits for showing it; 16 bits are scaled, not clipped."""
+    if image.mode in _SIXTEEN_BIT:
+        return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
 
 
 def upsample(grid: Array, size: tuple[int, int]) -> Array:
@@ -62,11 +70,16 @@ def _interpolate(values: Array, count: int) -> Array:
     return result
 
 
-def normalize(values: Array) -> Array:
-    """Stretches a map to [0, 1], least to greatest, as float64; a map that is constant becomes 0 throughout."""
+def normalize(values: Array, span: tuple[float, float] | None = None) -> Array:
+    """Stretches a map to [0, 1] as float64; a map that is constant becomes 0 throughout.
+
+    Args:
+        values: The map.
+        span: What becomes 0 and 1, the rest being cut off; the map's least and greatest value unless given.
+    """
     exact = np.asarray(values, np.float64)
-    low, high = exact.min(), exact.max()
-    result: Array = (exact - low) / (high - low) if high > low else np.zeros_like(exact)
+    low, high = (exact.min(), exact.max()) if span is None else span
+    result: Array = ((exact - low) / (high - low)).clip(0.0, 1.0) if high > low else np.zeros_like(exact)
     return result
 
 
@@ -77,18 +90,22 @@ def jet(values: Array) -> Array:
     return colored
 
 
-def overlay(image: Image.Image, heat: Array, alpha: float = 0.5) -> Image.Image:
+def overlay(
+    image: Image.Image, heat: Array, alpha: float = 0.5, *, span: tuple[float, float] | None = None
+) -> Image.Image:
     """Lays a map over a picture.
 
     Args:
         image: The picture.
         heat: The map, `[rows, columns]`; enlarged to the picture and stretched to the whole range of colours.
         alpha: Opacity of the map, from 0 to 1.
+        span: Values that get the first and the last colour, so that two maps can be compared; by default the least
+            and the greatest of this one.
 
     Returns:
         An RGB picture of the size of `image`.
     """
     if not 0.0 <= alpha <= 1.0:
         raise UsageError(f"alpha is {alpha}", hint="Give an opacity from 0 to 1")
-    colors = jet(normalize(upsample(heat, (image.height, image.width))))
+    colors = jet(normalize(upsample(heat, (image.height, image.width)), span))
     return Image.blend(as_rgb(image), Image.fromarray(colors), alpha)

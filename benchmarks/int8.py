@@ -1,0 +1,102 @@
+"""Images a second of one network in fp32, fp16 and int8, by ONNX Runtime on two CPU threads.
+
+Usage: python benchmarks/int8.py [SOURCE]      (default: resnet50; random weights, 64 drawn pictures to calibrate with)
+
+The three files run in turn within each round, so that all see the same machine; figures are medians over the rounds,
+ratios are medians of each round's ratio to fp32. Half precision is for GPUs: ONNX Runtime has few kernels for it on
+CPUs, and the figure is told for that alone. Speed does not depend on the weights, so the gate is told to let pass what
+random weights cannot agree on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from PIL import Image
+
+from camserve.bundle import Bundle
+from camserve.export import Budget, export_model
+from camserve.export.formats import Precision
+from camserve.export.samples import sample_pictures
+from camserve.pixels import normalize
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+BATCHES = (1, 8)
+THREADS = 2
+ROUNDS = 9
+IMAGES = 16  # in each round, for each precision
+
+
+def main() -> None:
+    """Exports the network three times and prints a line for each precision and batch."""
+    source = sys.argv[1] if len(sys.argv) > 1 else "resnet50"
+    with tempfile.TemporaryDirectory() as folder:
+        pictures = Path(folder) / "pictures"
+        pictures.mkdir()
+        for number, pixels in enumerate(sample_pictures(64, 256, 256, 3)):
+            Image.fromarray(pixels).save(pictures / f"{number:02}.png")
+        bundles = {precision: export(source, Path(folder), precision) for precision in PRECISIONS}
+        sessions = {precision: open_session(bundle) for precision, bundle in bundles.items()}
+        contract = bundles["fp32"].contract
+        images = normalize(sample_pictures(max(BATCHES), *contract.input.shape), contract.preprocessing)
+        for precision, bundle in bundles.items():
+            print(f"{source} {precision}: {size(bundle) / 1e6:.1f} MB")
+    for batch in BATCHES:
+        rounds = [
+            {precision: rate(session, images[:batch]) for precision, session in sessions.items()}
+            for _ in range(ROUNDS + 1)
+        ][1:]  # the first warms up
+        for precision in PRECISIONS:
+            told = median(figures[precision] for figures in rounds)
+            ratio = median(figures[precision] / figures["fp32"] for figures in rounds)
+            print(f"batch {batch}, {precision}: {told:.1f} images a second, {ratio:.2f} times fp32")
+
+
+def export(source: str, folder: Path, precision: Precision) -> Bundle:
+    """The network in one precision."""
+    return export_model(
+        source,
+        folder / precision,
+        weights="none",
+        labels=None,
+        formats="onnx",
+        precision=precision,
+        calibration=folder / "pictures" if precision == "int8" else None,
+        int8_target="cpu",
+        budget=Budget(top1_disagreement=1, cam_distance=2),
+    )
+
+
+def open_session(bundle: Bundle) -> onnxruntime.InferenceSession:
+    """A session of the bundle's ONNX file on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = THREADS
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle sessions would take turns' cores
+    return onnxruntime.InferenceSession(str(bundle.onnx_path), options, providers=["CPUExecutionProvider"])
+
+
+def size(bundle: Bundle) -> int:
+    """Size of the ONNX file in bytes."""
+    return Path(str(bundle.onnx_path)).stat().st_size
+
+
+def rate(session: onnxruntime.InferenceSession, images: npt.NDArray[np.float32]) -> float:
+    """Images a second, in batches as given."""
+    began = time.perf_counter()
+    for _ in range(IMAGES // len(images)):
+        session.run(None, {"image": images})
+    return IMAGES / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""How the report's page looks: wide, narrow, dark and on paper."""
+
+from __future__ import annotations
+
+__all__ = ["STYLE"]
+
+STYLE = """
+:root { color-scheme: light dark; --back: #fff; --panel: #f6f7f9; --text: #1c2128; --faint: #5f6875; --line: #dfe3e8;
+  --good: #1a7f4b; --near: #b45309; --bad: #c42b2b; }
+@media (prefers-color-scheme: dark) { :root { --back: #15181c; --panel: #1d2126; --text: #e4e7eb; --faint: #98a1ad;
+  --line: #30363d; --good: #3aa76d; --near: #d9932f; --bad: #ef5f5f; } }
+* { box-sizing: border-box; }
+body { font: 14px/1.4 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 1200px;
+  margin: 0 auto; padding: 18px 20px 32px; }
+h1 { font-size: 22px; margin: 0; display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center;
+  overflow-wrap: anywhere; }
+h2 { font-size: 15px; margin: 0 0 6px; } h3 { font-size: 13px; margin: 0 0 4px; }
+p { margin: 4px 0; } small, .faint { color: var(--faint); font-size: 12px; }
+.lead { overflow-wrap: anywhere; }
+.verdict { font-size: 14px; font-weight: 600; padding: 2px 12px; border-radius: 20px; color: #fff; background: #1a7f4b;
+  white-space: nowrap; }
+.verdict.missed { background: #c42b2b; }
+.note { border-left: 4px solid var(--near); background: var(--panel); padding: 6px 12px; margin: 8px 0 14px;
+  overflow-wrap: anywhere; }
+.note.missed { border-color: var(--bad); } .note ul { margin: 2px 0; padding-left: 18px; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 8px; margin: 12px 0 16px; }
+.tiles div { background: var(--panel); border-radius: 6px; padding: 6px 12px; }
+.tiles b { display: block; font-size: 20px; line-height: 1.3; font-variant-numeric: tabular-nums; }
+.tiles small { display: block; }
+.columns { display: grid; gap: 20px 28px; margin-bottom: 18px; align-items: start; }
+section { min-width: 0; } .stack > section + section { margin-top: 18px; }
+table { border-collapse: collapse; width: 100%; } .scroll { overflow-x: auto; }
+th, td { text-align: left; padding: 3px 12px 3px 0; border-bottom: 1px solid var(--line); vertical-align: baseline;
+  font-weight: 400; }
+thead th, th[scope=rowgroup] { color: var(--faint); font-size: 12px; }
+th[scope=rowgroup] { padding-top: 8px; font-weight: 600; color: var(--text); }
+td:last-child { padding-right: 0; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td.near { color: var(--near); } td.missed { color: var(--bad); font-weight: 600; }
+.batches th:nth-child(n+3) { text-align: right; } .gate ~ details dt { width: 132px; }
+td.empty, td.unjudged { color: var(--faint); }
+.gate { table-layout: fixed; } .gate thead th:first-child { width: 24%; }
+.gate th[scope=row] { padding-block: 6px; } .gate td { padding-block: 6px; vertical-align: top; }
+.gate th { vertical-align: top; } .gate .line { display: flex; justify-content: space-between; gap: 0 8px;
+  flex-wrap: wrap; font-variant-numeric: tabular-nums; line-height: 1.2; margin-bottom: 3px; }
+.gate td { color: inherit; } .gate b { font-weight: 400; } .gate .kept b { color: var(--good); }
+.gate .near b { color: var(--near); }
+.gate .missed b { color: var(--bad); font-weight: 600; } .gate .unjudged b { color: var(--faint); }
+.bar { display: block; position: relative; width: 100%; height: 7px; border-radius: 2px;
+  background: var(--panel); overflow: hidden; }
+.bar i { position: absolute; inset: 0 auto 0 0; background: var(--good); }
+.near .bar i { background: var(--near); } .missed .bar i { background: var(--bad); }
+.bar::before { content: ""; position: absolute; inset: 0; z-index: 1;
+  background: repeating-linear-gradient(90deg, transparent 0 calc(20% - 1px), var(--line) calc(20% - 1px) 20%); }
+.bar::after { content: ""; position: absolute; inset: 0 auto 0 80%; width: 2px; margin-left: -2px; z-index: 2;
+  background: var(--text); }
+.maps figure { display: flex; gap: 12px; margin: 0; padding: 6px 0; border-bottom: 1px solid var(--line); }
+.trio { display: flex; gap: 6px; flex: none; } .trio > div { width: 106px; text-align: center; }
+.trio small { display: block; line-height: 1.2; }
+.trio img { display: block; width: 100%; max-height: 106px; object-fit: contain; border-radius: 4px; }
+.absent { height: 106px; margin: 0; display: grid; place-content: center; background: var(--panel); color: var(--faint);
+  font-size: 12px; border-radius: 4px; padding: 4px; }
+figcaption { min-width: 0; flex: 1; overflow-wrap: anywhere; line-height: 1.3; }
+figcaption small { display: block; } figcaption dl { margin-top: 4px; font-variant-numeric: tabular-nums; }
+dl { margin: 0; } dl div { display: flex; gap: 10px; padding: 3px 0; border-bottom: 1px solid var(--line); }
+figcaption dl div { border: 0; padding: 0; gap: 6px; font-size: 12px; }
+dt { flex: none; width: 98px; color: var(--faint); } dd { margin: 0; min-width: 0; overflow-wrap: anywhere; flex: 1; }
+figcaption dt { width: auto; }
+.pair { display: grid; grid-template-columns: 1fr 1fr; gap: 18px; } .pair > div { min-width: 0; }
+.counts td { padding-right: 8px; border: 0; padding-block: 1px; overflow-wrap: anywhere; font-size: 13px; }
+.counts td.count { width: 28%; vertical-align: middle; }
+.counts i { display: block; height: 7px; background: var(--faint); opacity: .55; border-radius: 2px; min-width: 2px; }
+code { font: 12px ui-monospace, monospace; } .digest { display: block; overflow: hidden; text-overflow: ellipsis; }
+.files { table-layout: fixed; } .files td, .files th { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.files th:nth-child(2) { width: 84px; text-align: right; }
+.chips { display: flex; flex-wrap: wrap; gap: 4px; margin-top: 8px; }
+.chips span { background: var(--panel); border-radius: 4px; padding: 1px 7px; font-size: 12px; white-space: nowrap; }
+details { margin: 4px 0; } summary { cursor: pointer; padding: 2px 0; } .counts + details { font-size: 13px; }
+@media (min-width: 900px) { .columns { grid-template-columns: minmax(0, 11fr) minmax(0, 9fr); } }
+@media (max-width: 640px) {
+  body { padding: 12px 14px 24px; }
+  .tiles { grid-template-columns: 1fr 1fr; } .tiles div:last-child:nth-child(odd) { grid-column: 1 / -1; }
+  .pair { grid-template-columns: 1fr; }
+  .gate thead th:first-child { display: none; } .gate tr { display: flex; flex-wrap: wrap; gap: 0 14px; padding: 5px 0;
+    border-bottom: 1px solid var(--line); }
+  .gate th, .gate td { border: 0; padding: 0; flex: 1 1 120px; min-width: 0; } .gate th[scope=row] { width: auto;
+    flex: 1 0 100%; padding: 0 0 2px; font-weight: 600; } .gate td { padding: 0; }
+  .maps figure { display: block; } .trio { width: 100%; } .trio > div { flex: 1; width: auto; }
+  .trio img, .absent { max-height: 130px; } figcaption { margin-top: 4px; }
+}
+@media print { body { max-width: none; font-size: 11px; } details::details-content { content-visibility: visible; } }
+"""

@@ -1,0 +1,96 @@
+"""One network, one SavedModel: what TensorFlow counts and draws at random while it saves, taken out afterwards."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorflow.core.protobuf import saved_model_pb2
+
+__all__ = ["settle"]
+
+_COUNTED = re.compile(r"(.+?)_(\d+)")
+
+
+def settle(path: Path) -> None:
+    """Rewrites a SavedModel so that two savings of one network have the same bytes.
+
+    Functions are called after what they do, not after how many there were before them in the process; the random
+    fingerprint, which TensorFlow does not need, is left out.
+
+    Args:
+        path: The SavedModel's folder.
+    """
+    file = path / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for graph in model.meta_graphs:
+        library = graph.graph_def.library
+        names = _settled_names(function.signature.name for function in library.function)
+        for function in library.function:
+            function.signature.name = names[function.signature.name]
+            _rename_calls(function.node_def, names)
+            _rename_arguments(function)
+        for gradient in library.gradient:
+            gradient.function_name = names.get(gradient.function_name, gradient.function_name)
+            gradient.gradient_func = names.get(gradient.gradient_func, gradient.gradient_func)
+        library.function.sort(key=lambda function: function.signature.name)
+        _rename_calls(graph.graph_def.node, names)
+        _rename_in_objects(graph.object_graph_def, names)
+    file.write_bytes(model.SerializeToString(deterministic=True))
+    (path / "fingerprint.pb").unlink(missing_ok=True)
+
+
+def _settled_names(names: Iterable[str]) -> dict[str, str]:
+    """Each function's name with its place among those of its kind in place of TensorFlow's counter."""
+    counted = {name: _COUNTED.fullmatch(name) for name in names}
+    order = sorted(counted, key=lambda name: (int(found[2]) if (found := counted[name]) else 0, name))
+    places: Counter[str] = Counter()
+    settled = {}
+    for name in order:
+        found = counted[name]
+        base = found[1] if found else name
+        settled[name] = f"{base}_{places[base]}"
+        places[base] += 1
+    return settled
+
+
+def _rename_arguments(function: Any) -> None:
+    """Counts what a function captures from the place that it has among the arguments."""
+    names = {}
+    for place, argument in enumerate(function.signature.input_arg):
+        found = _COUNTED.fullmatch(argument.name)
+        if found:
+            names[found[0]] = argument.name = f"{found[1]}_captured{place}"
+    for node in function.node_def:
+        node.input[:] = [names.get(name, name) for name in node.input]
+    for result, name in function.ret.items():
+        function.ret[result] = names.get(name, name)
+    for argument in function.arg_attr.values():
+        argument.attr.pop("_user_specified_name", None)  # of a captured weight, a counter
+
+
+def _rename_calls(nodes: Iterable[Any], names: Mapping[str, str]) -> None:
+    for node in nodes:
+        node.op = names.get(node.op, node.op)
+        for attribute in node.attr.values():
+            for function in (*([attribute.func] if attribute.HasField("func") else []), *attribute.list.func):
+                function.name = names.get(function.name, function.name)
+
+
+def _rename_in_objects(objects: Any, names: Mapping[str, str]) -> None:
+    for node in objects.nodes:
+        if node.HasField("function"):
+            node.function.concrete_functions[:] = [names[name] for name in node.function.concrete_functions]
+        if node.HasField("bare_concrete_function"):
+            function = node.bare_concrete_function
+            function.concrete_function_name = names[function.concrete_function_name]
+    concrete = {
+        names[name]: type(function).FromString(function.SerializeToString())
+        for name, function in objects.concrete_functions.items()
+    }
+    objects.concrete_functions.clear()
+    for name, function in concrete.items():
+        objects.concrete_functions[name].CopyFrom(function)

@@ -1,0 +1,125 @@
+"""Loads one attack after the other in a process of its own, and prints what came of each, a line of JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import resource
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import h5py
+import keras
+import numpy as np
+
+import camserve.export  # noqa: F401  settles the frameworks' manners
+from camserve.cli import main
+from camserve.errors import CamserveError
+from camserve.export.load import load_source
+
+IMAGE = np.zeros((1, 4, 4, 3), np.float32)
+
+
+def by_loader(source: str, weights: str | None) -> dict[str, Any]:
+    try:
+        load_source(source, weights).model(IMAGE)
+    except CamserveError as error:
+        return {"refused": error.message, "hint": error.hint, "code": error.exit_code}
+    return {"refused": None}
+
+
+def by_command(source: str, weights: str | None) -> dict[str, Any]:
+    out = Path(source).parent / "bundle"
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            more = [] if weights is None else ["--weights", weights]
+            main(["export", source, *more, "--preprocess", "unit", "--formats", "onnx", "--out", str(out)])
+        except SystemExit as end:
+            return {"code": end.code, "stderr": said.getvalue(), "bundle": out.exists()}
+    return {"code": None}
+
+
+def by_keras(source: str, weights: str | None, *, safe_mode: bool = True) -> dict[str, Any]:
+    """What happens where nothing of ours stands in front."""
+    sys.path.insert(0, str(Path(source).parent))  # as in a notebook beside the model
+    try:
+        if Path(source).is_dir():
+            import tf_keras
+
+            tf_keras.models.load_model(source, compile=False)
+        else:
+            model = keras.models.load_model(source, compile=False, safe_mode=safe_mode)
+            if weights is not None:
+                model.load_weights(weights)
+            model(IMAGE)
+    except Exception as error:  # noqa: BLE001  whatever it is, the next attack is to follow
+        return {"refused": f"{type(error).__name__}: {error}"[:300]}
+    finally:
+        sys.path.pop(0)
+    return {"refused": None}
+
+
+def without_safe_mode(source: str, weights: str | None) -> dict[str, Any]:
+    return by_keras(source, weights, safe_mode=False)
+
+
+def by_h5py(source: str, weights: str | None) -> dict[str, Any]:
+    """Reads every array of an HDF5 file, wherever it is kept."""
+    path = Path(weights or source)
+    if path.suffix == ".keras" and zipfile.is_zipfile(path):  # unpacked, as Keras does where memory is short
+        path = Path(zipfile.ZipFile(path).extract("model.weights.h5", path.parent / "unpacked"))
+    if path.suffix != ".h5":
+        return {}
+    with h5py.File(path, "r") as file:
+        waiting = [file]
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, h5py.Group):
+                waiting.extend(item.values())
+            elif item is not None:  # as the target of a link that cannot be followed is
+                item[()]
+    return {}
+
+
+WAYS: dict[str, Callable[[str, str | None], dict[str, Any]]] = {
+    "loader": by_loader,
+    "command": by_command,
+    "keras": by_keras,
+    "keras without its safe mode": without_safe_mode,
+    "h5py": by_h5py,
+}
+
+
+def peak() -> int:
+    """Bytes that this process has held at most since `forget_peak`."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) << 10
+
+
+def forget_peak() -> int:
+    Path("/proc/self/clear_refs").write_text("5")
+    return peak()
+
+
+def run() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    way = WAYS[sys.argv[1]]
+    for line in sys.stdin:
+        name, source, weights = json.loads(line)
+        before, began = forget_peak(), time.monotonic()
+        outcome = way(source, weights)
+        outcome.update(name=name, grown=peak() - before, seconds=time.monotonic() - began)
+        sys.stdout.write(json.dumps(outcome) + "\n")
+        sys.stdout.flush()
+
+
+run()
