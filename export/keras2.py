@@ -1,21 +1,85 @@
-"""A network of Keras 2 with no model inside another.
+"""A network of Keras 2 written so that Keras 3 reads it.
 
-Keras 3 reads the layers of Keras 2, and loses its way where a model holds another: the two count the calls of a nested
-model differently. Without nesting there is nothing to count.
+Keras 3 reads most layers of Keras 2, and loses its way where a model holds another: the two count the calls of a nested
+model differently. Without nesting there is nothing to count. Some layers of Keras 2 also have settings that Keras 3 no
+longer takes.
 """
 
 from __future__ import annotations
 
+import json
+import re
+import tempfile
+import warnings
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+import h5py
+import keras
 import tensorflow as tf
 
-__all__ = ["without_nesting"]
+from camserve.errors import ExportError
+
+__all__ = ["is_of_keras_2", "load_keras_2", "save_for_keras_3", "without_nesting"]
+
+_NO_LONGER = {  # settings that Keras 2 wrote and could not mean
+    "Conv2DTranspose": ("groups",),
+    "DepthwiseConv2D": ("groups",),
+    "SeparableConv2D": ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
+}
+_IDLE = re.compile(r"Random(?!Crop)|\w*Dropout|GaussianNoise|ActivityRegularization")
+
+
+def is_of_keras_2(path: Path) -> bool:
+    """Whether the HDF5 file was written by Keras 2."""
+    with h5py.File(path, "r") as file:
+        return str(file.attrs.get("keras_version", "")).startswith("2.")
+
+
+def load_keras_2(path: Path) -> keras.Model:
+    """Loads a model from an HDF5 file of Keras 2, by way of tf_keras.
+
+    Args:
+        path: The file, already looked at: tf_keras runs what the architecture names.
+
+    Raises:
+        ExportError: If tf_keras is not installed.
+        Exception: Whatever h5py, tf_keras and Keras raise where the file is damaged or holds unknown layers.
+    """
+    try:
+        import tf_keras  # noqa: PLC0415  it takes seconds, and few sources need it
+    except ImportError as error:
+        raise ExportError(
+            "reading a model of Keras 2 needs tf_keras", hint="Install it: pip install 'camserve[export]'"
+        ) from error
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "model.h5"
+        save_for_keras_3(tf_keras.models.load_model(str(path), compile=False), copy)
+        return keras.models.load_model(copy, compile=False)
+
+
+def save_for_keras_3(model: Any, path: Path) -> None:
+    """Writes a model of tf_keras as an HDF5 file that Keras 3 loads.
+
+    Args:
+        model: A functional or sequential model of tf_keras that has been built; not to be used afterwards.
+        path: The file, whose name ends in `.h5`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that HDF5 is an older format
+        without_nesting(model).save(str(path), include_optimizer=False)
+    with h5py.File(path, "r+") as file:
+        architecture = json.loads(file.attrs["model_config"])
+        for layer in architecture["config"]["layers"]:
+            for name in _NO_LONGER.get(layer["class_name"], ()):
+                layer["config"].pop(name, None)
+        file.attrs["model_config"] = json.dumps(architecture)
 
 
 def without_nesting(model: Any) -> Any:
-    """The same network as one flat functional model of tf_keras; augmentation, idle at inference, is left out.
+    """The same network as one flat functional model of tf_keras, without dropout, noise and augmentation.
 
     Args:
         model: A functional or sequential model of tf_keras that has been built. Its layers are shared with the result,
@@ -24,9 +88,8 @@ def without_nesting(model: Any) -> Any:
     import tf_keras  # noqa: PLC0415  it takes seconds, and few sources need it
 
     inputs = [tf_keras.Input(batch_shape=entry.shape, dtype=entry.dtype) for entry in model.inputs]
-    _tell_apart(list(_layers(model)))
-    flat = tf_keras.Model(inputs, _replay(model, inputs), name=model.name)
-    return flat
+    _tell_apart(_layers(model))
+    return tf_keras.Model(inputs, _replay(model, inputs), name=model.name)
 
 
 def _replay(model: Any, inputs: list[Any]) -> list[Any]:
@@ -47,12 +110,12 @@ def _replay(model: Any, inputs: list[Any]) -> list[Any]:
 def _call(layer: Any, args: Any, kwargs: Any) -> Any:
     if _is_graph(layer):
         return _replay(layer, tf.nest.flatten(args))
-    if type(layer).__name__.startswith("Random"):
+    if _IDLE.match(type(layer).__name__):
         return args[0]
     return layer(*args, **kwargs)
 
 
-def _layers(model: Any) -> Any:
+def _layers(model: Any) -> Iterator[Any]:
     for layer in model.layers:
         if _is_graph(layer):
             yield from _layers(layer)
@@ -64,9 +127,10 @@ def _is_graph(layer: Any) -> bool:
     return bool(getattr(layer, "_nodes_by_depth", None)) and hasattr(layer, "layers")
 
 
-def _tell_apart(layers: list[Any]) -> None:
+def _tell_apart(layers: Iterable[Any]) -> None:
+    """Gives each layer a name of its own, without the slashes that Keras 3 does not take."""
     seen: Counter[str] = Counter()
     for layer in {id(layer): layer for layer in layers}.values():
-        seen[layer.name] += 1
-        if seen[layer.name] > 1:
-            layer._name = f"{layer.name}_of_{seen[layer.name]}"
+        name = layer.name.replace("/", "_")
+        seen[name] += 1
+        layer._name = name if seen[name] == 1 else f"{name}_of_{seen[name]}"

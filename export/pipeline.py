@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from camserve.export.load import load_source
 from camserve.export.network import Network, trace
 from camserve.export.parity import Budget, judge
 from camserve.export.prepare import Prepared, prepare
+from camserve.export.provenance import PROVENANCE, provenance_of
 from camserve.export.quantize import Target
 from camserve.export.report import files, report_of, write_report
 from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
@@ -127,6 +129,7 @@ def export_model(
     if calibration is not None:
         begin("read the calibration pictures")
         calibrated = read_calibration(calibration, (contract.height, contract.width), pixels)
+    provenance = provenance_of(loaded)
     pictures = pictures_to_measure_on(contract, calibrated)
     with staged(destination) as folder:
         graph = None
@@ -136,7 +139,7 @@ def export_model(
                 folder,
                 prepared.served,
                 settings,
-                {CONTRACT_PARAMETER: contract.to_json(), "camserve.source": loaded.title},
+                {CONTRACT_PARAMETER: contract.to_json(), PROVENANCE: json.dumps(provenance)},
                 calibration=None if calibrated is None else as_given(calibrated.fit, pixels),
                 held_out=as_given(pictures.pixels, pixels),
             )
@@ -155,6 +158,7 @@ def export_model(
             prepared,
             contract,
             figures,
+            provenance=provenance,
             precision=settings.told,
             graph=_graph(graph, network, opset) if graph else None,
             files=files(folder),

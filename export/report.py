@@ -5,17 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import platform
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from camserve import __version__
 from camserve.bundle import REPORT_HTML_NAME, REPORT_NAME
 from camserve.contract import ModelContract
 from camserve.export.load import Source
@@ -25,9 +20,8 @@ from camserve.export.report_maps import Example, example_values
 from camserve.export.report_page import page
 from camserve.manifest import MANIFEST_NAME, file_digest
 
-__all__ = ["files", "report_of", "weights_digest", "write_report"]
+__all__ = ["files", "report_of", "write_report"]
 
-_PACKAGES = ("keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
 _NOT_LISTED = (REPORT_NAME, REPORT_HTML_NAME, MANIFEST_NAME)
 _SPREAD_OUT = re.compile(r"\[\n\s+([^\[\]{}\"]*?)\n\s+\]")  # a list of numbers; no text of JSON holds a line feed
 
@@ -38,6 +32,7 @@ def report_of(
     contract: ModelContract,
     figures: Sequence[Figure],
     *,
+    provenance: Mapping[str, Any],
     precision: str,
     graph: Mapping[str, Any] | None,
     files: Mapping[str, Mapping[str, Any]],
@@ -50,6 +45,7 @@ def report_of(
         prepared: What was made of it.
         contract: What the export expects and answers.
         figures: The figures of the gate.
+        provenance: Hashes and versions, as `provenance_of` gives them.
         precision: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`.
         graph: Of the ONNX file `opset`, `ir_version` and `operators` (number of nodes by operator), and of the network
             as it was read `layers` (number of Keras layers by class); None without an ONNX file.
@@ -61,9 +57,9 @@ def report_of(
         "name": contract.name,
         "precision": precision,
         "source": {
-            "title": source.title,
-            "sha256": source.sha256,
-            "weights_sha256": weights_digest(source.model),
+            "title": provenance["source"],
+            "sha256": provenance["source_sha256"],
+            "weights_sha256": provenance["weights_sha256"],
             "layers": len(source.model.layers),
             "parameters": int(source.model.count_params()),
             "dtype": prepared.dtype,
@@ -79,11 +75,7 @@ def report_of(
         "parity": [_figure(figure) for figure in figures],
         "examples": [example_values(example) for example in examples],
         "files": {name: dict(entry) for name, entry in files.items()},
-        "packages": {
-            "camserve": __version__,
-            "python": platform.python_version(),
-            **{name: str(import_module(name).__version__) for name in _PACKAGES},
-        },
+        "packages": dict(provenance["packages"]),
     }
 
 
@@ -102,16 +94,6 @@ def files(folder: Path) -> dict[str, dict[str, Any]]:
     file, two spaces, and its name within the folder, as `sha256sum` prints them.
     """
     return {entry.name: _entry(entry) for entry in sorted(folder.iterdir()) if entry.name not in _NOT_LISTED}
-
-
-def weights_digest(model: keras.Model) -> str:
-    """SHA-256 of the model's weights: of each its path, shape and data type as a line of JSON, and its bytes."""
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        values = keras.ops.convert_to_numpy(weight)
-        digest.update(json.dumps([weight.path, list(values.shape), str(values.dtype)]).encode() + b"\n")
-        digest.update(values.tobytes())
-    return digest.hexdigest()
 
 
 def _entry(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from camserve.export.load import load_source
 from camserve.export.onnx_format import convert, count_operators, write_onnx
 from camserve.export.parity import Budget, measure
 from camserve.export.prepare import prepare
+from camserve.export.provenance import provenance_of
 from camserve.export.report import files, report_of, write_report
 from camserve.export.report_maps import Example, examples_of
 from camserve.export.samples import sample_pictures
@@ -70,11 +71,13 @@ def report_small_export(folder: Path) -> Reported:
     ]
     names = [f"sample {number}" for number in range(1, 7)]
     examples = examples_of(pictures, names, answers, run(images), _LABELS)
+    loaded = load_source(model)
     report = report_of(
-        load_source(model),
+        loaded,
         prepared,
         contract,
         figures,
+        provenance=provenance_of(loaded),
         precision="fp32",
         graph={
             "opset": 17,

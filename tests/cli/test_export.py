@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from command_line import run
+from networks import enliven, small_network
 from PIL import Image
 
 from camserve.bundle import load_bundle
 from camserve.cli import main
 from camserve.cli.export import publish_command, worst_figures
+from camserve.contract import PRESETS
 
 
 @pytest.mark.slow
@@ -49,9 +51,10 @@ def test_the_worst_of_all_batches_is_shown() -> None:
 
 
 def test_int8_of_pixels_in_one_line(tmp_path: Path) -> None:
-    pictures = write_pictures(tmp_path / "pictures", 16, (8, 8))
+    source, pictures = tmp_path / "small.keras", write_pictures(tmp_path / "pictures", 64, (16, 16))
+    enliven(small_network(), PRESETS["unit"]).save(source)
     options = ["--precision", "int8", "--calibration", pictures, "--input", "uint8", "--preprocess", "unit"]
-    result = run("export", small(tmp_path), "--out", tmp_path / "bundle", "--json", *options)
+    result = run("export", source, "--out", tmp_path / "bundle", "--json", *options)
     assert result.returncode == 0, result.stderr
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.report["precision"] == "int8 (cpu)"

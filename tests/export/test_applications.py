@@ -89,7 +89,9 @@ def test_a_family_with_another_head_is_refused_by_its_layer_and_exports_without_
     assert all(figure["passed"] for figure in bundle.report["parity"])
 
 
+def family(name: str) -> str:
+    return str(getattr(keras.applications, name).__module__).rstrip("0123456789")
+
+
 def test_every_family_of_keras_is_tried() -> None:
-    modules = {getattr(keras.applications, name).__module__ for name in application_names()}
-    tried = {getattr(keras.applications, name).__module__ for name in (*GRIDS, *STOPPED_BY)}
-    assert tried == modules
+    assert {family(name) for name in (*GRIDS, *STOPPED_BY)} == {family(name) for name in application_names()}

@@ -85,6 +85,10 @@ def test_the_onnx_file_carries_its_contract(bundle: Bundle) -> None:
     graph = onnx.load(str(bundle.onnx_path))
     metadata = {entry.key: entry.value for entry in graph.metadata_props}
     assert ModelContract.from_json(metadata["camserve.contract"]) == bundle.contract
+    provenance = json.loads(metadata["camserve.provenance"])
+    assert provenance["source"] == "a model in memory"
+    assert provenance["weights_sha256"] == bundle.report["source"]["weights_sha256"]
+    assert provenance["packages"]["tensorflow"] == tf.__version__
     assert (graph.ir_version, [entry.version for entry in graph.opset_import]) == (8, [17])
     assert {"BatchNormalization", "Dropout"}.isdisjoint(node.op_type for node in graph.graph.node)
 

@@ -14,7 +14,8 @@ import pytest
 from networks import small_network
 from reports import Outline, Reported, report_small_export
 
-from camserve.export.report import files, weights_digest, write_report
+from camserve.export.provenance import weights_digest
+from camserve.export.report import files, write_report
 
 
 @pytest.fixture(scope="module")
