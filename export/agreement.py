@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from camserve.errors import ParityError
 from camserve.export.head import LinearHead
-from camserve.export.parity import Budget, Figure, FigureName, Runner, largest_magnitude, wrong_ranks, wrong_winners
+from camserve.export.parity import Budget, Figure, FigureName, largest_magnitude, wrong_ranks, wrong_winners
 from camserve.export.reference import Answers, logits_of_maps
+from camserve.export.runner import Runner
 
 __all__ = ["cosines", "measure_agreement"]
 

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from camserve.bundle import ONNX_NAME, SAVED_MODEL_NAME
 from camserve.export import onnx_format, saved_model_format
 from camserve.export.half import in_half_precision, largest_activation
-from camserve.export.parity import Runner
 from camserve.export.quantize import Target, quantized
+from camserve.export.runner import Runner
 from camserve.export.served import MAPS, PIXELS, ServedGraph
 
 __all__ = ["OnnxSettings", "Precision", "WrittenGraph", "open_format", "write_onnx", "write_saved_model"]

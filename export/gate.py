@@ -16,17 +16,19 @@ from camserve.export.agreement import measure_agreement
 from camserve.export.calibration import Calibration
 from camserve.export.formats import OnnxSettings, WrittenGraph, open_format
 from camserve.export.half import LARGEST_HALF
-from camserve.export.parity import BATCHES, Budget, Figure, Runner, measure
+from camserve.export.parity import BATCHES, Budget, Figure, measure
 from camserve.export.prepare import Prepared
 from camserve.export.reference import Answers
 from camserve.export.report_maps import Example, examples_of
+from camserve.export.runner import Runner
 from camserve.export.samples import sample_pictures
 from camserve.pixels import normalize
 
-__all__ = ["Batch", "Gate", "Pictures", "as_given", "pictures_to_measure_on"]
+__all__ = ["Batch", "Gate", "Pictures", "as_given", "measure_network", "pictures_to_measure_on"]
 
 _FEWEST = sum(BATCHES)
 _SAMPLES = 64
+_HALF_PRECISION_ROUNDING = 1e-2
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,27 @@ def as_given(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt
     return pixels if preprocessing.in_graph else normalize(pixels, preprocessing)
 
 
+def measure_network(
+    prepared: Prepared, images: npt.NDArray[np.float32], answers: Answers, budget: Budget
+) -> list[Figure]:
+    """The figures that concern the network before its conversion.
+
+    Args:
+        prepared: The classifier.
+        images: A batch of prepared images.
+        answers: What the reference says of them.
+        budget: The bounds.
+    """
+    figures = [Figure("network", "unfolded", 0, prepared.foldable, 0)]
+    if not (prepared.trained.norms or prepared.trained.noise):
+        # Whether the network was read from the model rightly. A model built for training may answer otherwise.
+        said = np.asarray(prepared.model(images.astype(prepared.input_dtype), training=False), np.float64)
+        bound = _HALF_PRECISION_ROUNDING if "16" in prepared.dtype else budget.probabilities
+        difference = float(np.max(np.abs(said - answers.probabilities)))
+        figures.append(Figure("network", "reading", len(images), difference, bound))
+    return figures
+
+
 class Gate:
     """Measures what was written against Keras.
 
@@ -104,7 +127,7 @@ class Gate:
             ConversionError: If a file cannot be opened.
         """
         batch = self._batches[1]
-        figures = self._prepared.figures(batch.images, batch.answers, self._budget)
+        figures = measure_network(self._prepared, batch.images, batch.answers, self._budget)
         for format_name in formats:
             run = open_format(folder, format_name)
             if format_name == "onnx" and settings.precision != "fp32":

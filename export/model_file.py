@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -12,6 +13,7 @@ from camserve.export.architecture import check_architecture, unknown_class
 from camserve.export.archive import check_archive
 from camserve.export.custom_objects import CustomObjects
 from camserve.export.hdf5 import architecture_in_hdf5, check_hdf5
+from camserve.export.keras2 import is_of_keras_2, load_keras_2
 from camserve.export.saved_model_source import load_saved_model
 
 __all__ = ["check_weights_file", "first_line", "load_model_file"]
@@ -31,7 +33,7 @@ def load_model_file(path: Path, custom: CustomObjects) -> keras.Model:
             model = load_saved_model(path, custom)
         else:
             _check_model_file(path, custom)
-            model = keras.models.load_model(path, custom_objects=dict(custom.by_name), compile=False)
+            model = _load(path, custom)
     except CamserveError:
         raise
     except Exception as error:  # h5py, zipfile, TensorFlow and Keras each raise their own
@@ -39,6 +41,13 @@ def load_model_file(path: Path, custom: CustomObjects) -> keras.Model:
     if not isinstance(model, keras.Model):
         raise SourceError(f"{path} holds a {type(model).__name__}, not a model", hint="Save the whole model")
     return model
+
+
+def _load(path: Path, custom: CustomObjects) -> Any:
+    # Layers of the user's own are of Keras 3, and tf_keras cannot take them.
+    if path.suffix in _HDF5 and not custom.modules and is_of_keras_2(path):
+        return load_keras_2(path)
+    return keras.models.load_model(path, custom_objects=dict(custom.by_name), compile=False)
 
 
 def check_weights_file(path: Path) -> None:

@@ -18,7 +18,7 @@ from camserve.contract import TensorSpec
 from camserve.errors import ConversionError
 from camserve.export.canonical import canonical, layer_of
 from camserve.export.conversion import to_onnx
-from camserve.export.parity import Runner
+from camserve.export.runner import Runner
 from camserve.export.served import ServedGraph
 from camserve.export.simplify import drop_multiplication_by_one, merge_padding
 

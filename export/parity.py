@@ -8,7 +8,7 @@ measured, number by number; `camserve.export.agreement` measures half precision 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,13 +18,13 @@ import numpy.typing as npt
 from camserve.errors import ParityError
 from camserve.export.head import LinearHead
 from camserve.export.reference import Answers, logits_of_maps
+from camserve.export.runner import Runner
 
 __all__ = [
     "BATCHES",
     "Budget",
     "Figure",
     "FigureName",
-    "Runner",
     "judge",
     "largest_magnitude",
     "measure",
@@ -48,7 +48,6 @@ FigureName = Literal[
     "reading",
     "unfolded",
 ]
-Runner = Callable[[npt.NDArray[Any]], Mapping[str, npt.NDArray[Any]]]
 Array = npt.NDArray[Any]
 
 

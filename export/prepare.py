@@ -5,21 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import keras
-import numpy as np
-import numpy.typing as npt
 
 from camserve.contract import Preprocessing
 from camserve.export.fold import FoldReport, fold, foldable
 from camserve.export.head import LinearHead, find_linear_head, with_logits
 from camserve.export.inference import BuiltForTraining, in_float32, in_inference_mode
 from camserve.export.network import Network, trace
-from camserve.export.parity import Budget, Figure
-from camserve.export.reference import Answers, KerasReference
+from camserve.export.reference import KerasReference
 from camserve.export.served import ServedGraph, serve
 
 __all__ = ["Prepared", "prepare"]
-
-_HALF_PRECISION_ROUNDING = 1e-2
 
 
 @dataclass(frozen=True)
@@ -69,23 +64,6 @@ class Prepared:
                 f"the model computes in {self.dtype}; it is exported as float32 and measured against {against}"
             )
         return tuple(warnings)
-
-    def figures(self, images: npt.NDArray[np.float32], answers: Answers, budget: Budget) -> list[Figure]:
-        """The figures of the gate that concern the network before its conversion.
-
-        Args:
-            images: A batch of prepared images.
-            answers: What the reference says of them.
-            budget: The bounds.
-        """
-        figures = [Figure("network", "unfolded", 0, self.foldable, 0)]
-        if not (self.trained.norms or self.trained.noise):
-            # Whether the network was read from the model rightly. A model built for training may answer otherwise.
-            said = np.asarray(self.model(images.astype(self.input_dtype), training=False), np.float64)
-            bound = _HALF_PRECISION_ROUNDING if "16" in self.dtype else budget.probabilities
-            difference = float(np.max(np.abs(said - answers.probabilities)))
-            figures.append(Figure("network", "reading", len(images), difference, bound))
-        return figures
 
 
 def prepare(

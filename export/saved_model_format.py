@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from camserve.errors import ConversionError
-from camserve.export.parity import Runner
+from camserve.export.runner import Runner
 from camserve.export.saved_model_names import settle
 from camserve.export.served import ServedGraph
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ def settle(path: Path) -> None:
     model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     for graph in model.meta_graphs:
         library = graph.graph_def.library
+        del library.registered_gradients[:]  # only training asks for them
+        _keep_only_called(graph)
         names = _settled_names(function.signature.name for function in library.function)
         for function in library.function:
             function.signature.name = names[function.signature.name]
@@ -57,6 +59,31 @@ def _settled_names(names: Iterable[str]) -> dict[str, str]:
     return settled
 
 
+def _keep_only_called(graph: Any) -> None:
+    """Takes out functions that nothing calls any more: those that computed gradients."""
+    functions = {function.signature.name: function for function in graph.graph_def.library.function}
+    waiting = [*_called(graph.graph_def.node), *graph.object_graph_def.concrete_functions]
+    kept: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in functions and name not in kept:
+            kept.add(name)
+            waiting.extend(_called(functions[name].node_def))
+    for function in [function for name, function in functions.items() if name not in kept]:
+        graph.graph_def.library.function.remove(function)
+
+
+def _called(nodes: Iterable[Any]) -> Iterator[str]:
+    for node in nodes:
+        yield node.op
+        for attribute in node.attr.values():
+            yield from (function.name for function in _functions(attribute))
+
+
+def _functions(attribute: Any) -> list[Any]:
+    return [*([attribute.func] if attribute.HasField("func") else []), *attribute.list.func]
+
+
 def _rename_arguments(function: Any) -> None:
     """Counts what a function captures from the place that it has among the arguments."""
     names = {}
@@ -64,6 +91,7 @@ def _rename_arguments(function: Any) -> None:
         found = _COUNTED.fullmatch(argument.name)
         if found:
             names[found[0]] = argument.name = f"{found[1]}_captured{place}"
+            names[f"^{found[0]}"] = f"^{argument.name}"
     for node in function.node_def:
         node.input[:] = [names.get(name, name) for name in node.input]
     for result, name in function.ret.items():
@@ -75,8 +103,9 @@ def _rename_arguments(function: Any) -> None:
 def _rename_calls(nodes: Iterable[Any], names: Mapping[str, str]) -> None:
     for node in nodes:
         node.op = names.get(node.op, node.op)
+        node.attr.pop("_gradient_op_type", None)  # names one of them by a counter
         for attribute in node.attr.values():
-            for function in (*([attribute.func] if attribute.HasField("func") else []), *attribute.list.func):
+            for function in _functions(attribute):
                 function.name = names.get(function.name, function.name)
 
 
@@ -87,6 +116,9 @@ def _rename_in_objects(objects: Any, names: Mapping[str, str]) -> None:
         if node.HasField("bare_concrete_function"):
             function = node.bare_concrete_function
             function.concrete_function_name = names[function.concrete_function_name]
+        if node.HasField("captured_tensor"):
+            captured = node.captured_tensor
+            captured.concrete_function = names[captured.concrete_function]
     concrete = {
         names[name]: type(function).FromString(function.SerializeToString())
         for name, function in objects.concrete_functions.items()

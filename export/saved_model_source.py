@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from camserve.errors import ExportError, SourceError
 from camserve.export.architecture import check_architecture
 from camserve.export.custom_objects import CustomObjects
 from camserve.export.hdf5 import refusal
+from camserve.export.keras2 import save_for_keras_3
 
 __all__ = ["load_saved_model"]
 
@@ -43,9 +43,7 @@ def load_saved_model(path: Path, custom: CustomObjects) -> keras.Model:
     restored.expect_partial()  # an optimizer's state is there too
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "model.h5"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that HDF5 is an older format, which Keras 3 reads
-            network.save(str(copy), include_optimizer=False)
+        save_for_keras_3(network, copy)
         return keras.models.load_model(copy, custom_objects=dict(custom.by_name), compile=False)
 
 

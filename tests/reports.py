@@ -14,6 +14,7 @@ from networks import enliven, small_network
 
 from camserve.bundle import CONTRACT_NAME, LABELS_NAME, ONNX_NAME
 from camserve.contract import PRESETS, ModelContract
+from camserve.export.gate import measure_network
 from camserve.export.load import load_source
 from camserve.export.onnx_format import convert, count_operators, write_onnx
 from camserve.export.parity import Budget, measure
@@ -66,7 +67,7 @@ def report_small_export(folder: Path) -> Reported:
     images = normalize(pictures, PRESETS["unit"])
     answers, run = prepared.reference(images), _runner(folder / ONNX_NAME)
     figures = [
-        *prepared.figures(images, answers, Budget()),
+        *measure_network(prepared, images, answers, Budget()),
         *measure("onnx", run, [(images, answers)], prepared.head, Budget()),
     ]
     names = [f"sample {number}" for number in range(1, 7)]

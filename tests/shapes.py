@@ -16,7 +16,7 @@ __all__ = ["SHAPES", "SIDE", "Drawn", "draw", "write_pictures"]
 SHAPES = ("disc", "ring", "square", "triangle", "cross", "star")
 SIDE = 64
 
-_RADII = (13.0, 21.0)  # of the circle around a shape, in pixels
+_RADII = (12.0, 19.0)  # of the circle around a shape, in pixels
 _LARGEST_TURN = 0.2  # radians
 _DARK = 130.0  # the brightest that a background is in any channel, before its grain
 _LIGHT = 120.0  # the darkest that a shape is

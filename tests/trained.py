@@ -26,7 +26,7 @@ _HELD_OUT_SEED, _CALIBRATION_SEED = 1001, 1002
 
 _BATCH = 16  # small batches, many steps: what counts in a short training
 _DRAWN_AT_ONCE = 1024
-_JOINING_GAMMA = 0.2
+_JOINING_GAMMA = 0.1
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def network_of_shapes(seed: int) -> keras.Model:
                 layer.gamma.assign(np.full(layer.gamma.shape, _JOINING_GAMMA))
     growing.layers[-1].kernel.assign(np.zeros(growing.layers[-1].kernel.shape))
     _fit(_without_identity_blocks(growing), 8192, rate=2e-3, seed=2 * seed)
-    _fit(growing, 4096, rate=1e-3, seed=2 * seed + 1)
+    _fit(growing, 3072, rate=1e-3, seed=2 * seed + 1)
     network = RECIPES["resnet50-signs"].build()  # whose layers were never called by another network
     network.set_weights(growing.get_weights())
     return network

@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
@@ -14,12 +16,16 @@ from keras import layers
 from networks import enliven, small_network
 
 from camserve.contract import PRESETS
-from camserve.export import export_model
+from camserve.export import Budget, export_model
+from camserve.export.formats import Precision
+from camserve.export.samples import sample_pictures
 from camserve.manifest import MANIFEST_NAME
 
 EXPORT = """
 import sys
-from camserve.export import export_model
+from camserve.export import Budget, export_model
+from camserve.export.formats import Precision
+from camserve.export.samples import sample_pictures
 export_model(sys.argv[1], sys.argv[2], preprocessing="unit")
 """
 
@@ -28,18 +34,45 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def grouped() -> keras.Model:
-    image = layers.Input((16, 16, 4))
-    x = layers.Conv2D(8, 3, groups=4)(image)
-    x = layers.Conv2D(12, 3, groups=2, activation="relu")(x)
+def ordinary() -> keras.Model:
+    return enliven(small_network("average"), PRESETS["unit"])
+
+
+def with_functions_inside() -> keras.Model:
+    """A grouped convolution and a swish are functions of their own in TensorFlow."""
+    image = layers.Input((16, 16, 3))
+    x = layers.Conv2D(6, 3, groups=3, activation="swish")(image)
+    x = layers.Conv2D(12, 3, groups=2, activation="gelu")(x)
     return keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x)))
 
 
-def test_two_exports_in_one_process_are_the_same(tmp_path: Path) -> None:
-    model = enliven(small_network("average"), PRESETS["unit"])
-    first, second = (export_model(model, tmp_path / name / "bundle", preprocessing="unit").path for name in "ab")
+@pytest.mark.parametrize("build", [ordinary, with_functions_inside])
+@pytest.mark.parametrize("input_dtype", ["float32", "uint8"])
+def test_two_exports_in_one_process_are_the_same(
+    build: Callable[[], keras.Model], input_dtype: str, tmp_path: Path
+) -> None:
+    model = build()
+    first, second = (
+        export_model(model, tmp_path / name / "bundle", preprocessing="unit", input_dtype=input_dtype).path
+        for name in "ab"
+    )
     assert contents(first) == contents(second)
     assert MANIFEST_NAME in contents(first)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_two_exports_of_lower_precision_are_the_same(precision: Precision, tmp_path: Path) -> None:
+    for number, pixels in enumerate(sample_pictures(12, 16, 16, 3)):
+        keras.utils.save_img(tmp_path / f"{number}.png", pixels)
+    model, budget = ordinary(), Budget(top1_disagreement=1, cam_distance=1)
+    options: dict[str, Any] = {
+        "preprocessing": "unit",
+        "precision": precision,
+        "calibration": tmp_path,
+        "budget": budget,
+    }
+    first, second = (export_model(model, tmp_path / name, **options).path for name in "ab")
+    assert contents(first) == contents(second)
 
 
 @pytest.mark.slow
