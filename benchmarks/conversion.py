@@ -1,4 +1,4 @@
-"""tf2onnx driven as its documentation says, and as `camserve.export.conversion` drives it: time, memory, ratios.
+"""tf2onnx driven as its documentation says, and as camserve drives it (`export/formats/conversion.py`): time, memory.
 
 Usage: python benchmarks/conversion.py      (ResNet50, random weights, BatchNorm folded, with maps)
 
@@ -16,8 +16,8 @@ import tensorflow as tf
 import tf2onnx
 
 from camserve.export import RECIPES
-from camserve.export.conversion import to_onnx
-from camserve.export.prepare import prepare
+from camserve.export.formats.conversion import to_onnx
+from camserve.export.graph.prepare import prepare
 
 
 def convert(way: str) -> None:

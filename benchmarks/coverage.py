@@ -59,7 +59,7 @@ def measure(name: str) -> dict[str, str]:
     from networks import enliven  # noqa: PLC0415
 
     from camserve.errors import HeadError  # noqa: PLC0415
-    from camserve.export.applications import application  # noqa: PLC0415
+    from camserve.export.source.applications import application  # noqa: PLC0415
 
     keras.utils.set_random_seed(0)
     recipe = application(name)
@@ -177,7 +177,7 @@ def main() -> None:
 
 def names_to_measure(asked: list[str], rows: Mapping[str, Any]) -> list[str]:
     """The classifiers asked for by name, in any case; all without a row, if none is."""
-    from camserve.export.applications import application_names  # noqa: PLC0415
+    from camserve.export.source.applications import application_names  # noqa: PLC0415
 
     known = {name.lower(): name for name in application_names()}
     unknown = [name for name in asked if name.lower() not in known]

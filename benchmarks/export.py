@@ -22,7 +22,7 @@ PROGRAM = Path(sys.executable).with_name("camserve")
 BY_KERAS = """
 import sys
 import numpy as np
-from camserve.export.load import load_source
+from camserve.export.source.load import load_source
 model = load_source(sys.argv[1], "none").model
 model(np.zeros((1, *model.input_shape[1:]), "float32"))
 model.export(sys.argv[2], format="onnx", verbose=False)

@@ -19,7 +19,8 @@ import keras
 from networks import enliven
 
 from camserve.contract import PRESETS, Preprocessing
-from camserve.export import RECIPES, export_model, recipes
+from camserve.export import RECIPES, export_model
+from camserve.export.source import recipes
 
 FIGURES = ("logits", "probabilities", "cam", "cam_identity", "top1", "cam_class")
 

@@ -26,8 +26,8 @@ from PIL import Image
 
 from camserve.bundle import Bundle
 from camserve.export import Budget, export_model
-from camserve.export.formats import Precision
-from camserve.export.samples import sample_pictures
+from camserve.export.formats.writing import Precision
+from camserve.export.gate.samples import sample_pictures
 from camserve.pixels import normalize
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")

@@ -13,16 +13,22 @@ import keras
 
 from camserve.bundle import CONTRACT_NAME, LABELS_NAME, Bundle, load_bundle
 from camserve.contract import CONTRACT_PARAMETER, Fit, ModelContract, Preprocessing, ResizeFilter
-from camserve.export.calibration import read_calibration
-from camserve.export.formats import OnnxSettings, Precision, WrittenGraph, open_format, write_onnx, write_saved_model
-from camserve.export.gate import Gate, as_given, pictures_to_measure_on
-from camserve.export.load import load_source
-from camserve.export.network import Network, trace
-from camserve.export.parity import Budget, judge
-from camserve.export.prepare import Prepared, prepare
+from camserve.export.formats.quantize import Target
+from camserve.export.formats.writing import (
+    OnnxSettings,
+    Precision,
+    WrittenGraph,
+    open_format,
+    write_onnx,
+    write_saved_model,
+)
+from camserve.export.gate.calibration import read_calibration
+from camserve.export.gate.measuring import Gate, as_given, pictures_to_measure_on
+from camserve.export.gate.parity import Budget, judge
+from camserve.export.graph.network import Network, trace
+from camserve.export.graph.prepare import Prepared, prepare
 from camserve.export.provenance import PROVENANCE, provenance_of
-from camserve.export.quantize import Target
-from camserve.export.report import files, report_of, write_report
+from camserve.export.report.document import files, report_of, write_report
 from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
 from camserve.export.settings import (
     FORMATS,
@@ -34,6 +40,7 @@ from camserve.export.settings import (
     check_pixels,
     check_precision,
 )
+from camserve.export.source.load import load_source
 from camserve.export.staging import staged
 from camserve.manifest import write_manifest
 

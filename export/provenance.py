@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from camserve import __version__
-from camserve.export.load import Source
+from camserve.export.source.load import Source
 
 __all__ = ["PROVENANCE", "provenance_of", "weights_digest"]
 

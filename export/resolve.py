@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from camserve.bundle import read_labels
 from camserve.contract import PRESETS, Fit, Preprocessing, ResizeFilter
 from camserve.errors import BundleError, UsageError
-from camserve.export.downloads import imagenet_labels
-from camserve.export.load import Source
+from camserve.export.source.downloads import imagenet_labels
+from camserve.export.source.load import Source
 from camserve.names import as_model_name, check_model_name
 
 __all__ = ["resolve_labels", "resolve_name", "resolve_preprocessing"]

@@ -9,8 +9,8 @@ from typing import get_args
 from camserve.bundle import CONTRACT_NAME
 from camserve.contract import Preprocessing
 from camserve.errors import BundleError, UsageError
-from camserve.export.formats import OnnxSettings, Precision
-from camserve.export.quantize import Target
+from camserve.export.formats.quantize import Target
+from camserve.export.formats.writing import OnnxSettings, Precision
 from camserve.manifest import verify_manifest
 
 __all__ = [

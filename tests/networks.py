@@ -11,9 +11,9 @@ import numpy as np
 from keras import layers
 
 from camserve.contract import Preprocessing
-from camserve.export.inference import in_inference_mode
-from camserve.export.network import Network, run, trace
-from camserve.export.samples import sample_pictures
+from camserve.export.gate.samples import sample_pictures
+from camserve.export.graph.inference import in_inference_mode
+from camserve.export.graph.network import Network, run, trace
 from camserve.pixels import normalize
 
 _SPREAD = 0.7  # standard deviation of a logit over images: probabilities well apart, and rounding under half its bound

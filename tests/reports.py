@@ -14,15 +14,15 @@ from networks import enliven, small_network
 
 from camserve.bundle import CONTRACT_NAME, LABELS_NAME, ONNX_NAME
 from camserve.contract import PRESETS, ModelContract
-from camserve.export.gate import measure_network
-from camserve.export.load import load_source
-from camserve.export.onnx_format import convert, count_operators, write_onnx
-from camserve.export.parity import Budget, measure
-from camserve.export.prepare import prepare
+from camserve.export.formats.onnx_format import convert, count_operators, write_onnx
+from camserve.export.gate.examples import Example, examples_of
+from camserve.export.gate.measuring import measure_network
+from camserve.export.gate.parity import Budget, measure
+from camserve.export.gate.samples import sample_pictures
+from camserve.export.graph.prepare import prepare
 from camserve.export.provenance import provenance_of
-from camserve.export.report import files, report_of, write_report
-from camserve.export.report_maps import Example, examples_of
-from camserve.export.samples import sample_pictures
+from camserve.export.report.document import files, report_of, write_report
+from camserve.export.source.load import load_source
 from camserve.pixels import normalize
 
 __all__ = ["Outline", "Reported", "report_small_export"]

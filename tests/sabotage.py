@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-from camserve.export import fold, head, onnx_format
+from camserve.export.formats import onnx_format
+from camserve.export.graph import fold, head
 
 __all__ = ["SABOTAGE", "edit", "rewritten"]
 
@@ -53,8 +54,8 @@ def swapped_channels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def forgotten_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     """Folds BatchNorm without its mean."""
-    right = fold._scale_and_shift
-    monkeypatch.setattr(fold, "_scale_and_shift", lambda norm: (right(norm)[0], np.asarray(norm.beta, np.float64)))
+    right = fold.scale_and_shift
+    monkeypatch.setattr(fold, "scale_and_shift", lambda norm: (right(norm)[0], np.asarray(norm.beta, np.float64)))
 
 
 def another_cell(monkeypatch: pytest.MonkeyPatch) -> None:

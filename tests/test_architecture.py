@@ -28,7 +28,7 @@ def test_no_layer_imports_what_it_must_not() -> None:
     ("module", "forbidden"),
     [
         ("serving/versions.py", "camserve.clients.decode"),
-        ("clients/decode.py", "camserve.export.fold"),
+        ("clients/decode.py", "camserve.export.graph.fold"),
         ("errors.py", "camserve.contract"),
         ("export/fold.py", "camserve.cli"),
     ],

@@ -18,7 +18,7 @@ from camserve.clients import Classifier
 from camserve.contract import PRESETS
 from camserve.demo import run_demo
 from camserve.export import RECIPES, export_model
-from camserve.export.prepare import prepare
+from camserve.export.graph.prepare import prepare
 from camserve.serving import TritonServer, publish
 
 

@@ -57,7 +57,7 @@ def test_the_wheel_holds_every_source_file(wheel: Path) -> None:
         for path in folder.resolve().rglob("*.py")
     ]
     expected = {f"camserve/{relative(path)}" for path in files}
-    assert {"camserve/export/fold.py", "camserve/serving/backends/onnxruntime/model.py"} <= expected
+    assert {"camserve/export/graph/fold.py", "camserve/serving/backends/onnxruntime/model.py"} <= expected
     held = set(zipfile.ZipFile(wheel).namelist())
     assert expected - held == set()
     assert "camserve/py.typed" in held

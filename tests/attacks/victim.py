@@ -23,7 +23,7 @@ import numpy as np
 import camserve.export  # noqa: F401  settles the frameworks' manners
 from camserve.cli import main
 from camserve.errors import CamserveError
-from camserve.export.load import load_source
+from camserve.export.source.load import load_source
 
 IMAGE = np.zeros((1, 4, 4, 3), np.float32)
 

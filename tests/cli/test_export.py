@@ -53,7 +53,16 @@ def test_the_worst_of_all_batches_is_shown() -> None:
 def test_int8_of_pixels_in_one_line(tmp_path: Path) -> None:
     source, pictures = tmp_path / "small.keras", write_pictures(tmp_path / "pictures", 64, (16, 16))
     enliven(small_network(), PRESETS["unit"]).save(source)
-    options = ["--precision", "int8", "--calibration", pictures, "--input", "uint8", "--preprocess", "unit"]
+    options: list[str | Path] = [
+        "--precision",
+        "int8",
+        "--calibration",
+        pictures,
+        "--input",
+        "uint8",
+        "--preprocess",
+        "unit",
+    ]
     result = run("export", source, "--out", tmp_path / "bundle", "--json", *options)
     assert result.returncode == 0, result.stderr
     bundle = load_bundle(tmp_path / "bundle")
@@ -128,7 +137,7 @@ def unregistered(folder: Path, package: str | None = None) -> Path:
 
 
 def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> Path:
-    from camserve.export.samples import sample_pictures
+    from camserve.export.gate.samples import sample_pictures
 
     folder.mkdir()
     for number, pixels in enumerate(sample_pictures(count, *size, 3)):

@@ -12,7 +12,8 @@ from networks import enliven
 from camserve.bundle import Bundle
 from camserve.contract import PRESETS
 from camserve.errors import HeadError
-from camserve.export import RECIPES, export_model, recipes
+from camserve.export import RECIPES, export_model
+from camserve.export.source import recipes
 
 pytestmark = pytest.mark.slow
 

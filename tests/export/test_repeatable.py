@@ -17,15 +17,15 @@ from networks import enliven, small_network
 
 from camserve.contract import PRESETS
 from camserve.export import Budget, export_model
-from camserve.export.formats import Precision
-from camserve.export.samples import sample_pictures
+from camserve.export.formats.writing import Precision
+from camserve.export.gate.samples import sample_pictures
 from camserve.manifest import MANIFEST_NAME
 
 EXPORT = """
 import sys
 from camserve.export import Budget, export_model
-from camserve.export.formats import Precision
-from camserve.export.samples import sample_pictures
+from camserve.export.formats.writing import Precision
+from camserve.export.gate.samples import sample_pictures
 export_model(sys.argv[1], sys.argv[2], preprocessing="unit")
 """
 

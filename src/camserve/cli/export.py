@@ -16,8 +16,8 @@ from camserve.errors import CamserveError, RepositoryError, UsageError
 if TYPE_CHECKING:
     from camserve.bundle import Bundle
     from camserve.contract import Fit, ResizeFilter
-    from camserve.export.formats import Precision
-    from camserve.export.quantize import Target
+    from camserve.export.formats.quantize import Target
+    from camserve.export.formats.writing import Precision
     from camserve.serving import Publication
 
 __all__ = ["publish_command", "register", "worst_figures"]
@@ -36,7 +36,7 @@ Examples:
 
   camserve export resnet50 --weights imagenet --out bundles/resnet50 --publish model_repository
 
-  camserve export pets.keras --preprocess caffe --labels pets.txt --out bundles/pets --precision int8 --calibration photos
+  camserve export pets.keras --preprocess caffe --out bundles/pets --precision int8 --calibration photos
 """
 
 
@@ -233,8 +233,8 @@ def publish_command(bundle: Path) -> str:
 
 
 def worst_figures(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
-    """One row per format and figure of the gate: the worst of all batches, its bound, how far below, and the batches."""
-    from camserve.export.report_figures import bound_of, format_title, room, title_of, value_of, worst_of
+    """One row per format and figure of the gate: the worst of all batches, its bound, the margin, and the batches."""
+    from camserve.export.report.figures import bound_of, format_title, room, title_of, value_of, worst_of
 
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in parity:

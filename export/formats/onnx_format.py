@@ -1,0 +1,146 @@
+"""The served graph as ONNX, by tf2onnx."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime
+import tensorflow as tf
+
+from camserve import __version__
+from camserve.contract import TensorSpec
+from camserve.errors import ConversionError
+from camserve.export.formats.canonical import canonical, layer_of
+from camserve.export.formats.conversion import to_onnx
+from camserve.export.formats.runner import Runner
+from camserve.export.formats.simplify import drop_multiplication_by_one, merge_padding
+from camserve.export.graph.served import ServedGraph
+
+__all__ = ["IR_VERSION", "convert", "count_operators", "open_onnx", "write_onnx"]
+
+IR_VERSION = 8
+"""ONNX file format version of opset 17, which every ONNX Runtime since 1.14 reads."""
+
+_BATCH = "batch"
+_FREE_IR_OPSET = 17
+
+
+def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
+    """Converts the served graph; only its batch dimension is free.
+
+    Raises:
+        ConversionError: If tf2onnx fails, or leaves operators in the graph that ONNX does not have; it names them.
+    """
+    try:
+        model = to_onnx(_traced(served), opset)
+    except Exception as error:  # whatever tf2onnx raises, the export ends with its reason
+        raise ConversionError(
+            f"tf2onnx cannot convert the network to opset {opset}: {error}",
+            hint="Try another --opset, or --formats savedmodel",
+        ) from error
+    _refuse_unknown_operators(model.graph, opset, served.steps)
+    drop_multiplication_by_one(model.graph)
+    merge_padding(model.graph)
+    _declare(model.graph, served)
+    converted = onnx.ModelProto(
+        ir_version=IR_VERSION if opset <= _FREE_IR_OPSET else model.ir_version,
+        opset_import=[onnx.helper.make_opsetid("", opset)],
+        producer_name="camserve",
+        producer_version=__version__,
+    )
+    canonical(model.graph, served.steps, converted.graph)
+    return converted
+
+
+def write_onnx(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str]) -> None:
+    """Writes the graph with metadata, and checks the file.
+
+    Raises:
+        ConversionError: If the graph is not valid ONNX.
+    """
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.save(model, str(path))
+    try:
+        onnx.checker.check_model(str(path))
+    except onnx.checker.ValidationError as error:
+        raise ConversionError(f"tf2onnx wrote an invalid graph: {error}", hint="Try --formats savedmodel") from error
+
+
+def open_onnx(path: Path) -> Runner:
+    """Opens the file in ONNX Runtime, on the CPU.
+
+    Raises:
+        ConversionError: If ONNX Runtime refuses the file.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common base
+        raise ConversionError(f"ONNX Runtime cannot open {path}: {error}", hint="Try another --opset") from error
+    names = [output.name for output in session.get_outputs()]
+    (entry,) = session.get_inputs()
+
+    def run(images: npt.NDArray[np.float32]) -> Mapping[str, npt.NDArray[Any]]:
+        return dict(zip(names, session.run(names, {entry.name: images}), strict=True))
+
+    return run
+
+
+def count_operators(model: onnx.ModelProto) -> dict[str, int]:
+    """Number of nodes by operator, most frequent first."""
+    return dict(Counter(node.op_type for node in model.graph.node).most_common())
+
+
+def _traced(served: ServedGraph) -> Any:
+    """The served graph as a concrete function, functions inside it written out.
+
+    Keras compiles a grouped convolution with XLA, in a function of its own that the converter cannot look into.
+    """
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        return tf.function(served.function).get_concrete_function(served.signature)
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+def _refuse_unknown_operators(graph: onnx.GraphProto, opset: int, steps: Sequence[str]) -> None:
+    unknown = [node for node in graph.node if not _is_known(node, opset)]
+    if unknown:
+        told = dict.fromkeys(f"{node.op_type} of layer {layer_of(node.name, steps)!r}" for node in unknown)
+        raise ConversionError(
+            f"these operators of the network have no form in ONNX opset {opset}: {', '.join(told)}",
+            hint="Replace those layers by others, or export with --formats savedmodel",
+        )
+
+
+def _is_known(node: onnx.NodeProto, opset: int) -> bool:
+    control_flow = any(attribute.type == onnx.AttributeProto.GRAPH for attribute in node.attribute)
+    return node.domain == "" and bool(onnx.defs.has(node.op_type, opset)) and not control_flow
+
+
+def _declare(graph: onnx.GraphProto, served: ServedGraph) -> None:
+    """Declares input and outputs in the contract's order, with their exact shapes and a named batch dimension."""
+    produced = {name for node in graph.node for name in node.output}
+    missing = [output.name for output in served.outputs if output.name not in produced]
+    if missing or [entry.name for entry in graph.input] != [served.input.name]:
+        raise ConversionError(
+            f"the converted graph takes {[entry.name for entry in graph.input]} and lacks {missing}",
+            hint="Export with --formats savedmodel",
+        )
+    del graph.input[:], graph.output[:], graph.value_info[:]
+    graph.input.append(_declared(served.input))
+    graph.output.extend(_declared(output) for output in served.outputs)
+
+
+def _declared(tensor: TensorSpec) -> onnx.ValueInfoProto:
+    types = {"FP32": onnx.TensorProto.FLOAT, "UINT8": onnx.TensorProto.UINT8, "INT32": onnx.TensorProto.INT32}
+    return onnx.helper.make_tensor_value_info(tensor.name, types[tensor.dtype], (_BATCH, *tensor.shape))

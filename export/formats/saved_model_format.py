@@ -1,0 +1,48 @@
+"""The served graph as a TensorFlow SavedModel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from camserve.errors import ConversionError
+from camserve.export.formats.runner import Runner
+from camserve.export.formats.saved_model_names import settle
+from camserve.export.graph.served import ServedGraph
+
+__all__ = ["open_saved_model", "write_saved_model"]
+
+_SIGNATURE = "serving_default"
+
+
+def write_saved_model(served: ServedGraph, path: Path) -> None:
+    """Writes a SavedModel with one signature, `serving_default`, whose names are those of the contract.
+
+    Raises:
+        ConversionError: If TensorFlow cannot save the graph.
+    """
+    module = tf.Module()
+    module.layers = served.layers  # tracked, so that their weights are saved
+    module.serve = tf.function(served.function, input_signature=[served.signature])
+    try:
+        tf.saved_model.save(module, str(path), signatures={_SIGNATURE: module.serve})
+    except (ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
+        raise ConversionError(f"TensorFlow cannot save the network: {error}", hint="Try --formats onnx") from error
+    settle(path)
+
+
+def open_saved_model(path: Path) -> Runner:
+    """Loads the SavedModel as TensorFlow Serving does, by its signature."""
+    loaded = tf.saved_model.load(str(path))
+
+    def run(images: npt.NDArray[np.float32]) -> Mapping[str, npt.NDArray[Any]]:
+        function = loaded.signatures[_SIGNATURE]  # which does not keep alive what it was loaded from
+        (name,) = function.structured_input_signature[1]
+        return {key: value.numpy() for key, value in function(**{name: tf.constant(images)}).items()}
+
+    return run

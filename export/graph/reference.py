@@ -1,0 +1,92 @@
+"""What Keras says: the figures that every export is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from camserve.export.graph.head import LinearHead
+from camserve.export.graph.network import Network, Value, run
+
+__all__ = ["Answers", "KerasReference", "class_maps", "logits_of_maps"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Keras's answers to one batch, in float64.
+
+    Attributes:
+        probabilities: `[batch, classes]`.
+        logits: `[batch, classes]`.
+        maps: The class activation map of every class, `[batch, classes, height, width]`, or None.
+    """
+
+    probabilities: Array
+    logits: Array
+    maps: Array | None
+
+
+class KerasReference:
+    """The original network in Keras, in its own precision, BatchNorm unfolded.
+
+    Args:
+        network: The network in inference mode, its logits split from its activation, before any other rewrite.
+        logits: Its logits.
+        head: Its linear head, or None when no maps are asked for.
+    """
+
+    def __init__(self, network: Network, logits: Value, head: LinearHead | None) -> None:
+        self._head = head
+        self._network = network
+        self._wanted = [network.output, logits, *([head.features] if head else [])]
+
+    def __call__(self, images: npt.NDArray[np.float32]) -> Answers:
+        """Answers to a batch `[batch, height, width, channels]` of prepared images."""
+        batch = keras.ops.convert_to_tensor(images, self._network.dtype)
+        outputs = run(self._network, batch, self._wanted)
+        probabilities, logits, *features = (np.asarray(output, np.float64) for output in outputs)
+        maps = class_maps(features[0], self._head) if self._head is not None else None
+        return Answers(probabilities, logits, maps)
+
+
+def class_maps(features: Array, head: LinearHead) -> Array:
+    """M_c(x, y) = Σ_k w_k,c(cell of x, y) · f_k(x, y), for every class, position by position.
+
+    Args:
+        features: `[batch, height, width, channels]`.
+        head: The linear head.
+
+    Returns:
+        `[batch, classes, height, width]`.
+    """
+    height, width = head.pooling.grid
+    maps = np.zeros((len(features), head.weights.shape[-1], height, width))
+    for y, row in enumerate(head.pooling.rows):
+        for x, column in enumerate(head.pooling.columns):
+            if row >= 0 and column >= 0:
+                maps[:, :, y, x] = features[:, y, x, :] @ head.weights[row, column]
+    return maps
+
+
+def logits_of_maps(maps: Array, head: LinearHead) -> Array:
+    """Σ_cells mean(M_c in the cell), which is the logit of class c less its bias where the map is exact.
+
+    Args:
+        maps: `[batch, classes, height, width]`, of any classes.
+        head: The linear head.
+
+    Returns:
+        `[batch, classes]`.
+    """
+    rows, columns = np.array(head.pooling.rows), np.array(head.pooling.columns)
+    total = np.zeros(maps.shape[:2])
+    for row in range(head.pooling.cells[0]):
+        for column in range(head.pooling.cells[1]):
+            cell = maps[:, :, rows == row][:, :, :, columns == column]
+            total += cell.mean(axis=(2, 3))
+    return total

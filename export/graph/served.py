@@ -1,0 +1,152 @@
+"""The served graph: from `image` to logits, probabilities and class activation maps, as one TensorFlow function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
+from camserve.export.graph.head import LinearHead
+from camserve.export.graph.maps import Maps
+from camserve.export.graph.network import Network, Value, run
+
+__all__ = ["MAPS", "PIXELS", "STEP", "ServedGraph", "network_input", "serve"]
+
+STEP, PIXELS, MAPS = "step", "pixels", "cam"
+"""Name scopes in the TensorFlow function: of the network's steps, of the arithmetic on pixels, of the maps."""
+
+
+@dataclass(frozen=True)
+class ServedGraph:
+    """What is converted.
+
+    Attributes:
+        function: `image` `[batch, height, width, channels]` to a dict of output tensors.
+        layers: The Keras layers whose weights the function uses.
+        steps: The Keras layer of each step, by the number in the name scope of what it computes (`scope_of`).
+        head: Names of the steps between the last features (without maps, the last linear layer) and the answers.
+        input: The input tensor, without the batch.
+        outputs: The output tensors, without the batch, in the order in which they are declared.
+        activation: What turns logits into probabilities.
+        cam: The maps, or None.
+    """
+
+    function: Callable[[Any], dict[str, Any]]
+    layers: list[Any]
+    steps: tuple[str, ...]
+    head: frozenset[str]
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+    activation: Activation
+    cam: CamContract | None
+
+    @property
+    def signature(self) -> tf.TensorSpec:
+        """The input as TensorFlow declares it; only the batch is free."""
+        dtype = tf.uint8 if self.input.dtype == "UINT8" else tf.float32
+        return tf.TensorSpec((None, *self.input.shape), dtype, name=self.input.name)
+
+
+def serve(
+    network: Network,
+    logits: Value,
+    activation: Activation,
+    head: LinearHead | None,
+    *,
+    pixels: Preprocessing | None = None,
+    top_k: int = 5,
+    all_classes: bool = False,
+) -> ServedGraph:
+    """Adds the maps to a float32 network, and what it does to pixels before.
+
+    Args:
+        network: The network, its logits split from its activation.
+        logits: Its logits.
+        activation: What turns them into its output.
+        head: Its linear head, or None for a graph without maps.
+        pixels: What the graph does to uint8 pixels, RGB or gray; None for a graph that takes the network's own float32
+            input.
+        top_k: Number of maps, of the best classes; the number of classes if there are fewer.
+        all_classes: Whether to answer with the map of every class as well.
+    """
+    classes = int(logits.shape[1] or 0)
+    outputs = [TensorSpec(name="probabilities", dtype="FP32", shape=(classes,))]
+    outputs += [TensorSpec(name="logits", dtype="FP32", shape=(classes,))]
+    cam = None
+    wanted = [network.output, logits]
+    if head is not None:
+        cam = CamContract(
+            kind=head.pooling.kind, grid=head.pooling.grid, top_k=min(top_k, classes), all_classes=all_classes
+        )
+        outputs += _cam_outputs(cam, classes)
+        wanted.append(head.features)
+    maps = None if head is None or cam is None else Maps(head, cam)
+
+    def function(image: Any) -> dict[str, Any]:
+        if pixels is not None:
+            with tf.name_scope(f"{PIXELS}/"):
+                image = network_input(image, pixels)
+        probabilities, scores, *features = run(network, image, wanted, scope_of)
+        with tf.name_scope(f"{MAPS}/"):
+            answers = {"probabilities": tf.identity(probabilities), "logits": tf.identity(scores)}
+            return answers if maps is None else {**answers, **maps(features[0], scores)}
+
+    return ServedGraph(
+        function=function,
+        layers=network.layers,
+        steps=tuple(step.name for step in network.steps),
+        head=_head_names(network, logits, head),
+        input=TensorSpec(name="image", dtype="FP32" if pixels is None else "UINT8", shape=network.shape),
+        outputs=tuple(outputs),
+        activation=activation,
+        cam=cam,
+    )
+
+
+def scope_of(step: int) -> AbstractContextManager[str]:
+    """The name scope of what a step computes, by which a converted node is told to come from it."""
+    return tf.name_scope(f"{STEP}{step}/")  # type: ignore[no-any-return]
+
+
+def network_input(image: Any, pixels: Preprocessing) -> Any:
+    """What `camserve.pixels.normalize` does, on a batch of uint8 pixels in the graph.
+
+    The channels move to the front, and change places, while they are bytes: a quarter of what floats would be. Back to
+    NHWC is undone by the converter, as ONNX keeps channels first.
+    """
+    values = tf.transpose(image, (0, 3, 1, 2))
+    if pixels.color == "bgr":
+        values = tf.gather(values, (2, 1, 0), axis=1)
+    values = tf.cast(values, tf.float32)
+    if set(pixels.scale) != {1.0}:
+        values /= _per_channel(pixels.scale)
+    if set(pixels.mean) != {0.0}:
+        values -= _per_channel(pixels.mean)
+    if set(pixels.std) != {1.0}:
+        values /= _per_channel(pixels.std)
+    return tf.transpose(values, (0, 2, 3, 1))
+
+
+def _per_channel(figures: tuple[float, ...]) -> Any:
+    return tf.constant(figures, tf.float32, (1, len(figures), 1, 1))
+
+
+def _head_names(network: Network, logits: Value, head: LinearHead | None) -> frozenset[str]:
+    if head is not None:
+        return frozenset(step.name for step in network.after(head.features))
+    last = network.producer(logits)
+    return frozenset(step.name for step in (*([last] if last else []), *network.after(logits)))
+
+
+def _cam_outputs(cam: CamContract, classes: int) -> list[TensorSpec]:
+    outputs = [
+        TensorSpec(name="cam", dtype="FP32", shape=(cam.top_k, *cam.grid)),
+        TensorSpec(name="cam_class", dtype="INT32", shape=(cam.top_k,)),
+    ]
+    if cam.all_classes:
+        outputs.append(TensorSpec(name="cam_all", dtype="FP32", shape=(classes, *cam.grid)))
+    return outputs

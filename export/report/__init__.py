@@ -1,0 +1,1 @@
+"""What an export tells of itself, for people and for programs."""

@@ -1,0 +1,1 @@
+"""What goes in: recipes, classifiers of Keras and files, looked at before anything in them is run."""

@@ -1,0 +1,59 @@
+"""The classifiers of `keras.applications`, each with the preprocessing that Keras documents for it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import keras
+
+from camserve.contract import PRESETS
+from camserve.errors import SourceError
+from camserve.export.source.recipes import Recipe
+
+__all__ = ["application", "application_names"]
+
+_PRESETS = (
+    # The longest prefix wins. `raw-rgb`: the network rescales the pixels itself.
+    ("ConvNeXt", "raw-rgb"),
+    ("DenseNet", "torch"),
+    ("EfficientNet", "raw-rgb"),
+    ("Inception", "tf"),
+    ("MobileNetV3", "raw-rgb"),
+    ("MobileNet", "tf"),
+    ("NASNet", "tf"),
+    ("ResNet", "caffe"),
+    ("VGG", "caffe"),
+    ("Xception", "tf"),
+)
+
+_NEEDS = {  # these have no size of their own
+    "MobileNetV3Large": {"input_shape": (224, 224, 3)},
+    "MobileNetV3Small": {"input_shape": (224, 224, 3)},
+}
+
+
+def application_names() -> tuple[str, ...]:
+    """Every classifier of this Keras whose preprocessing is known."""
+    return tuple(name for name in dir(keras.applications) if name[0].isupper() and _preset(name) is not None)
+
+
+def application(name: str) -> Recipe:
+    """The recipe of a classifier of `keras.applications`, by its name in any case.
+
+    Raises:
+        SourceError: If Keras has no such classifier.
+    """
+    known = {candidate.lower(): candidate for candidate in application_names()}
+    exact = known.get(name.lower())
+    if exact is None:
+        raise SourceError(f"Keras has no classifier {name!r}", hint=f"It has: {', '.join(application_names())}")
+    build: Any = partial(getattr(keras.applications, exact), **_NEEDS.get(exact, {}))
+    preset = PRESETS[_preset(exact) or "raw-rgb"]
+    return Recipe(partial(build, weights=None), preset, with_imagenet=partial(build, weights="imagenet"))
+
+
+def _preset(name: str) -> str | None:
+    if name.startswith("ResNet") and name.endswith("V2"):
+        return "tf"
+    return next((preset for prefix, preset in _PRESETS if name.startswith(prefix)), None)

@@ -1,0 +1,167 @@
+"""The shape of the graph that is served: figures that a newer converter must not worsen unnoticed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from keras import layers
+from networks import enliven, small_network
+
+from camserve.contract import PRESETS
+from camserve.errors import ConversionError
+from camserve.export import RECIPES
+from camserve.export.formats import onnx_format
+from camserve.export.formats.onnx_format import convert
+from camserve.export.graph.prepare import prepare
+
+IMAGES = np.random.default_rng(3).uniform(0, 1, (3, 16, 16, 4)).astype(np.float32)
+
+
+def graph_of(model: keras.Model, *, cam: bool = True, opset: int = 17) -> onnx.ModelProto:
+    return convert(prepare(model, cam=cam, top_k=5, all_classes=False).served, opset)
+
+
+def answers(model: onnx.ModelProto, images: Any) -> Any:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(["probabilities"], {"image": images})[0]
+
+
+@pytest.mark.slow
+def test_resnet50_is_served_by_the_smallest_graph() -> None:
+    model = graph_of(RECIPES["resnet50"].build())
+    operators = Counter(node.op_type for node in model.graph.node)
+    assert operators["Conv"] == 53
+    assert operators["Transpose"] <= 1
+    assert not {"BatchNormalization", "Pad", "Shape", "Slice", "Concat", "OneHot"} & set(operators)
+    cam = [node.name for node in model.graph.node if node.name.startswith("cam/")]
+    head = [node.name for node in model.graph.node if node.name.split("/")[0] in ("avg_pool", "predictions")]
+    assert len(cam) + len(head) <= 12
+    assert len(model.graph.node) == 131
+    assert (model.ir_version, model.opset_import[0].version) == (8, 17)
+    free = [
+        dim.dim_param for value in (*model.graph.input, *model.graph.output) for dim in value.type.tensor_type.shape.dim
+    ]
+    assert {name for name in free if name} == {"batch"}
+
+
+@pytest.mark.parametrize("name", ["resnet50-signs", "resnet50-signs-126"])
+def test_a_head_with_its_own_cells_computes_no_shape(name: str) -> None:
+    operators = Counter(node.op_type for node in graph_of(RECIPES[name].build()).graph.node)
+    assert operators["Conv"] == 53
+    assert not {"Shape", "Slice", "Concat", "Squeeze", "Pad"} & set(operators)
+
+
+def test_nodes_and_weights_are_named_after_their_layers() -> None:
+    model = graph_of(enliven(small_network("global-average"), PRESETS["unit"]))
+    names = [node.name for node in model.graph.node]
+    assert names[:2] == ["conv1/Conv", "relu1/Relu"] or names[1:3] == ["conv1/Conv", "relu1/Relu"]
+    assert {"conv1/Conv.weight", "conv1/Conv.bias", "conv2/Conv.bias"} <= {
+        tensor.name for tensor in model.graph.initializer
+    }
+    assert len(set(names)) == len(names)
+    assert {name.split("/")[0] for name in names} <= {
+        "cam", "classes", "conv1", "conv2", "features", "pool", "probabilities", "relu1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("pooling", ["global-average", "average", "flatten"])
+def test_two_conversions_are_the_same_bytes(pooling: str) -> None:
+    model = enliven(small_network(pooling), PRESETS["unit"])
+    assert graph_of(model).SerializeToString() == graph_of(model).SerializeToString()
+
+
+def test_an_activation_of_two_branches_costs_no_transposition() -> None:
+    image = layers.Input((16, 16, 4))
+    x = layers.Conv2D(8, 3, activation="hard_swish")(image)
+    x = layers.Conv2D(8, 3, activation="hard_sigmoid")(x)
+    model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    operators = Counter(node.op_type for node in graph_of(model).graph.node)
+    assert operators["Transpose"] == 1
+
+
+def test_a_swish_is_a_sigmoid_and_a_product() -> None:
+    image = layers.Input((16, 16, 4))
+    x = layers.Conv2D(8, 3, activation="swish", name="swish")(image)
+    model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    names = [node.name for node in graph_of(model).graph.node if node.name.startswith("swish/")]
+    assert [name.split("/")[1] for name in names if "Transpose" not in name] == ["Conv", "Sigmoid", "Mul"]
+
+
+def test_padding_before_a_convolution_is_its_own() -> None:
+    image = layers.Input((16, 16, 4))
+    x = layers.Conv2D(8, 3, strides=2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(image))
+    model = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x)))
+    graph = graph_of(model)
+    assert "Pad" not in {node.op_type for node in graph.graph.node}
+    np.testing.assert_allclose(answers(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
+
+
+def grouped() -> keras.Model:
+    image = layers.Input((16, 16, 4))
+    x = layers.Conv2D(8, 3, groups=4)(image)
+    x = layers.BatchNormalization()(x)
+    x = layers.Conv2D(12, 3, groups=2, strides=2, activation="relu")(x)
+    return keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x)))
+
+
+def test_a_grouped_convolution_stays_one_convolution() -> None:
+    model, graph = grouped(), graph_of(grouped())
+    groups = [attribute.i for node in graph.graph.node for attribute in node.attribute if attribute.name == "group"]
+    assert groups == [4, 2]
+    graph = graph_of(model)
+    np.testing.assert_allclose(answers(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
+
+
+def test_exact_gelu_is_converted() -> None:
+    image = layers.Input((16, 16, 4))
+    x = layers.Conv2D(8, 3, activation="gelu", kernel_initializer=keras.initializers.RandomNormal(stddev=2.0))(image)
+    model = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x)))
+    np.testing.assert_allclose(answers(graph_of(model), IMAGES), model(IMAGES, training=False), atol=1e-6)
+
+
+def test_a_batchnorm_that_stays_is_one_scale_and_shift() -> None:
+    image = layers.Input((16, 16, 4))
+    x = layers.BatchNormalization(name="first")(image)
+    x = layers.Conv2D(8, 3, activation="relu")(x)
+    x = layers.BatchNormalization(name="second")(x)
+    model = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(layers.ReLU()(x))))
+    for norm in ("first", "second"):
+        model.get_layer(norm).set_weights(
+            [
+                np.random.default_rng(1).uniform(0.5, 2, size)
+                for size in [weight.shape for weight in model.get_layer(norm).get_weights()]
+            ]
+        )
+    graph = graph_of(model)
+    operators = Counter(node.name for node in graph.graph.node if node.name.split("/")[0] in ("first", "second"))
+    assert set(operators) == {"first/Mul", "first/Add", "second/Mul", "second/Add"}
+    np.testing.assert_allclose(answers(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
+
+
+def test_an_operator_without_onnx_form_is_named_with_its_layer() -> None:
+    @keras.saving.register_keras_serializable("tests")
+    class Sorted(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            import tensorflow as tf
+
+            return tf.math.special.bessel_i0(inputs)
+
+    image = layers.Input((16, 16, 4))
+    x = Sorted(name="bessel")(image)
+    model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    with pytest.raises(ConversionError, match=r"BesselI0 of layer 'bessel'"):
+        graph_of(model)
+
+
+def test_tracing_leaves_tensorflow_as_it_was() -> None:
+    import tensorflow as tf
+
+    served = prepare(small_network(), cam=True, top_k=5, all_classes=False).served
+    onnx_format._traced(served)
+    assert not tf.config.functions_run_eagerly()

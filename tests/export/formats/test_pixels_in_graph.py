@@ -1,0 +1,72 @@
+"""A graph that takes pixels as they are: the answers of one that is given prepared images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from keras import layers
+from networks import enliven, small_network
+
+from camserve.bundle import Bundle
+from camserve.contract import PRESETS, Preprocessing
+from camserve.export import export_model
+from camserve.export.gate.samples import sample_pictures
+from camserve.export.graph.served import network_input
+from camserve.pixels import normalize
+
+PIXELS = sample_pictures(5, 16, 16, 3)
+GRAY = Preprocessing(color="gray", scale=(127.5,), mean=(1.0,), std=(1.0,))
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_the_graph_prepares_pixels_as_the_client_does(preset: str) -> None:
+    prepared = np.asarray(network_input(PIXELS, PRESETS[preset]))
+    np.testing.assert_array_equal(prepared, normalize(PIXELS, PRESETS[preset]))
+
+
+def test_the_graph_prepares_gray_pixels_as_the_client_does() -> None:
+    gray = sample_pictures(3, 8, 8, 1)
+    np.testing.assert_array_equal(np.asarray(network_input(gray, GRAY)), normalize(gray, GRAY))
+
+
+def answers(bundle: Bundle, images: Any) -> list[Any]:
+    session = onnxruntime.InferenceSession(str(bundle.onnx_path), providers=["CPUExecutionProvider"])
+    return list(session.run(["logits", "cam", "cam_class"], {"image": images}))
+
+
+@pytest.mark.parametrize("preset", ["caffe", "torch", "raw-rgb"])
+def test_pixels_get_the_answers_of_prepared_images(preset: str, tmp_path: Path) -> None:
+    model = enliven(small_network("average"), PRESETS[preset])
+    bundles = {
+        dtype: export_model(model, tmp_path / dtype, preprocessing=preset, input_dtype=dtype)
+        for dtype in ("float32", "uint8")
+    }
+    contract = bundles["uint8"].contract
+    assert (contract.input.dtype, contract.preprocessing.in_graph) == ("UINT8", True)
+    assert contract.preprocessing.mean == PRESETS[preset].mean
+    prepared = answers(bundles["float32"], normalize(PIXELS, PRESETS[preset]))
+    for told, expected in zip(answers(bundles["uint8"], PIXELS), prepared, strict=True):
+        np.testing.assert_allclose(told, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_channels_move_while_they_are_bytes(tmp_path: Path) -> None:
+    model = enliven(small_network("global-average"), PRESETS["caffe"])
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="caffe", input_dtype="uint8", formats=["onnx"])
+    nodes = onnx.load(str(bundle.onnx_path)).graph.node
+    assert [node.op_type for node in nodes if node.name.startswith("pixels/")] == ["Transpose", "Gather", "Cast", "Sub"]
+    assert Counter(node.op_type for node in nodes)["Transpose"] == 1
+
+
+def test_a_model_of_whole_numbers_takes_pixels_too(tmp_path: Path) -> None:
+    image = layers.Input((16, 16, 3), dtype="uint8")
+    x = layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
+    model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="raw-rgb", input_dtype="uint8")
+    assert bundle.contract.input.dtype == "UINT8"

@@ -1,0 +1,285 @@
+"""Int8: what is quantized, how, and that the answers stay."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from graphs import Graph, answers, images, operators
+from onnx import TensorProto, numpy_helper
+
+from camserve.errors import ConversionError
+from camserve.export.formats.quantize import Target, quantized
+
+BYTES = frozenset(
+    {"QuantizeLinear", "DequantizeLinear", "NhwcMaxPool", "MaxPool", "Transpose", "QGemm"}
+)  # and what begins with QLinear
+
+
+def plain(graph: Graph) -> str:
+    return graph.add("Relu", graph.convolve(graph.add("Relu", graph.convolve(graph.features, 8)), 8))
+
+
+def grouped(graph: Graph) -> str:
+    x = graph.add("Relu", graph.convolve(graph.features, 8))
+    x = graph.add("Relu", graph.convolve(x, 8, group=2))
+    return graph.convolve(graph.add("Relu", graph.convolve(x, 8, group=8)), 12, 1)
+
+
+def relu6(graph: Graph) -> str:
+    ends = graph.constant(np.float32(0)), graph.constant(np.float32(1.5))
+    x = graph.add("Clip", graph.convolve(graph.features, 8), *ends)
+    return graph.add("Clip", graph.convolve(x, 8), *ends)
+
+
+def residual(graph: Graph) -> str:
+    x = graph.add("MaxPool", graph.add("Relu", graph.convolve(graph.features, 8)), kernel_shape=[2, 2], strides=[2, 2])
+    return graph.add("Relu", graph.add("Add", graph.convolve(graph.add("Relu", graph.convolve(x, 8)), 8), x))
+
+
+def swish(graph: Graph) -> str:
+    x = graph.convolve(graph.features, 8)
+    return graph.convolve(graph.add("Mul", x, graph.add("Sigmoid", x)), 8)
+
+
+def concatenated(graph: Graph) -> str:
+    x = graph.add("Relu", graph.convolve(graph.features, 8))
+    y = graph.add("Relu", graph.convolve(x, 4))
+    return graph.convolve(graph.add("Concat", x, y, axis=1), 8, 1, before=12)
+
+
+def squeeze_and_excite(graph: Graph) -> str:
+    x = graph.add("Relu", graph.convolve(graph.features, 8))
+    pooled = graph.add("Relu", graph.convolve(graph.add("GlobalAveragePool", x), 4, 1))
+    gate = graph.add("Sigmoid", graph.convolve(pooled, 8, 1))
+    return graph.convolve(graph.add("Mul", x, gate), 8)
+
+
+def gelu_and_layer_norm(graph: Graph) -> str:
+    x = graph.convolve(graph.features, 8)
+    x = graph.add("Transpose", x, perm=[0, 2, 3, 1])
+    x = graph.add(
+        "LayerNormalization", x, graph.constant(np.ones(8, np.float32)), graph.constant(np.zeros(8, np.float32))
+    )
+    x = graph.add("MatMul", x, graph.constant(graph.weights(8, 16)))
+    x = graph.add("Add", x, graph.constant(np.linspace(-0.1, 0.1, 16, dtype=np.float32)))
+    erf = graph.add("Erf", graph.add("Mul", x, graph.constant(np.float32(0.5**0.5))))
+    x = graph.add("Mul", x, graph.add("Add", erf, graph.constant(np.float32(1))))
+    x = graph.add("Mul", x, graph.constant(np.float32(0.5)))
+    graph.channels = 8
+    return graph.add("Transpose", graph.add("MatMul", x, graph.constant(graph.weights(16, 8))), perm=[0, 3, 1, 2])
+
+
+def kept_batch_norm(graph: Graph) -> str:
+    x = graph.add("Mul", graph.convolve(graph.features, 8), graph.constant(np.full((1, 8, 1, 1), 0.5, np.float32)))
+    x = graph.add("Relu", graph.add("Add", x, graph.constant(np.full((1, 8, 1, 1), 0.1, np.float32))))
+    return graph.convolve(x, 8)
+
+
+def no_convolution(graph: Graph) -> str:
+    flat = graph.add("Flatten", graph.features)
+    x = graph.add(
+        "Relu",
+        graph.add("Gemm", flat, graph.constant(graph.weights(192, 16)), graph.constant(np.zeros(16, np.float32))),
+    )
+    graph.channels = 4
+    return graph.add("Reshape", x, graph.constant(np.array([0, 4, 2, 2])))
+
+
+BODIES: list[Callable[[Graph], str]] = [
+    plain,
+    grouped,
+    relu6,
+    residual,
+    swish,
+    concatenated,
+    squeeze_and_excite,
+    gelu_and_layer_norm,
+    kept_batch_norm,
+    no_convolution,
+]
+FUSED = [plain, grouped, relu6, residual, swish, concatenated, squeeze_and_excite]
+TARGETS: tuple[Target, ...] = ("cpu", "tensorrt")
+
+
+def network(body: Callable[[Graph], str], dtype: int = TensorProto.FLOAT) -> tuple[onnx.ModelProto, list[str]]:
+    graph = Graph(dtype)
+    return graph.classifier(body(graph))
+
+
+def distance(found: Any, expected: Any) -> float:
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def constants(model: onnx.ModelProto) -> dict[str, Any]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+
+
+def optimized(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """What ONNX Runtime makes of the graph on this machine."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns that the file will suit this machine only
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnx.load(folder / "optimized.onnx")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
+def test_int8_answers_almost_the_same(body: Callable[[Graph], str], target: Target) -> None:
+    model, head = network(body)
+    expected = answers(model, images(16, seed=2))
+    found = answers(quantized(model, images(64), head, target), images(16, seed=2))
+    assert 0 < distance(found["logits"], expected["logits"]) < 0.05
+    assert distance(found["cam"], expected["cam"]) < 0.1
+
+
+@pytest.mark.parametrize("body", FUSED, ids=lambda body: body.__name__)
+def test_onnx_runtime_runs_the_whole_body_on_bytes(body: Callable[[Graph], str], tmp_path: Path) -> None:
+    model, head = network(body)
+    made = operators(optimized(quantized(model, images(16), head, "cpu"), tmp_path))
+    floats = {name for name in made if name not in BYTES and not name.startswith("QLinear")}
+    assert floats <= set(operators(model)[-len(head) :])
+    assert made.count("QuantizeLinear") == 1
+
+
+def test_arithmetic_right_before_the_head_stays_in_float() -> None:
+    graph = Graph()
+    x = graph.convolve(graph.add("Relu", graph.convolve(graph.features, 8)), 8)
+    model, head = graph.classifier(graph.add("Mul", x, graph.add("Sigmoid", x), name="features"))
+    result = quantized(model, images(8), head, "cpu")
+    readers = {node.op_type for node in result.graph.node if "features" in node.input}
+    assert "QuantizeLinear" not in readers
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
+def test_the_head_stays_in_float_and_the_ends_keep_their_types(body: Callable[[Graph], str], target: Target) -> None:
+    model, head = network(body)
+    result = quantized(model, images(8), head, target)
+    before, after = ({node.name: node for node in graph.graph.node} for graph in (model, result))
+    for name in head:
+        assert after[name].op_type == before[name].op_type
+        assert [one for one in after[name].input if one in constants(model)] == [
+            one for one in before[name].input if one in constants(model)
+        ]
+    assert list(result.graph.input) == list(model.graph.input)
+    assert list(result.graph.output) == list(model.graph.output)
+    assert list(result.opset_import) == list(model.opset_import)
+    assert list(result.metadata_props) == []
+    assert not [node for node in result.graph.node if not node.name]
+    assert len({node.name for node in result.graph.node}) == len(result.graph.node)
+
+
+def test_for_cpus_activations_are_unsigned_and_weights_signed_by_channel() -> None:
+    model, head = network(residual)
+    values = constants(quantized(model, images(8), head, "cpu"))
+    zeros = {name: value for name, value in values.items() if name.endswith("_zero_point") and value.dtype != np.int32}
+    weights = {name for name, value in zeros.items() if value.ndim == 1}
+    assert len(weights) == 3
+    assert all(zeros[name].shape == (8,) and zeros[name].dtype == np.int8 and not zeros[name].any() for name in weights)
+    assert {value.dtype.name for name, value in zeros.items() if name not in weights} == {"uint8"}
+
+
+def test_for_tensorrt_activations_are_symmetric_and_biases_stay_in_float() -> None:
+    model, head = network(residual)
+    result = quantized(model, images(8), head, "tensorrt")
+    zeros = [value for name, value in constants(result).items() if name.endswith("_zero_point")]
+    assert zeros
+    assert all(value.dtype == np.int8 and not value.any() for value in zeros)
+    biases = [node.input[2] for node in result.graph.node if node.op_type == "Conv"]
+    assert {constants(result)[name].dtype.name for name in biases} == {"float32"}
+
+
+def test_for_tensorrt_only_what_weights_are_multiplied_with_is_quantized() -> None:
+    model, head = network(residual)
+    result = quantized(model, images(8), head, "tensorrt")
+    made = {name: node.op_type for node in result.graph.node for name in node.output}
+    convolutions = [node for node in result.graph.node if node.op_type == "Conv"]
+    assert {made[name] for node in convolutions for name in node.input[:2]} == {"DequantizeLinear"}
+    assert operators(result).count("QuantizeLinear") == len({node.input[0] for node in convolutions})
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_pixels_of_bytes_are_taken(target: Target) -> None:
+    model, head = network(residual, TensorProto.UINT8)
+    result = quantized(model, images(32, TensorProto.UINT8), head, target)
+    expected = answers(model, images(8, TensorProto.UINT8, 2))
+    found = answers(result, images(8, TensorProto.UINT8, 2))
+    assert 0 < distance(found["logits"], expected["logits"]) < 0.05
+    floats, head = network(residual)
+    same = answers(quantized(floats, images(32), head, target), images(8, seed=2))
+    assert distance(found["logits"], same["logits"]) < 0.01
+
+
+def test_a_channel_without_weights_and_a_tensor_without_values_do_no_harm() -> None:
+    graph = Graph()
+    dead = graph.weights(8, 3, 3, 3)
+    dead[2] = 0
+    graph.channels = 8
+    x = graph.add("Conv", graph.features, graph.constant(dead), pads=[1, 1, 1, 1])
+    silent = graph.add("Relu", graph.convolve(graph.add("Relu", graph.add("Mul", x, graph.constant(np.float32(0)))), 8))
+    model, head = graph.classifier(graph.add("Add", x, silent))
+    for target in TARGETS:
+        found = answers(quantized(model, images(16), head, target), images(4, seed=2))
+        assert distance(found["logits"], answers(model, images(4, seed=2))["logits"]) < 0.05
+
+
+def test_quantizing_leaves_the_graph_as_it_was_and_no_file_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    model, head = network(residual)
+    before = model.SerializeToString(deterministic=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    quantized(model, images(8), head, "cpu")
+    assert model.SerializeToString(deterministic=True) == before
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+
+
+def digests() -> list[str]:
+    model, head = network(residual)
+    results = (quantized(model, images(8), head, target) for target in TARGETS)
+    return [hashlib.sha256(result.SerializeToString(deterministic=True)).hexdigest() for result in results]
+
+
+def test_another_process_writes_the_same_bytes() -> None:
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7"}
+    program = [sys.executable, "-c", "import test_quantize; print(*test_quantize.digests())"]
+    run = subprocess.run(program, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.split()[-2:] == digests()
+
+
+def test_more_of_the_same_pictures_change_nothing() -> None:
+    model, head = network(residual)
+    once = quantized(model, images(6), head, "cpu")
+    twice = quantized(model, np.concatenate([images(6), images(6)]), head, "cpu")
+    assert once.SerializeToString(deterministic=True) == twice.SerializeToString(deterministic=True)
+
+
+def test_an_operator_set_without_scales_by_channel_is_refused() -> None:
+    graph = Graph()
+    model, head = graph.classifier(plain(graph), opset=12)
+    with pytest.raises(ConversionError, match="opset 12 cannot hold int8 weights"):
+        quantized(model, images(8), head, "cpu")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_network_that_is_all_head_is_refused(target: Target) -> None:
+    graph = Graph()
+    model, head = graph.classifier(graph.add("Relu", graph.features))
+    with pytest.raises(ConversionError, match="no convolution and no matrix product before the head"):
+        quantized(model, images(8), head, target)

@@ -1,0 +1,149 @@
+"""Each figure of the gate, and for each an export that is wrong in one way, which it must stop."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import pytest
+from networks import enliven, small_network
+from sabotage import SABOTAGE, edit, rewritten
+
+from camserve.bundle import load_bundle
+from camserve.contract import PRESETS
+from camserve.errors import ParityError
+from camserve.export import export_model
+from camserve.export.gate.parity import Budget, Figure, judge
+from camserve.export.gate.samples import sample_pictures
+from camserve.export.graph import fold, maps
+from camserve.export.graph.prepare import prepare
+from camserve.pixels import normalize
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    return enliven(small_network("average"), PRESETS["unit"])
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Iterator[Path]:
+    """Where a bundle would go; nothing may be left there or beside it."""
+    yield tmp_path / "bundle"
+    assert list(tmp_path.iterdir()) == []
+
+
+def stopped_by(model: keras.Model, out: Path, **options: Any) -> set[str]:
+    """The figures that stop an export."""
+    with pytest.raises(ParityError) as stop:
+        export_model(model, out, preprocessing="unit", **options)
+    text = stop.value.message.split(": ", 1)[1]
+    return {missed.split(" of ")[0] for missed in text.split("; ")}
+
+
+def test_an_honest_export_passes(model: keras.Model, tmp_path: Path) -> None:
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", cam_all=True)
+    assert all(figure["passed"] for figure in bundle.report["parity"])
+    assert {figure["batch"] for figure in bundle.report["parity"]} == {0, 1, 3, 8}
+    assert {figure["format"] for figure in bundle.report["parity"]} == {"network", "onnx", "savedmodel"}
+
+
+def test_the_sample_pictures_tell_images_apart(model: keras.Model) -> None:
+    pictures = normalize(sample_pictures(12, 16, 16, 3), PRESETS["unit"])
+    logits = prepare(model, cam=False, top_k=1, all_classes=False).reference(pictures).logits
+    assert (logits.std(axis=0) > 0.25).all()
+    assert len(set(logits.argmax(axis=1))) > 1
+
+
+@pytest.mark.parametrize("way", SABOTAGE)
+def test_an_export_that_is_wrong_in_one_way_is_stopped(
+    way: str, model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotage, missed = SABOTAGE[way]
+    sabotage(monkeypatch)
+    stopping = stopped_by(model, out)
+    assert stopping >= missed
+    assert stopping.isdisjoint({"unfolded", "reading"})
+
+
+def test_a_map_of_another_cell_leaves_the_answers_alone(
+    model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SABOTAGE["a map from another cell"][0](monkeypatch)
+    assert stopped_by(model, out) == {"cam", "cam_identity"}
+
+
+def test_what_is_wrong_before_the_conversion_is_stopped_in_both_formats(
+    model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SABOTAGE["a mean forgotten"][0](monkeypatch)
+    with pytest.raises(ParityError, match=r"logits of onnx.*logits of savedmodel"):
+        export_model(model, out, preprocessing="unit")
+
+
+def test_maps_of_the_wrong_classes_are_stopped(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = maps.Maps.__call__
+    monkeypatch.setattr(maps.Maps, "__call__", lambda self, features, logits: right(self, features, -logits))
+    assert stopped_by(model, out) == {"cam_class"}
+
+
+def test_a_batchnorm_that_was_left_is_stopped(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from camserve.export.graph import prepare as module
+
+    monkeypatch.setattr(module, "fold", lambda network: (network, fold.FoldReport((), ())))
+    assert stopped_by(model, out) == {"unfolded"}
+
+
+def test_another_winner_is_stopped_and_a_tie_is_not(model: keras.Model) -> None:
+    from camserve.export.gate.parity import wrong_ranks, wrong_winners
+
+    keras_says = np.array([[3.0, 1.0, 2.0], [1.0, 1.0 + 1e-9, 0.0]])
+    assert wrong_winners(keras_says, keras_says, tolerance=1e-6) == 0
+    assert wrong_winners(keras_says[:, ::-1], keras_says, tolerance=1e-6) == 1
+    assert wrong_winners(np.array([[3.0, 1.0, 2.0], [2.0, 1.0, 0.0]]), keras_says, tolerance=1e-6) == 0
+    assert wrong_ranks(np.array([[0, 2], [0, 1]]), keras_says, tolerance=1e-6) == 0
+    assert wrong_ranks(np.array([[0, 0], [1, 0]]), keras_says, tolerance=1e-6) == 2
+
+
+def test_probabilities_are_measured_apart_from_logits(
+    model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sigmoid_for_softmax(graph: onnx.ModelProto) -> None:
+        node = next(node for node in graph.graph.node if node.op_type == "Softmax")
+        node.op_type = "Sigmoid"
+        del node.attribute[:]
+
+    rewritten(monkeypatch, sigmoid_for_softmax)
+    assert stopped_by(model, out) == {"probabilities"}
+
+
+def test_a_figure_that_is_no_number_never_passes() -> None:
+    with pytest.raises(ParityError, match=r"logits of onnx, batch 3: nan > 0\.0001"):
+        judge([Figure("onnx", "logits", 3, float("nan"), 1e-4)])
+
+
+def test_a_figure_without_a_bound_passes_if_it_is_a_number() -> None:
+    judge([Figure("onnx", "logits", 3, 1e9, None)])
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ParityError, match=rf"logits of onnx, batch 3: {value}\. "):
+            judge([Figure("onnx", "logits", 3, value, None)])
+
+
+def test_not_a_number_in_the_weights_is_stopped(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewritten(monkeypatch, lambda graph: edit(graph, "Conv", lambda weights: weights * np.float32("nan")))
+    assert stopped_by(model, out) >= {"logits", "probabilities", "cam", "cam_identity"}
+
+
+def test_a_tighter_budget_is_kept_to(model: keras.Model, out: Path) -> None:
+    assert stopped_by(model, out, budget=Budget(logits=0.0)) == {"logits"}
+
+
+def test_the_earlier_bundle_stays_when_the_new_one_fails(
+    model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
+    rewritten(monkeypatch, lambda graph: edit(graph, "Conv", lambda weights: weights * 2))
+    with pytest.raises(ParityError):
+        export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
+    assert load_bundle(tmp_path / "bundle") == earlier

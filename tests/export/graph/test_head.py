@@ -1,0 +1,228 @@
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from networks import enliven, small_network
+
+from camserve.contract import PRESETS
+from camserve.errors import HeadError, SourceError
+from camserve.export.graph.head import find_linear_head, with_logits
+from camserve.export.graph.inference import in_inference_mode
+from camserve.export.graph.network import build, trace
+from camserve.export.graph.prepare import prepare
+from camserve.export.graph.reference import KerasReference, logits_of_maps
+
+IMAGES = np.random.default_rng(2).uniform(0, 1, (4, 16, 16, 3)).astype(np.float32)
+
+
+def classifier(tail: Any, size: int = 7) -> keras.Model:
+    image = layers.Input((size, size, 3))
+    features = layers.Conv2D(4, 3, padding="same", activation="relu", name="features")(image)
+    return keras.Model(image, tail(features), name="classifier")
+
+
+def pooled(pool: Any, *, classes: int = 3) -> keras.Model:
+    return classifier(lambda x: layers.Dense(classes, "softmax", name="classes")(layers.Flatten()(pool(x))))
+
+
+def pointwise_head(x: Any) -> Any:
+    x = layers.Dropout(0.1)(layers.GlobalAveragePooling2D(keepdims=True)(x))
+    x = layers.Conv2D(3, 1, name="classes")(x)
+    return layers.Activation("softmax")(layers.Reshape((3,))(x))
+
+
+def global_average(x: Any) -> Any:
+    return layers.GlobalAveragePooling2D()(x)
+
+
+def normalized(x: Any) -> Any:
+    """BatchNorm that does something."""
+    channels, rng = x.shape[-1], np.random.default_rng(4)
+    statistics = [rng.uniform(low, high, channels) for low, high in ((0.5, 2), (-1, 1), (-1, 1), (0.1, 2))]
+    norm = layers.BatchNormalization()
+    x = norm(x)
+    norm.set_weights(statistics)
+    return x
+
+
+def shared_layer() -> keras.Model:
+    mix = layers.Dense(4)
+    return classifier(lambda x: layers.Dense(3)(mix(mix(global_average(x)))))
+
+
+KINDS = {
+    "global average": ("global-average", (7, 7)),
+    "average 2x2, a row and column left over": ("average", (7, 7)),
+    "no pooling": ("flatten", (7, 7)),
+    "windows that overlap": ("flatten", (3, 3)),
+    "windows that are not square": ("flatten", (1, 3)),
+    "BatchNorm of pooled windows": ("average", (7, 7)),
+    "class maps, then average": ("global-average", (7, 7)),
+    "class maps by a 3x3 convolution": ("global-average", (5, 5)),
+    "1x1 convolution of pooled windows": ("average", (7, 7)),
+    "a convolution over the whole grid": ("flatten", (7, 7)),
+    "mean of Keras's operations": ("global-average", (7, 7)),
+    "rows and columns swapped": ("flatten", (7, 7)),
+    "positions in a row": ("flatten", (7, 7)),
+    "a grid remade": ("global-average", (7, 7)),
+    "pixels": ("flatten", (7, 7)),
+}
+
+HEADS = {
+    "global average": pooled(layers.GlobalAveragePooling2D()),
+    "average 7x7": pooled(layers.AveragePooling2D(7)),
+    "average 2x2, a row and column left over": pooled(layers.AveragePooling2D(2)),
+    "average 2x2, padded": pooled(layers.AveragePooling2D(2, padding="same")),
+    "average 3x2": pooled(layers.AveragePooling2D((3, 2))),
+    "gaps between windows": pooled(layers.AveragePooling2D(2, strides=3)),
+    "no pooling": pooled(layers.Identity()),
+    "1x1 convolution": classifier(pointwise_head),
+    "logits": classifier(lambda x: layers.Dense(3)(layers.GlobalAveragePooling2D()(x))),
+    "sigmoid": classifier(lambda x: layers.Dense(3, "sigmoid")(layers.GlobalAveragePooling2D()(x))),
+    "softmax layer": classifier(lambda x: layers.Softmax()(layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))),
+    "no bias": classifier(lambda x: layers.Dense(3, use_bias=False)(layers.GlobalAveragePooling2D()(x))),
+    "windows that overlap": pooled(layers.AveragePooling2D(3, strides=2)),
+    "windows that are not square": pooled(layers.AveragePooling2D((7, 3), strides=(1, 2), padding="valid")),
+    "dense, BatchNorm, softmax": classifier(lambda x: layers.Softmax()(normalized(layers.Dense(3)(global_average(x))))),
+    "BatchNorm, dense": classifier(lambda x: layers.Dense(3, "softmax")(normalized(global_average(x)))),
+    "BatchNorm before the pooling": classifier(lambda x: layers.Dense(3)(global_average(normalized(x)))),
+    "BatchNorm of pooled windows": pooled(lambda x: normalized(layers.AveragePooling2D(3)(x))),
+    "two linear layers": classifier(lambda x: layers.Dense(3)(layers.Dropout(0.1)(layers.Dense(5)(global_average(x))))),
+    "class maps, then average": classifier(lambda x: layers.Softmax()(global_average(layers.Conv2D(3, 1)(x)))),
+    "class maps by a dense layer": classifier(lambda x: layers.Softmax()(global_average(layers.Dense(3)(x)))),
+    "class maps by a 3x3 convolution": classifier(lambda x: global_average(normalized(layers.Conv2D(3, 3)(x)))),
+    "1x1 convolution of pooled windows": pooled(lambda x: layers.Conv2D(5, 1)(layers.AveragePooling2D((7, 3))(x))),
+    "a convolution over the whole grid": classifier(lambda x: layers.Flatten()(layers.Conv2D(3, 7)(x))),
+    "1x1 dimensions kept": pooled(layers.GlobalAveragePooling2D(keepdims=True)),
+    "mean of Keras's operations": classifier(lambda x: layers.Dense(3)(keras.ops.mean(x, axis=(1, -2)))),
+    "squeezed": classifier(lambda x: layers.Dense(3)(keras.ops.squeeze(keras.ops.mean(x, (1, 2), True), (1, 2)))),
+    "a temperature": classifier(lambda x: keras.ops.softmax(1 - layers.Dense(3)(2 * global_average(x) + 1) / 4)),
+    "a rescaling": classifier(
+        lambda x: layers.Dense(3)(layers.Rescaling(2.0, [1.0, 2.0, 3.0, 4.0])(global_average(x)))
+    ),
+    "rows and columns swapped": pooled(layers.Permute((2, 1, 3))),
+    "positions in a row": pooled(layers.Reshape((49, 4))),
+    "a grid remade": classifier(
+        lambda x: layers.Dense(3)(layers.Flatten()(layers.Reshape((2, 2, 1))(layers.Dense(4)(global_average(x)))))
+    ),
+    "pixels": keras.Sequential([layers.Input((7, 7, 3)), layers.Flatten(), layers.Dense(3)]),
+    "a shared layer": shared_layer(),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_maps_add_up_to_the_logits(name: str) -> None:
+    images = IMAGES[:, :7, :7]
+    network, logits, _ = with_logits(in_inference_mode(trace(HEADS[name]))[0])
+    head = find_linear_head(network, logits)
+    answers = KerasReference(network, logits, head)(images)
+    assert answers.maps is not None
+    np.testing.assert_allclose(logits_of_maps(answers.maps, head) + head.bias, answers.logits, atol=1e-5)
+    np.testing.assert_allclose(answers.probabilities, HEADS[name](images, training=False), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_served_graph_draws_the_maps_that_the_formula_gives(name: str) -> None:
+    images = IMAGES[:, :7, :7]
+    prepared = prepare(HEADS[name], cam=True, top_k=2, all_classes=True)
+    answers, served = prepared.reference(images), prepared.served.function(images)
+    assert answers.maps is not None
+    assert prepared.served.cam is not None
+    np.testing.assert_allclose(served["cam_all"], answers.maps, atol=1e-5)
+    chosen = np.take_along_axis(np.asarray(served["cam_all"]), np.asarray(served["cam_class"])[:, :, None, None], 1)
+    np.testing.assert_allclose(served["cam"], chosen, atol=1e-6)
+    assert (np.asarray(served["cam_class"])[:, 0] == answers.logits.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_features_are_those_nearest_to_the_logits_that_tell_places_apart(name: str) -> None:
+    cam = prepare(HEADS[name], cam=True, top_k=1, all_classes=False).served.cam
+    assert cam is not None
+    assert (cam.kind, cam.grid) == KINDS[name]
+
+
+def test_class_maps_that_are_averaged_are_the_maps() -> None:
+    model = classifier(lambda x: layers.Softmax()(global_average(layers.Conv2D(3, 1, name="maps")(x))))
+    maps = keras.Model(model.input, model.get_layer("maps").output)(IMAGES[:, :7, :7])
+    prepared = prepare(model, cam=True, top_k=1, all_classes=True)
+    served = prepared.served.function(IMAGES[:, :7, :7])["cam_all"]
+    np.testing.assert_allclose(served, np.moveaxis(maps, 3, 1), atol=1e-6)
+
+
+def test_for_global_average_pooling_the_map_is_the_weighted_sum_of_features() -> None:
+    model = enliven(small_network("global-average"), PRESETS["unit"])
+    features = keras.Model(model.input, model.get_layer("features").output)(IMAGES, training=False)
+    weights = model.get_layer("classes").get_weights()[0]
+    prepared = prepare(model, cam=True, top_k=1, all_classes=True)
+    expected = np.einsum("bhwk,kc->bchw", np.asarray(features), weights)
+    np.testing.assert_allclose(prepared.served.function(IMAGES)["cam_all"], expected, atol=1e-4)
+
+
+def test_no_more_maps_than_classes_are_served() -> None:
+    served = prepare(small_network(classes=2), cam=True, top_k=5, all_classes=False).served
+    assert served.cam is not None
+    assert served.cam.top_k == 2
+
+
+def joined(x: Any) -> Any:
+    return layers.Concatenate(name="both")([global_average(x), layers.GlobalMaxPooling2D()(x)])
+
+
+NOT_LINEAR = {
+    "a hidden layer": (lambda x: layers.Dense(5, "relu", name="deep")(layers.Flatten()(x)), "'deep' .*'relu'"),
+    "two hidden layers": (
+        lambda x: layers.Dense(5, "tanh", name="near")(layers.Dense(5, "relu", name="far")(layers.Flatten()(x))),
+        "'near' .*'tanh'",
+    ),
+    "an activation of its own": (
+        lambda x: layers.Activation("silu", name="act")(layers.Dense(4)(global_average(x))),
+        "'act' .*'silu'",
+    ),
+    "a ReLU": (lambda x: layers.ReLU(name="act")(global_average(x)), "'act'"),
+    "the largest of each channel": (layers.GlobalMaxPooling2D(name="maximum"), "'maximum' .GlobalMaxPooling2D"),
+    "a norm of each image": (lambda x: layers.LayerNormalization(name="norm")(global_average(x)), "'norm' .LayerNorm"),
+    "two poolings": (joined, "'both' .Concatenate. that joins 2 values"),
+    "one over it": (lambda x: 1 / (2 + global_average(x)), "TrueDivide"),
+    "an operation": (lambda x: keras.ops.relu(global_average(x)), "Relu.* with activation 'relu'"),
+    "a grid made of a vector": (
+        lambda x: layers.Reshape((3, 3, 1))(layers.Dense(9, "relu", name="deep")(layers.Flatten()(x))),
+        "'deep'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_LINEAR)
+def test_a_head_that_is_not_linear_is_refused_by_the_layers_name(name: str) -> None:
+    tail, named = NOT_LINEAR[name]
+    model = classifier(lambda x: layers.Dense(3)(layers.Flatten()(tail(x))))
+    with pytest.raises(HeadError, match=named) as refusal:
+        prepare(model, cam=True, top_k=5, all_classes=False)
+    assert "--no-cam" in str(refusal.value)
+    assert prepare(model, cam=False, top_k=5, all_classes=False).served.cam is None
+
+
+def test_an_activation_that_gives_no_probabilities_is_refused() -> None:
+    model = classifier(lambda x: layers.Dense(3, "relu", name="classes")(layers.Flatten()(x)))
+    with pytest.raises(SourceError, match="'classes' with activation 'relu'"):
+        prepare(model, cam=False, top_k=5, all_classes=False)
+
+
+def test_a_softmax_over_other_numbers_than_the_classes_is_refused() -> None:
+    model = classifier(lambda x: layers.Flatten()(layers.Conv2D(3, 5, activation="softmax", name="places")(x)))
+    with pytest.raises(SourceError, match=r"'places' .* softmax over 3 numbers, and the model gives 27"):
+        prepare(model, cam=False, top_k=5, all_classes=False)
+
+
+def test_a_network_that_gives_a_picture_is_no_classifier() -> None:
+    with pytest.raises(SourceError, match=r"a classifier gives \[batch, classes\]"):
+        prepare(classifier(lambda x: x), cam=False, top_k=5, all_classes=False)
+
+
+def test_splitting_the_activation_keeps_the_output() -> None:
+    for model in HEADS.values():
+        network, _, _ = with_logits(in_inference_mode(trace(model))[0])
+        np.testing.assert_allclose(
+            build(network)(IMAGES[:, :7, :7]), model(IMAGES[:, :7, :7], training=False), atol=1e-6
+        )

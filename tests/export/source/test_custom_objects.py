@@ -1,0 +1,145 @@
+"""Layers of the user's own, from the module that the user names."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from camserve.cli import main
+from camserve.errors import SourceError, UsageError
+from camserve.export.source.load import load_source
+
+IMAGES = np.random.default_rng(2).normal(size=(2, 8, 8, 3)).astype(np.float32)
+NUMBERS = itertools.count()
+
+LAYERS = """\
+import keras
+
+from . import factors
+
+
+{decorator}
+class Scaled(keras.layers.Layer):
+    def call(self, x):
+        return x * factors.FACTOR
+
+
+{decorator}
+def bent(x):
+    return keras.ops.maximum(x, 0.1 * x)
+"""
+REGISTERED = '@keras.saving.register_keras_serializable(package="{package}")'
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of an empty package in the current directory, which nothing has imported."""
+    name = f"own_layers_{next(NUMBERS)}"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").touch()
+    (tmp_path / name / "factors.py").write_text("FACTOR = 3.0\n")
+    monkeypatch.chdir(tmp_path)
+    path = list(sys.path)
+    yield name
+    assert sys.path == path, "the current directory was importable for the import only"
+    _forget(name)
+
+
+def _forget(package: str) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        del sys.modules[name]
+    for name in [name for name in keras.saving.get_custom_objects() if name.startswith(f"{package}>")]:
+        del keras.saving.get_custom_objects()[name]
+
+
+def save_model(folder: Path, package: str, suffix: str, *, registered: bool) -> tuple[Path, Any]:
+    """A network with a layer and an activation of the package, saved; Keras forgets them again."""
+    decorator = REGISTERED.format(package=package) if registered else ""
+    (folder / package / "parts.py").write_text(LAYERS.format(decorator=decorator))
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    parts = importlib.import_module(f"{package}.parts")
+    sys.path.pop(0)
+    model = keras.Sequential(
+        [
+            layers.Input((8, 8, 3)),
+            layers.Conv2D(4, 3, activation=parts.bent),
+            parts.Scaled(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(3, name="classes"),
+        ]
+    )
+    path = folder / f"model{suffix}"
+    model.save(path)
+    answers = np.asarray(model(IMAGES))
+    _forget(package)
+    return path, answers
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("registered", [True, False])
+def test_a_layer_of_a_named_module_is_loaded(suffix: str, registered: bool, package: str, tmp_path: Path) -> None:
+    path, answers = save_model(tmp_path, package, suffix, registered=registered)
+    loaded = load_source(path, custom_objects=["json", f"{package}.parts"])
+    np.testing.assert_array_equal(loaded.model(IMAGES), answers)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_without_the_module_the_class_and_the_option_are_named(suffix: str, package: str, tmp_path: Path) -> None:
+    path, _ = save_model(tmp_path, package, suffix, registered=True)
+    with pytest.raises(SourceError, match=r"Scaled|bent") as refusal:
+        load_source(path)
+    assert refusal.value.hint is not None
+    assert "--custom-objects" in refusal.value.hint
+    assert f"{package}.parts" not in sys.modules, "no file has a module imported"
+
+
+def test_a_class_that_the_module_lacks_is_named_with_the_module(package: str, tmp_path: Path) -> None:
+    path, _ = save_model(tmp_path, package, ".keras", registered=True)
+    with pytest.raises(SourceError, match=rf"neither Keras nor {package}\.factors knows"):
+        load_source(path, custom_objects=[f"{package}.factors"])
+
+
+def test_a_module_that_is_not_there_is_named_with_the_place_looked_in(package: str, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=f"'{package}.nothing' cannot be imported: ModuleNotFoundError") as refusal:
+        load_source("resnet-mini", custom_objects=[f"{package}.nothing"])
+    assert str(tmp_path) in str(refusal.value.hint)
+
+
+def test_a_module_that_fails_says_why(package: str, tmp_path: Path) -> None:
+    (tmp_path / package / "broken.py").write_text("import keras\nkeras.layers.Nothing\n")
+    with pytest.raises(SourceError, match=r"AttributeError.*Nothing"):
+        load_source("resnet-mini", custom_objects=[f"{package}.broken"])
+
+
+@pytest.mark.parametrize("name", ["", "own/layers", "..layers", "own-layers", "own layers"])
+def test_what_is_no_name_of_a_module_is_wrong_usage(name: str) -> None:
+    with pytest.raises(UsageError, match="not the name of a Python module"):
+        load_source("resnet-mini", custom_objects=[name])
+
+
+def test_a_file_beside_the_model_does_not_stand_in_for_an_installed_module(package: str, tmp_path: Path) -> None:
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError('planted')\n")
+    sys.modules.pop("colorsys", None)
+    load_source("resnet-mini", custom_objects=["colorsys"])
+
+
+@pytest.mark.slow
+def test_the_command_line_takes_modules(package: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path, _ = save_model(tmp_path, package, ".keras", registered=True)
+    modules = ["--custom-objects", "json", "--custom-objects", f"{package}.parts"]
+    with pytest.raises(SystemExit) as end:
+        main(
+            ["export", str(path), *modules, "--preprocess", "unit", "--formats", "onnx", "--out", str(tmp_path / "out")]
+        )
+    assert end.value.code == 0, capfd.readouterr().err
+    assert (tmp_path / "out" / "model.onnx").is_file()

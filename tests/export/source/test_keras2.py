@@ -1,0 +1,77 @@
+"""Models of Keras 2: nested ones are told apart from what Keras 3 makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tf_keras
+
+from camserve.export.source.keras2 import is_of_keras_2, load_keras_2
+
+layers = tf_keras.layers
+
+
+def classifier(body: Callable[[Any], Any], side: int = 8) -> Any:
+    image = layers.Input((side, side, 3))
+    return tf_keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(body(image))))
+
+
+def inner() -> Any:
+    image = layers.Input((8, 8, 3))
+    return tf_keras.Model(image, layers.BatchNormalization(name="same/norm")(layers.Conv2D(4, 3, name="same")(image)))
+
+
+def twice() -> Any:
+    shared = inner()
+    return classifier(lambda x: layers.Add()([shared(x), shared(layers.ReLU()(x))]))
+
+
+def transferred(name: str) -> Any:
+    body = getattr(tf_keras.applications, name)(weights=None, include_top=False, input_shape=(32, 32, 3))
+    return classifier(lambda x: body(x, training=False), side=32)
+
+
+def zoo(x: Any) -> Any:
+    for layer in (
+        *(layers.Rescaling(2.0), layers.Resizing(12, 12), layers.Conv2D(4, 3, groups=1), layers.LeakyReLU(0.2)),
+        *(layers.SeparableConv2D(4, 3), layers.DepthwiseConv2D(3), layers.Conv2DTranspose(4, 3), layers.PReLU()),
+        *(layers.UpSampling2D(2), layers.ZeroPadding2D(1), layers.LayerNormalization(), layers.SpatialDropout2D(0.1)),
+    ):
+        x = layer(x)
+    return x
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "flat": lambda: classifier(zoo),
+    "a functional model inside": lambda: classifier(inner()),
+    "a sequential one": lambda: classifier(tf_keras.Sequential([layers.Conv2D(4, 3, input_shape=(8, 8, 3))])),
+    "deep inside": lambda: classifier(tf_keras.Sequential([tf_keras.Sequential([inner()])])),
+    "equal names inside": lambda: classifier(lambda x: layers.Concatenate()([inner()(x), inner()(x)])),
+    "called twice": twice,
+    "a sequential of models": lambda: tf_keras.Sequential([inner(), layers.Flatten(), layers.Dense(3)]),
+    "augmentation": lambda: classifier(lambda x: inner()(tf_keras.Sequential([layers.RandomFlip()])(x))),
+    "transfer learning": lambda: transferred("MobileNetV2"),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_of_keras_2_says_in_keras_3_what_it_said(name: str, tmp_path: Path) -> None:
+    model = MODELS[name]()
+    images = np.random.default_rng(9).uniform(0, 1, (2, *model.input_shape[1:])).astype(np.float32)
+    said = model.predict(images, verbose=0)
+    model.save(tmp_path / "model.h5")
+    loaded = load_keras_2(tmp_path / "model.h5")
+    assert isinstance(loaded, keras.Model)
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), said, atol=1e-6)
+
+
+def test_the_version_is_told_by_the_file(tmp_path: Path) -> None:
+    classifier(inner()).save(tmp_path / "old.h5")
+    keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save(tmp_path / "new.h5")
+    assert is_of_keras_2(tmp_path / "old.h5")
+    assert not is_of_keras_2(tmp_path / "new.h5")
