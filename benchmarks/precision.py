@@ -4,7 +4,8 @@ Usage: python benchmarks/precision.py [digits|shapes ...]
 
 Trains `resnet-mini` on handwritten digits and `resnet50-signs` on drawn shapes, exports each in every precision, and
 prints a Markdown table. Every figure is of pictures that were held out from training and from calibration. Speed is
-that of ONNX Runtime on this machine's CPU in batches of 8, relative to fp32 in the same run; the precisions take turns.
+that of ONNX Runtime on this machine's CPU, one thread, batches of 8, relative to fp32 in the same run; the precisions
+take turns. What is written for TensorRT runs here only to see what it says: its form is slow on a CPU.
 """
 
 from __future__ import annotations
@@ -68,8 +69,11 @@ def export(trained: Trained, folder: Path) -> dict[str, Path]:
 
 
 def speeds(files: dict[str, Path], images: Any) -> dict[str, float]:
-    """Images a second, relative to fp32: medians of batches that take turns."""
-    sessions = {way: open_session(path) for way, path in files.items()}
+    """Images a second, relative to fp32: medians of batches that take turns, on one thread.
+
+    The threads of a session wait for work by spinning: several sessions with several threads disturb each other.
+    """
+    sessions = {way: open_session(path, threads=1) for way, path in files.items()}
     seconds: dict[str, list[float]] = {way: [] for way in files}
     for turn in range(ROUNDS + 2):
         for way, session in sessions.items():

@@ -167,6 +167,8 @@ def export_model(
             figures,
             provenance=provenance,
             precision=settings.told,
+            pictures=pictures,
+            calibration=calibrated,
             graph=_graph(graph, network, opset) if graph else None,
             files=files(folder),
             examples=examples,

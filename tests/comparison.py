@@ -100,9 +100,11 @@ def ask_export(file: onnxruntime.InferenceSession, images: Array) -> Said:
     return Said(np.concatenate([part.logits for part in parts]), np.concatenate([part.maps for part in parts]))
 
 
-def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """The file in ONNX Runtime, on the CPU."""
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+    """The file in ONNX Runtime on the CPU, with so many threads, or one for each core."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _answer(file: onnxruntime.InferenceSession, images: Array) -> Said:

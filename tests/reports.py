@@ -18,6 +18,7 @@ from camserve.export.formats.onnx_format import convert, count_operators, write_
 from camserve.export.gate.examples import Example, examples_of
 from camserve.export.gate.measuring import measure_network
 from camserve.export.gate.parity import Budget, measure
+from camserve.export.gate.pictures import Pictures
 from camserve.export.gate.samples import sample_pictures
 from camserve.export.graph.prepare import prepare
 from camserve.export.provenance import provenance_of
@@ -70,7 +71,7 @@ def report_small_export(folder: Path) -> Reported:
         *measure_network(prepared, images, answers, Budget()),
         *measure("onnx", run, [(images, answers)], prepared.head, Budget()),
     ]
-    names = [f"sample {number}" for number in range(1, 7)]
+    names = tuple(f"sample {number}" for number in range(1, 7))
     examples = examples_of(pictures, names, answers, run(images), _LABELS)
     loaded = load_source(model)
     report = report_of(
@@ -80,6 +81,8 @@ def report_small_export(folder: Path) -> Reported:
         figures,
         provenance=provenance_of(loaded),
         precision="fp32",
+        pictures=Pictures(pictures, names),
+        calibration=None,
         graph={
             "opset": 17,
             "ir_version": 8,

@@ -17,7 +17,7 @@ from camserve.export.graph.served import MAPS, PIXELS, STEP
 
 __all__ = ["canonical", "layer_of"]
 
-_SCOPE = re.compile(rf"(?:.*/)?(?:{STEP}(\d+)|({PIXELS}|{MAPS}))/")
+_SCOPE = re.compile(rf"(?:.*?/)??(?:{STEP}(\d+)|({PIXELS}|{MAPS}))/")  # the outermost; a layer may have its own inside
 _OWN = {PIXELS: "pixels", MAPS: "cam"}
 _ROLES = {
     "Conv": ("", "weight", "bias"),

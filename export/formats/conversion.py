@@ -25,6 +25,7 @@ __all__ = ["to_onnx"]
 
 _TAKES_WEIGHTS = frozenset({"Conv", "ConvTranspose", "MatMul"})
 _LARGE = 4096
+_CLIPS = frozenset({"Clip", "Max", "Min", "Relu6"})
 
 Weights = dict[str, npt.NDArray[Any]]
 
@@ -68,17 +69,21 @@ def _complement_of_erf(context: Any, node: Any, name: str, args: Any) -> None:  
     dtype, shape = context.get_dtype(result), context.get_shape(result)
     context.remove_node(node.name)
     erf = context.make_node("Erf", [entry], dtypes=[dtype], shapes=[shape], name=f"{node.name}/erf")
-    one = context.make_const(f"{node.name}/one", np.array(1, np.float32))
+    one = context.make_const(f"{node.name}/one", np.array(1, utils.map_onnx_to_numpy_type(dtype)))
     context.make_node(
         "Sub", [one.output[0], erf.output[0]], outputs=[result], dtypes=[dtype], shapes=[shape], name=node.name
     )
 
 
 def _quotient(context: Any, node: Any, name: str, args: Any) -> None:  # noqa: ARG001
-    """Division by one number as multiplication, which the optimizer carries a Transpose through."""
-    divisor = node.inputs[1]
+    """Division; that of a hard sigmoid as multiplication, which the optimizer carries a Transpose through.
+
+    Elsewhere a last digit may matter, as where the quotient is rounded down.
+    """
+    dividend, divisor = node.inputs
     node.type = "Div"
-    if divisor.is_const() and not context.get_shape(node.input[1]):
+    single = context.get_dtype(node.input[0]) == onnx.TensorProto.FLOAT and not context.get_shape(node.input[1])
+    if single and divisor.is_const() and dividend.type in _CLIPS:
         reciprocal = np.float32(1 / np.float64(divisor.get_tensor_value(as_list=False)))
         node.type = "Mul"
         context.replace_input(node, node.input[1], context.make_const(f"{node.name}/by", reciprocal).output[0], 1)

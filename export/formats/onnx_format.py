@@ -18,8 +18,13 @@ from camserve.contract import TensorSpec
 from camserve.errors import ConversionError
 from camserve.export.formats.canonical import canonical, layer_of
 from camserve.export.formats.conversion import to_onnx
+from camserve.export.formats.reason import reason
 from camserve.export.formats.runner import Runner
-from camserve.export.formats.simplify import drop_multiplication_by_one, merge_padding
+from camserve.export.formats.simplify import (
+    drop_multiplication_by_one,
+    guard_padding_before_max_pool,
+    merge_padding,
+)
 from camserve.export.graph.served import ServedGraph
 
 __all__ = ["IR_VERSION", "convert", "count_operators", "open_onnx", "write_onnx"]
@@ -41,12 +46,13 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
         model = to_onnx(_traced(served), opset)
     except Exception as error:  # whatever tf2onnx raises, the export ends with its reason
         raise ConversionError(
-            f"tf2onnx cannot convert the network to opset {opset}: {error}",
+            f"tf2onnx cannot convert the network to opset {opset}: {reason(error)}",
             hint="Try another --opset, or --formats savedmodel",
         ) from error
     _refuse_unknown_operators(model.graph, opset, served.steps)
     drop_multiplication_by_one(model.graph)
     merge_padding(model.graph)
+    guard_padding_before_max_pool(model.graph)
     _declare(model.graph, served)
     converted = onnx.ModelProto(
         ir_version=IR_VERSION if opset <= _FREE_IR_OPSET else model.ir_version,
@@ -89,7 +95,13 @@ def open_onnx(path: Path) -> Runner:
     (entry,) = session.get_inputs()
 
     def run(images: npt.NDArray[np.float32]) -> Mapping[str, npt.NDArray[Any]]:
-        return dict(zip(names, session.run(names, {entry.name: images}), strict=True))
+        try:
+            return dict(zip(names, session.run(names, {entry.name: images}), strict=True))
+        except Exception as error:  # its exceptions have no common base
+            raise ConversionError(
+                f"ONNX Runtime cannot run {path.name} on {len(images)} images: {reason(error)}",
+                hint="Try another --opset, or --formats savedmodel",
+            ) from error
 
     return run
 

@@ -133,10 +133,10 @@ def _ranges(model: onnx.ModelProto, nodes: Nodes, images: npt.NDArray[Any]) -> T
     clipped = {
         node.input[0]: node.output[0]
         for node in nodes
-        if node.op_type in _CLIPPING and _readers(model.graph, node.input[0]) == 1
+        if node.op_type in _CLIPPING and node.input[0] in tensors and _readers(model.graph, node.input[0]) == 1
     }
     found = activation_ranges(model, tensors - set(clipped), images)
-    for before, after in clipped.items():
+    for before, after in reversed(clipped.items()):  # one may stand right after another
         found[before] = found[after]
     data = {
         name: TensorData(lowest=np.float32(found[name][0]), highest=np.float32(found[name][1]))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from camserve.errors import ConversionError
+from camserve.export.formats.reason import reason
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.saved_model_names import settle
 from camserve.export.graph.served import ServedGraph
@@ -32,7 +33,9 @@ def write_saved_model(served: ServedGraph, path: Path) -> None:
     try:
         tf.saved_model.save(module, str(path), signatures={_SIGNATURE: module.serve})
     except (ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
-        raise ConversionError(f"TensorFlow cannot save the network: {error}", hint="Try --formats onnx") from error
+        raise ConversionError(
+            f"TensorFlow cannot save the network: {reason(error)}", hint="Try --formats onnx"
+        ) from error
     settle(path)
 
 

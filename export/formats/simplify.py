@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import onnx
 
-__all__ = ["drop_multiplication_by_one", "merge_padding"]
+__all__ = ["drop_multiplication_by_one", "guard_padding_before_max_pool", "merge_padding"]
 
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
+_HAIR = 2.0**-24
 _SPATIAL = 2  # where the spatial axes begin, after batch and channels
 
 
@@ -28,6 +29,24 @@ def merge_padding(graph: onnx.GraphProto) -> int:
     constants = {tensor.name: tensor for tensor in graph.initializer}
     padded = [node for node in graph.node if node.op_type in ("Conv", "MaxPool")]
     return sum(_merge(graph, node, producers, constants) for node in padded)
+
+
+def guard_padding_before_max_pool(graph: onnx.GraphProto) -> int:
+    """Makes the zeros that are left before a MaxPool a hair larger, and returns how many such Pads there were.
+
+    Since 1.17 ONNX Runtime merges every such Pad into the pool, as if nothing there could be negative, and then a
+    window of negative values at the edge gives another answer. It knows zeros by their value alone. 2^-24 is what
+    float32 rounds at for activations of size 1, and the least that half precision can hold.
+    """
+    producers = {name: node for node in graph.node for name in node.output}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    pads = {node.input[0]: producers.get(node.input[0]) for node in graph.node if node.op_type == "MaxPool"}
+    left = [pad for pad in pads.values() if pad is not None and pad.op_type == "Pad" and _zero_padding(pad, constants)]
+    for pad in left:
+        name = f"{pad.output[0]}:guarded"
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array(_HAIR, np.float32), name))
+        pad.input[2:] = [name]
+    return len(left)
 
 
 def drop_multiplication_by_one(graph: onnx.GraphProto) -> int:

@@ -1,7 +1,8 @@
 """The gate of half precision and int8: whether an export that rounds still gives Keras's answers and shows its maps.
 
-Rounding moves every number, so classes and maps are judged and the distance of numbers is told beside them. The head
-stays in float32 in every precision: that the maps are those of the answer is held to the same bound as in float32.
+Rounding moves every number, so it is classes and maps that are judged closely; logits and probabilities have wide
+bounds, which an answer of another size misses. The head stays in float32 in every precision: that the maps are those of
+the answer is held to the same bound as in float32.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from camserve.contract import Activation
 from camserve.errors import ParityError
 from camserve.export.formats.runner import Runner
-from camserve.export.gate.parity import Budget, Figure, FigureName, largest_magnitude, wrong_ranks, wrong_winners
+from camserve.export.gate.differences import are_probabilities, cosines, larger, nonzero, wrong_ranks, wrong_winners
+from camserve.export.gate.parity import Budget, Figure, FigureName
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.reference import Answers, logits_of_maps
 
-__all__ = ["cosines", "measure_agreement"]
+__all__ = ["measure_agreement"]
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +33,8 @@ def measure_agreement(
     batches: Iterable[tuple[npt.NDArray[Any], Answers]],
     head: LinearHead | None,
     budget: Budget,
+    *,
+    activation: Activation = "softmax",
 ) -> list[Figure]:
     """Measures an exported format of lower precision on images whose answers by Keras are known.
 
@@ -40,9 +45,11 @@ def measure_agreement(
             be pictures of the kind that will be served, none of which the quantizer saw.
         head: The linear head, or None where there are no maps.
         budget: The bounds.
+        activation: What turns logits into probabilities.
 
     Returns:
-        One figure of each kind over all images. `logits`, `probabilities` and `cam` are told without a bound.
+        One figure of each kind over all images. `cam` is told without a bound: `cam_distance` and `cam_identity` bound
+        what the maps show and how large they are. `probabilities` is infinite where a value is no probability.
 
     Raises:
         ParityError: If there are no images.
@@ -51,40 +58,24 @@ def measure_agreement(
     for images, keras in batches:
         exported = {name: np.asarray(value, np.float64) for name, value in run(images).items()}
         with np.errstate(invalid="ignore"):  # the figures tell of what is not a number
-            sums.add_answers(exported, keras)
+            sums.add_answers(exported, keras, activation)
             if head is not None and keras.maps is not None:
                 sums.add_maps(exported, keras.maps, head)
     if not sums.images:
         raise ParityError("there are no images to measure the export on", hint="Give more calibration pictures")
     judged: dict[FigureName, tuple[float, float | None]] = {
         "top1_disagreement": (sums.other_winners / sums.images, budget.top1_disagreement),
-        "logits": (sums.logits / _nonzero(sums.largest_logit), None),
-        "probabilities": (sums.probabilities, None),
+        "logits": (sums.logits / nonzero(sums.largest_logit), budget.lower_logits),
+        "probabilities": (sums.probabilities, budget.lower_probabilities),
     }
+    if activation == "linear":  # they are logits
+        judged["probabilities"] = (sums.probabilities / nonzero(sums.largest_logit), budget.lower_logits)
     if sums.maps:
         judged["cam_distance"] = (1 - sums.cosines / sums.maps, budget.cam_distance)
-        judged["cam_identity"] = (sums.identity / _nonzero(sums.largest_logit), budget.cam_identity)
+        judged["cam_identity"] = (sums.identity / nonzero(sums.largest_logit), budget.cam_identity)
         judged["cam_class"] = (sums.wrong_classes, 0.0)
-        judged["cam"] = (sums.cam / _nonzero(sums.largest_map), None)
+        judged["cam"] = (sums.cam / nonzero(sums.largest_map), None)
     return [Figure(format_name, name, sums.images, value, bound) for name, (value, bound) in judged.items()]
-
-
-def cosines(maps: Array, others: Array) -> Array:
-    """The cosine between each map and its counterpart.
-
-    Args:
-        maps: `[..., height, width]`.
-        others: The same shape.
-
-    Returns:
-        `[...]`; 1 where both maps are zero everywhere, 0 where one is, not a number where a value is not.
-    """
-    flat, counterpart = (values.reshape(*values.shape[:-2], -1).astype(np.float64) for values in (maps, others))
-    lengths = np.linalg.norm(flat, axis=-1), np.linalg.norm(counterpart, axis=-1)
-    product = lengths[0] * lengths[1]
-    both_zero = (lengths[0] == 0) & (lengths[1] == 0)
-    result: Array = np.where(both_zero, 1.0, np.sum(flat * counterpart, axis=-1) / np.where(product == 0, 1.0, product))
-    return result
 
 
 @dataclass
@@ -103,12 +94,14 @@ class _Sums:
     identity: float = 0.0
     wrong_classes: float = 0.0
 
-    def add_answers(self, exported: dict[str, Array], keras: Answers) -> None:
+    def add_answers(self, exported: dict[str, Array], keras: Answers, activation: Activation) -> None:
         self.images += len(keras.logits)
         self.other_winners += wrong_winners(exported["logits"], keras.logits, tolerance=0.0)
-        self.logits = _larger(self.logits, exported["logits"] - keras.logits)
-        self.largest_logit = _larger(self.largest_logit, keras.logits)
-        self.probabilities = _larger(self.probabilities, exported["probabilities"] - keras.probabilities)
+        self.logits = larger(self.logits, exported["logits"] - keras.logits)
+        self.largest_logit = larger(self.largest_logit, keras.logits)
+        self.probabilities = larger(self.probabilities, exported["probabilities"] - keras.probabilities)
+        if not are_probabilities(exported["probabilities"], activation):
+            self.probabilities = larger(self.probabilities, np.array(np.inf))
 
     def add_maps(self, exported: dict[str, Array], maps: Array, head: LinearHead) -> None:
         classes = exported["cam_class"].astype(int)
@@ -116,17 +109,9 @@ class _Sums:
         own = np.take_along_axis(exported["logits"], classes, axis=1)
         self.maps += classes.size
         self.cosines += float(np.sum(cosines(exported["cam"], expected)))
-        self.cam = _larger(self.cam, exported["cam"] - expected)
-        self.largest_map = _larger(self.largest_map, maps)
-        self.identity = _larger(self.identity, logits_of_maps(exported["cam"], head) + head.bias[classes] - own)
+        self.cam = larger(self.cam, exported["cam"] - expected)
+        self.largest_map = larger(self.largest_map, maps)
+        self.identity = larger(self.identity, logits_of_maps(exported["cam"], head) + head.bias[classes] - own)
         self.wrong_classes += wrong_ranks(classes, exported["logits"], tolerance=0.0)
         if "cam_all" in exported:
-            self.cam = _larger(self.cam, exported["cam_all"] - maps)
-
-
-def _larger(known: float, values: Array) -> float:
-    return float(np.maximum(known, largest_magnitude(values)))  # unlike max, keeps what is not a number
-
-
-def _nonzero(scale: float) -> float:
-    return float(np.maximum(scale, np.finfo(np.float64).tiny))
+            self.cam = larger(self.cam, exported["cam_all"] - maps)

@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from camserve.contract import Preprocessing
 from camserve.errors import UsageError
@@ -19,13 +20,14 @@ __all__ = ["FEWEST", "LIMIT", "SUFFIXES", "Calibration", "read_calibration"]
 LIMIT = 256
 """Pictures that are read at most, unless another limit is given."""
 
-FEWEST = 8
-"""Pictures without which nothing can be calibrated and measured."""
+FEWEST = 12
+"""Pictures without which nothing can be calibrated and measured: nine to learn from, three to measure on."""
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 """Files that count as pictures, by their suffix in any case."""
 
 _HELD_OUT_EACH = 4
+_DEEP = ("I", "F")  # Pillow's modes of gray in 16 or 32 bits; made RGB, it would cut off what is brighter than 255
 _TAKE_OUT = "Take it out of the calibration folder"
 
 Pixels = npt.NDArray[np.uint8]
@@ -112,6 +114,8 @@ def _read(path: Path, size: tuple[int, int], preprocessing: Preprocessing) -> Pi
     gray = preprocessing.color == "gray"
     cut = preprocessing.fit == "crop-only"
     try:
+        with Image.open(path) as opened:
+            deep = opened.mode.startswith(_DEEP)
         picture = keras.utils.load_img(
             path,
             color_mode="grayscale" if gray else "rgb",
@@ -122,7 +126,7 @@ def _read(path: Path, size: tuple[int, int], preprocessing: Preprocessing) -> Pi
         pixels = np.asarray(picture)
     except Exception as error:  # whatever a decoder stumbles over
         raise UsageError(f"{printable(path)} cannot be read as a picture: {error}", hint=_TAKE_OUT) from error
-    if pixels.dtype != np.uint8:
+    if deep:
         raise UsageError(f"{printable(path)} holds more than 8 bits a pixel", hint=_TAKE_OUT)
     if gray:
         pixels = pixels[:, :, np.newaxis]

@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import numpy.typing as npt
 
-from camserve.contract import ModelContract, Preprocessing
+from camserve.contract import ModelContract
 from camserve.export.formats.half import LARGEST_HALF
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.writing import OnnxSettings, WrittenGraph, open_format
 from camserve.export.gate.agreement import measure_agreement
-from camserve.export.gate.calibration import Calibration
+from camserve.export.gate.differences import probabilities_difference
 from camserve.export.gate.examples import Example, examples_of
 from camserve.export.gate.parity import BATCHES, Budget, Figure, measure
-from camserve.export.gate.samples import sample_pictures
+from camserve.export.gate.pictures import FEWEST, Pictures, as_given, pictures_to_measure_on
 from camserve.export.graph.prepare import Prepared
 from camserve.export.graph.reference import Answers
 from camserve.pixels import normalize
 
 __all__ = ["Batch", "Gate", "Pictures", "as_given", "measure_network", "pictures_to_measure_on"]
 
-_FEWEST = sum(BATCHES)
-_SAMPLES = 64
 _HALF_PRECISION_ROUNDING = 1e-2
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What parity is measured on.
-
-    Attributes:
-        pixels: uint8 `[n, height, width, channels]`, RGB or gray; n is at least the sum of `BATCHES`.
-        names: What each is called.
-    """
-
-    pixels: npt.NDArray[np.uint8]
-    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,22 +45,6 @@ class Batch:
     answers: Answers
 
 
-def pictures_to_measure_on(contract: ModelContract, calibration: Calibration | None) -> Pictures:
-    """The pictures that were held out of the calibration, filled up with others where they are few; else drawn ones."""
-    if calibration is None:
-        names = tuple(f"sample {number}" for number in range(1, _SAMPLES + 1))
-        return Pictures(sample_pictures(_SAMPLES, *contract.input.shape), names)
-    missing = max(0, _FEWEST - len(calibration.held_out))
-    again = np.resize(np.arange(len(calibration.fit)), missing)
-    pixels = np.concatenate([calibration.held_out, calibration.fit[again]])
-    return Pictures(pixels, (*calibration.held_out_names, *(calibration.fit_names[place] for place in again)))
-
-
-def as_given(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt.NDArray[Any]:
-    """Pixels as the exported graph takes them: as they are if it prepares them itself, else prepared."""
-    return pixels if preprocessing.in_graph else normalize(pixels, preprocessing)
-
-
 def measure_network(
     prepared: Prepared, images: npt.NDArray[np.float32], answers: Answers, budget: Budget
 ) -> list[Figure]:
@@ -89,9 +59,10 @@ def measure_network(
     figures = [Figure("network", "unfolded", 0, prepared.foldable, 0)]
     if not (prepared.trained.norms or prepared.trained.noise):
         # Whether the network was read from the model rightly. A model built for training may answer otherwise.
-        said = np.asarray(prepared.model(images.astype(prepared.input_dtype), training=False), np.float64)
-        bound = _HALF_PRECISION_ROUNDING if "16" in prepared.dtype else budget.probabilities
-        difference = float(np.max(np.abs(said - answers.probabilities)))
+        (said,) = keras.tree.flatten(prepared.model(images.astype(prepared.input_dtype), training=False))
+        activation = prepared.served.activation
+        bound = _HALF_PRECISION_ROUNDING if "16" in prepared.dtype else budget.of_probabilities(activation)
+        difference = probabilities_difference(np.asarray(said, np.float64), answers, activation)
         figures.append(Figure("network", "reading", len(images), difference, bound))
     return figures
 
@@ -111,6 +82,8 @@ class Gate:
         self._preprocessing = contract.preprocessing
         self._pictures = pictures
         self._budget = budget
+        self._activation = prepared.served.activation
+        self._kept: dict[tuple[int, int], Batch] = {}
 
     def figures(
         self, folder: Path, formats: Sequence[str], settings: OnnxSettings, graph: WrittenGraph | None
@@ -126,7 +99,7 @@ class Gate:
         Raises:
             ConversionError: If a file cannot be opened.
         """
-        batch = self._batches[1]
+        batch = self._batch(*_spans(0, FEWEST)[1])
         figures = measure_network(self._prepared, batch.images, batch.answers, self._budget)
         for format_name in formats:
             run = open_format(folder, format_name)
@@ -145,30 +118,41 @@ class Gate:
             run: The file.
             labels: The lines of `labels.txt`.
         """
-        batch, shown = self._batches[-1], slice(_FEWEST - max(BATCHES), _FEWEST)
+        begin = max(FEWEST - max(BATCHES), self._pictures.fillers)
+        batch, shown = self._batch(begin, FEWEST), slice(begin, FEWEST)
         names = self._pictures.names[shown]
         return examples_of(self._pictures.pixels[shown], names, batch.answers, run(batch.given), labels)
 
     def _of_float32(self, format_name: str, run: Runner) -> list[Figure]:
-        batches = [(batch.given, batch.answers) for batch in self._batches]
-        return measure(format_name, run, batches, self._prepared.head, self._budget)
+        batches = [self._batch(*span) for span in _spans(0, FEWEST)]
+        asked = [(batch.given, batch.answers) for batch in batches]
+        return measure(format_name, run, asked, self._prepared.head, self._budget, activation=self._activation)
 
     def _of_lower_precision(self, format_name: str, run: Runner) -> list[Figure]:
-        batches = ((batch.given, batch.answers) for batch in self._all())
-        return measure_agreement(format_name, run, batches, self._prepared.head, self._budget)
+        spans = _spans(self._pictures.fillers, len(self._pictures.pixels))
+        asked = ((batch.given, batch.answers) for batch in (self._batch(*span) for span in spans))
+        return measure_agreement(
+            format_name, run, asked, self._prepared.head, self._budget, activation=self._activation
+        )
 
-    @cached_property
-    def _batches(self) -> list[Batch]:
-        """A batch of each of the sizes that are measured."""
-        ends = np.cumsum(BATCHES)
-        return [self._ask_keras(int(end) - size, int(end)) for size, end in zip(BATCHES, ends, strict=True)]
-
-    def _all(self) -> Iterator[Batch]:
-        yield from self._batches
-        for begin in range(_FEWEST, len(self._pictures.pixels), max(BATCHES)):
-            yield self._ask_keras(begin, begin + max(BATCHES))
-
-    def _ask_keras(self, begin: int, end: int) -> Batch:
+    def _batch(self, begin: int, end: int) -> Batch:
+        """The pictures from one place to another; the first ones, which are asked for again, are kept."""
+        if (begin, end) in self._kept:
+            return self._kept[begin, end]
         pixels = self._pictures.pixels[begin:end]
         images = normalize(pixels, self._preprocessing)
-        return Batch(images, as_given(pixels, self._preprocessing), self._prepared.reference(images))
+        batch = Batch(images, as_given(pixels, self._preprocessing), self._prepared.reference(images))
+        if end <= FEWEST:
+            self._kept[begin, end] = batch
+        return batch
+
+
+def _spans(begin: int, end: int) -> list[tuple[int, int]]:
+    """From where to where each batch reaches: one of each size, then of the largest; the last may be smaller."""
+    spans = []
+    for size in chain(BATCHES, repeat(max(BATCHES))):
+        if begin >= end:
+            break
+        spans.append((begin, min(begin + size, end)))
+        begin += size
+    return spans

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.export.graph.network import Network, Step, Value
+from camserve.export.graph.remake import remake
 
 __all__ = ["FoldReport", "ScaleAndShift", "fold", "foldable", "scale_and_shift"]
 
@@ -85,7 +86,7 @@ def fold(network: Network) -> tuple[Network, FoldReport]:
     folded = network.with_steps(steps).without(lambda step: step.outputs[0] in norms)
     report = FoldReport(
         folded=tuple((norm.name, linear.name) for norm, linear in pairs),
-        kept=tuple((step.name, _obstacle(folded, step) or "") for step in folded.steps if _is_norm(step)),
+        kept=tuple({step.name: _obstacle(folded, step) or "" for step in folded.steps if _is_norm(step)}.items()),
     )
     return folded.with_steps(map(_as_scale_and_shift, folded.steps)), report
 
@@ -121,6 +122,7 @@ def _obstacle(network: Network, norm: Step) -> str | None:
         f"an activation stands between {linear.name!r} and it": (
             linear.operation.activation is not keras.activations.linear
         ),
+        f"{linear.name!r} has LoRA weights beside its own": getattr(linear.operation, "lora_enabled", False),
         f"{linear.name!r} has other readers": len(network.consumers(source)) > 1 or source == network.output,
         f"{linear.name!r} or {norm.name!r} is shared between several places": (
             network.calls(linear.operation) > 1 or network.calls(norm.operation) > 1
@@ -147,10 +149,7 @@ def _merged(layer: Any, norm: Any) -> Any:
     weights = [_float64(weight) for weight in layer.get_weights()]
     bias = weights.pop() if layer.use_bias else np.zeros_like(scale)
     weights[-1] = weights[-1] * _along_output_channels(layer, scale)
-    merged = type(layer).from_config({**layer.get_config(), "use_bias": True})
-    merged.build_from_config(layer.get_build_config())
-    merged.set_weights([*weights, bias * scale + shift])
-    return merged
+    return remake(layer, [*weights, bias * scale + shift], use_bias=True)
 
 
 def _as_scale_and_shift(step: Step) -> Step:

@@ -8,6 +8,7 @@ shared with the model they came from, so a rewrite costs no second copy of the w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,8 @@ import keras
 from camserve.errors import SourceError
 
 __all__ = ["Network", "Step", "Value", "build", "run", "trace"]
+
+_SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 
 
 @dataclass(frozen=True)
@@ -169,9 +172,20 @@ def trace(model: keras.Model) -> Network:
     tracer = _Tracer()
     entry = tracer.new(inputs[0])
     output = tracer.value_of(outputs[0])
+    _check_names(tracer.steps)
     _, height, width, channels = inputs[0].shape
     dtype = keras.backend.standardize_dtype(inputs[0].dtype)
     return Network(model.name, (height, width, channels), dtype, entry, output, tuple(tracer.steps))
+
+
+def _check_names(steps: Iterable[Step]) -> None:
+    """Refuses names that TensorFlow cannot open a scope of; Keras's own `predict` fails on them too."""
+    for step in steps:
+        if _is_layer(step.operation) and not _SCOPE.fullmatch(step.name):
+            raise SourceError(
+                f"layer {step.name!r} has a name that TensorFlow cannot use",
+                hint="Build it again with a name of letters, digits, '_', '.' and '-', and load the weights into it",
+            )
 
 
 def run(
@@ -238,7 +252,9 @@ def _graph_ends(model: keras.Model) -> tuple[list[Any], list[Any]]:
 def _is_graph(model: Any) -> bool:
     if isinstance(model, keras.Sequential):
         return bool(model.built and model.layers)
-    return isinstance(model, keras.Model) and getattr(model, "_nodes_by_depth", None) is not None
+    # A subclass that is built like a functional model but called otherwise does not do what its layers tell.
+    calls_its_layers = isinstance(model, keras.Model) and type(model).call.__module__.startswith("keras.")
+    return calls_its_layers and getattr(model, "_nodes_by_depth", None) is not None
 
 
 def _is_layer(operation: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 import tensorflow as tf
@@ -12,7 +13,7 @@ import tensorflow as tf
 from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.maps import Maps
-from camserve.export.graph.network import Network, Value, run
+from camserve.export.graph.network import Network, Step, Value, run
 
 __all__ = ["MAPS", "PIXELS", "STEP", "ServedGraph", "network_input", "serve"]
 
@@ -27,8 +28,9 @@ class ServedGraph:
     Attributes:
         function: `image` `[batch, height, width, channels]` to a dict of output tensors.
         layers: The Keras layers whose weights the function uses.
-        steps: The Keras layer of each step, by the number in the name scope of what it computes (`scope_of`).
-        head: Names of the steps between the last features (without maps, the last linear layer) and the answers.
+        steps: What each step is called after its Keras layer, no two alike, by the number in the name scope of what it
+            computes (`scope_of`).
+        head: Names of the steps between the last features (without maps, the last layer with weights) and the answers.
         input: The input tensor, without the batch.
         outputs: The output tensors, without the batch, in the order in which they are declared.
         activation: What turns logits into probabilities.
@@ -95,11 +97,12 @@ def serve(
             answers = {"probabilities": tf.identity(probabilities), "logits": tf.identity(scores)}
             return answers if maps is None else {**answers, **maps(features[0], scores)}
 
+    names = _step_names(network)
     return ServedGraph(
         function=function,
         layers=network.layers,
-        steps=tuple(step.name for step in network.steps),
-        head=_head_names(network, logits, head),
+        steps=tuple(names.values()),
+        head=frozenset(names[step.outputs[0]] for step in _head_steps(network, logits, head)),
         input=TensorSpec(name="image", dtype="FP32" if pixels is None else "UINT8", shape=network.shape),
         outputs=tuple(outputs),
         activation=activation,
@@ -135,11 +138,25 @@ def _per_channel(figures: tuple[float, ...]) -> Any:
     return tf.constant(figures, tf.float32, (1, len(figures), 1, 1))
 
 
-def _head_names(network: Network, logits: Value, head: LinearHead | None) -> frozenset[str]:
+def _step_names(network: Network) -> dict[Value, str]:
+    """A name for each step, by the first value that it gives: its layer's, with a number where that is taken."""
+    taken = {PIXELS, MAPS}
+    names: dict[Value, str] = {}
+    for step in network.steps:
+        numbered = (f"{step.name}_{number}" for number in count(2))
+        name = next(name for name in chain([step.name], numbered) if name not in taken)
+        taken.add(name)
+        names[step.outputs[0]] = name
+    return names
+
+
+def _head_steps(network: Network, logits: Value, head: LinearHead | None) -> tuple[Step, ...]:
     if head is not None:
-        return frozenset(step.name for step in network.after(head.features))
+        return network.after(head.features)
     last = network.producer(logits)
-    return frozenset(step.name for step in (*([last] if last else []), *network.after(logits)))
+    while last is not None and not getattr(last.operation, "weights", None) and len(last.inputs) == 1:
+        last = network.producer(last.inputs[0])
+    return () if last is None else (last, *network.after(last.outputs[0]))
 
 
 def _cam_outputs(cam: CamContract, classes: int) -> list[TensorSpec]:

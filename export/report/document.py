@@ -13,9 +13,12 @@ from typing import Any
 
 from camserve.bundle import REPORT_HTML_NAME, REPORT_NAME
 from camserve.contract import ModelContract
+from camserve.export.gate.calibration import Calibration
 from camserve.export.gate.examples import Example, example_values
 from camserve.export.gate.parity import Figure
+from camserve.export.gate.pictures import Pictures
 from camserve.export.graph.prepare import Prepared
+from camserve.export.report.measured import measured_on, measuring_warnings
 from camserve.export.report.page import page
 from camserve.export.source.load import Source
 from camserve.manifest import MANIFEST_NAME, file_digest
@@ -34,6 +37,8 @@ def report_of(
     *,
     provenance: Mapping[str, Any],
     precision: str,
+    pictures: Pictures,
+    calibration: Calibration | None,
     graph: Mapping[str, Any] | None,
     files: Mapping[str, Mapping[str, Any]],
     examples: Sequence[Example],
@@ -47,11 +52,14 @@ def report_of(
         figures: The figures of the gate.
         provenance: Hashes and versions, as `provenance_of` gives them.
         precision: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`.
+        pictures: What the gate was given to measure on.
+        calibration: What they were held out of; None where they were drawn.
         graph: Of the ONNX file `opset`, `ir_version` and `operators` (number of nodes by operator), and of the network
             as it was read `layers` (number of Keras layers by class); None without an ONNX file.
         files: Size and hash of the bundle's entries, as `files` gives them.
         examples: Pictures with both maps.
     """
+    measured = measured_on(pictures, calibration, precision)
     return {
         "version": 2,
         "name": contract.name,
@@ -64,7 +72,7 @@ def report_of(
             "parameters": int(source.model.count_params()),
             "dtype": prepared.dtype,
         },
-        "warnings": list(prepared.warnings),
+        "warnings": [*prepared.warnings, *measuring_warnings(measured, precision)],
         "folding": {
             "folded": [{"batchnorm": norm, "into": layer} for norm, layer in prepared.folding.folded],
             "kept": [{"batchnorm": norm, "because": reason} for norm, reason in prepared.folding.kept],
@@ -72,6 +80,7 @@ def report_of(
         "head": prepared.head.layer if prepared.head else None,
         "contract": contract.model_dump(mode="json"),
         "graph": None if graph is None else dict(graph),
+        "measured_on": measured,
         "parity": [_figure(figure) for figure in figures],
         "examples": [example_values(example) for example in examples],
         "files": {name: dict(entry) for name, entry in files.items()},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "place_of",
     "ratio_of",
     "room",
+    "rounding_formats",
     "title_of",
     "value_of",
     "where",
@@ -37,19 +38,32 @@ class _Words(NamedTuple):
 
 _FIGURES = {
     "unfolded": _Words("BatchNorm left", "count", "BatchNorm layers that could have been folded and were not"),
-    "reading": _Words("Network as read", "ratio", "largest difference of a probability from the model itself"),
-    "top1": _Words("Best class", "count", "images with another best class than Keras, where Keras is sure of it"),
+    "reading": _Words("Network as read", "ratio", "largest difference of an answer from the model itself"),
+    "top1": _Words("Best class", "count", "images with another best class than Keras, where Keras tells the two apart"),
     "top1_disagreement": _Words("Other best class", "share", "share of images with another best class than Keras's"),
-    "logits": _Words("Logits", "ratio", "largest difference, relative to the largest |logit|"),
-    "probabilities": _Words("Probabilities", "ratio", "largest difference"),
+    "logits": _Words("Logits", "ratio", "largest difference from Keras, relative to its largest |logit|"),
+    "probabilities": _Words(
+        "Probabilities",
+        "ratio",
+        "largest difference from Keras; of logits that stand in for them, relative to its largest |logit|",
+    ),
     "cam_distance": _Words("Map distance", "ratio", "1 − mean cosine of a map and Keras's map of the same class"),
     "cam": _Words("Maps", "ratio", "largest difference, relative to the largest |value| of Keras's maps"),
-    "cam_class": _Words("Classes of maps", "count", "maps of another class than Keras ranks there"),
+    "cam_class": _Words(
+        "Classes of maps",
+        "count",
+        "maps of another class than Keras ranks there, where it tells the two apart, or of one class twice",
+    ),
     "cam_identity": _Words(
-        "Map sums to logit", "ratio", "largest difference of a logit and the sum of its map, relative to the largest"
+        "Map sums to logit",
+        "ratio",
+        "largest difference of the export's own logit and what its map and bias add up to, relative to Keras's largest",
     ),
     "half_range": _Words("Largest activation", "amount", "half precision holds numbers up to 65,504 and no larger"),
 }
+_OWN_CLASSES = "maps of another class than the export's own logits rank there, or of one class twice"
+_ROUNDS = frozenset({"top1_disagreement", "cam_distance"})  # which only a lower precision is measured by
+_LARGEST_RATIO = 1000
 _FORMATS = {"network": "network", "onnx": "ONNX Runtime", "savedmodel": "SavedModel"}
 
 
@@ -89,8 +103,15 @@ def place_of(figure: Row) -> int:
     return list(_FIGURES).index(figure["figure"]) if figure["figure"] in _FIGURES else len(_FIGURES)
 
 
-def meaning_of(figure: Row) -> str:
-    """What was measured."""
+def rounding_formats(figures: Iterable[Row]) -> frozenset[str]:
+    """The formats that are in a lower precision, where classes of maps are held to the export's own logits."""
+    return frozenset(figure["format"] for figure in figures if figure["figure"] in _ROUNDS)
+
+
+def meaning_of(figure: Row, rounding: Container[str] = ()) -> str:
+    """What was measured, given the formats that are in a lower precision."""
+    if figure["figure"] == "cam_class" and figure["format"] in rounding:
+        return _OWN_CLASSES
     return _words(figure).meaning
 
 
@@ -115,7 +136,7 @@ def room(figure: Row) -> str:
         return "none" if _words(figure).unit in ("count", "share") else "exact"
     if ratio == math.inf:
         return "must be 0"
-    return f"{_rounded(1 / ratio)}× below" if figure["passed"] else f"{_rounded(ratio)}× the bound"
+    return f"{_times(figure['bound'] / value)} below" if figure["passed"] else f"{_times(ratio)} the bound"
 
 
 def comparison(figure: Row) -> str:
@@ -171,6 +192,9 @@ def _written(value: float, unit: str) -> str:
     return f"{value:.0e}" if float(f"{value:.0e}") == value else f"{value:.1e}"
 
 
-def _rounded(times: float) -> str:
-    """Two digits that count; a margin of thousands is one of thousands, whatever they are."""
-    return f"{times:.1f}" if times < 10 else f"{float(f'{times:.1e}'):,.0f}"
+def _times(ratio: float) -> str:
+    """Two digits that count; beyond a thousand, none does."""
+    rounded = float(f"{ratio:.1e}")
+    if rounded < 10:
+        return f"{ratio:.1f}×"
+    return f"> {_LARGEST_RATIO:,}×" if rounded > _LARGEST_RATIO else f"{rounded:,.0f}×"

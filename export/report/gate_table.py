@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from camserve.export.report.figures import (
     Row,
@@ -15,6 +15,7 @@ from camserve.export.report.figures import (
     place_of,
     ratio_of,
     room,
+    rounding_formats,
     title_of,
     value_of,
     worst_of,
@@ -89,9 +90,20 @@ def _state(figure: Row) -> str:
     return "near" if ratio_of(figure) > _NEAR else "kept"
 
 
-def _meanings(figures: Iterable[Row]) -> Html:
-    meanings = {title_of(figure): meaning_of(figure) for figure in sorted(figures, key=place_of)}
-    return tag("dl", *(tag("div", tag("dt", title), tag("dd", meaning)) for title, meaning in meanings.items()))
+def _meanings(figures: Sequence[Row]) -> Html:
+    rows, rounding = sorted(figures, key=place_of), rounding_formats(figures)
+    meanings: dict[str, dict[str, list[str]]] = {}  # by title; of each meaning, the formats it has in
+    for figure in rows:
+        formats = meanings.setdefault(title_of(figure), {}).setdefault(meaning_of(figure, rounding), [])
+        formats += [title for title in [format_title(figure["format"])] if title not in formats]
+    return tag("dl", *(tag("div", tag("dt", title), tag("dd", _said(said))) for title, said in meanings.items()))
+
+
+def _said(meanings: Mapping[str, Sequence[str]]) -> str:
+    """The meaning, and where formats differ in it, which has which."""
+    if len(meanings) == 1:
+        return next(iter(meanings))
+    return "; ".join(f"{', '.join(formats)}: {meaning}" for meaning, formats in meanings.items())
 
 
 def _batch_row(format_name: str, row: dict[int, Row], batches: Iterable[int]) -> list[object]:

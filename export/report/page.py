@@ -10,6 +10,7 @@ from camserve.export.report import parts
 from camserve.export.report.figures import closest, is_judged, missed, room, title_of, where
 from camserve.export.report.gate_table import every_batch, gate
 from camserve.export.report.markup import Html, details, join, section, tag
+from camserve.export.report.measured import kind_of
 from camserve.export.report.style import STYLE
 
 __all__ = ["page"]
@@ -48,7 +49,8 @@ def page(report: Mapping[str, Any], examples: Sequence[Example] = ()) -> str:
 
 
 def _top(report: Mapping[str, Any], examples: Sequence[Example]) -> tuple[Html, Html]:
-    proof, inputs = section("Parity with Keras", gate(report["parity"])), parts.inputs(report)
+    title = f"Parity with Keras, on {kind_of(report['measured_on'])}"
+    proof, inputs = section(title, gate(report["parity"])), parts.inputs(report)
     return (tag("div", proof, inputs, class_="stack"), parts.maps(examples)) if examples else (proof, inputs)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from camserve.export.gate.examples import Example
 from camserve.export.report.markup import Html, details, join, number, section, table, tag
+from camserve.export.report.measured import measured_in_words
 from camserve.export.report.pictures import draw
 
 __all__ = ["contract", "files", "folding", "graph", "inputs", "maps", "megabytes", "origin"]
@@ -30,6 +31,7 @@ def inputs(report: Mapping[str, Any]) -> Html:
         "Maps": _maps_in_words(contract_["cam"], report["head"]),
         "File hash": digest(source["sha256"]) if source["sha256"] else "no file",
         "Weights hash": digest(source["weights_sha256"]),
+        "Measured on": join(measured_in_words(report), digest(report["measured_on"]["sha256"])),
     }
     return section("What went in", _terms(known))
 

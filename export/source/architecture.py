@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +19,13 @@ _PARTS = (
 _MODULES = frozenset(("keras", "builtins", *(f"keras.{part}" for part in _PARTS)))
 """Whose members describe a network. Others of Keras read files, download, or change how Keras itself behaves."""
 
+_INSIDE = (
+    *(f"keras.src.{part}." for part in ("engine", "layers", "models", "ops")),
+    "keras.engine.",
+    "tf_keras.src.engine.",
+)
+"""Where Keras 2 and 3 keep the classes of a network that have no public name: Functional, and operations."""
+
 _CODE = {
     "Lambda": "a Lambda layer, which would run code of the file's author",
     "__lambda__": "a Python function, which would run code of the file's author",
@@ -24,11 +33,11 @@ _CODE = {
     "TorchModuleWrapper": "a layer of PyTorch, which would run code of the file's author",
     "JaxLayer": "a layer of JAX, which would run code of the file's author",
     "FlaxLayer": "a layer of Flax, which would run code of the file's author",
-    **dict.fromkeys(
-        ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty"),
-        "a bare TensorFlow operation, which Keras 3 has no layer for",
-    ),
 }
+_BARE = ("TFOpLambda", "SlicingOpLambda", "ClassMethod", "InstanceMethod", "InstanceProperty")
+"""How Keras 2 keeps arithmetic that was done without a layer."""
+
+_NOT_OWN = frozenset((*sys.stdlib_module_names, "builtins", "keras", "keras_cv", "keras_hub", "keras_nlp", "tf_keras"))
 
 
 def check_architecture(config: Any, custom: CustomObjects, name: str) -> None:
@@ -51,42 +60,82 @@ def check_architecture(config: Any, custom: CustomObjects, name: str) -> None:
 def unknown_class(class_name: str, name: str, custom: CustomObjects, module: str | None = None) -> SourceError:
     """The error for a class that neither Keras nor any module that the user named has."""
     asked = f"{name} uses {class_name!r}" + (f" of the module {module!r}" if module else "")
-    if custom.modules:
-        return SourceError(
-            f"{asked}, which neither Keras nor {', '.join(custom.modules)} knows",
-            hint="Name the module that defines it: --custom-objects package.module",
-        )
+    knowing = f"neither Keras nor {', '.join(custom.modules)} knows" if custom.modules else "Keras does not know"
     return SourceError(
-        f"{asked}, which Keras does not know",
-        hint="Name the Python module that defines it, if you trust both: --custom-objects package.module",
+        f"{asked}, which {knowing}",
+        hint=f"Name the Python module that defines it, if you trust both: --custom-objects {_likely(module, custom)}",
     )
 
 
+def _likely(module: str | None, custom: CustomObjects) -> str:
+    """The module that a file names, where it can be one that its user wrote: no file talks a user into `os`."""
+    own = module is not None and all(part.isidentifier() for part in module.split("."))
+    if not own or module in ("__main__", *custom.modules):
+        return "package.module"
+    return "package.module" if str(module).partition(".")[0] in _NOT_OWN else str(module)
+
+
 def _objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Every object at any depth."""
+    """Every object at any depth, in the order of the file."""
     waiting = [config]
     while waiting:
         node = waiting.pop()
         if isinstance(node, dict):
             yield node
-            waiting.extend(node.values())
+            waiting.extend(reversed(node.values()))
         elif isinstance(node, list):
-            waiting.extend(node)
+            waiting.extend(reversed(node))
 
 
 def _check_class(node: dict[str, Any], custom: CustomObjects, name: str) -> None:
-    class_name, module = node["class_name"], node.get("module")
-    called = str(node.get("config") if class_name == "function" else class_name)
-    if called in custom.by_name or str(node.get("registered_name")) in custom.by_name:
-        return
-    if class_name in _CODE:
+    class_name, module = str(node["class_name"]), node.get("module")
+    called = str(node.get("config")) if class_name == "function" else class_name
+    registered = str(node.get("registered_name", called))  # null is no name: then Keras goes by the module
+    own = _is_own(called, module, custom)
+    # Code is refused under either name: tf_keras looks for the second where a module lacks the first.
+    _check_code(node, {class_name, called, registered} - ({called} if own else set()), name)
+    # What Keras finds under this name it takes, from whatever module: that is `__main__` for a layer of a notebook.
+    looked_for = called if class_name == "function" else registered
+    if not (own or looked_for in custom.by_name or _is_of_keras(node, called)):
+        raise unknown_class(called, name, custom, str(module))
+
+
+def _check_code(node: dict[str, Any], names: set[str], name: str) -> None:
+    for found in sorted(names.intersection(_BARE)):
+        raise _bare_operation(node, found, name)
+    for found in sorted(names.intersection(_CODE)):
         raise SourceError(
-            f"{name} holds {_CODE[class_name]}",
+            f"{name} holds {_CODE[found]}",
             hint="Replace it with a layer of Keras, or load a file you trust in Python and pass it to export_model",
         )
+
+
+def _bare_operation(node: dict[str, Any], kind: str, name: str) -> SourceError:
+    config = node.get("config")
+    settings = config if isinstance(config, dict) else {}
+    layer = settings.get("name", node.get("name", kind))
+    operation = settings.get("function", settings.get("method_name", settings.get("attr_name", kind)))
+    return SourceError(
+        f"{name} holds the layer {layer!r}, a TensorFlow operation ({operation!r}) that Keras 3 has no layer for",
+        hint="Rebuild the model with a layer in its place, such as Rescaling, or export the part after it and say with "
+        "--preprocess what it did to the pixels",
+    )
+
+
+def _is_own(called: str, module: Any, custom: CustomObjects) -> bool:
+    """Whether the module is the one that the user's class or function of this name is of."""
+    known = custom.by_name.get(called)
+    return known is not None and (known.__name__, known.__module__) == (called, module)
+
+
+def _is_of_keras(node: dict[str, Any], called: str) -> bool:
+    module = node.get("module")
+    if module == "builtins":  # stands for Keras's own functions; tf_keras takes it for Python's as well
+        return not hasattr(builtins, called)
     # An older file names no modules: then Keras looks in its own tables, and nowhere else.
-    if module is not None and module not in _MODULES and not str(module).startswith("keras.src."):
-        raise unknown_class(called, name, custom, str(module))
+    return (
+        module is None or module in _MODULES or (node["class_name"] != "function" and str(module).startswith(_INSIDE))
+    )
 
 
 def _check_vocabulary(node: dict[str, Any], name: str) -> None:

@@ -1,4 +1,4 @@
-"""A `.keras` file, looked at before Keras reads it: names and sizes of its members, its architecture, its weights."""
+"""A `.keras` file, looked at before Keras reads it: names and sizes of its members, and its weights."""
 
 from __future__ import annotations
 
@@ -8,37 +8,31 @@ import stat
 import zipfile
 from collections import Counter
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from camserve.errors import SourceError
-from camserve.export.source.architecture import check_architecture
-from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.hdf5 import LARGEST_CONFIG, check_hdf5, check_size, refusal
 
-__all__ = ["check_archive"]
+__all__ = ["architecture_in_archive", "check_archive", "is_archive_of_keras_2"]
 
 _CONFIG = "config.json"
+_METADATA = "metadata.json"
 _WEIGHTS = "model.weights.h5"
 _MOST_MEMBERS = 10_000
 _PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
-def check_archive(path: Path, custom: CustomObjects | None) -> None:
-    """Checks everything in the archive that Keras would read.
-
-    Args:
-        path: The file.
-        custom: What the architecture may name besides Keras's own; None where only the weights will be read.
+def check_archive(path: Path) -> None:
+    """Checks the archive's members, and the weights among them; the architecture is not looked into.
 
     Raises:
         SourceError: If it is no archive or only a part of one, a member is not a plain file inside the archive, its
-            content would grow out of all proportion, or architecture or weights are refused.
+            content would grow out of all proportion, or the weights are refused.
     """
     stored = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(archive.infolist(), str(path), stored)
-            if custom is not None:
-                check_architecture(json.loads(archive.read(_CONFIG)), custom, str(path))
             check_hdf5(io.BytesIO(archive.read(_WEIGHTS)), f"{_WEIGHTS} in {path}", stored)
     except SourceError:
         raise
@@ -46,6 +40,26 @@ def check_archive(path: Path, custom: CustomObjects | None) -> None:
         raise SourceError(
             f"{path} is not a .keras archive, or only a part of one: {error}", hint="Get or save the file again"
         ) from error
+
+
+def is_archive_of_keras_2(path: Path) -> bool:
+    """Whether the archive, whose members have been checked, was written by Keras 2."""
+    with zipfile.ZipFile(path) as archive:
+        if _METADATA not in archive.namelist():
+            return False
+        return str(json.loads(archive.read(_METADATA)).get("keras_version", "")).startswith("2.")
+
+
+def architecture_in_archive(path: Path) -> Any:
+    """The architecture in an archive whose members have been checked.
+
+    It is without the losses, metrics and optimizer of the whole model, which Keras drops where it does not compile.
+    """
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read(_CONFIG))
+    if isinstance(config, dict):
+        config.pop("compile_config", None)
+    return config
 
 
 def _check_members(members: list[zipfile.ZipInfo], name: str, stored: int) -> None:
@@ -59,9 +73,9 @@ def _check_members(members: list[zipfile.ZipInfo], name: str, stored: int) -> No
     missing = {_CONFIG, _WEIGHTS} - {member.filename for member in members}
     if missing:
         raise SourceError(f"{name} is no Keras model: it has no {', '.join(sorted(missing))}", hint="Save it again")
-    config = next(member for member in members if member.filename == _CONFIG)
-    if config.file_size > LARGEST_CONFIG:
-        raise refusal(f"{name} describes its network in {config.file_size:,} bytes")
+    described = max(member.file_size for member in members if member.filename in (_CONFIG, _METADATA))
+    if described > LARGEST_CONFIG:
+        raise refusal(f"{name} describes its network in {described:,} bytes")
     check_size(sum(member.file_size for member in members), stored, name)
 
 

@@ -57,6 +57,11 @@ def _imported(name: str) -> ModuleType:
             f"{name!r} is not the name of a Python module",
             hint="Write it as in an import statement: --custom-objects package.module",
         )
+    if name.endswith(".py"):
+        raise UsageError(
+            f"{name!r} is the name of a file, not of a Python module",
+            hint=f"Leave .py out: --custom-objects {name.removesuffix('.py')}",
+        )
     try:
         with _current_directory_importable():
             return importlib.import_module(name)

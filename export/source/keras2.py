@@ -7,10 +7,13 @@ longer takes.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import re
 import tempfile
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,13 +25,14 @@ import tensorflow as tf
 
 from camserve.errors import ExportError
 
-__all__ = ["is_of_keras_2", "load_keras_2", "save_for_keras_3", "without_nesting"]
+__all__ = ["as_keras_3", "is_of_keras_2", "load_keras_2", "without_chatter", "without_nesting"]
 
 _NO_LONGER = {  # settings that Keras 2 wrote and could not mean
     "Conv2DTranspose": ("groups",),
     "DepthwiseConv2D": ("groups",),
     "SeparableConv2D": ("groups", "kernel_initializer", "kernel_regularizer", "kernel_constraint"),
 }
+_FUNCTIONAL = "tf_keras.src.engine.functional"
 _IDLE = re.compile(r"Random(?!Crop)|\w*Dropout|GaussianNoise|ActivityRegularization")
 
 
@@ -39,7 +43,7 @@ def is_of_keras_2(path: Path) -> bool:
 
 
 def load_keras_2(path: Path) -> keras.Model:
-    """Loads a model from an HDF5 file of Keras 2, by way of tf_keras.
+    """Loads a model from an HDF5 or `.keras` file of Keras 2, by way of tf_keras.
 
     Args:
         path: The file, already looked at: tf_keras runs what the architecture names.
@@ -54,22 +58,66 @@ def load_keras_2(path: Path) -> keras.Model:
         raise ExportError(
             "reading a model of Keras 2 needs tf_keras", hint="Install it: pip install 'camserve[export]'"
         ) from error
-    with tempfile.TemporaryDirectory() as folder:
+    with without_chatter():
+        if path.suffix != ".keras":
+            return as_keras_3(tf_keras.models.load_model(str(path), compile=False))
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "model.keras"
+            _copy_for_tf_keras(path, copy)
+            return as_keras_3(tf_keras.models.load_model(str(copy), compile=False))
+
+
+def as_keras_3(model: Any) -> keras.Model:
+    """The same network as a model of Keras 3, by way of an HDF5 file.
+
+    Args:
+        model: A functional or sequential model of tf_keras that has been built; not to be used afterwards.
+    """
+    with tempfile.TemporaryDirectory() as folder, without_chatter():
         copy = Path(folder) / "model.h5"
-        save_for_keras_3(tf_keras.models.load_model(str(path), compile=False), copy)
-        return keras.models.load_model(copy, compile=False)
+        _save_for_keras_3(model, copy)
+        loaded = keras.models.load_model(copy, compile=False)
+    # Keras 2 wrote one tensor as a list of one; to Keras 3 that is another structure, of which it warns at every call.
+    return keras.Model(_alone(loaded.inputs), _alone(loaded.outputs), name=loaded.name)
 
 
-def save_for_keras_3(model: Any, path: Path) -> None:
+@contextlib.contextmanager
+def without_chatter() -> Iterator[None]:
+    """Silences what both versions say of their own formats while a model passes from one to the other."""
+    loggers = (logging.getLogger("tensorflow"), logging.getLogger("absl"))
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _copy_for_tf_keras(path: Path, copy: Path) -> None:
+    """Copies what tf_keras reads of a `.keras` file, with the place where it keeps the class of functional models."""
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(copy, "w") as changed:
+        config = json.loads(archive.read("config.json"), object_hook=_at_home)
+        changed.writestr("config.json", json.dumps(config))
+        for member in ("metadata.json", "model.weights.h5"):
+            changed.writestr(member, archive.read(member))
+
+
+def _at_home(node: dict[str, Any]) -> dict[str, Any]:
+    return {**node, "module": _FUNCTIONAL} if node.get("class_name") == "Functional" and "module" in node else node
+
+
+def _save_for_keras_3(model: Any, path: Path) -> None:
     """Writes a model of tf_keras as an HDF5 file that Keras 3 loads.
 
     Args:
         model: A functional or sequential model of tf_keras that has been built; not to be used afterwards.
         path: The file, whose name ends in `.h5`.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that HDF5 is an older format
-        without_nesting(model).save(str(path), include_optimizer=False)
+    without_nesting(model).save(str(path), include_optimizer=False)
     with h5py.File(path, "r+") as file:
         architecture = json.loads(file.attrs["model_config"])
         for layer in architecture["config"]["layers"]:
@@ -90,6 +138,10 @@ def without_nesting(model: Any) -> Any:
     inputs = [tf_keras.Input(batch_shape=entry.shape, dtype=entry.dtype) for entry in model.inputs]
     _tell_apart(_layers(model))
     return tf_keras.Model(inputs, _replay(model, inputs), name=model.name)
+
+
+def _alone(tensors: list[Any]) -> Any:
+    return tensors[0] if len(tensors) == 1 else tensors
 
 
 def _replay(model: Any, inputs: list[Any]) -> list[Any]:

@@ -10,7 +10,7 @@ import keras
 
 from camserve.errors import CamserveError, SourceError
 from camserve.export.source.architecture import check_architecture, unknown_class
-from camserve.export.source.archive import check_archive
+from camserve.export.source.archive import architecture_in_archive, check_archive, is_archive_of_keras_2
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.hdf5 import architecture_in_hdf5, check_hdf5
 from camserve.export.source.keras2 import is_of_keras_2, load_keras_2
@@ -19,6 +19,7 @@ from camserve.export.source.saved_model import load_saved_model
 __all__ = ["check_weights_file", "first_line", "load_model_file"]
 
 _HDF5 = (".h5", ".hdf5")
+_LONGEST = 200
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate \w+|Unknown \w+:) '([^']+)'")
 
 
@@ -44,10 +45,17 @@ def load_model_file(path: Path, custom: CustomObjects) -> keras.Model:
 
 
 def _load(path: Path, custom: CustomObjects) -> Any:
-    # Layers of the user's own are of Keras 3, and tf_keras cannot take them.
-    if path.suffix in _HDF5 and not custom.modules and is_of_keras_2(path):
+    if _is_for_tf_keras(path, custom):
         return load_keras_2(path)
     return keras.models.load_model(path, custom_objects=dict(custom.by_name), compile=False)
+
+
+def _is_for_tf_keras(path: Path, custom: CustomObjects) -> bool:
+    """Whether Keras 3 would lose its way in the file, which has been looked at."""
+    if path.suffix in _HDF5:
+        # Layers of the user's own are of Keras 3, and tf_keras cannot take them.
+        return not custom.modules and is_of_keras_2(path)
+    return is_archive_of_keras_2(path)
 
 
 def check_weights_file(path: Path) -> None:
@@ -57,7 +65,7 @@ def check_weights_file(path: Path) -> None:
         SourceError: If it is neither HDF5 nor a `.keras` file, or is refused as such.
     """
     if path.suffix == ".keras":
-        check_archive(path, None)
+        check_archive(path)
     elif path.suffix in _HDF5:
         check_hdf5(path, str(path), path.stat().st_size)
     else:
@@ -70,7 +78,8 @@ def check_weights_file(path: Path) -> None:
 def first_line(error: Exception) -> str:
     """What an exception says, without the rest of its story."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")
+    line = lines[0].partition(" Full object config")[0].rstrip(".")
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
 def _check_model_file(path: Path, custom: CustomObjects) -> None:
@@ -82,10 +91,13 @@ def _check_model_file(path: Path, custom: CustomObjects) -> None:
     if not path.is_file():
         raise SourceError(f"{path} is no plain file", hint="Give the file itself")
     if path.suffix == ".keras":
-        check_archive(path, custom)
+        check_archive(path)
+        architecture = architecture_in_archive(path)
     else:
         check_hdf5(path, str(path), path.stat().st_size)
-        check_architecture(architecture_in_hdf5(path), custom, str(path))
+        architecture = architecture_in_hdf5(path)
+    allowed = CustomObjects(custom.modules, {}) if _is_for_tf_keras(path, custom) else custom
+    check_architecture(architecture, allowed, str(path))
 
 
 def _unreadable(path: Path, error: Exception, custom: CustomObjects) -> SourceError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from camserve.errors import ExportError, SourceError
 from camserve.export.source.architecture import check_architecture
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.hdf5 import refusal
-from camserve.export.source.keras2 import save_for_keras_3
+from camserve.export.source.keras2 import as_keras_3, without_chatter
 
 __all__ = ["load_saved_model"]
 
@@ -34,22 +33,24 @@ def load_saved_model(path: Path, custom: CustomObjects) -> keras.Model:
     """
     _check_folder(path)
     architecture = _architecture(path)
-    check_architecture(architecture, custom, str(path))
+    # tf_keras builds it, which knows nothing of the user's own layers and would import a module by its name.
+    check_architecture(architecture, CustomObjects(custom.modules, {}), str(path))
     import tf_keras  # noqa: PLC0415  it takes seconds, and few sources need it
 
-    network = tf_keras.models.model_from_json(json.dumps(architecture))
-    restored = network.load_weights(str(path / "variables" / "variables"))
-    restored.assert_existing_objects_matched()
-    restored.expect_partial()  # an optimizer's state is there too
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "model.h5"
-        save_for_keras_3(network, copy)
-        return keras.models.load_model(copy, custom_objects=dict(custom.by_name), compile=False)
+    with without_chatter():
+        network = tf_keras.models.model_from_json(json.dumps(architecture))
+        restored = network.load_weights(str(path / "variables" / "variables"))
+        restored.assert_existing_objects_matched()
+        restored.expect_partial()  # an optimizer's state is there too
+    return as_keras_3(network)
 
 
 def _check_folder(path: Path) -> None:
     if not (path / "saved_model.pb").is_file():
-        raise SourceError(f"{path} is a folder, but not a SavedModel", hint="It has no saved_model.pb")
+        raise SourceError(
+            f"{path} is a folder, but not a SavedModel: it has no saved_model.pb",
+            hint="Give the folder that holds saved_model.pb and keras_metadata.pb, or a .keras or .h5 file",
+        )
     if not (path / "keras_metadata.pb").is_file():
         raise SourceError(
             f"the SavedModel {path} holds a function only, not the Keras layers it was made of",

@@ -15,7 +15,7 @@ from PIL import Image
 
 from camserve.bundle import load_bundle
 from camserve.cli import main
-from camserve.cli.export import publish_command, worst_figures
+from camserve.cli.export_report import publish_command, worst_figures
 from camserve.contract import PRESETS
 
 
@@ -195,6 +195,9 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
     "another file than expected": (lambda folder: [small(folder), "--sha256", "0" * 64], 1, "SHA-256"),
     "a hash that is none": (lambda folder: [small(folder), "--sha256", "abc"], 2, "abc"),
     "a module that is not there": (lambda folder: [small(folder), "--custom-objects", "no.such"], 1, "no.such"),
+    "a bound without a number": (lambda folder: [small(folder), "--bound", "logits"], 2, "not a figure and a number"),
+    "a bound of no figure": (lambda folder: [small(folder), "--bound", "speed=3"], 2, "speed=3 is no bound"),
+    "a bound that nothing keeps": (lambda folder: [small(folder), "--bound", "logits=0"], 1, "does not say what Keras"),
     "an opset that is not written": (lambda folder: [small(folder), "--opset", "7"], 2, "opset 7"),
     "a repository that is a file": (
         lambda folder: [small(folder), "--publish", labels(folder)],

@@ -23,9 +23,7 @@ from camserve.manifest import MANIFEST_NAME
 
 EXPORT = """
 import sys
-from camserve.export import Budget, export_model
-from camserve.export.formats.writing import Precision
-from camserve.export.gate.samples import sample_pictures
+from camserve.export import export_model
 export_model(sys.argv[1], sys.argv[2], preprocessing="unit")
 """
 

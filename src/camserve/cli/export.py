@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from camserve.cli.console import Phases, note, print_json, print_table, say
+from camserve.cli.console import Phases, note
+from camserve.cli.export_report import report
 from camserve.cli.options import Command, Json, check_choice
-from camserve.cli.serving import publication_document, say_published
 from camserve.errors import CamserveError, RepositoryError, UsageError
 
 if TYPE_CHECKING:
     from camserve.bundle import Bundle
     from camserve.contract import Fit, ResizeFilter
+    from camserve.export import Budget
     from camserve.export.formats.quantize import Target
     from camserve.export.formats.writing import Precision
     from camserve.serving import Publication
 
-__all__ = ["publish_command", "register", "worst_figures"]
+__all__ = ["register"]
 
 _FORMATS = ("onnx", "savedmodel")
 _INPUTS = ("float32", "uint8")
@@ -96,6 +97,12 @@ def export(
     int8_target: Annotated[
         str | None, typer.Option(metavar="TARGET", help="What int8 is for: cpu (unless given) or tensorrt.")
     ] = None,
+    bound: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIGURE=VALUE", help="Another bound of the gate; can be repeated."
+        ),
+    ] = None,
     cam_top_k: Annotated[
         int | None, typer.Option(min=1, metavar="N", help=f"Maps of how many best classes; {_CAM_TOP_K} unless given.")
     ] = None,
@@ -116,6 +123,7 @@ def export(
     wanted = _wanted_formats(formats)
     _check(preprocess, resize, fit)
     _check_precision(precision, input_dtype, calibration, int8_target)
+    bounds = _bounds(bound or ())
     if no_cam and (cam_all or cam_top_k is not None):
         raise UsageError("--no-cam contradicts --cam-all and --cam-top-k", hint="Leave one of them out")
     if publish is not None:
@@ -124,6 +132,7 @@ def export(
         phases("load TensorFlow")
         from camserve.export import export_model
 
+        budget = _budget(bounds)
         bundle = export_model(
             source,
             out,
@@ -144,13 +153,14 @@ def export(
             int8_target=cast("Target", int8_target or _TARGETS[0]),
             formats=wanted,
             opset=opset,
+            budget=budget,
             progress=phases,
         )
         publication = None
         if publish is not None:
             phases("publish")
             publication = _publish(bundle, publish)
-    _report(bundle, publication, as_json=as_json)
+    report(bundle, publication, as_json=as_json)
 
 
 def _wanted_formats(text: str) -> tuple[str, ...]:
@@ -181,6 +191,31 @@ def _check_precision(precision: str, input_dtype: str, calibration: Path | None,
         raise UsageError(f"--int8-target says nothing about {precision}", hint="Leave it out, or add --precision int8")
 
 
+def _bounds(texts: Sequence[str]) -> dict[str, float]:
+    bounds = {}
+    for text in texts:
+        figure, _, value = text.partition("=")
+        try:
+            bounds[figure.strip()] = float(value)
+        except ValueError as error:
+            raise UsageError(
+                f"--bound {text!r} is not a figure and a number", hint="For instance: --bound top1_disagreement=0.02"
+            ) from error
+    return bounds
+
+
+def _budget(bounds: Mapping[str, float]) -> Budget:
+    from dataclasses import fields
+
+    from camserve.export import Budget
+
+    known = [field.name for field in fields(Budget)]
+    for name, value in bounds.items():
+        if name not in known or not value >= 0:
+            raise UsageError(f"--bound {name}={value:g} is no bound of the gate", hint=f"Figures: {', '.join(known)}")
+    return Budget(**bounds)
+
+
 def _check_publishable(repository: Path, formats: tuple[str, ...], name: str | None) -> None:
     """Export takes minutes: what would stop publishing afterwards is said before."""
     from camserve.names import check_model_name
@@ -201,48 +236,3 @@ def _publish(bundle: Bundle, repository: Path) -> Publication:
     except CamserveError:
         note(f"The bundle is exported and stands in {bundle.path}")
         raise
-
-
-def _report(bundle: Bundle, publication: Publication | None, *, as_json: bool) -> None:
-    parity: list[dict[str, Any]] = bundle.report["parity"]
-    for warning in bundle.report["warnings"]:
-        note(f"warning: {warning}")
-    if as_json:
-        document: dict[str, Any] = {
-            "bundle": str(bundle.path),
-            "name": bundle.contract.name,
-            "warnings": bundle.report["warnings"],
-            "parity": parity,
-        }
-        if publication is not None:
-            document["published"] = publication_document(publication)
-        print_json(document)
-        return
-    say("Parity with Keras, the worst of all batches:")
-    print_table(("format", "figure", "worst ", "bound ", "margin ", "images"), worst_figures(parity))
-    say(f"Bundle:    {bundle.path}")
-    if publication is None:
-        say(f"Next:      {publish_command(bundle.path)}")
-    else:
-        say_published(publication)
-
-
-def publish_command(bundle: Path) -> str:
-    """What to type to publish a bundle, fit to be pasted into a shell."""
-    return f"camserve publish {shlex.quote(str(bundle))} --repository model_repository"
-
-
-def worst_figures(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
-    """One row per format and figure of the gate: the worst of all batches, its bound, the margin, and the batches."""
-    from camserve.export.report.figures import bound_of, format_title, room, title_of, value_of, worst_of
-
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in parity:
-        groups.setdefault((row["format"], row["figure"]), []).append(row)
-    table = []
-    for (format_name, _), rows in groups.items():
-        worst = worst_of(rows)
-        batches = ", ".join(str(row["batch"]) for row in rows if row["batch"]) or "-"
-        figure = (format_title(format_name), title_of(worst), value_of(worst), bound_of(worst), room(worst), batches)
-        table.append(figure)
-    return table

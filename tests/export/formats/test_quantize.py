@@ -42,6 +42,17 @@ def relu6(graph: Graph) -> str:
     return graph.add("Clip", graph.convolve(x, 8), *ends)
 
 
+def relu_twice(graph: Graph) -> str:
+    x = graph.add("Relu", graph.add("Relu", graph.convolve(graph.features, 8)))
+    return graph.add("Relu", graph.convolve(x, 8))
+
+
+def clipped_twice(graph: Graph) -> str:
+    ends = graph.constant(np.float32(0)), graph.constant(np.float32(1.5))
+    x = graph.add("Clip", graph.add("Relu", graph.convolve(graph.features, 8)), *ends)
+    return graph.convolve(graph.add("Relu", graph.add("Clip", graph.convolve(x, 8), *ends)), 8)
+
+
 def residual(graph: Graph) -> str:
     x = graph.add("MaxPool", graph.add("Relu", graph.convolve(graph.features, 8)), kernel_shape=[2, 2], strides=[2, 2])
     return graph.add("Relu", graph.add("Add", graph.convolve(graph.add("Relu", graph.convolve(x, 8)), 8), x))
@@ -100,6 +111,8 @@ BODIES: list[Callable[[Graph], str]] = [
     plain,
     grouped,
     relu6,
+    relu_twice,
+    clipped_twice,
     residual,
     swish,
     concatenated,

@@ -37,8 +37,11 @@ def graph(
     return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def run(model: onnx.ModelProto) -> Any:
-    return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"image": IMAGES})[0]
+def run(model: onnx.ModelProto, *, optimized: bool = True) -> Any:
+    level = onnxruntime.GraphOptimizationLevel
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model.SerializeToString(), options).run(None, {"image": IMAGES})[0]
 
 
 @pytest.mark.parametrize("pads", [(0, 0, 1, 1, 0, 0, 1, 1), (0, 0, 0, 2, 0, 0, 1, 0)])

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from camserve.contract import Activation
 from camserve.errors import ParityError
-from camserve.export.gate.agreement import cosines, measure_agreement
+from camserve.export.gate.agreement import measure_agreement
+from camserve.export.gate.differences import cosines
 from camserve.export.gate.parity import Budget, Figure, judge
 from camserve.export.graph.head import LinearHead, Pooling
 from camserve.export.graph.reference import Answers, class_maps
@@ -73,8 +75,10 @@ def missed(change: Callable[[Answer], Answer]) -> set[str]:
 def test_an_export_that_rounds_passes_and_every_figure_is_told() -> None:
     found = figures()
     judge(list(found.values()))
-    assert {name for name, figure in found.items() if figure.bound is None} == {"logits", "probabilities", "cam"}
-    assert set(found) - {"logits", "probabilities", "cam"} == {
+    assert {name for name, figure in found.items() if figure.bound is None} == {"cam"}
+    assert set(found) - {"cam"} == {
+        "logits",
+        "probabilities",
         "top1_disagreement",
         "cam_distance",
         "cam_identity",
@@ -202,6 +206,72 @@ def test_a_value_that_is_no_number_is_stopped(output: str, stopping: set[str], w
     assert found <= stopping
 
 
+@pytest.mark.parametrize("times", [-1.0, 0.5, 2.0, 100.0])
+def test_answers_of_another_size_are_stopped(times: float) -> None:
+    def scaled(said: Answer) -> Answer:
+        return {**said, "logits": said["logits"] * times, "cam": said["cam"] * times}
+
+    assert "logits" in missed(scaled)
+
+
+def test_a_network_that_always_says_the_same_is_stopped() -> None:
+    def constant(said: Answer) -> Answer:
+        return {**said, "logits": np.broadcast_to(said["logits"][:1], said["logits"].shape)}
+
+    assert "logits" in missed(constant)
+
+
+def test_the_bound_of_logits_in_lower_precision_can_be_chosen() -> None:
+    def a_tenth_more(said: Answer) -> Answer:
+        return {**said, "logits": said["logits"] * 1.1}
+
+    assert figures(a_tenth_more)["logits"].passed
+    assert not figures(a_tenth_more, lower_logits=0.05)["logits"].passed
+
+
+WRONG_PROBABILITIES: dict[str, Callable[[Any], Any]] = {
+    "seven": lambda said: np.full_like(said, 7.0),
+    "a half of each": lambda said: said / 2,
+    "one below zero": lambda said: (
+        said + np.eye(CLASSES)[0] * -0.2 + np.eye(CLASSES)[1] * 0.2 - said * np.eye(CLASSES)[0]
+    ),
+    "another class": lambda said: np.eye(CLASSES)[said.argmin(axis=1)],
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_PROBABILITIES)
+def test_probabilities_that_are_none_or_of_another_class_are_stopped(wrong: str) -> None:
+    def spoil(said: Answer) -> Answer:
+        return {**said, "probabilities": WRONG_PROBABILITIES[wrong](said["probabilities"])}
+
+    assert missed(spoil) == {"probabilities"}
+
+
+def of_activation(activation: Activation, said: Any, logits: Any) -> Figure:
+    """The figure of probabilities, where the export says the logits of Keras."""
+    keras = Answers(logits if activation == "linear" else 1 / (1 + np.exp(-logits)), logits, None)
+    run = {"logits": logits, "probabilities": said}
+    found = measure_agreement("onnx", lambda images: run, [(np.zeros(1), keras)], None, Budget(), activation=activation)
+    return next(figure for figure in found if figure.figure == "probabilities")
+
+
+def test_probabilities_of_a_sigmoid_need_not_sum_to_one() -> None:
+    logits = np.array([[2.0, 1.0, -3.0]])
+    probabilities = 1 / (1 + np.exp(-logits))
+    assert of_activation("sigmoid", probabilities, logits).passed
+    assert of_activation("sigmoid", probabilities * [[1, 1, -1]], logits).value == np.inf
+    assert of_activation("softmax", probabilities, logits).value == np.inf
+
+
+def test_without_an_activation_probabilities_are_held_to_the_bound_of_logits() -> None:
+    logits = np.array([[20.0, -30.0, 5.0]])
+    honest, twice = (of_activation("linear", logits * times, logits) for times in (1.1, 2.0))
+    assert honest.passed
+    assert honest.bound == Budget().lower_logits
+    assert honest.value == pytest.approx(0.1)
+    assert not twice.passed
+
+
 def test_every_map_counts_where_all_are_given() -> None:
     def with_all(said: Answer) -> Answer:
         return {**said, "cam_all": np.full((len(said["cam"]), CLASSES, SIDE, SIDE), 9.0)}
@@ -229,6 +299,16 @@ def test_what_stops_lower_precision_says_what_helps() -> None:
     with pytest.raises(ParityError, match=r"top1_disagreement of onnx, batch 64: 0\.125 > 0\.01") as stop:
         judge([Figure("onnx", "top1_disagreement", 64, 0.125, 0.01)])
     assert "calibration" in str(stop.value.hint)
+
+
+def test_what_stops_logits_of_lower_precision_says_what_helps_there_and_only_there() -> None:
+    told = Figure("onnx", "top1_disagreement", 64, 0.0, 0.01)
+    with pytest.raises(ParityError) as stop:
+        judge([told, Figure("onnx", "logits", 64, 1.0, 0.25)])
+    assert "too coarse" in str(stop.value.hint)
+    with pytest.raises(ParityError) as stop:
+        judge([told, Figure("savedmodel", "logits", 8, 1.0, 1e-4)])
+    assert "too coarse" not in str(stop.value.hint)
 
 
 def test_an_activation_beyond_half_precision_is_stopped() -> None:

@@ -35,7 +35,7 @@ def fill(folder: Path, count: int, **options: Any) -> Path:
 def test_pictures_are_read_as_keras_reads_them(tmp_path: Path, resize: Any, fit: Any, color: str) -> None:
     preset = UNIT.in_gray() if color == "gray" else UNIT
     preprocessing = Preprocessing.model_validate({**preset.model_dump(), "resize": resize, "fit": fit})
-    found = read_calibration(fill(tmp_path, 8), (12, 8), preprocessing)
+    found = read_calibration(fill(tmp_path, FEWEST), (12, 8), preprocessing)
     loaded = keras.utils.load_img(
         tmp_path / "002.png",
         color_mode="grayscale" if color == "gray" else "rgb",
@@ -48,7 +48,7 @@ def test_pictures_are_read_as_keras_reads_them(tmp_path: Path, resize: Any, fit:
 
 
 def test_the_pixels_are_rgb_also_for_a_network_that_takes_bgr(tmp_path: Path) -> None:
-    fill(tmp_path, 8, size=(6, 6))
+    fill(tmp_path, FEWEST, size=(6, 6))
     for preset in ("caffe", "raw-bgr", "raw-rgb"):
         pixels = read_calibration(tmp_path, (6, 6), PRESETS[preset]).fit[0]
         np.testing.assert_array_equal(pixels, np.asarray(picture(0, (6, 6))))
@@ -57,14 +57,14 @@ def test_the_pixels_are_rgb_also_for_a_network_that_takes_bgr(tmp_path: Path) ->
 @pytest.mark.parametrize("size", [(20, 30), (21, 31), (7, 9)])
 def test_crop_only_cuts_the_centre_and_resizes_nothing(tmp_path: Path, size: tuple[int, int]) -> None:
     preprocessing = UNIT.model_copy(update={"fit": "crop-only"})
-    pixels = read_calibration(fill(tmp_path, 8, size=size), (6, 8), preprocessing).fit[1]
+    pixels = read_calibration(fill(tmp_path, FEWEST, size=size), (6, 8), preprocessing).fit[1]
     top, left = size[0] // 2 - 3, size[1] // 2 - 4
     np.testing.assert_array_equal(pixels, np.asarray(picture(1, size))[top : top + 6, left : left + 8])
 
 
 def test_crop_only_refuses_a_picture_that_is_too_small(tmp_path: Path) -> None:
-    fill(tmp_path, 8)
-    picture(8, (5, 30)).save(tmp_path / "short.png")
+    fill(tmp_path, FEWEST)
+    picture(FEWEST, (5, 30)).save(tmp_path / "short.png")
     with pytest.raises(UsageError, match=r"short\.png is 30x5 pixels, and 8x6 are to be cut"):
         read_calibration(tmp_path, (6, 8), UNIT.model_copy(update={"fit": "crop-only"}))
 
@@ -81,29 +81,29 @@ def test_every_fourth_picture_is_held_out_and_none_is_in_both(tmp_path: Path) ->
 
 
 def test_folders_are_searched_through_and_other_files_left(tmp_path: Path) -> None:
-    fill(tmp_path / "b" / "deep", 4)
-    fill(tmp_path / "a", 4)
+    fill(tmp_path / "b" / "deep", 6)
+    fill(tmp_path / "a", 6)
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
     picture(9).save(tmp_path / "LOUD.JPG")
     found = read_calibration(tmp_path, (20, 30), UNIT)
     assert found.names == (
         "LOUD.JPG",
-        *(f"a/{number:03}.png" for number in range(4)),
-        *(f"b/deep/{number:03}.png" for number in range(4)),
+        *(f"a/{number:03}.png" for number in range(6)),
+        *(f"b/deep/{number:03}.png" for number in range(6)),
     )
 
 
 def test_of_more_than_the_limit_so_many_are_read_from_first_to_last(tmp_path: Path) -> None:
-    names = read_calibration(fill(tmp_path, 50), (4, 4), UNIT, limit=8).names
-    assert names == tuple(f"{number:03}.png" for number in (0, 7, 14, 21, 28, 35, 42, 49))
-    assert read_calibration(tmp_path, (4, 4), UNIT, limit=8).names == names
+    names = read_calibration(fill(tmp_path, 78), (4, 4), UNIT, limit=12).names
+    assert names == tuple(f"{number:03}.png" for number in range(0, 78, 7))
+    assert read_calibration(tmp_path, (4, 4), UNIT, limit=12).names == names
 
 
 def test_gray_pictures_become_rgb_and_the_reverse(tmp_path: Path) -> None:
-    fill(tmp_path, 8, mode="L")
-    assert read_calibration(tmp_path, (5, 6), UNIT).fit.shape == (6, 5, 6, 3)
-    assert read_calibration(tmp_path, (5, 6), UNIT.in_gray()).fit.shape == (6, 5, 6, 1)
+    fill(tmp_path, FEWEST, mode="L")
+    assert read_calibration(tmp_path, (5, 6), UNIT).fit.shape == (9, 5, 6, 3)
+    assert read_calibration(tmp_path, (5, 6), UNIT.in_gray()).fit.shape == (9, 5, 6, 1)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_too_few_pictures_are_refused_with_what_counts_as_one(tmp_path: Path) ->
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty"])
 def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, damage: str) -> None:
-    fill(tmp_path, 8)
+    fill(tmp_path, FEWEST)
     broken = tmp_path / "bro\nken.png"
     whole = (tmp_path / "000.png").read_bytes()
     broken.write_bytes({"cut": whole[: len(whole) // 2], "text": b"no picture", "empty": b""}[damage])
@@ -135,8 +135,31 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, damage: str) -> 
     assert "\n" not in refusal.value.message
 
 
-def test_a_picture_of_16_bits_is_refused_and_not_clipped(tmp_path: Path) -> None:
-    fill(tmp_path, 8)
+@pytest.mark.parametrize("preprocessing", [UNIT, UNIT.in_gray()], ids=["rgb", "gray"])
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_a_picture_of_more_than_8_bits_is_refused_and_not_clipped(
+    tmp_path: Path, mode: str, preprocessing: Preprocessing
+) -> None:
+    fill(tmp_path, FEWEST)
+    dtype = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
+    deep = Image.fromarray(np.full((20, 30), 40_000, dtype))
+    assert deep.mode == mode
+    deep.save(tmp_path / "deep.tiff")
+    with pytest.raises(UsageError, match=r"deep\.tiff holds more than 8 bits a pixel"):
+        read_calibration(tmp_path, (20, 30), preprocessing)
+
+
+@pytest.mark.parametrize("preprocessing", [UNIT, UNIT.in_gray()], ids=["rgb", "gray"])
+def test_a_gray_png_of_16_bits_is_refused(tmp_path: Path, preprocessing: Preprocessing) -> None:
+    fill(tmp_path, FEWEST)
     Image.fromarray(np.full((20, 30), 40_000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(UsageError, match=r"deep\.png holds more than 8 bits a pixel"):
-        read_calibration(tmp_path, (20, 30), UNIT.in_gray())
+        read_calibration(tmp_path, (20, 30), preprocessing)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_a_picture_of_8_bits_or_less_is_read_whatever_its_colours(tmp_path: Path, mode: str) -> None:
+    fill(tmp_path, FEWEST)
+    picture(99).convert(mode).save(tmp_path / "z.png")
+    for preprocessing in (UNIT, UNIT.in_gray()):
+        assert "z.png" in read_calibration(tmp_path, (20, 30), preprocessing).names

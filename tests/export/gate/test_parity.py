@@ -15,7 +15,8 @@ from camserve.bundle import load_bundle
 from camserve.contract import PRESETS
 from camserve.errors import ParityError
 from camserve.export import export_model
-from camserve.export.gate.parity import Budget, Figure, judge
+from camserve.export.gate.differences import wrong_ranks, wrong_winners
+from camserve.export.gate.parity import Budget, Figure, judge, measure
 from camserve.export.gate.samples import sample_pictures
 from camserve.export.graph import fold, maps
 from camserve.export.graph.prepare import prepare
@@ -96,8 +97,6 @@ def test_a_batchnorm_that_was_left_is_stopped(model: keras.Model, out: Path, mon
 
 
 def test_another_winner_is_stopped_and_a_tie_is_not(model: keras.Model) -> None:
-    from camserve.export.gate.parity import wrong_ranks, wrong_winners
-
     keras_says = np.array([[3.0, 1.0, 2.0], [1.0, 1.0 + 1e-9, 0.0]])
     assert wrong_winners(keras_says, keras_says, tolerance=1e-6) == 0
     assert wrong_winners(keras_says[:, ::-1], keras_says, tolerance=1e-6) == 1
@@ -133,6 +132,49 @@ def test_a_figure_without_a_bound_passes_if_it_is_a_number() -> None:
 def test_not_a_number_in_the_weights_is_stopped(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rewritten(monkeypatch, lambda graph: edit(graph, "Conv", lambda weights: weights * np.float32("nan")))
     assert stopped_by(model, out) >= {"logits", "probabilities", "cam", "cam_identity"}
+
+
+@pytest.mark.parametrize("output", ["logits", "probabilities", "cam", "cam_all"])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")], ids=str)
+def test_a_value_that_is_no_number_is_stopped_in_every_output(output: str, wrong: float, model: keras.Model) -> None:
+    prepared = prepare(model, cam=True, top_k=2, all_classes=True)
+    images = normalize(sample_pictures(3, 16, 16, 3), PRESETS["unit"])
+    keras_says = prepared.reference(images)
+    honest = {name: np.asarray(value) for name, value in prepared.served.function(images).items()}
+    spoilt = {**honest, output: honest[output].copy()}
+    spoilt[output].flat[1] = wrong
+
+    def missed(said: dict[str, Any]) -> set[str]:
+        found = measure("onnx", lambda _: said, [(images, keras_says)], prepared.head, Budget())
+        return {figure.figure for figure in found if not figure.passed}
+
+    assert missed(honest) == set()
+    assert ("cam" if output == "cam_all" else output) in missed(spoilt)
+
+
+def loud(times: float) -> keras.Model:
+    """A classifier without an activation, its logits so many times as large."""
+    model = enliven(small_network("average", activation="linear"), PRESETS["unit"])
+    last = model.get_layer("classes")
+    last.set_weights([weights * times for weights in last.get_weights()])
+    return model
+
+
+def test_large_logits_without_an_activation_are_measured_by_their_size(tmp_path: Path) -> None:
+    model = loud(40)
+    pictures = normalize(sample_pictures(12, 16, 16, 3), PRESETS["unit"])
+    assert np.abs(model(pictures)).max() > 30
+    report = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"]).report
+    bounds = {figure["figure"]: figure["bound"] for figure in report["parity"]}
+    assert bounds["probabilities"] == bounds["reading"] == Budget().logits
+
+
+@pytest.mark.parametrize("times", [1, 40])
+def test_an_answer_that_is_off_without_an_activation_is_stopped_whatever_its_size(
+    times: float, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rewritten(monkeypatch, lambda graph: edit(graph, "Conv", lambda weights: weights * np.float32(1.001)))
+    assert stopped_by(loud(times), out) >= {"logits", "probabilities"}
 
 
 def test_a_tighter_budget_is_kept_to(model: keras.Model, out: Path) -> None:

@@ -1,3 +1,5 @@
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -92,4 +94,12 @@ def test_a_model_that_cannot_be_read_is_refused_with_the_reason(make: object, sa
     if isinstance(model, Subclassed):
         model(IMAGES)
     with pytest.raises(SourceError, match=said):
+        trace(model)
+
+
+@pytest.mark.parametrize("name", ["conv 1", "größe", "a<b"])
+def test_a_name_that_tensorflow_cannot_use_is_refused(name: str) -> None:
+    image = keras.layers.Input((8, 8, 3))
+    model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten(name=name)(image)))
+    with pytest.raises(SourceError, match=re.escape(f"layer {name!r}")):
         trace(model)

@@ -30,6 +30,7 @@ def test_the_page_says_what_the_json_says(exported: Reported) -> None:
     said = [
         report["source"]["title"],
         report["source"]["weights_sha256"],
+        report["measured_on"]["sha256"],
         *(entry["sha256"] for entry in report["files"].values()),
         *(f"{name} {version}" for name, version in report["packages"].items()),
         *report["graph"]["operators"],

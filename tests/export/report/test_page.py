@@ -91,6 +91,7 @@ def text_of(markup: str) -> str:
     [
         (Figure("onnx", "cam", 3, 2e-3, 1e-4), "Maps, ONNX Runtime, 3 images: 2e-03 > 1e-04, 20× the bound"),
         (Figure("onnx", "cam_class", 1, 2, 0), "Classes of maps, ONNX Runtime, 1 image: 2 > 0, must be 0"),
+        (Figure("onnx", "cam", 8, 4e37, 1e-4), "Maps, ONNX Runtime, 8 images: 4e+37 > 1e-04, > 1,000× the bound"),
         (Figure("savedmodel", "logits", 8, float("nan"), 1e-4), "Logits, SavedModel, 8 images: NaN, bound 1e-04"),
         (Figure("onnx", "logits", 8, float("nan"), None), "Logits, ONNX Runtime, 8 images: NaN, not a number"),
     ],
@@ -116,6 +117,10 @@ def test_a_missed_figure_is_the_first_thing_said(exported: Reported, figure: Fig
         ("top1", 0.0, 0.0, "Best class 0 none"),
         ("top1_disagreement", 0.0, 0.01, "Other best class 0 % ≤ 1 % none"),
         ("cam_distance", -1e-16, 0.01, "Map distance -1e-16 ≤ 1e-02 exact"),
+        ("logits", 0.02507, 0.25, "Logits 2.5e-02 ≤ 2.5e-01 10× below"),
+        ("logits", 1e-7, 1e-4, "Logits 1e-07 ≤ 1e-04 1,000× below"),
+        ("logits", 2.7e-39, 1e-4, "Logits 2.7e-39 ≤ 1e-04 > 1,000× below"),
+        ("logits", 5e-324, 1e-4, "Logits 5e-324 ≤ 1e-04 > 1,000× below"),
         ("a_new_figure", 1e-3, 1e-2, "a new figure 1e-03 ≤ 1e-02 10× below"),
     ],
 )
@@ -156,3 +161,24 @@ def test_the_worst_batch_is_the_one_that_is_shown(exported: Reported) -> None:
     text = text_of(with_figures(exported.report, *figures))
     assert "Logits 3e-06 ≤ 1e-04 33× below" in text
     assert "1 image 3 images 8 images ONNX Runtime Logits 1e-07 3e-06 2e-07" in text
+
+
+OF_LOGITS, OF_KERAS = "than the export's own logits rank there, or of one class twice", "than Keras ranks there"
+
+
+@pytest.mark.parametrize("marker", ["top1_disagreement", "cam_distance"])
+def test_classes_of_maps_in_a_lower_precision_are_said_to_be_held_to_the_exports_own_logits(
+    exported: Reported, marker: Any
+) -> None:
+    of_onnx = Figure("onnx", "cam_class", 64, 0, 0), Figure("onnx", marker, 64, 0, 0.01)
+    text = text_of(with_figures(exported.report, *of_onnx))
+    assert OF_LOGITS in text
+    assert OF_KERAS not in text
+    both = text_of(with_figures(exported.report, *of_onnx, Figure("savedmodel", "cam_class", 8, 0, 0)))
+    assert f"ONNX Runtime: maps of another class {OF_LOGITS}; SavedModel: maps of another class {OF_KERAS}" in both
+
+
+def test_classes_of_maps_in_float32_are_said_to_be_held_to_keras(exported: Reported) -> None:
+    text = text_of(with_figures(exported.report, Figure("onnx", "cam_class", 8, 0, 0)))
+    assert OF_KERAS in text
+    assert OF_LOGITS not in text

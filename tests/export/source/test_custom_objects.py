@@ -16,6 +16,8 @@ from keras import layers
 
 from camserve.cli import main
 from camserve.errors import SourceError, UsageError
+from camserve.export.source.architecture import check_architecture, unknown_class
+from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.load import load_source
 
 IMAGES = np.random.default_rng(2).normal(size=(2, 8, 8, 3)).astype(np.float32)
@@ -119,6 +121,80 @@ def test_a_module_that_fails_says_why(package: str, tmp_path: Path) -> None:
     (tmp_path / package / "broken.py").write_text("import keras\nkeras.layers.Nothing\n")
     with pytest.raises(SourceError, match=r"AttributeError.*Nothing"):
         load_source("resnet-mini", custom_objects=[f"{package}.broken"])
+
+
+def test_a_file_of_python_is_wrong_usage_and_told_from_its_module() -> None:
+    with pytest.raises(UsageError, match="name of a file") as refusal:
+        load_source("resnet-mini", custom_objects=["own.layers.py"])
+    assert refusal.value.hint == "Leave .py out: --custom-objects own.layers"
+
+
+def test_the_module_that_the_file_names_is_told(package: str, tmp_path: Path) -> None:
+    path, _ = save_model(tmp_path, package, ".keras", registered=False)
+    with pytest.raises(SourceError) as refusal:
+        load_source(path)
+    assert str(refusal.value.hint).endswith(f"--custom-objects {package}.parts")
+
+
+@pytest.mark.parametrize("module", ["os", "os.path", "builtins", "keras.src.saving", "__main__", "a b", "--help"])
+def test_no_file_talks_its_user_into_a_module_that_is_not_theirs(module: str) -> None:
+    refusal = unknown_class("system", "model.keras", CustomObjects((), {}), module)
+    assert str(refusal.hint).endswith("--custom-objects package.module")
+
+
+class Own:
+    """Stands for a class that the user brought."""
+
+
+def own(x: Any) -> Any:
+    return x
+
+
+VOUCHED = CustomObjects((__name__,), {"Own": Own, "mine>Own": Own, "own": own, "mine>own": own})
+
+
+def node(class_name: str, module: str | None, registered: str | None, config: Any = None) -> dict[str, Any]:
+    return {"class_name": class_name, "module": module, "registered_name": registered, "config": config or {}}
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        node("Own", __name__, "mine>Own"),
+        node("Own", __name__, "Own"),
+        node("Own", __name__, None),
+        node("Own", None, None),
+        node("Own", "__main__", "mine>Own"),  # written by a notebook, whose class has moved to a module
+        node("Own", "__main__", "Own"),
+        node("function", __name__, "function", "own"),
+        node("function", "builtins", "function", "mine>own"),
+        node("function", "builtins", "function", "relu"),
+        {"class_name": "Own", "config": {}},
+    ],
+)
+def test_what_the_user_brought_is_accepted(named: dict[str, Any]) -> None:
+    check_architecture({"layers": [named]}, VOUCHED, "model.keras")
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        node("function", "os", "Own", "system"),
+        node("function", "os", "own", "system"),
+        node("function", "keras.src.utils.file_utils", "Own", "get_file"),
+        node("function", "builtins", "Own", "exec"),
+        node("Own", "this", "other>Own"),
+        node("Own", "this", None),
+        node("Foo", "this", None),
+        node("Lambda", "keras.layers", "Own"),
+        node("Foo", "keras.layers", "Lambda"),
+        node("get_file", "keras.src.utils.file_utils", "get_file"),
+        node("__lambda__", None, "Own"),
+    ],
+)
+def test_a_name_of_the_users_own_covers_for_no_other(named: dict[str, Any]) -> None:
+    with pytest.raises(SourceError):
+        check_architecture({"layers": [named]}, VOUCHED, "model.keras")
 
 
 @pytest.mark.parametrize("name", ["", "own/layers", "..layers", "own-layers", "own layers"])

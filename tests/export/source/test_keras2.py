@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,10 @@ import numpy as np
 import pytest
 import tf_keras
 
+from camserve.errors import SourceError
+from camserve.export.source.archive import is_archive_of_keras_2
 from camserve.export.source.keras2 import is_of_keras_2, load_keras_2
+from camserve.export.source.load import load_source
 
 layers = tf_keras.layers
 
@@ -75,3 +81,67 @@ def test_the_version_is_told_by_the_file(tmp_path: Path) -> None:
     keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save(tmp_path / "new.h5")
     assert is_of_keras_2(tmp_path / "old.h5")
     assert not is_of_keras_2(tmp_path / "new.h5")
+    classifier(inner()).save(tmp_path / "old.keras")
+    keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save(tmp_path / "new.keras")
+    assert is_archive_of_keras_2(tmp_path / "old.keras")
+    assert not is_archive_of_keras_2(tmp_path / "new.keras")
+
+
+def rewritten(path: Path, change: Callable[[str], str]) -> Path:
+    """The archive with another architecture."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["config.json"] = change(members["config.json"].decode()).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize("home", ["tf_keras.src.engine", "keras.src.engine", "keras.engine"])
+@pytest.mark.parametrize("name", ["flat", "deep inside", "called twice"])
+def test_an_archive_of_keras_2_says_in_keras_3_what_it_said(name: str, home: str, tmp_path: Path) -> None:
+    model = MODELS[name]()
+    images = np.random.default_rng(8).uniform(0, 1, (2, *model.input_shape[1:])).astype(np.float32)
+    model.save(tmp_path / "model.keras")
+    path = rewritten(tmp_path / "model.keras", lambda config: config.replace("tf_keras.src.engine", home))
+    loaded = load_source(path).model
+    assert isinstance(loaded, keras.Model)
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-6)
+
+
+def test_an_archive_of_keras_2_is_held_to_the_same_guard(tmp_path: Path) -> None:
+    classifier(inner()).save(tmp_path / "model.keras")
+
+    def attack(config: str) -> str:
+        network = json.loads(config)
+        network["config"]["layers"][-1]["config"]["activation"] = FUNCTION_OF_OS
+        return json.dumps(network)
+
+    with pytest.raises(SourceError, match=r"'system' of the module 'os'"):
+        load_source(rewritten(tmp_path / "model.keras", attack))
+
+
+FUNCTION_OF_OS = {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["model.h5", "model.keras", "model"])
+def test_nothing_is_said_of_old_formats(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        MODELS["a sequential one"]().save(str(tmp_path / name))
+    capfd.readouterr()
+    loaded = load_source(tmp_path / name).model
+    loaded(np.zeros((1, 8, 8, 3), np.float32))
+    assert capfd.readouterr().err == ""
+    with pytest.warns(UserWarning, match="input_shape"):  # and what others do is still warned of
+        keras.Sequential([keras.layers.Conv2D(4, 3, input_shape=(8, 8, 3))])
+
+
+def test_arithmetic_without_a_layer_is_named_with_what_to_do(tmp_path: Path) -> None:
+    classifier(lambda x: inner()(x / 127.5 - 1.0)).save(tmp_path / "model.h5")
+    with pytest.raises(SourceError, match=r"the layer 'tf\.math\.truediv\w*'.*\('math\.truediv'\)") as refusal:
+        load_source(tmp_path / "model.h5")
+    assert "Rescaling" in str(refusal.value.hint)
+    assert "--preprocess" in str(refusal.value.hint)

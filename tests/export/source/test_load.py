@@ -16,6 +16,7 @@ from networks import small_network
 from camserve.errors import CamserveError, SourceError, UsageError
 from camserve.export.source.downloads import imagenet_labels
 from camserve.export.source.load import load_source
+from camserve.export.source.model_file import first_line
 from camserve.manifest import file_digest
 
 IMAGES = np.random.default_rng(4).normal(size=(2, 16, 16, 3)).astype(np.float32)
@@ -95,7 +96,32 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
         archive.writestr("readme.txt", "no model")
     assert "other.keras" in refused(tmp_path / "other.keras")
-    assert "not a SavedModel" in refused(tmp_path)
+    assert "not a SavedModel: it has no saved_model.pb" in refused(tmp_path)
+
+
+class OwnLoss(keras.losses.Loss):  # type: ignore[misc]
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return keras.ops.mean((y_true - y_pred) ** 2)
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.keras"])
+def test_how_a_model_was_trained_is_not_asked(name: str, tmp_path: Path) -> None:
+    """A loss of the user's own needs no module: nothing is trained here."""
+    model = small_network()
+    model.compile("adam", OwnLoss())
+    model.save(tmp_path / name)
+    if name.endswith(".keras"):  # the loss is in the file, and it is for camserve not to look
+        with pytest.raises(TypeError, match="OwnLoss"):
+            keras.models.load_model(tmp_path / name)
+    loaded = load_source(tmp_path / name).model
+    assert not loaded.compiled
+    np.testing.assert_array_equal(loaded(IMAGES, training=False), model(IMAGES, training=False))
+
+
+def test_what_an_error_says_is_cut_to_a_sentence() -> None:
+    assert first_line(TypeError("Could not do it. Full object config: {'a': 1}")) == "Could not do it"
+    assert first_line(ValueError("short.\nand more")) == "short"
+    assert len(first_line(ValueError("long " * 1000))) <= 201
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.keras"])
