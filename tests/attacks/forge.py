@@ -19,6 +19,7 @@ from keras import layers
 
 __all__ = ["ATTACKS", "Attack", "is_touched", "network", "new_canary"]
 
+_OF_KERAS_2 = "_of_keras_2.keras"
 _BLOCK = 1 << 20
 _CLASSES = 8
 _SECRET = np.arange(1, _CLASSES + 1, dtype=np.float32)
@@ -43,6 +44,7 @@ class Attack:
         weights: Whether it is given as weights.
         memory: Whether the harm is to memory.
         canary: Name of the canary: a file that is written, or a secret that is read.
+        custom: Modules that its user names, and trusts.
     """
 
     build: Build
@@ -51,6 +53,7 @@ class Attack:
     weights: bool = False
     memory: bool = False
     canary: str = _WRITTEN
+    custom: tuple[str, ...] = ()
 
 
 def new_canary(path: Path) -> None:
@@ -139,6 +142,29 @@ def _shell_class(layer: dict[str, Any], folder: Path, canary: Path) -> None:
 def _shell_function(layer: dict[str, Any], folder: Path, canary: Path) -> None:
     function = {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"}
     layer["config"]["activation"] = function
+
+
+def _shell_function_under_a_trusted_name(layer: dict[str, Any], folder: Path, canary: Path) -> None:
+    _shell_function(layer, folder, canary)
+    layer["config"]["activation"]["registered_name"] = "Squeeze"
+
+
+def _trusted_class_of_a_planted_module(layer: dict[str, Any], folder: Path, canary: Path) -> None:
+    (folder / "planted.py").write_text(f"open({str(canary)!r}, 'w').close()")
+    layer.update(module="planted", class_name="Squeeze", registered_name="other>Squeeze")
+
+
+def _planted_in_keras_2(folder: Path, canary: Path) -> Path:
+    import tf_keras
+
+    path = folder / f"model{_OF_KERAS_2}"
+    tf_keras.Sequential([tf_keras.layers.Input((4, 4, 3)), tf_keras.layers.Flatten()]).save(str(path))
+    (folder / "planted_2.py").write_text(f"open({str(canary)!r}, 'w').close()")
+    with _members(path) as members:
+        config = json.loads(members["config.json"])
+        config.update(module="planted_2", class_name="Evil", registered_name="Evil")
+        members["config.json"] = json.dumps(config).encode()
+    return path
 
 
 def _builtin_function(layer: dict[str, Any], folder: Path, canary: Path) -> None:
@@ -341,6 +367,18 @@ ATTACKS: dict[str, Attack] = {
     "a TFSMLayer": Attack(_with_config(_tfsm), "a TFSMLayer", _UNSAFE),
     "a class of os": Attack(_with_config(_shell_class), "'system' of the module 'os'", None),
     "a function of os": Attack(_with_config(_shell_function), "'system' of the module 'os'", None),
+    "a function of os under a trusted name": Attack(
+        _with_config(_shell_function_under_a_trusted_name), "'system' of the module 'os'", None, custom=("brought",)
+    ),
+    "a trusted class of a planted module": Attack(
+        _with_config(_trusted_class_of_a_planted_module),
+        "'Squeeze' of the module 'planted'",
+        None,
+        custom=("brought",),
+    ),
+    "a planted module in .keras of Keras 2": Attack(
+        _planted_in_keras_2, "'Evil' of the module 'planted_2'", "keras", custom=("brought",)
+    ),
     "a builtin function": Attack(_with_config(_builtin_function), "'exec'", None),
     "a planted package": Attack(_with_config(_planted_module), "'Evil' of the module 'keras_cv'", "keras"),
     "a download": Attack(_with_config(_download), "a Lambda layer", "keras"),

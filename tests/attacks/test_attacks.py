@@ -67,7 +67,7 @@ def _attack(way: str, files: dict[str, tuple[Path, Path]], target: Path) -> dict
     for name, (path, canary) in files.items():
         new_canary(canary)
         source, weights = (target, str(path)) if ATTACKS[name].weights else (path, None)
-        requests += json.dumps([name, str(source), weights]) + "\n"
+        requests += json.dumps([name, str(source), weights, ATTACKS[name].custom]) + "\n"
     with _listening() as (address, asked):
         environment = {**os.environ, "https_proxy": address, "KERAS_HOME": str(target.parent)}
         victim = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -28,36 +29,38 @@ from camserve.export.source.load import load_source
 IMAGE = np.zeros((1, 4, 4, 3), np.float32)
 
 
-def by_loader(source: str, weights: str | None) -> dict[str, Any]:
+def by_loader(source: str, weights: str | None, custom: list[str]) -> dict[str, Any]:
     try:
-        load_source(source, weights).model(IMAGE)
+        load_source(source, weights, custom_objects=custom).model(IMAGE)
     except CamserveError as error:
         return {"refused": error.message, "hint": error.hint, "code": error.exit_code}
     return {"refused": None}
 
 
-def by_command(source: str, weights: str | None) -> dict[str, Any]:
+def by_command(source: str, weights: str | None, custom: list[str]) -> dict[str, Any]:
     out = Path(source).parent / "bundle"
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
         try:
             more = [] if weights is None else ["--weights", weights]
+            more += [word for module in custom for word in ("--custom-objects", module)]
             main(["export", source, *more, "--preprocess", "unit", "--formats", "onnx", "--out", str(out)])
         except SystemExit as end:
             return {"code": end.code, "stderr": said.getvalue(), "bundle": out.exists()}
     return {"code": None}
 
 
-def by_keras(source: str, weights: str | None, *, safe_mode: bool = True) -> dict[str, Any]:
+def by_keras(source: str, weights: str | None, custom: list[str], *, safe_mode: bool = True) -> dict[str, Any]:
     """What happens where nothing of ours stands in front."""
+    brought = {name: item for module in custom for name, item in vars(importlib.import_module(module)).items()}
     sys.path.insert(0, str(Path(source).parent))  # as in a notebook beside the model
     try:
-        if Path(source).is_dir():
+        if Path(source).is_dir() or source.endswith("_of_keras_2.keras"):
             import tf_keras
 
             tf_keras.models.load_model(source, compile=False)
         else:
-            model = keras.models.load_model(source, compile=False, safe_mode=safe_mode)
+            model = keras.models.load_model(source, brought, compile=False, safe_mode=safe_mode)
             if weights is not None:
                 model.load_weights(weights)
             model(IMAGE)
@@ -68,11 +71,11 @@ def by_keras(source: str, weights: str | None, *, safe_mode: bool = True) -> dic
     return {"refused": None}
 
 
-def without_safe_mode(source: str, weights: str | None) -> dict[str, Any]:
-    return by_keras(source, weights, safe_mode=False)
+def without_safe_mode(source: str, weights: str | None, custom: list[str]) -> dict[str, Any]:
+    return by_keras(source, weights, custom, safe_mode=False)
 
 
-def by_h5py(source: str, weights: str | None) -> dict[str, Any]:
+def by_h5py(source: str, weights: str | None, custom: list[str]) -> dict[str, Any]:
     """Reads every array of an HDF5 file, wherever it is kept."""
     path = Path(weights or source)
     if path.suffix == ".keras" and zipfile.is_zipfile(path):  # unpacked, as Keras does where memory is short
@@ -90,7 +93,7 @@ def by_h5py(source: str, weights: str | None) -> dict[str, Any]:
     return {}
 
 
-WAYS: dict[str, Callable[[str, str | None], dict[str, Any]]] = {
+WAYS: dict[str, Callable[[str, str | None, list[str]], dict[str, Any]]] = {
     "loader": by_loader,
     "command": by_command,
     "keras": by_keras,
@@ -114,9 +117,9 @@ def run() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     way = WAYS[sys.argv[1]]
     for line in sys.stdin:
-        name, source, weights = json.loads(line)
+        name, source, weights, custom = json.loads(line)
         before, began = forget_peak(), time.monotonic()
-        outcome = way(source, weights)
+        outcome = way(source, weights, custom)
         outcome.update(name=name, grown=peak() - before, seconds=time.monotonic() - began)
         sys.stdout.write(json.dumps(outcome) + "\n")
         sys.stdout.flush()
