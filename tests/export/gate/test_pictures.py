@@ -125,10 +125,10 @@ def hot_where_bright() -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("bright", [40, 0])
+@pytest.mark.parametrize("bright", [80, 0])
 def test_half_precision_is_probed_on_the_whole_of_a_folder_that_begins_dark(bright: int, tmp_path: Path) -> None:
     pictures = np.concatenate(
-        [sample_pictures(40, SIDE, SIDE, 3) // 50, np.full((bright, SIDE, SIDE, 3), 255, np.uint8)]
+        [sample_pictures(80, SIDE, SIDE, 3) // 50, np.full((bright, SIDE, SIDE, 3), 255, np.uint8)]
     )
     folder = tmp_path / "pictures"
     folder.mkdir()
