@@ -99,9 +99,7 @@ def export(
     ] = None,
     bound: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="FIGURE=VALUE", help="Another bound of the gate; can be repeated."
-        ),
+        typer.Option(metavar="FIGURE=VALUE", help="Another bound of the gate; can be repeated."),
     ] = None,
     cam_top_k: Annotated[
         int | None, typer.Option(min=1, metavar="N", help=f"Maps of how many best classes; {_CAM_TOP_K} unless given.")
