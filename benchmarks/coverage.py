@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,10 +147,12 @@ def read_rows(path: Path) -> dict[str, dict[str, str]]:
     return {row["name"]: row for row in rows}
 
 
-def write_rows(path: Path, rows: Mapping[str, Mapping[str, str]]) -> None:
-    """Writes the table, aside first, so that it is whole at any time."""
+def write_rows(path: Path, rows: Mapping[str, Mapping[str, str]], known: Sequence[str]) -> None:
+    """Writes the table, aside first, so that it is whole at any time, and names the classifiers that it lacks."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     lines += [f"| {' | '.join(rows[name].get(column, '–') for column in COLUMNS)} |" for name in sorted(rows)]
+    missing = [name for name in known if name not in rows]
+    lines += ["", f"Not measured yet: {', '.join(missing)}."] if missing else []
     aside = path.with_name(f".{path.name}.new")
     aside.write_text(HEAD + "\n".join(lines) + "\n" + FOOT, encoding="utf-8")
     aside.replace(path)
@@ -167,23 +169,22 @@ def main() -> None:
     if asked.measure:
         print(json.dumps(measure(asked.measure)))
         return
-    rows = read_rows(asked.out)
-    for name in names_to_measure(asked.names, rows):
+    from camserve.export import application_names  # noqa: PLC0415  loads TensorFlow
+
+    known = application_names()
+    for name in names_to_measure(asked.names, read_rows(asked.out), known):
         row = measure_apart(name, asked.limit_gb)
-        rows = {**read_rows(asked.out), name: row}
-        write_rows(asked.out, rows)
+        write_rows(asked.out, {**read_rows(asked.out), name: row}, known)
         print(" | ".join(row.get(column, "–") for column in COLUMNS), flush=True)
 
 
-def names_to_measure(asked: list[str], rows: Mapping[str, Any]) -> list[str]:
+def names_to_measure(asked: list[str], rows: Mapping[str, Any], known: Sequence[str]) -> list[str]:
     """The classifiers asked for by name, in any case; all without a row, if none is."""
-    from camserve.export.source.applications import application_names  # noqa: PLC0415
-
-    known = {name.lower(): name for name in application_names()}
-    unknown = [name for name in asked if name.lower() not in known]
+    exact = {name.lower(): name for name in known}
+    unknown = [name for name in asked if name.lower() not in exact]
     if unknown:
-        raise SystemExit(f"Keras has no classifier {', '.join(unknown)}; it has {', '.join(known.values())}")
-    return [known[name.lower()] for name in asked] or [name for name in known.values() if name not in rows]
+        raise SystemExit(f"Keras has no classifier {', '.join(unknown)}; it has {', '.join(known)}")
+    return [exact[name.lower()] for name in asked] or [name for name in known if name not in rows]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from camserve.pixels import normalize
 __all__ = ["Trained", "digits_network", "network_of_shapes", "shapes_network"]
 
 _HELD_OUT = 1200
-_CALIBRATION = 256
+_CALIBRATION = 400
 _HELD_OUT_SEED, _CALIBRATION_SEED = 900_001, 900_002  # far from those of training
 
 _BATCH = 16  # small batches, many steps: what counts in a short training

@@ -17,8 +17,8 @@ from camserve.text import printable
 
 __all__ = ["FEWEST", "LIMIT", "SUFFIXES", "Calibration", "read_calibration"]
 
-LIMIT = 256
-"""Pictures that are read at most, unless another limit is given."""
+LIMIT = 400
+"""Pictures that are read at most, unless another limit is given: a hundred are held out, so that one may differ."""
 
 FEWEST = 12
 """Pictures without which nothing can be calibrated and measured: nine to learn from, three to measure on."""
