@@ -141,7 +141,7 @@ REFUSED: dict[str, tuple[Callable[[], keras.Model], type[CamserveError], str]] =
         SourceError,
         "softmax over axis 0",
     ),
-    "a call of its own": (own_call, ParityError, "reading of network"),
+    "a call of its own": (own_call, SourceError, "a subclassed OwnCall"),
     "a softmax that is left without its reshape": (
         lambda: classifier(lambda x: layers.Conv2D(3, 1)(layers.GlobalAveragePooling2D(keepdims=True)(x))),
         SourceError,
