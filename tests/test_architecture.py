@@ -30,7 +30,8 @@ def test_no_layer_imports_what_it_must_not() -> None:
         ("serving/versions.py", "camserve.clients.decode"),
         ("clients/decode.py", "camserve.export.graph.fold"),
         ("errors.py", "camserve.contract"),
-        ("export/fold.py", "camserve.cli"),
+        ("export/graph/fold.py", "camserve.cli"),
+        ("export/source/load.py", "camserve.export.gate.parity"),
     ],
 )
 def test_a_forbidden_import_is_found(module: str, forbidden: str, tmp_path: Path) -> None:
