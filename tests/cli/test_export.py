@@ -69,7 +69,7 @@ def test_int8_of_pixels_in_one_line(tmp_path: Path) -> None:
     assert bundle.report["precision"] == "int8 (cpu)"
     assert bundle.contract.input.dtype == "UINT8"
     judged = {figure["figure"]: figure["bound"] for figure in bundle.report["parity"] if figure["format"] == "onnx"}
-    assert judged["top1_disagreement"] == 0.01
+    assert judged["top1_disagreement"] == 0.2
     assert judged["logits"] == 0.25
 
 

@@ -33,11 +33,9 @@ _EPILOG = """\
 Recipes for SOURCE: resnet50, resnet-mini, resnet50-signs, resnet50-signs-126, resnet50-camera, and keras:NAME for any
 classifier of keras.applications.
 
-Examples:
+Example:  camserve export resnet50 --weights imagenet --out bundles/resnet50 --publish model_repository
 
-  camserve export resnet50 --weights imagenet --out bundles/resnet50 --publish model_repository
-
-  camserve export pets.keras --preprocess caffe --out bundles/pets --precision int8 --calibration photos
+Example:  camserve export pets.keras --preprocess caffe --out bundles/pets --precision int8 --calibration photos
 """
 
 
