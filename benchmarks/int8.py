@@ -25,8 +25,8 @@ import onnxruntime
 from PIL import Image
 
 from camserve.bundle import Bundle
+from camserve.choices import Precision
 from camserve.export import Budget, export_model
-from camserve.export.formats.writing import Precision
 from camserve.export.gate.samples import sample_pictures
 from camserve.pixels import normalize
 

@@ -23,17 +23,10 @@ import numpy as np
 import pointing
 from comparison import Compared, ask_export, open_session
 from shapes import write_pictures
-from trained import Trained, digits_network, shapes_network
+from trained import NETWORKS, WAYS, Trained
 
 from camserve.export import export_model
 
-NETWORKS = {"digits": digits_network, "shapes": shapes_network}
-WAYS: dict[str, dict[str, Any]] = {
-    "fp32": {"precision": "fp32"},
-    "fp16": {"precision": "fp16"},
-    "int8, for CPUs": {"precision": "int8"},
-    "int8, for TensorRT": {"precision": "int8", "int8_target": "tensorrt"},
-}
 COLUMNS = (
     "network",
     "precision",

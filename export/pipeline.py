@@ -12,26 +12,20 @@ from typing import Any
 import keras
 
 from camserve.bundle import CONTRACT_NAME, LABELS_NAME, Bundle, load_bundle
+from camserve.choices import FORMATS, InputType, Int8Target, Precision
 from camserve.contract import CONTRACT_PARAMETER, Fit, ModelContract, Preprocessing, ResizeFilter
-from camserve.export.formats.quantize import Target
-from camserve.export.formats.writing import (
-    OnnxSettings,
-    Precision,
-    WrittenGraph,
-    open_format,
-    write_onnx,
-    write_saved_model,
-)
+from camserve.export.formats.writing import OnnxSettings, WrittenGraph, open_format, write_onnx, write_saved_model
+from camserve.export.gate.budget import Budget
 from camserve.export.gate.calibration import read_calibration
-from camserve.export.gate.measuring import Gate, as_given, pictures_to_measure_on
-from camserve.export.gate.parity import Budget, judge
+from camserve.export.gate.measuring import Gate
+from camserve.export.gate.parity import judge
+from camserve.export.gate.pictures import as_given, pictures_to_measure_on
 from camserve.export.graph.network import Network, trace
 from camserve.export.graph.prepare import Prepared, prepare
 from camserve.export.provenance import PROVENANCE, provenance_of
 from camserve.export.report.document import files, report_of, write_report
 from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
 from camserve.export.settings import (
-    FORMATS,
     check_destination,
     check_formats,
     check_input,
@@ -64,10 +58,10 @@ def export_model(
     cam: bool = True,
     cam_top_k: int = 5,
     cam_all: bool = False,
-    input_dtype: str = "float32",
+    input_dtype: InputType = "float32",
     precision: Precision = "fp32",
     calibration: str | Path | None = None,
-    int8_target: Target = "cpu",
+    int8_target: Int8Target = "cpu",
     formats: str | Sequence[str] = FORMATS,
     opset: int = 17,
     budget: Budget | None = None,
@@ -137,7 +131,7 @@ def export_model(
         begin("read the calibration pictures")
         calibrated = read_calibration(calibration, (contract.height, contract.width), pixels)
     provenance = provenance_of(loaded)
-    pictures = pictures_to_measure_on(contract, calibrated)
+    pictures = pictures_to_measure_on(contract, calibrated, settings)
     with staged(destination) as folder:
         graph = None
         if "onnx" in wanted:
@@ -147,8 +141,8 @@ def export_model(
                 prepared.served,
                 settings,
                 {CONTRACT_PARAMETER: contract.to_json(), PROVENANCE: json.dumps(provenance)},
-                calibration=None if calibrated is None else as_given(calibrated.fit, pixels),
-                held_out=as_given(pictures.pixels, pixels),
+                calibrated=None if calibrated is None else as_given(calibrated.fit, pixels),
+                measured=as_given(pictures.pixels, pixels),
             )
         if "savedmodel" in wanted:
             begin("write savedmodel")

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from camserve.bundle import CONTRACT_NAME
+from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
 from camserve.contract import Preprocessing
 from camserve.errors import BundleError, UsageError
-from camserve.export.formats.quantize import Target
-from camserve.export.formats.writing import OnnxSettings, Precision
+from camserve.export.formats.writing import OnnxSettings
 from camserve.manifest import verify_manifest
 
 __all__ = [
-    "FORMATS",
-    "INPUTS",
     "check_destination",
     "check_formats",
     "check_input",
@@ -25,8 +22,6 @@ __all__ = [
     "check_precision",
 ]
 
-INPUTS = ("float32", "uint8")
-FORMATS = ("onnx", "savedmodel")
 _OLDEST_INT8_OPSET = 13
 _OLDEST_OPSET, _NEWEST_OPSET = 9, 18  # what tf2onnx 1.17 writes
 
@@ -37,7 +32,7 @@ def check_formats(formats: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         UsageError: If there is none, or one that camserve does not write.
     """
-    formats = formats.split(",") if isinstance(formats, str) else formats
+    formats = [part.strip() for part in formats.split(",")] if isinstance(formats, str) else formats
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
         raise UsageError(
@@ -86,12 +81,15 @@ def check_precision(settings: OnnxSettings, formats: Sequence[str], *, calibrate
     Raises:
         UsageError: If it does not exist, has no ONNX file to be in, or is int8 and lacks what int8 needs.
     """
-    if settings.precision not in get_args(Precision):
+    if settings.precision not in PRECISIONS:
+        raise UsageError(f"there is no precision {settings.precision!r}", hint=f"Precisions: {', '.join(PRECISIONS)}")
+    if settings.target not in INT8_TARGETS:
+        raise UsageError(f"there is no int8 for {settings.target!r}", hint=f"Targets: {', '.join(INT8_TARGETS)}")
+    if settings.target != INT8_TARGETS[0] and settings.precision != "int8":
         raise UsageError(
-            f"there is no precision {settings.precision!r}", hint=f"Precisions: {', '.join(get_args(Precision))}"
+            f"the int8 target {settings.target} says nothing about {settings.precision}",
+            hint="Leave it out, or add --precision int8",
         )
-    if settings.target not in get_args(Target):
-        raise UsageError(f"there is no int8 for {settings.target!r}", hint=f"Targets: {', '.join(get_args(Target))}")
     if settings.precision != "fp32" and "onnx" not in formats:
         raise UsageError(
             f"{settings.precision} is of the ONNX file, and none is asked for; a SavedModel is always float32",

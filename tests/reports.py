@@ -15,9 +15,10 @@ from networks import enliven, small_network
 from camserve.bundle import CONTRACT_NAME, LABELS_NAME, ONNX_NAME
 from camserve.contract import PRESETS, ModelContract
 from camserve.export.formats.onnx_format import convert, count_operators, write_onnx
+from camserve.export.gate.budget import Budget
 from camserve.export.gate.examples import Example, examples_of
 from camserve.export.gate.measuring import measure_network
-from camserve.export.gate.parity import Budget, measure
+from camserve.export.gate.parity import measure
 from camserve.export.gate.pictures import Pictures
 from camserve.export.gate.samples import sample_pictures
 from camserve.export.graph.prepare import prepare

@@ -18,7 +18,7 @@ from camserve.demo import digits
 from camserve.export import RECIPES
 from camserve.pixels import normalize
 
-__all__ = ["Trained", "digits_network", "network_of_shapes", "shapes_network"]
+__all__ = ["NETWORKS", "WAYS", "Trained", "digits_network", "network_of_shapes", "shapes_network"]
 
 _HELD_OUT = 1200
 _CALIBRATION = 400
@@ -140,3 +140,14 @@ def _through(network: keras.Model, names: list[str], x: Any) -> Any:
     for name in names:
         x = network.get_layer(name)(x)
     return x
+
+
+NETWORKS = {"digits": digits_network, "shapes": shapes_network}
+
+WAYS: dict[str, dict[str, Any]] = {
+    "fp32": {"precision": "fp32"},
+    "fp16": {"precision": "fp16"},
+    "int8": {"precision": "int8"},
+    "int8-tensorrt": {"precision": "int8", "int8_target": "tensorrt"},
+}
+"""How each network is exported, by a short name: keywords of `export_model`."""

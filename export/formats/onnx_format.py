@@ -18,7 +18,6 @@ from camserve.contract import TensorSpec
 from camserve.errors import ConversionError
 from camserve.export.formats.canonical import canonical, layer_of
 from camserve.export.formats.conversion import to_onnx
-from camserve.export.formats.reason import reason
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.simplify import (
     drop_multiplication_by_one,
@@ -26,6 +25,7 @@ from camserve.export.formats.simplify import (
     merge_padding,
 )
 from camserve.export.graph.served import ServedGraph
+from camserve.export.reason import reason
 
 __all__ = ["IR_VERSION", "convert", "count_operators", "open_onnx", "write_onnx"]
 

@@ -18,7 +18,7 @@ convolution what follows it (bias, shortcut, ReLU, the next quantization).
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,12 @@ import onnx
 from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
+from camserve.choices import Int8Target
 from camserve.errors import ConversionError
 from camserve.export.formats.activations import activation_ranges, float_tensors
 
-__all__ = ["Target", "quantized"]
+__all__ = ["quantized"]
 
-Target = Literal["cpu", "tensorrt"]
 
 _OLDEST_OPSET = 13  # the first whose QuantizeLinear takes a scale for each channel
 _WEIGHTED = {
@@ -48,7 +48,7 @@ Nodes = list[onnx.NodeProto]
 
 
 def quantized(
-    model: onnx.ModelProto, images: npt.NDArray[Any], stay_float: Collection[str], target: Target
+    model: onnx.ModelProto, images: npt.NDArray[Any], stay_float: Collection[str], target: Int8Target
 ) -> onnx.ModelProto:
     """The graph in int8, where it is not told to stay in float32. Inputs and outputs keep their types.
 
@@ -88,7 +88,7 @@ def quantized(
     return result
 
 
-def _nodes_to_quantize(model: onnx.ModelProto, stay_float: Collection[str], target: Target) -> Nodes:
+def _nodes_to_quantize(model: onnx.ModelProto, stay_float: Collection[str], target: Int8Target) -> Nodes:
     """The nodes that work on bytes: those with weights, and for CPUs what lies between them."""
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [node for node in model.graph.node if node.name not in stay_float]
@@ -150,7 +150,7 @@ def _readers(graph: onnx.GraphProto, name: str) -> int:
     return read.count(name)
 
 
-def _with_quantizers(model: onnx.ModelProto, nodes: Nodes, ranges: TensorsData, target: Target) -> onnx.ModelProto:
+def _with_quantizers(model: onnx.ModelProto, nodes: Nodes, ranges: TensorsData, target: Int8Target) -> onnx.ModelProto:
     """The graph with QuantizeLinear and DequantizeLinear around the nodes, and nothing else of it changed."""
     inferred = onnx.shape_inference.infer_shapes(model)
     inferred.metadata_props.add(key=_INFERRED[0], value=_INFERRED[1])

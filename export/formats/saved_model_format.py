@@ -11,10 +11,10 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from camserve.errors import ConversionError
-from camserve.export.formats.reason import reason
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.saved_model_names import settle
 from camserve.export.graph.served import ServedGraph
+from camserve.export.reason import reason
 
 __all__ = ["open_saved_model", "write_saved_model"]
 

@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from camserve.bundle import ONNX_NAME, SAVED_MODEL_NAME
+from camserve.choices import Int8Target, Precision
 from camserve.export.formats import onnx_format, saved_model_format
 from camserve.export.formats.half import in_half_precision, largest_activation
-from camserve.export.formats.quantize import Target, quantized
+from camserve.export.formats.quantize import quantized
 from camserve.export.formats.runner import Runner
 from camserve.export.graph.served import MAPS, PIXELS, ServedGraph
 
-__all__ = ["OnnxSettings", "Precision", "WrittenGraph", "open_format", "write_onnx", "write_saved_model"]
+__all__ = ["OnnxSettings", "WrittenGraph", "open_format", "write_onnx", "write_saved_model"]
 
 _PROBES = 16  # images whose activations are looked at for half precision; a few times the network's own time each
-
-Precision = Literal["fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class OnnxSettings:
 
     opset: int = 17
     precision: Precision = "fp32"
-    target: Target = "cpu"
+    target: Int8Target = "cpu"
 
     @property
     def told(self) -> str:
@@ -65,8 +64,8 @@ def write_onnx(
     settings: OnnxSettings,
     metadata: Mapping[str, str],
     *,
-    calibration: npt.NDArray[Any] | None,
-    held_out: npt.NDArray[Any],
+    calibrated: npt.NDArray[Any] | None,
+    measured: npt.NDArray[Any],
 ) -> WrittenGraph:
     """Writes `model.onnx` in the precision asked for.
 
@@ -75,8 +74,8 @@ def write_onnx(
         served: What to convert.
         settings: Operator set and precision.
         metadata: What the file says of itself.
-        calibration: Images as the graph takes them, which int8 learns its ranges from.
-        held_out: Other such images, on which the reach of fp16 is measured.
+        calibrated: Images as the graph takes them, which int8 learns its ranges from.
+        measured: Other such images, on which the reach of fp16 is measured.
 
     Raises:
         ConversionError: If the graph cannot be converted, or not to that precision.
@@ -86,10 +85,10 @@ def write_onnx(
     stay_float = frozenset(node.name for node in model.graph.node if node.name.partition("/")[0] in float32)
     largest = None
     if settings.precision == "fp16":
-        largest = largest_activation(model, stay_float, held_out[:_PROBES])
+        largest = largest_activation(model, stay_float, measured[:_PROBES])
         model = in_half_precision(model, stay_float)
     elif settings.precision == "int8":
-        model = quantized(model, np.asarray(calibration), stay_float, settings.target)
+        model = quantized(model, np.asarray(calibrated), stay_float, settings.target)
     onnx_format.write_onnx(model, folder / ONNX_NAME, metadata)
     return WrittenGraph(onnx_format.count_operators(model), model.ir_version, largest)
 

@@ -17,8 +17,9 @@ import numpy.typing as npt
 from camserve.contract import Activation
 from camserve.errors import ParityError
 from camserve.export.formats.runner import Runner
+from camserve.export.gate.budget import Budget
 from camserve.export.gate.differences import are_probabilities, cosines, larger, nonzero, wrong_ranks, wrong_winners
-from camserve.export.gate.parity import Budget, Figure, FigureName
+from camserve.export.gate.parity import Figure, FigureName
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.reference import Answers, logits_of_maps
 

@@ -17,15 +17,16 @@ from camserve.export.formats.half import LARGEST_HALF
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.writing import OnnxSettings, WrittenGraph, open_format
 from camserve.export.gate.agreement import measure_agreement
+from camserve.export.gate.budget import Budget
 from camserve.export.gate.differences import probabilities_difference
 from camserve.export.gate.examples import Example, examples_of
-from camserve.export.gate.parity import BATCHES, Budget, Figure, measure
-from camserve.export.gate.pictures import FEWEST, Pictures, as_given, pictures_to_measure_on
+from camserve.export.gate.parity import BATCHES, Figure, measure
+from camserve.export.gate.pictures import FEWEST, Pictures, as_given
 from camserve.export.graph.prepare import Prepared
 from camserve.export.graph.reference import Answers
 from camserve.pixels import normalize
 
-__all__ = ["Batch", "Gate", "Pictures", "as_given", "measure_network", "pictures_to_measure_on"]
+__all__ = ["Batch", "Gate", "measure_network"]
 
 _HALF_PRECISION_ROUNDING = 1e-2
 

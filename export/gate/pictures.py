@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.contract import ModelContract, Preprocessing
+from camserve.export.formats.writing import OnnxSettings
 from camserve.export.gate.calibration import Calibration
 from camserve.export.gate.parity import BATCHES
 from camserve.export.gate.samples import sample_pictures
@@ -39,14 +40,16 @@ class Pictures:
     fillers: int = 0
 
 
-def pictures_to_measure_on(contract: ModelContract, calibration: Calibration | None) -> Pictures:
+def pictures_to_measure_on(
+    contract: ModelContract, calibration: Calibration | None, settings: OnnxSettings
+) -> Pictures:
     """The pictures that were held out of the calibration, where they are few after drawn ones; else drawn ones alone.
 
     Folders are often sorted by class. The held-out pictures are therefore put into an order, always the same, of which
     any first ones are spread over the whole folder.
     """
     if calibration is None:
-        return _drawn(contract, _SAMPLES)
+        return _drawn(contract, FEWEST if settings.precision == "fp32" else _SAMPLES)
     order = _spread(len(calibration.held_out))
     fillers = _drawn(contract, max(0, FEWEST - len(order)))
     return Pictures(

@@ -11,11 +11,12 @@ import keras
 
 from camserve.contract import Preprocessing
 from camserve.errors import SourceError, UsageError
+from camserve.export.reason import reason
 from camserve.export.source.applications import application
 from camserve.export.source.checksum import checked_digest
 from camserve.export.source.custom_objects import import_custom_objects
 from camserve.export.source.downloads import imagenet_model
-from camserve.export.source.model_file import check_weights_file, first_line, load_model_file
+from camserve.export.source.model_file import check_weights_file, load_model_file
 from camserve.export.source.recipes import RECIPES
 
 __all__ = ["Source", "load_source"]
@@ -140,7 +141,7 @@ def _with_weights(source: Source, path: Path) -> Source:
     except Exception as error:  # h5py, zipfile and Keras each raise their own
         model.set_weights(before)
         raise SourceError(
-            f"the weights in {path} do not fit {origin}: {first_line(error)}",
+            f"the weights in {path} do not fit {origin}: {reason(error)}",
             hint="Give weights that were saved from a model of the same layers",
         ) from error
     title = f"{source.title.removesuffix(_NO_WEIGHTS)}, weights {path.name}"

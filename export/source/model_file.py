@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from camserve.errors import CamserveError, SourceError
+from camserve.export.reason import reason
 from camserve.export.source.architecture import check_architecture, unknown_class
 from camserve.export.source.archive import architecture_in_archive, check_archive, is_archive_of_keras_2
 from camserve.export.source.custom_objects import CustomObjects
@@ -16,10 +17,9 @@ from camserve.export.source.hdf5 import architecture_in_hdf5, check_hdf5
 from camserve.export.source.keras2 import is_of_keras_2, load_keras_2
 from camserve.export.source.saved_model import load_saved_model
 
-__all__ = ["check_weights_file", "first_line", "load_model_file"]
+__all__ = ["check_weights_file", "load_model_file"]
 
 _HDF5 = (".h5", ".hdf5")
-_LONGEST = 200
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate \w+|Unknown \w+:) '([^']+)'")
 
 
@@ -75,13 +75,6 @@ def check_weights_file(path: Path) -> None:
         )
 
 
-def first_line(error: Exception) -> str:
-    """What an exception says, without the rest of its story."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    line = lines[0].partition(" Full object config")[0].rstrip(".")
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
-
-
 def _check_model_file(path: Path, custom: CustomObjects) -> None:
     if path.suffix not in (".keras", *_HDF5):
         raise SourceError(
@@ -104,4 +97,4 @@ def _unreadable(path: Path, error: Exception, custom: CustomObjects) -> SourceEr
     unknown = _UNKNOWN_CLASS.search(str(error))
     if unknown:
         return unknown_class(unknown[1], str(path), custom)
-    return SourceError(f"{path} cannot be loaded: {first_line(error)}", hint="Save the model again")
+    return SourceError(f"{path} cannot be loaded: {reason(error)}", hint="Save the model again")

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attacks.forge import ATTACKS, Attack, is_touched, network, new_canary
+from attacks.forge import ATTACKS
+from attacks.material import Attack, is_touched, network, new_canary
 
 pytestmark = [
     pytest.mark.slow,

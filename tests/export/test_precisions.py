@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pointing
 import pytest
 from comparison import Compared, Said, ask_export, open_session
 from shapes import write_pictures
-from trained import Trained, digits_network, shapes_network
+from trained import NETWORKS, WAYS, Trained, shapes_network
 
 from camserve.export import export_model
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # the first test of each network trains it
 
-NETWORKS = {"digits": digits_network, "shapes": shapes_network}
-WAYS: dict[str, dict[str, Any]] = {
-    "fp32": {"precision": "fp32"},
-    "fp16": {"precision": "fp16"},
-    "int8": {"precision": "int8"},
-    "int8-tensorrt": {"precision": "int8", "int8_target": "tensorrt"},
-}
 CASES = [(name, way) for name in NETWORKS for way in WAYS if (name, way) != ("digits", "int8-tensorrt")]
 OF_KNOWN_PLACE = [case for case in CASES if case[0] == "shapes"]
 LEAST_LEARNT = 0.97

@@ -15,9 +15,9 @@ import pytest
 from keras import layers
 from networks import enliven, small_network
 
+from camserve.choices import InputType, Precision
 from camserve.contract import PRESETS
 from camserve.export import Budget, export_model
-from camserve.export.formats.writing import Precision
 from camserve.export.gate.samples import sample_pictures
 from camserve.manifest import MANIFEST_NAME
 
@@ -47,7 +47,7 @@ def with_functions_inside() -> keras.Model:
 @pytest.mark.parametrize("build", [ordinary, with_functions_inside])
 @pytest.mark.parametrize("input_dtype", ["float32", "uint8"])
 def test_two_exports_in_one_process_are_the_same(
-    build: Callable[[], keras.Model], input_dtype: str, tmp_path: Path
+    build: Callable[[], keras.Model], input_dtype: InputType, tmp_path: Path
 ) -> None:
     model = build()
     first, second = (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
+from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
 from camserve.cli.console import Phases, note
 from camserve.cli.export_report import report
 from camserve.cli.options import Command, Json, check_choice
@@ -15,18 +16,13 @@ from camserve.errors import CamserveError, RepositoryError, UsageError
 
 if TYPE_CHECKING:
     from camserve.bundle import Bundle
+    from camserve.choices import InputType, Int8Target, Precision
     from camserve.contract import Fit, ResizeFilter
     from camserve.export import Budget
-    from camserve.export.formats.quantize import Target
-    from camserve.export.formats.writing import Precision
     from camserve.serving import Publication
 
 __all__ = ["register"]
 
-_FORMATS = ("onnx", "savedmodel")
-_INPUTS = ("float32", "uint8")
-_PRECISIONS = ("fp32", "fp16", "int8")
-_TARGETS = ("cpu", "tensorrt")
 _CAM_TOP_K = 5
 
 _EPILOG = """\
@@ -82,10 +78,10 @@ def export(
             metavar="TYPE",
             help="float32: clients prepare the pixels. uint8: the graph does, of a quarter of the bytes.",
         ),
-    ] = _INPUTS[0],
+    ] = INPUTS[0],
     precision: Annotated[
         str, typer.Option(metavar="PRECISION", help="fp32, fp16 (GPUs) or int8; head and maps are always fp32.")
-    ] = _PRECISIONS[0],
+    ] = PRECISIONS[0],
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -93,8 +89,8 @@ def export(
         ),
     ] = None,
     int8_target: Annotated[
-        str | None, typer.Option(metavar="TARGET", help="What int8 is for: cpu (unless given) or tensorrt.")
-    ] = None,
+        str, typer.Option(metavar="TARGET", help="What int8 is for: cpu or tensorrt.")
+    ] = INT8_TARGETS[0],
     bound: Annotated[
         list[str] | None,
         typer.Option(metavar="FIGURE=VALUE", help="Another bound of the gate; can be repeated."),
@@ -107,7 +103,7 @@ def export(
         bool, typer.Option("--no-cam", help="Leave the maps out, e.g. for a head that is not linear.")
     ] = False,
     formats: Annotated[str, typer.Option(metavar="FORMATS", help="What to write, separated by commas.")] = ",".join(
-        _FORMATS
+        FORMATS
     ),
     opset: Annotated[int, typer.Option(min=1, metavar="N", help="Version of the ONNX operators.")] = 17,
     publish: Annotated[
@@ -118,7 +114,9 @@ def export(
     """Turn a Keras model into a bundle. It is written only if it is proven to say what Keras says."""
     wanted = _wanted_formats(formats)
     _check(preprocess, resize, fit)
-    _check_precision(precision, input_dtype, calibration, int8_target)
+    check_choice(precision, PRECISIONS, "--precision")
+    check_choice(input_dtype, INPUTS, "--input")
+    check_choice(int8_target, INT8_TARGETS, "--int8-target")
     bounds = _bounds(bound or ())
     if no_cam and (cam_all or cam_top_k is not None):
         raise UsageError("--no-cam contradicts --cam-all and --cam-top-k", hint="Leave one of them out")
@@ -143,10 +141,10 @@ def export(
             cam=not no_cam,
             cam_top_k=_CAM_TOP_K if cam_top_k is None else cam_top_k,
             cam_all=cam_all,
-            input_dtype=input_dtype,
+            input_dtype=cast("InputType", input_dtype),
             precision=cast("Precision", precision),
             calibration=calibration,
-            int8_target=cast("Target", int8_target or _TARGETS[0]),
+            int8_target=cast("Int8Target", int8_target),
             formats=wanted,
             opset=opset,
             budget=budget,
@@ -162,7 +160,7 @@ def export(
 def _wanted_formats(text: str) -> tuple[str, ...]:
     wanted = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
     for part in wanted:
-        check_choice(part, _FORMATS, "--formats")
+        check_choice(part, FORMATS, "--formats")
     return wanted
 
 
@@ -172,19 +170,6 @@ def _check(preprocess: str | None, resize: str | None, fit: str | None) -> None:
     check_choice(preprocess, PRESETS, "--preprocess")
     check_choice(resize, get_args(ResizeFilter), "--resize")
     check_choice(fit, get_args(Fit), "--fit")
-
-
-def _check_precision(precision: str, input_dtype: str, calibration: Path | None, target: str | None) -> None:
-    check_choice(precision, _PRECISIONS, "--precision")
-    check_choice(input_dtype, _INPUTS, "--input")
-    check_choice(target, _TARGETS, "--int8-target")
-    if precision == "int8" and calibration is None:
-        raise UsageError(
-            "--precision int8 needs pictures to learn the range of each activation from",
-            hint="Give a folder with some hundred of the kind that will be served: --calibration DIR",
-        )
-    if target is not None and precision != "int8":
-        raise UsageError(f"--int8-target says nothing about {precision}", hint="Leave it out, or add --precision int8")
 
 
 def _bounds(texts: Sequence[str]) -> dict[str, float]:

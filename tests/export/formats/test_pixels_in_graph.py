@@ -15,6 +15,7 @@ from keras import layers
 from networks import enliven, small_network
 
 from camserve.bundle import Bundle
+from camserve.choices import InputType
 from camserve.contract import PRESETS, Preprocessing
 from camserve.export import export_model
 from camserve.export.gate.samples import sample_pictures
@@ -44,9 +45,9 @@ def answers(bundle: Bundle, images: Any) -> list[Any]:
 @pytest.mark.parametrize("preset", ["caffe", "torch", "raw-rgb"])
 def test_pixels_get_the_answers_of_prepared_images(preset: str, tmp_path: Path) -> None:
     model = enliven(small_network("average"), PRESETS[preset])
+    dtypes: tuple[InputType, ...] = ("float32", "uint8")
     bundles = {
-        dtype: export_model(model, tmp_path / dtype, preprocessing=preset, input_dtype=dtype)
-        for dtype in ("float32", "uint8")
+        dtype: export_model(model, tmp_path / dtype, preprocessing=preset, input_dtype=dtype) for dtype in dtypes
     }
     contract = bundles["uint8"].contract
     assert (contract.input.dtype, contract.preprocessing.in_graph) == ("UINT8", True)

@@ -18,8 +18,9 @@ import pytest
 from graphs import Graph, answers, images, operators
 from onnx import TensorProto, numpy_helper
 
+from camserve.choices import Int8Target
 from camserve.errors import ConversionError
-from camserve.export.formats.quantize import Target, quantized
+from camserve.export.formats.quantize import quantized
 
 BYTES = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "NhwcMaxPool", "MaxPool", "Transpose", "QGemm"}
@@ -122,7 +123,7 @@ BODIES: list[Callable[[Graph], str]] = [
     no_convolution,
 ]
 FUSED = [plain, grouped, relu6, residual, swish, concatenated, squeeze_and_excite]
-TARGETS: tuple[Target, ...] = ("cpu", "tensorrt")
+TARGETS: tuple[Int8Target, ...] = ("cpu", "tensorrt")
 
 
 def network(body: Callable[[Graph], str], dtype: int = TensorProto.FLOAT) -> tuple[onnx.ModelProto, list[str]]:
@@ -149,7 +150,7 @@ def optimized(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
-def test_int8_answers_almost_the_same(body: Callable[[Graph], str], target: Target) -> None:
+def test_int8_answers_almost_the_same(body: Callable[[Graph], str], target: Int8Target) -> None:
     model, head = network(body)
     expected = answers(model, images(16, seed=2))
     found = answers(quantized(model, images(64), head, target), images(16, seed=2))
@@ -177,7 +178,9 @@ def test_arithmetic_right_before_the_head_stays_in_float() -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
-def test_the_head_stays_in_float_and_the_ends_keep_their_types(body: Callable[[Graph], str], target: Target) -> None:
+def test_the_head_stays_in_float_and_the_ends_keep_their_types(
+    body: Callable[[Graph], str], target: Int8Target
+) -> None:
     model, head = network(body)
     result = quantized(model, images(8), head, target)
     before, after = ({node.name: node for node in graph.graph.node} for graph in (model, result))
@@ -224,7 +227,7 @@ def test_for_tensorrt_only_what_weights_are_multiplied_with_is_quantized() -> No
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_pixels_of_bytes_are_taken(target: Target) -> None:
+def test_pixels_of_bytes_are_taken(target: Int8Target) -> None:
     model, head = network(residual, TensorProto.UINT8)
     result = quantized(model, images(32, TensorProto.UINT8), head, target)
     expected = answers(model, images(8, TensorProto.UINT8, 2))
@@ -291,7 +294,7 @@ def test_an_operator_set_without_scales_by_channel_is_refused() -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_network_that_is_all_head_is_refused(target: Target) -> None:
+def test_a_network_that_is_all_head_is_refused(target: Int8Target) -> None:
     graph = Graph()
     model, head = graph.classifier(graph.add("Relu", graph.features))
     with pytest.raises(ConversionError, match="no convolution and no matrix product before the head"):

@@ -11,8 +11,9 @@ import pytest
 from camserve.contract import Activation
 from camserve.errors import ParityError
 from camserve.export.gate.agreement import measure_agreement
+from camserve.export.gate.budget import Budget
 from camserve.export.gate.differences import cosines
-from camserve.export.gate.parity import Budget, Figure, judge
+from camserve.export.gate.parity import Figure, judge
 from camserve.export.graph.head import LinearHead, Pooling
 from camserve.export.graph.reference import Answers, class_maps
 

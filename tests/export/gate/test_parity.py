@@ -15,8 +15,9 @@ from camserve.bundle import load_bundle
 from camserve.contract import PRESETS
 from camserve.errors import ParityError
 from camserve.export import export_model
+from camserve.export.gate.budget import Budget
 from camserve.export.gate.differences import wrong_ranks, wrong_winners
-from camserve.export.gate.parity import Budget, Figure, judge, measure
+from camserve.export.gate.parity import Figure, judge, measure
 from camserve.export.gate.samples import sample_pictures
 from camserve.export.graph import fold, maps
 from camserve.export.graph.prepare import prepare

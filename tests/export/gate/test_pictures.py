@@ -16,14 +16,17 @@ from PIL import Image
 from camserve.contract import PRESETS, ModelContract
 from camserve.errors import ParityError
 from camserve.export import export_model
+from camserve.export.formats.writing import OnnxSettings
+from camserve.export.gate.budget import Budget
 from camserve.export.gate.calibration import FEWEST, Calibration, read_calibration
-from camserve.export.gate.parity import BATCHES, Budget
+from camserve.export.gate.parity import BATCHES
 from camserve.export.gate.pictures import pictures_to_measure_on
 from camserve.export.gate.samples import sample_pictures
 from camserve.export.graph.prepare import Prepared, prepare
 
 SIDE = 16
 UNIT = PRESETS["unit"]
+INT8 = OnnxSettings(precision="int8")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def test_the_first_pictures_of_a_folder_sorted_by_class_are_of_every_class(
     held_out = calibration(240).held_out_names
     share = len(held_out) // classes
     kind = {name: place // share for place, name in enumerate(held_out)}
-    found = pictures_to_measure_on(contract, calibration(240)).names
+    found = pictures_to_measure_on(contract, calibration(240), INT8).names
     for first in (12, 16):
         shown = Counter(kind[name] for name in found[:first])
         assert set(shown) == set(range(classes))
@@ -70,19 +73,19 @@ def test_the_first_pictures_of_a_folder_sorted_by_class_are_of_every_class(
 
 @pytest.mark.parametrize("count", [12, 48, 100, 255])
 def test_every_held_out_picture_is_measured_on_once_and_under_its_own_name(count: int, contract: ModelContract) -> None:
-    found, given = pictures_to_measure_on(contract, calibration(count)), calibration(count)
+    found, given = pictures_to_measure_on(contract, calibration(count), INT8), calibration(count)
     assert sorted(found.names[found.fillers :]) == sorted(given.held_out_names)
     assert [int(name) for name in found.names[found.fillers :]] == found.pixels[found.fillers :, 0, 0, 0].tolist()
-    assert pictures_to_measure_on(contract, calibration(count)).names == found.names
+    assert pictures_to_measure_on(contract, calibration(count), INT8).names == found.names
 
 
 def test_few_held_out_pictures_are_filled_up_with_drawn_ones(contract: ModelContract) -> None:
-    found = pictures_to_measure_on(contract, calibration(FEWEST))
+    found = pictures_to_measure_on(contract, calibration(FEWEST), INT8)
     assert len(found.pixels) == len(set(found.names)) == sum(BATCHES)
     assert found.names == (*(f"sample {number}" for number in range(1, 10)), *found.names[9:])
     assert found.fillers == 9
     np.testing.assert_array_equal(found.pixels[:9], sample_pictures(9, SIDE, SIDE, 3))
-    assert pictures_to_measure_on(contract, calibration(48)).fillers == 0
+    assert pictures_to_measure_on(contract, calibration(48), INT8).fillers == 0
 
 
 def write(folder: Path, pictures: Any) -> Path:
@@ -143,3 +146,8 @@ def test_half_precision_is_probed_on_the_whole_of_a_folder_that_begins_dark(brig
         return
     with pytest.raises(ParityError, match="half_range"):
         export_model(hot_where_bright(), tmp_path / "bundle", **options)
+
+
+def test_no_more_pictures_are_drawn_than_are_measured_on(contract: ModelContract) -> None:
+    assert len(pictures_to_measure_on(contract, None, OnnxSettings()).pixels) == sum(BATCHES)
+    assert len(pictures_to_measure_on(contract, None, OnnxSettings(precision="fp16")).pixels) > sum(BATCHES)

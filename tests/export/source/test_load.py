@@ -16,7 +16,6 @@ from networks import small_network
 from camserve.errors import CamserveError, SourceError, UsageError
 from camserve.export.source.downloads import imagenet_labels
 from camserve.export.source.load import load_source
-from camserve.export.source.model_file import first_line
 from camserve.manifest import file_digest
 
 IMAGES = np.random.default_rng(4).normal(size=(2, 16, 16, 3)).astype(np.float32)
@@ -116,12 +115,6 @@ def test_how_a_model_was_trained_is_not_asked(name: str, tmp_path: Path) -> None
     loaded = load_source(tmp_path / name).model
     assert not loaded.compiled
     np.testing.assert_array_equal(loaded(IMAGES, training=False), model(IMAGES, training=False))
-
-
-def test_what_an_error_says_is_cut_to_a_sentence() -> None:
-    assert first_line(TypeError("Could not do it. Full object config: {'a': 1}")) == "Could not do it"
-    assert first_line(ValueError("short.\nand more")) == "short"
-    assert len(first_line(ValueError("long " * 1000))) <= 201
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.keras"])
