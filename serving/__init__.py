@@ -4,10 +4,10 @@
 there, and `TritonServer` runs a real Triton over it.
 """
 
-from camserve.serving.options import Accelerator, ServingOptions
-from camserve.serving.publish import Publication, publish
-from camserve.serving.repository import ModelEntry, VersionEntry, list_models
-from camserve.serving.triton import TritonServer
+from camserve.serving.config.options import Accelerator, ServingOptions
+from camserve.serving.publishing.publish import Publication, publish
+from camserve.serving.repository.listing import ModelEntry, VersionEntry, list_models
+from camserve.serving.server.triton import TritonServer
 
 __all__ = [
     "Accelerator",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ def settle(path: Path) -> None:
     for graph in model.meta_graphs:
         library = graph.graph_def.library
         del library.registered_gradients[:]  # only training asks for them
-        _keep_only_called(graph)
         names = _settled_names(function.signature.name for function in library.function)
         for function in library.function:
             function.signature.name = names[function.signature.name]
@@ -57,27 +56,6 @@ def _settled_names(names: Iterable[str]) -> dict[str, str]:
         settled[name] = f"{base}_{places[base]}"
         places[base] += 1
     return settled
-
-
-def _keep_only_called(graph: Any) -> None:
-    """Takes out functions that nothing calls any more: those that computed gradients."""
-    functions = {function.signature.name: function for function in graph.graph_def.library.function}
-    waiting = [*_called(graph.graph_def.node), *graph.object_graph_def.concrete_functions]
-    kept: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name in functions and name not in kept:
-            kept.add(name)
-            waiting.extend(_called(functions[name].node_def))
-    for function in [function for name, function in functions.items() if name not in kept]:
-        graph.graph_def.library.function.remove(function)
-
-
-def _called(nodes: Iterable[Any]) -> Iterator[str]:
-    for node in nodes:
-        yield node.op
-        for attribute in node.attr.values():
-            yield from (function.name for function in _functions(attribute))
 
 
 def _functions(attribute: Any) -> list[Any]:

@@ -18,7 +18,7 @@ from command_line import PROGRAM, run
 from camserve.bundle import Bundle
 from camserve.clients import Classifier
 from camserve.serving import ServingOptions, publish
-from camserve.serving.config import read_config, read_options
+from camserve.serving.config.message import read_config, read_options
 
 READY_SECONDS = 60
 

@@ -12,7 +12,7 @@ from command_line import run
 
 from camserve import __version__
 from camserve.bundle import Bundle
-from camserve.cli import serving as cli_serving
+from camserve.cli import publish as cli_publish
 from camserve.contract import PRESETS
 from camserve.serving import Accelerator, ServingOptions
 
@@ -141,7 +141,7 @@ def help_of(command: str) -> str:
 
 
 def test_publish_names_the_defaults_of_the_library() -> None:
-    hints = get_type_hints(cli_serving.publish, include_extras=True)
+    hints = get_type_hints(cli_publish.publish, include_extras=True)
     defaults = ServingOptions()
     for option, default in {
         "max_batch": defaults.max_batch_size,

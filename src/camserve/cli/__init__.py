@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 
 from camserve import __version__
-from camserve.cli import classify, demo, export, score, serving
+from camserve.cli import classify, demo, export, publish, repository, score, serve
 from camserve.cli.console import fail, note, say
 from camserve.errors import CamserveError
 
@@ -43,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for module in (export, serving, classify, score, demo):
+for module in (export, publish, repository, serve, classify, score, demo):
     module.register(app)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from camserve.cli.console import note, print_json, print_table, say
-from camserve.cli.serving import publication_document, say_published
+from camserve.cli.publish import publication_document, say_published
 
 if TYPE_CHECKING:
     from camserve.bundle import Bundle

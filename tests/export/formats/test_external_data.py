@@ -11,7 +11,7 @@ from networks import small_network
 from camserve.bundle import ONNX_NAME
 from camserve.errors import BundleError
 from camserve.export import export_model
-from camserve.serving.external_data import check_self_contained
+from camserve.serving.publishing.external_data import check_self_contained
 
 
 def test_every_weight_of_an_export_is_in_its_file(tmp_path: Path) -> None:

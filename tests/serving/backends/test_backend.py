@@ -14,7 +14,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 from camserve.bundle import Bundle
 from camserve.errors import ServerError
 from camserve.serving import ServingOptions, TritonServer, publish
-from camserve.serving.config import read_config, render_config
+from camserve.serving.config.message import read_config, render_config
 
 TOLERANCE = 1e-6
 

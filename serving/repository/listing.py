@@ -10,8 +10,8 @@ from typing import Any
 
 from camserve.bundle import REPORT_NAME
 from camserve.errors import RepositoryError
-from camserve.serving.config import CONFIG_NAME, read_config
-from camserve.serving.versions import version_folders
+from camserve.serving.config.message import CONFIG_NAME, read_config
+from camserve.serving.repository.versions import version_folders
 
 __all__ = ["ModelEntry", "VersionEntry", "list_models", "open_repository"]
 

@@ -15,8 +15,9 @@ from camserve.bundle import Bundle
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 from camserve.errors import BundleError, RepositoryError, UsageError
 from camserve.manifest import verify_manifest, write_manifest
-from camserve.serving import ServingOptions, placing, publish, staging
-from camserve.serving.config import read_config, read_options, render_config
+from camserve.serving import ServingOptions, publish
+from camserve.serving.config.message import read_config, read_options, render_config
+from camserve.serving.publishing import placing, staging
 
 
 def _tree(root: Path) -> set[str]:

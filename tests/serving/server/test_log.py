@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from camserve.serving.log import failures, tail
+from camserve.serving.server.log import failures, tail
 
 LOG = r"""I1122 03:50:28.349400 5530 model_lifecycle.cc:472] "loading: toy:1"
 E1122 03:50:28.349639 5530 model_lifecycle.cc:642] "failed to load 'toy' version 1: Internal: TritonModelException: the model has no output 'map'; it has cam, logits\n\nAt:\n  /tmp/x/model.py(70): initialize\n"

@@ -12,7 +12,7 @@ from tritonclient.grpc import model_config_pb2
 from camserve.bundle import LABELS_NAME, ONNX_NAME
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 from camserve.errors import RepositoryError
-from camserve.serving.options import Accelerator, ServingOptions
+from camserve.serving.config.options import Accelerator, ServingOptions
 
 __all__ = ["BACKEND", "CONFIG_NAME", "build_config", "read_config", "read_options", "render_config", "update_config"]
 

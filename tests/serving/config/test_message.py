@@ -10,7 +10,7 @@ from camserve.bundle import Bundle
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 from camserve.errors import RepositoryError
 from camserve.serving import Accelerator, ServingOptions
-from camserve.serving.config import build_config, read_config, read_options, render_config
+from camserve.serving.config.message import build_config, read_config, read_options, render_config
 
 
 def _config(bundle: Bundle, **options: Any) -> Any:

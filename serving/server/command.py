@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from camserve.serving.environment import TritonInstallation
+from camserve.serving.server.environment import TritonInstallation
 
 __all__ = ["DRAIN_SECONDS", "SERVICES", "ModelControl", "server_command"]
 

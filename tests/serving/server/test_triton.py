@@ -16,9 +16,9 @@ import pytest
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError, ServerError
 from camserve.serving import ServingOptions, TritonServer, publish
-from camserve.serving.command import server_command
-from camserve.serving.environment import find_triton
-from camserve.serving.process import ServerProcess
+from camserve.serving.server.command import server_command
+from camserve.serving.server.environment import find_triton
+from camserve.serving.server.process import ServerProcess
 
 
 def _alive(pid: int) -> bool:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from camserve.serving.versions import claimed_numbers, parse_version, version_folders
+from camserve.serving.repository.versions import claimed_numbers, parse_version, version_folders
 
 
 @pytest.mark.parametrize("text", ["0", "01", "-1", "+1", "1.0", "²", "٣", "", "1 ", "1\n", "3.tmp", "9" * 30])

@@ -25,7 +25,7 @@ _LAST_PINNED_PYTHON = (3, 12)
 _INSTALL = "Install it with: pip install 'camserve[server]'"
 _ELSEWHERE = "Serve the repository with NVIDIA's Triton container instead; it needs no change"
 _NEEDED_GLIBC = (2, 35)
-_BACKENDS = Path(__file__).parent / "backends"
+_BACKENDS = Path(__file__).parents[1] / "backends"
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 

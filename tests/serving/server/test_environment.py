@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from camserve.errors import ServerError
-from camserve.serving import environment
-from camserve.serving.environment import assemble, check_host, find_libpython, find_triton, server_environment
+from camserve.serving.server import environment
+from camserve.serving.server.environment import assemble, check_host, find_libpython, find_triton, server_environment
 
 HERE = ("linux", "x86_64", ("glibc", "2.36"))
 

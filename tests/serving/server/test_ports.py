@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from camserve.errors import ServerError, UsageError
-from camserve.serving.ports import choose_ports, reachable
+from camserve.serving.server.ports import choose_ports, reachable
 
 
 def test_zero_takes_free_ports_that_differ() -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from types import TracebackType
 
 from camserve.errors import RepositoryError, ServerError
-from camserve.serving import guard
-from camserve.serving.command import DRAIN_SECONDS, SERVICES, ModelControl, server_command
-from camserve.serving.environment import TritonInstallation, assemble, find_triton, server_environment
-from camserve.serving.log import failures, read_log, tail
-from camserve.serving.ports import choose_ports, reachable, resolve
-from camserve.serving.process import ServerProcess
-from camserve.serving.repository import list_models
+from camserve.serving.repository.listing import list_models
+from camserve.serving.server import guard
+from camserve.serving.server.command import DRAIN_SECONDS, SERVICES, ModelControl, server_command
+from camserve.serving.server.environment import TritonInstallation, assemble, find_triton, server_environment
+from camserve.serving.server.log import failures, read_log, tail
+from camserve.serving.server.ports import choose_ports, reachable, resolve
+from camserve.serving.server.process import ServerProcess
 
 __all__ = ["TritonServer"]
 

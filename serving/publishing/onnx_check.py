@@ -10,7 +10,7 @@ import numpy as np
 
 from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError, ServingError
-from camserve.serving.external_data import check_self_contained
+from camserve.serving.publishing.external_data import check_self_contained
 
 __all__ = ["check_servable"]
 

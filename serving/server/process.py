@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from camserve.serving import guard
+from camserve.serving.server import guard
 
 __all__ = ["ServerProcess"]
 

@@ -13,9 +13,9 @@ from typing import Any
 from camserve.bundle import LABELS_NAME, read_labels
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 from camserve.errors import RepositoryError
-from camserve.serving.config import CONFIG_NAME, build_config, read_config, render_config, update_config
-from camserve.serving.options import ServingOptions
-from camserve.serving.versions import claimed_numbers
+from camserve.serving.config.message import CONFIG_NAME, build_config, read_config, render_config, update_config
+from camserve.serving.config.options import ServingOptions
+from camserve.serving.repository.versions import claimed_numbers
 
 __all__ = ["Draft", "place"]
 

@@ -14,11 +14,11 @@ from camserve.contract import ModelContract
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import write_manifest
 from camserve.names import check_model_name
-from camserve.serving.onnx_check import check_servable
-from camserve.serving.options import ServingOptions
-from camserve.serving.placing import Draft, place
-from camserve.serving.repository import open_repository
-from camserve.serving.staging import build_staged
+from camserve.serving.config.options import ServingOptions
+from camserve.serving.publishing.onnx_check import check_servable
+from camserve.serving.publishing.placing import Draft, place
+from camserve.serving.publishing.staging import build_staged
+from camserve.serving.repository.listing import open_repository
 
 __all__ = ["Publication", "publish"]
 

@@ -1,0 +1,1 @@
+"""How a model is served: the options, and the `config.pbtxt` that they become."""

@@ -1,0 +1,1 @@
+"""A bundle becomes the next version of a model, wholly or not at all."""
