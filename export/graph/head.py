@@ -48,6 +48,11 @@ class LinearHead:
     bias: npt.NDArray[np.float64]
     layer: str
 
+    @property
+    def has_one_weight(self) -> bool:
+        """Whether every position of the grid is counted with one weight, as after global average pooling."""
+        return self.weights.shape[:2] == (1, 1) and min(*self.pooling.rows, *self.pooling.columns) >= 0
+
     def weights_by_position(self) -> npt.NDArray[np.float64]:
         """The weight that each position of the grid is counted with: `[height, width, channels, classes]`."""
         covered = np.outer(np.array(self.pooling.rows) >= 0, np.array(self.pooling.columns) >= 0)

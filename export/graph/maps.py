@@ -25,12 +25,12 @@ class Maps:
         self._cam = cam
         self._positions = cam.grid[0] * cam.grid[1]
         self._classes = head.weights.shape[-1]
-        weights = head.weights_by_position().reshape(self._positions, -1, self._classes)
-        self._one_weight = bool((weights == weights[0]).all())
-        if self._one_weight:  # [classes, channels]
-            self._weights = weights[0].T.astype(np.float32)
+        self._one_weight = head.has_one_weight
+        if self._one_weight:  # [classes, channels]; one for each position would be gigabytes on a wide grid
+            self._weights = head.weights[0, 0].T.astype(np.float32)
         else:  # [positions, classes, channels]
-            self._weights = np.swapaxes(weights, 1, 2).astype(np.float32)
+            by_position = head.weights_by_position().reshape(self._positions, -1, self._classes)
+            self._weights = np.swapaxes(by_position, 1, 2).astype(np.float32)
 
     def __call__(self, features: Any, logits: Any) -> dict[str, Any]:
         """The outputs `cam`, `cam_class` and, if asked for, `cam_all`.

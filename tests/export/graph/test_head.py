@@ -160,6 +160,19 @@ def test_for_global_average_pooling_the_map_is_the_weighted_sum_of_features() ->
     np.testing.assert_allclose(prepared.served.function(IMAGES)["cam_all"], expected, atol=1e-4)
 
 
+def has_one_weight(model: keras.Model) -> bool:
+    network, logits, _ = with_logits(in_inference_mode(trace(model))[0])
+    return find_linear_head(network, logits).has_one_weight
+
+
+def test_a_position_has_a_weight_of_its_own_only_where_it_is_needed() -> None:
+    assert has_one_weight(small_network())
+    assert has_one_weight(pooled(layers.AveragePooling2D(7)))
+    assert not has_one_weight(pooled(layers.AveragePooling2D(6)))  # a row and a column count nothing
+    assert not has_one_weight(pooled(layers.AveragePooling2D(3)))
+    assert not has_one_weight(classifier(lambda x: layers.Dense(3)(layers.Flatten()(x))))
+
+
 def test_no_more_maps_than_classes_are_served() -> None:
     served = prepare(small_network(classes=2), cam=True, top_k=5, all_classes=False).served
     assert served.cam is not None
