@@ -1,0 +1,209 @@
+"""Images a second and latency through Triton, beside bare ONNX Runtime in the same run.
+
+Usage: python benchmarks/serving.py [SOURCE] [--rounds 3] [--seconds 3] [--concurrency 1,2,4,8,16,32]
+
+The network (default: resnet50, random weights) is exported in fp32 and in int8, each with float and with uint8 input,
+published with a largest batch of 8, and served by the embedded Triton with one instance that has every core. Requests
+of 1 and of 8 images are sent over gRPC, so many at once, each with every output asked for. Bare ONNX Runtime runs the
+same files with as many threads, in batches of 1 and of 8, in turn with the server within each round, so that both see
+the same machine. Figures are medians over the rounds; the last table compares the best of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import queue
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import numpy as np
+import onnxruntime
+import tritonclient.grpc as triton
+from PIL import Image
+
+from camserve.bundle import Bundle
+from camserve.choices import InputType, Precision
+from camserve.export import Budget, export_model
+from camserve.export.gate.samples import sample_pictures
+from camserve.pixels import normalize
+from camserve.serving import TritonServer, publish
+
+VARIANTS: tuple[tuple[Precision, InputType], ...] = (
+    ("fp32", "float32"),
+    ("fp32", "uint8"),
+    ("int8", "float32"),
+    ("int8", "uint8"),
+)
+BATCHES = (1, 8)
+WARM_UP = 1.0  # seconds
+
+
+@dataclass(frozen=True)
+class Load:
+    """One kind of load: images in a request, and requests at once."""
+
+    batch: int
+    concurrency: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Images a second, and the seconds that each request took."""
+
+    rate: float
+    seconds: tuple[float, ...]
+
+
+def main() -> None:
+    """Prints a table for each variant, and one that compares them."""
+    arguments = parse()
+    with tempfile.TemporaryDirectory() as folder:
+        bundles = export(arguments.source, Path(folder))
+        for name, bundle in bundles.items():
+            publish(bundle, Path(folder) / "repository", name=name, options={"max_batch_size": max(BATCHES)})
+        with TritonServer(Path(folder) / "repository", start_timeout=300) as server:
+            best = {name: measure(name, bundle, server.grpc_url, arguments) for name, bundle in bundles.items()}
+    print("\n| variant | bare | through Triton | ratio |\n|---|---|---|---|")
+    for name, (bare, served) in best.items():
+        print(f"| {name} | {bare:.1f} | {served:.1f} | {served / bare:.3f} |")
+
+
+def parse() -> argparse.Namespace:
+    """The arguments."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else None)
+    parser.add_argument("source", nargs="?", default="resnet50")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--concurrency", default="1,2,4,8,16,32", type=lambda text: [int(n) for n in text.split(",")])
+    return parser.parse_args()
+
+
+def export(source: str, folder: Path) -> dict[str, Bundle]:
+    """The network in every variant, by name."""
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for number, pixels in enumerate(sample_pictures(64, 256, 256, 3)):
+        Image.fromarray(pixels).save(pictures / f"{number:02}.png")
+    return {
+        f"{precision}-{dtype}": export_model(
+            source,
+            folder / f"{precision}-{dtype}",
+            weights="none",
+            labels=None,
+            formats="onnx",
+            precision=precision,
+            input_dtype=dtype,
+            calibration=pictures if precision == "int8" else None,
+            # Speed does not depend on weights, and random ones need not agree in int8.
+            budget=Budget(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
+        )
+        for precision, dtype in VARIANTS
+    }
+
+
+def measure(name: str, bundle: Bundle, url: str, arguments: argparse.Namespace) -> tuple[float, float]:
+    """Prints a variant's table; returns the best rate of bare ONNX Runtime and the best through Triton."""
+    contract = bundle.contract
+    pixels = sample_pictures(max(BATCHES), *contract.input.shape)
+    images = pixels if contract.preprocessing.in_graph else normalize(pixels, contract.preprocessing)
+    session = open_session(bundle)
+    loads = [Load(batch, concurrency) for batch in BATCHES for concurrency in arguments.concurrency]
+    bare: dict[int, list[Measured]] = {batch: [] for batch in BATCHES}
+    served: dict[Load, list[Measured]] = {load: [] for load in loads}
+    with connected(url) as client:
+        send(client, name, images, Load(max(BATCHES), 4), WARM_UP)
+        for _ in range(arguments.rounds):
+            for batch in BATCHES:
+                bare[batch].append(run_bare(session, images[:batch], arguments.seconds))
+            for load in loads:
+                served[load].append(send(client, name, images, load, arguments.seconds))
+    print(f"\n{name}\n\n| | images in a request | requests at once | images a second | p50 ms | p99 ms |")
+    print("|---|---|---|---|---|---|")
+    for batch, runs in bare.items():
+        print(row("bare", batch, 1, runs))
+    for load, runs in served.items():
+        print(row("Triton", load.batch, load.concurrency, runs))
+    return best(bare), best(served)
+
+
+def best(measured: dict[Any, list[Measured]]) -> float:
+    """The highest of the medians."""
+    return max(median(run.rate for run in runs) for runs in measured.values())
+
+
+def row(what: str, batch: int, concurrency: int, runs: list[Measured]) -> str:
+    """A line of the table."""
+    seconds = np.concatenate([run.seconds for run in runs])
+    p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
+    rate = median(run.rate for run in runs)
+    return f"| {what} | {batch} | {concurrency} | {rate:.1f} | {p50:.0f} | {p99:.0f} |"
+
+
+def open_session(bundle: Bundle) -> onnxruntime.InferenceSession:
+    """A session of the bundle's ONNX file on every core, as the server's instance is."""
+    return onnxruntime.InferenceSession(str(bundle.onnx_path), providers=["CPUExecutionProvider"])
+
+
+def run_bare(session: onnxruntime.InferenceSession, images: Any, seconds: float) -> Measured:
+    """Runs one batch after the other."""
+    session.run(None, {"image": images})
+    taken: list[float] = []
+    began = time.perf_counter()
+    while (started := time.perf_counter()) < began + seconds:
+        session.run(None, {"image": images})
+        taken.append(time.perf_counter() - started)
+    return Measured(len(images) * len(taken) / (time.perf_counter() - began), tuple(taken))
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Any]:
+    """A client that is closed afterwards."""
+    client = triton.InferenceServerClient(url)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def send(client: Any, model: str, images: Any, load: Load, seconds: float) -> Measured:
+    """Keeps so many requests under way for so many seconds, and waits for the last."""
+    batch = np.ascontiguousarray(images[: load.batch])
+    tensor = triton.InferInput("image", batch.shape, "UINT8" if batch.dtype == np.uint8 else "FP32")
+    tensor.set_data_from_numpy(batch)
+    done: queue.SimpleQueue[float | Exception] = queue.SimpleQueue()
+    taken: list[float] = []
+    under_way = 0
+    began = time.perf_counter()
+    while under_way or time.perf_counter() < began + seconds:
+        while under_way < load.concurrency and time.perf_counter() < began + seconds:
+            ask(client, model, tensor, done)
+            under_way += 1
+        came = done.get()
+        under_way -= 1
+        if isinstance(came, Exception):
+            raise came
+        taken.append(came)
+    return Measured(load.batch * len(taken) / (time.perf_counter() - began), tuple(taken))
+
+
+def ask(client: Any, model: str, tensor: Any, done: queue.SimpleQueue[float | Exception]) -> None:
+    """Sends one request; the seconds until its answer, or its error, come through the queue."""
+    started = time.perf_counter()
+
+    def arrived(_result: Any, error: Exception | None) -> None:
+        done.put(error or time.perf_counter() - started)
+
+    client.async_infer(model, [tensor], arrived)
+
+
+if __name__ == "__main__":
+    main()
