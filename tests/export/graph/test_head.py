@@ -166,7 +166,7 @@ def has_one_weight(model: keras.Model) -> bool:
 
 
 def test_a_position_has_a_weight_of_its_own_only_where_it_is_needed() -> None:
-    assert has_one_weight(small_network())
+    assert has_one_weight(small_network("global-average"))
     assert has_one_weight(pooled(layers.AveragePooling2D(7)))
     assert not has_one_weight(pooled(layers.AveragePooling2D(6)))  # a row and a column count nothing
     assert not has_one_weight(pooled(layers.AveragePooling2D(3)))
