@@ -52,10 +52,11 @@ demo: $(STAMP)  ## The whole way on handwritten digits: train, export, publish, 
 test: $(STAMP)  ## Run every test
 	$(BIN)/python -m pytest --durations=10
 
-lint: $(STAMP)  ## Check style, format and layers
+lint: $(STAMP)  ## Check style, format, layers, and all of docker/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python docker/lint
 
 typecheck: $(STAMP)  ## Check the types
 	$(BIN)/mypy

@@ -11,12 +11,13 @@ from typing import Any
 
 import keras
 
-from camserve.bundle import CONTRACT_NAME, LABELS_NAME, Bundle, load_bundle
+from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, load_bundle
 from camserve.choices import FORMATS, InputType, Int8Target, Precision
 from camserve.contract import CONTRACT_PARAMETER, Fit, ModelContract, Preprocessing, ResizeFilter
 from camserve.export.formats.writing import OnnxSettings, WrittenGraph, open_format, write_onnx, write_saved_model
 from camserve.export.gate.budget import Budget
 from camserve.export.gate.calibration import read_calibration
+from camserve.export.gate.golden import golden_of
 from camserve.export.gate.measuring import Gate
 from camserve.export.gate.parity import judge
 from camserve.export.gate.pictures import as_given, pictures_to_measure_on
@@ -36,6 +37,7 @@ from camserve.export.settings import (
 )
 from camserve.export.source.load import load_source
 from camserve.export.staging import staged
+from camserve.golden import write_golden
 from camserve.manifest import write_manifest
 
 __all__ = ["export_model"]
@@ -151,9 +153,11 @@ def export_model(
         gate = Gate(prepared, contract, pictures, budget or Budget())
         figures = gate.figures(folder, wanted, settings, graph)
         judge(figures)
+        run = open_format(folder, "onnx" if graph else "savedmodel")
+        write_golden(folder / GOLDEN_NAME, golden_of(run, contract))
         (folder / CONTRACT_NAME).write_text(contract.to_json(indent=2) + "\n", encoding="utf-8")
         (folder / LABELS_NAME).write_text("\n".join(class_labels) + "\n", encoding="utf-8")
-        examples = gate.examples(open_format(folder, "onnx" if graph else "savedmodel"), class_labels)
+        examples = gate.examples(run, class_labels)
         report = report_of(
             loaded,
             prepared,

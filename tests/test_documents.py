@@ -8,9 +8,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "model_repository" / "README.md"])
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "docker" / "README.md",
+        ROOT / "model_repository" / "README.md",
+    ]
+)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-FILE = re.compile(r"`((?:export|serving|clients|src|tests|benchmarks|docs)/[\w./-]+\.\w+)`")
+FILE = re.compile(r"`((?:export|serving|clients|docker|src|tests|benchmarks|docs)/[\w./-]+\.\w+)`")
 
 
 def broken(text: str, folder: Path) -> list[str]:

@@ -15,11 +15,13 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from camserve.bundle import CONTRACT_NAME, LABELS_NAME, ONNX_NAME, REPORT_NAME, Bundle, load_bundle
+from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, ONNX_NAME, REPORT_NAME, Bundle, load_bundle
 from camserve.contract import CONTRACT_PARAMETER, PRESETS, CamContract, ModelContract, TensorSpec
+from camserve.golden import PICTURES, Golden, write_golden
 from camserve.manifest import write_manifest
+from camserve.pixels import normalize
 
-__all__ = ["expected_outputs", "toy_contract", "toy_images", "write_toy_bundle"]
+__all__ = ["expected_outputs", "toy_contract", "toy_images", "toy_pixels", "write_toy_bundle"]
 
 Array = npt.NDArray[Any]
 _FILTERS = 6
@@ -59,8 +61,17 @@ def write_toy_bundle(
     (folder / LABELS_NAME).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     report = {"name": name, "source": "toy", "precision": "fp32", "opset": 17, "formats": ["onnx"], "parity": {}}
     (folder / REPORT_NAME).write_text(json.dumps(report, indent=2), encoding="utf-8")
+    pixels = toy_pixels(contract)
+    answers = _expected(folder / ONNX_NAME, contract, normalize(pixels, contract.preprocessing))
+    write_golden(folder / GOLDEN_NAME, Golden(pixels, answers))
     write_manifest(folder)
     return load_bundle(folder)
+
+
+def toy_pixels(contract: ModelContract, count: int = PICTURES, *, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Random pictures `[count, H, W, C]`."""
+    shape = (count, *contract.input.shape)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 def toy_contract(
@@ -93,11 +104,15 @@ def toy_images(bundle: Bundle, count: int = 1, *, seed: int = 0) -> npt.NDArray[
 
 def expected_outputs(bundle: Bundle, images: Array) -> dict[str, Array]:
     """What the toy must answer to input tensors `[batch, H, W, C]`, by output name, reckoned in float64 by numpy."""
-    weights = _weights(bundle)
+    return _expected(bundle.path / ONNX_NAME, bundle.contract, images)
+
+
+def _expected(path: Path, contract: ModelContract, images: Array) -> dict[str, Array]:
+    weights = _weights(path)
     features = _features(images.astype(np.float64), weights["kernel"], weights["kernel_bias"])
     logits = features.mean(axis=(2, 3)) @ weights["dense"] + weights["dense_bias"]
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    top_k = bundle.contract.cam.top_k if bundle.contract.cam else 0
+    top_k = contract.cam.top_k if contract.cam else 0
     best = np.argsort(-logits, axis=1, kind="stable")[:, :top_k]
     maps = np.einsum("bfhw,fc->bchw", features, weights["dense"])
     return {
@@ -108,10 +123,8 @@ def expected_outputs(bundle: Bundle, images: Array) -> dict[str, Array]:
     }
 
 
-def _weights(bundle: Bundle) -> dict[str, Array]:
-    if bundle.onnx_path is None:
-        raise ValueError("a toy bundle always has an ONNX file")
-    graph = onnx.load(bundle.onnx_path).graph
+def _weights(path: Path) -> dict[str, Array]:
+    graph = onnx.load(path).graph
     return {tensor.name: numpy_helper.to_array(tensor).astype(np.float64) for tensor in graph.initializer}
 
 

@@ -11,95 +11,121 @@ from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import LABELS_NAME, ONNX_NAME
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
-from camserve.errors import RepositoryError
-from camserve.serving.config.options import Accelerator, ServingOptions
+from camserve.errors import RepositoryError, UsageError
+from camserve.serving.config.accelerators import (
+    ENGINE_PREFIX,
+    engine_prefix,
+    read_accelerators,
+    tensorrt_accelerator,
+    write_accelerators,
+)
+from camserve.serving.config.batching import read_batching, write_batching
+from camserve.serving.config.changes import DEFAULTS, changed_options, make_options
+from camserve.serving.config.choices import Backend
+from camserve.serving.config.instances import read_instances, write_instances
+from camserve.serving.config.merging import merge_changes
+from camserve.serving.config.options import ServingOptions
+from camserve.serving.config.pinning import unpinned
+from camserve.serving.config.readiness import read_readiness, write_readiness
+from camserve.serving.config.suitability import check_suitable
 
-__all__ = ["BACKEND", "CONFIG_NAME", "build_config", "read_config", "read_options", "render_config", "update_config"]
+__all__ = [
+    "BACKEND",
+    "CONFIG_NAME",
+    "MODEL_FILES",
+    "build_config",
+    "read_config",
+    "read_options",
+    "render_config",
+    "update_config",
+]
 
 CONFIG_NAME = "config.pbtxt"
-BACKEND = "onnxruntime"
-_THREADS = "intra_op_thread_count"
-
-_KINDS: Mapping[Accelerator, str] = {
-    "auto": "KIND_AUTO",
-    "none": "KIND_CPU",
-    "cuda": "KIND_GPU",
-    "tensorrt": "KIND_GPU",
-    "openvino": "KIND_CPU",
-}
+BACKEND: Backend = "onnxruntime"
+MODEL_FILES: Mapping[Backend, str] = {"onnxruntime": ONNX_NAME, "tensorflow": "model.savedmodel"}
+"""What a version folder holds for a backend."""
 
 
-def build_config(contract: ModelContract, labels: Sequence[str], options: ServingOptions) -> Any:
+def build_config(
+    contract: ModelContract,
+    labels: Sequence[str],
+    options: ServingOptions,
+    *,
+    backend: Backend = BACKEND,
+    precision: str = "fp32",
+    digest: str = "",
+) -> Any:
     """The `ModelConfig` message of a model.
 
-    Nothing is left to Triton's defaults that would change an answer or its cost: the batch is 4 and a CPU gets two
-    instances, each with every core, where the configuration is silent.
+    Nothing is left to Triton's defaults that would change an answer or its cost: the batch is 4, a queue has no bound
+    and a CPU gets two instances, each with every core, where the configuration is silent.
+
+    Law: `ServingOptions(**read_options(build_config(…, options))) == options`.
 
     Args:
         contract: Under the name that the model is published by.
         labels: One per class.
         options: How to serve it.
+        backend: Which of Triton's backends runs it.
+        precision: Of the model's file: `fp32`, `fp16` or `int8`.
+        digest: SHA-256 of the model's file, by which TensorRT's cache tells versions apart.
+
+    Raises:
+        UsageError: If the options do not suit the backend or the precision.
     """
-    config = model_config_pb2.ModelConfig(
-        name=contract.name,
-        backend=BACKEND,
-        default_model_filename=ONNX_NAME,
-        max_batch_size=options.max_batch_size,
-        input=[_tensor(model_config_pb2.ModelInput, contract.input)],
-        output=[_output(contract, spec) for spec in contract.outputs],
-    )
-    config.version_policy.latest.num_versions = options.latest_versions
-    config.instance_group.add(
-        count=options.instances, kind=_enum("ModelInstanceGroup.Kind", _KINDS[options.accelerator])
-    )
-    config.dynamic_batching.max_queue_delay_microseconds = options.max_queue_delay_us
-    _identify(config, contract, labels)
-    if options.threads is not None:
-        config.parameters[_THREADS].string_value = str(options.threads)
-    _accelerate(config, contract.input, options)
-    if options.warmup:
-        config.model_warmup.extend(_warmup(contract.input, size) for size in sorted({1, options.max_batch_size}))
+    config = _build(contract, options, backend)
+    check_suitable(read_options(config), backend=backend, precision=precision)
+    _identify(config, contract, labels, digest)
     return config
 
 
 def update_config(
-    standing: Any, contract: ModelContract, labels: Sequence[str], changes: ServingOptions | Mapping[str, Any]
+    standing: Any,
+    contract: ModelContract,
+    labels: Sequence[str],
+    changes: ServingOptions | Mapping[str, Any],
+    *,
+    backend: Backend = BACKEND,
+    precision: str = "fp32",
+    digest: str = "",
 ) -> Any:
     """The `ModelConfig` message of a model that stands already.
 
-    Without changes it stays as it is but for contract and labels; what someone wrote into it by hand stays too.
+    Given by name, options change only the parts that they are written in; what someone wrote by hand elsewhere stays.
 
     Args:
         standing: Its message so far.
         contract: Under the name that the model is published by.
         labels: One per class.
         changes: All options anew, or by name those that change.
+        backend: As for `build_config`.
+        precision: Likewise.
+        digest: Likewise.
 
     Raises:
-        UsageError: If an option is out of range.
+        UsageError: If an option is out of range, or does not suit what stands, the backend or the precision.
     """
     if isinstance(changes, ServingOptions):
-        return build_config(contract, labels, changes)
-    if changes:
-        return build_config(contract, labels, ServingOptions(**{**read_options(standing), **changes}))
+        return build_config(contract, labels, changes, backend=backend, precision=precision, digest=digest)
     config = model_config_pb2.ModelConfig()
     config.CopyFrom(standing)
-    _identify(config, contract, labels)
+    if changes or standing.backend != backend:
+        after = _build(contract, changed_options(read_options(standing), changes), backend)
+        before = _standing(standing, contract)
+        if before is None:
+            config = after
+        else:
+            merge_changes(config, before, after)
+    check_suitable(read_options(config), backend=backend, precision=precision)
+    _identify(config, contract, labels, digest)
     return config
 
 
 def read_options(config: Any) -> dict[str, Any]:
-    """The options by which a configuration was built: `ServingOptions(**read_options(build_config(…, o))) == o`."""
-    threads = config.parameters[_THREADS].string_value if _THREADS in config.parameters else ""
-    return {
-        "max_batch_size": config.max_batch_size,
-        "max_queue_delay_us": config.dynamic_batching.max_queue_delay_microseconds,
-        "instances": config.instance_group[0].count if config.instance_group else 1,
-        "threads": int(threads) if threads.isdecimal() else None,
-        "accelerator": _accelerator(config),
-        "warmup": bool(config.model_warmup),
-        "latest_versions": max(1, config.version_policy.latest.num_versions),
-    }
+    """The options by which a configuration was built, all of them, by name; of a pinned one, as they were wished."""
+    config = unpinned(config)
+    parts = (read_batching(config), read_instances(config), read_accelerators(config), read_readiness(config))
+    return {**DEFAULTS, **{name: value for part in parts for name, value in part.items()}}
 
 
 def render_config(config: Any) -> str:
@@ -122,20 +148,37 @@ def read_config(path: Path) -> Any:
         ) from error
 
 
-def _identify(config: Any, contract: ModelContract, labels: Sequence[str]) -> None:
+def _build(contract: ModelContract, options: ServingOptions, backend: Backend) -> Any:
+    """The message but for what is the version's own: contract, labels and the prefix of its engines."""
+    config = model_config_pb2.ModelConfig(
+        name=contract.name,
+        backend=backend,
+        default_model_filename=MODEL_FILES[backend],
+        input=[_tensor(model_config_pb2.ModelInput, contract.input)],
+        output=[_output(contract, spec) for spec in contract.outputs],
+    )
+    write_batching(config, options)
+    write_instances(config, options, backend)
+    write_accelerators(config, options, contract.input)
+    write_readiness(config, options, contract.input)
+    return config
+
+
+def _standing(config: Any, contract: ModelContract) -> Any | None:
+    """What would have been written by the options that stand, or None where someone wrote what no options say."""
+    try:
+        options = make_options(read_options(config))
+    except UsageError:
+        return None
+    return _build(contract, options, "tensorflow" if config.backend == "tensorflow" else BACKEND)
+
+
+def _identify(config: Any, contract: ModelContract, labels: Sequence[str], digest: str) -> None:
     config.parameters[CONTRACT_PARAMETER].string_value = contract.to_json()
     config.parameters[LABELS_PARAMETER].string_value = "\n".join(labels)
-
-
-def _accelerator(config: Any) -> Accelerator:
-    accelerators = config.optimization.execution_accelerators
-    if any(each.name == "tensorrt" for each in accelerators.gpu_execution_accelerator):
-        return "tensorrt"
-    if any(each.name == "openvino" for each in accelerators.cpu_execution_accelerator):
-        return "openvino"
-    kind = config.instance_group[0].kind if config.instance_group else _enum("ModelInstanceGroup.Kind", "KIND_AUTO")
-    plain: tuple[Accelerator, ...] = ("auto", "none", "cuda")
-    return next((name for name in plain if kind == _enum("ModelInstanceGroup.Kind", _KINDS[name])), "auto")
+    accelerator = tensorrt_accelerator(config)
+    if accelerator is not None and digest:
+        accelerator.parameters[ENGINE_PREFIX] = engine_prefix(contract.name, digest)
 
 
 def _tensor(message: Any, spec: TensorSpec) -> Any:
@@ -148,30 +191,3 @@ def _output(contract: ModelContract, spec: TensorSpec) -> Any:
     if spec.dtype == "FP32" and spec.shape == (contract.classes,):
         output.label_filename = LABELS_NAME
     return output
-
-
-def _accelerate(config: Any, image: TensorSpec, options: ServingOptions) -> None:
-    accelerators = config.optimization.execution_accelerators
-    if options.accelerator == "openvino":
-        accelerators.cpu_execution_accelerator.add(name="openvino")
-    if options.accelerator == "tensorrt":
-        # Without a profile of the whole range TensorRT builds a new engine for every batch size that it meets.
-        sizes = {"min": 1, "opt": options.max_batch_size, "max": options.max_batch_size}
-        shape = "x".join(str(side) for side in image.shape)
-        profiles = {f"trt_profile_{which}_shapes": f"{image.name}:{size}x{shape}" for which, size in sizes.items()}
-        accelerators.gpu_execution_accelerator.add(name="tensorrt", parameters=profiles)
-
-
-def _warmup(image: TensorSpec, batch_size: int) -> Any:
-    warmup = model_config_pb2.ModelWarmup(name=f"batch of {batch_size}", batch_size=batch_size, count=1)
-    warmup.inputs[image.name].data_type = _enum("DataType", f"TYPE_{image.dtype}")
-    warmup.inputs[image.name].dims.extend(image.shape)
-    warmup.inputs[image.name].random_data = True
-    return warmup
-
-
-def _enum(path: str, name: str) -> int:
-    holder: Any = model_config_pb2
-    for part in path.split("."):
-        holder = getattr(holder, part)
-    return int(holder.Value(name))

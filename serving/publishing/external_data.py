@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from camserve.errors import BundleError
+from camserve.serving.repository.protobuf import BYTES, read_fields
 
 __all__ = ["check_self_contained"]
 
@@ -38,8 +39,6 @@ _LEADS_TO = {
     _TENSOR: {},
 }
 """By message of onnx.proto, the fields that hold messages which lead to tensors."""
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def check_self_contained(path: Path) -> None:
@@ -67,44 +66,12 @@ def _external_tensors(content: mmap.mmap) -> Iterator[str]:
         message, start, end = waiting.pop()
         leads_to = _LEADS_TO[message]
         name, external = "", False
-        for field, kind, value, size in _fields(content, start, end):
-            if kind == _BYTES and field in leads_to:
+        for field, kind, value, size in read_fields(content, start, end):
+            if kind == BYTES and field in leads_to:
                 waiting.append((leads_to[field], value, value + size))
-            elif message == _TENSOR and kind == _BYTES and field == _NAME:
+            elif message == _TENSOR and kind == BYTES and field == _NAME:
                 name = content[value : value + size].decode("utf-8", "replace")
             elif message == _TENSOR and field in (_DATA_LOCATION, _EXTERNAL_DATA):
                 external = external or field == _EXTERNAL_DATA or value != 0
         if external:
             yield name
-
-
-def _fields(content: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number and wire type of each field, with its value or the place of its bytes, and their number."""
-    while position < end:
-        tag, position = _varint(content, position)
-        field, kind = tag >> 3, tag & 7
-        value, size = position, 0
-        if kind == _VARINT:
-            value, position = _varint(content, position)
-        elif kind == _BYTES:
-            size, value = _varint(content, position)
-            position = value + size
-        elif kind in (_FIXED64, _FIXED32):
-            position += 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f"a field of type {kind} at byte {position}")
-        if position > end:
-            raise ValueError(f"it ends within a field, at byte {end}")
-        yield field, kind, value, size
-
-
-def _varint(content: mmap.mmap, position: int) -> tuple[int, int]:
-    """A number of up to 64 bits, seven in each byte, and where it ends."""
-    number = 0
-    for shift in range(0, 70, 7):
-        byte = content[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, position
-    raise ValueError(f"a number without end at byte {position}")

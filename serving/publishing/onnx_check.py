@@ -1,4 +1,4 @@
-"""Whether ONNX Runtime loads a model, and whether its tensors are those of its contract."""
+"""Whether ONNX Runtime loads a model, its tensors are those of its contract, and it answers as it did at its export."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ import numpy as np
 
 from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError, ServingError
+from camserve.golden import Golden, compare
 from camserve.serving.publishing.external_data import check_self_contained
 
 __all__ = ["check_servable"]
 
-_DTYPES = {
-    "FP32": ("tensor(float)", np.float32),
-    "UINT8": ("tensor(uint8)", np.uint8),
-    "INT32": ("tensor(int32)", np.int32),
-}
+_ONNX_TYPES = {"FP32": "tensor(float)", "UINT8": "tensor(uint8)", "INT32": "tensor(int32)"}
 
 
-def check_servable(path: Path, contract: ModelContract) -> None:
-    """Loads the model and answers one blank image with it.
+def check_servable(path: Path, contract: ModelContract, golden: Golden, *, tolerance: float) -> None:
+    """Loads the model and asks it the golden pictures, all at once and one at a time.
+
+    Args:
+        path: The ONNX file.
+        contract: What it must expect and answer.
+        golden: The pictures, and what it answered at its export.
+        tolerance: How far answers may be apart, as for `camserve.golden.compare`.
 
     Raises:
-        BundleError: If it keeps weights in another file, does not load, or a tensor is missing, of another type or of
-            another shape.
+        BundleError: If it keeps weights in another file, does not load, a tensor is missing, of another type or of
+            another shape, or it answers otherwise.
         ServingError: If onnxruntime is not installed.
     """
     check_self_contained(path)
@@ -40,7 +43,7 @@ def check_servable(path: Path, contract: ModelContract) -> None:
         if spec.name not in outputs:
             raise _mismatch(f"the graph has no output {spec.name}; it has {_names(outputs)}")
         _check_declared(spec, outputs[spec.name])
-    _check_answer(session, contract)
+    _check_answers(session, contract, golden, tolerance)
 
 
 def _session(path: Path) -> Any:
@@ -61,23 +64,35 @@ def _session(path: Path) -> Any:
 
 
 def _check_declared(spec: TensorSpec, found: Any) -> None:
-    onnx_type, _ = _DTYPES[spec.dtype]
-    if found.type != onnx_type:
-        raise _mismatch(f"{spec.name} is {found.type} in the graph and {onnx_type} in the contract")
+    if found.type != _ONNX_TYPES[spec.dtype]:
+        raise _mismatch(f"{spec.name} is {found.type} in the graph and {_ONNX_TYPES[spec.dtype]} in the contract")
     if len(found.shape) != len(spec.shape) + 1 or isinstance(found.shape[0], int):
         raise _mismatch(f"{spec.name} has shape {found.shape} in the graph, without a free batch or of another rank")
 
 
-def _check_answer(session: Any, contract: ModelContract) -> None:
-    image = np.zeros((1, *contract.input.shape), dtype=_DTYPES[contract.input.dtype][1])
+def _check_answers(session: Any, contract: ModelContract, golden: Golden, tolerance: float) -> None:
+    image = golden.image(contract)
+    together = _ask(session, contract, image)
+    alone = [_ask(session, contract, image[row : row + 1]) for row in range(len(image))]
+    for how, answers in (
+        ("in one batch", together),
+        ("one at a time", {name: np.concatenate([each[name] for each in alone]) for name in together}),
+    ):
+        faults = compare(golden, contract, answers, tolerance=tolerance)
+        if faults:
+            raise BundleError(
+                f"model.onnx does not answer its golden pictures, asked {how}, as it did at its export: "
+                f"{'; '.join(faults)}",
+                hint="Export the model again",
+            )
+
+
+def _ask(session: Any, contract: ModelContract, image: Any) -> dict[str, Any]:
     names = [spec.name for spec in contract.outputs]
     try:
-        answers = session.run(names, {contract.input.name: image})
+        return dict(zip(names, session.run(names, {contract.input.name: image}), strict=True))
     except Exception as error:
-        raise BundleError(f"the graph cannot answer a blank image: {error}", hint="Export the model again") from error
-    for spec, answer in zip(contract.outputs, answers, strict=True):
-        if answer.shape != (1, *spec.shape):
-            raise _mismatch(f"{spec.name} answers with shape {answer.shape[1:]} and the contract says {spec.shape}")
+        raise BundleError(f"the graph cannot answer a picture: {error}", hint="Export the model again") from error
 
 
 def _mismatch(message: str) -> BundleError:

@@ -1,162 +1,122 @@
-"""Renames a finished version into its model, and puts everything back where that fails half way."""
+"""Renames a finished version into its model, so that at every moment the old model stands, or the new one.
+
+1. The number is noted as used. 2. The version is renamed in; the configuration does not name it, so no Triton that
+loads now takes it. 3. `config.pbtxt` is replaced, in one step: from now on the new version is the model. A new model
+comes with one rename, configuration and all. Whoever is killed between two steps leaves at most a version that nobody
+serves, which the next publisher knows by its number and its manifest and removes.
+"""
 
 from __future__ import annotations
 
-import errno
 import shutil
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from camserve.bundle import LABELS_NAME, read_labels
-from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 from camserve.errors import RepositoryError
-from camserve.serving.config.message import CONFIG_NAME, build_config, read_config, render_config, update_config
-from camserve.serving.config.options import ServingOptions
+from camserve.serving.config.message import CONFIG_NAME
+from camserve.serving.publishing.draft import Draft
+from camserve.serving.publishing.plan import plan_config
+from camserve.serving.repository.durable import rename, sync, sync_tree, write_text
+from camserve.serving.repository.ledger import Standing, config_text, read_standing
+from camserve.serving.repository.numbers import Handed, hand_out, read_numbers
+from camserve.serving.repository.staging import STAGE_NAME
 from camserve.serving.repository.versions import claimed_numbers
 
-__all__ = ["Draft", "place"]
-
-_TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
-_ANOTHER_NAME = "Publish it under another name with --name"
+__all__ = ["Placed", "place"]
 
 
-@dataclass(frozen=True)
-class Draft:
-    """What is to be published.
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A version that stands in its model.
 
     Attributes:
-        model: The model's folder in the repository.
-        contract: Under the name that the model is published by.
-        labels: One per class.
-        options: How a model that is new is served.
-        changes: What changes of the options of a model that stands: all of them, or by name.
+        number: Its number.
+        manifest: SHA-256 of its manifest.
+        served: Whether the configuration names it.
+        undo: Closing it puts back what stood before.
     """
 
-    model: Path
-    contract: ModelContract
-    labels: tuple[str, ...]
-    options: ServingOptions
-    changes: ServingOptions | Mapping[str, Any]
+    number: int
+    manifest: str
+    served: bool
+    undo: ExitStack
 
 
-def place(fresh: Path, draft: Draft) -> int | None:
-    """Renames the finished parts into place and returns the version; None if another publisher was there first.
+def place(root: Path, stage: Path, version: Path, manifest: str, draft: Draft) -> Placed:
+    """Renames a version into its model.
 
     Args:
-        fresh: Folder of the finished parts: `version`, a folder, and `labels.txt`.
-        draft: What they are.
+        root: The repository's folder; its lock is held.
+        stage: Folder from which a rename into the model succeeds.
+        version: The finished version, in that folder.
+        manifest: SHA-256 of its manifest.
+        draft: What it is.
 
     Raises:
-        RepositoryError: If something else stands there: no model, or one of another contract or other labels.
+        RepositoryError: If something else stands there: no model, or one of another contract.
     """
-    model = draft.model
-    try:
-        if (model / CONFIG_NAME).exists():
-            (fresh / CONFIG_NAME).write_text(_standing_config(draft), encoding="utf-8")
-            return _place_version(fresh, model)
-        _refuse_foreign(model, fresh)
-        config = build_config(draft.contract, draft.labels, draft.options)
-        (fresh / CONFIG_NAME).write_text(render_config(config), encoding="utf-8")
-        return _place_model(fresh, model)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            return None
-        raise
-
-
-def _standing_config(draft: Draft) -> str:
-    path = draft.model / CONFIG_NAME
-    standing = read_config(path)
-    _refuse_other_contract(draft, standing)
-    _refuse_other_labels(draft, standing)
-    config = update_config(standing, draft.contract, draft.labels, draft.changes)
-    # The file may have comments that the message has not.
-    return path.read_text(encoding="utf-8") if config == standing else render_config(config)
-
-
-def _place_model(fresh: Path, model: Path) -> int:
+    standing = read_standing(draft.model)
+    if standing is None:
+        _refuse_foreign(draft.model)
+    number = _next_number(root, draft.model, standing)
+    config = plan_config(draft, standing, number, manifest)
+    text = config_text(config, "" if standing is None else standing.text)
+    hand_out(root, stage, draft.model.name, Handed(number, manifest))
     with ExitStack() as undo:
-        _rename(fresh / "version", fresh / "1", undo)
-        if fresh.is_relative_to(model):
-            # Staged inside the model's folder; the configuration comes last, and with it the model exists.
-            for part in ("1", LABELS_NAME, CONFIG_NAME):
-                _rename(fresh / part, model / part, undo)
-        else:
-            fresh.rename(model)
-        undo.pop_all()
-    return 1
+        into_model = _add if draft.model.exists() else _found
+        into_model(stage, version, draft.model / str(number), text, undo)
+        return Placed(number, manifest, number in config.version_policy.specific.versions, undo.pop_all())
 
 
-def _place_version(fresh: Path, model: Path) -> int:
-    number = max(claimed_numbers(model), default=0) + 1
-    with ExitStack() as undo:
-        _rename(fresh / "version", model / str(number), undo)
-        for file_name in (LABELS_NAME, CONFIG_NAME):
-            _replace_if_different(fresh / file_name, model / file_name, undo)
-        undo.pop_all()
-    return number
+def _next_number(root: Path, model: Path, standing: Standing | None) -> int:
+    handed = read_numbers(root).get(model.name)
+    numbers = {0, handed.number if handed else 0, *(standing.ledger if standing else ())}
+    return max(numbers | (claimed_numbers(model) if model.exists() else set())) + 1
 
 
-def _rename(source: Path, target: Path, undo: ExitStack) -> None:
-    source.rename(target)
-    undo.callback(target.rename, source)
-
-
-def _replace_if_different(new: Path, old: Path, undo: ExitStack) -> None:
-    if not old.exists():
-        _rename(new, old, undo)
-    elif new.read_bytes() != old.read_bytes():
+def _add(stage: Path, version: Path, placed: Path, text: str, undo: ExitStack) -> None:
+    fresh, stands, kept = stage / CONFIG_NAME, placed.parent / CONFIG_NAME, stage / f"{CONFIG_NAME}.before"
+    write_text(fresh, text)
+    if stands.exists():
         # Copied beforehand, so that putting it back is a rename, which needs no room on the disk.
-        kept = new.with_name(f"{new.name}.before")
-        shutil.copy2(old, kept)
-        new.replace(old)
-        undo.callback(kept.replace, old)
+        shutil.copy2(stands, kept)
+        sync(kept)
+        # A server of another user reads it as it read the one before.
+        fresh.chmod(stands.stat().st_mode & 0o777)
+    _move(version, placed, undo)
+    undo.callback(_restore, fresh, stands, kept)
+    rename(fresh, stands)
 
 
-def _refuse_other_contract(draft: Draft, standing: Any) -> None:
-    if CONTRACT_PARAMETER not in standing.parameters:
-        raise RepositoryError(
-            f"{draft.model} was not published by camserve: its configuration has no contract",
-            hint="Publish under another name",
-        )
-    text = standing.parameters[CONTRACT_PARAMETER].string_value
-    served = ModelContract.from_json(text, origin=str(draft.model / CONFIG_NAME))
-    fields = ModelContract.model_fields
-    changed = [field for field in fields if getattr(served, field) != getattr(draft.contract, field)]
-    if changed:
-        raise RepositoryError(
-            f"{draft.model.name} is served under another contract: {', '.join(changed)} would change under its clients",
-            hint=_ANOTHER_NAME,
-        )
+def _found(stage: Path, version: Path, placed: Path, text: str, undo: ExitStack) -> None:
+    fresh, model = stage / "model", placed.parent
+    fresh.mkdir()
+    version.rename(fresh / placed.name)
+    write_text(fresh / CONFIG_NAME, text)
+    sync_tree(fresh)
+    _move(fresh, model, undo)
 
 
-def _refuse_other_labels(draft: Draft, standing: Any) -> None:
-    served = _served_labels(draft.model, standing)
-    if served is None or served == draft.labels:
-        return
-    pairs = zip(served, draft.labels, strict=False)
-    changed = next((f"class {i}, {old!r}, would be {new!r}" for i, (old, new) in enumerate(pairs) if old != new), "")
-    raise RepositoryError(
-        f"{draft.model.name} is served under other labels: {changed or 'their number would change'}",
-        hint=_ANOTHER_NAME,
-    )
+def _move(source: Path, target: Path, undo: ExitStack) -> None:
+    undo.callback(_move_back, source, target)
+    rename(source, target)
 
 
-def _served_labels(model: Path, standing: Any) -> tuple[str, ...] | None:
-    if LABELS_PARAMETER in standing.parameters:
-        return tuple(standing.parameters[LABELS_PARAMETER].string_value.split("\n"))
-    return read_labels(model / LABELS_NAME) if (model / LABELS_NAME).exists() else None
+def _move_back(source: Path, target: Path) -> None:
+    if target.exists() and not source.exists():
+        rename(target, source)
 
 
-def _refuse_foreign(model: Path, fresh: Path) -> None:
-    if model.is_dir() and any(path not in fresh.parents for path in model.iterdir()):
-        if (model / CONFIG_NAME).exists():
-            raise FileExistsError(errno.EEXIST, "another publisher founded the model since the look", str(model))
+def _restore(fresh: Path, stands: Path, kept: Path) -> None:
+    if not fresh.exists():  # it took the place of what stood
+        rename(*((kept, stands) if kept.exists() else (stands, fresh)))
+
+
+def _refuse_foreign(model: Path) -> None:
+    if model.exists() and not model.is_dir():
+        raise RepositoryError(f"{model} exists and is not a folder", hint="Move it away, or publish under another name")
+    if model.is_dir() and any(path.name != STAGE_NAME for path in model.iterdir()):
         raise RepositoryError(
             f"{model} exists and is no published model", hint="Move it away, or publish under another name"
         )
-    if model.exists() and not model.is_dir():
-        raise RepositoryError(f"{model} exists and is not a folder", hint="Move it away, or publish under another name")

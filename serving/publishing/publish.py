@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from camserve.bundle import CONTRACT_NAME, LABELS_NAME, ONNX_NAME, REPORT_NAME, Bundle, load_bundle
-from camserve.contract import ModelContract
-from camserve.errors import BundleError, RepositoryError
-from camserve.manifest import write_manifest
+from camserve.bundle import Bundle, load_bundle
 from camserve.names import check_model_name
+from camserve.serving.config.changes import changed_options
+from camserve.serving.config.choices import Backend
+from camserve.serving.config.message import BACKEND, read_options
 from camserve.serving.config.options import ServingOptions
-from camserve.serving.publishing.onnx_check import check_servable
-from camserve.serving.publishing.placing import Draft, place
-from camserve.serving.publishing.staging import build_staged
-from camserve.serving.repository.listing import open_repository
+from camserve.serving.live.connection import ClientTls
+from camserve.serving.live.server import LiveServer
+from camserve.serving.publishing.delivery import Progress, Publication, deliver
+from camserve.serving.publishing.draft import Draft
+from camserve.serving.repository.ledger import read_standing
+from camserve.serving.repository.lock import LOCK_SECONDS
 
-__all__ = ["Publication", "publish"]
-
-_ATTEMPTS = 20
-
-
-@dataclass(frozen=True)
-class Publication:
-    """A published version: the model's name, the version's number and its folder."""
-
-    name: str
-    version: int
-    path: Path
+__all__ = ["Publication", "publish", "served_on"]
 
 
 def publish(
@@ -40,11 +29,19 @@ def publish(
     *,
     name: str | None = None,
     options: ServingOptions | Mapping[str, Any] | None = None,
+    backend: Backend = BACKEND,
+    allow_contract_change: bool = False,
+    url: str | None = None,
+    admin_key: str | None = None,
+    tls: ClientTls | None = None,
+    wait: float = LOCK_SECONDS,
+    progress: Progress | None = None,
 ) -> Publication:
     """Publishes a bundle as the next version of a model.
 
-    The bundle is verified against its manifest, copied aside, loaded once in ONNX Runtime and only then renamed into
-    the repository. Versions count up from the highest that stands there. Where it fails, nothing is left behind.
+    The bundle is verified against its manifest, copied aside, loaded once in ONNX Runtime, asked its golden pictures,
+    flushed to the disk and only then renamed into the repository, one publisher after the other. A number that was
+    used once is never used again. Where it fails, no version is left behind and the old one serves on.
 
     Args:
         bundle: The bundle or its folder.
@@ -52,61 +49,58 @@ def publish(
         name: The model's name in the repository; the bundle's own unless given.
         options: How to serve it; they hold for every version of the model. All of them, or by name only those that
             change, or None: what is not given stays as it stands, and takes its default where the model is new.
+        backend: `onnxruntime` serves the ONNX file, `tensorflow` the SavedModel.
+        allow_contract_change: Publish even if clients find another contract or other labels than they know.
+        url: `host:port` of gRPC of a Triton in explicit mode that serves this repository. It loads the version and must
+            answer the golden pictures with it; where it does not, the version before is put back.
+        admin_key: What that server wants to hear before it loads models, where it restricts that.
+        tls: Encrypt the connection to it.
+        wait: Seconds to wait for another publisher.
+        progress: Called with the name of each phase as it begins.
 
     Raises:
-        BundleError: If the bundle is incomplete, altered, without ONNX, or its ONNX does not load.
+        BundleError: If the bundle is incomplete, altered, lacks the backend's format, or does not load or answer as it
+            did at its export.
         RepositoryError: If the repository cannot be written, or the model there answers by another contract or
             other labels.
+        ServerError: If the server cannot be told, or does not answer with the new version.
         UsageError: If the name cannot be a model's name, or an option is out of range.
     """
     changes = options if isinstance(options, ServingOptions) else dict(options or {})
-    chosen = changes if isinstance(changes, ServingOptions) else ServingOptions(**changes)
-    loaded = load_bundle(bundle.path if isinstance(bundle, Bundle) else bundle)
-    if loaded.onnx_path is None:
-        raise BundleError(f"{loaded.path} has no {ONNX_NAME}", hint="Export it with --formats onnx")
-    contract = loaded.contract.model_copy(update={"name": check_model_name(name or loaded.contract.name)})
-    with _opened(repository) as root:
-        model = root / contract.name
-        draft = Draft(model, contract, loaded.labels, chosen, changes)
-        return build_staged(root, model, lambda stage: _publish_from(stage, loaded, draft))
+    source = load_bundle(bundle.path if isinstance(bundle, Bundle) else bundle)
+    contract = source.contract.model_copy(
+        update={"name": check_model_name(source.contract.name if name is None else name)}
+    )
+    if not isinstance(changes, ServingOptions):
+        _check_options(changes, Path(repository).expanduser() / contract.name)
+
+    def draft_of(root: Path) -> Draft:
+        return Draft(root / contract.name, contract, source, changes, backend, allow_contract_change)
+
+    with served_on(url, admin_key=admin_key, tls=tls) as server:
+        return deliver(repository, f"publishes {contract.name}", draft_of, server=server, wait=wait, progress=progress)
 
 
-@contextmanager
-def _opened(repository: str | Path) -> Iterator[Path]:
-    path = Path(repository).expanduser().resolve()
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+def _check_options(changes: Mapping[str, Any], model: Path) -> None:
+    """Finds out early what would be found out late: before anything is copied or waited for."""
+    standing = read_standing(model)
+    changed_options(read_options(standing.config) if standing else {}, changes)
+
+
+def served_on(
+    url: str | None, *, admin_key: str | None, tls: ClientTls | None
+) -> AbstractContextManager[LiveServer | None]:
+    """The server of that address, once it is known to load models; None where there is no address.
+
+    Raises:
+        ServerError: If it does not answer or does not load models.
+    """
+    if url is None:
+        return nullcontext()
+    server = LiveServer(url, admin_key=admin_key, tls=tls)
     try:
-        yield open_repository(path, create=True)
-    except BaseException as error:
-        with suppress(OSError):
-            for folder in missing:
-                folder.rmdir()
-        if isinstance(error, OSError):
-            raise RepositoryError(f"the repository {path} cannot be written: {error}") from error
+        server.check_control()
+    except BaseException:
+        server.close()
         raise
-
-
-def _publish_from(stage: Path, bundle: Bundle, draft: Draft) -> Publication:
-    fresh = stage / "model"
-    fresh.mkdir()
-    shutil.copyfile(bundle.path / LABELS_NAME, fresh / LABELS_NAME)
-    version = fresh / "version"
-    _write_version(version, bundle, draft.contract)
-    check_servable(version / ONNX_NAME, draft.contract)
-    # Another publisher may take a number, or found the model, between the look and the rename.
-    for _ in range(_ATTEMPTS):
-        number = place(fresh, draft)
-        if number is not None:
-            return Publication(draft.contract.name, number, draft.model / str(number))
-    raise RepositoryError(f"{draft.model} is being published to by others without end", hint="Try again later")
-
-
-def _write_version(folder: Path, bundle: Bundle, contract: ModelContract) -> None:
-    folder.mkdir()
-    for file_name in (ONNX_NAME, LABELS_NAME, REPORT_NAME):
-        shutil.copyfile(bundle.path / file_name, folder / file_name)
-    (folder / CONTRACT_NAME).write_text(contract.to_json(indent=2) + "\n", encoding="utf-8")
-    written = write_manifest(folder)
-    changed = [name for name in (ONNX_NAME, LABELS_NAME, REPORT_NAME) if written[name] != bundle.files[name]]
-    if changed:
-        raise BundleError(f"{', '.join(changed)} of {bundle.path} changed while it was read", hint="Try again")
+    return server

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
-from camserve.bundle import REPORT_NAME
 from camserve.errors import RepositoryError
 from camserve.serving.config.message import CONFIG_NAME, read_config
+from camserve.serving.config.pinning import chosen_versions
+from camserve.serving.repository.report import Parity, read_facts
 from camserve.serving.repository.versions import version_folders
 
 __all__ = ["ModelEntry", "VersionEntry", "list_models", "open_repository"]
@@ -25,7 +24,9 @@ class VersionEntry:
         size: Bytes of all its files.
         precision: As its report says, such as `fp32`; None where there is no report.
         published: When its folder was written, in UTC.
-        served: Whether the model's version policy has it served.
+        served: Whether the model's configuration has it served.
+        source: SHA-256 of what it was exported from, as its report says.
+        parity: The figure of its export that came closest to its bound, as its report says.
     """
 
     number: int
@@ -33,6 +34,8 @@ class VersionEntry:
     precision: str | None
     published: datetime
     served: bool
+    source: str | None = None
+    parity: Parity | None = None
 
 
 @dataclass(frozen=True)
@@ -89,31 +92,13 @@ def list_models(repository: str | Path) -> tuple[ModelEntry, ...]:
 
 def _model(path: Path) -> ModelEntry:
     folders = version_folders(path)
-    served = _served(read_config(path / CONFIG_NAME), list(folders))
+    served = chosen_versions(read_config(path / CONFIG_NAME).version_policy, folders)
     versions = tuple(_version(number, folder, served=number in served) for number, folder in folders.items())
     return ModelEntry(path.name, path, versions)
-
-
-def _served(config: Any, numbers: list[int]) -> set[int]:
-    policy = config.version_policy
-    choice = policy.WhichOneof("policy_choice")
-    if choice == "all":
-        return set(numbers)
-    if choice == "specific":
-        return set(numbers) & set(policy.specific.versions)
-    latest = max(1, policy.latest.num_versions)
-    return set(numbers[-latest:])
 
 
 def _version(number: int, folder: Path, *, served: bool) -> VersionEntry:
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     published = datetime.fromtimestamp(folder.stat().st_mtime, tz=timezone.utc)
-    return VersionEntry(number, size, _precision(folder / REPORT_NAME), published, served)
-
-
-def _precision(report: Path) -> str | None:
-    try:
-        precision = json.loads(report.read_text(encoding="utf-8")).get("precision")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return precision if isinstance(precision, str) else None
+    facts = read_facts(folder)
+    return VersionEntry(number, size, facts.precision, published, served, facts.source, facts.parity)

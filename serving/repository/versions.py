@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["claimed_numbers", "parse_version", "version_folders"]
+__all__ = ["claimed_number", "claimed_numbers", "parse_version", "version_folders"]
 
 _VERSION = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _LEADING_NUMBER = re.compile(r"\s*\+?0*([0-9]{1,18})", re.ASCII)
@@ -22,11 +22,19 @@ def version_folders(model: Path) -> dict[int, Path]:
     return {number: found[number] for number in sorted(n for n in found if n is not None)}
 
 
+def claimed_number(name: str) -> int | None:
+    """The version number that Triton could read out of a name, or None.
+
+    Triton reads names as the C function `stoll` does, so that `3.tmp` counts as version 3.
+    """
+    match = _LEADING_NUMBER.match(name)
+    return int(match.group(1)) if match else None
+
+
 def claimed_numbers(model: Path) -> set[int]:
     """Every version number that Triton could read out of the entries of a model's folder.
 
-    Triton reads entries as the C function `stoll` does, so that `3.tmp` counts as version 3; a number that is taken
-    in this wider sense is not given out again.
+    A number that is taken in this wider sense is not given out again.
     """
-    matches = (_LEADING_NUMBER.match(path.name) for path in model.iterdir())
-    return {int(match.group(1)) for match in matches if match}
+    numbers = (claimed_number(path.name) for path in model.iterdir())
+    return {number for number in numbers if number is not None}

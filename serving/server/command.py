@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
+from camserve.errors import ServerError
 from camserve.serving.server.environment import TritonInstallation
+from camserve.serving.server.options import ServerOptions
 
-__all__ = ["DRAIN_SECONDS", "SERVICES", "ModelControl", "server_command"]
+__all__ = ["ADMIN_HEADER", "server_command"]
 
-ModelControl = Literal["none", "explicit"]
+ADMIN_HEADER = "camserve-admin-key"
+"""Header by which HTTP clients show the admin key; in gRPC's metadata it has `GRPC_HEADER_PREFIX` before it."""
 
-SERVICES = ("HTTP", "gRPC", "metrics")
-DRAIN_SECONDS = 30
-"""How long the server waits for requests in flight when it is asked to end."""
+_SERVICES = ("HTTP", "gRPC", "metrics")
+_SHARED_MEMORY = "shared-memory"
+_SHARED_MEMORY_FLAG = "allow-client-shm"
+_GRPC_THREADS_FLAG = "grpc-infer-thread-count"
+# Through these a client could turn the log up or off, or have the tensors of others written to a file.
+_NEVER_OPEN = ("logging", "trace")
 
 
 def server_command(
@@ -22,25 +28,119 @@ def server_command(
     repository: Path,
     backends: Path,
     *,
-    host: str,
-    ports: Mapping[str, int],
-    model_control: ModelControl,
+    options: ServerOptions,
+    ports: Mapping[str, tuple[str, int]],
     shared_memory_prefix: str,
 ) -> list[str]:
     """The command line of the server.
 
-    Triton listens on every address, and guesses what a configuration leaves out, unless it is told not to.
+    Triton listens on every address, guesses what a configuration leaves out, and lets every client map shared memory
+    and change the log, unless it is told not to.
+
+    Args:
+        installation: The server's parts.
+        repository: The model repository.
+        backends: The backend directory.
+        options: How to run it.
+        ports: Address and port of each service that is served.
+        shared_memory_prefix: Of the Python backends' own shared memory.
+
+    Raises:
+        ServerError: If this Triton lacks what an option asks for.
     """
     return [
         str(installation.program),
         f"--model-repository={repository}",
         f"--backend-directory={backends}",
         f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix}",
-        f"--model-control-mode={model_control}",
-        *(["--load-model=*"] if model_control == "explicit" else []),
         "--disable-auto-complete-config",
         "--exit-on-error=true",
-        f"--exit-timeout-secs={DRAIN_SECONDS}",
-        *(f"--{service.lower()}-address={host}" for service in SERVICES),
-        *(f"--{service.lower()}-port={ports[service]}" for service in SERVICES),
+        # Not strict: a version that was replaced would count as missing. It listens only when every model is loaded.
+        "--strict-readiness=false",
+        "--allow-sagemaker=false",
+        "--allow-vertex-ai=false",
+        f"--exit-timeout-secs={options.drain_seconds}",
+        *_models(options),
+        *(flag for service in _SERVICES for flag in _service(service, ports.get(service))),
+        *_threads(installation, options),
+        *_tls(options),
+        *_restrictions(installation, options),
+        *_log(options),
+        *_metrics(options),
+        *_cache(installation, options),
+        *(["--rate-limit=execution_count"] if options.rate_limit else []),
     ]
+
+
+def _models(options: ServerOptions) -> list[str]:
+    names = ["*"] if options.models is None else options.models
+    loaded = [f"--load-model={name}" for name in names] if options.model_control == "explicit" else []
+    return [f"--model-control-mode={options.model_control}", *loaded]
+
+
+def _service(service: str, address: tuple[str, int] | None) -> list[str]:
+    name = service.lower()
+    if address is None:
+        return [f"--allow-{name}=false"]
+    return [f"--allow-{name}=true", f"--{name}-address={address[0]}", f"--{name}-port={address[1]}"]
+
+
+def _threads(installation: TritonInstallation, options: ServerOptions) -> list[str]:
+    flags = [] if options.http_threads is None else [f"--http-thread-count={options.http_threads}"]
+    if options.grpc_threads is not None:
+        if not installation.knows(_GRPC_THREADS_FLAG):
+            raise ServerError(
+                "the threads of gRPC cannot be chosen: this Triton has no option for it",
+                hint="Leave --grpc-threads away, or serve the repository with NVIDIA's Triton container",
+            )
+        flags.append(f"--{_GRPC_THREADS_FLAG}={options.grpc_threads}")
+    return flags
+
+
+def _tls(options: ServerOptions) -> list[str]:
+    tls = options.tls
+    if tls is None:
+        return []
+    flags = ["--grpc-use-ssl=true", f"--grpc-server-cert={tls.certificate}", f"--grpc-server-key={tls.key}"]
+    if tls.client_ca is not None:
+        flags += ["--grpc-use-ssl-mutual=true", f"--grpc-root-cert={tls.client_ca}"]
+    return flags
+
+
+def _restrictions(installation: TritonInstallation, options: ServerOptions) -> list[str]:
+    admin = ["model-repository"] if options.admin_key else []
+    nobody = list(_NEVER_OPEN)
+    flags = []
+    if installation.knows(_SHARED_MEMORY_FLAG):
+        flags.append(f"--{_SHARED_MEMORY_FLAG}={str(options.allow_shared_memory).lower()}")
+    elif not options.allow_shared_memory:
+        nobody.append(_SHARED_MEMORY)
+    if options.admin_key:
+        admin, nobody = admin + list(_NEVER_OPEN), [name for name in nobody if name not in _NEVER_OPEN]
+    for names, key in ((admin, options.admin_key), (nobody, secrets.token_urlsafe(32))):
+        flags += _restricted(names, f"{ADMIN_HEADER}={key}", options)
+    return flags
+
+
+def _restricted(names: list[str], header: str, options: ServerOptions) -> list[str]:
+    if not names:
+        return []
+    value = f"{','.join(names)}:{header}"
+    http = [f"--http-restricted-api={value}"] if options.serves_http else []
+    return [f"--grpc-restricted-protocol={value}", *http]
+
+
+def _log(options: ServerOptions) -> list[str]:
+    verbose = [f"--log-verbose={options.log_verbose}"] if options.log_verbose else []
+    return [*verbose, *(["--log-format=ISO8601"] if options.log_format == "iso8601" else [])]
+
+
+def _metrics(options: ServerOptions) -> list[str]:
+    summaries = ["summary_latencies=true", "summary_quantiles=0.5:0.05,0.9:0.01,0.99:0.001"]
+    return [f"--metrics-config={summary}" for summary in summaries] if options.metrics else []
+
+
+def _cache(installation: TritonInstallation, options: ServerOptions) -> list[str]:
+    if not options.response_cache_bytes:
+        return []
+    return [f"--cache-directory={installation.caches}", f"--cache-config=local,size={options.response_cache_bytes}"]

@@ -1,7 +1,7 @@
 """Whether a Triton server can run here, and what it needs to do so.
 
 The wheel nvidia-pytriton holds the server program, its libraries and its Python backend. pytriton's own Python layer
-is not used and not imported. What the wheel lacks, an ONNX Runtime backend, stands in `backends/onnxruntime`.
+is not used and not imported. What the wheel lacks, backends for ONNX Runtime and TensorFlow, stands in `backends/`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camserve.errors import ServerError
+from camserve.serving.server.options import ADMIN_KEY_VARIABLE
 
-__all__ = ["TritonInstallation", "assemble", "find_triton", "server_environment"]
+__all__ = ["BACKENDS", "TritonInstallation", "assemble", "copy_backend", "find_triton", "server_environment"]
+
+BACKENDS = ("onnxruntime", "tensorflow")
+"""Backends of our own: what the embedded Triton lacks."""
 
 _WHEEL = "nvidia-pytriton"
 _RELEASE = "0.7.0"
@@ -26,6 +30,7 @@ _INSTALL = "Install it with: pip install 'camserve[server]'"
 _ELSEWHERE = "Serve the repository with NVIDIA's Triton container instead; it needs no change"
 _NEEDED_GLIBC = (2, 35)
 _BACKENDS = Path(__file__).parents[1] / "backends"
+_SHARED = "camserve_backend"
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -39,6 +44,7 @@ class TritonInstallation:
         python_backend: Folder of Triton's Python backend.
         stub: The program that runs Python models under the running Python's version.
         libpython: The running Python as a shared library, which the stub loads.
+        caches: Folder of Triton's response caches.
     """
 
     program: Path
@@ -46,6 +52,11 @@ class TritonInstallation:
     python_backend: Path
     stub: Path
     libpython: Path
+    caches: Path
+
+    def knows(self, flag: str) -> bool:
+        """Whether the program has an option of this name, `allow-client-shm` for example."""
+        return flag.encode() in self.program.read_bytes()
 
 
 def find_triton() -> TritonInstallation:
@@ -67,6 +78,7 @@ def find_triton() -> TritonInstallation:
             triton / "python_backend_stubs" / _PYTHON / "triton_python_backend_stub", f"the stub of Python {_PYTHON}"
         ),
         libpython=find_libpython([sysconfig.get_config_var("LIBDIR") or "", str(Path(sys.base_prefix) / "lib")]),
+        caches=triton / "caches",
     )
 
 
@@ -113,24 +125,44 @@ def find_libpython(folders: list[str]) -> Path:
 def assemble(installation: TritonInstallation, folder: Path) -> Path:
     """Lays out a backend directory in `folder` and returns it.
 
-    `python/` is Triton's own backend with the stub of the running Python, `onnxruntime/` is ours, and `lib/` holds the
-    Python library alone, so that no other library of its folder is drawn into the server.
+    `python/` is Triton's own backend with the stub of the running Python, the folders of `BACKENDS` are ours, and
+    `lib/` holds the Python library alone, so that no other library of its folder is drawn into the server.
     """
-    for part in ("python", "onnxruntime", "lib"):
+    for part in ("python", "lib"):
         (folder / part).mkdir(parents=True)
     # Copies, since Triton refuses a backend whose file is a link out of its folder.
     for path in [*installation.python_backend.iterdir(), installation.stub]:
         if path.is_file():
             shutil.copy(path, folder / "python")
-    shutil.copy(_BACKENDS / "onnxruntime" / "model.py", folder / "onnxruntime")
+    for name in BACKENDS:
+        copy_backend(name, folder / name)
     (folder / "lib" / installation.libpython.name).symlink_to(installation.libpython)
     return folder
 
 
-def server_environment(installation: TritonInstallation, backends: Path) -> dict[str, str]:
-    """Environment variables of the server process."""
+def copy_backend(name: str, folder: Path) -> None:
+    """Writes one of our backends with all that it needs into a folder of its own, which any Triton can be given.
+
+    Args:
+        name: One of `BACKENDS`.
+        folder: Made anew; Triton knows the backend by this folder's name.
+    """
+    without_caches = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(_BACKENDS / name, folder, ignore=without_caches)
+    shutil.copytree(_BACKENDS / _SHARED, folder / _SHARED, ignore=without_caches)
+
+
+def server_environment(installation: TritonInstallation, backends: Path, *, temporary: Path) -> dict[str, str]:
+    """Environment variables of the server process.
+
+    Args:
+        installation: The server's parts.
+        backends: Its backend directory.
+        temporary: Where it puts its temporary files.
+    """
     paths = sysconfig.get_paths()
-    environment = dict(os.environ)
+    environment = {name: value for name, value in os.environ.items() if name != ADMIN_KEY_VARIABLE}
+    environment["TMPDIR"] = str(temporary)
     _prepend(environment, "LD_LIBRARY_PATH", str(installation.libraries), str(backends / "lib"))
     # The stub embeds a Python of its own, which finds its home by the first python3 on PATH.
     _prepend(environment, "PATH", str(Path(sys.executable).parent))

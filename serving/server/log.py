@@ -10,7 +10,7 @@ __all__ = ["failures", "read_log", "tail"]
 _LOAD = re.compile(r"failed to load '(?P<model>[^']+)' version (?P<version>\d+): (?P<reason>.*)\"$", re.MULTILINE)
 _SKIP = re.compile(r"failed to load model '(?P<model>[^']+)': (?P<reason>.*)\"$", re.MULTILINE)
 _POLL = re.compile(r"Poll failed for model directory '(?P<model>[^']+)': (?P<reason>.*)\"$", re.MULTILINE)
-_START = re.compile(r"^(?:E\d{4} .*?\] \")?(?:error: |Error: )?(?P<reason>failed to start .*?)\"?$", re.MULTILINE)
+_START = re.compile(r"^(?:.*?\] \")?(?:error: |Error: )?(?P<reason>failed to start .*?)\"?$", re.MULTILINE)
 _STUB_TRACE = re.compile(r"(\\n)+At:.*")
 _STATUS = re.compile(r"^(?:Internal|Invalid argument|Unavailable|Not found): (?:TritonModelException: )?")
 

@@ -12,20 +12,19 @@ from camserve.errors import ServerError, UsageError
 __all__ = ["choose_ports", "reachable", "resolve"]
 
 
-def choose_ports(host: str, wanted: Mapping[str, int]) -> dict[str, int]:
-    """The port of each service: the one wanted, or a free one for 0.
+def choose_ports(wanted: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
+    """The address and port of each service: the port that is wanted, or a free one for 0.
 
     Args:
-        host: IPv4 address that the server will listen on.
-        wanted: Port by service, such as `{"HTTP": 8000, "gRPC": 0}`.
+        wanted: IPv4 address to listen on and port by service, such as `{"HTTP": ("127.0.0.1", 8000)}`.
 
     Raises:
-        ServerError: If a wanted port is taken or may not be used, or the host is no address of this machine.
+        ServerError: If a wanted port is taken or may not be used, or an address is none of this machine.
         UsageError: If a number is no port, or two services want one port.
     """
-    _check_numbers(wanted)
+    _check_numbers({service: port for service, (_, port) in wanted.items()})
     with ExitStack() as bound:
-        return {service: _bind(bound, host, service, port) for service, port in wanted.items()}
+        return {service: (host, _bind(bound, host, service, port)) for service, (host, port) in wanted.items()}
 
 
 def reachable(host: str, port: int) -> str:

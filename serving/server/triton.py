@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from camserve.errors import RepositoryError, ServerError
-from camserve.serving.repository.listing import list_models
-from camserve.serving.server import guard
-from camserve.serving.server.command import DRAIN_SECONDS, SERVICES, ModelControl, server_command
-from camserve.serving.server.environment import TritonInstallation, assemble, find_triton, server_environment
-from camserve.serving.server.log import failures, read_log, tail
-from camserve.serving.server.ports import choose_ports, reachable, resolve
-from camserve.serving.server.process import ServerProcess
+from camserve.errors import ServerError
+from camserve.serving.server.environment import TritonInstallation, find_triton
+from camserve.serving.server.health import is_ready, served_by_grpc, served_by_http
+from camserve.serving.server.models import check_models, chosen_models
+from camserve.serving.server.options import ServerOptions
+from camserve.serving.server.run import Run, launch
 
 __all__ = ["TritonServer"]
 
 _INTERVAL = 0.05
 _PORT_GONE = "already in use"
+_GRACE = 10.0
+"""Seconds beyond the draining after which the server is ended by force."""
 
 
 class TritonServer:
@@ -32,35 +30,18 @@ class TritonServer:
 
     Args:
         repository: Folder that `publish` wrote into.
-        host: IPv4 address, or name of one, to listen on; the loopback unless told otherwise.
-        http_port: Port of HTTP; 0 takes any free one.
-        grpc_port: Port of gRPC; 0 takes any free one.
-        metrics_port: Port of the Prometheus metrics; 0 takes any free one.
-        model_control: `none` serves what stands there at the start; `explicit` lets clients load and unload models.
-        start_timeout: Seconds until every model must be ready.
-        log: File that the server's log is appended to; a temporary one unless given.
+        options: How to run it.
+        changes: Options by name, in place of those in `options`: `TritonServer(repository, grpc_port=8001)`.
+
+    Raises:
+        UsageError: If an option is out of range, or two contradict each other.
     """
 
-    def __init__(
-        self,
-        repository: str | Path,
-        *,
-        host: str = "127.0.0.1",
-        http_port: int = 0,
-        grpc_port: int = 0,
-        metrics_port: int = 0,
-        model_control: ModelControl = "none",
-        start_timeout: float = 120.0,
-        log: str | Path | None = None,
-    ) -> None:
+    def __init__(self, repository: str | Path, *, options: ServerOptions | None = None, **changes: Any) -> None:
         self.repository = Path(repository).expanduser().resolve()
-        self.host = host
-        self._wanted = dict(zip(SERVICES, (http_port, grpc_port, metrics_port), strict=True))
-        self._model_control: ModelControl = model_control
-        self._start_timeout = start_timeout
-        self._log = None if log is None else Path(log).expanduser().absolute()
+        self.options = replace(options or ServerOptions(), **changes)
         self._told = ""
-        self._run: _Run | None = None
+        self._run: Run | None = None
 
     def __enter__(self) -> TritonServer:
         self.start()
@@ -72,19 +53,32 @@ class TritonServer:
         self.stop()
 
     @property
+    def addresses(self) -> dict[str, str]:
+        """`host:port` by service: HTTP, gRPC and metrics, as far as they are served."""
+        return dict(self._running.addresses)
+
+    @property
     def grpc_url(self) -> str:
         """`host:port` of gRPC."""
-        return self._url("gRPC")
+        return self._address("gRPC")
 
     @property
     def http_url(self) -> str:
-        """`host:port` of HTTP."""
-        return self._url("HTTP")
+        """`host:port` of HTTP.
+
+        Raises:
+            ServerError: If it is not served.
+        """
+        return self._address("HTTP")
 
     @property
     def metrics_url(self) -> str:
-        """Address of the Prometheus metrics."""
-        return f"http://{self._url('metrics')}/metrics"
+        """Address of the Prometheus metrics.
+
+        Raises:
+            ServerError: If they are not served.
+        """
+        return f"http://{self._address('metrics')}/metrics"
 
     @property
     def pid(self) -> int:
@@ -92,16 +86,19 @@ class TritonServer:
         return self._running.process.pid
 
     def served(self) -> dict[str, tuple[int, ...]]:
-        """The versions that the server answers for, lowest first, by model, as it says itself.
+        """The versions that the server answers for, lowest first, by model.
+
+        It says so itself; only where nothing but an encrypted gRPC is served, the repository says so for it.
 
         Raises:
             ServerError: If it does not run or does not answer.
         """
-        found: dict[str, list[int]] = {}
-        for entry in _index(self._url("HTTP")):
-            if entry.get("state") == "READY":
-                found.setdefault(entry["name"], []).append(int(entry["version"]))
-        return {name: tuple(sorted(found[name])) for name in sorted(found)}
+        addresses = self._running.addresses
+        if "HTTP" in addresses:
+            return served_by_http(addresses["HTTP"], self.options.admin_key)
+        if self.options.tls is None:
+            return served_by_grpc(addresses["gRPC"], self.options.admin_key)
+        return chosen_models(self.repository, self.options)
 
     @property
     def log_tail(self) -> str:
@@ -112,149 +109,88 @@ class TritonServer:
         """Starts the server and waits until every model is ready.
 
         Raises:
-            RepositoryError: If the repository cannot be read or holds no model.
+            RepositoryError: If the repository cannot be read, holds no model, or none of a name that is to be loaded.
             ServerError: If the server cannot run here, a port is taken, a model does not load, or time runs out.
         """
         if self._run is not None:
             raise ServerError("the server is running already")
-        _refuse_empty(self.repository)
+        check_models(self.repository, self.options)
         installation = find_triton()
         # A free port that was found may be gone before the server takes it.
         for last in (False, False, True):
-            self._run = self._launch(installation)
             try:
-                self._await_ready(self._run)
+                self._start(installation)
             except ServerError:
-                self.stop()
-                if last or all(self._wanted.values()) or _PORT_GONE not in self._told:
+                if last or all(self.options.ports.values()) or _PORT_GONE not in self._told:
                     raise
-            except BaseException:
-                self.stop()
-                raise
             else:
                 return
 
     def wait(self) -> int:
-        """Waits until the server ends by itself and returns its exit code."""
+        """Waits until the server ends by itself and returns its exit code; of a signal, its negative number."""
         code = self._running.process.wait()
         self._collect()
         return code
 
-    def stop(self, *, grace: float = DRAIN_SECONDS + 10.0) -> None:
-        """Ends the server, if it runs: in order, so that requests in flight are answered, or by force after `grace`."""
-        if self._run is not None:
-            self._run.process.stop(grace)
-            self._collect()
+    def stop(self, *, grace: float | None = None) -> int:
+        """Ends the server, if it runs: in order, so that requests in flight are answered.
+
+        Args:
+            grace: Seconds after which it is ended by force; somewhat more than its own `drain_seconds` unless given.
+
+        Returns:
+            Its exit code: 0 also where it did not run, 1 where requests in flight were not answered in time.
+        """
+        if self._run is None:
+            return 0
+        code = self._run.process.stop(self.options.drain_seconds + _GRACE if grace is None else grace)
+        self._collect()
+        return code
 
     @property
-    def _running(self) -> _Run:
+    def _running(self) -> Run:
         if self._run is None:
             raise ServerError("the server is not running", hint="Start it, or use it as a context manager")
         return self._run
 
-    def _url(self, service: str) -> str:
-        return self._running.address(service)
+    def _address(self, service: str) -> str:
+        addresses = self._running.addresses
+        if service not in addresses:
+            raise ServerError(f"{service} is not served", hint="The server's options say so")
+        return addresses[service]
 
     def _collect(self) -> None:
         if self._run is not None:
             self._told = self._run.log_tail
-            guard.remove_traces(self._run.scratch)
+            self._run.remove_traces()
             self._run = None
 
-    def _launch(self, installation: TritonInstallation) -> _Run:
-        host = resolve(self.host)
-        ports = choose_ports(host, self._wanted)
-        scratch = Path(tempfile.mkdtemp(prefix="camserve-triton-"))
+    def _start(self, installation: TritonInstallation) -> None:
+        self._told = ""
+        self._run = launch(installation, self.repository, self.options)
         try:
-            backends = assemble(installation, scratch / "backends")
-            command = server_command(
-                installation,
-                self.repository,
-                backends,
-                host=host,
-                ports=ports,
-                model_control=self._model_control,
-                shared_memory_prefix=scratch.name,
-            )
-            log = self._log or scratch / "log"
-            log_start = log.stat().st_size if log.exists() else 0
-            process = ServerProcess(command, server_environment(installation, backends), log, scratch)
-        except OSError as error:
-            guard.remove_traces(scratch)
-            raise ServerError(f"the server could not be started: {error}") from error
+            self._await_ready(self._run)
         except BaseException:
-            guard.remove_traces(scratch)
+            self.stop()
             raise
-        return _Run(process, host, ports, scratch, log, log_start)
 
-    def _await_ready(self, run: _Run) -> None:
-        deadline = time.monotonic() + self._start_timeout
-        while not _is_ready(run.address("HTTP")):
+    def _await_ready(self, run: Run) -> None:
+        deadline = time.monotonic() + self.options.start_timeout
+        while not is_ready(run.addresses):
             if run.process.exited:
                 raise self._failure(run, "ended before it was ready")
             if time.monotonic() >= deadline:
-                raise self._failure(run, f"was not ready within {self._start_timeout:g} s")
+                raise self._failure(run, f"was not ready within {self.options.start_timeout:g} s")
             time.sleep(_INTERVAL)
 
-    def _failure(self, run: _Run, what: str) -> ServerError:
-        reasons = failures(read_log(run.log, start=run.log_start))
-        if reasons:
-            return ServerError(f"Triton cannot serve {self.repository}: {'; '.join(reasons)}", hint=_hint(reasons))
+    def _failure(self, run: Run, what: str) -> ServerError:
+        if run.failures:
+            reasons = "; ".join(run.failures)
+            return ServerError(f"Triton cannot serve {self.repository}: {reasons}", hint=_hint(run.failures))
         return ServerError(f"Triton {what}; the end of its log:\n{run.log_tail}\n")
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One run of the server."""
-
-    process: ServerProcess
-    host: str
-    ports: dict[str, int]
-    scratch: Path
-    log: Path
-    log_start: int
-
-    def address(self, service: str) -> str:
-        return reachable(self.host, self.ports[service])
-
-    @property
-    def log_tail(self) -> str:
-        return tail(self.log, start=self.log_start)
 
 
 def _hint(reasons: tuple[str, ...]) -> str | None:
     if not any(reason.startswith("model ") for reason in reasons):
         return None
     return "Publish a sound version of that model, or move its folder out of the repository"
-
-
-def _refuse_empty(repository: Path) -> None:
-    if not any(model.versions for model in list_models(repository)):
-        raise RepositoryError(
-            f"the repository {repository} holds no model",
-            hint=f"Publish one with: camserve publish BUNDLE_DIR --repository {repository}",
-        )
-
-
-def _is_ready(address: str) -> bool:
-    connection = http.client.HTTPConnection(address, timeout=2.0)
-    try:
-        connection.request("GET", "/v2/health/ready")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def _index(address: str) -> list[dict[str, str]]:
-    connection = http.client.HTTPConnection(address, timeout=10.0)
-    try:
-        connection.request("POST", "/v2/repository/index", body="{}")
-        entries: list[dict[str, str]] = json.loads(connection.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise ServerError(f"Triton at {address} does not say what it serves: {error}") from error
-    else:
-        return entries
-    finally:
-        connection.close()

@@ -1,11 +1,12 @@
 """The bundle: what export hands to serving, a folder whose every file is named in its manifest.
 
-BUNDLE_DIR/  model.onnx  saved_model/  labels.txt  contract.json  report.json  report.html  manifest.json
+BUNDLE_DIR/  model.onnx  saved_model/  labels.txt  contract.json  golden.npz  report.json  report.html  manifest.json
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 from camserve.contract import ModelContract
 from camserve.errors import BundleError
 from camserve.labels import label_lines
-from camserve.manifest import verify_manifest
+from camserve.manifest import MANIFEST_NAME, verify_manifest
 
 __all__ = [
     "CONTRACT_NAME",
+    "GOLDEN_NAME",
     "LABELS_NAME",
     "ONNX_NAME",
     "REPORT_HTML_NAME",
@@ -31,6 +33,7 @@ ONNX_NAME = "model.onnx"
 SAVED_MODEL_NAME = "saved_model"
 LABELS_NAME = "labels.txt"
 CONTRACT_NAME = "contract.json"
+GOLDEN_NAME = "golden.npz"
 REPORT_NAME = "report.json"
 REPORT_HTML_NAME = "report.html"
 
@@ -63,17 +66,23 @@ class Bundle:
         """The SavedModel folder, or None when the bundle was exported without."""
         return self.path / SAVED_MODEL_NAME if f"{SAVED_MODEL_NAME}/saved_model.pb" in self.files else None
 
+    @property
+    def golden_path(self) -> Path | None:
+        """Pictures and the answers that the model gave to them at export, or None where they were not kept."""
+        return self.path / GOLDEN_NAME if GOLDEN_NAME in self.files else None
+
 
 def load_bundle(path: str | Path) -> Bundle:
     """Reads a bundle and verifies every file against its manifest.
 
     Raises:
-        BundleError: If the folder is no bundle, is incomplete or was altered.
+        BundleError: If the folder is no bundle, is incomplete or was altered, or one of its files has a second name.
     """
     folder = Path(path).expanduser().absolute()
     if not folder.is_dir():
         raise BundleError(f"{path} is not a folder", hint="Give the folder that 'camserve export --out' wrote")
     files = verify_manifest(folder)
+    _refuse_hard_links(folder, files)
     for name in (CONTRACT_NAME, LABELS_NAME, REPORT_NAME):
         if name not in files:
             raise BundleError(f"{folder} has no {name}", hint="Export the model again")
@@ -83,6 +92,16 @@ def load_bundle(path: str | Path) -> Bundle:
         raise BundleError(f"{folder} has {len(labels)} labels for {contract.classes} classes")
     report = json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
     return Bundle(folder, contract, labels, report, files)
+
+
+def _refuse_hard_links(folder: Path, files: Iterable[str]) -> None:
+    """A file with a second name can be changed by that name, from where nobody looks."""
+    for name in (*files, MANIFEST_NAME):
+        if (folder / name).lstat().st_nlink > 1:
+            raise BundleError(
+                f"{folder / name} is a hard link: another name stands for the same file",
+                hint=f"Copy the bundle and use the copy: cp -r {folder} COPY",
+            )
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ def test_a_bundle_holds_what_its_manifest_says(bundle: Bundle) -> None:
     names = {path.name for path in bundle.path.iterdir()}
     assert names == {
         "contract.json",
+        "golden.npz",
         "labels.txt",
         "manifest.json",
         "model.onnx",

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from camserve.cli.console import print_json, say
-from camserve.cli.options import Command, Json, Repository, check_choice
+from camserve.cli import live_options, serving_options
+from camserve.cli.console import Phases, print_json, say
+from camserve.cli.options import Json, Repository, check_choice
+from camserve.cli.serving_options import PublishCommand
 
 if TYPE_CHECKING:
     from camserve.serving import Publication
 
 __all__ = ["publication_document", "register", "say_published"]
 
-_EPILOG = "Example:  camserve publish bundles/resnet50 --repository model_repository --max-batch 16 --delay 500"
+_EPILOG = """\
+Example:  camserve publish bundles/resnet50 --repository model_repository --preset gpu --max-batch 64
 
-
-def _new(default: str) -> str:
-    """How --help shows a default that holds for a new model."""
-    return f"{default} for a new model"
+Example:  camserve publish bundles/resnet50 --repository model_repository --preset cpu-throughput --cores 16
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(cls=Command, epilog=_EPILOG)(publish)
+    app.command(cls=PublishCommand, epilog=_EPILOG)(publish)
 
 
 def publish(
@@ -35,67 +36,73 @@ def publish(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name to serve it under; the bundle's own unless given.")
     ] = None,
-    max_batch: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Largest batch that the server accepts and builds.", show_default=_new("8")),
-    ] = None,
-    delay: Annotated[
-        int | None,
-        typer.Option(
-            metavar="MICROSECONDS",
-            help="How long a request may wait for others to join its batch.",
-            show_default=_new("100"),
-        ),
-    ] = None,
-    instances: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Copies of the model that run side by side, on each device.", show_default=_new("1")
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="Threads of one instance; 0 for all cores.", show_default=_new("0")),
-    ] = None,
-    accelerator: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help="auto, none, cuda, tensorrt or openvino.", show_default=_new("auto")),
-    ] = None,
-    warm_up: Annotated[
-        bool | None,
-        typer.Option(
-            "--warm-up/--no-warm-up",
-            help="Run batches before the model counts as ready.",
-            show_default=_new("--warm-up"),
-        ),
-    ] = None,
-    latest_versions: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="How many of the newest versions are served at once.", show_default=_new("1")),
-    ] = None,
+    preset: serving_options.Preset = None,
+    cores: serving_options.Cores = None,
+    settings: serving_options.Settings = None,
+    max_batch: serving_options.MaxBatch = None,
+    delay: serving_options.Delay = None,
+    queue: serving_options.Queue = None,
+    instances: serving_options.Instances = None,
+    threads: serving_options.Threads = None,
+    accelerator: serving_options.Accelerator = None,
+    gpus: serving_options.Gpus = None,
+    tensorrt_precision: serving_options.TensorRTPrecision = None,
+    warm_up: serving_options.WarmUp = None,
+    latest_versions: serving_options.LatestVersions = None,
+    backend: Annotated[
+        str, typer.Option(metavar="NAME", help="onnxruntime for the ONNX file, tensorflow for the SavedModel.")
+    ] = "onnxruntime",
+    allow_contract_change: live_options.AllowContractChange = False,
+    url: live_options.LiveUrl = None,
+    admin_key_file: live_options.AdminKeyFile = None,
+    tls_ca: live_options.TlsCa = None,
+    tls_certificate: live_options.TlsCertificate = None,
+    tls_key: live_options.TlsKey = None,
     as_json: Json = False,
 ) -> None:
     """Add a bundle to a model repository. It becomes the newest version of its model.
 
+    With --url a running server loads it and must answer as the export did, or the version before is put back.
+
     An option that is left out stays as it stands where the model was published before.
     """
-    from camserve.serving import Accelerator
     from camserve.serving import publish as publish_bundle
+    from camserve.serving.config.choices import Backend
 
-    check_choice(accelerator, get_args(Accelerator), "--accelerator")
-    options = {
-        "max_batch_size": max_batch,
-        "max_queue_delay_us": delay,
-        "instances": instances,
-        "threads": threads,
-        "accelerator": accelerator,
-        "warmup": warm_up,
-        "latest_versions": latest_versions,
-    }
-    given: dict[str, Any] = {option: value for option, value in options.items() if value is not None}
-    if threads == 0:
-        given["threads"] = None
-    publication = publish_bundle(bundle, repository, name=name, options=given)
+    check_choice(backend, get_args(Backend), "--backend")
+    options = serving_options.preset_and_given(
+        bundle,
+        preset,
+        cores,
+        settings,
+        {
+            "max_batch_size": max_batch,
+            "max_queue_delay_us": delay,
+            "max_queue_size": queue,
+            "instances": instances,
+            "threads": threads,
+            "accelerator": accelerator,
+            "gpus": gpus,
+            "tensorrt_precision": tensorrt_precision,
+            "warmup": warm_up,
+            "latest_versions": latest_versions,
+        },
+        backend,
+    )
+    admin_key, tls = live_options.access(admin_key_file, tls_ca, tls_certificate, tls_key)
+    with Phases() as phases:
+        publication = publish_bundle(
+            bundle,
+            repository,
+            name=name,
+            options=options,
+            backend=cast("Backend", backend),
+            allow_contract_change=allow_contract_change,
+            url=url,
+            admin_key=admin_key,
+            tls=tls,
+            progress=phases,
+        )
     if as_json:
         print_json(publication_document(publication))
         return
@@ -105,11 +112,20 @@ def publish(
 def say_published(publication: Publication) -> None:
     """Says what was published and how to serve it."""
     say(f"Published: {publication.name}, version {publication.version}, in {publication.path}")
+    if publication.url is not None:
+        say(f"Serving:   {publication.url} answers with it, and as the export did")
+        return
     say(f"Next:      camserve serve --repository {shlex.quote(str(publication.path.parent.parent))}")
     if publication.version > 1:
-        say(f"           A server that is running already serves version {publication.version} once it is restarted")
+        say(f"           A server that is running serves version {publication.version} once it is restarted, or, in")
+        say("           explicit mode, told to load it; --url HOST:PORT does that, and tries its answers")
 
 
 def publication_document(publication: Publication) -> dict[str, Any]:
     """A publication as JSON shows it."""
-    return {"name": publication.name, "version": publication.version, "path": str(publication.path)}
+    return {
+        "name": publication.name,
+        "version": publication.version,
+        "path": str(publication.path),
+        "url": publication.url,
+    }

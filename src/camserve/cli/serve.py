@@ -2,117 +2,113 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from camserve.cli.console import note, print_json, say
-from camserve.cli.options import Json, Repository
-from camserve.errors import ServerError
+from camserve.cli import serve_options as options
+from camserve.cli.grouped import GroupedCommand
+from camserve.cli.options import Json, Repository, check_choice
+from camserve.cli.serve_run import run_until_end
+from camserve.errors import UsageError
 
 if TYPE_CHECKING:
-    from camserve.serving import TritonServer
+    from camserve.serving.server.tls import Tls
 
 __all__ = ["register"]
 
-_LOG_LINES = 15
-_EPILOG = "Example:  camserve serve --repository model_repository --grpc-port 9001"
+_MODES = ("none", "explicit")
+_FORMATS = ("default", "iso8601")
+_EPILOG = """Example:  camserve serve --repository model_repository --grpc-port 9001
+
+Example:  camserve serve --repository model_repository --host 0.0.0.0 --tls-certificate server.pem --tls-key server.key
+--model-control explicit --admin-key-file /run/secrets/admin-key
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(epilog=_EPILOG)(serve)
+    app.command(cls=GroupedCommand, epilog=_EPILOG)(serve)
 
 
 def serve(
     repository: Repository,
-    http_port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of HTTP; 0 takes a free one.")
-    ] = 8000,
-    grpc_port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of gRPC; 0 takes a free one.")
-    ] = 8001,
-    metrics_port: Annotated[
-        int, typer.Option(min=0, max=65535, metavar="PORT", help="Port of the metrics; 0 takes a free one.")
-    ] = 8002,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
-    log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="File that Triton's log is appended to.", show_default=False)
-    ] = None,
+    host: options.Host = "127.0.0.1",
+    grpc_port: options.GrpcPort = options.PORTS["grpc"],
+    http: options.Http = None,
+    http_port: options.HttpPort = None,
+    metrics: options.Metrics = True,
+    metrics_port: options.MetricsPort = None,
+    model_control: options.ModelControl = "none",
+    load: options.Load = None,
+    load_none: options.LoadNone = False,
+    admin_key_file: options.AdminKeyFile = None,
+    tls_certificate: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
+    tls_client_ca: options.TlsClientCa = None,
+    allow_shared_memory: options.AllowSharedMemory = False,
+    http_threads: options.HttpThreads = None,
+    grpc_threads: options.GrpcThreads = None,
+    response_cache: options.ResponseCache = 0,
+    rate_limit: options.RateLimit = False,
+    start_timeout: options.StartTimeout = 120.0,
+    drain: options.Drain = 30,
+    log: options.Log = None,
+    log_format: options.LogFormat = "default",
+    log_verbose: options.LogVerbose = 0,
     as_json: Json = False,
 ) -> None:
-    """Serve a repository with the embedded Triton. Runs until it is interrupted."""
+    """Serve a repository with the embedded Triton. Runs until it is interrupted.
+
+    It listens on the loopback alone unless told otherwise. SIGINT and SIGTERM end it in order, requests in flight
+    answered, with exit code 0; where Triton ends by itself, its exit code is handed on.
+    """
     from camserve.serving import TritonServer
+    from camserve.serving.server.options import ADMIN_KEY_VARIABLE, read_admin_key
 
-    note("Starting Triton")
+    check_choice(model_control, _MODES, "--model-control")
+    check_choice(log_format, _FORMATS, "--log-format")
+    if load and load_none:
+        raise UsageError("--load and --load-none contradict each other", hint="Give one of the two")
+    tls = _tls(tls_certificate, tls_key, tls_client_ca)
+    http_served = tls is None if http is None else http
     server = TritonServer(
-        repository, host=host, http_port=http_port, grpc_port=grpc_port, metrics_port=metrics_port, log=log
+        repository,
+        host=host,
+        grpc_port=grpc_port,
+        http=http,
+        http_port=(options.PORTS["http"] if http_served else 0) if http_port is None else http_port,
+        metrics=metrics,
+        metrics_port=(options.PORTS["metrics"] if metrics else 0) if metrics_port is None else metrics_port,
+        http_threads=http_threads,
+        grpc_threads=grpc_threads,
+        model_control=model_control,
+        models=() if load_none else tuple(load) if load else None,
+        admin_key=read_admin_key(admin_key_file, os.environ.get(ADMIN_KEY_VARIABLE)),
+        allow_shared_memory=allow_shared_memory,
+        tls=tls,
+        response_cache_bytes=response_cache * 2**20,
+        rate_limit=rate_limit,
+        log=log,
+        log_format=log_format,
+        log_verbose=log_verbose,
+        start_timeout=start_timeout,
+        drain_seconds=drain,
     )
-    with _signals_as_exceptions():
-        try:
-            with _log_shown(server), server:
-                _say_ready(server, as_json=as_json)
-                code = server.wait()
-        except _Signalled:
-            note("Stopped")
-            return
-    raise ServerError(f"Triton ended by itself with {_outcome(code)}; the end of its log:\n{_log_end(server)}")
+    run_until_end(server, as_json=as_json)
 
 
-@contextmanager
-def _log_shown(server: TritonServer) -> Iterator[None]:
-    """Adds the end of the log to the failure of a server that was started."""
-    try:
-        yield
-    except ServerError as error:
-        end = _log_end(server)
-        if not end or "\n" in error.message:  # it has none, or is told already
-            raise
-        raise ServerError(f"{error.message}; the end of its log:\n{end}", hint=error.hint) from error
+def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+    from camserve.serving.server.tls import Tls
 
-
-def _log_end(server: TritonServer) -> str:
-    return "\n".join(server.log_tail.splitlines()[-_LOG_LINES:])
-
-
-def _outcome(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
-
-
-class _Signalled(BaseException):
-    """SIGINT or SIGTERM arrived; no Exception, so that nothing on the way handles it as a failure."""
-
-
-@contextmanager
-def _signals_as_exceptions() -> Iterator[None]:
-    """Makes the first SIGINT or SIGTERM a `_Signalled`; further ones do not disturb the way out."""
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise _Signalled
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _say_ready(server: TritonServer, *, as_json: bool) -> None:
-    addresses = {"grpc": server.grpc_url, "http": server.http_url, "metrics": server.metrics_url}
-    models = {name: list(versions) for name, versions in server.served().items()}
-    if as_json:
-        print_json({**addresses, "models": models})
-        return
-    names = ", ".join(f"{name} (version {', '.join(map(str, served))})" for name, served in models.items())
-    say(f"Ready: {names}")
-    for name, address in addresses.items():
-        say(f"  {name:8} {address}")
-    note("End it with Ctrl-C")
+    if certificate is None and key is None:
+        if client_ca is not None:
+            raise UsageError(
+                "a client CA is of no use without TLS", hint="Add --tls-certificate and --tls-key, or leave it away"
+            )
+        return None
+    if certificate is None or key is None:
+        raise UsageError("TLS needs both a certificate and its key", hint="Give --tls-certificate and --tls-key")
+    return Tls(certificate=certificate, key=key, client_ca=client_ca)

@@ -119,7 +119,7 @@ def test_a_configuration_that_the_model_does_not_fit_is_refused_at_load(toy_bund
     assert "model bad-name version 1: the model has no output 'map'; it has cam, cam_class" in message
     assert "bad-dims version 1: output 'probabilities' is of shape [-1, 4] in the model and [-1, 5]" in message
     assert "bad-rank version 1: output 'cam_class' is of shape [-1, 3] in the model and [-1, 3, 1]" in message
-    assert "bad-dtype version 1: output 'cam_class' is tensor(int32) in the model and TYPE_FP32" in message
+    assert "bad-dtype version 1: output 'cam_class' is TYPE_INT32 in the model and TYPE_FP32" in message
     assert "bad-input version 1: the model has no input 'picture'; it has image" in message
     assert "bad-mode version 1: execution_mode must be 0 or 1 and is 7" in message
     assert "bad-threads version 1: parameter intra_op_thread_count must be a whole number and is 'many'" in message

@@ -1,16 +1,20 @@
 """Triton's model configuration."""
 
 from pathlib import Path
+from random import Random
 from typing import Any, get_args
 
 import pytest
+from modelfolder import toy_config, write_model_folder
 from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import Bundle
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
-from camserve.errors import RepositoryError
-from camserve.serving import Accelerator, ServingOptions
-from camserve.serving.config.message import build_config, read_config, read_options, render_config
+from camserve.errors import RepositoryError, UsageError
+from camserve.serving import Accelerator, ServingOptions, TritonServer
+from camserve.serving.config.changes import DEFAULTS
+from camserve.serving.config.message import build_config, read_config, read_options, render_config, update_config
+from camserve.serving.config.options import Resource
 
 
 def _config(bundle: Bundle, **options: Any) -> Any:
@@ -71,14 +75,192 @@ def test_an_unreadable_configuration_is_named(tmp_path: Path) -> None:
         read_config(path)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"max_batch_size": 3, "max_queue_delay_us": 0, "instances": 2, "threads": 5, "latest_versions": 4},
-        {"warmup": False},
-        *({"accelerator": accelerator} for accelerator in get_args(Accelerator)),
-    ],
+_LEVELS: dict[str, Any] = {"priority_levels": 3, "default_priority": 2}
+_CUDA: dict[str, Any] = {
+    "cudnn_conv_algo_search": "heuristic",
+    "gpu_mem_limit": 2**33,
+    "arena_extend_strategy": "same-as-requested",
+    "do_copy_in_default_stream": False,
+}
+_TENSORRT: dict[str, Any] = {
+    "accelerator": "tensorrt",
+    "gpus": (0, 1),
+    "tensorrt_precision": "fp16",
+    "tensorrt_opt_batch_size": 4,
+    "tensorrt_workspace": 2**32,
+    "tensorrt_timing_cache": False,
+    "tensorrt_cache_path": "/cache",
+}
+_RESOURCES = (Resource(name="disk", count=2), Resource(name="link", shared=True))
+
+_OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"max_batch_size": 3, "max_queue_delay_us": 0, "instances": 2, "threads": 5, "latest_versions": 4},
+    {"warmup": False, "response_cache": True},
+    {"preferred_batch_sizes": (8, 4), "max_queue_size": 0},
+    {"queue_timeout_us": 5_000, "queue_timeout_action": "continue", "queue_timeout_override": True},
+    _LEVELS,
+    {"threads": 2, "inter_threads": 2},
+    {"versions": "all"},
+    {"versions": (7, 3)},
+    {"rate_limiter_resources": _RESOURCES, "rate_limiter_priority": 2},
+    *({"accelerator": accelerator} for accelerator in get_args(Accelerator)),
+    _CUDA,
+    {**_CUDA, "accelerator": "cuda", "gpus": (1,), "cudnn_conv_algo_search": "default"},
+    _TENSORRT,
+    {**_TENSORRT, **_CUDA, **_LEVELS, "max_batch_size": 32, "tensorrt_engine_cache": False, "latest_versions": 2},
 )
+
+
+@pytest.mark.parametrize("options", _OPTIONS)
 def test_the_options_read_back_out_of_the_configuration(toy_bundle: Bundle, options: dict[str, Any]) -> None:
     assert ServingOptions(**read_options(_config(toy_bundle, **options))) == ServingOptions(**options)
+
+
+def test_random_options_read_back_out_of_what_is_printed(toy_bundle: Bundle, tmp_path: Path) -> None:
+    random = Random(0)
+    for _ in range(200):
+        chosen = {name: value for options in random.sample(_OPTIONS, 3) for name, value in options.items()}
+        try:
+            options = ServingOptions(**chosen)
+        except UsageError:
+            continue  # the three contradict each other
+        path = tmp_path / "config.pbtxt"
+        path.write_text(render_config(_config(toy_bundle, **chosen)), encoding="utf-8")
+        assert ServingOptions(**read_options(read_config(path))) == options
+
+
+def test_every_option_is_written_somewhere(toy_bundle: Bundle) -> None:
+    changed = {name for options in _OPTIONS for name in options}
+    assert changed == set(DEFAULTS)
+
+
+def test_the_queue_is_bounded_unless_asked_otherwise(toy_bundle: Bundle) -> None:
+    assert _config(toy_bundle).dynamic_batching.default_queue_policy.max_queue_size == 256
+    assert _config(toy_bundle, max_queue_size=0).dynamic_batching.default_queue_policy.max_queue_size == 0
+
+
+def test_options_of_cuda_stand_where_the_backend_keeps_them(toy_bundle: Bundle) -> None:
+    config = _config(toy_bundle, accelerator="cuda", **_CUDA)
+    assert not config.optimization.execution_accelerators.gpu_execution_accelerator
+    written = {name: config.parameters[name].string_value for name in _CUDA}
+    assert written == {
+        "cudnn_conv_algo_search": "1",
+        "gpu_mem_limit": str(2**33),
+        "arena_extend_strategy": "1",
+        "do_copy_in_default_stream": "0",
+    }
+
+
+def test_tensorrt_is_told_all_in_the_names_of_the_backend(toy_bundle: Bundle) -> None:
+    config = build_config(
+        toy_bundle.contract, toy_bundle.labels, ServingOptions(**_TENSORRT), digest="0123456789abcdef7"
+    )
+    (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert dict(accelerator.parameters) == {
+        "precision_mode": "FP16",
+        "max_workspace_size_bytes": str(2**32),
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": "/cache",
+        "trt_engine_cache_prefix": "toy-0123456789abcdef",
+        "trt_timing_cache_enable": "0",
+        "trt_timing_cache_path": "/cache",
+        "trt_profile_min_shapes": "image:1x8x8x3",
+        "trt_profile_opt_shapes": "image:4x8x8x3",
+        "trt_profile_max_shapes": "image:8x8x8x3",
+    }
+    assert [warmup.batch_size for warmup in config.model_warmup] == [1, 4, 8]
+
+
+def test_each_version_has_engines_of_its_own(toy_bundle: Bundle) -> None:
+    options = ServingOptions(accelerator="tensorrt")
+    first = build_config(toy_bundle.contract, toy_bundle.labels, options, digest="a" * 64)
+    for changes in ({}, {"max_batch_size": 4}):
+        second = update_config(first, toy_bundle.contract, toy_bundle.labels, changes, digest="b" * 64)
+        (accelerator,) = second.optimization.execution_accelerators.gpu_execution_accelerator
+        assert accelerator.parameters["trt_engine_cache_prefix"] == f"toy-{'b' * 16}"
+
+
+def test_the_tensorflow_backend_is_told_in_its_own_names(toy_bundle: Bundle) -> None:
+    options = ServingOptions(threads=2, inter_threads=3)
+    config = build_config(toy_bundle.contract, toy_bundle.labels, options, backend="tensorflow")
+    assert (config.backend, config.default_model_filename) == ("tensorflow", "model.savedmodel")
+    assert config.parameters["TF_NUM_INTRA_THREADS"].string_value == "2"
+    assert config.parameters["TF_NUM_INTER_THREADS"].string_value == "3"
+    assert ServingOptions(**read_options(config)) == options
+
+
+@pytest.mark.parametrize(
+    ("options", "model", "told"),
+    [
+        ({"accelerator": "tensorrt", "tensorrt_precision": "int8"}, {"precision": "fp32"}, "--precision int8"),
+        ({"accelerator": "tensorrt"}, {"precision": "int8"}, "tensorrt_precision int8"),
+        ({"accelerator": "tensorrt"}, {"backend": "tensorflow"}, "onnxruntime"),
+        ({"accelerator": "openvino"}, {"backend": "tensorflow"}, "onnxruntime"),
+        ({"gpu_mem_limit": 2**30}, {"backend": "tensorflow"}, "onnxruntime"),
+    ],
+)
+def test_options_that_do_not_suit_the_model_are_refused(
+    toy_bundle: Bundle, options: dict[str, Any], model: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        build_config(toy_bundle.contract, toy_bundle.labels, ServingOptions(**options), **model)
+    assert told in str(caught.value.hint)
+    standing = _config(toy_bundle)
+    with pytest.raises(UsageError):
+        update_config(standing, toy_bundle.contract, toy_bundle.labels, options, **model)
+
+
+def _by_hand(toy_bundle: Bundle) -> Any:
+    config = _config(toy_bundle, threads=2, max_batch_size=4)
+    config.parameters["enable_mem_arena"].string_value = "0"
+    config.optimization.graph.level = 1
+    config.model_warmup[0].count = 20
+    return config
+
+
+def test_what_someone_wrote_by_hand_stays_where_an_option_changes_something_else(toy_bundle: Bundle) -> None:
+    config = update_config(_by_hand(toy_bundle), toy_bundle.contract, toy_bundle.labels, {"threads": 3})
+    assert config.parameters["intra_op_thread_count"].string_value == "3"
+    expected = _by_hand(toy_bundle)
+    expected.parameters["intra_op_thread_count"].string_value = "3"
+    assert config == expected
+
+
+def test_a_part_that_an_option_changes_is_written_anew(toy_bundle: Bundle) -> None:
+    changes = {"max_batch_size": 8, "threads": None}
+    config = update_config(_by_hand(toy_bundle), toy_bundle.contract, toy_bundle.labels, changes)
+    assert [(warmup.batch_size, warmup.count) for warmup in config.model_warmup] == [(1, 1), (8, 1)]
+    assert "intra_op_thread_count" not in config.parameters
+    assert config.parameters["enable_mem_arena"].string_value == "0"
+    assert config.optimization.graph.level == 1
+
+
+def test_what_no_options_say_is_mended_by_those_that_do(toy_bundle: Bundle) -> None:
+    broken = _config(toy_bundle)
+    broken.max_batch_size = 0
+    with pytest.raises(UsageError, match="max_batch_size"):
+        update_config(broken, toy_bundle.contract, toy_bundle.labels, {"threads": 2})
+    mended = update_config(broken, toy_bundle.contract, toy_bundle.labels, {"max_batch_size": 8})
+    assert mended == _config(toy_bundle)
+
+
+def test_triton_takes_every_option_that_a_cpu_has(toy_bundle: Bundle, tmp_path: Path) -> None:
+    options = {
+        "preferred_batch_sizes": (2, 4),
+        "queue_timeout_us": 30_000_000,
+        "queue_timeout_action": "continue",
+        "queue_timeout_override": True,
+        **_LEVELS,
+        **_CUDA,
+        "instances": 2,
+        "threads": 1,
+        "inter_threads": 1,
+        "response_cache": True,
+        "versions": (1,),
+        "rate_limiter_resources": _RESOURCES,
+        "rate_limiter_priority": 2,
+    }
+    write_model_folder(tmp_path / "repository", toy_bundle, toy_config(toy_bundle, options=options))
+    with TritonServer(tmp_path / "repository") as server:
+        assert server.grpc_url

@@ -9,7 +9,15 @@ import pytest
 
 from camserve.errors import ServerError
 from camserve.serving.server import environment
-from camserve.serving.server.environment import assemble, check_host, find_libpython, find_triton, server_environment
+from camserve.serving.server.environment import (
+    BACKENDS,
+    assemble,
+    check_host,
+    copy_backend,
+    find_libpython,
+    find_triton,
+    server_environment,
+)
 
 HERE = ("linux", "x86_64", ("glibc", "2.36"))
 
@@ -55,16 +63,39 @@ def test_a_damaged_package_is_told_from_a_missing_one(monkeypatch: pytest.Monkey
         find_triton()
 
 
-def test_the_backend_directory_holds_both_backends_and_no_links_that_triton_refuses(tmp_path: Path) -> None:
+def test_the_server_keeps_its_temporary_files_together_and_never_inherits_the_admin_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAMSERVE_ADMIN_KEY", "a key that models could read")
+    variables = server_environment(find_triton(), tmp_path / "backends", temporary=tmp_path)
+    assert variables["TMPDIR"] == str(tmp_path)
+    assert "CAMSERVE_ADMIN_KEY" not in variables
+
+
+def test_a_triton_is_asked_which_options_it_knows() -> None:
+    triton = find_triton()
+    assert triton.knows("grpc-restricted-protocol")
+    assert not triton.knows("no-such-option-in-any-triton")
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_is_copied_with_all_that_it_needs(tmp_path: Path, name: str) -> None:
+    copy_backend(name, tmp_path / name)
+    held = {str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*.py")}
+    assert {"model.py", "camserve_backend/__init__.py", "camserve_backend/answering.py"} <= held
+    assert not list(tmp_path.rglob("__pycache__"))
+
+
+def test_the_backend_directory_holds_every_backend_and_no_links_that_triton_refuses(tmp_path: Path) -> None:
     backends = assemble(find_triton(), tmp_path / "backends")
     python = {path.name for path in (backends / "python").iterdir()}
     assert {"libtriton_python.so", "triton_python_backend_utils.py", "triton_python_backend_stub"} <= python
     assert (backends / "python" / "triton_python_backend_stub").stat().st_mode & stat.S_IXUSR
-    assert (backends / "onnxruntime" / "model.py").is_file()
-    assert not [path for part in ("python", "onnxruntime") for path in (backends / part).iterdir() if path.is_symlink()]
+    assert all((backends / name / "model.py").is_file() for name in BACKENDS)
+    assert not [path for part in ("python", *BACKENDS) for path in (backends / part).rglob("*") if path.is_symlink()]
 
 
 def test_the_server_sends_no_telemetry_and_finds_this_python_first(tmp_path: Path) -> None:
-    variables = server_environment(find_triton(), tmp_path)
+    variables = server_environment(find_triton(), tmp_path, temporary=tmp_path)
     assert variables["ORT_DISABLE_TELEMETRY"] == "1"
     assert (Path(variables["PATH"].split(os.pathsep)[0]) / "python3").exists()

@@ -8,10 +8,14 @@ from camserve.errors import ServerError, UsageError
 from camserve.serving.server.ports import choose_ports, reachable
 
 
+def _on(host: str, ports: dict[str, int]) -> dict[str, tuple[str, int]]:
+    return {service: (host, port) for service, port in ports.items()}
+
+
 def test_zero_takes_free_ports_that_differ() -> None:
-    ports = choose_ports("127.0.0.1", {"HTTP": 0, "gRPC": 0, "metrics": 0})
+    ports = choose_ports(_on("127.0.0.1", {"HTTP": 0, "gRPC": 0, "metrics": 0}))
     assert len(set(ports.values())) == 3
-    assert all(1023 < port < 65536 for port in ports.values())
+    assert all(host == "127.0.0.1" and 1023 < port < 65536 for host, port in ports.values())
 
 
 def test_a_taken_port_is_named_with_its_option() -> None:
@@ -20,25 +24,25 @@ def test_a_taken_port_is_named_with_its_option() -> None:
         listener.listen()
         port = listener.getsockname()[1]
         with pytest.raises(ServerError, match=rf"gRPC port {port} on 127.0.0.1 is taken.*--grpc-port"):
-            choose_ports("127.0.0.1", {"HTTP": 0, "gRPC": port})
-    assert choose_ports("127.0.0.1", {"gRPC": port}) == {"gRPC": port}
+            choose_ports(_on("127.0.0.1", {"HTTP": 0, "gRPC": port}))
+    assert choose_ports({"gRPC": ("127.0.0.1", port)}) == {"gRPC": ("127.0.0.1", port)}
 
 
 @pytest.mark.parametrize("port", [-1, 65536])
 def test_a_number_that_is_no_port_is_refused(port: int) -> None:
     with pytest.raises(UsageError, match="is no HTTP port"):
-        choose_ports("127.0.0.1", {"HTTP": port})
+        choose_ports(_on("127.0.0.1", {"HTTP": port}))
 
 
 def test_two_services_cannot_share_a_port() -> None:
     with pytest.raises(UsageError, match="cannot share"):
-        choose_ports("127.0.0.1", {"HTTP": 8000, "gRPC": 8000})
+        choose_ports(_on("127.0.0.1", {"HTTP": 8000, "gRPC": 8000}))
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "::1", "no.such.host.invalid"])
 def test_what_is_no_address_of_this_host_is_refused(host: str) -> None:
     with pytest.raises(ServerError, match=f"cannot listen on {host}.*IPv4 address"):
-        choose_ports(host, {"HTTP": 0})
+        choose_ports(_on(host, {"HTTP": 0}))
 
 
 def test_a_wildcard_address_is_reached_over_the_loopback() -> None:

@@ -16,8 +16,6 @@ import pytest
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError, ServerError
 from camserve.serving import ServingOptions, TritonServer, publish
-from camserve.serving.server.command import server_command
-from camserve.serving.server.environment import find_triton
 from camserve.serving.server.process import ServerProcess
 
 
@@ -201,27 +199,3 @@ def test_a_guard_that_cannot_start_is_what_is_told(monkeypatch: pytest.MonkeyPat
 def test_a_host_may_be_given_by_name(toy_repository: Path) -> None:
     with TritonServer(toy_repository, host="localhost", start_timeout=20) as server:
         assert server.http_url.startswith("127.0.0.1:")
-
-
-def test_the_server_listens_where_it_is_told_and_guesses_nothing(tmp_path: Path) -> None:
-    command = server_command(
-        find_triton(),
-        tmp_path,
-        tmp_path / "backends",
-        host="127.0.0.1",
-        ports={"HTTP": 1, "gRPC": 2, "metrics": 3},
-        model_control="none",
-        shared_memory_prefix="x",
-    )
-    for flag in (
-        "--http-address=127.0.0.1",
-        "--grpc-address=127.0.0.1",
-        "--metrics-address=127.0.0.1",
-        "--http-port=1",
-        "--grpc-port=2",
-        "--metrics-port=3",
-        "--model-control-mode=none",
-        "--disable-auto-complete-config",
-        "--exit-on-error=true",
-    ):
-        assert flag in command

@@ -1,0 +1,26 @@
+# camserve's client alone: classify and score through a server that runs elsewhere. No TensorFlow, Keras or ONNX.
+#   docker build --file docker/client.Dockerfile --tag camserve-client .
+# Parquet tables as well:  --build-arg EXTRAS=[parquet]
+# Pin the base by content as well:  --build-arg PYTHON_DIGEST=@sha256:...
+
+ARG PYTHON_TAG=3.11.14-slim-bookworm
+ARG PYTHON_DIGEST=
+
+FROM python:${PYTHON_TAG}${PYTHON_DIGEST} AS build
+ARG EXTRAS=
+WORKDIR /source
+COPY . .
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+# The lock as constraints: its versions, of the packages that are wanted here. pip wants hashes of all or of none.
+RUN sed -E 's/ *\\$//; /^ *--hash=/d' requirements.lock > /tmp/constraints.txt \
+    && python -m venv /opt/camserve \
+    && /opt/camserve/bin/pip install --no-cache-dir --constraint /tmp/constraints.txt ".${EXTRAS}"
+
+FROM python:${PYTHON_TAG}${PYTHON_DIGEST}
+COPY --from=build /opt/camserve /opt/camserve
+ENV PATH=/opt/camserve/bin:${PATH} \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1
+USER 1000:1000
+WORKDIR /tmp
+CMD ["camserve", "--help"]

@@ -1,0 +1,6 @@
+"""Checks every file of `docker/` that can be checked without a Docker engine: `python docker/lint`."""
+
+from deployment.run import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,68 @@
+"""The Dockerfiles: with hadolint, and that users are not root, bases have versions, and nothing is baked in."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+__all__ = ["check", "check_dockerfile"]
+
+_ARGUMENT = re.compile(r"^ARG (?P<name>\w+)=(?P<value>\S*)$", re.MULTILINE)
+_BASE = re.compile(r"^FROM (?P<image>\S+)", re.MULTILINE)
+_USER = re.compile(r"^USER (?P<user>\S+)", re.MULTILINE)
+_PINNED = re.compile(r"[\w./-]+:[\w.-]*\d[\w.-]*")
+_SECRET = re.compile(r"^(?:ARG|ENV)\s+\S*(?:PASSWORD|SECRET|TOKEN|KEY)\w*=\S", re.MULTILINE | re.IGNORECASE)
+
+
+def check(root: Path) -> list[str]:
+    """What is wrong with the Dockerfiles and the script that starts the server."""
+    files = sorted(root.glob("*.Dockerfile"))
+    faults = [f"{path.name}: {fault}" for path in files for fault in check_dockerfile(path)]
+    if not files:
+        faults.append("there is no Dockerfile")
+    if "HEALTHCHECK" not in (root / "server.Dockerfile").read_text(encoding="utf-8"):
+        faults.append("server.Dockerfile has no HEALTHCHECK")
+    return faults + _check_script(root / "start-server.sh")
+
+
+def check_dockerfile(path: Path) -> list[str]:
+    """What is wrong with one Dockerfile."""
+    text = path.read_text(encoding="utf-8")
+    return [*_hadolint(path), *_check_bases(text), *_check_user(text), *_check_secrets(text)]
+
+
+def _hadolint(path: Path) -> list[str]:
+    program = str(Path(sys.executable).with_name("hadolint"))
+    result = subprocess.run([program, "--format", "json", str(path)], capture_output=True, text=True, check=False)
+    if not result.stdout.startswith("["):
+        return [f"hadolint failed: {result.stderr or result.stdout}"]
+    return [f"line {found['line']}: {found['code']} {found['message']}" for found in json.loads(result.stdout)]
+
+
+def _check_bases(text: str) -> list[str]:
+    arguments = {match["name"]: match["value"] for match in _ARGUMENT.finditer(text)}
+    filled_in = re.sub(r"\$\{(\w+)\}", lambda name: arguments.get(name[1], ""), text)
+    bases = [match["image"] for match in _BASE.finditer(filled_in)]
+    return [f"the base {base} has no version" for base in bases if not _PINNED.fullmatch(base.partition("@")[0])]
+
+
+def _check_user(text: str) -> list[str]:
+    users = [match["user"] for match in _USER.finditer(text)]
+    if not users or not re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1]):
+        return [f"the last USER must be numbers and not root, and is {users[-1] if users else 'missing'}"]
+    return []
+
+
+def _check_secrets(text: str) -> list[str]:
+    return [f"a secret would be baked in: {match[0]}" for match in _SECRET.finditer(text)]
+
+
+def _check_script(path: Path) -> list[str]:
+    result = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True, check=False)
+    faults = [] if result.returncode == 0 else [f"{path.name}: {result.stderr.strip()}"]
+    if not path.stat().st_mode & 0o100:
+        faults.append(f"{path.name} cannot be executed")
+    return faults

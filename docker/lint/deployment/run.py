@@ -1,0 +1,34 @@
+"""The command: all checks, one line a fault."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from deployment import composition, dashboards, images, kubernetes, prometheus
+
+__all__ = ["CHECKS", "main"]
+
+ROOT = Path(__file__).parents[2]
+
+CHECKS: Mapping[str, Callable[[Path], list[str]]] = {
+    "images": images.check,
+    "compose": composition.check,
+    "kubernetes": kubernetes.check,
+    "prometheus": prometheus.check,
+    "dashboards": dashboards.check,
+}
+"""By name; each takes the folder `docker/` and returns its faults."""
+
+
+def main(root: Path = ROOT) -> int:
+    """Runs every check and returns the exit code: 0 where nothing is wrong."""
+    began = time.monotonic()
+    faults = [f"{name}: {fault}" for name, check in CHECKS.items() for fault in check(root)]
+    for fault in faults:
+        sys.stderr.write(f"{fault}\n")
+    if not faults:
+        sys.stdout.write(f"docker/: {', '.join(CHECKS)} checked in {time.monotonic() - began:.1f} s\n")
+    return 1 if faults else 0

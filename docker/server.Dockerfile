@@ -1,0 +1,34 @@
+# Triton with the C++ ONNX Runtime backend alone. Models are mounted, never baked in.
+#   docker build --file docker/server.Dockerfile --tag camserve-server:26.07 docker
+# Pin the base by content as well:  --build-arg TRITON_DIGEST=@sha256:...
+
+ARG TRITON_TAG=26.07-py3
+ARG TRITON_DIGEST=
+FROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}${TRITON_DIGEST}
+
+# A backend that is not there cannot be named by a model: without the Python one, no repository brings code along.
+ARG BACKENDS=onnxruntime
+SHELL ["/bin/bash", "-o", "errexit", "-o", "nounset", "-o", "pipefail", "-c"]
+RUN for folder in /opt/tritonserver/backends/*; do \
+      [[ " ${BACKENDS} " == *" ${folder##*/} "* ]] || rm -r "${folder}"; \
+    done; \
+    for name in ${BACKENDS}; do test -d "/opt/tritonserver/backends/${name}"; done; \
+    mkdir /models; \
+    install --directory --owner=1000 --group=1000 /var/cache/camserve
+
+COPY --chmod=0755 start-server.sh /usr/local/bin/start-server
+
+# The image's own user, by number, so that Kubernetes can see that it is not root. Nothing under / is written:
+# run it with a read-only root and a /tmp.
+USER 1000:1000
+WORKDIR /tmp
+ENV HOME=/tmp \
+    ORT_DISABLE_TELEMETRY=1
+EXPOSE 8000 8001 8002
+
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
+    CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8000/v2/health/ready"]
+
+# NVIDIA's entrypoint chooses the CUDA libraries that suit the host's driver, then hands over.
+ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh", "/usr/local/bin/start-server"]
+CMD []

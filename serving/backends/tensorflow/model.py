@@ -1,0 +1,129 @@
+"""Triton's `tensorflow` backend in Python: it serves SavedModels, which Triton itself does not since 25.03.
+
+It runs inside Triton's Python stub, together with the folder `camserve_backend`, and needs nothing but numpy and
+tensorflow. It reads the parameters that Triton's own backend read, under the same names.
+
+A session, rather than a loaded object, runs the signature: only a session leaves out what no request asks for, and has
+threads of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tensorflow as tf
+import triton_python_backend_utils as pb_utils
+
+if TYPE_CHECKING:
+    from camserve.serving.backends.camserve_backend.answering import Answering
+    from camserve.serving.backends.camserve_backend.counting import MapCounter
+    from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
+    from camserve.serving.backends.camserve_backend.tensorflow_settings import (
+        SessionSettings,
+        data_type,
+        session_settings,
+    )
+    from camserve.serving.backends.camserve_backend.tensors import Tensor, check_inputs, check_kind, check_outputs
+else:
+    from camserve_backend.answering import Answering
+    from camserve_backend.counting import MapCounter
+    from camserve_backend.parameters import ModelRefusedError
+    from camserve_backend.tensorflow_settings import SessionSettings, data_type, session_settings
+    from camserve_backend.tensors import Tensor, check_inputs, check_kind, check_outputs
+
+
+class TritonPythonModel:
+    """One instance of one version of a model."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Loads the SavedModel and holds the configuration against its signature."""
+        config = json.loads(args["model_config"])
+        try:
+            check_kind(config)
+            settings = session_settings(
+                config, kind=args["model_instance_kind"], device=args["model_instance_device_id"]
+            )
+            signature = _Signature(_model_path(args, config), settings)
+            check_inputs(config, signature.inputs)
+            check_outputs(config, signature.outputs)
+        except ModelRefusedError as error:
+            raise pb_utils.TritonModelException(str(error)) from error
+        self._signature = signature
+        self._answering = Answering(config, signature.run, MapCounter(config["name"], args["model_version"]))
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """Answers the requests of one batch, each with the outputs that it asked for."""
+        return self._answering.answer(requests)
+
+    def finalize(self) -> None:
+        """Gives the session's memory back."""
+        self._signature.close()
+
+
+class _Signature:
+    """One signature of a SavedModel, in a session of its own."""
+
+    def __init__(self, path: Path, settings: SessionSettings) -> None:
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_configuration(settings))
+        try:
+            loaded = tf.compat.v1.saved_model.load(self._session, [settings.graph_tag], str(path))
+        except Exception as error:
+            raise ModelRefusedError(f"tensorflow cannot load {path.name}: {error}") from error
+        if settings.signature not in loaded.signature_def:
+            known = ", ".join(sorted(loaded.signature_def))
+            raise ModelRefusedError(f"{path.name} has no signature '{settings.signature}'; it has {known}")
+        signature = loaded.signature_def[settings.signature]
+        self.inputs = [_tensor(name, info) for name, info in signature.inputs.items()]
+        self.outputs = [_tensor(name, info) for name, info in signature.outputs.items()]
+        self._feeds = {name: info.name for name, info in signature.inputs.items()}
+        self._fetches = {name: info.name for name, info in signature.outputs.items()}
+        self._calls: dict[tuple[str, ...], Callable[..., Sequence[Any]]] = {}
+
+    def run(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
+        """The outputs of these names."""
+        key = tuple(names)
+        try:
+            if key not in self._calls:
+                fetches, feeds = [self._fetches[name] for name in key], list(self._feeds.values())
+                self._calls[key] = self._session.make_callable(fetches, feeds)
+            return self._calls[key](*(inputs[name] for name in self._feeds))
+        except Exception as error:
+            raise RuntimeError(f"tensorflow: {error}") from error
+
+    def close(self) -> None:
+        """Ends the session."""
+        self._calls.clear()
+        self._session.close()
+
+
+def _configuration(settings: SessionSettings) -> Any:
+    configuration = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=settings.intra_op_threads,
+        inter_op_parallelism_threads=settings.inter_op_threads,
+        use_per_session_threads=True,
+        allow_soft_placement=True,
+        device_count={"GPU": 0} if settings.gpu is None else {},
+    )
+    if settings.gpu is not None:
+        configuration.gpu_options.visible_device_list = settings.gpu
+        configuration.gpu_options.allow_growth = True
+    return configuration
+
+
+def _model_path(args: Mapping[str, str], config: Mapping[str, Any]) -> Path:
+    name = config.get("default_model_filename") or "model.savedmodel"
+    path = Path(args["model_repository"]) / args["model_version"] / name
+    if not path.is_dir():
+        raise ModelRefusedError(f"unable to find '{path}' for model '{config['name']}'")
+    return path
+
+
+def _tensor(name: str, info: Any) -> Tensor:
+    shape = None if info.tensor_shape.unknown_rank else tuple(int(axis.size) for axis in info.tensor_shape.dim)
+    return Tensor(name, data_type(tf.dtypes.as_dtype(info.dtype).name), shape)

@@ -1,0 +1,44 @@
+"""The part of a model configuration about batches and their queue: written from options, and read back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from camserve.serving.config.enums import enum_number
+from camserve.serving.config.options import ServingOptions
+
+__all__ = ["read_batching", "write_batching"]
+
+_REJECT, _CONTINUE = (enum_number("ModelQueuePolicy.TimeoutAction", name) for name in ("REJECT", "DELAY"))
+
+
+def write_batching(config: Any, options: ServingOptions) -> None:
+    """Writes the options into the message."""
+    config.max_batch_size = options.max_batch_size
+    batching = config.dynamic_batching
+    batching.max_queue_delay_microseconds = options.max_queue_delay_us
+    batching.preferred_batch_size.extend(options.preferred_batch_sizes)
+    batching.priority_levels = options.priority_levels
+    batching.default_priority_level = options.default_priority
+    queue = batching.default_queue_policy
+    queue.max_queue_size = options.max_queue_size
+    queue.default_timeout_microseconds = options.queue_timeout_us
+    queue.timeout_action = _CONTINUE if options.queue_timeout_action == "continue" else _REJECT
+    queue.allow_timeout_override = options.queue_timeout_override
+
+
+def read_batching(config: Any) -> dict[str, Any]:
+    """The options by which `write_batching` wrote the message."""
+    batching = config.dynamic_batching
+    queue = batching.default_queue_policy
+    return {
+        "max_batch_size": config.max_batch_size,
+        "max_queue_delay_us": batching.max_queue_delay_microseconds,
+        "preferred_batch_sizes": tuple(batching.preferred_batch_size),
+        "max_queue_size": queue.max_queue_size,
+        "queue_timeout_us": queue.default_timeout_microseconds,
+        "queue_timeout_action": "continue" if queue.timeout_action == _CONTINUE else "reject",
+        "queue_timeout_override": queue.allow_timeout_override,
+        "priority_levels": batching.priority_levels,
+        "default_priority": batching.default_priority_level,
+    }

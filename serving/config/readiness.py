@@ -1,0 +1,56 @@
+"""The part of a model configuration about what is served and when: versions, warm-up, the response cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tritonclient.grpc import model_config_pb2
+
+from camserve.contract import TensorSpec
+from camserve.serving.config.enums import enum_number
+from camserve.serving.config.options import ServingOptions
+
+__all__ = ["read_readiness", "write_readiness"]
+
+
+def write_readiness(config: Any, options: ServingOptions, image: TensorSpec) -> None:
+    """Writes the options into the message."""
+    _write_versions(config.version_policy, options)
+    if options.response_cache:
+        config.response_cache.enable = True
+    if options.warmup:
+        config.model_warmup.extend(_warmup(image, size) for size in _warmup_sizes(options))
+
+
+def read_readiness(config: Any) -> dict[str, Any]:
+    """The options by which `write_readiness` wrote the message."""
+    policy = config.version_policy
+    read = {"warmup": bool(config.model_warmup), "response_cache": config.response_cache.enable}
+    choice = policy.WhichOneof("policy_choice")
+    if choice == "specific" and policy.specific.versions:
+        return {**read, "versions": tuple(policy.specific.versions)}
+    if choice == "all":
+        return {**read, "versions": "all"}
+    return {**read, "versions": "latest", "latest_versions": policy.latest.num_versions or 1}
+
+
+def _write_versions(policy: Any, options: ServingOptions) -> None:
+    if options.versions == "all":
+        policy.all.SetInParent()
+    elif isinstance(options.versions, tuple):
+        policy.specific.versions.extend(options.versions)
+    else:
+        policy.latest.num_versions = options.latest_versions
+
+
+def _warmup_sizes(options: ServingOptions) -> list[int]:
+    tuned = options.tensorrt_opt_batch_size or options.max_batch_size
+    return sorted({1, tuned, options.max_batch_size})
+
+
+def _warmup(image: TensorSpec, batch_size: int) -> Any:
+    warmup = model_config_pb2.ModelWarmup(name=f"batch of {batch_size}", batch_size=batch_size, count=1)
+    warmup.inputs[image.name].data_type = enum_number("DataType", f"TYPE_{image.dtype}")
+    warmup.inputs[image.name].dims.extend(image.shape)
+    warmup.inputs[image.name].random_data = True
+    return warmup

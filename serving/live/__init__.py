@@ -1,0 +1,1 @@
+"""A running Triton, asked and told over gRPC."""

@@ -1,0 +1,1 @@
+"""Finds the known traps in a model repository before a server falls into them."""

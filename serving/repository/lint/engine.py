@@ -1,0 +1,123 @@
+"""Reads a repository and applies the rules to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from camserve.bundle import ONNX_NAME
+from camserve.errors import RepositoryError
+from camserve.serving.config.message import CONFIG_NAME, read_config
+from camserve.serving.config.presets import host_cores
+from camserve.serving.repository.lint import accelerator_rules, batching_rules, file_rules
+from camserve.serving.repository.lint.findings import Finding, ModelFolder, Rule
+from camserve.serving.repository.lint.onnx_head import OnnxHead, read_onnx_head
+from camserve.serving.repository.lint.targets import NEWEST, Target, find_target
+from camserve.serving.repository.listing import open_repository
+from camserve.serving.repository.versions import version_folders
+
+__all__ = ["RULES", "lint_model", "lint_repository", "read_model"]
+
+RULES: tuple[Rule, ...] = (
+    file_rules.name_mismatch,
+    file_rules.missing_model_file,
+    file_rules.missing_served_version,
+    file_rules.bad_version_folder,
+    file_rules.missing_labels,
+    file_rules.missing_contract,
+    file_rules.stray_entry,
+    accelerator_rules.onnx_too_new,
+    accelerator_rules.tensorflow_gone,
+    accelerator_rules.unknown_accelerator,
+    accelerator_rules.unknown_tensorrt_parameter,
+    accelerator_rules.cuda_option_misplaced,
+    accelerator_rules.tensorrt_profile,
+    accelerator_rules.engine_cache,
+    batching_rules.missing_max_batch_size,
+    batching_rules.missing_instance_group,
+    batching_rules.threads_above_cores,
+    batching_rules.unbounded_queue,
+    batching_rules.warm_up_gap,
+)
+"""Each tells of one trap; the name of the function is the name of the rule."""
+
+
+def lint_repository(repository: str | Path, *, triton: str = NEWEST, cores: int | None = None) -> tuple[Finding, ...]:
+    """What is the matter with the models of a repository, by model, and errors first.
+
+    Args:
+        repository: The folder.
+        triton: The release that will serve it.
+        cores: Of the host that will serve it; this one's unless given.
+
+    Raises:
+        RepositoryError: If there is no such repository.
+        UsageError: If nothing is known of the release.
+    """
+    target = find_target(triton, cores=cores or host_cores())
+    root = open_repository(repository)
+    try:
+        folders = sorted(path for path in root.iterdir() if path.is_dir())
+        found = [finding for folder in folders for finding in _lint_folder(folder, target)]
+    except OSError as error:
+        raise RepositoryError(f"the repository {root} cannot be read: {error}") from error
+    return tuple(sorted(found, key=lambda finding: (finding.model, finding.severity)))
+
+
+def lint_model(model: ModelFolder, target: Target) -> Iterator[Finding]:
+    """What the rules find in one model."""
+    for rule in RULES:
+        for severity, message, hint in rule(model, target):
+            yield Finding(_name(rule), severity, model.name, message, hint)
+
+
+def read_model(folder: Path) -> ModelFolder:
+    """Reads a model's folder, but for its weights.
+
+    Raises:
+        RepositoryError: If its configuration cannot be read.
+    """
+    entries = tuple(folder.iterdir())
+    versions = version_folders(folder)
+    config = read_config(folder / CONFIG_NAME)
+    heads = {
+        number: _head(version / (config.default_model_filename or ONNX_NAME)) for number, version in versions.items()
+    }
+    return ModelFolder(
+        name=folder.name,
+        config=config,
+        files=frozenset(entry.name for entry in entries if not entry.is_dir()),
+        folders=frozenset(entry.name for entry in entries if entry.is_dir()),
+        versions={number: frozenset(path.name for path in version.iterdir()) for number, version in versions.items()},
+        heads={number: head for number, head in heads.items() if head is not None},
+    )
+
+
+def _lint_folder(folder: Path, target: Target) -> Iterator[Finding]:
+    if not (folder / CONFIG_NAME).is_file():
+        yield Finding(
+            "no-model",
+            "error",
+            folder.name,
+            f"it has no {CONFIG_NAME}, and Triton takes every folder of a repository for a model",
+            "Move it out of the repository",
+        )
+        return
+    try:
+        model = read_model(folder)
+    except RepositoryError as error:
+        yield Finding("unreadable-config", "error", folder.name, error.message, error.hint or "")
+        return
+    yield from lint_model(model, target)
+
+
+def _head(path: Path) -> OnnxHead | None:
+    """The head of an ONNX file, if it is one; whether it should be is for `camserve repository verify`."""
+    try:
+        return read_onnx_head(path)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _name(rule: Rule) -> str:
+    return str(getattr(rule, "__name__", "rule")).replace("_", "-")

@@ -1,0 +1,143 @@
+"""`camserve repository list|verify|rollback|prune`, and publishing to a running server."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import run
+from toy import write_toy_bundle
+
+from camserve.bundle import Bundle
+from camserve.cli.repository_view import version_number
+from camserve.errors import UsageError
+from camserve.manifest import write_manifest
+from camserve.serving import TritonServer, publish
+
+KEY = "a-key-of-more-than-16-characters"
+
+
+@pytest.fixture
+def repository(toy_bundle: Bundle, tmp_path: Path) -> Path:
+    """The toy, three times, and another once; its report tells of its export."""
+    told = write_toy_bundle(tmp_path / "told", name="told")
+    report = json.loads((told.path / "report.json").read_text())
+    figures = [{"figure": "logits", "value": 1e-5, "bound": 1e-4}, {"figure": "cam", "value": 7e-5, "bound": 1e-4}]
+    report |= {"source": {"sha256": "ab" * 32}, "parity": figures}
+    (told.path / "report.json").write_text(json.dumps(report))
+    write_manifest(told.path)
+    for bundle in (toy_bundle, toy_bundle, toy_bundle, told.path):
+        publish(bundle, tmp_path / "repository")
+    return tmp_path / "repository"
+
+
+@pytest.fixture
+def server(repository: Path) -> Iterator[TritonServer]:
+    with TritonServer(repository, model_control="explicit", admin_key=KEY) as running:
+        yield running
+
+
+def test_list_tells_where_versions_come_from_and_how_close_they_were(repository: Path) -> None:
+    told = json.loads(run("repository", "list", "--repository", repository, "--json").stdout)[0]["versions"][0]
+    assert told["source"] == "ab" * 32
+    assert told["parity"] == {"figure": "cam", "share": pytest.approx(0.7)}
+    table = run("repository", "list", "--repository", repository).stdout
+    assert "abababababab" in table
+    assert "cam 70% of its bound" in table
+
+
+def test_verify_names_what_is_wrong_and_ends_with_1(repository: Path) -> None:
+    sound = run("repository", "verify", "--repository", repository)
+    assert (sound.returncode, sound.stderr) == (0, "")
+    assert "every file is as it was written: 26 files of 2 models" in sound.stdout
+    (repository / "toy" / "2" / "labels.txt").write_text("x")
+    damaged = run("repository", "verify", "--repository", repository)
+    assert damaged.returncode == 1
+    assert damaged.stdout.startswith("toy/2: labels.txt was altered\n1 fault in ")
+    document = json.loads(run("repository", "verify", "--repository", repository, "--json").stdout)
+    assert document["sound"] is False
+    assert document["faults"] == [{"path": "toy/2", "what": "labels.txt was altered"}]
+    assert document["bytes"] > 0
+
+
+def test_an_edit_by_hand_is_accepted_on_request(repository: Path) -> None:
+    path = repository / "toy" / "config.pbtxt"
+    path.write_text(path.read_text().replace("max_batch_size: 8", "max_batch_size: 4"))
+    assert run("repository", "verify", "--repository", repository).returncode == 1
+    assert run("repository", "verify", "--repository", repository, "--accept", "toy").returncode == 0
+    assert run("repository", "verify", "--repository", repository).returncode == 0
+
+
+def test_rollback_and_prune_say_what_they_did(repository: Path) -> None:
+    rolled = run("repository", "rollback", "toy", "--repository", repository)
+    assert rolled.stdout.startswith(f"Published: toy, version 4, in {repository / 'toy' / '4'}\n")
+    as_json = run("repository", "rollback", "toy", "--to", "2", "--repository", repository, "--json")
+    assert json.loads(as_json.stdout)["version"] == 5
+    dry = run("repository", "prune", "--keep", "2", "--repository", repository, "--dry-run")
+    assert dry.stdout.rstrip().endswith("would be freed; nothing was removed")
+    pruned = run("repository", "prune", "toy", "--keep", "2", "--repository", repository, "--json")
+    document = json.loads(pruned.stdout)
+    assert [each["version"] for each in document["removed"]] == [1, 2, 3]
+    assert document["bytes"] == sum(each["bytes"] for each in document["removed"]) > 0
+    assert "nothing to remove" in run("repository", "prune", "--keep", "2", "--repository", repository).stdout
+
+
+@pytest.mark.parametrize("text", ["0", "01", "-1", "+1", "1.0", "²", "٣", "one", "", " 1", "1_0", "9" * 30])
+def test_what_is_no_version_is_wrong_usage(text: str) -> None:
+    with pytest.raises(UsageError, match="is no version"):
+        version_number(text)
+    assert version_number("10") == 10
+
+
+def test_a_version_that_is_none_touches_nothing(repository: Path) -> None:
+    before = sorted(repository.rglob("*"))
+    result = run("repository", "rollback", "toy", "--to=01", "--repository", repository)
+    assert result.returncode == 2
+    assert "'01' is no version" in result.stderr
+    assert sorted(repository.rglob("*")) == before
+
+
+def test_publish_and_rollback_go_into_service_on_a_running_server(
+    repository: Path, server: TritonServer, toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access: list[str | Path] = ["--repository", repository, "--url", server.grpc_url]
+    refused = run("publish", toy_bundle.path, *access)
+    assert refused.returncode == 1
+    assert "--admin-key-file" in refused.stderr
+    key = tmp_path / "key"
+    key.write_text(KEY + "\n")
+    published = run("publish", toy_bundle.path, *access, "--admin-key-file", key)
+    assert published.returncode == 0, published.stderr
+    assert f"Serving:   {server.grpc_url} answers with it" in published.stdout
+    assert "restarted" not in published.stdout
+    monkeypatch.setitem(os.environ, "CAMSERVE_ADMIN_KEY", KEY)
+    rolled = run("repository", "rollback", "toy", "--to", "1", *access, "--json")
+    assert json.loads(rolled.stdout) == {
+        "name": "toy",
+        "version": 5,
+        "path": str(repository / "toy" / "5"),
+        "url": server.grpc_url,
+    }
+    listed = json.loads(run("repository", "list", *access, "--json").stdout)
+    assert [version["ready"] for version in listed[1]["versions"]] == [False, False, False, False, True]
+    assert "ready" in run("repository", "list", *access).stdout
+    pruned = json.loads(run("repository", "prune", "--keep", "1", *access, "--json").stdout)
+    assert 5 not in [each["version"] for each in pruned["removed"]]
+    assert KEY not in published.stdout + published.stderr + rolled.stderr
+
+
+def test_another_contract_wants_a_word(repository: Path, tmp_path: Path) -> None:
+    other = write_toy_bundle(tmp_path / "other", preset="tf")
+    refused = run("publish", other.path, "--repository", repository)
+    assert refused.returncode == 1
+    assert "preprocessing would change" in refused.stderr
+    assert "--allow-contract-change" in refused.stderr
+    assert run("publish", other.path, "--repository", repository, "--allow-contract-change").returncode == 0
+
+
+@pytest.mark.parametrize("command", ["rollback", "prune"])
+def test_help_shows_an_example(command: str) -> None:
+    assert f"Example:  camserve repository {command}" in run("repository", command, "--help").stdout

@@ -1,0 +1,271 @@
+"""`camserve serve`, with the real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import run
+from served import Served, listening
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException
+
+from camserve.bundle import Bundle
+from camserve.serving import publish
+
+KEY = "an-admin-key-of-these-tests"
+KEY_METADATA = {"triton-grpc-protocol-camserve-admin-key": KEY}
+_SLOW_CONFIG = """
+backend: "python"
+input [{ name: "x" data_type: TYPE_FP32 dims: [2] }]
+output [{ name: "y" data_type: TYPE_FP32 dims: [2] }]
+instance_group [{ kind: KIND_CPU count: 1 }]
+"""
+_SLOW_MODEL = """
+import time
+import triton_python_backend_utils as utils
+
+class TritonPythonModel:
+    def initialize(self, args):
+        time.sleep(1)
+
+    def execute(self, requests):
+        time.sleep(2)
+        doubled = [utils.get_input_tensor_by_name(request, "x").as_numpy() * 2 for request in requests]
+        return [utils.InferenceResponse([utils.Tensor("y", each)]) for each in doubled]
+"""
+
+
+@pytest.fixture(scope="module")
+def served(toy_repository: Path) -> Iterator[Served]:
+    """A server as it is without any option; not to be ended."""
+    with Served(toy_repository) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def administered(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Path]]:
+    """A server with an admin key, shared memory and no HTTP, and its log."""
+    log = tmp_path_factory.mktemp("administered") / "log"
+    options = ("--model-control", "explicit", "--load-none", "--allow-shared-memory", "--no-http", "--no-metrics")
+    written = ("--log", log, "--log-format", "iso8601", "--log-verbose", "1")
+    with Served(toy_repository, *options, *written, environment={"CAMSERVE_ADMIN_KEY": KEY}) as running:
+        yield running, log
+
+
+@pytest.fixture
+def slow_repository(tmp_path: Path) -> Path:
+    """A repository whose model takes a second to load and two to answer with the double."""
+    version = tmp_path / "repository" / "slow" / "1"
+    version.mkdir(parents=True)
+    (version / "model.py").write_text(_SLOW_MODEL)
+    (version.parent / "config.pbtxt").write_text(_SLOW_CONFIG)
+    return tmp_path / "repository"
+
+
+def _double(url: str, values: list[float]) -> list[float]:
+    tensor = InferInput("x", [2], "FP32")
+    tensor.set_data_from_numpy(np.array(values, np.float32))
+    with InferenceServerClient(url) as client:
+        doubled: list[float] = client.infer("slow", [tensor], client_timeout=30).as_numpy("y").tolist()
+        return doubled
+
+
+def _post(address: str, path: str, headers: dict[str, str] | None = None) -> int:
+    request = urllib.request.Request(f"http://{address}{path}", data=b"{}", headers=headers or {}, method="POST")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_the_server_guesses_nothing_polls_nothing_and_ends_on_errors_unless_asked(served: Served) -> None:
+    expected = {
+        "--model-control-mode=none",
+        "--disable-auto-complete-config",
+        "--exit-on-error=true",
+        "--strict-readiness=false",
+        "--allow-sagemaker=false",
+        "--allow-vertex-ai=false",
+        *(f"--{service}-address=127.0.0.1" for service in ("http", "grpc", "metrics")),
+    }
+    assert expected <= set(served.command)
+    assert not [word for word in served.command if "poll" in word]
+
+
+def test_the_server_listens_on_the_loopback_alone_unless_asked(served: Served) -> None:
+    named = {int(served.ready[name].rstrip("/metrics").rpartition(":")[2]) for name in ("http", "grpc", "metrics")}
+    assert {("127.0.0.1", port) for port in named} <= listening(served.triton)
+    assert {address for address, _ in listening(served.triton)} == {"127.0.0.1"}
+
+
+def test_clients_reach_neither_shared_memory_nor_the_log_nor_traces_unless_asked(served: Served) -> None:
+    with InferenceServerClient(served.ready["grpc"]) as client:
+        assert client.is_server_ready()
+        for call in (
+            lambda: client.register_system_shared_memory("region", "/region", 64),
+            client.get_system_shared_memory_status,
+            lambda: client.update_log_settings({"log_info": False}),
+            client.get_trace_settings,
+        ):
+            with pytest.raises(InferenceServerException, match="restricted"):
+                call()
+    for path in ("/v2/systemsharedmemory/region/r/register", "/v2/logging", "/v2/trace/setting"):
+        assert _post(served.ready["http"], path) == 403
+    assert _post(served.ready["http"], "/v2/repository/index") == 200
+
+
+def test_no_model_is_loaded_over_the_network_unless_asked(served: Served) -> None:
+    with (
+        InferenceServerClient(served.ready["grpc"]) as client,
+        pytest.raises(InferenceServerException, match="explicit model load / unload is not allowed"),
+    ):
+        client.load_model("toy")
+
+
+def test_shared_memory_is_offered_when_asked(administered: tuple[Served, Path]) -> None:
+    region = Path("/dev/shm") / f"camserve-test-{os.getpid()}"
+    region.write_bytes(bytes(64))
+    try:
+        with InferenceServerClient(administered[0].ready["grpc"]) as client:
+            client.register_system_shared_memory("region", f"/{region.name}", 64)
+            client.unregister_system_shared_memory("region")
+    finally:
+        region.unlink()
+
+
+def test_models_are_loaded_by_those_who_have_the_key_alone(administered: tuple[Served, Path]) -> None:
+    served, _ = administered
+    assert served.ready["models"] == {}
+    with InferenceServerClient(served.ready["grpc"]) as client:
+        for headers in ({}, {**KEY_METADATA, "triton-grpc-protocol-camserve-admin-key": KEY + "x"}):
+            for call in (client.load_model, client.unload_model):
+                with pytest.raises(InferenceServerException, match="restricted"):
+                    call("toy", headers=headers)
+            with pytest.raises(InferenceServerException, match="restricted"):
+                client.get_model_repository_index(headers=headers)
+        client.load_model("toy", headers=KEY_METADATA)
+        assert client.is_model_ready("toy")
+        client.unload_model("toy", headers=KEY_METADATA)
+
+
+def test_the_admin_key_is_neither_logged_nor_handed_to_models(administered: tuple[Served, Path]) -> None:
+    served, log = administered
+    assert "Started GRPCInferenceService" in log.read_text()
+    assert log.read_text()[:2] == "20"  # dates are whole
+    assert KEY not in log.read_text()
+    assert KEY.encode() not in Path(f"/proc/{served.triton}/environ").read_bytes()
+
+
+def test_what_is_not_served_is_not_listened_for(administered: tuple[Served, Path]) -> None:
+    served, _ = administered
+    assert set(served.ready) == {"grpc", "models"}
+    assert listening(served.triton) == {("127.0.0.1", int(served.ready["grpc"].rpartition(":")[2]))}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_in_flight_is_answered_before_the_end(slow_repository: Path, number: signal.Signals) -> None:
+    without_http = ("--no-http", "--no-metrics") if number == signal.SIGINT else ()
+    with Served(slow_repository, *without_http) as served, ThreadPoolExecutor() as pool:
+        assert served.ready["models"] == {"slow": [1]}
+        triton = served.triton
+        asked = pool.submit(_double, served.ready["grpc"], [1.0, 2.0])
+        time.sleep(0.5)
+        served.signal(number)
+        assert asked.result() == [2.0, 4.0]
+        code, said = served.end()
+        assert (code, said.splitlines()[-1]) == (0, "Stopped")
+        assert not Path(f"/proc/{triton}").exists()
+
+
+def test_a_request_that_the_drain_is_too_short_for_is_not_passed_over_in_silence(slow_repository: Path) -> None:
+    with Served(slow_repository, "--drain", "0") as served, ThreadPoolExecutor() as pool:
+        asked = pool.submit(_double, served.ready["grpc"], [1.0, 2.0])
+        time.sleep(0.5)
+        served.signal(signal.SIGTERM)
+        code, said = served.end()
+        assert code == 1
+        assert "error: Triton ended with" in said
+        assert "--drain" in said
+        asked.exception()
+
+
+def test_a_server_that_dies_hands_its_end_on(toy_repository: Path) -> None:
+    with Served(toy_repository) as served:
+        os.kill(served.triton, signal.SIGKILL)
+        code, said = served.end()
+    assert code == 128 + signal.SIGKILL
+    assert "error: Triton ended by itself with signal SIGKILL; the end of its log:\n  " in said
+
+
+def test_a_server_that_is_told_to_end_by_others_hands_that_on_too(toy_repository: Path) -> None:
+    with Served(toy_repository) as served:
+        os.kill(served.triton, signal.SIGTERM)
+        assert served.end() == (0, "Starting Triton\nTriton ended by itself with exit code 0\n")
+
+
+def test_serve_says_that_a_port_is_taken(served: Served, toy_repository: Path) -> None:
+    port = served.ready["http"].rpartition(":")[2]
+    result = run("serve", "--repository", toy_repository, "--http-port", port)
+    assert result.returncode == 1
+    assert port in result.stderr
+
+
+def test_serve_without_a_model_says_how_to_publish_one(tmp_path: Path) -> None:
+    result = run("serve", "--repository", tmp_path)
+    assert result.returncode == 1
+    assert "camserve publish" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--model-control", "poll"), "'poll' is none of none, explicit"),
+        (("--log-format", "json"), "'json' is none of default, iso8601"),
+        (("--load", "toy"), "Add --model-control explicit"),
+        (("--load", "toy", "--load-none"), "contradict each other"),
+        (("--host", "0.0.0.0", "--model-control", "explicit"), "CAMSERVE_ADMIN_KEY"),
+        (("--tls-key", "key.pem"), "--tls-certificate"),
+        (("--tls-client-ca", "ca.pem"), "without TLS"),
+        (("--no-http", "--http-port", "8000"), "HTTP has a port and is not served"),
+        (("--admin-key-file", "/nowhere/key"), "/nowhere/key: No such file"),
+    ],
+)
+def test_options_that_contradict_each_other_are_wrong_usage(
+    toy_repository: Path, words: tuple[str, ...], said: str
+) -> None:
+    result = run("serve", "--repository", toy_repository, *words)
+    assert result.returncode == 2
+    assert said in result.stderr
+
+
+def test_help_says_why_there_is_no_polling() -> None:
+    assert "poll, is not offered" in " ".join(run("serve", "--help").stdout.split())
+
+
+def test_a_failed_start_ends_with_its_log(toy_bundle: Bundle, tmp_path: Path) -> None:
+    publication = publish(toy_bundle, tmp_path / "repository")
+    (publication.path / "model.onnx").write_bytes(b"no graph")
+    ports: list[Any] = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
+    log = tmp_path / "triton.log"
+    result = run("serve", "--repository", tmp_path / "repository", *ports, "--log", log)
+    assert result.returncode == 1
+    _, error, *end, hint = result.stderr.splitlines()
+    assert error.startswith("error: Triton cannot serve")
+    assert error.endswith("the end of its log:")
+    assert hint.startswith("hint: Publish a sound version")
+    assert 5 < len(end) <= 15
+    assert all(line.startswith("  ") for line in end)
+    written = log.read_text(encoding="utf-8")
+    assert "failed to load 'toy'" in written
+    assert end[-1].strip() in written

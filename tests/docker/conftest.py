@@ -1,0 +1,116 @@
+"""The container's own start script, run over the embedded Triton, since no Docker engine is needed for that."""
+
+from __future__ import annotations
+
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from camserve.bundle import Bundle
+from camserve.serving import publish
+from camserve.serving.server.environment import assemble, find_triton, server_environment
+from camserve.serving.server.process import ServerProcess
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "docker" / "start-server.sh"
+KEY = "a-key-for-these-tests"
+
+
+@dataclass(frozen=True)
+class ContainerServer:
+    """A Triton that `docker/start-server.sh` has started."""
+
+    http: str
+    grpc: str
+    metrics: str
+    process: ServerProcess
+    log: Path
+
+    def scrape(self) -> str:
+        """Its metrics, as Prometheus reads them."""
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as answer:
+            text: str = answer.read().decode()
+        return text
+
+    def wait_until_ready(self, seconds: float = 60) -> None:
+        """Returns as soon as the health check of the container would pass."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                urllib.request.urlopen(f"http://{self.http}/v2/health/ready", timeout=5).close()
+            except (urllib.error.URLError, ConnectionError):
+                assert not self.process.exited, self.log.read_text()[-3000:]
+                assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+                time.sleep(0.05)
+            else:
+                return
+
+
+@pytest.fixture(scope="session")
+def container_server(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerServer]:
+    """The toy, served as the container would serve it, with an admin key."""
+    folder = tmp_path_factory.mktemp("container")
+    (folder / "key").write_text(f"{KEY}\n")
+    with _started(toy_repository, folder, {"CAMSERVE_ADMIN_KEY_FILE": str(folder / "key")}) as server:
+        yield server
+
+
+@pytest.fixture
+def keyless_server(toy_repository: Path, tmp_path: Path) -> Iterator[ContainerServer]:
+    """The same without an admin key, as it is unless an operator gives one."""
+    with _started(toy_repository, tmp_path, {"CAMSERVE_ADMIN_KEY_FILE": "/dev/null"}) as server:
+        yield server
+
+
+@pytest.fixture
+def overloaded_server(toy_bundle: Bundle, tmp_path: Path) -> Iterator[ContainerServer]:
+    """Two toys that are soon too much to ask of: one whose requests expire at once, one whose queue holds two."""
+    publish(toy_bundle, tmp_path / "repository", name="expires", options={"queue_timeout_us": 1000})
+    publish(toy_bundle, tmp_path / "repository", name="fills", options={"max_queue_size": 2})
+    with _started(tmp_path / "repository", tmp_path, {"CAMSERVE_ADMIN_KEY_FILE": "/dev/null"}) as server:
+        yield server
+
+
+@contextmanager
+def _started(repository: Path, folder: Path, variables: dict[str, str]) -> Iterator[ContainerServer]:
+    installation = find_triton()
+    backends = assemble(installation, folder / "backends")
+    environment = server_environment(installation, backends, temporary=folder)
+    environment |= {"CAMSERVE_REPOSITORY": str(repository), **variables}
+    environment["PATH"] = f"{_tritonserver(folder / 'bin', installation.program, backends)}:{environment['PATH']}"
+    ports = _free_ports("http", "grpc", "metrics")
+    places = [f"--{name}-{part}" for name, port in ports.items() for part in (f"port={port}", "address=127.0.0.1")]
+    process = ServerProcess([str(SCRIPT), *places], environment, folder / "log", folder / "scratch")
+    try:
+        http, grpc, metrics = (f"127.0.0.1:{port}" for port in ports.values())
+        server = ContainerServer(http, grpc, metrics, process, folder / "log")
+        server.wait_until_ready()
+        yield server
+    finally:
+        process.stop(30)
+
+
+def _free_ports(*services: str) -> dict[str, int]:
+    with ExitStack() as bound:
+        listeners = {service: bound.enter_context(socket.create_server(("127.0.0.1", 0))) for service in services}
+        return {service: listener.getsockname()[1] for service, listener in listeners.items()}
+
+
+def _tritonserver(folder: Path, program: Path, backends: Path) -> Path:
+    """A folder with a `tritonserver` that stands in for the container's newer one: it drops the flag of 26.04."""
+    folder.mkdir()
+    wrapper = folder / "tritonserver"
+    wrapper.write_text(
+        "#!/bin/bash\n"
+        'kept=(); for word in "$@"; do [[ $word == --allow-client-shm=* ]] || kept+=("$word"); done\n'
+        f'exec "{program}" "${{kept[@]}}" --backend-directory="{backends}"\n'
+    )
+    wrapper.chmod(0o755)
+    return folder

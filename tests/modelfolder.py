@@ -1,0 +1,30 @@
+"""A model's folder in a repository, written by hand, so that it may have whatever faults a test wants."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from camserve.bundle import LABELS_NAME, ONNX_NAME, Bundle
+from camserve.serving import ServingOptions
+from camserve.serving.config.message import CONFIG_NAME, build_config, render_config
+
+__all__ = ["toy_config", "write_model_folder"]
+
+
+def toy_config(bundle: Bundle, *, name: str = "toy", options: Mapping[str, Any] | None = None) -> Any:
+    """The configuration by which the bundle would be published."""
+    contract = bundle.contract.model_copy(update={"name": name})
+    return build_config(contract, bundle.labels, ServingOptions(**(options or {})), digest=bundle.files[ONNX_NAME])
+
+
+def write_model_folder(repository: Path, bundle: Bundle, config: Any, *, name: str = "toy") -> Path:
+    """Writes the bundle as version 1 of a model with this configuration, and returns the model's folder."""
+    folder = repository / name
+    (folder / "1").mkdir(parents=True)
+    shutil.copyfile(bundle.path / ONNX_NAME, folder / "1" / ONNX_NAME)
+    shutil.copyfile(bundle.path / LABELS_NAME, folder / LABELS_NAME)
+    (folder / CONFIG_NAME).write_text(render_config(config), encoding="utf-8")
+    return folder

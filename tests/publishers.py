@@ -1,0 +1,129 @@
+"""Publishers as processes of their own, for tests that kill them or let many loose at once.
+
+Run as a program: `publishers.py killed FOLDER TASK` and `publishers.py crowd REPOSITORY BUNDLE COUNT`. Everything is
+imported once, and each publisher is a fork; a pytest process has threads, which do not survive that well.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from camserve.serving import publish
+from camserve.serving.publishing.rollback import rollback
+from camserve.serving.repository import staging
+from camserve.serving.repository.prune import prune
+
+__all__ = ["TASKS"]
+
+_CHANGES = {"os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.truncate"}
+_LAST = 1000
+
+
+def found(folder: Path) -> None:
+    """Publishes a model that is new."""
+    publish(folder.parent / "new", folder / "repository")
+
+
+def add(folder: Path) -> None:
+    """Publishes a version with other tensors, labels and options than the one that stands."""
+    options = {"max_batch_size": 3}
+    publish(folder.parent / "new", folder / "repository", options=options, allow_contract_change=True)
+
+
+def inside(folder: Path) -> None:
+    """The same where the repository is a mount of its own, which no test may make."""
+    staging._can_stage = lambda stage, root: False
+    add(folder)
+
+
+def found_inside(folder: Path) -> None:
+    """A model that is new, in an empty repository that is a mount of its own."""
+    staging._can_stage = lambda stage, root: False
+    found(folder)
+
+
+def roll_back(folder: Path) -> None:
+    """Publishes the first version once more."""
+    rollback(folder / "repository", "toy", to=1)
+
+
+def remove_oldest(folder: Path) -> None:
+    """Removes a version that is not served."""
+    prune(folder / "repository", keep=1)
+
+
+TASKS: dict[str, Callable[[Path], None]] = {
+    task.__name__: task for task in (found, add, inside, found_inside, roll_back, remove_oldest)
+}
+
+
+def _die_before(step: int, folder: Path) -> None:
+    """Has this process kill itself right before it changes the file system for the n-th time."""
+    count = 0
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal count
+        writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+        if (writes or event in _CHANGES) and str(arguments[0]).startswith(str(folder)):
+            count += 1
+            if count == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(look)
+
+
+def _forked(work: Callable[[], None]) -> int:
+    """The process number of a child that does this work and nothing else."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        except Exception:  # noqa: BLE001  whatever it was, the parent is told
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    return child
+
+
+def kill_everywhere(folder: Path, task: str) -> None:
+    """Lets a publisher die at its 1st, 2nd, 3rd … step, each in a copy of `folder/before`, until one comes through."""
+    for step in range(1, _LAST):
+        copy = folder / f"killed-{step:03}"
+        shutil.copytree(folder / "before", copy)
+
+        def work(step: int = step, copy: Path = copy) -> None:
+            _die_before(step, copy)
+            TASKS[task](copy)
+
+        _, status = os.waitpid(_forked(work), 0)
+        if os.WIFEXITED(status):
+            copy.rename(folder / "after")
+            sys.exit(os.WEXITSTATUS(status))
+
+
+def crowd(repository: Path, bundle: Path, count: int) -> None:
+    """Lets publishers loose at once."""
+
+    def work() -> None:
+        sys.stdout.write(f"{publish(bundle, repository).version}\n")
+        sys.stdout.flush()
+
+    children = [_forked(work) for _ in range(count)]
+    sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    if sys.argv[1] == "killed":
+        kill_everywhere(Path(sys.argv[2]), sys.argv[3])
+    else:
+        crowd(Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

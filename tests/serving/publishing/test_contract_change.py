@@ -1,0 +1,55 @@
+"""What clients rely on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from toy import toy_contract
+
+from camserve.contract import PRESETS, ModelContract, TensorSpec
+from camserve.serving.publishing.contract_change import contract_breaks
+
+CONTRACT = toy_contract(name="toy", size=(8, 8), channels=3, classes=4, preset="unit", top_k=3)
+LABELS = ("a", "b", "c", "d")
+OUTPUTS = CONTRACT.outputs
+
+
+def _breaks(new: ModelContract, labels: tuple[str, ...] = LABELS) -> tuple[str, ...]:
+    return contract_breaks(CONTRACT, new, served_labels=LABELS, new_labels=labels)
+
+
+def _with(**changes: Any) -> ModelContract:
+    return CONTRACT.model_copy(update=changes)
+
+
+@pytest.mark.parametrize(
+    ("new", "told"),
+    [
+        (_with(input=TensorSpec(name="picture", dtype="FP32", shape=(8, 8, 3))), "input would change"),
+        (_with(input=TensorSpec(name="image", dtype="UINT8", shape=(8, 8, 3))), "input would change"),
+        (_with(input=TensorSpec(name="image", dtype="FP32", shape=(9, 8, 3))), "input would change"),
+        (_with(preprocessing=PRESETS["tf"]), "preprocessing would change"),
+        (_with(activation="sigmoid"), "activation would change"),
+        (_with(classes=5), "classes would change"),
+        (_with(outputs=OUTPUTS[:-1]), "output cam_class would be gone"),
+        (
+            _with(outputs=(*OUTPUTS[:-1], TensorSpec(name="cam_class", dtype="FP32", shape=(3,)))),
+            "output cam_class would change",
+        ),
+    ],
+)
+def test_what_clients_rely_on_is_a_break(new: ModelContract, told: str) -> None:
+    assert _breaks(new) == (told,)
+
+
+def test_an_output_more_is_no_break_and_neither_is_another_order() -> None:
+    more = TensorSpec(name="cam_all", dtype="FP32", shape=(4, 4, 4))
+    assert _breaks(CONTRACT) == ()
+    assert _breaks(_with(outputs=(more, *reversed(OUTPUTS)))) == ()
+
+
+def test_other_labels_are_a_break() -> None:
+    assert _breaks(CONTRACT, ("a", "b", "x", "d")) == ("labels would change: class 2, 'c', would be 'x'",)
+    assert _breaks(CONTRACT, ("a", "b", "c")) == ("labels would change: their number",)
+    assert contract_breaks(CONTRACT, CONTRACT, served_labels=None, new_labels=LABELS) == ()

@@ -1,0 +1,158 @@
+"""Into service on a running server, and back where it does not answer as it should."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy import expected_outputs, toy_images, write_toy_bundle
+
+from camserve.bundle import Bundle
+from camserve.errors import RepositoryError, ServerError
+from camserve.serving import TritonServer, publish
+from camserve.serving.live.server import LiveServer
+from camserve.serving.publishing.rollback import rollback
+from camserve.serving.repository.verify import verify_repository
+
+NO_SUCH_GPU = {"accelerator": "cuda", "gpus": (63,)}
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The toy with other weights."""
+    return write_toy_bundle(tmp_path_factory.mktemp("other") / "bundle", seed=5)
+
+
+@pytest.fixture(scope="module")
+def root(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    repository = tmp_path_factory.mktemp("live") / "repository"
+    publish(toy_bundle, repository)
+    return repository
+
+
+@pytest.fixture(scope="module")
+def server(root: Path) -> Iterator[TritonServer]:
+    with TritonServer(root, model_control="explicit") as running:
+        yield running
+
+
+@pytest.fixture
+def standing(root: Path) -> dict[str, bytes]:
+    """What stands before the test."""
+    return _content(root)
+
+
+def _content(root: Path) -> dict[str, bytes]:
+    files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".camserve"))
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def _answers_as(server: TritonServer, bundle: Bundle, model: str = "toy") -> bool:
+    images = toy_images(bundle, 2)
+    with LiveServer(server.grpc_url) as live:
+        (version,) = live.served()[model]
+        answers = live.ask(model, version, bundle.contract, images)
+    return bool(np.allclose(answers["logits"], expected_outputs(bundle, images)["logits"], atol=1e-4))
+
+
+def test_a_version_is_loaded_and_seen_to_answer(server: TritonServer, root: Path, other: Bundle) -> None:
+    phases: list[str] = []
+    publication = publish(other, root, url=server.grpc_url, progress=phases.append)
+    assert publication.url == server.grpc_url
+    assert server.served() == {"toy": (publication.version,)}
+    assert _answers_as(server, other)
+    assert any("compare its answers" in phase for phase in phases)
+
+
+def test_a_rollback_is_seen_to_answer_under_a_new_number(server: TritonServer, root: Path, toy_bundle: Bundle) -> None:
+    (before,) = server.served()["toy"]
+    publication = rollback(root, "toy", to=1, url=server.grpc_url)
+    assert publication.version > before
+    assert server.served() == {"toy": (publication.version,)}
+    assert _answers_as(server, toy_bundle)
+    assert _content(root)[f"toy/{publication.version}/manifest.json"] == _content(root)["toy/1/manifest.json"]
+
+
+def test_a_version_that_triton_cannot_load_is_put_back(
+    server: TritonServer, root: Path, other: Bundle, standing: dict[str, bytes], toy_bundle: Bundle
+) -> None:
+    before = server.served()
+    with pytest.raises(ServerError, match=r"version \d+ of toy was put back: the server .* cannot load toy: .*"):
+        publish(other, root, url=server.grpc_url, options=NO_SUCH_GPU)
+    assert _content(root) == standing
+    assert server.served() == before
+    assert _answers_as(server, toy_bundle)
+    assert verify_repository(root).faults == ()
+
+
+def test_a_version_that_answers_otherwise_is_put_back(
+    server: TritonServer, root: Path, other: Bundle, toy_bundle: Bundle
+) -> None:
+    # An edit by hand has the server load a forgotten file in place of the version's own.
+    path = root / "toy" / "config.pbtxt"
+    right = path.read_text()
+    shutil.copy(write_toy_bundle(root.parent / "third", seed=9).path / "model.onnx", root / "toy" / "forgotten.onnx")
+    path.write_text(right.replace('"model.onnx"', '"../forgotten.onnx"'))
+    before, standing = server.served(), _content(root)
+    with pytest.raises(ServerError, match=r"put back: it does not answer its golden pictures through .*logits of"):
+        publish(other, root, url=server.grpc_url)
+    assert _content(root) == standing
+    path.write_text(right)
+    (root / "toy" / "forgotten.onnx").unlink()
+    with LiveServer(server.grpc_url) as live:
+        live.load("toy")
+    assert server.served() == before
+    assert _answers_as(server, toy_bundle)
+
+
+def test_a_new_model_that_cannot_be_loaded_leaves_nothing(
+    server: TritonServer, root: Path, other: Bundle, standing: dict[str, bytes]
+) -> None:
+    before = server.served()
+    with pytest.raises(ServerError, match="version 1 of fresh was put back"):
+        publish(other, root, name="fresh", url=server.grpc_url, options=NO_SUCH_GPU)
+    assert not (root / "fresh").exists()
+    assert server.served() == before
+    # Its number was seen by the server and is not used again.
+    assert publish(other, root, name="fresh", url=server.grpc_url).version == 2
+    assert server.served()["fresh"] == (2,)
+    with LiveServer(server.grpc_url) as live:
+        live.unload("fresh")
+    shutil.rmtree(root / "fresh")
+
+
+def test_a_version_that_is_not_to_be_served_cannot_be_tried(
+    server: TritonServer, root: Path, other: Bundle, standing: dict[str, bytes]
+) -> None:
+    with pytest.raises(RepositoryError, match=r"cannot be tried on .*its version policy does not serve it"):
+        publish(other, root, url=server.grpc_url, options={"versions": (1,)})
+    assert _content(root) == standing
+
+
+def test_a_server_of_another_repository_is_noticed(server: TritonServer, other: Bundle, tmp_path: Path) -> None:
+    (served,) = server.served()["toy"]
+    for _ in range(served - 1):
+        publish(other, tmp_path / "repository")
+    before = _content(tmp_path / "repository")
+    # The very number that is served there, so that the number alone would not tell.
+    with pytest.raises(ServerError, match=rf"version {served} of toy was put back: .* loaded another toy.*repository"):
+        publish(other, tmp_path / "repository", url=server.grpc_url)
+    assert _content(tmp_path / "repository") == before
+    assert server.served()["toy"] == (served,)
+
+
+def test_without_explicit_control_nothing_is_published(
+    toy_server: TritonServer, toy_bundle: Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(ServerError, match=r"does not load models on request.*--model-control explicit"):
+        publish(toy_bundle, tmp_path / "repository", url=toy_server.grpc_url)
+    assert not (tmp_path / "repository").exists()
+
+
+def test_without_a_server_nothing_is_published(toy_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match=r"no answer from the server 127\.0\.0\.1:1: .*Is it running"):
+        publish(toy_bundle, tmp_path / "repository", url="127.0.0.1:1")
+    assert not (tmp_path / "repository").exists()

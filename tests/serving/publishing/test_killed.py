@@ -1,0 +1,107 @@
+"""A publisher that is killed after any of its steps."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import publishers
+import pytest
+from chaos import times
+from toy import write_toy_bundle
+
+from camserve.golden import compare, read_golden
+from camserve.serving import TritonServer, list_models, publish
+from camserve.serving.config.message import read_config
+from camserve.serving.live.server import LiveServer
+from camserve.serving.repository.ledger import read_standing
+from camserve.serving.repository.verify import verify_repository
+
+View = dict[str, bytes]
+
+
+def _content(folder: Path) -> View:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def _as_triton_sees_it(repository: Path) -> View:
+    """The configuration of the model and the files of the versions that it names."""
+    model = repository / "toy"
+    if not (model / "config.pbtxt").exists():
+        return {}
+    named = read_config(model / "config.pbtxt").version_policy.specific.versions
+    seen = {name: text for name, text in _content(model).items() if name.partition("/")[0] in map(str, named)}
+    return {"config.pbtxt": (model / "config.pbtxt").read_bytes(), **seen}
+
+
+@dataclass(frozen=True)
+class Killed:
+    """Folders in which a publisher was killed, one for each step; and those where none was, yet or at all."""
+
+    task: str
+    root: Path
+    folders: list[Path]
+
+
+@pytest.fixture(scope="module", params=publishers.TASKS)
+def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killed]:
+    task = request.param
+    tmp_path = tmp_path_factory.mktemp(task)
+    before = tmp_path / "before"
+    before.mkdir()
+    write_toy_bundle(tmp_path / "new", seed=1, top_k=2, labels=["a", "b", "c", "d"])
+    if "found" not in task:
+        old = write_toy_bundle(tmp_path / "old")
+        for _ in range(2):
+            publish(old, before / "repository")
+    command = [sys.executable, publishers.__file__, "killed", str(tmp_path), task]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr
+    yield Killed(task, tmp_path, sorted(tmp_path.glob("killed-*")))
+    shutil.rmtree(tmp_path)
+
+
+def test_killed_after_any_step_the_old_model_stands_or_the_new_one(killed: Killed) -> None:
+    old, new = (_as_triton_sees_it(killed.root / name / "repository") for name in ("before", "after"))
+    assert len(killed.folders) > 10
+    assert old != new
+    seen = [_as_triton_sees_it(folder / "repository") for folder in killed.folders]
+    assert all(view in (old, new) for view in seen)
+    assert seen.index(new) == seen.count(old)  # first always the one, from one step on always the other
+
+
+@pytest.mark.parametrize("killed", ["add"], indirect=True)
+def test_triton_serves_whatever_a_killed_publisher_left(killed: Killed) -> None:
+    visible = {frozenset(_content(folder / "repository" / "toy")): folder for folder in killed.folders}
+    assert len(visible) == 2  # without the new version's files, and with them
+    for folder in {*visible.values(), killed.folders[-1]}:
+        with TritonServer(folder / "repository") as server, LiveServer(server.grpc_url) as live:
+            (version,) = server.served()["toy"]
+            standing = read_standing(folder / "repository" / "toy")
+            assert standing is not None
+            golden = read_golden(folder / "repository" / "toy" / str(version) / "golden.npz", standing.contract)
+            answers = live.ask("toy", version, standing.contract, golden.image(standing.contract))
+            assert compare(golden, standing.contract, answers, tolerance=1e-4) == ()
+
+
+def test_what_a_killed_publisher_left_is_sound_and_removed_by_the_next(killed: Killed) -> None:
+    for folder in killed.folders[:: 30 // times(30)]:
+        repository = folder / "repository"
+        if repository.exists():
+            assert verify_repository(repository).faults == ()
+            list_models(repository)
+        numbers = {int(path.name) for path in repository.glob("toy/[0-9]*")}
+        published = publish(killed.root / "new", repository, allow_contract_change=True)
+        assert published.version > max(numbers, default=0)
+        found = verify_repository(repository)
+        assert (found.faults, found.notes) == ((), ())
+        assert [path.name for path in folder.iterdir()] == ["repository"]
+        standing = read_standing(repository / "toy")
+        assert standing is not None
+        expected = {"config.pbtxt", *map(str, standing.ledger)}
+        assert {path.name for path in (repository / "toy").iterdir()} == expected

@@ -1,0 +1,75 @@
+"""A bundle is asked its golden pictures before it is published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+from toy import write_toy_bundle
+
+from camserve.bundle import Bundle
+from camserve.errors import BundleError
+from camserve.manifest import write_manifest
+from camserve.serving import publish
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_toy_bundle(tmp_path / "bundle")
+
+
+def _refused(bundle: Bundle, repository: Path, match: str) -> None:
+    with pytest.raises(BundleError, match=match):
+        publish(bundle, repository)
+    assert not repository.exists()
+
+
+def test_one_weight_that_was_changed_under_a_fresh_manifest_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    model = onnx.load(bundle.path / "model.onnx")
+    dense = next(tensor for tensor in model.graph.initializer if tensor.name == "dense")
+    weights = numpy_helper.to_array(dense).copy()
+    weights[0, 0] += 0.01
+    dense.CopyFrom(numpy_helper.from_array(weights, "dense"))
+    onnx.save(model, bundle.path / "model.onnx")
+    write_manifest(bundle.path)
+    _refused(bundle, tmp_path / "repository", r"does not answer its golden pictures, asked in one batch.*logits of")
+
+
+def test_a_graph_whose_answers_depend_on_the_batch_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    model = onnx.load(bundle.path / "model.onnx")
+    # What a BatchNorm left in training does: it looks at the whole batch. Three pictures, as golden, change nothing.
+    add = next(node for node in model.graph.node if node.op_type == "Add")
+    index = list(model.graph.node).index(add)
+    add.output[0] = "plain_logits"
+    for name, value in (("three", 3.0), ("first", 0)):
+        array = numpy_helper.from_array(np.array(value, "float32" if name == "three" else "int64"), name)
+        model.graph.initializer.append(array)
+    for node in reversed(
+        [
+            helper.make_node("Shape", ["plain_logits"], ["shape_of_logits"]),
+            helper.make_node("Gather", ["shape_of_logits", "first"], ["batch_size"]),
+            helper.make_node("Cast", ["batch_size"], ["batch_number"], to=onnx.TensorProto.FLOAT),
+            helper.make_node("Div", ["batch_number", "three"], ["share"]),
+            helper.make_node("Mul", ["plain_logits", "share"], ["logits"]),
+        ]
+    ):
+        model.graph.node.insert(index + 1, node)
+    onnx.save(model, bundle.path / "model.onnx")
+    write_manifest(bundle.path)
+    _refused(bundle, tmp_path / "repository", "does not answer its golden pictures, asked one at a time")
+
+
+def test_a_bundle_without_golden_answers_is_to_be_exported_again(bundle: Bundle, tmp_path: Path) -> None:
+    (bundle.path / "golden.npz").unlink()
+    write_manifest(bundle.path)
+    _refused(bundle, tmp_path / "repository", r"no golden\.npz.*Export the model again")
+
+
+def test_golden_answers_of_another_model_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    other = write_toy_bundle(tmp_path / "other", seed=7)
+    (bundle.path / "golden.npz").write_bytes((other.path / "golden.npz").read_bytes())
+    write_manifest(bundle.path)
+    _refused(bundle, tmp_path / "repository", "does not answer its golden pictures")

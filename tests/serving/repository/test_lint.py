@@ -1,0 +1,318 @@
+"""The linter: each trap is found where it is, and not where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from modelfolder import toy_config, write_model_folder
+
+from camserve.bundle import Bundle
+from camserve.contract import CONTRACT_PARAMETER
+from camserve.errors import RepositoryError, UsageError
+from camserve.serving.repository.lint.engine import RULES, lint_repository, read_model
+from camserve.serving.repository.lint.findings import Finding
+from camserve.serving.repository.lint.targets import NEWEST, RELEASES, find_target
+
+_CORES = 4
+_TENSORRT = {"accelerator": "tensorrt"}
+
+
+@pytest.fixture
+def lint(toy_bundle: Bundle, tmp_path: Path) -> Callable[..., list[tuple[str, str]]]:
+    """Writes a model whose configuration and folder are changed, and lints it: rules and severities."""
+
+    def run(
+        change: Callable[[Any], object] | None = None,
+        spoil: Callable[[Path], object] | None = None,
+        *,
+        options: dict[str, Any] | None = None,
+        triton: str = NEWEST,
+    ) -> list[tuple[str, str]]:
+        config = toy_config(toy_bundle, options=options)
+        if change is not None:
+            change(config)
+        repository = tmp_path / "repository"
+        folder = write_model_folder(repository, toy_bundle, config)
+        if spoil is not None:
+            spoil(folder)
+        found = lint_repository(repository, triton=triton, cores=_CORES)
+        assert all(finding.message and finding.hint for finding in found)
+        return [(finding.rule, finding.severity) for finding in found]
+
+    return run
+
+
+Lint = Callable[..., list[tuple[str, str]]]
+
+
+def test_a_published_model_has_no_findings(toy_repository: Path) -> None:
+    assert lint_repository(toy_repository) == ()
+
+
+@pytest.mark.parametrize("triton", RELEASES)
+def test_a_model_as_it_is_published_has_no_findings_for_any_release(lint: Lint, triton: str) -> None:
+    assert lint(triton=triton) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accelerator": "none", "instances": 2, "threads": 2},
+        {"accelerator": "cuda", "gpu_mem_limit": 2**30, "instances": 8},
+        _TENSORRT,
+        {**_TENSORRT, "tensorrt_opt_batch_size": 4, "max_batch_size": 32},
+        {**_TENSORRT, "tensorrt_precision": "fp16", "tensorrt_workspace": 2**30},
+        {"accelerator": "openvino"},
+        {"max_batch_size": 1},
+    ],
+)
+def test_what_options_write_has_no_findings(lint: Lint, options: dict[str, Any]) -> None:
+    assert lint(options=options) == []
+
+
+def _cleared(name: str) -> Callable[[Any], object]:
+    return lambda config: config.ClearField(name)
+
+
+def _accelerator(name: str, device: str = "gpu", **parameters: str) -> Callable[[Any], object]:
+    def add(config: Any) -> None:
+        accelerators = config.optimization.execution_accelerators
+        getattr(accelerators, f"{device}_execution_accelerator").add(name=name, parameters=parameters)
+
+    return add
+
+
+def _set(name: str, value: object) -> Callable[[Any], object]:
+    return lambda config: setattr(config, name, value)
+
+
+def _copies(count: int) -> Callable[[Any], object]:
+    return lambda config: setattr(config.instance_group[0], "count", count)
+
+
+@pytest.mark.parametrize(
+    ("change", "rule", "severity"),
+    [
+        (_cleared("instance_group"), "missing-instance-group", "warning"),
+        (_cleared("dynamic_batching"), "unbounded-queue", "warning"),
+        (_cleared("model_warmup"), "warm-up-gap", "warning"),
+        (_set("max_batch_size", 16), "warm-up-gap", "warning"),
+        (lambda config: config.model_warmup.pop(0), "warm-up-gap", "warning"),
+        (_copies(2), "threads-above-cores", "warning"),
+        (lambda config: config.parameters.pop(CONTRACT_PARAMETER), "missing-contract", "warning"),
+        (_set("name", "other"), "name-mismatch", "error"),
+        (_accelerator("tensort"), "unknown-accelerator", "error"),
+        (_accelerator("cuda", device="cpu"), "unknown-accelerator", "error"),
+        (_accelerator("cuda", gpu_mem_limit="1"), "cuda-option-misplaced", "error"),
+        (lambda config: config.version_policy.specific.versions.append(2), "missing-served-version", "error"),
+    ],
+)
+def test_a_trap_in_the_configuration_is_found(
+    lint: Lint, change: Callable[[Any], object], rule: str, severity: str
+) -> None:
+    assert lint(change) == [(rule, severity)]
+
+
+def test_a_missing_batch_size_is_found(lint: Lint) -> None:
+    assert lint(_cleared("max_batch_size")) == [("missing-max-batch-size", "warning")]
+
+
+@pytest.mark.parametrize(
+    ("threads", "copies", "found"), [("2", 2, False), ("3", 2, True), ("0", 1, False), ("5", 1, True)]
+)
+def test_threads_are_counted_over_all_copies(lint: Lint, threads: str, copies: int, found: bool) -> None:
+    def change(config: Any) -> None:
+        config.parameters["intra_op_thread_count"].string_value = threads
+        config.instance_group[0].count = copies
+
+    assert bool(lint(change)) == found
+
+
+def test_an_accelerator_whose_options_stand_right_is_none(lint: Lint) -> None:
+    assert lint(_accelerator("cuda", use_ep_level_unified_stream="1"), options={"accelerator": "cuda"}) == []
+
+
+def _parameters(config: Any) -> Any:
+    return config.optimization.execution_accelerators.gpu_execution_accelerator[0].parameters
+
+
+def _without_profiles(config: Any) -> None:
+    for bound in ("min", "opt", "max"):
+        del _parameters(config)[f"trt_profile_{bound}_shapes"]
+
+
+def _with_larger_batches(config: Any) -> None:
+    config.max_batch_size = 16
+    config.model_warmup[1].batch_size = 16
+    config.model_warmup.add().CopyFrom(config.model_warmup[1])
+    config.model_warmup[2].batch_size = 8
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (_without_profiles, [("tensorrt-profile", "warning")]),
+        (_with_larger_batches, [("tensorrt-profile", "error")]),
+        (lambda config: _parameters(config).update(trt_profile_min_shapes="image:2x8x8x3"), None),
+        (
+            lambda config: _parameters(config).update(trt_profile_opt_shapes="image:4x8x8x3"),
+            [("warm-up-gap", "warning")],
+        ),
+        (lambda config: _parameters(config).update(trt_fp16="1"), [("unknown-tensorrt-parameter", "error")]),
+        (lambda config: _parameters(config).pop("trt_engine_cache_prefix"), [("engine-cache", "error")]),
+        (lambda config: _parameters(config).update(trt_engine_cache_enable="0"), [("engine-cache", "warning")]),
+        (lambda config: config.version_policy.specific.versions.extend([1, 1]), [("engine-cache", "error")]),
+    ],
+)
+def test_traps_of_tensorrt_are_found(
+    lint: Lint, change: Callable[[Any], object], found: list[tuple[str, str]] | None
+) -> None:
+    expected = found or [("tensorrt-profile", "error"), ("warm-up-gap", "warning")]
+    assert lint(change, options=_TENSORRT) == expected
+
+
+def _as_tensorflow(config: Any) -> None:
+    config.backend, config.platform = "", "tensorflow_savedmodel"
+
+
+@pytest.mark.parametrize(("triton", "found"), [("25.02", []), ("25.03", [("tensorflow-gone", "error")])])
+def test_tensorflow_is_missed_by_tritons_that_have_none(lint: Lint, triton: str, found: list[tuple[str, str]]) -> None:
+    assert lint(_as_tensorflow, triton=triton) == found
+
+
+def test_the_backend_that_camserve_brings_is_only_pointed_out(lint: Lint) -> None:
+    assert lint(_set("backend", "tensorflow")) == [("tensorflow-gone", "warning")]
+
+
+def _stamped(**versions: int) -> Callable[[Path], object]:
+    def spoil(folder: Path) -> None:
+        path = folder / "1" / "model.onnx"
+        model = onnx.load(path)
+        model.opset_import[0].version = versions.get("opset", 17)
+        model.ir_version = versions.get("ir", 8)
+        onnx.save(model, path)
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("triton", "opset", "ir", "found"),
+    [
+        ("24.04", 20, 9, False),
+        ("24.04", 21, 9, True),
+        ("24.04", 20, 10, True),
+        ("25.05", 22, 10, False),
+        ("25.05", 23, 10, True),
+        ("26.07", 26, 13, False),
+        ("26.07", 27, 8, True),
+        ("26.07", 17, 14, True),
+    ],
+)
+def test_a_model_newer_than_the_targets_onnx_runtime_is_found(
+    lint: Lint, triton: str, opset: int, ir: int, found: bool
+) -> None:
+    expected = [("onnx-too-new", "error")] if found else []
+    assert lint(spoil=_stamped(opset=opset, ir=ir), triton=triton) == expected
+
+
+@pytest.mark.parametrize(
+    ("spoil", "found"),
+    [
+        (lambda folder: (folder / "labels.txt").unlink(), [("missing-labels", "error")]),
+        (lambda folder: (folder / "1" / "model.onnx").unlink(), [("missing-model-file", "error")]),
+        (
+            lambda folder: (folder / "1").rename(folder / "01"),
+            [("bad-version-folder", "warning"), ("missing-model-file", "error")],
+        ),
+        (lambda folder: (folder / "1.tmp").mkdir(), [("bad-version-folder", "error")]),
+        (lambda folder: (folder / "0").mkdir(), [("bad-version-folder", "warning")]),
+        (lambda folder: (folder / "2.partial").mkdir(), [("bad-version-folder", "warning")]),
+        (lambda folder: (folder / "notes").mkdir(), [("stray-entry", "warning")]),
+        (lambda folder: (folder / "config.pbtxt~").touch(), [("stray-entry", "warning")]),
+        (lambda folder: (folder / "config.pbtxt").write_text("name: {"), [("unreadable-config", "error")]),
+        (lambda folder: (folder / "config.pbtxt").unlink(), [("no-model", "error")]),
+        (lambda folder: (folder.parent / ".git").mkdir(), [("no-model", "error")]),
+        (lambda folder: (folder.parent / "README.md").touch(), []),
+    ],
+)
+def test_what_stands_where_it_should_not_is_found(
+    lint: Lint, spoil: Callable[[Path], object], found: list[tuple[str, str]]
+) -> None:
+    assert sorted(lint(spoil=spoil)) == found
+
+
+def test_labels_may_stand_in_the_folder_of_a_version(lint: Lint) -> None:
+    def change(config: Any) -> None:
+        for output in config.output:
+            output.label_filename = output.label_filename and "1/labels.txt"
+
+    assert lint(change, lambda folder: (folder / "labels.txt").rename(folder / "1" / "labels.txt")) == []
+
+
+def test_an_ensemble_needs_no_copies_and_no_batches_of_its_own(lint: Lint) -> None:
+    def change(config: Any) -> None:
+        for name in ("instance_group", "dynamic_batching", "model_warmup", "max_batch_size", "backend"):
+            config.ClearField(name)
+        config.ensemble_scheduling.SetInParent()
+
+    assert lint(change) == []
+
+
+def test_findings_stand_by_model_and_errors_first(toy_bundle: Bundle, tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        config = toy_config(toy_bundle, name="other")
+        config.ClearField("model_warmup")
+        write_model_folder(tmp_path, toy_bundle, config, name=name)
+    found = [(finding.model, finding.severity) for finding in lint_repository(tmp_path)]
+    assert found == [("a", "error"), ("a", "warning"), ("b", "error"), ("b", "warning")]
+
+
+def test_every_rule_has_its_trap_among_these_tests() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert [rule for rule in RULES if f'"{rule.__name__.replace("_", "-")}"' not in text] == []
+
+
+def test_an_unknown_release_is_met_with_those_that_are_known() -> None:
+    with pytest.raises(UsageError, match=r"19\.01") as caught:
+        find_target("19.01", cores=2)
+    assert all(release in str(caught.value.hint) for release in RELEASES)
+
+
+def test_a_missing_repository_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError, match="none"):
+        lint_repository(tmp_path / "none")
+
+
+def test_the_head_of_a_model_is_read_as_onnx_reads_it(toy_bundle: Bundle, tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path, toy_bundle, toy_config(toy_bundle))
+    head = read_model(folder).heads[1]
+    model = onnx.load(folder / "1" / "model.onnx")
+    assert (head.ir, dict(head.opsets)) == (
+        model.ir_version,
+        {each.domain: each.version for each in model.opset_import},
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x08", b"\x08"])
+def test_a_file_that_is_no_onnx_has_no_head(content: bytes, toy_bundle: Bundle, tmp_path: Path) -> None:
+    folder = write_model_folder(tmp_path, toy_bundle, toy_config(toy_bundle))
+    (folder / "1" / "model.onnx").write_bytes(content)
+    assert read_model(folder).heads == {}
+
+
+def test_a_finding_is_told_with_what_to_do(toy_bundle: Bundle, tmp_path: Path) -> None:
+    config = toy_config(toy_bundle)
+    config.ClearField("instance_group")
+    write_model_folder(tmp_path, toy_bundle, config)
+    (finding,) = lint_repository(tmp_path, cores=2)
+    assert finding == Finding(
+        "missing-instance-group",
+        "warning",
+        "toy",
+        "it has no instance_group: a CPU gets 2 copies with 2 threads each",
+        "Set it: camserve publish … --instances 1",
+    )

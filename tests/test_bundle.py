@@ -1,0 +1,94 @@
+"""Bundles, and what may not be in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from toy import write_toy_bundle
+
+from camserve.bundle import Bundle, load_bundle
+from camserve.errors import BundleError
+from camserve.manifest import MANIFEST_NAME, manifest_faults, verify_manifest, write_manifest
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_toy_bundle(tmp_path / "bundle")
+
+
+def _symlink(bundle: Path, outside: Path) -> None:
+    (bundle / "labels.txt").unlink()
+    (bundle / "labels.txt").symlink_to(outside)
+
+
+def _linked_folder(bundle: Path, outside: Path) -> None:
+    (bundle / "saved_model").symlink_to(outside.parent)
+
+
+def _dangling(bundle: Path, outside: Path) -> None:
+    (bundle / "more").symlink_to(outside.with_name("nowhere"))
+
+
+def _hard_link(bundle: Path, outside: Path) -> None:
+    (bundle / "labels.txt").unlink()
+    (bundle / "labels.txt").hardlink_to(outside)
+
+
+def _hard_link_of_the_manifest(bundle: Path, outside: Path) -> None:
+    outside.with_name("second").hardlink_to(bundle / MANIFEST_NAME)
+
+
+def _pipe(bundle: Path, outside: Path) -> None:
+    (bundle / "labels.txt").unlink()
+    os.mkfifo(bundle / "labels.txt")
+
+
+def _pipe_more(bundle: Path, outside: Path) -> None:
+    os.mkfifo(bundle / "more")
+
+
+@pytest.mark.parametrize(
+    "place", [_symlink, _linked_folder, _dangling, _hard_link, _hard_link_of_the_manifest, _pipe, _pipe_more]
+)
+def test_links_and_pipes_are_refused_and_never_opened(bundle: Bundle, tmp_path: Path, place: object) -> None:
+    assert callable(place)
+    (tmp_path / "outside").mkdir()
+    outside = tmp_path / "outside" / "labels.txt"
+    shutil.copy(bundle.path / "labels.txt", outside)  # the right content: the hash alone would not tell
+    place(bundle.path, outside)
+    with pytest.raises(BundleError, match=r"neither a plain file nor a folder|is a hard link"):
+        load_bundle(bundle.path)
+
+
+@pytest.mark.parametrize("place", [_symlink, _pipe])
+def test_no_manifest_is_written_over_links_and_pipes(bundle: Bundle, tmp_path: Path, place: object) -> None:
+    assert callable(place)
+    outside = tmp_path / "outside"
+    outside.touch()
+    place(bundle.path, outside)
+    with pytest.raises(BundleError, match=r"labels\.txt is neither"):
+        write_manifest(bundle.path)
+
+
+def test_every_byte_of_the_manifest_counts(bundle: Bundle) -> None:
+    path = bundle.path / MANIFEST_NAME
+    right = path.read_bytes()
+    for changed in (right + b"\n", right.replace(b'"version": 1', b'"version": 3'), right.replace(b"  ", b"\t", 1)):
+        path.write_bytes(changed)
+        with pytest.raises(BundleError, match=r"manifest\.json.*was altered"):
+            load_bundle(bundle.path)
+        assert manifest_faults(bundle.path) == (f"manifest.json of {bundle.path} was altered",)
+    path.write_bytes(right)
+    assert verify_manifest(bundle.path) == bundle.files
+    assert manifest_faults(bundle.path) == ()
+
+
+def test_a_bundle_is_a_copy_after_it_was_copied(bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "second").hardlink_to(bundle.path / "model.onnx")
+    with pytest.raises(BundleError, match=r"cp -r"):
+        load_bundle(bundle.path)
+    shutil.copytree(bundle.path, tmp_path / "copy")
+    assert load_bundle(tmp_path / "copy").files == bundle.files

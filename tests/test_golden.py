@@ -1,0 +1,139 @@
+"""Golden answers."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy import expected_outputs, write_toy_bundle
+
+from camserve.bundle import Bundle
+from camserve.errors import BundleError
+from camserve.golden import Golden, compare, read_golden, tolerance_of, write_golden
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture
+def golden(toy_bundle: Bundle) -> Golden:
+    assert toy_bundle.golden_path is not None
+    return read_golden(toy_bundle.golden_path, toy_bundle.contract)
+
+
+def _changed(golden: Golden, **changes: Any) -> dict[str, Any]:
+    return {name: changes[name](array.copy()) if name in changes else array for name, array in golden.answers.items()}
+
+
+def test_what_is_written_is_read_and_always_the_same_bytes(golden: Golden, toy_bundle: Bundle, tmp_path: Path) -> None:
+    for name in "ab":
+        write_golden(tmp_path / name, golden)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    again = read_golden(tmp_path / "a", toy_bundle.contract)
+    np.testing.assert_array_equal(again.pixels, golden.pixels)
+    for name, array in golden.answers.items():
+        np.testing.assert_array_equal(again.answers[name], array)
+
+
+def test_the_right_answers_pass(golden: Golden, toy_bundle: Bundle) -> None:
+    answers = expected_outputs(toy_bundle, golden.image(toy_bundle.contract))
+    assert compare(golden, toy_bundle.contract, answers, tolerance=TOLERANCE) == ()
+
+
+def test_the_image_is_prepared_as_the_contract_says(golden: Golden, toy_bundle: Bundle) -> None:
+    image = golden.image(toy_bundle.contract)
+    np.testing.assert_array_equal(image, golden.pixels.astype(np.float32) / np.float32(255))
+    pixels = toy_bundle.contract.preprocessing.model_copy(update={"in_graph": True})
+    assert golden.image(toy_bundle.contract.model_copy(update={"preprocessing": pixels})).dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("output", "change", "told"),
+    [
+        ("logits", lambda a: a * 1.01, r"^logits of picture \d is off by"),
+        ("probabilities", lambda a: a[:, ::-1], r"^probabilities of picture \d is off by"),
+        ("cam", lambda a: a + 0.1, r"^cam of picture \d is off by"),
+        ("cam_class", lambda a: a[:, ::-1], r"^cam_class of picture \d is .* and should be"),
+        ("cam_class", lambda a: a + 90, r"^cam_class holds"),
+        ("logits", lambda a: a * np.nan, "^logits has values that are no numbers"),
+        ("cam", lambda a: a[:, :1], "^cam has shape"),
+    ],
+)
+def test_a_wrong_answer_is_named(golden: Golden, toy_bundle: Bundle, output: str, change: Any, told: str) -> None:
+    faults = compare(golden, toy_bundle.contract, _changed(golden, **{output: change}), tolerance=TOLERANCE)
+    assert any(re.search(told, fault) for fault in faults), faults
+
+
+def test_another_best_class_is_told(golden: Golden, toy_bundle: Bundle) -> None:
+    faults = compare(golden, toy_bundle.contract, _changed(golden, logits=np.negative), tolerance=TOLERANCE)
+    assert any(fault.startswith("the best class of picture") for fault in faults)
+
+
+def test_a_missing_output_is_told(golden: Golden, toy_bundle: Bundle) -> None:
+    answers = {name: array for name, array in golden.answers.items() if name != "cam"}
+    assert compare(golden, toy_bundle.contract, answers, tolerance=TOLERANCE) == ("cam is missing",)
+
+
+def test_classes_that_are_as_good_as_equal_may_change_places(toy_bundle: Bundle) -> None:
+    contract = toy_bundle.contract
+    logits = np.array([[1.0, 1.0 + 1e-6, 0.5, 0.1]], np.float32)
+    maps = np.arange(3 * 16, dtype=np.float32).reshape(1, 3, 4, 4)
+    swapped = maps[:, [1, 0, 2]]
+    first = {"probabilities": logits, "logits": logits, "cam": maps, "cam_class": np.array([[1, 0, 2]], np.int32)}
+    second = {**first, "cam": swapped, "cam_class": np.array([[0, 1, 2]], np.int32)}
+    golden = Golden(np.zeros((1, 8, 8, 3), np.uint8), first)
+    assert compare(golden, contract, second, tolerance=TOLERANCE) == ()
+    assert compare(golden, contract, {**second, "cam": swapped + 9}, tolerance=TOLERANCE)
+
+
+def test_each_precision_has_its_tolerance() -> None:
+    assert tolerance_of("fp32") < tolerance_of("fp16") < tolerance_of("int8 (cpu)")
+    assert tolerance_of(None) == tolerance_of("fp32")
+
+
+def _without(name: str, golden: Golden) -> dict[str, Any]:
+    return {key: value for key, value in {"pixels": golden.pixels, **golden.answers}.items() if key != name}
+
+
+@pytest.mark.parametrize("damage", ["no zip", "cut", "compressed", "pickle", "no pixels", "no logits", "another size"])
+def test_a_file_that_cannot_be_believed_is_refused(
+    golden: Golden, toy_bundle: Bundle, tmp_path: Path, damage: str
+) -> None:
+    path = tmp_path / "golden.npz"
+    write_golden(path, golden)
+    if damage == "no zip":
+        path.write_bytes(b"golden")
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-200])
+    elif damage == "compressed":
+        np.savez_compressed(path, **_without("", golden))
+    elif damage == "pickle":
+        np.savez(path, **{**_without("", golden), "logits": np.array([{"a": 1}], dtype=object)})
+    elif damage == "no pixels":
+        np.savez(path, **_without("pixels", golden))
+    elif damage == "no logits":
+        np.savez(path, **_without("logits", golden))
+    else:
+        np.savez(path, **{**_without("", golden), "pixels": golden.pixels[:, :4]})
+    with pytest.raises(BundleError, match="Export the model again"):
+        read_golden(path, toy_bundle.contract)
+
+
+def test_a_missing_file_is_told(toy_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="cannot be read"):
+        read_golden(tmp_path / "none.npz", toy_bundle.contract)
+
+
+def test_nothing_in_the_file_is_compressed(toy_bundle: Bundle) -> None:
+    assert toy_bundle.golden_path is not None
+    with zipfile.ZipFile(toy_bundle.golden_path) as archive:
+        assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_gray_pictures_are_golden_too(tmp_path: Path) -> None:
+    bundle = write_toy_bundle(tmp_path / "bundle", channels=1, size=(9, 7))
+    assert bundle.golden_path is not None
+    assert read_golden(bundle.golden_path, bundle.contract).pixels.shape == (3, 9, 7, 1)
