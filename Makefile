@@ -11,7 +11,7 @@ SUITABLE := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3
 RUNS_TRITON := import sys, sysconfig; sys.exit(sys.version_info >= (3, 13) or not sysconfig.get_config_var("Py_ENABLE_SHARED"))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint typecheck format lock clean clean-all FORCE
+.PHONY: help install demo test chaos lint typecheck format lock clean clean-all FORCE
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,8 +49,12 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP)  ## The whole way on handwritten digits: train, export, publish, serve, classify, draw
 	@$(BIN)/camserve demo
 
+# Two at once, each file of tests by one of them: much of what they do waits for one core or for a server.
 test: $(STAMP)  ## Run every test
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest --durations=10 --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+
+chaos: $(STAMP)  ## Repeat the tests of chance in full: kills, crowds, swaps, flipped bits (10 minutes)
+	CAMSERVE_CHAOS=full $(BIN)/python -m pytest -m chaos --durations=10
 
 lint: $(STAMP)  ## Check style, format, layers, and all of docker/
 	$(BIN)/ruff check .

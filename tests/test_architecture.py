@@ -27,11 +27,12 @@ def test_no_layer_imports_what_it_must_not() -> None:
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("serving/versions.py", "camserve.clients.decode"),
+        ("serving/repository/versions.py", "camserve.clients.decode"),
         ("clients/decode.py", "camserve.export.graph.fold"),
         ("errors.py", "camserve.contract"),
         ("export/graph/fold.py", "camserve.cli"),
         ("export/source/load.py", "camserve.export.gate.parity"),
+        ("serving/config/options.py", "camserve.serving.repository.listing"),
     ],
 )
 def test_a_forbidden_import_is_found(module: str, forbidden: str, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ __all__ = [
     "CUDA_PARAMETERS",
     "ENGINE_CACHE",
     "ENGINE_PREFIX",
-    "engine_prefix",
+    "name_engines",
+    "profile_sizes",
     "read_accelerators",
     "tensorrt_accelerator",
     "write_accelerators",
@@ -32,7 +33,7 @@ _TIMING_CACHE = "trt_timing_cache_enable"
 _TIMING_PATH = "trt_timing_cache_path"
 _PRECISION = "precision_mode"
 _WORKSPACE = "max_workspace_size_bytes"
-_PROFILE = "trt_profile_{}_shapes"
+_PROFILE = "trt_profile_{}_shapes"  # its value, for example: image:8x224x224x3
 
 _SEARCH: Mapping[str, str] = {"exhaustive": "0", "heuristic": "1", "default": "2"}
 _ARENA: Mapping[str, str] = {"next-power-of-two": "0", "same-as-requested": "1"}
@@ -52,19 +53,28 @@ def write_accelerators(config: Any, options: ServingOptions, image: TensorSpec) 
         config.parameters[name].string_value = value
 
 
-def engine_prefix(model: str, digest: str) -> str:
-    """What the names of a model's engines begin with.
+def name_engines(config: Any, model: str, digest: str) -> None:
+    """Has the names of TensorRT's engines, where there are any, begin with the model's name and its weights' hash.
 
     ONNX Runtime names an engine by the names in the graph alone, so that two models of one architecture, or two
     versions of one model, would take each other's engine, and with it the other's weights.
     """
-    return f"{model}-{digest[:16]}"
+    accelerator = tensorrt_accelerator(config)
+    if accelerator is not None:
+        accelerator.parameters[ENGINE_PREFIX] = f"{model}-{digest[:16]}"
 
 
 def tensorrt_accelerator(config: Any) -> Any | None:
     """The TensorRT accelerator of a configuration, or None."""
     accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
     return next((each for each in accelerators if each.name == "tensorrt"), None)
+
+
+def profile_sizes(parameters: Mapping[str, str]) -> dict[str, int]:
+    """The batch sizes that TensorRT's engine is built for, by `min`, `opt` and `max`; what is not given is left out."""
+    shapes = {bound: parameters.get(_PROFILE.format(bound), "") for bound in ("min", "opt", "max")}
+    sizes = {bound: shape.partition(":")[2].partition("x")[0] for bound, shape in shapes.items()}
+    return {bound: int(size) for bound, size in sizes.items() if size.isdecimal()}
 
 
 def read_accelerators(config: Any) -> dict[str, Any]:
@@ -93,21 +103,16 @@ def _tensorrt(options: ServingOptions, image: TensorSpec) -> dict[str, str]:
 
 def _read_tensorrt(parameters: Mapping[str, str]) -> dict[str, Any]:
     precision = parameters.get(_PRECISION, "FP32").lower()
-    tuned, largest = (_batch(parameters.get(_PROFILE.format(which), "")) for which in ("opt", "max"))
+    sizes = profile_sizes(parameters)
     read: dict[str, Any] = {
         "tensorrt_precision": precision,
-        "tensorrt_opt_batch_size": None if tuned == largest else tuned,
+        "tensorrt_opt_batch_size": None if sizes.get("opt") == sizes.get("max") else sizes.get("opt"),
         "tensorrt_workspace": _number(parameters.get(_WORKSPACE, "")),
         "tensorrt_engine_cache": parameters.get(ENGINE_CACHE, "").lower() in ("1", "true"),
         "tensorrt_timing_cache": parameters.get(_TIMING_CACHE, "").lower() in ("1", "true"),
     }
     path = parameters.get(_ENGINE_PATH) or parameters.get(_TIMING_PATH)
     return {**read, "tensorrt_cache_path": path} if path else read
-
-
-def _batch(shapes: str) -> int | None:
-    """The batch of a profile such as `image:8x224x224x3`."""
-    return _number(shapes.partition(":")[2].partition("x")[0])
 
 
 def _cuda(options: ServingOptions) -> dict[str, str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from camserve.serving.config.enums import enum_number
+from tritonclient.grpc import model_config_pb2
+
 from camserve.serving.config.options import ServingOptions
 
 __all__ = ["read_batching", "write_batching"]
 
-_REJECT, _CONTINUE = (enum_number("ModelQueuePolicy.TimeoutAction", name) for name in ("REJECT", "DELAY"))
+_REJECT, _CONTINUE = model_config_pb2.ModelQueuePolicy.REJECT, model_config_pb2.ModelQueuePolicy.DELAY
 
 
 def write_batching(config: Any, options: ServingOptions) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tritonclient.grpc import model_config_pb2
+
 from camserve.serving.config.choices import Accelerator, Backend
-from camserve.serving.config.enums import enum_number
 from camserve.serving.config.options import Resource, ServingOptions
 
-__all__ = ["THREADS", "read_instances", "read_parameter", "write_instances"]
+__all__ = ["THREADS", "backend_of", "read_instances", "read_parameter", "write_instances"]
 
 THREADS: Mapping[Backend, tuple[str, str]] = {
     "onnxruntime": ("intra_op_thread_count", "inter_op_thread_count"),
@@ -47,7 +48,7 @@ def write_instances(config: Any, options: ServingOptions, backend: Backend) -> N
 
 def read_instances(config: Any) -> dict[str, Any]:
     """The options by which `write_instances` wrote the message."""
-    inside, across = THREADS["tensorflow" if config.backend == "tensorflow" else "onnxruntime"]
+    inside, across = THREADS[backend_of(config)]
     read: dict[str, Any] = {
         "threads": _positive(read_parameter(config, inside)),
         "inter_threads": _positive(read_parameter(config, across)),
@@ -60,6 +61,11 @@ def read_instances(config: Any) -> dict[str, Any]:
         read["rate_limiter_resources"] = tuple(_resource(each) for each in group.rate_limiter.resources)
         read["rate_limiter_priority"] = group.rate_limiter.priority or 1
     return read
+
+
+def backend_of(config: Any) -> Backend:
+    """The backend that a configuration names; the one for ONNX where it names another."""
+    return "tensorflow" if config.backend == "tensorflow" else "onnxruntime"
 
 
 def read_parameter(config: Any, name: str) -> str:
@@ -76,7 +82,7 @@ def _resource(message: Any) -> Resource:
 
 
 def _kind(accelerator: Accelerator) -> int:
-    return enum_number("ModelInstanceGroup.Kind", _KINDS[accelerator])
+    return int(model_config_pb2.ModelInstanceGroup.Kind.Value(_KINDS[accelerator]))
 
 
 def _accelerator(config: Any) -> Accelerator:

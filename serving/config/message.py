@@ -12,17 +12,11 @@ from tritonclient.grpc import model_config_pb2
 from camserve.bundle import LABELS_NAME, ONNX_NAME
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 from camserve.errors import RepositoryError, UsageError
-from camserve.serving.config.accelerators import (
-    ENGINE_PREFIX,
-    engine_prefix,
-    read_accelerators,
-    tensorrt_accelerator,
-    write_accelerators,
-)
+from camserve.serving.config.accelerators import name_engines, read_accelerators, write_accelerators
 from camserve.serving.config.batching import read_batching, write_batching
 from camserve.serving.config.changes import DEFAULTS, changed_options, make_options
 from camserve.serving.config.choices import Backend
-from camserve.serving.config.instances import read_instances, write_instances
+from camserve.serving.config.instances import backend_of, read_instances, write_instances
 from camserve.serving.config.merging import merge_changes
 from camserve.serving.config.options import ServingOptions
 from camserve.serving.config.pinning import unpinned
@@ -170,15 +164,14 @@ def _standing(config: Any, contract: ModelContract) -> Any | None:
         options = make_options(read_options(config))
     except UsageError:
         return None
-    return _build(contract, options, "tensorflow" if config.backend == "tensorflow" else BACKEND)
+    return _build(contract, options, backend_of(config))
 
 
 def _identify(config: Any, contract: ModelContract, labels: Sequence[str], digest: str) -> None:
     config.parameters[CONTRACT_PARAMETER].string_value = contract.to_json()
     config.parameters[LABELS_PARAMETER].string_value = "\n".join(labels)
-    accelerator = tensorrt_accelerator(config)
-    if accelerator is not None and digest:
-        accelerator.parameters[ENGINE_PREFIX] = engine_prefix(contract.name, digest)
+    if digest:
+        name_engines(config, contract.name, digest)
 
 
 def _tensor(message: Any, spec: TensorSpec) -> Any:

@@ -16,7 +16,8 @@ __all__ = ["format_option", "parse_option", "parse_settings"]
 _YES, _NO = ("on", "yes", "true", "1"), ("off", "no", "false", "0")
 _NOTHING = ("none", "")
 _UNITS: Mapping[str, int] = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
-_NUMBER = re.compile(r"(\d+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
+_SIZES = ("gpu_mem_limit", "tensorrt_workspace")
+_SIZE = re.compile(r"(\d+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
@@ -73,9 +74,18 @@ def _parts(text: str) -> list[str]:
 
 
 def _number(name: str, text: str) -> int:
-    match = _NUMBER.fullmatch(text)
+    if name in _SIZES:
+        return _size(name, text)
+    if not text.isdecimal():
+        hint = f"A new model has {name}={format_option(DEFAULTS[name])}"
+        raise UsageError(f"{name} takes whole numbers and is given {text!r}", hint=hint)
+    return int(text)
+
+
+def _size(name: str, text: str) -> int:
+    match = _SIZE.fullmatch(text)
     if match is None:
-        raise UsageError(f"{name} takes a whole number and is given {text!r}", hint="Sizes may end in K, M or G")
+        raise UsageError(f"{name} takes a size and is given {text!r}", hint=f"Give bytes, or a size such as {name}=8G")
     return int(match.group(1)) * _UNITS[match.group(2).upper()]
 
 

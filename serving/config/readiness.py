@@ -7,7 +7,6 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2
 
 from camserve.contract import TensorSpec
-from camserve.serving.config.enums import enum_number
 from camserve.serving.config.options import ServingOptions
 
 __all__ = ["read_readiness", "write_readiness"]
@@ -50,7 +49,7 @@ def _warmup_sizes(options: ServingOptions) -> list[int]:
 
 def _warmup(image: TensorSpec, batch_size: int) -> Any:
     warmup = model_config_pb2.ModelWarmup(name=f"batch of {batch_size}", batch_size=batch_size, count=1)
-    warmup.inputs[image.name].data_type = enum_number("DataType", f"TYPE_{image.dtype}")
+    warmup.inputs[image.name].data_type = model_config_pb2.DataType.Value(f"TYPE_{image.dtype}")
     warmup.inputs[image.name].dims.extend(image.shape)
     warmup.inputs[image.name].random_data = True
     return warmup

@@ -20,7 +20,7 @@ _SHARED_MEMORY = "shared-memory"
 _SHARED_MEMORY_FLAG = "allow-client-shm"
 _GRPC_THREADS_FLAG = "grpc-infer-thread-count"
 # Through these a client could turn the log up or off, or have the tensors of others written to a file.
-_NEVER_OPEN = ("logging", "trace")
+_DIAGNOSTICS = ("logging", "trace")
 
 
 def server_command(
@@ -91,7 +91,7 @@ def _threads(installation: TritonInstallation, options: ServerOptions) -> list[s
         if not installation.knows(_GRPC_THREADS_FLAG):
             raise ServerError(
                 "the threads of gRPC cannot be chosen: this Triton has no option for it",
-                hint="Leave --grpc-threads away, or serve the repository with NVIDIA's Triton container",
+                hint="Leave --grpc-threads out, or serve the repository with NVIDIA's Triton container",
             )
         flags.append(f"--{_GRPC_THREADS_FLAG}={options.grpc_threads}")
     return flags
@@ -108,15 +108,13 @@ def _tls(options: ServerOptions) -> list[str]:
 
 
 def _restrictions(installation: TritonInstallation, options: ServerOptions) -> list[str]:
-    admin = ["model-repository"] if options.admin_key else []
-    nobody = list(_NEVER_OPEN)
+    nobody = [] if options.admin_key else list(_DIAGNOSTICS)
+    admin = ["model-repository", *_DIAGNOSTICS] if options.admin_key else []
     flags = []
     if installation.knows(_SHARED_MEMORY_FLAG):
         flags.append(f"--{_SHARED_MEMORY_FLAG}={str(options.allow_shared_memory).lower()}")
     elif not options.allow_shared_memory:
         nobody.append(_SHARED_MEMORY)
-    if options.admin_key:
-        admin, nobody = admin + list(_NEVER_OPEN), [name for name in nobody if name not in _NEVER_OPEN]
     for names, key in ((admin, options.admin_key), (nobody, secrets.token_urlsafe(32))):
         flags += _restricted(names, f"{ADMIN_HEADER}={key}", options)
     return flags

@@ -119,12 +119,12 @@ class ServerOptions:
         if self.http_port and not self.serves_http:
             why = ": it has no TLS, so it is off where gRPC is encrypted" if self.http is None else ""
             raise UsageError(
-                f"HTTP has a port and is not served{why}", hint="Leave the port away, or ask for HTTP with --http"
+                f"HTTP has a port and is not served{why}", hint="Leave the port out, or ask for HTTP with --http"
             )
         if self.metrics_port and not self.metrics:
-            raise UsageError("the metrics have a port and are not served", hint="Leave one of the two away")
+            raise UsageError("the metrics have a port and are not served", hint="Leave one of the two out")
         if self.http_threads is not None and not self.serves_http:
-            raise UsageError("HTTP is given threads and is not served", hint="Leave the threads away")
+            raise UsageError("HTTP is given threads and is not served", hint="Leave the threads out")
         if self.models is not None and self.model_control != "explicit":
             raise UsageError(
                 "models can be chosen in explicit mode alone; without it everything in the repository is served",

@@ -7,12 +7,15 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from chaos import times
 from swapping import Askers, bundles_that_differ
 from toy import expected_outputs, toy_images
 
 from camserve.serving import TritonServer, publish
 from camserve.serving.server.health import is_ready
+
+pytestmark = pytest.mark.chaos
 
 CLIENTS = 16
 SWAPS = max(4, times(20))

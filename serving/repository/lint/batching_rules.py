@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from camserve.serving.config.accelerators import tensorrt_accelerator
-from camserve.serving.config.enums import enum_number
-from camserve.serving.config.instances import THREADS, read_parameter
+from tritonclient.grpc import model_config_pb2
+
+from camserve.serving.config.accelerators import profile_sizes, tensorrt_accelerator
+from camserve.serving.config.instances import THREADS, backend_of, read_parameter
 from camserve.serving.repository.lint.findings import ModelFolder, Note, warning
-from camserve.serving.repository.lint.profiles import profile_sizes
 from camserve.serving.repository.lint.targets import Target
 
 __all__ = ["missing_instance_group", "missing_max_batch_size", "threads_above_cores", "unbounded_queue", "warm_up_gap"]
 
-_GPU = enum_number("ModelInstanceGroup.Kind", "KIND_GPU")
+_GPU = model_config_pb2.ModelInstanceGroup.KIND_GPU
 _UNTOLD_INSTANCES = 2
 
 
@@ -50,15 +50,13 @@ def unbounded_queue(model: ModelFolder, _target: Target) -> Iterator[Note]:
 
 def threads_above_cores(model: ModelFolder, target: Target) -> Iterator[Note]:
     """More threads than cores take turns, and each waits for those that are not running."""
-    names = THREADS["tensorflow" if model.config.backend == "tensorflow" else "onnxruntime"]
-    given = read_parameter(model.config, names[0])
+    given = read_parameter(model.config, THREADS[backend_of(model.config)][0])
     threads = int(given) if given.isdecimal() and int(given) else target.cores
     copies = sum(max(1, group.count) for group in model.config.instance_group if group.kind != _GPU)
     if copies and threads * copies > target.cores:
         fewer = min(copies, target.cores)
         yield warning(
-            f"{copies} {'copies' if copies > 1 else 'copy'} of {threads} threads want {threads * copies} cores, "
-            f"and the host has {target.cores}",
+            f"instances × threads is {copies} × {threads} = {copies * threads}, and the host has {target.cores} cores",
             f"Share them out: camserve publish … --instances {fewer} --threads {target.cores // fewer}",
         )
 

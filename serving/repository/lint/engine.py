@@ -9,7 +9,7 @@ from camserve.bundle import ONNX_NAME
 from camserve.errors import RepositoryError
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.config.presets import host_cores
-from camserve.serving.repository.lint import accelerator_rules, batching_rules, file_rules
+from camserve.serving.repository.lint import accelerator_rules, batching_rules, file_rules, target_rules
 from camserve.serving.repository.lint.findings import Finding, ModelFolder, Rule
 from camserve.serving.repository.lint.onnx_head import OnnxHead, read_onnx_head
 from camserve.serving.repository.lint.targets import NEWEST, Target, find_target
@@ -26,8 +26,8 @@ RULES: tuple[Rule, ...] = (
     file_rules.missing_labels,
     file_rules.missing_contract,
     file_rules.stray_entry,
-    accelerator_rules.onnx_too_new,
-    accelerator_rules.tensorflow_gone,
+    target_rules.onnx_too_new,
+    target_rules.tensorflow_gone,
     accelerator_rules.unknown_accelerator,
     accelerator_rules.unknown_tensorrt_parameter,
     accelerator_rules.cuda_option_misplaced,

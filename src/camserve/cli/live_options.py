@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from camserve.serving.live.connection import ClientTls
-from camserve.serving.live.server import LiveServer
+    from camserve.serving.live.server import LiveServer
 
 __all__ = ["AdminKeyFile", "AllowContractChange", "LiveUrl", "TlsCa", "TlsCertificate", "TlsKey", "access", "connect"]
 

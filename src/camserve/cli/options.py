@@ -17,9 +17,14 @@ Repository = Annotated[Path, typer.Option("--repository", metavar="DIR", help="F
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for each answer.")]
 Url = Annotated[str, typer.Option("--url", metavar="HOST:PORT", help="gRPC address of the server.")]
 
+_EXAMPLE = "Example:  "
+
 
 class Command(TyperCommand):
-    """A command whose help names its arguments as they are typed: IMAGE..., not `{IMAGE}...` of `<list[Path]>`."""
+    """A command whose help names its arguments as they are typed: IMAGE..., not `{IMAGE}...` of `<list[Path]>`.
+
+    Its examples can be pasted into a shell, however narrow the terminal is.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -31,6 +36,28 @@ class Command(TyperCommand):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words of the usage line."""
         return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Writes what stands below the options."""
+        for paragraph in (self.epilog or "").strip().split("\n\n"):
+            formatter.write_paragraph()
+            with formatter.indentation():
+                if paragraph.startswith(_EXAMPLE):
+                    formatter.write(_example(paragraph, formatter.width))
+                else:
+                    formatter.write_text(paragraph)
+
+
+def _example(paragraph: str, width: int) -> str:
+    """An example in lines, broken before options alone; a backslash says that a line goes on."""
+    command, *options = " ".join(paragraph.removeprefix(_EXAMPLE).split()).split(" --")
+    lines = [f"  {_EXAMPLE}{command}"]
+    for option in options:
+        if len(f"{lines[-1]} --{option} \\") <= width:
+            lines[-1] += f" --{option}"
+        else:
+            lines.append(f"  {' ' * len(_EXAMPLE)}--{option}")
+    return " \\\n".join(lines) + "\n"
 
 
 def check_choice(value: str | None, choices: Collection[str], option: str) -> None:

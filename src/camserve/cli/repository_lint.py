@@ -29,7 +29,7 @@ def lint(
         typer.Option(metavar="RELEASE", help="Triton that will serve it; that of docker/ unless given."),
     ] = None,
     cores: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Cores of the serving host, or of this one.")
+        int | None, typer.Option(metavar="N", min=1, help="Cores of the host that will serve; this one's unless given.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import typer
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_MODES = ("none", "explicit")
-_FORMATS = ("default", "iso8601")
 _EPILOG = """Example:  camserve serve --repository model_repository --grpc-port 9001
 
 Example:  camserve serve --repository model_repository --host 0.0.0.0 --tls-certificate server.pem --tls-key server.key
@@ -66,10 +64,10 @@ def serve(
     answered, with exit code 0; where Triton ends by itself, its exit code is handed on.
     """
     from camserve.serving import TritonServer
-    from camserve.serving.server.options import ADMIN_KEY_VARIABLE, read_admin_key
+    from camserve.serving.server.options import ADMIN_KEY_VARIABLE, LogFormat, ModelControl, read_admin_key
 
-    check_choice(model_control, _MODES, "--model-control")
-    check_choice(log_format, _FORMATS, "--log-format")
+    check_choice(model_control, get_args(ModelControl), "--model-control")
+    check_choice(log_format, get_args(LogFormat), "--log-format")
     if load and load_none:
         raise UsageError("--load and --load-none contradict each other", hint="Give one of the two")
     tls = _tls(tls_certificate, tls_key, tls_client_ca)
@@ -106,7 +104,7 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
     if certificate is None and key is None:
         if client_ca is not None:
             raise UsageError(
-                "a client CA is of no use without TLS", hint="Add --tls-certificate and --tls-key, or leave it away"
+                "a client CA is of no use without TLS", hint="Add --tls-certificate and --tls-key, or leave it out"
             )
         return None
     if certificate is None or key is None:

@@ -142,12 +142,15 @@ AllowSharedMemory = Annotated[
 ]
 HttpThreads = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="Threads that handle HTTP.", show_default=False, rich_help_panel=_WORK),
+    typer.Option(
+        min=1, max=1024, metavar="N", help="Threads that handle HTTP.", show_default=False, rich_help_panel=_WORK
+    ),
 ]
 GrpcThreads = Annotated[
     int | None,
     typer.Option(
         min=1,
+        max=1024,
         metavar="N",
         help="Threads that handle gRPC, on a Triton that lets them be chosen.",
         show_default=False,
@@ -156,18 +159,24 @@ GrpcThreads = Annotated[
 ]
 ResponseCache = Annotated[
     int,
-    typer.Option(min=0, metavar="MIB", help="Memory for answers of models that cache them.", rich_help_panel=_WORK),
+    typer.Option(
+        min=0, max=2**20, metavar="MIB", help="Memory for answers of models that cache them.", rich_help_panel=_WORK
+    ),
 ]
 RateLimit = Annotated[
     bool, typer.Option("--rate-limit", help="Honour the rate limits of the models.", rich_help_panel=_WORK)
 ]
 StartTimeout = Annotated[
     float,
-    typer.Option(min=0, metavar="SECONDS", help="How long the models may take to be ready.", rich_help_panel=_WORK),
+    typer.Option(
+        min=0, max=86400, metavar="SECONDS", help="How long the models may take to be ready.", rich_help_panel=_WORK
+    ),
 ]
 Drain = Annotated[
     int,
-    typer.Option(min=0, metavar="SECONDS", help="How long requests in flight get at the end.", rich_help_panel=_WORK),
+    typer.Option(
+        min=0, max=3600, metavar="SECONDS", help="How long requests in flight get at the end.", rich_help_panel=_WORK
+    ),
 ]
 Log = Annotated[
     Path | None,

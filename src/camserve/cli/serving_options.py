@@ -36,8 +36,8 @@ _SERVING = "Serving"
 
 def _option(*names: str, panel: str, help: str, default: str | None = None, **settings: Any) -> Any:  # noqa: A002
     """An option; `default` is what holds for a new model, since one that stands keeps what it has."""
-    shown = False if default is None else f"{default} for a new model"
-    return typer.Option(*names, rich_help_panel=panel, help=help, show_default=shown, **settings)
+    told = help if default is None else f"{help}  [new model: {default}]"
+    return typer.Option(*names, rich_help_panel=panel, help=told, show_default=False, **settings)
 
 
 Preset = Annotated[
@@ -51,12 +51,12 @@ Cores = Annotated[
         panel=_SERVING,
         metavar="N",
         min=1,
-        help="Cores of the serving host, or of this one.",
+        help="Cores of the host that will serve, by which a preset goes; this one's unless given.",
     ),
 ]
 Settings = Annotated[
     list[str] | None,
-    _option("--set", panel=_SERVING, metavar="NAME=VALUE", help="Any option below, as often as needed."),
+    _option("--set", panel=_SERVING, metavar="NAME=VALUE", help="Any other option, as listed below; can be repeated."),
 ]
 MaxBatch = Annotated[
     int | None,
@@ -165,9 +165,9 @@ _MEANINGS: Mapping[str, str] = {
     "tensorrt_engine_cache": "off builds engines anew at each start, which takes minutes",
     "tensorrt_timing_cache": "off measures kernels anew for each engine",
     "tensorrt_cache_path": "folder of both on the server, its own alone to write",
-    "response_cache": "on answers repeated images from memory (server: --cache-config)",
+    "response_cache": "on answers repeated images from memory (serve: --response-cache)",
     "versions": "latest, all, or numbers such as 3,5",
-    "rate_limiter_resources": "disk:1,link:2:shared: what a copy holds while it runs (server: --rate-limit)",
+    "rate_limiter_resources": "disk:1,link:2:shared: what a copy holds while it runs (serve: --rate-limit)",
     "rate_limiter_priority": "2 runs half as often as 1",
 }
 """Options without a flag of their own, for --set."""

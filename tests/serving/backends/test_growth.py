@@ -7,15 +7,18 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pytest
+from chaos import times
 from toy import toy_images
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from camserve.bundle import Bundle
 from camserve.serving import ServingOptions, TritonServer, publish
 
-FULL = os.environ.get("CAMSERVE_CHAOS") == "full"
-ROUNDS = 100 if FULL else 10
-REQUESTS = 10_000 if FULL else 500
+pytestmark = pytest.mark.chaos
+
+ROUNDS = times(100)
+REQUESTS = times(10_000)
 MEGABYTE = 2**20
 
 

@@ -8,12 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import publishers
+import pytest
 from chaos import times
 
 from camserve.bundle import Bundle
 from camserve.serving import publish
 from camserve.serving.repository.ledger import read_standing
 from camserve.serving.repository.verify import verify_repository
+
+pytestmark = pytest.mark.chaos
 
 PUBLISHERS = 10
 

@@ -21,6 +21,8 @@ from camserve.serving.live.server import LiveServer
 from camserve.serving.repository.ledger import read_standing
 from camserve.serving.repository.verify import verify_repository
 
+pytestmark = pytest.mark.chaos
+
 View = dict[str, bytes]
 
 

@@ -17,6 +17,8 @@ from camserve.serving.repository.accept import accept_config
 from camserve.serving.repository.lock import LOCK_NAME
 from camserve.serving.repository.verify import verify_repository
 
+pytestmark = pytest.mark.chaos
+
 
 @pytest.fixture(scope="module")
 def sound(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
