@@ -16,6 +16,12 @@ __all__ = ["format_option", "parse_option", "parse_settings"]
 _YES, _NO = ("on", "yes", "true", "1"), ("off", "no", "false", "0")
 _NOTHING = ("none", "")
 _UNITS: Mapping[str, int] = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+_EXAMPLES: Mapping[str, str] = {
+    "preferred_batch_sizes": "4,8",
+    "gpus": "0,1",
+    "versions": "3,5, or latest, or all",
+    "rate_limiter_resources": "disk:1,link:2",
+}
 _SIZES = ("gpu_mem_limit", "tensorrt_workspace")
 _SIZE = re.compile(r"(\d+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 
@@ -77,7 +83,7 @@ def _number(name: str, text: str) -> int:
     if name in _SIZES:
         return _size(name, text)
     if not text.isdecimal():
-        hint = f"A new model has {name}={format_option(DEFAULTS[name])}"
+        hint = f"Give {name}={_EXAMPLES.get(name, DEFAULTS[name] or 1)}"
         raise UsageError(f"{name} takes whole numbers and is given {text!r}", hint=hint)
     return int(text)
 

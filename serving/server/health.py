@@ -47,7 +47,11 @@ def served_by_http(address: str, admin_key: str | None) -> Served:
     headers = {} if admin_key is None else {ADMIN_HEADER: admin_key}
     try:
         connection.request("POST", "/v2/repository/index", body="{}", headers=headers)
-        return _ready(json.loads(connection.getresponse().read()))
+        answer = connection.getresponse()
+        told = answer.read().decode("utf-8", errors="replace")
+        if answer.status != http.HTTPStatus.OK:
+            raise _silent(address, told)
+        return _ready(json.loads(told))
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _silent(address, error) from error
     finally:
@@ -80,7 +84,7 @@ def _ready(entries: list[dict[str, Any]]) -> Served:
     return {name: tuple(sorted(found[name])) for name in sorted(found)}
 
 
-def _silent(address: str, error: Exception) -> ServerError:
+def _silent(address: str, error: Exception | str) -> ServerError:
     return ServerError(f"Triton at {address} does not say what it serves: {error}")
 
 

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 from camserve.errors import UsageError
 from camserve.serving.server.tls import Tls
 
-__all__ = ["ADMIN_KEY_VARIABLE", "LogFormat", "ModelControl", "ServerOptions", "read_admin_key"]
+__all__ = ["ADMIN_KEY_VARIABLE", "LogFormat", "ModelControl", "ServerOptions", "check_admin_key", "read_admin_key"]
 
 ModelControl = Literal["none", "explicit"]
 LogFormat = Literal["default", "iso8601"]
@@ -89,7 +89,7 @@ class ServerOptions:
         ):
             _in_range(name, getattr(self, name), lowest, highest)
         if self.admin_key is not None:
-            _check_key(self.admin_key)
+            check_admin_key(self.admin_key)
         self._refuse_contradictions()
 
     @property
@@ -152,7 +152,12 @@ def read_admin_key(file: Path | None, variable: str | None) -> str | None:
         raise UsageError(f"the admin key cannot be read from {file}: {reason}", hint="Give a text file") from error
 
 
-def _check_key(key: str) -> None:
+def check_admin_key(key: str) -> None:
+    """Makes sure that both Triton and a header can carry the key.
+
+    Raises:
+        UsageError: If it is too short, too long, or has a character that one of them gives a meaning to.
+    """
     if not _KEY.fullmatch(key):
         raise UsageError(
             "the admin key must have 16 to 256 letters, digits or any of _ . ~ -, and has something else",

@@ -10,7 +10,6 @@ from command_line import run
 from modelfolder import toy_config, write_model_folder
 
 from camserve.bundle import Bundle
-from camserve.serving import ServingOptions
 from camserve.serving.config.changes import DEFAULTS
 from camserve.serving.config.message import read_config, read_options
 from camserve.serving.config.presets import PRESETS
@@ -113,5 +112,3 @@ def test_help_names_every_preset_and_every_option() -> None:
     flags = {"max_batch_size", "max_queue_delay_us", "max_queue_size", "instances", "threads", "accelerator", "gpus"}
     flags |= {"tensorrt_precision", "warmup", "latest_versions"}
     assert [name for name in DEFAULTS if name not in flags and f"{name}=" not in text] == []
-    assert ServingOptions().max_queue_size == 256
-    assert "256 for a new model" in text

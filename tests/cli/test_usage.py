@@ -118,6 +118,13 @@ def test_every_command_shows_an_example() -> None:
         assert f"Example:  camserve {command}" in run(*command.split(), "--help").stdout
 
 
+@pytest.mark.parametrize("command", ["export", "publish", "serve"])
+def test_examples_can_be_pasted_into_a_shell(command: str) -> None:
+    examples = run(command, "--help").stdout.split("Example:  ")[1:]
+    assert all("\n" not in example.strip().replace("\\\n", "") for example in examples)
+    assert len([example for example in examples if "\\\n" in example]) >= 1
+
+
 def test_help_names_every_choice() -> None:
     from camserve.export import RECIPES
 
@@ -146,11 +153,13 @@ def test_publish_names_the_defaults_of_the_library() -> None:
     for option, default in {
         "max_batch": defaults.max_batch_size,
         "delay": defaults.max_queue_delay_us,
+        "queue": defaults.max_queue_size,
         "instances": defaults.instances,
         "threads": defaults.threads or 0,
         "accelerator": defaults.accelerator,
+        "tensorrt_precision": defaults.tensorrt_precision,
         "warm_up": "--warm-up" if defaults.warmup else "--no-warm-up",
         "latest_versions": defaults.latest_versions,
     }.items():
         (info,) = hints[option].__metadata__
-        assert info.show_default == f"{default} for a new model"
+        assert info.help.endswith(f"[new model: {default}]")

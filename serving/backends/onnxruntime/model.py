@@ -8,10 +8,8 @@ what the C++ backend refuses.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -20,8 +18,7 @@ import onnxruntime
 import triton_python_backend_utils as pb_utils
 
 if TYPE_CHECKING:
-    from camserve.serving.backends.camserve_backend.answering import Answering
-    from camserve.serving.backends.camserve_backend.counting import MapCounter
+    from camserve.serving.backends.camserve_backend.instance import Instance, version_file
     from camserve.serving.backends.camserve_backend.onnx_settings import (
         SessionSettings,
         choose_providers,
@@ -29,33 +26,20 @@ if TYPE_CHECKING:
         session_settings,
     )
     from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
-    from camserve.serving.backends.camserve_backend.tensors import Tensor, check_inputs, check_kind, check_outputs
+    from camserve.serving.backends.camserve_backend.tensors import Tensor
 else:
-    from camserve_backend.answering import Answering
-    from camserve_backend.counting import MapCounter
+    from camserve_backend.instance import Instance, version_file
     from camserve_backend.onnx_settings import SessionSettings, choose_providers, data_type, session_settings
     from camserve_backend.parameters import ModelRefusedError
-    from camserve_backend.tensors import Tensor, check_inputs, check_kind, check_outputs
+    from camserve_backend.tensors import Tensor
 
 
-class TritonPythonModel:
+class TritonPythonModel(Instance):
     """One instance of one version of a model."""
 
-    def initialize(self, args: dict[str, str]) -> None:
-        """Builds the session and holds the configuration against the model."""
-        config = json.loads(args["model_config"])
-        try:
-            check_kind(config)
-            session = _Session(args, config)
-            check_inputs(config, session.inputs, session.optional)
-            check_outputs(config, session.outputs)
-        except ModelRefusedError as error:
-            raise pb_utils.TritonModelException(str(error)) from error
-        self._answering = Answering(config, session.run, MapCounter(config["name"], args["model_version"]))
-
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answers the requests of one batch, each with the outputs that it asked for."""
-        return self._answering.answer(requests)
+    def load(self, args: Mapping[str, str], config: Mapping[str, Any]) -> _Session:
+        """Builds the session."""
+        return _Session(args, config)
 
 
 class _Session:
@@ -71,7 +55,8 @@ class _Session:
         )
         for warning in (*settings.warnings, *choice.warnings):
             pb_utils.Logger.log_warn(f"model {config['name']}: {warning}")
-        path = _model_path(args, config)
+        path = version_file(args, config, "model.onnx")
+        path = path / "model.onnx" if path.is_dir() else path
         try:
             options = _session_options(settings)
             self._session = onnxruntime.InferenceSession(str(path), options, providers=list(choice.providers))
@@ -108,16 +93,6 @@ def _session_options(settings: SessionSettings) -> Any:
     for library in settings.operator_libraries:
         options.register_custom_ops_library(library)
     return options
-
-
-def _model_path(args: Mapping[str, str], config: Mapping[str, Any]) -> Path:
-    name = config.get("default_model_filename") or "model.onnx"
-    path = Path(args["model_repository"]) / args["model_version"] / name
-    if path.is_dir():
-        path = path / "model.onnx"
-    if not path.is_file():
-        raise ModelRefusedError(f"unable to find '{path}' for model '{config['name']}'")
-    return path
 
 
 def _tensors(found: Iterable[Any]) -> list[Tensor]:

@@ -9,7 +9,6 @@ threads of its own.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,48 +17,31 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import tensorflow as tf
-import triton_python_backend_utils as pb_utils
 
 if TYPE_CHECKING:
-    from camserve.serving.backends.camserve_backend.answering import Answering
-    from camserve.serving.backends.camserve_backend.counting import MapCounter
+    from camserve.serving.backends.camserve_backend.instance import Instance, version_file
     from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
     from camserve.serving.backends.camserve_backend.tensorflow_settings import (
         SessionSettings,
         data_type,
         session_settings,
     )
-    from camserve.serving.backends.camserve_backend.tensors import Tensor, check_inputs, check_kind, check_outputs
+    from camserve.serving.backends.camserve_backend.tensors import Tensor
 else:
-    from camserve_backend.answering import Answering
-    from camserve_backend.counting import MapCounter
+    from camserve_backend.instance import Instance, version_file
     from camserve_backend.parameters import ModelRefusedError
     from camserve_backend.tensorflow_settings import SessionSettings, data_type, session_settings
-    from camserve_backend.tensors import Tensor, check_inputs, check_kind, check_outputs
+    from camserve_backend.tensors import Tensor
 
 
-class TritonPythonModel:
+class TritonPythonModel(Instance):
     """One instance of one version of a model."""
 
-    def initialize(self, args: dict[str, str]) -> None:
-        """Loads the SavedModel and holds the configuration against its signature."""
-        config = json.loads(args["model_config"])
-        try:
-            check_kind(config)
-            settings = session_settings(
-                config, kind=args["model_instance_kind"], device=args["model_instance_device_id"]
-            )
-            signature = _Signature(_model_path(args, config), settings)
-            check_inputs(config, signature.inputs)
-            check_outputs(config, signature.outputs)
-        except ModelRefusedError as error:
-            raise pb_utils.TritonModelException(str(error)) from error
-        self._signature = signature
-        self._answering = Answering(config, signature.run, MapCounter(config["name"], args["model_version"]))
-
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answers the requests of one batch, each with the outputs that it asked for."""
-        return self._answering.answer(requests)
+    def load(self, args: Mapping[str, str], config: Mapping[str, Any]) -> _Signature:
+        """Loads the SavedModel."""
+        settings = session_settings(config, kind=args["model_instance_kind"], device=args["model_instance_device_id"])
+        self._signature = _Signature(version_file(args, config, "model.savedmodel"), settings)
+        return self._signature
 
     def finalize(self) -> None:
         """Gives the session's memory back."""
@@ -68,6 +50,8 @@ class TritonPythonModel:
 
 class _Signature:
     """One signature of a SavedModel, in a session of its own."""
+
+    optional = ()
 
     def __init__(self, path: Path, settings: SessionSettings) -> None:
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_configuration(settings))
@@ -114,14 +98,6 @@ def _configuration(settings: SessionSettings) -> Any:
         configuration.gpu_options.visible_device_list = settings.gpu
         configuration.gpu_options.allow_growth = True
     return configuration
-
-
-def _model_path(args: Mapping[str, str], config: Mapping[str, Any]) -> Path:
-    name = config.get("default_model_filename") or "model.savedmodel"
-    path = Path(args["model_repository"]) / args["model_version"] / name
-    if not path.is_dir():
-        raise ModelRefusedError(f"unable to find '{path}' for model '{config['name']}'")
-    return path
 
 
 def _tensor(name: str, info: Any) -> Tensor:

@@ -55,13 +55,15 @@ def access(
     """The admin key, and how to encrypt the connection.
 
     Raises:
-        UsageError: If the key's file cannot be read, or one of certificate and key is missing.
+        UsageError: If the key's file cannot be read or holds no key, or one of certificate and key is missing.
     """
     from camserve.errors import UsageError
     from camserve.serving.live.connection import ClientTls
-    from camserve.serving.server.options import ADMIN_KEY_VARIABLE, read_admin_key
+    from camserve.serving.server.options import ADMIN_KEY_VARIABLE, check_admin_key, read_admin_key
 
     admin_key = read_admin_key(admin_key_file, os.environ.get(ADMIN_KEY_VARIABLE))
+    if admin_key is not None:
+        check_admin_key(admin_key)
     if (certificate is None) != (key is None):
         raise UsageError("a certificate needs its key, and a key its certificate", hint="Give both --tls-… options")
     wanted = any(path is not None for path in (ca, certificate, key))

@@ -39,7 +39,7 @@ class Command(TyperCommand):
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Writes what stands below the options."""
-        for paragraph in (self.epilog or "").strip().split("\n\n"):
+        for paragraph in filter(None, (self.epilog or "").strip().split("\n\n")):
             formatter.write_paragraph()
             with formatter.indentation():
                 if paragraph.startswith(_EXAMPLE):

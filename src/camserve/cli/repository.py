@@ -10,7 +10,7 @@ import typer
 from camserve.cli import live_options, repository_view
 from camserve.cli.console import Phases, note, print_json, say
 from camserve.cli.grouped import GroupedCommand
-from camserve.cli.options import Json, Repository
+from camserve.cli.options import Command, Json, Repository
 from camserve.cli.publish import publication_document, say_published
 from camserve.cli.repository_lint import LINT_EPILOG, lint
 
@@ -27,7 +27,9 @@ Example:  camserve repository list --repository model_repository --url localhost
 _VERIFY_EPILOG = """\
 Example:  camserve repository verify --repository model_repository
 
-Example:  camserve repository verify --repository model_repository --accept resnet50     (after an edit by hand)
+After an edit of its config.pbtxt by hand:
+
+Example:  camserve repository verify --repository model_repository --accept resnet50
 """
 _ROLLBACK_EPILOG = """\
 Example:  camserve repository rollback resnet50 --repository model_repository --url localhost:8001
@@ -50,8 +52,8 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
     )
     repository.command("list", cls=GroupedCommand, epilog=_LIST_EPILOG)(list_repository)
-    repository.command("verify", epilog=_VERIFY_EPILOG)(verify)
-    repository.command("lint", epilog=LINT_EPILOG)(lint)
+    repository.command("verify", cls=Command, epilog=_VERIFY_EPILOG)(verify)
+    repository.command("lint", cls=Command, epilog=LINT_EPILOG)(lint)
     repository.command("rollback", cls=GroupedCommand, epilog=_ROLLBACK_EPILOG)(rollback)
     repository.command("prune", cls=GroupedCommand, epilog=_PRUNE_EPILOG)(prune)
     app.add_typer(repository, name="repository")

@@ -41,7 +41,10 @@ def test_sizes_take_units(text: str, size: int) -> None:
         ("max_queue_sise=3", "max_queue_size"),
         ("max_queue_size=many", "whole number"),
         ("response_cache=perhaps", "response_cache=on"),
-        ("versions=newest", "whole number"),
+        ("versions=newest", "3,5, or latest, or all"),
+        ("gpus=first", "gpus=0,1"),
+        ("gpu_mem_limit=much", "gpu_mem_limit=8G"),
+        ("max_queue_size=8K", "max_queue_size=256"),
         ("rate_limiter_resources=disk:2:mine", "name:count"),
     ],
 )
