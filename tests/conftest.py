@@ -15,6 +15,11 @@ from camserve.serving import TritonServer, publish
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with what takes longest, so that no core waits for it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
 @pytest.fixture(scope="session")
 def toy_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle of 8 by 8 pixels, 4 classes and 3 maps."""

@@ -122,6 +122,17 @@ def test_a_file_that_cannot_be_believed_is_refused(
         read_golden(path, toy_bundle.contract)
 
 
+def test_a_bit_that_says_encrypted_is_refused_too(golden: Golden, toy_bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "golden.npz"
+    write_golden(path, golden)
+    content = bytearray(path.read_bytes())
+    for start in (content.index(b"PK\3\4") + 6, content.index(b"PK\1\2") + 8):  # the flags of the first entry
+        content[start] |= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="cannot be read"):
+        read_golden(path, toy_bundle.contract)
+
+
 def test_a_missing_file_is_told(toy_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot be read"):
         read_golden(tmp_path / "none.npz", toy_bundle.contract)

@@ -11,6 +11,7 @@ from camserve.errors import ServerError
 __all__ = ["explained", "plain"]
 
 _LOST = ("DEADLINE_EXCEEDED", "UNAVAILABLE")
+_NOT_FOUND = "failed to poll from model repository"
 _TRACE = re.compile(r"\s+At:\n(\s+\S+\(\d+\): \S+\n?)+")
 
 
@@ -31,7 +32,7 @@ def explained(url: str, what: str, error: InferenceServerException) -> ServerErr
         )
     if "restricted" in message:
         return ServerError(
-            f"the server {url} {what} without its key: {message}",
+            f"the server {url} {what} without the right key: {message}",
             hint="Give the file that holds the key: --admin-key-file, or the environment variable CAMSERVE_ADMIN_KEY",
         )
     if status in _LOST:
@@ -39,9 +40,10 @@ def explained(url: str, what: str, error: InferenceServerException) -> ServerErr
             f"no answer from the server {url}: {message}",
             hint="Is it running, and is this its gRPC port?",
         )
-    return ServerError(f"the server {url} {what}: {message}")
+    seen = "Does it serve this repository, and see its files as they are now?"
+    return ServerError(f"the server {url} {what}: {message}", hint=seen if _NOT_FOUND in message else None)
 
 
 def plain(message: str) -> str:
     """In one line, without the traceback of Triton's Python stub."""
-    return " ".join(_TRACE.sub("", message).split()).rstrip(".;")
+    return " ".join(_TRACE.sub("", message).split()).rstrip(".;: ")

@@ -13,7 +13,8 @@ from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.draft import Draft, read_draft_golden, write_version
 from camserve.serving.publishing.going_live import go_live
 from camserve.serving.publishing.onnx_check import check_servable
-from camserve.serving.publishing.placing import place
+from camserve.serving.publishing.placing import Placed, place
+from camserve.serving.publishing.predecessor import find_predecessor
 from camserve.serving.repository.leftovers import take_out_abandoned
 from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.lock import LOCK_NAME, LOCK_SECONDS, locked
@@ -33,12 +34,16 @@ class Publication:
         version: The number.
         path: Its folder.
         url: The server that was seen to answer with it; None where none was asked.
+        served: Whether the model's version policy has it served.
+        again: The older version that it is once more; None where a bundle was published.
     """
 
     name: str
     version: int
     path: Path
     url: str | None = None
+    served: bool = True
+    again: int | None = None
 
 
 def deliver(
@@ -76,26 +81,38 @@ def deliver(
 
 
 def _deliver(root: Path, stage: Path, draft: Draft, server: LiveServer | None, begin: Progress) -> Publication:
+    standing = find_predecessor(draft)
     begin("copy, and load once")
     golden, version = read_draft_golden(draft), stage / "version"
     manifest = write_version(version, draft)
     if draft.backend == "onnxruntime":
         check_servable(version / ONNX_NAME, draft.contract, golden, tolerance=draft.tolerance)
-    begin("rename into the repository")
     before = () if server is None else server.served().get(draft.model.name, ())
-    placed = place(root, stage, version, manifest, draft)
-    if server is not None and not placed.served:
-        placed.undo.close()
+    begin("rename into the repository")
+    placed = place(root, stage, version, manifest, draft, standing=standing)
+    with placed.undo:  # from here on whatever goes wrong, an interruption too, puts back what stood
+        if server is not None:
+            begin(f"load on {server.url}, compare its answers")
+            _refuse_unserved(placed, draft, server)
+            go_live(server, placed, draft, golden, before=before)
+        placed.undo.pop_all()
+    return Publication(
+        draft.model.name,
+        placed.number,
+        draft.model / str(placed.number),
+        url=None if server is None else server.url,
+        served=placed.served,
+        again=draft.again,
+    )
+
+
+def _refuse_unserved(placed: Placed, draft: Draft, server: LiveServer) -> None:
+    if not placed.served:
         raise RepositoryError(
             f"version {placed.number} of {draft.model.name} cannot be tried on {server.url}: its version policy does "
             "not serve it",
             hint="Leave out --url, or publish it with the policy that serves the latest",
         )
-    if server is not None:
-        begin(f"load on {server.url}, compare its answers")
-        go_live(server, placed, draft, golden, before=before)
-    url = None if server is None else server.url
-    return Publication(draft.model.name, placed.number, draft.model / str(placed.number), url)
 
 
 def _refuse_link(model: Path) -> None:

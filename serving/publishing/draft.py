@@ -19,7 +19,8 @@ from camserve.serving.repository.durable import copy_tree, sync_tree
 
 __all__ = ["Draft", "read_draft_golden", "write_version"]
 
-_SAVED_MODEL = "model.savedmodel"
+_UNROUNDED = 0.25
+"""How far the unrounded original of a rounded model may be from it."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Draft:
         changes: What changes of the options of a model that stands: all of them, or by name.
         backend: Which of Triton's backends shall run it.
         allow_contract_change: Whether clients may find another contract or other labels than they know.
+        again: The older version that it is once more; None where its source is a bundle.
     """
 
     model: Path
@@ -41,20 +43,23 @@ class Draft:
     changes: ServingOptions | Mapping[str, Any]
     backend: Backend
     allow_contract_change: bool
+    again: int | None = None
 
     @property
     def precision(self) -> str:
         """Of the file that is served: `fp32`, `fp16` or `int8`; a SavedModel is always float32."""
-        if self.backend == "tensorflow":
-            return "fp32"
-        return str(self.source.report.get("precision", "fp32")).partition(" ")[0]
+        return "fp32" if self.backend == "tensorflow" else self._exported
 
     @property
     def tolerance(self) -> float:
         """How far an answer may be from the golden one."""
-        kept = tolerance_of(self.source.report.get("precision"))
-        # Golden answers are those of the ONNX file; of int8 its SavedModel is the unrounded original.
-        return kept if self.precision == str(self.source.report.get("precision", "fp32")).partition(" ")[0] else 0.25
+        # Golden answers are those of the ONNX file, and the SavedModel beside it is never rounded.
+        return tolerance_of(self._exported) if self.precision == self._exported else _UNROUNDED
+
+    @property
+    def _exported(self) -> str:
+        """The precision that was asked for at the export: of `int8 (cpu)` the first word."""
+        return str(self.source.report.get("precision", "fp32")).partition(" ")[0]
 
     @property
     def parts(self) -> dict[str, Path]:

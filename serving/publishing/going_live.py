@@ -43,7 +43,8 @@ def go_live(server: LiveServer, placed: Placed, draft: Draft, golden: Golden, *,
     except ServerError as error:
         restored = _put_back(server, placed.undo, name, before=before)
         raise ServerError(
-            f"version {placed.number} of {name} was put back: {error.message}{restored}", hint=error.hint
+            f"version {placed.number} of {name} was put back: {error.message}{restored}",
+            hint=error.hint or "The server's log says more",
         ) from error
     except BaseException:
         _put_back(server, placed.undo, name, before=before)
@@ -73,14 +74,22 @@ def _check_answers(server: LiveServer, number: int, draft: Draft, golden: Golden
 def _put_back(server: LiveServer, undo: ExitStack, name: str, *, before: Versions) -> str:
     """Puts files and server back, and says what could not be."""
     undo.close()
+    trouble = ""
     try:
         if before:
             server.load(name)
         else:
             server.unload(name)
     except ServerError as error:
-        with suppress(ServerError):
-            if server.served().get(name, ()) == before:  # Triton keeps what it has where it cannot load anew
-                return ""
-        return f"; and the server did not go back to what it served before: {error.message}"
-    return ""
+        trouble = f": {error.message}"
+    with suppress(ServerError):
+        now = server.served().get(name, ())
+        if now == before:  # Triton keeps what it has where it cannot load anew
+            return ""
+        if now and not trouble:
+            trouble = f": of {name} it now has {_listed(now)}, as the repository says, and had {_listed(before)}"
+    return f"; and the server did not go back to what it served before{trouble}"
+
+
+def _listed(versions: Versions) -> str:
+    return f"version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}"

@@ -13,14 +13,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from camserve.errors import RepositoryError
 from camserve.serving.config.message import CONFIG_NAME
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.publishing.plan import plan_config
 from camserve.serving.repository.durable import rename, sync, sync_tree, write_text
-from camserve.serving.repository.ledger import Standing, config_text, read_standing
+from camserve.serving.repository.ledger import Standing, config_text
 from camserve.serving.repository.numbers import Handed, hand_out, read_numbers
-from camserve.serving.repository.staging import STAGE_NAME
 from camserve.serving.repository.versions import claimed_numbers
 
 __all__ = ["Placed", "place"]
@@ -43,7 +41,7 @@ class Placed:
     undo: ExitStack
 
 
-def place(root: Path, stage: Path, version: Path, manifest: str, draft: Draft) -> Placed:
+def place(root: Path, stage: Path, version: Path, manifest: str, draft: Draft, *, standing: Standing | None) -> Placed:
     """Renames a version into its model.
 
     Args:
@@ -52,13 +50,11 @@ def place(root: Path, stage: Path, version: Path, manifest: str, draft: Draft) -
         version: The finished version, in that folder.
         manifest: SHA-256 of its manifest.
         draft: What it is.
+        standing: The model so far; None for a new one.
 
     Raises:
-        RepositoryError: If something else stands there: no model, or one of another contract.
+        RepositoryError: If the version policy does not allow it.
     """
-    standing = read_standing(draft.model)
-    if standing is None:
-        _refuse_foreign(draft.model)
     number = _next_number(root, draft.model, standing)
     config = plan_config(draft, standing, number, manifest)
     text = config_text(config, "" if standing is None else standing.text)
@@ -111,12 +107,3 @@ def _move_back(source: Path, target: Path) -> None:
 def _restore(fresh: Path, stands: Path, kept: Path) -> None:
     if not fresh.exists():  # it took the place of what stood
         rename(*((kept, stands) if kept.exists() else (stands, fresh)))
-
-
-def _refuse_foreign(model: Path) -> None:
-    if model.exists() and not model.is_dir():
-        raise RepositoryError(f"{model} exists and is not a folder", hint="Move it away, or publish under another name")
-    if model.is_dir() and any(path.name != STAGE_NAME for path in model.iterdir()):
-        raise RepositoryError(
-            f"{model} exists and is no published model", hint="Move it away, or publish under another name"
-        )

@@ -36,13 +36,12 @@ def plan_config(draft: Draft, standing: Standing | None, number: int, manifest: 
         manifest: SHA-256 of its manifest.
 
     Raises:
-        RepositoryError: If clients would meet another contract, or the policy serves nothing.
+        RepositoryError: If the policy serves nothing, or not the version whose contract is promised.
         UsageError: If an option makes no sense.
     """
     if standing is None:
         config, ledger = _built(draft, draft.contract, _options(draft)), {}
     else:
-        _refuse_breaks(draft, standing)
         config, ledger = _updated(draft, standing), standing.ledger or _found(draft)
     ledger = {**ledger, number: manifest}
     chosen = chosen_versions(config.version_policy, ledger)
@@ -83,18 +82,6 @@ def _updated(draft: Draft, standing: Standing) -> Any:
         precision=draft.precision,
         digest=digest,
     )
-
-
-def _refuse_breaks(draft: Draft, standing: Standing) -> None:
-    breaks = contract_breaks(
-        standing.contract, draft.contract, served_labels=standing.labels, new_labels=draft.source.labels
-    )
-    if breaks and not draft.allow_contract_change:
-        raise RepositoryError(
-            f"{draft.model.name} is served under another contract, and its clients rely on it: {'; '.join(breaks)}",
-            hint="Publish it under another name with --name, or, where every client knows of it, with "
-            "--allow-contract-change",
-        )
 
 
 def _keeps_promise(draft: Draft, number: int) -> bool:

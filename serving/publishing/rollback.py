@@ -59,9 +59,10 @@ def rollback(
         standing = read_standing(folder) if folder.parent == root else None
         if standing is None:
             raise RepositoryError(f"there is no model {model} in {root}", hint="List them: camserve repository list")
-        source = _version(folder, standing, _target(model, standing, to))
+        number = _target(model, standing, to)
+        source = _version(folder, standing, number)
         contract = source.contract.model_copy(update={"name": model})
-        return Draft(folder, contract, source, {}, _backend(source), allow_contract_change)
+        return Draft(folder, contract, source, {}, _backend(source), allow_contract_change, again=number)
 
     with served_on(url, admin_key=admin_key, tls=tls) as server:
         return deliver(root, f"rolls {model} back", draft_of, server=server, wait=wait, progress=progress)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -93,8 +95,13 @@ def list_models(repository: str | Path) -> tuple[ModelEntry, ...]:
 def _model(path: Path) -> ModelEntry:
     folders = version_folders(path)
     served = chosen_versions(read_config(path / CONFIG_NAME).version_policy, folders)
-    versions = tuple(_version(number, folder, served=number in served) for number, folder in folders.items())
-    return ModelEntry(path.name, path, versions)
+    return ModelEntry(path.name, path, tuple(_versions(folders, served)))
+
+
+def _versions(folders: Mapping[int, Path], served: Collection[int]) -> Iterator[VersionEntry]:
+    for number, folder in folders.items():
+        with suppress(FileNotFoundError):  # it was pruned meanwhile
+            yield _version(number, folder, served=number in served)
 
 
 def _version(number: int, folder: Path, *, served: bool) -> VersionEntry:

@@ -97,7 +97,7 @@ def _try(path: Path) -> int | None:
 def _impossible(path: Path, error: OSError) -> RepositoryError:
     return RepositoryError(
         f"the repository {path.parent} cannot be locked: {path}: {error.strerror}",
-        hint="Publishing needs to write there, and a file system that knows flock",
+        hint="Whoever changes a repository needs to write there, and a file system that knows flock",
     )
 
 

@@ -12,7 +12,7 @@ from camserve.serving.config.pinning import pin
 from camserve.serving.repository.durable import remove_tree, rename, write_text
 from camserve.serving.repository.ledger import Standing, config_text, read_standing, write_ledger
 from camserve.serving.repository.leftovers import take_out_abandoned
-from camserve.serving.repository.listing import ModelEntry, VersionEntry, list_models, open_repository
+from camserve.serving.repository.listing import ModelEntry, list_models, open_repository
 from camserve.serving.repository.lock import LOCK_SECONDS, locked
 from camserve.serving.repository.staging import remove_leftovers, staged
 
@@ -47,7 +47,8 @@ def prune(
     """Removes the oldest versions of each model, so that `keep` remain.
 
     A version leaves its model by one replacement of the configuration, is renamed out of the repository and then
-    deleted. Its number is not used again. More than `keep` remain where more are served.
+    deleted. Its number is not used again. More than `keep` remain where more are served. A version whose folder
+    somebody removed by hand is struck off the list.
 
     Args:
         repository: The repository's folder.
@@ -86,19 +87,29 @@ def _removable(root: Path, keep: int, names: Sequence[str], served: Mapping[str,
             f"there is no model {', '.join(unknown)} in {root}", hint="List them: camserve repository list"
         )
     doomed = []
-    for name in names or entries:
+    for name in dict.fromkeys(names) or entries:
         standing = read_standing(root / name)
         if standing is not None and standing.ledger:
-            old = _oldest(entries[name], standing, keep, served.get(name, ()))
-            doomed += [Pruned(name, version.number, version.size) for version in old]
+            _refuse_unserved(name, standing)
+            doomed += _oldest(entries[name], standing, keep, served.get(name, ()))
     return doomed
 
 
-def _oldest(entry: ModelEntry, standing: Standing, keep: int, served: Collection[int]) -> list[VersionEntry]:
+def _refuse_unserved(name: str, standing: Standing) -> None:
+    if not standing.served:
+        raise RepositoryError(
+            f"the version policy of {name} names none of its versions, so that none is known to be needed",
+            hint=f"Correct {CONFIG_NAME}, or publish a version: it is served then",
+        )
+
+
+def _oldest(entry: ModelEntry, standing: Standing, keep: int, served: Collection[int]) -> list[Pruned]:
+    """Of the versions that nobody needs, those whose folder is gone, and the oldest of the others."""
     needed = {*entry.served, *standing.served, *served}
-    versions = [version for version in entry.versions if version.number in standing.ledger]
-    free = [version for version in versions if version.number not in needed]
-    return free[: max(0, len(versions) - keep)]
+    there = {version.number: version.size for version in entry.versions if version.number in standing.ledger}
+    gone = [number for number in sorted(standing.ledger) if number not in there and number not in needed]
+    free = [number for number in there if number not in needed][: max(0, len(there) - keep)]
+    return [Pruned(entry.name, number, there.get(number, 0)) for number in (*gone, *free)]
 
 
 def _remove(root: Path, model: Path, numbers: Collection[int]) -> None:
@@ -114,5 +125,7 @@ def _remove(root: Path, model: Path, numbers: Collection[int]) -> None:
         (stage / CONFIG_NAME).chmod((model / CONFIG_NAME).stat().st_mode & 0o777)
         rename(stage / CONFIG_NAME, model / CONFIG_NAME)
         for number in numbers:
+            if not (model / str(number)).exists():
+                continue
             rename(model / str(number), stage / str(number))
             remove_tree(stage / str(number))

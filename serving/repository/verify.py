@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,32 +80,30 @@ def verify_repository(repository: str | Path, *, progress: Callable[[str], None]
     notes: list[Fault] = []
     try:
         folders = sorted(path for path in root.iterdir() if path.is_dir() or path.is_symlink())
-        abandoned = _abandoned(root)
         for model in folders:
             if progress is not None:
                 progress(model.name)
-            found, known = _steady_look(model, abandoned)
+            found, known = _steady_look(root, model)
             faults += found
             notes += known
-        files = [path for model in folders for path in model.rglob("*") if path.is_file() and not path.is_symlink()]
-        return Verification(
-            len(folders), len(files), sum(path.stat().st_size for path in files), tuple(faults), tuple(notes)
-        )
+        sizes = [size for model in folders for size in _file_sizes(model)]
+        return Verification(len(folders), len(sizes), sum(sizes), tuple(faults), tuple(notes))
     except OSError as error:
         raise RepositoryError(f"the repository {root} cannot be read: {error}") from error
 
 
 def _root_faults(root: Path) -> Iterator[Fault]:
+    # Looked for before the numbers are read: a publisher notes a number first.
+    published = sorted(
+        path.parent.parent.name for path in root.glob(f"*/*/{MANIFEST_NAME}") if _is_version(path.parent)
+    )
     try:
         known = read_numbers(root)
     except RepositoryError as error:
         yield Fault(NUMBERS_NAME, f"{error.message}. {error.hint}")
     else:
-        published = sorted(
-            path.parent.parent.name for path in root.glob(f"*/*/{MANIFEST_NAME}") if _is_version(path.parent)
-        )
         if missing := [name for name in dict.fromkeys(published) if name not in known]:
-            yield Fault(NUMBERS_NAME, f"has forgotten {', '.join(missing)}; the next version published sets it right")
+            yield Fault(NUMBERS_NAME, f"has forgotten {', '.join(missing)}; the next version of each sets it right")
 
 
 def _is_version(folder: Path) -> bool:
@@ -116,14 +117,30 @@ def _abandoned(root: Path) -> frozenset[Path]:
         return frozenset()
 
 
-def _steady_look(model: Path, abandoned: frozenset[Path]) -> tuple[list[Fault], list[Fault]]:
-    """Looks again where a publisher changed the model meanwhile, which the configuration tells."""
+def _steady_look(root: Path, model: Path) -> tuple[list[Fault], list[Fault]]:
+    """Looks again where a publisher changed the model meanwhile; what is wrong must be so twice in a row."""
+    seen: tuple[list[Fault], list[Fault]] = ([Fault(model.name, "changes while it is looked at; look again")], [])
     for _ in range(_LOOKS):
         before = _content(model / CONFIG_NAME)
-        found = _look(model, abandoned)
-        if _content(model / CONFIG_NAME) == before:
-            break
-    return found
+        try:
+            found = _look(model, _abandoned(root))
+        except FileNotFoundError:
+            if not model.exists():
+                return [], []
+            continue
+        if _content(model / CONFIG_NAME) == before and (not found[0] or found == seen):
+            return found
+        seen = found
+    return seen
+
+
+def _file_sizes(folder: Path) -> Iterator[int]:
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):  # it was pruned meanwhile
+                status = (Path(path) / name).lstat()
+                if stat.S_ISREG(status.st_mode):
+                    yield status.st_size
 
 
 def _content(path: Path) -> bytes | None:

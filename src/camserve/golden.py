@@ -27,6 +27,8 @@ PICTURES = 3
 _PIXELS = "pixels"
 _TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
 _EXPORT_AGAIN = "Export the model again"
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError, MemoryError)
+"""What zipfile and numpy raise over a damaged file; `RuntimeError` where a bit says that it is encrypted."""
 
 Array = npt.NDArray[Any]
 
@@ -73,7 +75,7 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
         _refuse_compressed(path)
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+    except _UNREADABLE as error:
         raise BundleError(f"the golden answers {path} cannot be read: {error}", hint=_EXPORT_AGAIN) from error
     pixels = arrays.pop(_PIXELS, None)
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != contract.input.shape or not len(pixels):

@@ -73,7 +73,9 @@ def test_an_edit_by_hand_is_accepted_on_request(repository: Path) -> None:
 
 def test_rollback_and_prune_say_what_they_did(repository: Path) -> None:
     rolled = run("repository", "rollback", "toy", "--repository", repository)
-    assert rolled.stdout.startswith(f"Published: toy, version 4, in {repository / 'toy' / '4'}\n")
+    assert rolled.stdout.startswith(
+        f"Published: toy, version 4, which is version 2 once more, in {repository / 'toy' / '4'}\n"
+    )
     as_json = run("repository", "rollback", "toy", "--to", "2", "--repository", repository, "--json")
     assert json.loads(as_json.stdout)["version"] == 5
     dry = run("repository", "prune", "--keep", "2", "--repository", repository, "--dry-run")
@@ -120,6 +122,8 @@ def test_publish_and_rollback_go_into_service_on_a_running_server(
         "version": 5,
         "path": str(repository / "toy" / "5"),
         "url": server.grpc_url,
+        "served": True,
+        "again": 1,
     }
     listed = json.loads(run("repository", "list", *access, "--json").stdout)
     assert [version["ready"] for version in listed[1]["versions"]] == [False, False, False, False, True]

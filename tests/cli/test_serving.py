@@ -20,7 +20,7 @@ def test_publish_counts_versions_up_and_list_shows_them(toy_bundle: Bundle, tmp_
         result = run("publish", toy_bundle.path, "--repository", repository, "--json")
         assert result.returncode == 0, result.stderr
         path = str(repository / "toy" / str(version))
-        expected = {"name": "toy", "version": version, "path": path, "url": None}
+        expected = {"name": "toy", "version": version, "path": path, "url": None, "served": True, "again": None}
         assert json.loads(result.stdout) == expected
     listed = run("repository", "list", "--repository", repository, "--json")
     (model,) = json.loads(listed.stdout)
@@ -43,6 +43,15 @@ def test_publish_says_that_a_running_server_must_be_restarted(toy_bundle: Bundle
     assert "restarted" not in first.stdout
     assert "serves version 2 once it is restarted" in second.stdout
     assert "--url HOST:PORT" in second.stdout
+
+
+def test_publish_says_that_a_version_is_not_served(toy_bundle: Bundle, tmp_path: Path) -> None:
+    run("publish", toy_bundle.path, "--repository", tmp_path)
+    result = run("publish", toy_bundle.path, "--repository", tmp_path, "--set", "versions=1")
+    assert "Its version policy does not serve it; --latest-versions 1" in result.stdout
+    assert "restarted" not in result.stdout
+    served = run("publish", toy_bundle.path, "--repository", tmp_path, "--latest-versions", "1")
+    assert "serves version 3 once it is restarted" in served.stdout
 
 
 def test_publish_changes_only_the_options_that_are_given(toy_bundle: Bundle, tmp_path: Path) -> None:

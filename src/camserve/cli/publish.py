@@ -111,9 +111,13 @@ def publish(
 
 def say_published(publication: Publication) -> None:
     """Says what was published and how to serve it."""
-    say(f"Published: {publication.name}, version {publication.version}, in {publication.path}")
+    again = "" if publication.again is None else f", which is version {publication.again} once more"
+    say(f"Published: {publication.name}, version {publication.version}{again}, in {publication.path}")
     if publication.url is not None:
         say(f"Serving:   {publication.url} answers with it, and as the export did")
+        return
+    if not publication.served:
+        say("           Its version policy does not serve it; --latest-versions 1 has the newest served from now on")
         return
     say(f"Next:      camserve serve --repository {shlex.quote(str(publication.path.parent.parent))}")
     if publication.version > 1:
@@ -128,4 +132,6 @@ def publication_document(publication: Publication) -> dict[str, Any]:
         "version": publication.version,
         "path": str(publication.path),
         "url": publication.url,
+        "served": publication.served,
+        "again": publication.again,
     }

@@ -131,7 +131,7 @@ def rollback(
 ) -> None:
     """Publish an older version once more, under a new number.
 
-    It is checked like any other. With --url the server loads it and must answer with it.
+    It is checked like any other. With --url the server loads it and must answer with it. Options stay as they stand.
     """
     from camserve.serving.publishing.rollback import rollback as roll_back
 
@@ -170,7 +170,7 @@ def prune(
 ) -> None:
     """Remove the oldest versions, and never one that is served.
 
-    With --url, none that this server holds loaded is removed either.
+    With --url, none that this server holds loaded is removed either. A version whose folder is gone is struck off.
     """
     from camserve.serving.repository.prune import prune as remove_oldest
 

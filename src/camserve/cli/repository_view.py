@@ -78,9 +78,9 @@ def show_verification(found: Verification) -> None:
         say(f"{fault.path}: {fault.what}")
     for known in found.notes:
         note(f"note: {known.path} {known.what}")
-    counted = "1 fault" if len(found.faults) == 1 else f"{len(found.faults)} faults"
-    looked_at = f"{found.files} files of {found.models} models, {found.size / 1e6:.1f} MB"
-    say(f"{counted} in {looked_at}" if found.faults else f"every file is as it was written: {looked_at}")
+    looked_at = f"{found.files} files of {_counted(found.models, 'model')}, {found.size / 1e6:.1f} MB"
+    faults = f"{_counted(len(found.faults), 'fault')} in"
+    say(f"{faults if found.faults else 'every file is as it was written:'} {looked_at}")
 
 
 def pruned_document(removed: Sequence[Pruned], *, dry_run: bool) -> dict[str, Any]:
@@ -129,6 +129,10 @@ def _row(model: str, version: VersionEntry, ready: Ready | None) -> list[object]
     if ready is not None:
         row.insert(3, _said(version.number in ready.get(model, ())))
     return row
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _said(yes: bool) -> str:

@@ -56,9 +56,9 @@ def test_a_restricted_server_wants_its_key(toy_repository: Path) -> None:
     with TritonServer(toy_repository, model_control="explicit", admin_key=KEY) as server:
         for wrong in (None, "another-key-of-16-characters"):
             with LiveServer(server.grpc_url, admin_key=wrong) as live:
-                with pytest.raises(ServerError, match=r"without its key.*--admin-key-file"):
+                with pytest.raises(ServerError, match=r"without the right key.*--admin-key-file"):
                     live.check_control()
-                with pytest.raises(ServerError, match=r"without its key.*CAMSERVE_ADMIN_KEY") as told:
+                with pytest.raises(ServerError, match=r"without the right key.*CAMSERVE_ADMIN_KEY") as told:
                     live.index()
                 assert KEY not in str(told.value)
         with LiveServer(server.grpc_url, admin_key=KEY) as live:

@@ -76,6 +76,41 @@ def test_a_rollback_is_seen_to_answer_under_a_new_number(server: TritonServer, r
     assert _content(root)[f"toy/{publication.version}/manifest.json"] == _content(root)["toy/1/manifest.json"]
 
 
+def test_a_server_that_lagged_behind_its_repository_is_said_to_have_moved(
+    server: TritonServer, root: Path, other: Bundle, toy_bundle: Bundle
+) -> None:
+    (behind,) = server.served()["toy"]
+    ahead = publish(toy_bundle, root).version
+    told = rf"put back: .*it now has version {ahead}, as the repository says, and had version {behind}"
+    with pytest.raises(ServerError, match=told):
+        publish(other, root, url=server.grpc_url, options=NO_SUCH_GPU)
+    assert server.served() == {"toy": (ahead,)}
+
+
+def test_a_publication_that_is_interrupted_is_put_back(
+    server: TritonServer, root: Path, other: Bundle, standing: dict[str, bytes]
+) -> None:
+    before = server.served()
+
+    def interrupt(phase: str) -> None:
+        if phase.startswith("load on"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        publish(other, root, url=server.grpc_url, progress=interrupt)
+    assert _content(root) == standing
+    assert server.served() == before
+    assert verify_repository(root).notes == ()
+
+
+def test_a_model_that_the_server_does_not_see_is_told_with_what_to_look_for(
+    server: TritonServer, other: Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(ServerError, match=r"cannot load elsewhere: .*Does it serve this repository"):
+        publish(other, tmp_path / "repository", name="elsewhere", url=server.grpc_url)
+    assert "elsewhere" not in server.served()
+
+
 def test_a_version_that_triton_cannot_load_is_put_back(
     server: TritonServer, root: Path, other: Bundle, standing: dict[str, bytes], toy_bundle: Bundle
 ) -> None:

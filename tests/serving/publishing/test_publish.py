@@ -180,8 +180,10 @@ def test_another_contract_under_a_served_name_is_refused(toy_bundle: Bundle, tmp
     publish(toy_bundle, repository)
     before = _tree(repository)
     other = write_toy_bundle(tmp_path / "other", preset="tf")
+    phases: list[str] = []
     with pytest.raises(RepositoryError, match=r"preprocessing would change.*--name.*--allow-contract-change"):
-        publish(other, repository)
+        publish(other, repository, progress=phases.append)
+    assert phases == []  # before anything is copied
     assert _tree(repository) == before
     assert publish(other, repository, name="toy-tf").version == 1
 

@@ -31,7 +31,7 @@ def _same(first: Path, second: Path) -> bool:
 
 def test_the_version_before_the_served_is_published_under_a_new_number(repository: Path) -> None:
     publication = rollback(repository, "toy")
-    assert (publication.name, publication.version) == ("toy", 3)
+    assert (publication.name, publication.version, publication.again) == ("toy", 3, 1)
     assert _same(publication.path, repository / "toy" / "1")
     assert list_models(repository)[0].served == (3,)
     assert read_config(repository / "toy" / "config.pbtxt").max_batch_size == 3

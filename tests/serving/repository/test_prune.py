@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,26 @@ def test_a_served_version_is_never_removed(toy_bundle: Bundle, repository: Path)
 def test_the_next_version_takes_no_number_that_was_used(toy_bundle: Bundle, repository: Path) -> None:
     prune(repository, keep=1)
     assert publish(toy_bundle, repository, name="a").version == 5
+
+
+def test_a_model_that_is_named_twice_is_pruned_once(repository: Path) -> None:
+    assert [each.version for each in prune(repository, keep=2, models=["a", "a"])] == [1, 2]
+
+
+def test_a_version_whose_folder_is_gone_is_struck_off(repository: Path) -> None:
+    shutil.rmtree(repository / "a" / "2")
+    assert verify_repository(repository).faults != ()
+    assert [(each.version, each.size) for each in prune(repository, keep=3, models=["a"])] == [(2, 0)]
+    assert verify_repository(repository).faults == ()
+    assert _versions(repository)["a"] == [1, 3, 4]
+
+
+def test_a_policy_that_names_no_version_is_told_and_nothing_removed(repository: Path) -> None:
+    path = repository / "a" / "config.pbtxt"
+    path.write_text(path.read_text().replace("versions: 4", "versions: 99"))
+    with pytest.raises(RepositoryError, match="the version policy of a names none of its versions"):
+        prune(repository, keep=1)
+    assert _versions(repository) == {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4]}
 
 
 def test_at_least_one_is_kept(repository: Path) -> None:

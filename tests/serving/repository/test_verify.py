@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from chaos import times
 
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError
-from camserve.serving import ServingOptions, publish
+from camserve.serving import ServingOptions, list_models, prune, publish
 from camserve.serving.repository.accept import accept_config
 from camserve.serving.repository.lock import LOCK_NAME
 from camserve.serving.repository.verify import verify_repository
@@ -144,6 +145,23 @@ def test_whole_versions_are_accounted_for(
     change(repository / "toy")
     faults = verify_repository(repository).faults
     assert any(fault.path == path and what in fault.what for fault in faults), faults
+
+
+def test_publishers_at_work_are_no_fault_and_do_not_hide_one(repository: Path, toy_bundle: Bundle) -> None:
+    def work() -> None:
+        for _ in range(8):
+            publish(toy_bundle, repository, name="busy")
+            prune(repository, keep=1, models=["busy"])
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        while not working.done():
+            assert verify_repository(repository).faults == ()
+            list_models(repository)
+        working.result()
+        shutil.rmtree(next(repository.glob("busy/[0-9]*")))
+        working = pool.submit(publish, toy_bundle, repository, name="busier")
+        assert "is missing, with all its files" in [fault.what for fault in verify_repository(repository).faults]
 
 
 def test_several_faults_are_all_named(repository: Path) -> None:
