@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tritonclient.grpc as triton
 
-from camserve.errors import ServerError
+from camserve.errors import ServerError, UsageError
 
 __all__ = ["ClientTls", "connect"]
+
+_ADDRESS = re.compile(r"(\[[^\]/\s]+\]|[^:/\s]+):[0-9]{1,5}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +35,13 @@ def connect(url: str, tls: ClientTls | None) -> Any:
     """A client of tritonclient; nothing is sent yet.
 
     Raises:
+        UsageError: If `url` is not `host:port`.
         ServerError: If a file of `tls` is missing.
     """
+    if not _ADDRESS.fullmatch(url):
+        raise UsageError(
+            f"{url!r} is not HOST:PORT", hint="Give the server's name and its gRPC port alone, such as localhost:8001"
+        )
     if tls is None:
         return triton.InferenceServerClient(url)
     for path in (tls.ca, tls.certificate, tls.key):

@@ -38,7 +38,7 @@ def explained(url: str, what: str, error: InferenceServerException) -> ServerErr
     if status in _LOST:
         return ServerError(
             f"no answer from the server {url}: {message}",
-            hint="Is it running, and is this its gRPC port?",
+            hint="Is it running, is this its gRPC port, and is TLS on at both ends or at neither?",
         )
     seen = "Does it serve this repository, and see its files as they are now?"
     return ServerError(f"the server {url} {what}: {message}", hint=seen if _NOT_FOUND in message else None)

@@ -11,7 +11,7 @@ from certificates import Authority
 from toy import expected_outputs, toy_images
 
 from camserve.bundle import Bundle
-from camserve.errors import ServerError
+from camserve.errors import ServerError, UsageError
 from camserve.serving import TritonServer
 from camserve.serving.live.connection import ClientTls
 from camserve.serving.live.server import LiveServer
@@ -45,6 +45,17 @@ def test_what_is_not_there_is_told(toy_server: TritonServer, toy_bundle: Bundle)
             live.wait_ready("toy", 2)
         with pytest.raises(ServerError, match="does not answer for none"):
             live.ask("none", 1, toy_bundle.contract, toy_images(toy_bundle))
+
+
+@pytest.mark.parametrize("url", ["", "localhost", "http://localhost:8001", "localhost:grpc", "localhost:8001/", "::1"])
+def test_an_address_that_is_none_is_wrong_usage(url: str) -> None:
+    with pytest.raises(UsageError, match=r"is not HOST:PORT.*localhost:8001"):
+        LiveServer(url)
+
+
+def test_an_address_of_ipv6_is_one() -> None:
+    with LiveServer("[::1]:1", timeout=2) as live, pytest.raises(ServerError, match="no answer"):
+        live.index()
 
 
 def test_a_server_that_is_not_there_is_told() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import publishers
@@ -12,7 +11,6 @@ import pytest
 from chaos import times
 
 from camserve.bundle import Bundle
-from camserve.serving import publish
 from camserve.serving.repository.ledger import read_standing
 from camserve.serving.repository.verify import verify_repository
 
@@ -35,9 +33,3 @@ def test_processes_at_once_get_distinct_versions_and_none_is_lost(toy_bundle: Bu
         found = verify_repository(repository)
         assert (found.faults, found.notes) == ((), ())
         assert [path.name for path in repository.parent.iterdir()] == ["repository"]
-
-
-def test_threads_at_once_do_not_disturb_each_other_either(toy_bundle: Bundle, tmp_path: Path) -> None:
-    with ThreadPoolExecutor(6) as pool:
-        versions = list(pool.map(lambda _: publish(toy_bundle, tmp_path / "repository").version, range(12)))
-    assert sorted(versions) == list(range(1, 13))

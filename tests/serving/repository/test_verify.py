@@ -160,8 +160,9 @@ def test_publishers_at_work_are_no_fault_and_do_not_hide_one(repository: Path, t
             list_models(repository)
         working.result()
         shutil.rmtree(next(repository.glob("busy/[0-9]*")))
-        working = pool.submit(publish, toy_bundle, repository, name="busier")
+        working_on = pool.submit(publish, toy_bundle, repository, name="busier")
         assert "is missing, with all its files" in [fault.what for fault in verify_repository(repository).faults]
+        working_on.result()
 
 
 def test_several_faults_are_all_named(repository: Path) -> None:
