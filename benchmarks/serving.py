@@ -13,21 +13,19 @@ from __future__ import annotations
 
 import argparse
 import os
-import queue
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
 import onnxruntime
-import tritonclient.grpc as triton
+from loading import Load, Measured, connected, send
 from PIL import Image
 
 from camserve.bundle import Bundle
@@ -45,22 +43,6 @@ VARIANTS: tuple[tuple[Precision, InputType], ...] = (
 )
 BATCHES = (1, 8)
 WARM_UP = 1.0  # seconds
-
-
-@dataclass(frozen=True)
-class Load:
-    """One kind of load: images in a request, and requests at once."""
-
-    batch: int
-    concurrency: int
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Images a second, and the seconds that each request took."""
-
-    rate: float
-    seconds: tuple[float, ...]
 
 
 def main() -> None:
@@ -162,47 +144,6 @@ def run_bare(session: onnxruntime.InferenceSession, images: Any, seconds: float)
         session.run(None, {"image": images})
         taken.append(time.perf_counter() - started)
     return Measured(len(images) * len(taken) / (time.perf_counter() - began), tuple(taken))
-
-
-@contextmanager
-def connected(url: str) -> Iterator[Any]:
-    """A client that is closed afterwards."""
-    client = triton.InferenceServerClient(url)
-    try:
-        yield client
-    finally:
-        client.close()
-
-
-def send(client: Any, model: str, images: Any, load: Load, seconds: float) -> Measured:
-    """Keeps so many requests under way for so many seconds, and waits for the last."""
-    batch = np.ascontiguousarray(images[: load.batch])
-    tensor = triton.InferInput("image", batch.shape, "UINT8" if batch.dtype == np.uint8 else "FP32")
-    tensor.set_data_from_numpy(batch)
-    done: queue.SimpleQueue[float | Exception] = queue.SimpleQueue()
-    taken: list[float] = []
-    under_way = 0
-    began = time.perf_counter()
-    while under_way or time.perf_counter() < began + seconds:
-        while under_way < load.concurrency and time.perf_counter() < began + seconds:
-            ask(client, model, tensor, done)
-            under_way += 1
-        came = done.get()
-        under_way -= 1
-        if isinstance(came, Exception):
-            raise came
-        taken.append(came)
-    return Measured(load.batch * len(taken) / (time.perf_counter() - began), tuple(taken))
-
-
-def ask(client: Any, model: str, tensor: Any, done: queue.SimpleQueue[float | Exception]) -> None:
-    """Sends one request; the seconds until its answer, or its error, come through the queue."""
-    started = time.perf_counter()
-
-    def arrived(_result: Any, error: Exception | None) -> None:
-        done.put(error or time.perf_counter() - started)
-
-    client.async_infer(model, [tensor], arrived)
 
 
 if __name__ == "__main__":

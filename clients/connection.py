@@ -13,6 +13,7 @@ import numpy as np
 from tritonclient import grpc as triton
 from tritonclient.utils import InferenceServerException
 
+from camserve.address import check_address
 from camserve.errors import ClientError, ConnectionFailedError, DeadlineError, RequestError, UsageError
 
 __all__ = ["CONNECT_TIMEOUT", "Answer", "Connection", "ServedModel", "ServedTensor"]
@@ -20,8 +21,6 @@ __all__ = ["CONNECT_TIMEOUT", "Answer", "Connection", "ServedModel", "ServedTens
 CONNECT_TIMEOUT = 5.0
 """Seconds within which a server must have answered the first call."""
 
-_ADDRESS = re.compile(r"unix:.+|(?!https?:)\S+:(?P<port>\d{1,5})")
-_LAST_PORT = 65_535
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready", re.IGNORECASE)
 
 
@@ -63,7 +62,7 @@ class Connection:
     """
 
     def __init__(self, url: str, *, timeout: float = 30.0, connect_timeout: float = CONNECT_TIMEOUT) -> None:
-        _check_address(url)
+        check_address(url)
         _check_timeout(timeout)
         self.url = url
         self._timeout = timeout
@@ -132,15 +131,6 @@ class Connection:
             yield
         except InferenceServerException as error:
             raise _typed(error, subject, self.url, seconds, may_be_raised=seconds >= self._timeout) from error
-
-
-def _check_address(url: str) -> None:
-    match = _ADDRESS.fullmatch(url)
-    # gRPC would take port 65537 for port 1.
-    if match is None or not 0 < int(match["port"] or 1) <= _LAST_PORT:
-        raise UsageError(
-            f"{url!r} is no address of a gRPC server", hint="Give HOST:PORT without http://, e.g. localhost:8001"
-        )
 
 
 def _check_timeout(timeout: float) -> None:

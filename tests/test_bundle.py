@@ -92,3 +92,11 @@ def test_a_bundle_is_a_copy_after_it_was_copied(bundle: Bundle, tmp_path: Path) 
         load_bundle(bundle.path)
     shutil.copytree(bundle.path, tmp_path / "copy")
     assert load_bundle(tmp_path / "copy").files == bundle.files
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000])
+def test_a_report_that_is_none_is_named(bundle: Bundle, content: str) -> None:
+    (bundle.path / "report.json").write_text(content, encoding="utf-8")
+    write_manifest(bundle.path)
+    with pytest.raises(BundleError, match=r"report\.json is no"):
+        load_bundle(bundle.path)

@@ -44,7 +44,9 @@ class ServingOptions:
             only of requests that wait anyway because every instance is busy.
         preferred_batch_sizes: Batch sizes that are sent off without waiting longer. Only for models that are fast at
             these sizes alone; otherwise they hold batches smaller than the hardware allows.
-        max_queue_size: Requests that may wait; further ones are answered UNAVAILABLE at once. 0 means without bound.
+        max_queue_size: Requests that may wait; further ones are answered UNAVAILABLE at once. 0 means without bound: a
+            bound, a time-out or priorities make Triton's batcher miss requests for up to half a second
+            (`benchmarks/pauses.py`).
         queue_timeout_us: How long a request may wait before `queue_timeout_action`, in microseconds; 0 for ever.
         queue_timeout_action: `reject` answers it with an error, `continue` lets it wait behind all others.
         queue_timeout_override: Whether a request may bring a shorter time-out of its own.
@@ -83,7 +85,7 @@ class ServingOptions:
     max_batch_size: int = 8
     max_queue_delay_us: int = 100
     preferred_batch_sizes: tuple[int, ...] = ()
-    max_queue_size: int = 256
+    max_queue_size: int = 0
     queue_timeout_us: int = 0
     queue_timeout_action: QueueAction = "reject"
     queue_timeout_override: bool = False

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tritonclient.grpc as triton
 
-from camserve.errors import ServerError, UsageError
+from camserve.address import check_address
+from camserve.errors import ServerError
 
 __all__ = ["ClientTls", "connect"]
-
-_ADDRESS = re.compile(r"(\[[^\]/\s]+\]|[^:/\s]+):[0-9]{1,5}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +36,7 @@ def connect(url: str, tls: ClientTls | None) -> Any:
         UsageError: If `url` is not `host:port`.
         ServerError: If a file of `tls` is missing.
     """
-    if not _ADDRESS.fullmatch(url):
-        raise UsageError(
-            f"{url!r} is not HOST:PORT", hint="Give the server's name and its gRPC port alone, such as localhost:8001"
-        )
+    check_address(url)
     if tls is None:
         return triton.InferenceServerClient(url)
     for path in (tls.ca, tls.certificate, tls.key):

@@ -90,8 +90,17 @@ def load_bundle(path: str | Path) -> Bundle:
     labels = read_labels(folder / LABELS_NAME)
     if len(labels) != contract.classes:
         raise BundleError(f"{folder} has {len(labels)} labels for {contract.classes} classes")
-    report = json.loads((folder / REPORT_NAME).read_text(encoding="utf-8"))
-    return Bundle(folder, contract, labels, report, files)
+    return Bundle(folder, contract, labels, _read_report(folder / REPORT_NAME), files)
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is no JSON: {error}", hint="Export the model again") from error
+    if not isinstance(report, dict):
+        raise BundleError(f"{path} is no report", hint="Export the model again")
+    return report
 
 
 def _refuse_hard_links(folder: Path, files: Iterable[str]) -> None:

@@ -50,13 +50,6 @@ def test_a_server_is_given_longer_to_end_than_it_waits_for_requests() -> None:
         assert int(compose()["services"][name]["stop_grace_period"].removesuffix("s")) > EXIT_TIMEOUT
 
 
-def test_the_alert_on_the_queue_knows_its_bound() -> None:
-    rules = (DOCKER / "prometheus" / "rules.yml").read_text()
-    bound = ServingOptions().max_queue_size
-    assert f"nv_inference_pending_request_count) > {int(bound * 0.8)}" in rules
-    assert f"At {bound} it refuses" in rules
-
-
 def test_engines_of_tensorrt_are_kept_where_triton_writes_them() -> None:
     path = ServingOptions().tensorrt_cache_path
     assert f"tensorrt-cache:{path}" in compose()["services"]["server-gpu"]["volumes"]

@@ -13,7 +13,8 @@ from trained import NETWORKS, WAYS, Trained, shapes_network
 
 from camserve.export import export_model
 
-pytestmark = [pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(1200)]  # the first test of each network trains it
+# The first test of each network trains it.
+pytestmark = [pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(1200)]
 
 CASES = [(name, way) for name in NETWORKS for way in WAYS if (name, way) != ("digits", "int8-tensorrt")]
 OF_KNOWN_PLACE = [case for case in CASES if case[0] == "shapes"]

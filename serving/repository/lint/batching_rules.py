@@ -12,7 +12,7 @@ from camserve.serving.config.instances import THREADS, backend_of, read_paramete
 from camserve.serving.repository.lint.findings import ModelFolder, Note, warning
 from camserve.serving.repository.lint.targets import Target
 
-__all__ = ["missing_instance_group", "missing_max_batch_size", "threads_above_cores", "unbounded_queue", "warm_up_gap"]
+__all__ = ["missing_instance_group", "missing_max_batch_size", "pausing_queue", "threads_above_cores", "warm_up_gap"]
 
 _GPU = model_config_pb2.ModelInstanceGroup.KIND_GPU
 _UNTOLD_INSTANCES = 2
@@ -36,15 +36,23 @@ def missing_instance_group(model: ModelFolder, target: Target) -> Iterator[Note]
         )
 
 
-def unbounded_queue(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """A queue without bound takes requests until memory ends, and answers them long after their senders gave up."""
-    config = model.config
-    if config.HasField("sequence_batching") or not _runs(config):
-        return
-    if not config.dynamic_batching.default_queue_policy.max_queue_size:
+def pausing_queue(model: ModelFolder, _target: Target) -> Iterator[Note]:
+    """Where its queue has a policy, Triton's batcher hands over to an instance only once that waits for work.
+
+    It learns of that by a request that comes meanwhile, or when it looks again, half a second later; with
+    `PriorityQueue::SupportPrefetching` in Triton's core it needs not.
+    """
+    batching = model.config.dynamic_batching
+    queue = batching.default_queue_policy
+    if (
+        queue.max_queue_size
+        or queue.default_timeout_microseconds
+        or queue.allow_timeout_override
+        or batching.priority_levels
+    ):
         yield warning(
-            "its queue has no bound: an overload piles up in memory, and every answer comes late",
-            "Bound it: camserve publish … --queue 256",
+            "its queue has a bound, a time-out or priorities: Triton then misses requests for up to half a second",
+            "Leave them out, and let each client bring a deadline: camserve publish … --queue 0",
         )
 
 

@@ -36,7 +36,7 @@ RULES: tuple[Rule, ...] = (
     batching_rules.missing_max_batch_size,
     batching_rules.missing_instance_group,
     batching_rules.threads_above_cores,
-    batching_rules.unbounded_queue,
+    batching_rules.pausing_queue,
     batching_rules.warm_up_gap,
 )
 """Each tells of one trap; the name of the function is the name of the rule."""

@@ -84,8 +84,9 @@ Queue = Annotated[
         "--queue",
         panel=_BATCHES,
         metavar="N",
-        help="Requests that may wait; more are refused at once, so that an overload cannot pile up. 0: no bound.",
-        default="256",
+        help="Requests that may wait; more are refused at once. 0: no bound. A bound costs pauses of up to half a "
+        "second, see docs/serving.md.",
+        default="0",
     ),
 ]
 Instances = Annotated[

@@ -97,7 +97,7 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
     {},
     {"max_batch_size": 3, "max_queue_delay_us": 0, "instances": 2, "threads": 5, "latest_versions": 4},
     {"warmup": False, "response_cache": True},
-    {"preferred_batch_sizes": (8, 4), "max_queue_size": 0},
+    {"preferred_batch_sizes": (8, 4), "max_queue_size": 256},
     {"queue_timeout_us": 5_000, "queue_timeout_action": "continue", "queue_timeout_override": True},
     _LEVELS,
     {"threads": 2, "inter_threads": 2},
@@ -135,9 +135,11 @@ def test_every_option_is_written_somewhere(toy_bundle: Bundle) -> None:
     assert changed == set(DEFAULTS)
 
 
-def test_the_queue_is_bounded_unless_asked_otherwise(toy_bundle: Bundle) -> None:
-    assert _config(toy_bundle).dynamic_batching.default_queue_policy.max_queue_size == 256
-    assert _config(toy_bundle, max_queue_size=0).dynamic_batching.default_queue_policy.max_queue_size == 0
+def test_the_queue_has_no_policy_that_makes_the_batcher_pause_unless_asked(toy_bundle: Bundle) -> None:
+    batching = _config(toy_bundle).dynamic_batching
+    assert batching.default_queue_policy == model_config_pb2.ModelQueuePolicy()
+    assert batching.priority_levels == 0
+    assert _config(toy_bundle, max_queue_size=7).dynamic_batching.default_queue_policy.max_queue_size == 7
 
 
 def test_options_of_cuda_stand_where_the_backend_keeps_them(toy_bundle: Bundle) -> None:

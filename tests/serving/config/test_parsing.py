@@ -44,7 +44,7 @@ def test_sizes_take_units(text: str, size: int) -> None:
         ("versions=newest", "3,5, or latest, or all"),
         ("gpus=first", "gpus=0,1"),
         ("gpu_mem_limit=much", "gpu_mem_limit=8G"),
-        ("max_queue_size=8K", "max_queue_size=256"),
+        ("max_queue_size=8K", "max_queue_size=1"),
         ("rate_limiter_resources=disk:2:mine", "name:count"),
     ],
 )

@@ -49,7 +49,7 @@ def test_what_is_not_there_is_told(toy_server: TritonServer, toy_bundle: Bundle)
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://localhost:8001", "localhost:grpc", "localhost:8001/", "::1"])
 def test_an_address_that_is_none_is_wrong_usage(url: str) -> None:
-    with pytest.raises(UsageError, match=r"is not HOST:PORT.*localhost:8001"):
+    with pytest.raises(UsageError, match="HOST:PORT"):
         LiveServer(url)
 
 

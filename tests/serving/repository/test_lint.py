@@ -90,6 +90,10 @@ def _set(name: str, value: object) -> Callable[[Any], object]:
     return lambda config: setattr(config, name, value)
 
 
+def _queue(name: str, value: object) -> Callable[[Any], object]:
+    return lambda config: setattr(config.dynamic_batching.default_queue_policy, name, value)
+
+
 def _copies(count: int) -> Callable[[Any], object]:
     return lambda config: setattr(config.instance_group[0], "count", count)
 
@@ -98,7 +102,10 @@ def _copies(count: int) -> Callable[[Any], object]:
     ("change", "rule", "severity"),
     [
         (_cleared("instance_group"), "missing-instance-group", "warning"),
-        (_cleared("dynamic_batching"), "unbounded-queue", "warning"),
+        (_queue("max_queue_size", 8), "pausing-queue", "warning"),
+        (_queue("default_timeout_microseconds", 8), "pausing-queue", "warning"),
+        (_queue("allow_timeout_override", True), "pausing-queue", "warning"),
+        (lambda config: setattr(config.dynamic_batching, "priority_levels", 2), "pausing-queue", "warning"),
         (_cleared("model_warmup"), "warm-up-gap", "warning"),
         (_set("max_batch_size", 16), "warm-up-gap", "warning"),
         (lambda config: config.model_warmup.pop(0), "warm-up-gap", "warning"),
@@ -115,6 +122,10 @@ def test_a_trap_in_the_configuration_is_found(
     lint: Lint, change: Callable[[Any], object], rule: str, severity: str
 ) -> None:
     assert lint(change) == [(rule, severity)]
+
+
+def test_a_model_whose_requests_are_not_joined_has_no_findings(lint: Lint) -> None:
+    assert lint(_cleared("dynamic_batching")) == []
 
 
 def test_a_missing_batch_size_is_found(lint: Lint) -> None:
