@@ -8,12 +8,12 @@ from camserve.errors import UsageError
 
 __all__ = ["check_address"]
 
-_ADDRESS = re.compile(r"unix:.+|(?!https?:)(?:\[[^\]/\s]+\]|[^:/\s]+):(?P<port>\d{1,5})", re.ASCII)
+_ADDRESS = re.compile(r"unix:.+|(?:(?!https?:)[a-z]+:/+)?(?:\[[^\]/\s]+\]|[^:/\s]+):(?P<port>\d{1,5})", re.ASCII)
 _LAST_PORT = 65_535
 
 
 def check_address(url: str) -> str:
-    """Returns the address if it is one: `host:port`, `[IPv6]:port`, or `unix:path`.
+    """Returns the address if it is one that gRPC takes: `host:port`, `[IPv6]:port`, `dns:///host:port` or `unix:path`.
 
     Raises:
         UsageError: If it is none.
