@@ -74,8 +74,7 @@ class Trained:
 def digits_network() -> Trained:
     """`resnet-mini`, trained on handwritten digits as the demo does."""
     recipe, data = RECIPES["resnet-mini"], digits.load_digits()
-    network = recipe.build()
-    digits.train(network, data)
+    network = digits.train(recipe.build, data)
     calibration, held_out = data.pictures[:_CALIBRATION, ..., np.newaxis], data.held_out_pictures[..., np.newaxis]
     return Trained(network, recipe.preprocessing, calibration, held_out, data.held_out_classes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,16 +58,17 @@ def load_digits() -> Digits:
     return Digits(training, training_classes, held_out, held_out_classes)
 
 
-def train(network: Any, digits: Digits) -> None:
-    """Trains the network in place, with each picture shifted a little every time it is seen.
+def train(build: Callable[[], Any], digits: Digits) -> Any:
+    """Builds a network and trains it, with each picture shifted a little every time it is seen.
 
     Args:
-        network: A Keras classifier of `[batch, 28, 28, 1]` pixels divided by 255.
+        build: Makes a Keras classifier of `[batch, 28, 28, 1]` pixels divided by 255.
         digits: What to train on.
     """
     import keras
 
-    keras.utils.set_random_seed(_SEED)
+    keras.utils.set_random_seed(_SEED)  # of the first weights as well
+    network = build()
     rng = np.random.default_rng(_SEED)
     steps = _EPOCHS * len(digits.pictures) // 32
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
@@ -75,6 +77,7 @@ def train(network: Any, digits: Digits) -> None:
         shifted = np.stack([_shifted(picture, rng) for picture in digits.pictures])
         inputs = shifted[..., np.newaxis].astype(np.float32) / 255.0
         network.fit(inputs, digits.classes, batch_size=32, epochs=1, verbose=0)
+    return network
 
 
 def write_pictures(pictures: npt.NDArray[np.uint8], classes: npt.NDArray[np.int64], folder: Path) -> list[Path]:

@@ -75,10 +75,9 @@ def run_demo(work: Path, repository: Path, begin: Callable[[str], None]) -> Demo
 
     check_destination(work / "bundle")
     recipe, digits = RECIPES[_RECIPE], load_digits()
-    network = recipe.build()
     begin(f"train {_RECIPE} on {len(digits.pictures):,} handwritten digits")
     began = time.monotonic()
-    train(network, digits)
+    network = train(recipe.build, digits)
     trained = time.monotonic() - began
     bundle = export_model(
         network,
