@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,9 +37,10 @@ class Model(Protocol):
         """The outputs of these names."""
 
 
-class Instance:
+class Instance(ABC):
     """What each backend's `TritonPythonModel` is, but for the way in which it loads a model."""
 
+    @abstractmethod
     def load(self, args: Mapping[str, str], config: Mapping[str, Any]) -> Model:
         """Loads the model.
 
@@ -49,7 +51,6 @@ class Instance:
         Raises:
             ModelRefusedError: If it cannot be loaded as the configuration says.
         """
-        raise NotImplementedError
 
     def initialize(self, args: dict[str, str]) -> None:
         """Loads the model and holds the configuration against it."""

@@ -16,7 +16,7 @@ from camserve.cli.serving_options import PublishCommand
 if TYPE_CHECKING:
     from camserve.serving import Publication
 
-__all__ = ["publication_document", "register", "say_published"]
+__all__ = ["publication_document", "register", "report_publication", "say_published"]
 
 _EPILOG = """\
 Example:  camserve publish bundles/resnet50 --repository model_repository --preset gpu --max-batch 64
@@ -103,10 +103,15 @@ def publish(
             tls=tls,
             progress=phases,
         )
+    report_publication(publication, as_json=as_json)
+
+
+def report_publication(publication: Publication, *, as_json: bool) -> None:
+    """Says what was published, as JSON or in words."""
     if as_json:
         print_json(publication_document(publication))
-        return
-    say_published(publication)
+    else:
+        say_published(publication)
 
 
 def say_published(publication: Publication) -> None:

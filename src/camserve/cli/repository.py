@@ -11,7 +11,7 @@ from camserve.cli import live_options, repository_view
 from camserve.cli.console import Phases, note, print_json, say
 from camserve.cli.grouped import GroupedCommand
 from camserve.cli.options import Command, Json, Repository
-from camserve.cli.publish import publication_document, say_published
+from camserve.cli.publish import report_publication
 from camserve.cli.repository_lint import LINT_EPILOG, lint
 
 if TYPE_CHECKING:
@@ -148,10 +148,7 @@ def rollback(
             tls=tls,
             progress=phases,
         )
-    if as_json:
-        print_json(publication_document(publication))
-        return
-    say_published(publication)
+    report_publication(publication, as_json=as_json)
 
 
 def prune(
