@@ -6,12 +6,12 @@ result.top[0].label, result.top[0].probability
 result.cams[0].overlay().save("map.png")
 """
 
+from camserve.clients.answers.decode import Prediction
+from camserve.clients.answers.results import ActivationMap, Classification
 from camserve.clients.classifier import Classifier
-from camserve.clients.decode import Prediction
 from camserve.clients.explainer import CAMExplainer
-from camserve.clients.images import ImageInput, load_image
-from camserve.clients.preprocess import prepare
-from camserve.clients.results import ActivationMap, Classification
+from camserve.clients.pictures.images import ImageInput, load_image
+from camserve.clients.pictures.preprocess import prepare
 from camserve.clients.scoring import ScoredRow, concerns_one_image, find_images, score
 from camserve.clients.table import TableSummary, check_table, write_table
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camserve.clients.connection import Answer, Connection, ServedTensor
-from camserve.clients.decode import Label, check_finite, check_top, ranking, top_predictions
-from camserve.clients.images import MAX_PIXELS, ImageInput, load_image
-from camserve.clients.preprocess import fit_image, prepare, to_tensor
-from camserve.clients.results import ActivationMap, Classification
-from camserve.clients.served import CAM, CAM_CLASS, PROBABILITIES, check_tensors, read_contract, read_labels
-from camserve.clients.tensors import check_answer, check_batch, output_spec
+from camserve.clients.answers.decode import Label, check_finite, check_top, ranking, top_predictions
+from camserve.clients.answers.results import ActivationMap, Classification
+from camserve.clients.answers.served import CAM, CAM_CLASS, PROBABILITIES, check_tensors, read_contract, read_labels
+from camserve.clients.answers.tensors import check_answer, check_batch, output_spec
+from camserve.clients.pictures.images import MAX_PIXELS, ImageInput, load_image
+from camserve.clients.pictures.preprocess import fit_image, prepare, to_tensor
+from camserve.clients.wire.connection import Answer, Connection, ServedTensor
 from camserve.contract import ModelContract
 from camserve.errors import RequestError, UsageError
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from camserve.clients.answers.results import Classification
 from camserve.clients.classifier import Classifier
-from camserve.clients.images import ImageInput
-from camserve.clients.results import Classification
+from camserve.clients.pictures.images import ImageInput
 from camserve.errors import UsageError
 from camserve.heatmap import as_rgb
 

@@ -9,9 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from camserve.clients.answers.decode import Prediction, check_top
 from camserve.clients.classifier import Classifier
-from camserve.clients.decode import Prediction, check_top
-from camserve.clients.images import EXTENSIONS
+from camserve.clients.pictures.images import EXTENSIONS
 from camserve.errors import CamserveError, ImageError, RequestError, UsageError
 from camserve.text import printable
 

@@ -27,8 +27,8 @@ def test_no_layer_imports_what_it_must_not() -> None:
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("serving/repository/versions.py", "camserve.clients.decode"),
-        ("clients/decode.py", "camserve.export.graph.fold"),
+        ("serving/repository/versions.py", "camserve.clients.answers.decode"),
+        ("clients/answers/decode.py", "camserve.export.graph.fold"),
         ("errors.py", "camserve.contract"),
         ("export/graph/fold.py", "camserve.cli"),
         ("export/source/load.py", "camserve.export.gate.parity"),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from camserve.clients.decode import Label, Prediction, parse_label, top_predictions
+from camserve.clients.answers.decode import Label, Prediction, parse_label, top_predictions
 from camserve.errors import RequestError, UsageError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from camserve import heatmap
-from camserve.clients.decode import Prediction
+from camserve.clients.answers.decode import Prediction
 
 __all__ = ["ActivationMap", "Classification"]
 

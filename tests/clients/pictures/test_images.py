@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from camserve.clients.images import FORMATS, load_image
+from camserve.clients.pictures.images import FORMATS, load_image
 from camserve.errors import ImageError
 
 SAVED_AS: dict[str, dict[str, Any]] = {

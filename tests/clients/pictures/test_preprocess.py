@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from camserve.clients.images import load_image
-from camserve.clients.preprocess import fit_image, prepare
+from camserve.clients.pictures.images import load_image
+from camserve.clients.pictures.preprocess import fit_image, prepare
 from camserve.contract import PRESETS, ModelContract, Preprocessing, TensorSpec
 from camserve.errors import ImageError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from camserve.clients.connection import ServedModel, ServedTensor
-from camserve.clients.decode import Label, parse_label
+from camserve.clients.answers.decode import Label, parse_label
+from camserve.clients.wire.connection import ServedModel, ServedTensor
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, Preprocessing, TensorSpec
 from camserve.errors import BundleError, ContractError
 from camserve.labels import label_lines

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from camserve.clients.connection import CONNECT_TIMEOUT, Connection, ServedTensor
+from camserve.clients.wire.connection import CONNECT_TIMEOUT, Connection, ServedTensor
 from camserve.errors import ConnectionFailedError, DeadlineError, RequestError, UsageError
 from camserve.serving import TritonServer
 

@@ -1,0 +1,1 @@
+"""What happened: log lines, spans and counters of every call."""

@@ -1,0 +1,1 @@
+"""Pictures: decoded with care, fitted to the network's input, and turned into its tensor."""
