@@ -10,11 +10,12 @@ import numpy as np
 from PIL import Image
 
 from camserve.clients.answers.decode import Label, check_finite, check_top, ranking, top_predictions
+from camserve.clients.answers.old_served import CAM, CAM_CLASS, PROBABILITIES, check_tensors, read_contract, read_labels
+from camserve.clients.answers.old_tensors import check_answer, check_batch, output_spec
 from camserve.clients.answers.results import ActivationMap, Classification
-from camserve.clients.answers.served import CAM, CAM_CLASS, PROBABILITIES, check_tensors, read_contract, read_labels
-from camserve.clients.answers.tensors import check_answer, check_batch, output_spec
-from camserve.clients.pictures.images import MAX_PIXELS, ImageInput, load_image
+from camserve.clients.pictures.images import ImageInput, load_image
 from camserve.clients.pictures.preprocess import fit_image, prepare, to_tensor
+from camserve.clients.pictures.reading import MAX_PIXELS, Reading
 from camserve.clients.wire.connection import Answer, Connection, ServedTensor
 from camserve.contract import ModelContract
 from camserve.errors import RequestError, UsageError
@@ -92,7 +93,7 @@ class Classifier:
         check_top(top)
         if cam:
             self._check_has_cam()
-        picture = fit_image(self._load(image), self._contract)
+        picture = fit_image(self._load(image), self._contract).picture
         batch = to_tensor(picture, self._contract)[np.newaxis]
         answer = self._ask(batch, (PROBABILITIES, CAM, CAM_CLASS) if cam else (PROBABILITIES,))
         probabilities = answer.tensors[PROBABILITIES][0]
@@ -151,7 +152,7 @@ class Classifier:
         self.close()
 
     def _load(self, image: ImageInput) -> Image.Image:
-        return load_image(image, max_pixels=self._max_pixels)
+        return load_image(image, Reading(max_pixels=self._max_pixels))
 
     def _ask(self, batch: Array, outputs: Sequence[str]) -> Answer:
         specs = [output_spec(self._contract, name, self.model) for name in outputs]

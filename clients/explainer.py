@@ -1,13 +1,17 @@
-"""The notebook's figure: a photo, and over it the map of the class that the model sees in it."""
+"""The notebook's figure: each photo, and over it the map of the class that the model sees in it."""
 
 from __future__ import annotations
 
+import math
+import textwrap
+from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from camserve.clients.answers.results import Classification
+from camserve.clients.answers.classification import Classification
+from camserve.clients.answers.results import ActivationMap
 from camserve.clients.classifier import Classifier
 from camserve.clients.pictures.images import ImageInput
 from camserve.errors import UsageError
@@ -19,50 +23,90 @@ if TYPE_CHECKING:
 
 __all__ = ["CAMExplainer"]
 
+_COLUMNS = 4
+_INCHES = 3.2
+_LETTERS = 30
+"""What fits over a picture of that many inches, on one line."""
+
 
 class CAMExplainer:
-    """Shows where in a picture a model sees what it sees: `CAMExplainer(classifier).fit(path).plot()`.
+    """Shows where in pictures a model sees what it sees: `CAMExplainer(classifier).fit(*paths).plot()`.
 
     Args:
         classifier: A classifier whose model answers with maps.
 
     Attributes:
-        result: The answer of the last `fit`, or None before it.
+        results: The answers of the last `fit`, in the order of its pictures; empty before it.
     """
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
-        self.result: Classification | None = None
+        self.results: tuple[Classification, ...] = ()
 
-    def fit(self, image: ImageInput) -> CAMExplainer:
-        """Classifies a picture, keeps the answer in `result` and returns itself; raises what `classify` raises."""
-        self.result = self._classifier.classify(image, cam=True)
-        return self
-
-    def plot(self, ax: Axes | None = None) -> Figure:
-        """Draws the picture and, over it, the map of its best class, each at half opacity, the map in jet.
-
-        Args:
-            ax: Where to draw; on a new figure unless given.
-
-        Returns:
-            The matplotlib figure.
+    def fit(self, *images: ImageInput) -> CAMExplainer:
+        """Classifies pictures, several at a time, keeps the answers in `results` and returns itself.
 
         Raises:
-            UsageError: If nothing was fitted yet, or matplotlib is not installed.
+            UsageError: If no picture is given, or the model has no maps.
+            CamserveError: Whatever else `classify` raises; the answers of an earlier call stand.
         """
-        if self.result is None:
+        if not images:
+            raise UsageError("there is no picture to explain", hint="Give one or more")
+        self.results = tuple(self._classifier.classify_many(images, cam=True))
+        return self
+
+    def plot(self, ax: Axes | Sequence[Axes] | None = None, *, columns: int | None = None) -> Figure:
+        """Draws each picture and, over it, the map of its best class, each at half opacity, the map in jet.
+
+        Args:
+            ax: Where to draw: one of matplotlib's axes for each picture; on a new figure unless given.
+            columns: How many pictures stand side by side on a new figure; at most four unless given.
+
+        Returns:
+            The matplotlib figure. A notebook shows it by itself.
+
+        Raises:
+            UsageError: If nothing was fitted yet, the axes are fewer or more than the pictures, or matplotlib is not
+                installed.
+        """
+        if not self.results:
             raise UsageError("there is nothing to plot yet", hint="Call fit(image) first")
-        axes: Any = _new_axes() if ax is None else ax
-        best = self.result.cams[0]
-        axes.imshow(np.asarray(as_rgb(best.picture)), alpha=0.5)
-        axes.imshow(best.upsample(), cmap="jet", alpha=0.5)
-        axes.set_title(f"{best.label}: {best.probability:.1%}")
-        axes.set_axis_off()
-        return axes.get_figure()
+        maps = [result.cams[0] for result in self.results]
+        axes = _new_axes(len(maps), columns) if ax is None else _given_axes(ax, len(maps))
+        for each, cam in zip(axes, maps, strict=True):
+            _draw(each, cam)
+        figure: Figure = axes[0].get_figure()
+        return figure
 
 
-def _new_axes() -> Any:
+def _draw(axes: Any, cam: ActivationMap) -> None:
+    axes.imshow(np.asarray(as_rgb(cam.picture)), alpha=0.5)
+    axes.imshow(cam.upsample(), cmap="jet", alpha=0.5)
+    label = textwrap.shorten(cam.label, 2 * _LETTERS, placeholder=" …")
+    axes.set_title("\n".join(textwrap.wrap(f"{label}: {cam.probability:.1%}", _LETTERS)), fontsize="medium")
+    axes.set_axis_off()
+
+
+def _given_axes(ax: Axes | Sequence[Axes], count: int) -> list[Any]:
+    axes = np.asarray(ax, dtype=object).ravel().tolist()
+    if len(axes) != count:
+        raise UsageError(f"there are {len(axes)} axes for {count} pictures", hint="Give one for each")
+    return axes
+
+
+def _new_axes(count: int, columns: int | None) -> list[Any]:
+    if columns is not None and columns < 1:
+        raise UsageError(f"columns is {columns}", hint="Put at least one picture into a row")
+    across = min(count, columns or _COLUMNS)
+    down = math.ceil(count / across)
+    figure = _new_figure(figsize=(_INCHES * across, (_INCHES + 0.3) * down), layout="constrained")
+    cells = figure.subplots(down, across, squeeze=False).ravel().tolist()
+    for empty in cells[count:]:
+        figure.delaxes(empty)
+    return cells[:count]
+
+
+def _new_figure(**settings: Any) -> Any:
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  (only who plots needs it)
     except ImportError as error:
@@ -78,4 +122,4 @@ def _new_axes() -> Any:
             self.savefig(stream, format="png", bbox_inches="tight")
             return stream.getvalue()
 
-    return NotebookFigure().subplots()
+    return NotebookFigure(**settings)

@@ -50,7 +50,7 @@ def test_a_photo_through_the_served_resnet50_is_what_keras_says(photo: Path, tmp
     assert [prediction.index for prediction in answer.top] == expected.argsort()[-5:][::-1].tolist()
     for cam in answer.cams:
         scale = np.abs(maps).max()
-        np.testing.assert_allclose(cam.grid / scale, maps[0, cam.class_index] / scale, atol=1e-4)
+        np.testing.assert_allclose(cam.grid / scale, maps[0, cam.index] / scale, atol=1e-4)
     (document,) = json.loads(told.stdout)
     assert [entry["index"] for entry in document["top"]] == [prediction.index for prediction in answer.top]
 

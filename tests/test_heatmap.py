@@ -4,28 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from camserve.colormaps import colorize
 from camserve.errors import UsageError
-from camserve.heatmap import JET, as_rgb, jet, normalize, overlay, upsample
-
-
-@pytest.mark.parametrize("shape", [(7, 7), (4, 4), (1, 1), (1, 5), (2, 3), (14, 10)])
-@pytest.mark.parametrize("factor", [1, 2, 7, 32])
-def test_upsampling_equals_scipy_zoom_of_order_one(shape: tuple[int, int], factor: int) -> None:
-    from scipy.ndimage import zoom
-
-    grid = np.random.default_rng(0).normal(0, 3, shape).astype(np.float32)
-    theirs = zoom(grid, (factor, factor), order=1)
-    ours = upsample(grid, (shape[0] * factor, shape[1] * factor))
-    assert ours.dtype == np.float32
-    assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs).max() <= 1e-6 * max(1.0, np.abs(grid).max())
-
-
-def test_corners_stay_on_corners() -> None:
-    grid = np.random.default_rng(1).normal(size=(7, 5)).astype(np.float32)
-    large = upsample(grid, (224, 160))
-    corners = np.ix_([0, -1], [0, -1])
-    assert np.array_equal(large[corners], grid[corners])
+from camserve.heatmap import as_rgb, normalize, overlay, upsample
 
 
 def test_upsampling_as_pillow_does_it_would_be_noticed() -> None:
@@ -37,15 +18,6 @@ def test_upsampling_as_pillow_does_it_would_be_noticed() -> None:
 def test_a_map_cannot_be_drawn_on_nothing() -> None:
     with pytest.raises(UsageError):
         upsample(np.zeros((2, 2), np.float32), (0, 8))
-
-
-def test_jet_equals_matplotlib() -> None:
-    import matplotlib
-
-    colormap = matplotlib.colormaps["jet"]
-    assert np.array_equal(colormap(np.arange(256), bytes=True)[:, :3], JET)
-    values = np.concatenate([np.linspace(0, 1, 10_001), np.random.default_rng(0).random(10_000)])
-    assert np.array_equal(colormap(values, bytes=True)[:, :3], jet(values))
 
 
 @pytest.mark.parametrize("value", [0.0, -3.5, 7.0])
@@ -72,7 +44,7 @@ def test_an_overlay_mixes_picture_and_jet(alpha: float) -> None:
     photo = random.integers(0, 256, (32, 48, 3), dtype=np.uint8)
     grid = random.normal(size=(4, 6)).astype(np.float32)
     drawn = overlay(Image.fromarray(photo), grid, alpha)
-    expected = (1 - alpha) * photo + alpha * jet(normalize(upsample(grid, (32, 48))))
+    expected = (1 - alpha) * photo + alpha * colorize(normalize(upsample(grid, (32, 48))))
     assert drawn.mode == "RGB"
     assert np.abs(np.asarray(drawn, np.float64) - expected).max() <= 1.0
 
@@ -100,3 +72,46 @@ def test_an_opacity_outside_the_unit_interval_is_refused(alpha: float) -> None:
 def test_sixteen_bits_are_shown_scaled() -> None:
     wide = Image.fromarray(np.array([[0, 257 * 10], [257 * 100, 65535]], np.uint16))
     assert np.asarray(as_rgb(wide))[..., 0].tolist() == [[0, 10], [100, 255]]
+
+
+def test_a_large_picture_is_coloured_in_parts_that_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, grid = Image.new("RGB", (640, 480)), np.random.default_rng(4).normal(size=(7, 7)).astype(np.float32)
+    whole = overlay(photo, grid, 1.0)
+    monkeypatch.setattr("camserve.heatmap._PIXELS_AT_ONCE", 10_000)
+    assert overlay(photo, grid, 1.0) == whole
+    assert np.array_equal(np.asarray(whole), colorize(normalize(upsample(grid, (480, 640)))))
+
+
+def test_a_map_of_a_part_leaves_the_rest_as_it_is() -> None:
+    photo = Image.fromarray(np.random.default_rng(5).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    grid = np.random.default_rng(6).normal(size=(4, 4)).astype(np.float32)
+    drawn = overlay(photo, grid, box=(10, 5, 50, 35))
+    assert drawn.crop((10, 5, 50, 35)) == overlay(photo.crop((10, 5, 50, 35)), grid)
+    blank = Image.new("RGB", (40, 30))
+    for picture in (drawn, photo):
+        picture.paste(blank, (10, 5))
+    assert drawn == photo
+
+
+def test_a_picture_is_drawn_on_without_being_changed() -> None:
+    photo = Image.new("RGB", (8, 8), (9, 9, 9))
+    overlay(photo, np.eye(2, dtype=np.float32), box=(0, 0, 4, 4))
+    assert photo == Image.new("RGB", (8, 8), (9, 9, 9))
+
+
+def test_a_drawing_does_not_carry_where_the_photo_was_taken() -> None:
+    photo = Image.new("RGB", (8, 8))
+    photo.info["exif"] = b"Exif: somebody's garden"
+    assert overlay(photo, np.eye(2, dtype=np.float32)).info == {}
+    assert photo.info
+
+
+@pytest.mark.parametrize(
+    ("colormap", "least", "greatest"),
+    [("gray", (0, 0, 0), (255, 255, 255)), ("viridis", (68, 1, 84), (253, 231, 36)), ("jet", (0, 0, 127), (127, 0, 0))],
+)
+def test_a_map_is_drawn_in_the_colours_asked_for(
+    colormap: str, least: tuple[int, ...], greatest: tuple[int, ...]
+) -> None:
+    drawn = overlay(Image.new("RGB", (9, 9)), np.array([[0.0, 1.0], [1.0, 1.0]]), 1.0, colormap=colormap)
+    assert (drawn.getpixel((0, 0)), drawn.getpixel((8, 8))) == (least, greatest)

@@ -6,15 +6,38 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from pythons import VERSIONS, find_python
+
+from camserve.serving import TritonServer
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
+SECONDS_TO_IMPORT = 0.6
 NOT_FOR_CLIENTS = ("tensorflow", "keras", "onnx", "onnxruntime", "matplotlib", "pyarrow", "scipy")
+ASK = """
+import asyncio, sys
+import numpy as np
+from camserve.clients import AsyncClassifier, Classifier, Pixels
+
+picture = Pixels(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
+url = sys.argv[1]
+
+async def ask():
+    async with AsyncClassifier(url, "toy") as classifier:
+        return await classifier.classify(picture, cam=True)
+
+with Classifier(url, "toy") as classifier:
+    result = classifier.classify(picture, cam=True)
+assert asyncio.run(ask()).top == result.top
+assert result.cams[0].overlay().size == (8, 8)
+print(result.top[0].label)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +55,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-@pytest.fixture(scope="module")
-def lone_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=VERSIONS)
+def lone_python(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment that holds the wheel and what it asks for, and nothing else."""
+    interpreter = find_python(request.param)
+    if interpreter is None:
+        pytest.skip(f"there is no Python {request.param} here")
     folder = tmp_path_factory.mktemp("lone") / "venv"
-    call(sys.executable, "-m", "venv", folder)
-    call(folder / "bin" / "python", "-m", "pip", "install", "--quiet", wheel)
+    uv = Path(sys.executable).with_name("uv")
+    call(uv, "venv", "--quiet", "--python", interpreter, folder)
+    call(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", folder / "bin" / "python", wheel)
     return folder / "bin" / "python"
 
 
@@ -81,6 +108,19 @@ def test_the_wheel_alone_imports_the_clients(lone_python: Path) -> None:
     answer = call(lone_python, "-c", code).stdout
     assert answer.startswith("[] ")
     assert str(lone_python.parent.parent) in answer
+
+
+def test_the_wheel_alone_imports_the_clients_soon(lone_python: Path) -> None:
+    times = []
+    for _ in range(5):
+        began = time.monotonic()
+        call(lone_python, "-c", "import camserve.clients")
+        times.append(time.monotonic() - began)
+    assert min(times) < SECONDS_TO_IMPORT
+
+
+def test_the_wheel_alone_classifies(lone_python: Path, toy_server: TritonServer) -> None:
+    assert call(lone_python, "-W", "error", "-c", ASK, toy_server.grpc_url).stdout.startswith("class ")
 
 
 def test_the_wheel_alone_runs_the_command_line(lone_python: Path) -> None:

@@ -8,9 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from camserve.contract import Activation
 from camserve.errors import RequestError, UsageError
 
-__all__ = ["Label", "Prediction", "check_finite", "check_top", "parse_label", "ranking", "top_predictions"]
+__all__ = [
+    "Label",
+    "Prediction",
+    "check_finite",
+    "check_top",
+    "parse_label",
+    "probabilities_of",
+    "ranking",
+    "top_predictions",
+]
 
 
 @dataclass(frozen=True)
@@ -19,6 +29,11 @@ class Label:
 
     name: str
     identifier: str | None = None
+
+    @property
+    def line(self) -> str:
+        """As it stands in `labels.txt`; `parse_label(label.line) == label`."""
+        return self.name if self.identifier is None else f"{self.identifier}\t{self.name}"
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,22 @@ def ranking(probabilities: np.ndarray[Any, Any]) -> list[int]:
     """Every class, the most probable first; of equal ones in the order in which Keras names them."""
     order: list[int] = probabilities.argsort()[::-1].tolist()
     return order
+
+
+def probabilities_of(logits: np.ndarray[Any, Any], activation: Activation) -> np.ndarray[Any, Any]:
+    """What the model's own activation makes of logits `[..., classes]`: float32 of the same shape.
+
+    Raises:
+        RequestError: If a logit is not finite.
+    """
+    check_finite(logits, "logits")
+    exact = logits.astype(np.float64)
+    if activation == "softmax":
+        powers = np.exp(exact - exact.max(axis=-1, keepdims=True))
+        exact = powers / powers.sum(axis=-1, keepdims=True)
+    elif activation == "sigmoid":
+        exact = 0.5 * (1.0 + np.tanh(0.5 * exact))  # 1 / (1 + exp(-x)) without its overflow
+    return exact.astype(np.float32)
 
 
 def check_top(top: int) -> None:

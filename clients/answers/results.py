@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,49 +11,164 @@ from PIL import Image
 
 from camserve import heatmap
 from camserve.clients.answers.decode import Prediction
+from camserve.clients.answers.region import largest_part
+from camserve.clients.pictures.images import ImageInput, load_image
+from camserve.clients.pictures.placement import Box, Placement
+from camserve.clients.pictures.reading import AS_KERAS, Reading
+from camserve.colormaps import Colormap
+from camserve.errors import UsageError
+from camserve.interpolation import Order
 
 __all__ = ["ActivationMap", "Classification"]
 
 
 @dataclass(frozen=True, eq=False)
 class ActivationMap:
-    """The class activation map of one class: how much each cell of the picture speaks for it.
+    """The class activation map of one class: how much each part of the picture speaks for it.
+
+    From Zhou et al., "Learning Deep Features for Discriminative Localization" (CVPR 2016). Positions in the original
+    picture are those of the picture as it was read: upright, where the classifier reads with `exif=True`.
 
     Attributes:
-        class_index: The class.
+        index: The class.
         label: Its name.
         probability: Its probability.
         grid: The map as the model gave it, float32 `[rows, columns]`, in units of the logit.
-        picture: The picture as the network saw it, fitted to the input.
+        picture: The picture as the network saw it: fitted to the input, in RGB or gray.
+        placement: Where in the original picture that lies.
+        reading: How the original picture was read.
     """
 
-    class_index: int
+    index: int
     label: str
     probability: float
     grid: np.ndarray[Any, Any] = field(repr=False)
     picture: Image.Image = field(repr=False)
+    placement: Placement = field(repr=False)
+    reading: Reading = field(default=AS_KERAS, repr=False)
 
     @property
     def input_size(self) -> tuple[int, int]:
         """Height and width of the network's input."""
         return (self.picture.height, self.picture.width)
 
-    def upsample(self, size: tuple[int, int] | None = None) -> np.ndarray[Any, Any]:
-        """The map enlarged linearly, corners aligned, to (height, width); to the network's input unless given."""
-        return heatmap.upsample(self.grid, size or self.input_size)
+    def upsample(self, size: tuple[int, int] | None = None, order: Order = 1) -> np.ndarray[Any, Any]:
+        """The map enlarged, its corners on the corners of the picture.
 
-    def overlay(self, size: tuple[int, int] | None = None, alpha: float = 0.5) -> Image.Image:
-        """The map in jet over the picture as the network saw it.
+        Law: for whole factors this is `scipy.ndimage.zoom(grid, factors, order=order)`.
 
         Args:
             size: Height and width of the result; those of the network's input unless given.
-            alpha: Opacity of the map, from 0 to 1.
+            order: 0 takes the nearest value; 1 interpolates linearly, 3 with cubic splines.
+
+        Returns:
+            float32 `[height, width]`, in units of the logit.
+
+        Raises:
+            UsageError: If the size has no pixels, or the order is another.
         """
-        height, width = size or self.input_size
-        picture = heatmap.as_rgb(self.picture)
-        if (height, width) != self.input_size:
-            picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-        return heatmap.overlay(picture, self.grid, alpha)
+        return heatmap.upsample(self.grid, size or self.input_size, order)
+
+    def overlay(
+        self,
+        image: ImageInput | None = None,
+        *,
+        size: tuple[int, int] | None = None,
+        alpha: float = 0.5,
+        colormap: Colormap = "jet",
+    ) -> Image.Image:
+        """The map in colours over the picture.
+
+        Args:
+            image: The original picture, to draw the map over the part of it that the network saw; over the picture as
+                the network saw it unless given.
+            size: Height and width of the result; those of the picture unless given.
+            alpha: Opacity of the map, from 0 to 1.
+            colormap: `jet`, `viridis`, `gray`, any other name that matplotlib knows where that is installed, or a
+                table of 256 colours, uint8 `[256, 3]` in RGB. The first colour is for the least value of the map.
+
+        Returns:
+            A picture in RGB.
+
+        Raises:
+            ImageError: If the original picture cannot be read.
+            UsageError: If the original picture has another size than the one that was classified, if the size has no
+                pixels, if alpha is not from 0 to 1, or the colormap is unknown.
+        """
+        if image is not None:
+            return self._over_original(image, size, alpha, colormap)
+        return heatmap.overlay(heatmap.resized(self.picture, size), self.grid, alpha, colormap=colormap)
+
+    @property
+    def peak(self) -> tuple[int, int]:
+        """Where the map is greatest: (x, y) in pixels of the original picture; of equal places the first."""
+        row, column = divmod(int(self.grid.argmax()), self.grid.shape[1])
+        left, top, right, bottom = self.placement.box
+        return (
+            left + _between(column, self.grid.shape[1], right - left),
+            top + _between(row, self.grid.shape[0], bottom - top),
+        )
+
+    def bbox(self, threshold: float = 0.2) -> tuple[int, int, int, int] | None:
+        """The box around what speaks most for the class, in pixels of the original picture.
+
+        It holds the largest connected part of the map, enlarged to the network's input, in which values are above
+        `threshold` times the greatest one (section 4.1 of the paper, which takes 0.2).
+
+        Args:
+            threshold: From 0, for everything that speaks for the class at all, to below 1.
+
+        Returns:
+            (left, top, right, bottom), the last two exclusive as in Pillow's `crop`; None if no part of the picture
+            speaks for the class, that is, where no value of the map is above 0.
+
+        Raises:
+            UsageError: If the threshold is not from 0 to below 1.
+        """
+        if not 0.0 <= threshold < 1.0:
+            raise UsageError(f"the threshold is {threshold}", hint="Give a share of the greatest value, such as 0.2")
+        heat = self.upsample()
+        greatest = float(heat.max())
+        part = largest_part(heat > threshold * greatest) if greatest > 0.0 else None
+        return None if part is None else self._in_original(part)
+
+    def _in_original(self, part: Box) -> Box:
+        """The pixels of the original picture that a part of the network's input was made of, cut ones included."""
+        left, top, right, bottom = self.placement.box
+        seen = _scaled(part, self.picture.size, (right - left, bottom - top))
+        return (left + seen[0], top + seen[1], left + seen[2], top + seen[3])
+
+    def _over_original(
+        self, image: ImageInput, size: tuple[int, int] | None, alpha: float, colormap: Colormap
+    ) -> Image.Image:
+        picture = load_image(image, self.reading)
+        height, width = self.placement.original
+        if picture.size != (width, height):
+            raise UsageError(
+                f"a picture of {picture.width} x {picture.height} pixels is not the one of {width} x {height} that was "
+                "classified",
+                hint="Give the picture that the map was made for",
+            )
+        drawn = heatmap.resized(picture, size)
+        box = _scaled(self.placement.box, picture.size, drawn.size)
+        return heatmap.overlay(drawn, self.grid, alpha, colormap=colormap, box=box)
+
+
+def _scaled(box: Box, before: tuple[int, int], after: tuple[int, int]) -> Box:
+    """A box in a picture of another (width, height): all pixels of which at least a part lies in it."""
+    left, top, right, bottom = box
+    return (
+        left * after[0] // before[0],
+        top * after[1] // before[1],
+        -(-right * after[0] // before[0]),
+        -(-bottom * after[1] // before[1]),
+    )
+
+
+def _between(index: int, count: int, pixels: int) -> int:
+    """The pixel on which the map's row or column of that index lies when it is enlarged; of a single one the middle."""
+    part = index / (count - 1) if count > 1 else 0.5
+    return math.floor(part * (pixels - 1) + 0.5)
 
 
 @dataclass(frozen=True)

@@ -1,63 +1,78 @@
-"""Tensors on their way out and in, refused where they are not what the contract says."""
+"""Tensors on their way out and in: refused where they are not what the contract says, split and joined again."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from camserve.contract import ModelContract, TensorSpec
+from camserve.clients.answers.served import Model
+from camserve.contract import TensorSpec
 from camserve.errors import ContractError, UsageError
 
-__all__ = ["check_answer", "check_batch", "output_spec"]
+__all__ = ["check_batch", "join", "outputs_of", "split"]
+
+Array = np.ndarray[Any, Any]
 
 _NUMPY = {"FP32": np.dtype(np.float32), "UINT8": np.dtype(np.uint8), "INT32": np.dtype(np.int32)}
 
 
-def output_spec(contract: ModelContract, name: str, model: str) -> TensorSpec:
-    """The output of that name.
+def check_batch(batch: Array, model: Model) -> None:
+    """Refuses a batch that the server would refuse, or that holds no numbers.
 
     Raises:
-        UsageError: If the model has none.
+        UsageError: If type, byte order or shape are not the input's, the batch is empty, or holds NaN or infinity.
     """
-    spec = contract.output(name)
-    if spec is None:
-        known = ", ".join(output.name for output in contract.outputs)
-        raise UsageError(f"model {model!r} has no output {name!r}", hint=f"It has {known}")
-    return spec
-
-
-def check_batch(batch: np.ndarray[Any, Any], spec: TensorSpec, max_batch_size: int, model: str) -> None:
-    """Refuses a batch for the input `spec` that the server would refuse, or that holds no numbers.
-
-    Raises:
-        UsageError: If type, byte order or shape are not the input's, the batch is empty or over the maximum, or holds
-            NaN or infinity.
-    """
+    spec = model.contract.input
     if batch.dtype != _NUMPY[spec.dtype] or batch.shape[1:] != spec.shape or batch.size == 0:
         raise UsageError(
-            f"a batch of {batch.dtype} {list(batch.shape)} does not fit the input of model {model!r}",
+            f"a batch of {batch.dtype} {list(batch.shape)} does not fit the input of model {model.name!r}",
             hint=f"Give {_NUMPY[spec.dtype]} of shape [pictures, {', '.join(map(str, spec.shape))}]",
-        )
-    if 0 < max_batch_size < len(batch):
-        raise UsageError(
-            f"a batch of {len(batch)} is over the maximum of model {model!r}",
-            hint=f"Send at most {max_batch_size} pictures at once",
         )
     if batch.dtype == np.float32 and not np.isfinite(batch).all():
         raise UsageError("the batch holds NaN or infinity", hint="Check how the pictures were prepared")
 
 
-def check_answer(array: np.ndarray[Any, Any] | None, spec: TensorSpec, count: int, model: str) -> None:
-    """Refuses an output that did not come, or came in another type or shape than promised.
+def split(batch: Array, limit: int) -> Iterator[Array]:
+    """The batch in parts of at most `limit` pictures; whole where that is 0. Law: `concatenate(split(b, n)) == b`."""
+    step = limit or len(batch)
+    return (batch[start : start + step] for start in range(0, len(batch), step))
+
+
+def join(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """The outputs of a batch from those of its parts, in order. Law: with `split`, whole again."""
+    if len(parts) == 1:
+        return dict(parts[0])
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def outputs_of(tensors: Mapping[str, Array], names: Sequence[str], count: int, model: Model) -> dict[str, Array]:
+    """The outputs asked for, by the contract's names and in the order asked for.
+
+    Args:
+        tensors: What came, by the server's names, in any order.
+        names: What was asked for, by the contract's names.
+        count: Number of pictures.
+        model: The model asked.
 
     Raises:
-        ContractError: If so.
+        ContractError: If one did not come or came in another type or shape than promised, or one came that was not
+            asked for.
     """
+    extra = sorted(tensors.keys() - {model.served_name(name) for name in names})
+    if extra:
+        raise _broken(model, f"answered {', '.join(map(repr, extra))}, which was not asked for")
+    return {name: _checked(tensors.get(model.served_name(name)), model.output(name), count, model) for name in names}
+
+
+def _checked(array: Array | None, spec: TensorSpec, count: int, model: Model) -> Array:
     expected = (count, *spec.shape)
-    if array is None or array.shape != expected or array.dtype != _NUMPY[spec.dtype]:
-        found = "nothing that can be read" if array is None else f"{array.dtype} {list(array.shape)}"
-        raise ContractError(
-            f"model {model!r} answered {found} as {spec.name!r}, promised {spec.dtype} {list(expected)}",
-            hint="Publish the model again from its bundle",
-        )
+    if array is not None and array.shape == expected and array.dtype == _NUMPY[spec.dtype]:
+        return array
+    found = "nothing that can be read" if array is None else f"{array.dtype} {list(array.shape)}"
+    raise _broken(model, f"answered {found} as {spec.name!r}, promised {spec.dtype} {list(expected)}")
+
+
+def _broken(model: Model, what: str) -> ContractError:
+    return ContractError(f"model {model.name!r} {what}", hint="Publish the model again from its bundle")

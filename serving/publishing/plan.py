@@ -8,6 +8,7 @@ from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import CONTRACT_NAME, LABELS_NAME, read_labels
 from camserve.contract import ModelContract
+from camserve.contract_change import contract_breaks
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest
 from camserve.serving.config.changes import make_options
@@ -15,7 +16,6 @@ from camserve.serving.config.merging import merge_changes
 from camserve.serving.config.message import MODEL_FILES, build_config, read_options, update_config
 from camserve.serving.config.options import ServingOptions
 from camserve.serving.config.pinning import chosen_versions, pin
-from camserve.serving.publishing.contract_change import contract_breaks
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.repository.ledger import Standing, write_ledger
 from camserve.serving.repository.versions import version_folders
@@ -92,7 +92,7 @@ def _keeps_promise(draft: Draft, number: int) -> bool:
         labels = read_labels(folder / LABELS_NAME)
     except (OSError, BundleError):
         return False
-    kept = contract_breaks(draft.contract, contract, served_labels=draft.source.labels, new_labels=labels)
+    kept = contract_breaks(draft.contract, contract, known_labels=draft.source.labels, new_labels=labels)
     return not kept and (folder / MODEL_FILES[draft.backend]).exists()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from camserve.contract_change import contract_breaks
 from camserve.errors import RepositoryError
-from camserve.serving.publishing.contract_change import contract_breaks
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.repository.ledger import Standing, read_standing
 from camserve.serving.repository.staging import STAGE_NAME
@@ -38,7 +38,7 @@ def _refuse_foreign(model: Path) -> None:
 
 def _refuse_breaks(draft: Draft, standing: Standing) -> None:
     breaks = contract_breaks(
-        standing.contract, draft.contract, served_labels=standing.labels, new_labels=draft.source.labels
+        standing.contract, draft.contract, known_labels=standing.labels, new_labels=draft.source.labels
     )
     if breaks and not draft.allow_contract_change:
         raise RepositoryError(

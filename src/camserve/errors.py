@@ -19,6 +19,7 @@ The data flows Keras model → bundle → repository → server → answer, and 
         ├── ConnectionFailedError  no server answers at this address
         ├── DeadlineError        no answer within the time given
         └── RequestError         the server answered with a refusal
+            └── NotLoadedError   it does not serve this model, or this version of it
 """
 
 from __future__ import annotations
@@ -107,3 +108,7 @@ class DeadlineError(ClientError):
 
 class RequestError(ClientError):
     """The server answered with a refusal: an unknown model, a wrong tensor, a fault of its own."""
+
+
+class NotLoadedError(RequestError):
+    """The server does not serve this model, or this version of it."""

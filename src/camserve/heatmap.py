@@ -1,73 +1,74 @@
-"""The map as a picture: upsampled with aligned corners, normalised, coloured with jet, laid over the photo."""
+"""The map as a picture: enlarged with aligned corners, stretched to the range of the colours, laid over the photo."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from camserve.colormaps import Colormap, color_table, colorize
 from camserve.errors import UsageError
+from camserve.interpolation import Order, weights
 
-__all__ = ["JET", "as_rgb", "jet", "normalize", "overlay", "upsample"]
+__all__ = ["Box", "Order", "as_rgb", "normalize", "overlay", "resized", "upsample"]
 
 Array = np.ndarray[Any, Any]
 
+Box = tuple[int, int, int, int]
+"""Left, top, right, bottom in pixels, the last two exclusive."""
+
 _SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
-# Knots (position, value) of matplotlib's jet, one line per channel.
-_KNOTS = (
-    ((0.0, 0.35, 0.66, 0.89, 1.0), (0.0, 0.0, 1.0, 1.0, 0.5)),
-    ((0.0, 0.125, 0.375, 0.64, 0.91, 1.0), (0.0, 0.0, 1.0, 1.0, 0.0, 0.0)),
-    ((0.0, 0.11, 0.34, 0.65, 1.0), (0.5, 1.0, 1.0, 0.0, 0.0)),
-)
-
-
-def _jet_table() -> Array:
-    positions = np.linspace(0.0, 1.0, 256)
-    channels = [np.interp(positions, *knots) for knots in _KNOTS]
-    table = (np.stack(channels, axis=-1) * 255).astype(np.uint8)  # cut off, as matplotlib does
-    table.setflags(write=False)
-    return table
-
-
-JET: Array = _jet_table()
-"""The 256 colours of matplotlib's jet, uint8 `[256, 3]` in RGB."""
+_PIXELS_AT_ONCE = 1 << 20
+"""How much of a large picture is coloured at once, so that its map in floating point never stands in memory whole."""
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
     """The picture in RGB with 8 bits for showing it; 16 bits are scaled, not clipped."""
     if image.mode in _SIXTEEN_BIT:
-        return Image.fromarray((np.asarray(image).astype(np.int64) // 257).clip(0, 255).astype(np.uint8)).convert("RGB")
+        narrow = (np.asarray(image).clip(0, 65_535).astype(np.uint32) + 128) // 257
+        return Image.fromarray(narrow.astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
 
 
-def upsample(grid: Array, size: tuple[int, int]) -> Array:
-    """Enlarges a map linearly with its corners on the corners of the picture.
+def resized(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
+    """The picture in RGB at that height and width; as large as it is if None.
 
-    Law: for whole factors this is `scipy.ndimage.zoom(grid, factors, order=1)`.
+    Enlarged by a whole factor, its pixels stay the squares that they are.
+
+    Raises:
+        UsageError: If a side is less than one.
+    """
+    picture = as_rgb(image)
+    if size is None or size == (picture.height, picture.width):
+        return picture
+    _check_size(size)
+    sharp = size[0] % picture.height == 0 and size[1] % picture.width == 0
+    return picture.resize((size[1], size[0]), Image.Resampling.NEAREST if sharp else Image.Resampling.BILINEAR)
+
+
+def upsample(grid: Array, size: tuple[int, int], order: Order = 1) -> Array:
+    """Enlarges a map with its corners on the corners of the picture.
+
+    Law: for whole factors this is `scipy.ndimage.zoom(grid, factors, order=order)`.
 
     Args:
         grid: The map, `[rows, columns]`.
         size: Height and width of the result.
+        order: How to interpolate; cubic splines may go beyond the least and greatest values of the map.
 
     Returns:
         float32 `[height, width]`.
+
+    Raises:
+        UsageError: If a side is less than one, or the order is another.
     """
-    if min(size) < 1:
-        raise UsageError(f"a map cannot be drawn at {size[0]} x {size[1]} pixels", hint="Give a height and a width")
-    rows = _interpolate(np.asarray(grid, np.float64), size[0])
-    return _interpolate(rows.T, size[1]).T.astype(np.float32)
-
-
-def _interpolate(values: Array, count: int) -> Array:
-    """`count` rows, evenly spaced from the first to the last."""
-    positions = np.linspace(0.0, len(values) - 1.0, count)
-    below = np.floor(positions).astype(np.intp)
-    above = np.minimum(below + 1, len(values) - 1)
-    part = (positions - below)[:, np.newaxis]
-    result: Array = values[below] * (1.0 - part) + values[above] * part
-    return result
+    _check_size(size)
+    columns = np.asarray(grid, np.float64) @ weights(grid.shape[1], size[1], order).T
+    enlarged: Array = (weights(grid.shape[0], size[0], order) @ columns).astype(np.float32)
+    return enlarged
 
 
 def normalize(values: Array, span: tuple[float, float] | None = None) -> Array:
@@ -83,15 +84,14 @@ def normalize(values: Array, span: tuple[float, float] | None = None) -> Array:
     return result
 
 
-def jet(values: Array) -> Array:
-    """Colours values from 0 (blue) to 1 (red) as matplotlib's jet does: uint8 RGB, one more axis than `values`."""
-    indices = (np.asarray(values, np.float64) * len(JET)).astype(np.intp)
-    colored: Array = JET[indices.clip(0, len(JET) - 1)]
-    return colored
-
-
 def overlay(
-    image: Image.Image, heat: Array, alpha: float = 0.5, *, span: tuple[float, float] | None = None
+    image: Image.Image,
+    heat: Array,
+    alpha: float = 0.5,
+    *,
+    span: tuple[float, float] | None = None,
+    colormap: Colormap = "jet",
+    box: Box | None = None,
 ) -> Image.Image:
     """Lays a map over a picture.
 
@@ -101,11 +101,47 @@ def overlay(
         alpha: Opacity of the map, from 0 to 1.
         span: Values that get the first and the last colour, so that two maps can be compared; by default the least
             and the greatest of this one.
+        colormap: The colours.
+        box: The part of the picture that the map is of; what lies outside stays as it is. The whole unless given.
 
     Returns:
         An RGB picture of the size of `image`.
+
+    Raises:
+        UsageError: If alpha is not from 0 to 1, or the colormap is unknown.
     """
     if not 0.0 <= alpha <= 1.0:
         raise UsageError(f"alpha is {alpha}", hint="Give an opacity from 0 to 1")
-    colors = jet(normalize(upsample(heat, (image.height, image.width)), span))
-    return Image.blend(as_rgb(image), Image.fromarray(colors), alpha)
+    picture = as_rgb(image)
+    if box is None:
+        box = (0, 0, *picture.size)
+    part = picture.crop(box)
+    drawn = Image.blend(part, _colored(heat, (part.height, part.width), span, colormap), alpha)
+    result = picture.copy()
+    result.paste(drawn, box)
+    result.info.clear()  # the photo's metadata, such as its orientation and its place, are not the drawing's
+    return result
+
+
+def _colored(grid: Array, size: tuple[int, int], span: tuple[float, float] | None, colormap: Colormap) -> Image.Image:
+    table = color_table(colormap)
+    if span is None:
+        spans = [(float(band.min()), float(band.max())) for band in _bands(grid, size)]
+        span = (min(low for low, _ in spans), max(high for _, high in spans))
+    bands = [colorize(normalize(band, span), table) for band in _bands(grid, size)]
+    return Image.fromarray(np.concatenate(bands))
+
+
+def _bands(grid: Array, size: tuple[int, int]) -> Iterator[Array]:
+    """The enlarged map in parts of whole rows, from top to bottom."""
+    _check_size(size)
+    rows = weights(grid.shape[0], size[0], 1)
+    columns = np.asarray(grid, np.float64) @ weights(grid.shape[1], size[1], 1).T
+    step = max(1, _PIXELS_AT_ONCE // size[1])
+    for start in range(0, size[0], step):
+        yield (rows[start : start + step] @ columns).astype(np.float32)
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if min(size) < 1:
+        raise UsageError(f"a map cannot be drawn at {size[0]} x {size[1]} pixels", hint="Give a height and a width")

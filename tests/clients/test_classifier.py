@@ -97,7 +97,7 @@ def test_a_map_is_drawn_over_the_picture_as_the_network_saw_it(classifier: Class
     assert np.array_equal(found.upsample(), upsample(found.grid, (8, 8)))
     assert np.abs(np.asarray(found.overlay(), np.float64) - (seen + heat) / 2).max() <= 1.0
     assert found.upsample((40, 60)).shape == (40, 60)
-    assert found.overlay((40, 60)).size == (60, 40)
+    assert found.overlay(size=(40, 60)).size == (60, 40)
 
 
 def test_the_contract_and_the_labels_come_from_the_server(classifier: Classifier, toy_bundle: Bundle) -> None:

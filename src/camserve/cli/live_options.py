@@ -9,16 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from camserve.serving.live.connection import ClientTls
     from camserve.serving.live.server import LiveServer
+    from camserve.tls import ClientTls
 
-__all__ = ["AdminKeyFile", "AllowContractChange", "LiveUrl", "TlsCa", "TlsCertificate", "TlsKey", "access", "connect"]
+__all__ = [
+    "PANEL",
+    "AdminKeyFile",
+    "AllowContractChange",
+    "LiveUrl",
+    "TlsCa",
+    "TlsCertificate",
+    "TlsKey",
+    "access",
+    "client_tls",
+    "connect",
+]
 
-_PANEL = "A running server"
+PANEL = "A running server"
+"""The heading of these options in a command's help."""
 
 
 def _option(*names: str, **settings: Any) -> Any:
-    return typer.Option(*names, rich_help_panel=_PANEL, show_default=False, **settings)
+    return typer.Option(*names, rich_help_panel=PANEL, show_default=False, **settings)
 
 
 LiveUrl = Annotated[
@@ -57,17 +69,24 @@ def access(
     Raises:
         UsageError: If the key's file cannot be read or holds no key, or one of certificate and key is missing.
     """
-    from camserve.errors import UsageError
-    from camserve.serving.live.connection import ClientTls
     from camserve.serving.server.options import ADMIN_KEY_VARIABLE, check_admin_key, read_admin_key
 
     admin_key = read_admin_key(admin_key_file, os.environ.get(ADMIN_KEY_VARIABLE))
     if admin_key is not None:
         check_admin_key(admin_key)
-    if (certificate is None) != (key is None):
-        raise UsageError("a certificate needs its key, and a key its certificate", hint="Give both --tls-… options")
+    return admin_key, client_tls(ca, certificate, key)
+
+
+def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ClientTls | None:
+    """How to encrypt the connection; not at all where no file is given.
+
+    Raises:
+        UsageError: If one of certificate and key is missing.
+    """
+    from camserve.tls import ClientTls
+
     wanted = any(path is not None for path in (ca, certificate, key))
-    return admin_key, ClientTls(ca=ca, certificate=certificate, key=key) if wanted else None
+    return ClientTls(ca=ca, certificate=certificate, key=key) if wanted else None
 
 
 def connect(

@@ -9,13 +9,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-__all__ = ["Command", "Json", "Model", "Repository", "Timeout", "Url", "check_choice"]
+__all__ = ["Command", "Json", "Repository", "check_choice"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Model = Annotated[str, typer.Option("--model", metavar="NAME", help="Name of the served model.")]
 Repository = Annotated[Path, typer.Option("--repository", metavar="DIR", help="Folder of the model repository.")]
-Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for each answer.")]
-Url = Annotated[str, typer.Option("--url", metavar="HOST:PORT", help="gRPC address of the server.")]
 
 _EXAMPLE = "Example:  "
 

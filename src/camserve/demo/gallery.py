@@ -81,7 +81,7 @@ def _right(item: Shown) -> str:
 
 def _wrong(item: Shown) -> str:
     best, cams = item.answer.top[0], item.answer.cams
-    of_truth = next((cam for cam in cams if cam.class_index == item.digit), None)
+    of_truth = next((cam for cam in cams if cam.index == item.digit), None)
     pictures = _picture(cams[0]) + _map(cams[0], f"for {best.label}")
     if of_truth is not None:
         pictures += _map(of_truth, f"for {of_truth.label}")
@@ -94,7 +94,7 @@ def _picture(cam: ActivationMap) -> str:
 
 
 def _map(cam: ActivationMap, caption: str = "") -> str:
-    drawn = cam.overlay((_SIDE, _SIDE))
+    drawn = cam.overlay(size=(_SIDE, _SIDE))
     small = f"<small>{escape(caption)}</small>" if caption else ""
     return f'<span><img alt="map for {escape(cam.label)}" src="{_data_uri(drawn)}">{small}</span>'
 

@@ -181,7 +181,7 @@ def test_another_contract_under_a_served_name_is_refused(toy_bundle: Bundle, tmp
     before = _tree(repository)
     other = write_toy_bundle(tmp_path / "other", preset="tf")
     phases: list[str] = []
-    with pytest.raises(RepositoryError, match=r"preprocessing would change.*--name.*--allow-contract-change"):
+    with pytest.raises(RepositoryError, match=r"preprocessing changes.*--name.*--allow-contract-change"):
         publish(other, repository, progress=phases.append)
     assert phases == []  # before anything is copied
     assert _tree(repository) == before
@@ -193,7 +193,7 @@ def test_other_labels_under_a_served_name_are_refused(toy_bundle: Bundle, tmp_pa
     publish(toy_bundle, repository)
     before = _content(repository)
     other = write_toy_bundle(tmp_path / "other", labels=("class 0", "class 1", "cat", "class 3"))
-    with pytest.raises(RepositoryError, match=r"labels would change: class 2, 'class 2', would be 'cat'.*--name"):
+    with pytest.raises(RepositoryError, match=r"labels change: class 2, 'class 2', becomes 'cat'.*--name"):
         publish(other, repository)
     assert _content(repository) == before
     assert publish(other, repository, name="toy-cat").version == 1

@@ -8,7 +8,7 @@ import pytest
 from toy import toy_contract
 
 from camserve.contract import PRESETS, ModelContract, TensorSpec
-from camserve.serving.publishing.contract_change import contract_breaks
+from camserve.contract_change import contract_breaks
 
 CONTRACT = toy_contract(name="toy", size=(8, 8), channels=3, classes=4, preset="unit", top_k=3)
 LABELS = ("a", "b", "c", "d")
@@ -16,7 +16,7 @@ OUTPUTS = CONTRACT.outputs
 
 
 def _breaks(new: ModelContract, labels: tuple[str, ...] = LABELS) -> tuple[str, ...]:
-    return contract_breaks(CONTRACT, new, served_labels=LABELS, new_labels=labels)
+    return contract_breaks(CONTRACT, new, known_labels=LABELS, new_labels=labels)
 
 
 def _with(**changes: Any) -> ModelContract:
@@ -26,16 +26,16 @@ def _with(**changes: Any) -> ModelContract:
 @pytest.mark.parametrize(
     ("new", "told"),
     [
-        (_with(input=TensorSpec(name="picture", dtype="FP32", shape=(8, 8, 3))), "input would change"),
-        (_with(input=TensorSpec(name="image", dtype="UINT8", shape=(8, 8, 3))), "input would change"),
-        (_with(input=TensorSpec(name="image", dtype="FP32", shape=(9, 8, 3))), "input would change"),
-        (_with(preprocessing=PRESETS["tf"]), "preprocessing would change"),
-        (_with(activation="sigmoid"), "activation would change"),
-        (_with(classes=5), "classes would change"),
-        (_with(outputs=OUTPUTS[:-1]), "output cam_class would be gone"),
+        (_with(input=TensorSpec(name="picture", dtype="FP32", shape=(8, 8, 3))), "input changes"),
+        (_with(input=TensorSpec(name="image", dtype="UINT8", shape=(8, 8, 3))), "input changes"),
+        (_with(input=TensorSpec(name="image", dtype="FP32", shape=(9, 8, 3))), "input changes"),
+        (_with(preprocessing=PRESETS["tf"]), "preprocessing changes"),
+        (_with(activation="sigmoid"), "activation changes"),
+        (_with(classes=5), "classes changes"),
+        (_with(outputs=OUTPUTS[:-1]), "output cam_class is gone"),
         (
             _with(outputs=(*OUTPUTS[:-1], TensorSpec(name="cam_class", dtype="FP32", shape=(3,)))),
-            "output cam_class would change",
+            "output cam_class changes",
         ),
     ],
 )
@@ -50,6 +50,6 @@ def test_an_output_more_is_no_break_and_neither_is_another_order() -> None:
 
 
 def test_other_labels_are_a_break() -> None:
-    assert _breaks(CONTRACT, ("a", "b", "x", "d")) == ("labels would change: class 2, 'c', would be 'x'",)
-    assert _breaks(CONTRACT, ("a", "b", "c")) == ("labels would change: their number",)
-    assert contract_breaks(CONTRACT, CONTRACT, served_labels=None, new_labels=LABELS) == ()
+    assert _breaks(CONTRACT, ("a", "b", "x", "d")) == ("labels change: class 2, 'c', becomes 'x'",)
+    assert _breaks(CONTRACT, ("a", "b", "c")) == ("labels change: their number",)
+    assert contract_breaks(CONTRACT, CONTRACT, known_labels=None, new_labels=LABELS) == ()

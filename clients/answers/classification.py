@@ -1,0 +1,60 @@
+"""What a model says of one picture, and how long that took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from camserve.clients.answers.decode import Prediction
+from camserve.clients.answers.results import ActivationMap
+
+__all__ = ["Classification", "Timings"]
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where the time of one answer went, in seconds.
+
+    The last three are there where `timings=True` asked for them. They come from what the server counted for the model
+    around this request: they are exact where nobody else asked it meanwhile, else a mean over all that did.
+
+    Attributes:
+        prepare: Reading the picture, fitting it and making the tensor.
+        call: From sending the request to its answer, every try included.
+        read: Checking the answer and making classes and maps of it.
+        queue: Waiting in the server for its turn.
+        compute: The server's own work: input, network and output.
+        network: What is left of `call`: the way there and back, and both ends of it.
+    """
+
+    prepare: float
+    call: float
+    read: float
+    queue: float | None = None
+    compute: float | None = None
+    network: float | None = None
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a model says of one picture. Two are equal when they name the same classes, by the same version.
+
+    Attributes:
+        top: The best classes, best first.
+        cams: The maps of the best classes, best first; empty unless asked for.
+        model: The model that answered.
+        version: The version of it that answered.
+        url: `HOST:PORT` of the server that answered.
+        timings: Where the time went.
+        probabilities: Of every class, float32 `[classes]`.
+    """
+
+    top: tuple[Prediction, ...]
+    cams: tuple[ActivationMap, ...] = field(compare=False)
+    model: str
+    version: str
+    url: str = field(compare=False)
+    timings: Timings = field(repr=False, compare=False)
+    probabilities: np.ndarray[Any, Any] = field(repr=False, compare=False)

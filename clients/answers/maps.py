@@ -1,0 +1,140 @@
+"""Which maps to ask a model for, and the maps that its answer holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+
+from camserve.clients.answers.decode import check_finite, ranking
+from camserve.clients.answers.results import ActivationMap
+from camserve.clients.answers.served import CAM, CAM_ALL, CAM_CLASS, Model
+from camserve.clients.pictures.placement import Fitted
+from camserve.clients.pictures.reading import Reading
+from camserve.errors import RequestError, UsageError
+
+__all__ = ["best_maps", "check_has_maps", "class_index", "map_of_class", "outputs_for_class"]
+
+Array = np.ndarray[Any, Any]
+
+_EXPORT_ALL = "export the model with --cam-all to have the map of any class"
+
+
+def check_has_maps(model: Model) -> None:
+    """Refuses to ask for maps a model that has none.
+
+    Raises:
+        UsageError: If so.
+    """
+    if model.contract.cam is None:
+        raise UsageError(
+            f"model {model.name!r} was exported without maps",
+            hint="Leave the maps out (cam; --cam-dir at the command line), or export it again without --no-cam",
+        )
+
+
+def class_index(model: Model, class_: int | str) -> int:
+    """The class of that number or label.
+
+    Raises:
+        UsageError: If there is none, or several have the label.
+    """
+    if isinstance(class_, str):
+        return _labelled(model, class_)
+    if not 0 <= class_ < model.contract.classes:
+        raise UsageError(
+            f"model {model.name!r} has no class {class_}", hint=f"Give a number from 0 to {model.contract.classes - 1}"
+        )
+    return int(class_)
+
+
+def _labelled(model: Model, label: str) -> int:
+    found = [index for index, each in enumerate(model.labels) if label in (each.name, each.identifier)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(
+            f"classes {', '.join(map(str, found))} of model {model.name!r} are all called {label!r}",
+            hint="Give the number of the class",
+        )
+    close = get_close_matches(label, [each.name for each in model.labels])
+    raise UsageError(
+        f"model {model.name!r} has no class {label!r}",
+        hint=f"Did you mean {' or '.join(map(repr, close))}?" if close else "See the labels of the classifier",
+    )
+
+
+def outputs_for_class(model: Model, class_: int | str | None) -> tuple[str, ...]:
+    """Outputs that hold the map of a class; for None, that of the best class."""
+    check_has_maps(model)
+    if class_ is not None and model.contract.output(CAM_ALL) is not None:
+        return (CAM_ALL,)
+    return (CAM, CAM_CLASS)
+
+
+def map_of_class(
+    model: Model, tensors: Mapping[str, Array], probabilities: Array, view: Fitted, reading: Reading, class_: int | str | None
+) -> ActivationMap:
+    """The map of a class from the answer to one picture; for None, that of the best class.
+
+    Args:
+        model: The model.
+        tensors: Its outputs `cam_all`, or `cam` and `cam_class`, of this picture.
+        probabilities: `[classes]`.
+        view: The picture.
+        reading: How it was read.
+        class_: Number or label.
+
+    Raises:
+        UsageError: If the model gave no map of this class.
+        RequestError: If the map is not finite.
+    """
+    if class_ is None:
+        return best_maps(model, tensors, probabilities, view, reading)[0]
+    index = class_index(model, class_)
+    if CAM_ALL in tensors:
+        return _map(model, index, tensors[CAM_ALL][index], probabilities, view, reading)
+    maps = {each.index: each for each in best_maps(model, tensors, probabilities, view, reading)}
+    if index in maps:
+        return maps[index]
+    had = ", ".join(f"{each.index} ({each.label})" for each in maps.values())
+    raise UsageError(
+        f"model {model.name!r} gives maps of the {len(maps)} best classes of a picture, and {index} "
+        f"({model.labels[index].name}) is not among them",
+        hint=f"Of this picture there are {had}; {_EXPORT_ALL}",
+    )
+
+
+def best_maps(
+    model: Model, tensors: Mapping[str, Array], probabilities: Array, view: Fitted, reading: Reading
+) -> tuple[ActivationMap, ...]:
+    """The maps of the best classes from the answer to one picture, the most probable first.
+
+    Raises:
+        RequestError: If a map is not finite, or of a class that there is not.
+    """
+    ranked = ranking(probabilities)
+    pairs = zip(tensors[CAM_CLASS].tolist(), tensors[CAM], strict=True)
+    maps = [_map(model, index, grid, probabilities, view, reading) for index, grid in pairs]
+    # The model ranks by logits; equal probabilities are put into the order of the classes named.
+    return tuple(sorted(maps, key=lambda each: ranked.index(each.index)))
+
+
+def _map(model: Model, index: int, grid: Array, probabilities: Array, view: Fitted, reading: Reading) -> ActivationMap:
+    if not 0 <= index < model.contract.classes:
+        raise RequestError(
+            f"model {model.name!r} answered a map of class {index}, which it does not have",
+            hint="Publish the model again from its bundle",
+        )
+    check_finite(grid, CAM)
+    return ActivationMap(
+        index=index,
+        label=model.labels[index].name,
+        probability=float(probabilities[index]),
+        grid=grid,
+        picture=view.picture,
+        placement=view.placement,
+        reading=reading,
+    )

@@ -1,0 +1,88 @@
+"""Hot swaps: which model answers under which version, and whether an answer is of the model that was asked.
+
+A server may swap the version of a model at any time. The question was made for one version; the answer names the one
+that gave it. Nothing is read from an answer of a version whose contract was not read first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from camserve.clients.answers.served import Model
+from camserve.contract_change import contract_breaks
+from camserve.errors import ContractError
+
+__all__ = ["TRUSTED_SECONDS", "Known", "straddling"]
+
+TRUSTED_SECONDS = 30.0
+"""For how long a version counts as read. Another server may have taken over an address, and count its versions anew."""
+
+_Place = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What was read of a model so far. A value: whoever learns more makes a new one.
+
+    Attributes:
+        current: The model that questions are made for.
+        read: By address and version, the model that was read there, and when.
+    """
+
+    current: Model
+    read: Mapping[_Place, tuple[Model, float]] = field(default_factory=dict)
+
+    def model_of(self, url: str, version: str, now: float) -> Model | None:
+        """The model of that version at that server; None if it must be read first."""
+        model, when = self.read.get((url, version), (None, 0.0))
+        return model if now - when < TRUSTED_SECONDS else None
+
+    def learning(self, url: str, model: Model, now: float) -> Known:
+        """The same and, as of now, this model; what is too old to be trusted is dropped."""
+        fresh = {place: entry for place, entry in self.read.items() if now - entry[1] < TRUSTED_SECONDS}
+        return replace(self, read={**fresh, (url, model.version): (model, now)})
+
+    def asking(self, model: Model) -> Known:
+        """The same, but questions are made for this model."""
+        return self if model is self.current else replace(self, current=model)
+
+    def following(self, model: Model) -> Known:
+        """The same, but questions are made for this model if it is a newer version."""
+        return self.asking(model) if _number(model.version) > _number(self.current.version) else self
+
+    def forgetting(self, url: str, version: str) -> Known:
+        """The same without that version."""
+        return replace(self, read={place: entry for place, entry in self.read.items() if place != (url, version)})
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdecimal() else 0
+
+
+def straddling(asked: Model, answering: Model, outputs: Sequence[str], url: str) -> ContractError | None:
+    """Why an answer of one model cannot be read as that of another; None if it can.
+
+    Two versions may follow one another unnoticed when all that the question rests on stayed: the preparation of
+    pictures, the classes with their labels, and the outputs asked for.
+
+    Args:
+        asked: The model that the question was made for.
+        answering: The one that answered, or would.
+        outputs: What was asked for.
+        url: The server.
+    """
+    relied_on = asked.contract.model_copy(update={"outputs": tuple(asked.output(name) for name in outputs)})
+    breaks = contract_breaks(
+        relied_on,
+        answering.contract,
+        known_labels=[label.line for label in asked.labels],
+        new_labels=[label.line for label in answering.labels],
+    )
+    if not breaks:
+        return None
+    return ContractError(
+        f"model {asked.name!r} at {url} changed while it was asked: the picture was prepared for version "
+        f"{asked.version} and met version {answering.version}, which has another contract ({'; '.join(breaks)})",
+        hint="Ask again: the next call follows the new contract",
+    )

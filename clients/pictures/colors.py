@@ -1,0 +1,69 @@
+"""Modes to colours: every mode that Pillow decodes becomes 8-bit RGB or gray, exactly, or is refused.
+
+As in Keras's `load_img`, transparency is dropped and colour profiles are ignored. Where Keras would lose a picture in
+silence, this does otherwise: 16 bits are scaled to 8, which Keras clips at 255 in RGB and hands on unscaled in gray; and
+floating-point pixels, and integers beyond 16 bits, whose range nobody knows, are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from camserve.contract import Preprocessing
+from camserve.errors import ImageError
+
+__all__ = ["in_colors_of"]
+
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
+_HINT = "Convert it to 8-bit RGB or gray"
+
+
+def in_colors_of(preprocessing: Preprocessing, image: Image.Image) -> Image.Image:
+    """The picture in gray (mode L) or in RGB, as the network's channels are made from it.
+
+    Raises:
+        ImageError: If the picture's mode has no exact 8-bit form.
+    """
+    mode = "L" if preprocessing.color == "gray" else "RGB"
+    if image.mode == mode:
+        return image
+    if image.mode in (*_SIXTEEN_BITS, "I"):
+        return _in_eight_bits(image).convert(mode)
+    if image.mode == "F":
+        raise ImageError("a picture of floating-point pixels has no agreed range of values", hint=_HINT)
+    try:
+        return _without_transparency(image).convert(mode)
+    except (ValueError, OSError) as error:
+        raise ImageError(
+            f"a picture of mode {image.mode} cannot be converted to {mode}: {error}", hint=_HINT
+        ) from error
+
+
+def _without_transparency(image: Image.Image) -> Image.Image:
+    """Without it, Pillow neither warns of what the conversion drops nor looks for a colour to stand for it."""
+    if "transparency" not in image.info:
+        return image
+    opaque = image.copy()
+    del opaque.info["transparency"]
+    return opaque
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """Values of 16 bits divided by 257, which takes 65535 to 255, and rounded."""
+    values: np.ndarray[Any, Any] = np.asarray(image)
+    if image.mode == "I":
+        _check_sixteen_bits(values)
+    values = values.astype(np.uint16)
+    # Equal to (values + 128) // 257, and stays within 16 bits.
+    return Image.fromarray(((values - (values >> 8) + 128) >> 8).astype(np.uint8))
+
+
+def _check_sixteen_bits(values: np.ndarray[Any, Any]) -> None:
+    least, most = int(values.min()), int(values.max())
+    if least < 0 or most > 0xFFFF:
+        raise ImageError(
+            f"a picture of 32-bit pixels holds values from {least} to {most}, and only 16 bits are read", hint=_HINT
+        )

@@ -1,0 +1,43 @@
+"""How image files are read: which way up, and how much of them at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from camserve.errors import UsageError
+
+__all__ = ["AS_KERAS", "MAX_BYTES", "MAX_PIXELS", "Reading"]
+
+MAX_PIXELS = 64_000_000
+"""Width times height above which a picture is refused before it is decoded, unless told otherwise."""
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Size of a file above which it is refused before it is read, unless told otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How image files are read.
+
+    Attributes:
+        exif: Whether a picture is turned upright as its EXIF orientation says. Keras's `load_img` ignores it, and so a
+            model trained with that has seen such photos lying; TIFF is turned in both cases, as Pillow does.
+        max_pixels: Width times height that is still decoded; the header tells it, before any pixel is decoded.
+        max_bytes: Size of a file that is still read; of a stream, no more is read than this and one byte.
+
+    Raises:
+        UsageError: If a limit is less than one.
+    """
+
+    exif: bool = False
+    max_pixels: int = MAX_PIXELS
+    max_bytes: int = MAX_BYTES
+
+    def __post_init__(self) -> None:
+        for name in ("max_pixels", "max_bytes"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}", hint="Allow at least one")
+
+
+AS_KERAS = Reading()
+"""The reading that equals Keras's `load_img`."""

@@ -1,0 +1,209 @@
+"""A model at its servers: read when first met, asked, and read anew whenever another version answers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from operator import methodcaller
+
+from camserve.clients.answers.asking import Answer, Question, held_to_contract
+from camserve.clients.answers.classification import Timings
+from camserve.clients.answers.served import Given, Model, read_model
+from camserve.clients.answers.tensors import split
+from camserve.clients.answers.timing import with_server_share
+from camserve.clients.answers.versions import Known, straddling
+from camserve.clients.steps import Call, Steps, Work
+from camserve.clients.wire.messages import Reply, Request, Statistics
+from camserve.clients.wire.options import ConnectionOptions, Deadline
+from camserve.errors import ConnectionFailedError, ContractError, DeadlineError, NotLoadedError, RequestError, UsageError
+from camserve.text import printable
+
+__all__ = ["Session"]
+
+_log = logging.getLogger("camserve.clients")
+
+
+class Session:
+    """What a classifier knows of its model, and how it asks it. May be used from several threads.
+
+    Args:
+        name: The model.
+        version: Its version; empty for the newest that is served.
+        urls: The servers.
+        given: What the caller says of the model.
+        options: How the servers are called.
+    """
+
+    def __init__(self, name: str, version: str, urls: Sequence[str], given: Given, options: ConnectionOptions) -> None:
+        self._name = name
+        self._version = version
+        self._urls = urls
+        self._given = given
+        self._timeout = options.timeout
+        self._connect_timeout = min(options.connect_timeout, options.timeout)
+        self._read_so_far: Known | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def model(self) -> Model:
+        """The model that the next question is made for.
+
+        Raises:
+            UsageError: If it was not read yet.
+        """
+        return self._known.current
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the model was read."""
+        return self._read_so_far is not None
+
+    def connect(self) -> Steps[None]:
+        """Reads the model for the first time, from any server.
+
+        Raises:
+            ContractError: If it does not keep its contract; see `read_model`.
+            CamserveError: If it cannot be read.
+        """
+        deadline = Deadline.after(self._connect_timeout)
+        served = yield Call(methodcaller("describe", self._name, self._version, deadline=deadline))
+        known = Known(read_model(served, self._given))
+        if len(self._urls) == 1:
+            known = known.learning(self._urls[0], known.current, time.monotonic())
+        self._read_so_far = known
+
+    def is_ready(self) -> Steps[bool]:
+        """Whether a server says that it serves the model."""
+        deadline = Deadline.after(self._connect_timeout)
+        ready: bool = yield Call(methodcaller("is_ready", self._name, self._version, deadline=deadline))
+        return ready
+
+    def ask(self, make: Callable[[Model], Question], *, timed: bool = False) -> Steps[Answer]:
+        """Makes a question, sends it, and holds the answer to the contract for which the question was made.
+
+        It is asked anew, within the same deadline, when the version that answered was swapped away before its contract
+        could be read, or when the parts of a batch were answered by two versions.
+
+        Args:
+            make: Makes the question for a model. It may be called again.
+            timed: Whether to ask the servers for their share of the time.
+
+        Raises:
+            ContractError: If the model changed under the question, or the answer is not what was promised.
+            CamserveError: If there is no answer.
+        """
+        deadline: Deadline | None = None
+        while True:
+            began = time.perf_counter()
+            question: Question = yield Work(partial(make, self.model))
+            prepared = time.perf_counter() - began
+            deadline = deadline or Deadline.after(self._timeout)
+            before = (yield from self._statistics(deadline)) if timed else {}
+            replies = yield from self._send(question, deadline)
+            if replies and (yield from self._are_of_one_model(replies, question, deadline)):
+                timings = Timings(prepare=prepared, call=sum(reply.seconds for reply in replies), read=0.0)
+                if timed:
+                    timings = with_server_share(timings, replies, before, (yield from self._statistics(deadline)))
+                return self._answer(question, replies, timings)
+            if deadline.expired:
+                raise DeadlineError(
+                    f"model {self._name!r} changed faster than it could be asked, for {deadline.seconds:g} s",
+                    hint="Ask again once its version stands",
+                )
+
+    def _send(self, question: Question, deadline: Deadline) -> Steps[Sequence[Reply]]:
+        """The replies to the parts of a question; none if it must be made anew."""
+        replies = []
+        outputs = [question.model.served_name(name) for name in question.outputs]
+        for part in split(question.batch, question.model.limit):
+            request = Request(self._name, self._version, question.model.input, part, outputs)
+            try:
+                replies.append((yield Call(methodcaller("infer", request, deadline=deadline))))
+            except NotLoadedError:
+                raise
+            except RequestError as refusal:
+                if not (yield from self._takes_less(question, refusal, deadline)):
+                    raise
+                return ()
+        return replies
+
+    def _takes_less(self, question: Question, refusal: RequestError, deadline: Deadline) -> Steps[bool]:
+        """Whether a question was refused because the model now takes another number of pictures at once.
+
+        Raises:
+            ContractError: If it was refused because the model has another contract by now.
+        """
+        for url in self._urls:
+            with suppress(ConnectionFailedError, DeadlineError, RequestError):
+                model = yield from self._read(url, self._version, deadline)
+                self._check_same(question, model, url, refusal)
+                if model.limit != question.model.limit:
+                    self._change(methodcaller("asking", model))
+                    return True
+        return False
+
+    def _are_of_one_model(self, replies: Sequence[Reply], question: Question, deadline: Deadline) -> Steps[bool]:
+        """Whether one version gave all replies, and could be read.
+
+        Raises:
+            ContractError: If it is not the model that was asked.
+        """
+        if len({reply.version for reply in replies}) > 1:
+            return False
+        for url, version in dict.fromkeys((reply.url, reply.version) for reply in replies):
+            model = self._known.model_of(url, version, time.monotonic())
+            if model is None:
+                try:
+                    model = yield from self._read(url, version, deadline)
+                except (ConnectionFailedError, NotLoadedError):
+                    return False  # gone already
+            self._check_same(question, model, url)
+            self._change(methodcaller("following", model))
+        return True
+
+    def _answer(self, question: Question, replies: Sequence[Reply], timings: Timings) -> Answer:
+        try:
+            return held_to_contract(question, replies, timings)
+        except ContractError:
+            for reply in replies:  # it is not what was read of it
+                self._change(methodcaller("forgetting", reply.url, reply.version))
+            raise
+
+    def _read(self, url: str, version: str, deadline: Deadline) -> Steps[Model]:
+        served = yield Call(methodcaller("describe", self._name, version, url=url, deadline=deadline))
+        model = read_model(served, self._given)
+        self._change(methodcaller("learning", url, model, time.monotonic()))
+        return model
+
+    def _check_same(self, question: Question, model: Model, url: str, cause: Exception | None = None) -> None:
+        error = straddling(question.model, model, question.outputs, url)
+        if error is not None:
+            self._change(methodcaller("asking", model))
+            _log.warning("%s", printable(error.message))
+            raise error from cause
+
+    def _statistics(self, deadline: Deadline) -> Steps[dict[str, Statistics]]:
+        """By server, what it spent on the model so far; without those that do not answer."""
+        found = {}
+        for url in self._urls:
+            with suppress(ConnectionFailedError, NotLoadedError):
+                version = self.model.version
+                found[url] = yield Call(methodcaller("statistics", self._name, version, url=url, deadline=deadline))
+        return found
+
+    @property
+    def _known(self) -> Known:
+        if self._read_so_far is None:
+            raise UsageError(
+                f"model {self._name!r} was not read yet",
+                hint="Connect first: async with AsyncClassifier(...) as classifier, or await classifier.connect()",
+            )
+        return self._read_so_far
+
+    def _change(self, change: Callable[[Known], Known]) -> None:
+        with self._lock:
+            self._read_so_far = change(self._known)

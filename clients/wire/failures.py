@@ -1,0 +1,157 @@
+"""What went wrong with a call: an error of ours, and whether and where the call may be tried again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from camserve.clients.wire.options import Deadline
+from camserve.errors import ClientError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError, UsageError
+from camserve.text import printable
+
+__all__ = [
+    "Again",
+    "CallFailed",
+    "Failure",
+    "Subject",
+    "closed",
+    "diagnose",
+    "given_up",
+    "is_not_loaded",
+    "is_restricted",
+]
+
+_NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
+_RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
+_TLS = re.compile(r"handshake|ssl|tls|certificate", re.IGNORECASE)
+
+
+class CallFailed(Exception):  # noqa: N818 - between a transport and its steps, never seen outside
+    """A call that ended without an answer.
+
+    Args:
+        status: Name of gRPC's status code.
+        why: What gRPC or the server says of it.
+    """
+
+    def __init__(self, status: str, why: str) -> None:
+        super().__init__(status, why)
+        self.status = status
+        self.why = printable(" ".join(why.split())) or "no reason given"
+
+
+class Again(Enum):
+    """Where a call that failed may be tried again."""
+
+    ANYWHERE = "anywhere"
+    ELSEWHERE = "at another server"
+    NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What was asked for, for messages.
+
+    Attributes:
+        model: The model.
+        version: Its version, or an empty string.
+        encrypted: Whether the connection uses TLS.
+        deadline: Within which the answer had to come.
+        is_request: Whether it was a request, not a question about the model.
+    """
+
+    model: str
+    version: str
+    encrypted: bool
+    deadline: Deadline
+    is_request: bool
+
+    def at(self, url: str) -> str:
+        """The model at one server."""
+        return f"model {self.model!r}" + (f" version {self.version}" if self.version else "") + f" at {url}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What became of a try.
+
+    Attributes:
+        error: What to tell the caller.
+        again: Where it may be tried again.
+    """
+
+    error: ClientError
+    again: Again
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the server had better be left alone for a while."""
+        return self.again is not Again.NOWHERE
+
+    def told_after(self, tries: int) -> ClientError:
+        """The error, which says how often it was tried."""
+        if tries == 1:
+            return self.error
+        return type(self.error)(f"{self.error.message} (tried {tries} times)", hint=self.error.hint)
+
+
+def given_up() -> CallFailed:
+    """What a call ends with whose server hangs, so that its channel was closed."""
+    return CallFailed("UNAVAILABLE", "it no longer answers")
+
+
+def closed(urls: Sequence[str]) -> UsageError:
+    """The error for whoever uses a transport that is closed."""
+    return UsageError(f"the connection to {', '.join(urls)} is closed", hint="Make a new Classifier")
+
+
+def is_not_loaded(failed: CallFailed) -> bool:
+    """Whether a server says that it does not serve the model."""
+    return failed.status == "NOT_FOUND" or bool(_NOT_LOADED.search(failed.why))
+
+
+def is_restricted(failed: CallFailed) -> bool:
+    """Whether a server says that it does that only for those who show a header."""
+    return bool(_RESTRICTED.search(failed.why))
+
+
+def diagnose(failed: CallFailed, subject: Subject, url: str) -> Failure:
+    """What a failed try means."""
+    if is_not_loaded(failed):
+        hint = "Check the name, and that the model was published and is ready"
+        return Failure(NotLoadedError(f"{subject.at(url)} is not loaded: {failed.why}", hint=hint), Again.NOWHERE)
+    if failed.status == "DEADLINE_EXCEEDED":
+        return Failure(_late(subject, url), Again.NOWHERE)
+    if is_restricted(failed):
+        error = RequestError(f"{url} does not do that for everyone: {failed.why}", hint="Give that header (headers)")
+        return Failure(error, Again.NOWHERE)
+    if failed.status == "UNAVAILABLE":
+        return _unavailable(failed.why, subject, url)
+    if failed.status == "UNIMPLEMENTED":
+        return Failure(_no_server(url, failed.why), Again.ELSEWHERE)
+    message = f"{subject.at(url)} refused the request: {failed.why} ({failed.status})"
+    return Failure(RequestError(message, hint="The server's log may say more"), Again.NOWHERE)
+
+
+def _unavailable(why: str, subject: Subject, url: str) -> Failure:
+    if subject.encrypted and _TLS.search(why):
+        message = f"no encrypted connection to {url}: {why}"
+        return Failure(ConnectionFailedError(message, hint="Check the files given as tls"), Again.ELSEWHERE)
+    return Failure(_no_server(url, why), Again.ANYWHERE)
+
+
+def _no_server(url: str, why: str) -> ConnectionFailedError:
+    return ConnectionFailedError(
+        f"no Triton server answers at {url}: {why}",
+        hint="Start it, and give the address of its gRPC port (8001 unless set otherwise)",
+    )
+
+
+def _late(subject: Subject, url: str) -> DeadlineError:
+    more = "timeout; --timeout at the command line" if subject.is_request else "connect_timeout"
+    return DeadlineError(
+        f"{subject.at(url)} gave no answer within {subject.deadline.seconds:g} s",
+        hint=f"Check that the server runs and is not overloaded, or allow more time ({more})",
+    )

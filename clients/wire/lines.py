@@ -1,0 +1,146 @@
+"""Channels of threads: one to each server, and one more to ask for its health."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import grpc
+
+from camserve.clients.wire import health
+from camserve.clients.wire.channels import SERVICE, compression, credentials, settings
+from camserve.clients.wire.endpoints import Endpoints
+from camserve.clients.wire.exchange import Call
+from camserve.clients.wire.failures import CallFailed, given_up
+from camserve.clients.wire.options import ConnectionOptions
+
+__all__ = ["Dial", "Line", "Watch", "dialler"]
+
+Dial = Callable[[str], grpc.Channel]
+
+
+def dialler(options: ConnectionOptions) -> Dial:
+    """What opens a channel to an address.
+
+    Raises:
+        UsageError: If a file of `options.tls` cannot be read.
+    """
+    arguments, secrets, packed = settings(options), credentials(options), compression(options)
+
+    def dial(url: str) -> grpc.Channel:
+        if secrets is None:
+            return grpc.insecure_channel(url, arguments, packed)
+        return grpc.secure_channel(url, secrets, arguments, packed)
+
+    return dial
+
+
+class Line:
+    """The channel to one server, which can be given up and laid anew.
+
+    Args:
+        url: The server.
+        dial: Opens the channel.
+    """
+
+    def __init__(self, url: str, dial: Dial) -> None:
+        self._url = url
+        self._dial = dial
+        self._channel = dial(url)
+        self._methods: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
+
+    def call(self, call: Call) -> bytes:
+        """Waits for an answer.
+
+        A blocking call needs no further thread, and a signal such as Ctrl-C interrupts it.
+
+        Raises:
+            CallFailed: If there is none.
+        """
+        try:
+            return self.method(call.method)(call.message, timeout=call.seconds, metadata=call.metadata)
+        except grpc.RpcError as error:
+            raise told(error) from None
+        except ValueError as error:
+            if "closed channel" not in str(error):
+                raise
+            raise given_up() from None
+
+    def method(self, name: str) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
+        """A method of Triton's service."""
+        methods = self._methods
+        if name not in methods:
+            methods[name] = self._channel.unary_unary(SERVICE + name)
+        return methods[name]
+
+    def give_up(self) -> None:
+        """Ends every call under way; later ones go over a new channel."""
+        old, self._channel, self._methods = self._channel, self._dial(self._url), {}
+        old.close()
+
+    def close(self) -> None:
+        """Ends every call, for good."""
+        self._channel.close()
+
+
+class Watch:
+    """Asks every server for its health, over connections of its own, so that no large message is in its way.
+
+    Args:
+        lines: The channels whose calls are given up where a server hangs.
+        endpoints: What is told.
+        dial: Opens channels.
+        metadata: Headers of every question.
+    """
+
+    def __init__(
+        self, lines: Mapping[str, Line], endpoints: Endpoints, dial: Dial, metadata: tuple[tuple[str, str], ...]
+    ) -> None:
+        self._lines = lines
+        self._endpoints = endpoints
+        self._metadata = metadata
+        self._own = {url: Line(url, dial) for url in lines}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="camserve-health", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the questions, and waits until they have ended."""
+        self._stopping.set()
+        for line in self._own.values():
+            line.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(health.INTERVAL):
+            asked = {url: self._ask(url) for url in self._endpoints.due(time.monotonic())}
+            for url, answer in asked.items():
+                self._note(url, answer)
+
+    def _ask(self, url: str) -> grpc.Future[bytes] | None:
+        try:
+            return self._own[url].method(health.METHOD).future(b"", timeout=health.PATIENCE, metadata=self._metadata)
+        except ValueError:  # closed in the meantime
+            return None
+
+    def _note(self, url: str, answer: grpc.Future[bytes] | None) -> None:
+        judged = health.judge(given_up() if answer is None else _outcome(answer))
+        if not self._stopping.is_set() and self._endpoints.checked(url, judged, time.monotonic()):
+            self._lines[url].give_up()
+
+
+def told(error: grpc.RpcError) -> CallFailed:
+    """What an error of gRPC says."""
+    status = error.code()
+    # Nothing but the end of its channel cancels a call.
+    return given_up() if status is grpc.StatusCode.CANCELLED else CallFailed(status.name, error.details() or "")
+
+
+def _outcome(answer: grpc.Future[bytes]) -> bytes | CallFailed:
+    try:
+        return answer.result()
+    except grpc.RpcError as error:
+        return told(error)
+    except grpc.FutureCancelledError:
+        return given_up()

@@ -1,0 +1,221 @@
+"""Triton's protocol: values of ours to bytes of messages, and back; nothing here calls a server."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from camserve.errors import UsageError
+
+__all__ = [
+    "Reply",
+    "Request",
+    "ServedModel",
+    "ServedTensor",
+    "Statistics",
+    "encode_request",
+    "newest",
+    "read_model",
+    "read_reply",
+    "read_statistics",
+    "request_header",
+]
+
+Array = np.ndarray[Any, Any]
+
+_DTYPES = {
+    "BOOL": np.dtype("?"),
+    "UINT8": np.dtype("u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+_RAW_INPUT_CONTENTS = b"\x3a"  # field 7 of ModelInferRequest, of length-delimited type
+_LARGEST_MESSAGE = 2**31 - 1
+_PER_NANOSECOND = 1e-9
+
+
+@dataclass(frozen=True)
+class ServedTensor:
+    """A tensor as the server describes it; `shape` includes the batch dimension, and -1 is a free one."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A version of a model as the server describes it.
+
+    Attributes:
+        name: The model.
+        version: The version described; empty where the server names none.
+        inputs: Its inputs.
+        outputs: Its outputs.
+        max_batch_size: 0 where the server does not batch.
+        parameters: With which it was published.
+    """
+
+    name: str
+    version: str
+    inputs: tuple[ServedTensor, ...]
+    outputs: tuple[ServedTensor, ...]
+    max_batch_size: int
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One batch for a model.
+
+    Attributes:
+        model: The model.
+        version: Its version; the newest that is served where it is empty.
+        tensor: The input.
+        batch: What goes in, of the type that `tensor` says, batch first.
+        outputs: Names of the outputs asked for.
+    """
+
+    model: str
+    version: str
+    tensor: ServedTensor
+    batch: Array = field(repr=False)
+    outputs: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """What a server answered to a request.
+
+    Attributes:
+        version: The version that answered.
+        url: The server that answered.
+        tensors: Every output that came, by name, read-only; one whose bytes do not fill its shape is left out, as if
+            it had not come.
+        seconds: How long the call took, from the first try on.
+        tries: How many there were.
+        received: Bytes of the answer's message.
+    """
+
+    version: str
+    url: str
+    tensors: Mapping[str, Array] = field(repr=False)
+    seconds: float
+    tries: int
+    received: int
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What a server has spent on a version since it was loaded; seconds, cumulative.
+
+    Attributes:
+        requests: Requests answered.
+        queue: Waiting for their turn.
+        compute: Reading inputs, running the network, writing outputs.
+    """
+
+    requests: int
+    queue: float
+    compute: float
+
+
+def encode_request(request: Request) -> bytes:
+    """The message that carries the batch as raw bytes.
+
+    A message may be written in parts, so that the pixels are copied once: from the array to where gRPC reads them.
+
+    Raises:
+        UsageError: If it were larger than a message can be.
+    """
+    header = request_header(request).SerializeToString()
+    pixels = np.ascontiguousarray(request.batch).reshape(-1).view(np.uint8)
+    if len(header) + pixels.nbytes > _LARGEST_MESSAGE:
+        raise UsageError(f"a batch of {pixels.nbytes} bytes is more than a message holds", hint="Send fewer pictures")
+    return b"".join((header, _RAW_INPUT_CONTENTS, _varint(pixels.nbytes), pixels.data))
+
+
+def request_header(request: Request) -> Any:
+    """A `ModelInferRequest` that says everything but the batch itself."""
+    tensor = request.tensor
+    message = service_pb2.ModelInferRequest(model_name=request.model, model_version=request.version)
+    message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=request.batch.shape)
+    for name in request.outputs:
+        message.outputs.add(name=name)
+    return message
+
+
+def read_reply(message: bytes) -> tuple[str, dict[str, Array]]:
+    """Version and outputs of the bytes of a `ModelInferResponse`.
+
+    Raises:
+        google.protobuf.message.DecodeError: If they are none.
+    """
+    response = service_pb2.ModelInferResponse.FromString(message)
+    # zip: an output without its bytes has not come.
+    arrays = (
+        (output.name, _array(output, raw))
+        for output, raw in zip(response.outputs, response.raw_output_contents, strict=False)
+    )
+    return response.model_version, {name: array for name, array in arrays if array is not None}
+
+
+def newest(metadata: Any) -> str:
+    """The newest version that a `ModelMetadataResponse` names; empty where it names none."""
+    numbers = [version for version in metadata.versions if version.isdecimal()]
+    return max(numbers, key=int, default="")
+
+
+def read_model(model: str, version: str, metadata: Any, config: Any) -> ServedModel:
+    """A version as `ModelMetadataResponse` and `ModelConfig` describe it."""
+    return ServedModel(
+        name=model,
+        version=version,
+        inputs=_tensors(metadata.inputs),
+        outputs=_tensors(metadata.outputs),
+        max_batch_size=int(config.max_batch_size),
+        parameters={key: value.string_value for key, value in config.parameters.items()},
+    )
+
+
+def read_statistics(message: Any, version: str) -> Statistics:
+    """What a `ModelStatisticsResponse` says of a version; zeros where it says nothing."""
+    for each in message.model_stats:
+        if each.version == version or not version:
+            stats = each.inference_stats
+            compute = stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns
+            return Statistics(stats.success.count, stats.queue.ns * _PER_NANOSECOND, compute * _PER_NANOSECOND)
+    return Statistics(0, 0.0, 0.0)
+
+
+def _tensors(described: Any) -> tuple[ServedTensor, ...]:
+    return tuple(ServedTensor(str(each.name), str(each.datatype), tuple(each.shape)) for each in described)
+
+
+def _array(output: Any, raw: bytes) -> Array | None:
+    dtype, shape = _DTYPES.get(output.datatype), tuple(output.shape)
+    if dtype is None or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(raw):
+        return None
+    return np.frombuffer(raw, dtype).reshape(shape)
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

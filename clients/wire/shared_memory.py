@@ -1,0 +1,178 @@
+"""Input tensors through shared memory of the host: the server reads the pixels where the client wrote them.
+
+A segment is told to one server, once. Its name in `/dev/shm` stands only until the server has opened it; from then on
+both hold the memory itself, and the kernel frees it when neither does. So a client that is killed leaves nothing there,
+and none of the helper processes are needed by which `multiprocessing.shared_memory` sees to that.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import service_pb2
+
+from camserve.clients.wire.lease import Lease, Ledger
+from camserve.clients.wire.segments import FOLDER, has_lost_its_owner, remove_leftovers
+from camserve.errors import RequestError, UsageError
+from camserve.text import printable
+
+__all__ = ["Lease", "SharedMemory", "is_unknown_region", "refused"]
+
+LIMIT = 256 * 1024 * 1024
+"""Bytes of all segments of one client; a batch for which there is no room is sent the plain way."""
+
+_UNKNOWN = re.compile(r"unable to find (shared )?memory region", re.IGNORECASE)
+_log = logging.getLogger("camserve.clients.wire")
+
+
+class SharedMemory:
+    """The segments of one client, by server. May be used from several threads, and in a process that was forked.
+
+    Within one try at a server::
+
+        with shared.lease(url, batch) as lease:
+            if lease is None: ...send the bytes in the message: there is no room...
+            if not lease.registered:
+                with lease.registering() as message: stub.SystemSharedMemoryRegister(message, ...)
+            lease.describe(request.inputs[0])
+            ...send; if is_unknown_region(details): lease.discard(), and once more from the top...
+
+    Args:
+        limit: Bytes of all segments together.
+
+    Raises:
+        UsageError: If this host has no shared memory of the kind that Triton reads.
+    """
+
+    def __init__(self, *, limit: int = LIMIT) -> None:
+        if not FOLDER.is_dir() or not os.access(FOLDER, os.W_OK | os.X_OK):
+            raise UsageError(
+                f"shared memory was asked for, but {FOLDER} cannot be written here",
+                hint="Leave shared_memory out; it needs Linux, and a server on the same host",
+            )
+        self._limit = limit
+        self._closed = False
+        self._begin()
+        remove_leftovers()
+
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._bytes = 0
+        self._free: dict[str, list[Lease]] = {}
+        self._ledger = Ledger()
+        self._warned = False
+
+    @contextmanager
+    def lease(self, url: str, batch: np.ndarray[Any, Any]) -> Iterator[Lease | None]:
+        """Copies a batch into a free segment, which is this block's alone; None where there is no room.
+
+        Never waits, so that it may be called on an event loop.
+        """
+        lease = self._take(url, batch.nbytes)
+        if lease is None:
+            yield None
+            return
+        try:
+            lease.write(batch)
+            yield lease
+        finally:
+            self._give_back(lease)
+
+    def abandoned(self, regions: Iterable[str]) -> list[Any]:
+        """Requests to unregister those of the server's regions whose client has ended without a word.
+
+        To be asked once a server has registered a segment, for then it is on this host.
+
+        Args:
+            regions: Names of all regions that a server knows, as `SystemSharedMemoryStatus` tells them.
+        """
+        return [_unregistration(name) for name in regions if has_lost_its_owner(name)]
+
+    def unregistrations(self, url: str) -> list[Any]:
+        """Requests to unregister, when the client is closed, whatever this server was told of."""
+        with self._own_lock():
+            return [_unregistration(name) for name in self._ledger.take(url)]
+
+    def close(self) -> None:
+        """Frees every segment that is not on lease, and the others when their lease ends; twice changes nothing."""
+        with self._own_lock():
+            self._closed = True
+            free = [lease for leases in self._free.values() for lease in leases]
+            self._free.clear()
+        for lease in free:
+            self._drop(lease)
+
+    def _own_lock(self) -> threading.Lock:
+        if os.getpid() != self._pid:  # forked: the segments are the parent's, and the lock may be held for ever
+            self._begin()
+        return self._lock
+
+    def _take(self, url: str, needed: int) -> Lease | None:
+        with self._own_lock():
+            free = self._free.setdefault(url, [])
+            fitting = [lease for lease in free if lease.size >= needed]
+            if fitting:
+                lease = min(fitting, key=lambda each: each.size)
+                free.remove(lease)
+                return lease
+            size = _rounded(needed)
+            if self._closed or self._bytes + size > self._limit:
+                return None
+            self._bytes += size
+        return self._create(url, size)
+
+    def _create(self, url: str, size: int) -> Lease | None:
+        try:
+            return Lease(self._ledger, url, size)
+        except OSError as error:
+            with self._own_lock():
+                self._bytes -= size
+                warned, self._warned = self._warned, True
+            if not warned:
+                _log.warning("no shared memory for %d bytes: %s; sent the plain way", size, printable(str(error)))
+            return None
+
+    def _give_back(self, lease: Lease) -> None:
+        with self._own_lock():
+            if lease.pid != self._pid:
+                return
+            if lease.registered and lease.usable and not self._closed:
+                self._free.setdefault(lease.url, []).append(lease)
+                return
+        self._drop(lease)
+
+    def _drop(self, lease: Lease) -> None:
+        lease.free()
+        with self._own_lock():
+            self._bytes -= lease.size
+
+
+def is_unknown_region(why: str) -> bool:
+    """Whether a server refused a request because it does not know its segment: it has been restarted."""
+    return bool(_UNKNOWN.search(why))
+
+
+def refused(url: str, why: str) -> RequestError:
+    """The error for a server that will not register a segment, for the reason that it gave."""
+    return RequestError(
+        f"the server at {url} does not take tensors from shared memory: {printable(why)}",
+        hint="Leave shared_memory out, or start the server on this host, under this user, with --allow-shared-memory",
+    )
+
+
+def _unregistration(name: str) -> Any:
+    return service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
+
+
+def _rounded(needed: int) -> int:
+    """The next power of two, so that batches of many sizes share few segments."""
+    return max(mmap.PAGESIZE, 1 << (needed - 1).bit_length())

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import asyncio
+
+import prometheus_client
+import pytest
+from prometheus_client import CollectorRegistry
+
+from camserve.clients.observing.metrics import Metrics
+from camserve.clients.observing.monitor import Monitor
+from camserve.errors import ConnectionFailedError, ContractError, DeadlineError, RequestError, UsageError
+
+PREFIX = "camserve_client"
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+def test_an_answer_is_counted_with_its_bytes_and_its_time(registry: CollectorRegistry) -> None:
+    monitor = Monitor(metrics=Metrics(registry))
+    with monitor.request("signs") as observed:
+        assert registry.get_sample_value(f"{PREFIX}_requests_under_way", {"model": "signs"}) == 1
+        observed.answered("a:1", "3", 4096, 1)
+    assert registry.get_sample_value(f"{PREFIX}_requests_under_way", {"model": "signs"}) == 0
+    assert outcomes(registry) == {"answered": 1}
+    assert registry.get_sample_value(f"{PREFIX}_received_bytes_total", {"model": "signs"}) == 4096
+    assert registry.get_sample_value(f"{PREFIX}_request_seconds_count", {"model": "signs"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (DeadlineError("late"), "deadline"),
+        (ConnectionFailedError("gone"), "connection"),
+        (RequestError("no"), "refused"),
+        (ContractError("changed"), "contract"),
+        (UsageError("closed"), "failed"),
+        (ValueError("odd"), "failed"),
+        (asyncio.CancelledError(), "cancelled"),
+        (KeyboardInterrupt(), "cancelled"),
+    ],
+)
+def test_an_error_is_counted_by_its_kind_and_passes_unchanged(
+    error: BaseException, outcome: str, registry: CollectorRegistry
+) -> None:
+    with pytest.raises(type(error)) as caught, Monitor(metrics=Metrics(registry)).request("signs"):
+        raise error
+    assert caught.value is error
+    assert outcomes(registry) == {outcome: 1}
+    assert registry.get_sample_value(f"{PREFIX}_requests_under_way", {"model": "signs"}) == 0
+
+
+def test_a_further_try_is_counted_and_the_last_that_fails_is_none(registry: CollectorRegistry) -> None:
+    with Monitor(metrics=Metrics(registry)).request("signs") as observed:
+        for delay in (0.0, 0.5, None):
+            observed.tried("a:1", ConnectionFailedError("gone"), delay)
+    assert registry.get_sample_value(f"{PREFIX}_retries_total", {"model": "signs"}) == 2
+
+
+def test_two_clients_share_one(registry: CollectorRegistry) -> None:
+    metrics = Metrics(registry)
+    for model in ("signs", "flowers", "signs"):
+        with Monitor(metrics=metrics).request(model):
+            pass
+    assert outcomes(registry, "signs") == {"answered": 2}
+    assert outcomes(registry, "flowers") == {"answered": 1}
+
+
+def test_questions_about_the_model_are_not_counted(registry: CollectorRegistry) -> None:
+    with Monitor(metrics=Metrics(registry)).request("signs", "describe"):
+        pass
+    assert outcomes(registry) == {}
+
+
+def test_nothing_is_registered_unless_asked() -> None:
+    with Monitor().request("signs"):
+        pass
+    assert PREFIX not in prometheus_client.generate_latest().decode()
+
+
+def test_without_a_registry_prometheus_own_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = CollectorRegistry()
+    monkeypatch.setattr(prometheus_client, "REGISTRY", own)
+    with Monitor(metrics=Metrics()).request("signs"):
+        pass
+    assert outcomes(own) == {"answered": 1}
+
+
+def test_a_second_in_one_registry_is_refused_with_what_to_do(registry: CollectorRegistry) -> None:
+    Metrics(registry)
+    with pytest.raises(UsageError, match="Make one Metrics"):
+        Metrics(registry)
+
+
+def outcomes(registry: CollectorRegistry, model: str = "signs") -> dict[str, float]:
+    """Requests of a model by outcome."""
+    return {
+        sample.labels["outcome"]: sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == f"{PREFIX}_requests_total" and sample.labels["model"] == model
+    }

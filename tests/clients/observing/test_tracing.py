@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from camserve.clients.observing.monitor import Monitor
+from camserve.errors import ConnectionFailedError, DeadlineError
+
+
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    """What is traced while the test runs."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    # set_tracer_provider takes only the first of a process.
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    yield exporter
+    provider.shutdown()
+
+
+def only(exporter: InMemorySpanExporter) -> ReadableSpan:
+    (span,) = exporter.get_finished_spans()
+    return span
+
+
+def attributes(span: Any) -> dict[str, Any]:
+    return dict(span.attributes or {})
+
+
+def test_a_request_is_a_span_that_says_who_answered(exporter: InMemorySpanExporter) -> None:
+    with Monitor().request("signs") as observed:
+        observed.answered("dns:///triton.example:8001", "3", 4096, 2)
+    span = only(exporter)
+    assert (span.name, span.kind, span.status.status_code) == (
+        "camserve infer signs",
+        SpanKind.CLIENT,
+        StatusCode.UNSET,
+    )
+    assert attributes(span) == {
+        "rpc.system": "grpc",
+        "rpc.service": "inference.GRPCInferenceService",
+        "rpc.method": "ModelInfer",
+        "rpc.grpc.status_code": 0,
+        "server.address": "triton.example",
+        "server.port": 8001,
+        "camserve.model": "signs",
+        "camserve.model_version": "3",
+        "camserve.received_bytes": 4096,
+        "camserve.tries": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "address", "port"), [("[::1]:8001", "::1", 8001), ("unix:/run/triton.sock", "unix:/run/triton.sock", None)]
+)
+def test_an_address_is_told_by_its_parts(url: str, address: str, port: int | None, exporter: Any) -> None:
+    with Monitor().request("signs") as observed:
+        observed.answered(url, "3", 4096, 1)
+    told = attributes(only(exporter))
+    assert (told["server.address"], told.get("server.port")) == (address, port)
+
+
+def test_a_try_that_failed_is_an_event_of_the_span(exporter: InMemorySpanExporter) -> None:
+    with Monitor().request("signs") as observed:
+        observed.tried("a:1", ConnectionFailedError("gone\nwith the wind"), 0.25)
+        observed.answered("b:2", "3", 4096, 2)
+    (event,) = only(exporter).events
+    assert attributes(event) == {
+        "server.address": "a",
+        "server.port": 1,
+        "error.type": "ConnectionFailedError",
+        "error.message": "gone\\nwith the wind",
+        "camserve.delay": 0.25,
+    }
+
+
+def test_an_error_is_the_spans_status_and_brings_no_traceback_along(exporter: InMemorySpanExporter) -> None:
+    error = DeadlineError("too late", hint="Allow more time")
+
+    def fail() -> None:
+        with Monitor().request("signs") as observed:
+            observed.tried("a:1", error, None)
+            raise error from ValueError("what a cause quotes")
+
+    pytest.raises(DeadlineError, fail)
+    span = only(exporter)
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "too late")
+    assert attributes(span)["error.type"] == "DeadlineError"
+    assert attributes(span)["camserve.tries"] == 1
+    assert "cause" not in span.to_json()
+
+
+def test_of_a_foreign_error_only_the_kind_is_told(exporter: InMemorySpanExporter) -> None:
+    with pytest.raises(asyncio.CancelledError), Monitor().request("signs"):
+        raise asyncio.CancelledError("whatever it says")
+    assert only(exporter).status.description == "CancelledError"
+    assert "whatever" not in only(exporter).to_json()
+
+
+def test_the_headers_carry_the_span_and_the_span_hangs_below_the_callers(exporter: InMemorySpanExporter) -> None:
+    with trace.get_tracer("caller").start_as_current_span("page"), Monitor().request("signs") as observed:
+        (header,) = observed.headers
+    span, page = exporter.get_finished_spans()
+    assert span.context is not None
+    assert page.context is not None
+    assert span.parent == page.context
+    carried = trace.get_current_span(TraceContextTextMapPropagator().extract(dict([header]))).get_span_context()
+    assert (carried.trace_id, carried.span_id) == (page.context.trace_id, span.context.span_id)
+
+
+def test_without_a_span_of_anyone_there_are_no_headers() -> None:
+    with Monitor().request("signs") as observed:
+        assert observed.headers == ()
+
+
+def test_what_grpc_could_not_carry_is_left_out(monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter) -> None:
+    from opentelemetry import propagate
+
+    def inject(carrier: dict[str, str]) -> None:
+        carrier.update({"X-B3-TraceId": "0af7", "x ray": "1", "name-bin": "1", "city": "Zürich", "line": "a\nb"})
+
+    monkeypatch.setattr(propagate, "inject", inject)
+    with Monitor().request("signs") as observed:
+        assert observed.headers == (("x-b3-traceid", "0af7"),)
+
+
+def test_tasks_of_one_loop_have_spans_of_their_own(exporter: InMemorySpanExporter) -> None:
+    monitor = Monitor()
+
+    async def ask(model: str) -> tuple[tuple[str, str], ...]:
+        with monitor.request(model) as observed:
+            await asyncio.sleep(0.01)
+            return observed.headers
+
+    async def main() -> None:
+        headers = await asyncio.gather(*(ask(f"m{number}") for number in range(8)))
+        assert len(set(headers)) == 8
+
+    asyncio.run(main())
+    assert {span.parent for span in exporter.get_finished_spans()} == {None}
