@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from camserve.clients.answers.asking import Answer, Asked, ask_batch, ask_classes, ask_logits, ask_map
+from camserve.clients.answers.asking import Wanted, ask_batch, ask_classes, ask_logits, ask_map
 from camserve.clients.answers.classification import Classification
-from camserve.clients.answers.reading import read_classes, read_logits, read_map
+from camserve.clients.answers.maps import class_index
+from camserve.clients.answers.readout import read_classes, read_logits, read_map
 from camserve.clients.answers.results import ActivationMap
 from camserve.clients.answers.served import Given
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
-from camserve.clients.pictures.images import ImageInput, Opened, open_image
+from camserve.clients.pictures.images import ImageInput, Opened, load_image, open_image
 from camserve.clients.pictures.preprocess import prepare
 from camserve.clients.pictures.reading import AS_KERAS, Reading
 from camserve.clients.session import Session
@@ -35,7 +36,7 @@ __all__ = ["BaseClassifier"]
 Array = np.ndarray[Any, Any]
 
 
-class BaseClassifier:
+class BaseClassifier(ABC):
     """A served image classifier.
 
     Args:
@@ -116,17 +117,74 @@ class BaseClassifier:
         """The name of each class, in class order."""
         return tuple(label.name for label in self._session.model.labels)
 
-    def _asked(self, **wishes: Any) -> Asked:
-        return Asked(reading=self._reading, **wishes)
+    def class_index(self, class_: int | str) -> int:
+        """The number of a class, by its label, by its identifier in the data set, or by that number itself.
 
-    def _classifying(self, image: ImageInput | Opened, asked: Asked) -> Steps[Classification]:
+        Raises:
+            UsageError: If there is no such class, or several have the label.
+        """
+        return class_index(self._session.model, class_)
+
+    def _classifying(self, image: ImageInput | Opened, wanted: Wanted) -> Steps[Classification]:
         picture = _Picture(image, self._reading)
-        make = partial(_make, picture, partial(ask_classes, asked=asked))
-        answer = yield from self._session.ask(make, timed=asked.timings)
+        answer = yield from self._session.ask(
+            lambda model: ask_classes(picture.load(), model, wanted), timed=wanted.timings
+        )
         began = time.perf_counter()
-        result = read_classes(answer, asked)
+        result = read_classes(answer, wanted)
         return replace(result, timings=replace(result.timings, read=time.perf_counter() - began))
 
-    def _asking_logits(self, image: ImageInput) -> Steps[Array]:
-        make = partial(_make, _Picture(image, self._reading), ask_logits)
-        return read_logits((yield from self._session.ask(make)))
+    def _finding_logits(self, image: ImageInput) -> Steps[Array]:
+        picture = _Picture(image, self._reading)
+        answer = yield from self._session.ask(lambda model: ask_logits(picture.load(), model))
+        return read_logits(answer)
+
+    def _finding_map(self, image: ImageInput, class_: int | str | None) -> Steps[ActivationMap]:
+        picture = _Picture(image, self._reading)
+        answer = yield from self._session.ask(lambda model: ask_map(picture.load(), model, class_))
+        return read_map(answer, class_, self._reading)
+
+    def _preparing(self, image: ImageInput) -> Steps[Array]:
+        contract = self._session.model.contract
+        tensor: Array = yield Work(lambda: prepare(load_image(image, self._reading), contract))
+        return tensor
+
+    def _inferring(self, batch: Array, outputs: Sequence[str]) -> Steps[dict[str, Array]]:
+        prepared_for = self._session.model
+        answer = yield from self._session.ask(lambda model: ask_batch(batch, outputs, model, prepared_for))
+        return dict(answer.tensors)
+
+    def _concerns_one_image(self, error: CamserveError) -> Steps[bool]:
+        """Whether an error is the fault of the picture it was met with, so that the next one may well be answered.
+
+        A picture that cannot be read is; a refusal is as long as the model is served; whatever else went wrong, such
+        as a server that hangs, would meet every picture alike.
+        """
+        if isinstance(error, ImageError):
+            return True
+        return isinstance(error, RequestError) and (yield from self._session.is_ready())
+
+
+class _Picture:
+    """A picture that is opened when it is first wanted, and once: a stream can be read but once."""
+
+    def __init__(self, image: ImageInput | Opened, reading: Reading) -> None:
+        self._image = image
+        self._reading = reading
+
+    def load(self) -> Image.Image:
+        if not isinstance(self._image, Opened):
+            self._image = open_image(self._image, self._reading)
+        return self._image.load()
+
+
+def _read_contract(contract: ModelContract | str | Path | None) -> ModelContract | None:
+    if contract is None or isinstance(contract, ModelContract):
+        return contract
+    hint = "Give the contract.json of a bundle, or a ModelContract"
+    try:
+        return ModelContract.from_json(Path(contract).read_bytes(), origin=printable(contract))
+    except OSError as error:
+        raise UsageError(f"{printable(contract)} cannot be read: {error.strerror}", hint=hint) from error
+    except BundleError as error:
+        raise UsageError(error.message, hint=hint) from error

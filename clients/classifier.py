@@ -1,109 +1,173 @@
-"""The classifier: a picture in, its classes and their maps out, configured by the contract that the model carries."""
+"""The classifier of threads: a picture in, its classes and their maps out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Generator, Iterable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
-from PIL import Image
 
-from camserve.clients.answers.decode import Label, check_finite, check_top, ranking, top_predictions
-from camserve.clients.answers.old_served import CAM, CAM_CLASS, PROBABILITIES, check_tensors, read_contract, read_labels
-from camserve.clients.answers.old_tensors import check_answer, check_batch, output_spec
-from camserve.clients.answers.results import ActivationMap, Classification
-from camserve.clients.pictures.images import ImageInput, load_image
-from camserve.clients.pictures.preprocess import fit_image, prepare, to_tensor
-from camserve.clients.pictures.reading import MAX_PIXELS, Reading
-from camserve.clients.wire.connection import Answer, Connection, ServedTensor
-from camserve.contract import ModelContract
-from camserve.errors import RequestError, UsageError
+from camserve.clients.answers.asking import Wanted
+from camserve.clients.answers.classification import Classification
+from camserve.clients.answers.results import ActivationMap
+from camserve.clients.base import BaseClassifier
+from camserve.clients.many import WINDOW_BYTES, Errors, Window
+from camserve.clients.observing.monitor import Monitor
+from camserve.clients.pictures.crops import Crops
+from camserve.clients.pictures.images import ImageInput, open_image
+from camserve.clients.steps import Call, Steps, Walk
+from camserve.clients.stream import Stream
+from camserve.clients.wire.options import ConnectionOptions
+from camserve.clients.wire.transport import Transport
+from camserve.errors import CamserveError, UsageError
 
 __all__ = ["Classifier"]
 
 Array = np.ndarray[Any, Any]
+T = TypeVar("T")
 
 
-class Classifier:
+class Classifier(BaseClassifier):
     """A served image classifier. May be used from several threads; close it, or use it in a `with` block.
 
-    Args:
-        url: `HOST:PORT` of Triton's gRPC endpoint.
-        model: Name of the model.
-        version: Version of the model; the newest that is served unless given.
-        timeout: Deadline of each request, in seconds.
-        max_pixels: Width times height above which a picture is refused before it is decoded.
+    It takes the arguments of `BaseClassifier`, connects at once, and so also raises what connecting raises:
+    ConnectionFailedError if no server answers, DeadlineError if none does in time, RequestError if the model is not
+    loaded, and ContractError if the model has no contract or its tensors disagree with it.
 
     Raises:
-        ConnectionFailedError: If no server answers at this address.
-        DeadlineError: If a server does not answer in time.
-        RequestError: If the model is not loaded.
-        ContractError: If the model has no contract, or its tensors disagree with it.
+        UsageError: If an option makes no sense.
+        ClientError: If the model cannot be read, as above.
     """
 
-    def __init__(
-        self, url: str, model: str, *, version: str = "", timeout: float = 30.0, max_pixels: int = MAX_PIXELS
-    ) -> None:
-        self.url = url
-        self.model = model
-        self._version = version
-        self._max_pixels = max_pixels
-        self._connection = Connection(url, timeout=timeout)
+    def _open(self, options: ConnectionOptions, monitor: Monitor) -> None:
+        self._dial = partial(Transport, self.urls, options, monitor)
+        self._transports: set[Transport] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._transport = self._opened()
         try:
-            self._configure()
+            self._run(self._session.connect())
         except BaseException:
-            self._connection.close()
+            self.close()
             raise
 
-    def _configure(self) -> None:
-        served = self._connection.describe(self.model, self._version)
-        self._contract = read_contract(served)
-        self._label_table = read_labels(served, self._contract)
-        check_tensors(served, self._contract)
-        self._input: ServedTensor = served.inputs[0]
-        self._max_batch_size = served.max_batch_size
-
-    @property
-    def contract(self) -> ModelContract:
-        """What the model expects and answers, as it carries it."""
-        return self._contract
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The name of each class, in class order."""
-        return tuple(label.name for label in self._label_table)
-
-    def classify(self, image: ImageInput, *, top: int = 5, cam: bool = False) -> Classification:
+    def classify(
+        self,
+        image: ImageInput,
+        *,
+        top: int = 5,
+        cam: bool = False,
+        crops: Crops | None = None,
+        timings: bool = False,
+    ) -> Classification:
         """Names what a picture shows.
 
         Args:
-            image: A path, the bytes of an image file, a Pillow image, or a uint8 array in RGB or gray.
+            image: A path, the bytes of an image file, a stream open in binary, a Pillow picture, `Pixels` of stated
+                order, or a gray uint8 array.
             top: How many classes to name, best first.
             cam: Whether to ask for the maps too: one for each class named, up to the number that the model gives.
+            crops: Parts of the picture to ask about in its place, in one batch.
+            timings: Whether to ask the server, too, how long the answer took; that is two more requests.
 
         Raises:
             ImageError: If the picture cannot be read or fitted to the input.
-            UsageError: If `top` is less than one, or maps are asked of a model without.
+            UsageError: If `top` is less than one, or maps are asked of a model or an average that has none.
             DeadlineError: If the answer does not come in time.
             ConnectionFailedError: If the server has gone.
             RequestError: If the server refuses, or answers NaN.
-            ContractError: If the answer is not what the contract promises.
+            ContractError: If the answer is not what the contract promises, or the model was replaced meanwhile by one
+                with another contract; the next call follows that.
         """
-        check_top(top)
-        if cam:
-            self._check_has_cam()
-        picture = fit_image(self._load(image), self._contract).picture
-        batch = to_tensor(picture, self._contract)[np.newaxis]
-        answer = self._ask(batch, (PROBABILITIES, CAM, CAM_CLASS) if cam else (PROBABILITIES,))
-        probabilities = answer.tensors[PROBABILITIES][0]
-        return Classification(
-            top=top_predictions(probabilities, self._label_table, top),
-            cams=self._maps(answer, picture, top) if cam else (),
-            model=self.model,
-            version=answer.version,
-            probabilities=probabilities,
-        )
+        wanted = Wanted(top=top, cam=cam, crops=crops, timings=timings, reading=self._reading)
+        return self._run(self._classifying(image, wanted))
+
+    @overload
+    def classify_many(
+        self,
+        images: Iterable[ImageInput],
+        *,
+        top: int = 5,
+        cam: bool = False,
+        crops: Crops | None = None,
+        concurrency: int = 8,
+        window_bytes: int = WINDOW_BYTES,
+        errors: Literal["raise"] = "raise",
+    ) -> Generator[Classification, None, None]: ...
+
+    @overload
+    def classify_many(
+        self,
+        images: Iterable[ImageInput],
+        *,
+        top: int = 5,
+        cam: bool = False,
+        crops: Crops | None = None,
+        concurrency: int = 8,
+        window_bytes: int = WINDOW_BYTES,
+        errors: Literal["yield"],
+    ) -> Generator[Classification | CamserveError, None, None]: ...
+
+    def classify_many(
+        self,
+        images: Iterable[ImageInput],
+        *,
+        top: int = 5,
+        cam: bool = False,
+        crops: Crops | None = None,
+        concurrency: int = 8,
+        window_bytes: int = WINDOW_BYTES,
+        errors: Errors = "raise",
+    ) -> Generator[Classification | CamserveError, None, None]:
+        """Names what each of many pictures shows, in their order and over any number of them.
+
+        The pictures are taken from `images` as answers are taken from the iterator, so that neither need fit into
+        memory. Threads and a connection of its own end with the iterator, whether it is read to its end, closed or
+        dropped; requests under way are ended, too.
+
+        Args:
+            images: Pictures as `classify` takes them.
+            top: How many classes to name, best first.
+            cam: Whether to ask for the maps too.
+            crops: Parts of each picture to ask about in its place.
+            concurrency: How many pictures are decoded and asked about at a time.
+            window_bytes: What they may take together while they are decoded; one that needs more goes alone.
+            errors: What becomes of an error that concerns one picture, which is an ImageError, or a refusal by a
+                server that still serves the model. It is raised (`raise`), or stands in the place of the answer
+                (`yield`). Whatever would meet every picture alike is raised in both cases.
+
+        Raises:
+            UsageError: If an option makes no sense.
+            CamserveError: What `classify` raises, at the place of the picture that it was met with.
+        """
+        wanted = Wanted(top=top, cam=cam, crops=crops, reading=self._reading)
+        return self._stream(images, wanted, Window(concurrency, window_bytes, errors))
+
+    def logits(self, image: ImageInput) -> Array:
+        """What the model says of each class before its activation, float32 `[classes]`.
+
+        Raises:
+            UsageError: If the model does not answer with it.
+            CamserveError: As `classify`.
+        """
+        return self._run(self._finding_logits(image))
+
+    def cam(self, image: ImageInput, class_: int | str | None = None) -> ActivationMap:
+        """The map of one class: how much each part of the picture speaks for it.
+
+        Args:
+            image: As `classify` takes it.
+            class_: Number, label or identifier of any class where the model was exported with `--cam-all`, otherwise
+                of one of the picture's best; the best unless given.
+
+        Raises:
+            UsageError: If the model has no maps, no such class, or gives no map of it for this picture.
+            CamserveError: As `classify`.
+        """
+        return self._run(self._finding_map(image, class_))
 
     def prepare(self, image: ImageInput) -> Array:
         """The tensor that `classify` sends for a picture, `[height, width, channels]`.
@@ -111,13 +175,14 @@ class Classifier:
         Raises:
             ImageError: If the picture cannot be read or fitted to the input.
         """
-        return prepare(self._load(image), self._contract)
+        return self._run(self._preparing(image))
 
     def infer(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
-        """Sends prepared pictures and returns raw outputs, such as `logits`, by name.
+        """Sends prepared pictures and returns raw outputs by name, all from one version of the model.
 
         Args:
-            batch: `[pictures, height, width, channels]`, as `prepare` makes them.
+            batch: `[pictures, height, width, channels]`, as `prepare` makes them for the present `contract`. More than
+                the server takes at once are sent in parts, and the outputs joined.
             outputs: Names of outputs of the contract.
 
         Raises:
@@ -125,23 +190,27 @@ class Classifier:
             DeadlineError: If the answer does not come in time.
             ConnectionFailedError: If the server has gone.
             RequestError: If the server refuses.
-            ContractError: If the answer is not what the contract promises.
+            ContractError: If the answer is not what the contract promises, or the model was replaced meanwhile by one
+                with another contract: prepare the pictures again.
         """
-        check_batch(batch, self._contract.input, self._max_batch_size, self.model)
-        return dict(self._ask(batch, outputs).tensors)
+        return self._run(self._inferring(batch, outputs))
 
     def is_ready(self) -> bool:
-        """Whether the server says that it serves the model.
+        """Whether a server says that it serves the model.
 
         Raises:
             ConnectionFailedError: If the server has gone.
             DeadlineError: If the server does not answer in time.
         """
-        return self._connection.is_ready(self.model, self._version)
+        return self._run(self._session.is_ready())
 
     def close(self) -> None:
-        """Closes the connection; closing twice changes nothing."""
-        self._connection.close()
+        """Ends every request and connection; closing twice changes nothing."""
+        with self._lock:
+            self._closed = True
+            transports = list(self._transports)
+        for transport in transports:
+            transport.close()
 
     def __enter__(self) -> Classifier:
         return self
@@ -151,37 +220,38 @@ class Classifier:
     ) -> None:
         self.close()
 
-    def _load(self, image: ImageInput) -> Image.Image:
-        return load_image(image, Reading(max_pixels=self._max_pixels))
+    def _run(self, steps: Steps[T], transport: Transport | None = None) -> T:
+        walk = Walk(steps)
+        while (step := walk.next) is not None:
+            try:
+                outcome = step.of(transport or self._transport) if isinstance(step, Call) else step.run()
+            except Exception as error:  # noqa: BLE001  (the steps decide what becomes of it)
+                walk.failed(error)
+            else:
+                walk.took(outcome)
+        return walk.result
 
-    def _ask(self, batch: Array, outputs: Sequence[str]) -> Answer:
-        specs = [output_spec(self._contract, name, self.model) for name in outputs]
-        answer = self._connection.infer(self.model, self._version, self._input, batch, outputs)
-        for spec in specs:
-            check_answer(answer.tensors.get(spec.name), spec, len(batch), self.model)
-        return answer
+    def _stream(
+        self, images: Iterable[ImageInput], wanted: Wanted, window: Window
+    ) -> Generator[Classification | CamserveError, None, None]:
+        transport = self._opened()  # so that its end ends the requests of this stream, and of no other
+        stream: Stream[ImageInput, Classification] = Stream(
+            window,
+            open_=lambda image: open_image(image, wanted.reading),
+            answer=lambda opened: self._run(self._classifying(opened, wanted), transport),
+            concerns_one=lambda error: self._run(self._concerns_one_image(error), transport),
+        )
+        yield from stream.answers(images, leave=lambda: self._end(transport))
 
-    def _check_has_cam(self) -> None:
-        if self._contract.cam is None:
-            raise UsageError(
-                f"model {self.model!r} was exported without maps",
-                hint="Leave the maps out (cam; --cam-dir at the command line), or export it again without --no-cam",
-            )
+    def _opened(self) -> Transport:
+        with self._lock:
+            if self._closed:
+                raise UsageError(f"the classifier of model {self.model!r} is closed", hint="Make a new Classifier")
+            transport = self._dial()
+            self._transports.add(transport)
+        return transport
 
-    def _maps(self, answer: Answer, picture: Image.Image, top: int) -> tuple[ActivationMap, ...]:
-        probabilities, grids, classes = (answer.tensors[name][0] for name in (PROBABILITIES, CAM, CAM_CLASS))
-        check_finite(grids, CAM)
-        ranked = ranking(probabilities)
-        seen = picture.copy()  # the caller may go on to draw on theirs
-        maps = [
-            ActivationMap(index, self._label(index).name, float(probabilities[index]), grid, seen)
-            for index, grid in zip(classes.tolist(), grids, strict=True)
-        ]
-        # The model ranks by logits; equal probabilities are put into the order of the classes named.
-        maps.sort(key=lambda cam: ranked.index(cam.class_index))
-        return tuple(maps[:top])
-
-    def _label(self, index: int) -> Label:
-        if not 0 <= index < len(self._label_table):
-            raise RequestError(f"model {self.model!r} answered a map of class {index}, which it does not have")
-        return self._label_table[index]
+    def _end(self, transport: Transport) -> None:
+        transport.close()
+        with self._lock:
+            self._transports.discard(transport)

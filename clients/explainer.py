@@ -88,7 +88,7 @@ def _draw(axes: Any, cam: ActivationMap) -> None:
 
 
 def _given_axes(ax: Axes | Sequence[Axes], count: int) -> list[Any]:
-    axes = np.asarray(ax, dtype=object).ravel().tolist()
+    axes: list[Any] = np.asarray(ax, dtype=object).ravel().tolist()
     if len(axes) != count:
         raise UsageError(f"there are {len(axes)} axes for {count} pictures", hint="Give one for each")
     return axes
@@ -100,7 +100,7 @@ def _new_axes(count: int, columns: int | None) -> list[Any]:
     across = min(count, columns or _COLUMNS)
     down = math.ceil(count / across)
     figure = _new_figure(figsize=(_INCHES * across, (_INCHES + 0.3) * down), layout="constrained")
-    cells = figure.subplots(down, across, squeeze=False).ravel().tolist()
+    cells: list[Any] = figure.subplots(down, across, squeeze=False).ravel().tolist()
     for empty in cells[count:]:
         figure.delaxes(empty)
     return cells[:count]

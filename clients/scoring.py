@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from camserve.clients.answers.decode import Prediction, check_top
+from camserve.clients.answers.classification import Classification
+from camserve.clients.answers.decode import Prediction
 from camserve.clients.classifier import Classifier
-from camserve.clients.pictures.images import EXTENSIONS
-from camserve.errors import CamserveError, ImageError, RequestError, UsageError
+from camserve.clients.pictures.images import EXTENSIONS, ImageInput
+from camserve.errors import CamserveError, UsageError
 from camserve.text import printable
 
-__all__ = ["ScoredRow", "concerns_one_image", "find_images", "score"]
-
-_AHEAD = 2
-"""Pictures taken up per thread, so that one slow answer at the head does not leave the others idle."""
+__all__ = ["ScoredRow", "find_images", "score"]
 
 
 @dataclass(frozen=True)
@@ -66,70 +64,31 @@ def score(
         ContractError: If an answer is not what the contract promises.
         UsageError: If `top` or `concurrency` is less than one.
     """
-    check_top(top)
-    if concurrency < 1:
-        raise UsageError(f"concurrency is {concurrency}", hint="Allow at least one request at a time")
-    return _rows(classifier, iter(inputs), top, concurrency)
+    paths: deque[str | Path] = deque()
+    images: Iterator[ImageInput] = _noted(inputs, paths)
+    answers = classifier.classify_many(images, top=top, concurrency=concurrency, errors="yield")
+    return _rows(answers, paths)
 
 
-def _rows(classifier: Classifier, inputs: Iterator[str | Path], top: int, concurrency: int) -> Iterator[ScoredRow]:
-    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="camserve-score")
-    window: deque[Future[ScoredRow]] = deque()
-    job = _Job(classifier, top)
-    try:
-        for path in inputs:
-            window.append(pool.submit(job.score, path))
-            if len(window) >= concurrency * _AHEAD:
-                yield window.popleft().result()
-        while window:
-            yield window.popleft().result()
-    finally:
-        # Requests under way are left to their deadline, or to the close of the classifier, whichever is first: to wait
-        # for a server that hangs would hold up whoever wants to leave.
-        pool.shutdown(wait=False, cancel_futures=True)
+def _rows(
+    answers: Generator[Classification | CamserveError, None, None], paths: deque[str | Path]
+) -> Iterator[ScoredRow]:
+    with closing(answers):
+        for answer in answers:
+            yield _row(paths.popleft(), answer)
 
 
-class _Job:
-    """What the threads share: the first error that ends the whole job ends the pictures still to come at once."""
-
-    def __init__(self, classifier: Classifier, top: int) -> None:
-        self._classifier = classifier
-        self._top = top
-        self._fatal: Exception | None = None
-
-    def score(self, path: str | Path) -> ScoredRow:
-        if self._fatal is not None:
-            raise self._fatal
-        try:
-            return self._answer(path)
-        except Exception as error:
-            self._fatal = error
-            raise
-
-    def _answer(self, path: str | Path) -> ScoredRow:
-        try:
-            return ScoredRow(str(path), self._classifier.classify(path, top=self._top).top)
-        except CamserveError as error:
-            if not concerns_one_image(error, self._classifier):
-                raise
-            return _failed(path, error)
+def _noted(inputs: Iterable[str | Path], seen: deque[str | Path]) -> Iterator[ImageInput]:
+    """The inputs, each also noted as it is taken up."""
+    for each in inputs:
+        seen.append(each)
+        yield each
 
 
-def concerns_one_image(error: CamserveError, classifier: Classifier) -> bool:
-    """Whether an error of `classify` is the fault of its picture, so that the next one may well be answered.
-
-    A picture that cannot be read is; a refusal is as long as the model is served; whatever else went wrong, such as a
-    server that hangs, would meet every picture alike.
-
-    Raises:
-        ConnectionFailedError: If the server has gone.
-        DeadlineError: If the server does not answer in time.
-    """
-    return isinstance(error, ImageError) or (isinstance(error, RequestError) and classifier.is_ready())
-
-
-def _failed(path: str | Path, error: CamserveError) -> ScoredRow:
-    return ScoredRow(str(path), error=" ".join(str(error).split()))
+def _row(path: str | Path, answer: Classification | CamserveError) -> ScoredRow:
+    if isinstance(answer, CamserveError):
+        return ScoredRow(str(path), error=" ".join(str(answer).split()))
+    return ScoredRow(str(path), answer.top)
 
 
 def _images_below(folder: Path) -> Iterator[Path]:

@@ -10,16 +10,24 @@ from contextlib import suppress
 from functools import partial
 from operator import methodcaller
 
-from camserve.clients.answers.asking import Answer, Question, held_to_contract
+from camserve.clients.answers.asking import Question
 from camserve.clients.answers.classification import Timings
+from camserve.clients.answers.readout import Answer, held_to_contract
 from camserve.clients.answers.served import Given, Model, read_model
 from camserve.clients.answers.tensors import split
 from camserve.clients.answers.timing import with_server_share
-from camserve.clients.answers.versions import Known, straddling
+from camserve.clients.answers.versions import Known, check_same
 from camserve.clients.steps import Call, Steps, Work
 from camserve.clients.wire.messages import Reply, Request, Statistics
 from camserve.clients.wire.options import ConnectionOptions, Deadline
-from camserve.errors import ConnectionFailedError, ContractError, DeadlineError, NotLoadedError, RequestError, UsageError
+from camserve.errors import (
+    ConnectionFailedError,
+    ContractError,
+    DeadlineError,
+    NotLoadedError,
+    RequestError,
+    UsageError,
+)
 from camserve.text import printable
 
 __all__ = ["Session"]
@@ -180,8 +188,9 @@ class Session:
         return model
 
     def _check_same(self, question: Question, model: Model, url: str, cause: Exception | None = None) -> None:
-        error = straddling(question.model, model, question.outputs, url)
-        if error is not None:
+        try:
+            check_same(question.model, model, question.outputs, url)
+        except ContractError as error:
             self._change(methodcaller("asking", model))
             _log.warning("%s", printable(error.message))
             raise error from cause

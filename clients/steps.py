@@ -1,7 +1,7 @@
 """The way of a call as steps that threads and asyncio share: what is to be done, without who waits for it.
 
-A call is a generator. It yields what has to be waited for, and is sent the outcome, or has the error thrown into it. The
-two classifiers differ only in how they wait.
+A call is a generator. It yields what has to be waited for, and is sent the outcome, or has the error thrown into it.
+The two classifiers differ only in how they wait.
 """
 
 from __future__ import annotations

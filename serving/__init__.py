@@ -8,7 +8,6 @@ a real Triton over it, and `LiveServer` speaks to one that runs.
 from camserve.serving.config.choices import Accelerator
 from camserve.serving.config.options import Resource, ServingOptions
 from camserve.serving.config.presets import PRESETS
-from camserve.serving.live.connection import ClientTls
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.publish import Publication, publish
 from camserve.serving.publishing.rollback import rollback
@@ -22,6 +21,7 @@ from camserve.serving.repository.verify import Fault, Verification, verify_repos
 from camserve.serving.server.options import ServerOptions
 from camserve.serving.server.tls import Tls
 from camserve.serving.server.triton import TritonServer
+from camserve.tls import ClientTls
 
 __all__ = [
     "PRESETS",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 __all__ = ["PROGRAM", "run"]
@@ -13,13 +14,28 @@ PROGRAM = str(Path(sys.executable).with_name("camserve"))
 """The installed program."""
 
 
-def run(*arguments: str | Path, seconds: float = 120.0) -> subprocess.CompletedProcess[str]:
-    """Runs `camserve` with these arguments and returns its exit code, stdout and stderr."""
-    return subprocess.run(
-        [PROGRAM, *(os.fspath(argument) for argument in arguments)],
-        capture_output=True,
-        text=True,
-        errors="surrogateescape",
-        timeout=seconds,
-        check=False,
-    )
+def run(
+    *arguments: str | Path,
+    seconds: float = 120.0,
+    stdin: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs `camserve` with these arguments and returns its exit code, stdout and stderr.
+
+    Args:
+        arguments: The words of the command line.
+        seconds: How long it may take.
+        stdin: File that is piped into it; nothing unless given.
+        environment: Further environment variables.
+    """
+    with Path(os.devnull if stdin is None else stdin).open("rb") as piped:
+        return subprocess.run(
+            [PROGRAM, *(os.fspath(argument) for argument in arguments)],
+            stdin=piped,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=seconds,
+            check=False,
+            env={**os.environ, **(environment or {})},
+        )

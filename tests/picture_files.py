@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-__all__ = ["draw", "mutants", "save", "seeds"]
+__all__ = ["draw", "mutants", "png", "rle_bmp", "save", "seeds", "sixteen_bit_png", "tiff", "tiled_tiff"]
 
 _SAVED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     *(("JPEG", mode, {"quality": quality}) for mode in ("L", "RGB", "CMYK") for quality in (30, 95)),
@@ -116,12 +116,18 @@ def rle_bmp() -> bytes:
     return struct.pack("<2sIHHI", b"BM", offset + len(body), 0, 0, offset) + info + palette + body
 
 
-def tiled_tiff() -> bytes:
-    """A TIFF of 16 x 16 gray pixels in one deflated tile."""
+def tiled_tiff(side: int = 16) -> bytes:
+    """A TIFF of 16 x 16 gray pixels in one deflated tile, which may claim to be larger."""
     body = zlib.compress(bytes(range(256)))
-    tags = [
-        (256, 16), (257, 16), (258, 8), (259, 8), (262, 1), (277, 1), (322, 16), (323, 16), (324, 8), (325, len(body)),
-    ]  # fmt: skip
+    return tiff(16, 16, body, compression=8, more=((322, side), (323, side), (324, 8), (325, len(body))))
+
+
+def tiff(
+    width: int, height: int, body: bytes, *, compression: int, more: tuple[tuple[int, int], ...] | None = None
+) -> bytes:
+    """A gray TIFF of what its tags claim and of what it holds, in one strip unless `more` tags say otherwise."""
+    placed = ((273, 8), (278, height), (279, len(body))) if more is None else more
+    tags = sorted(((256, width), (257, height), (258, 8), (259, compression), (262, 1), (277, 1), *placed))
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     return struct.pack("<2sHI", b"II", 42, 8 + len(body)) + body + struct.pack("<H", len(tags)) + entries + bytes(4)
 

@@ -39,6 +39,7 @@ def write_toy_bundle(
     top_k: int = 3,
     labels: Sequence[str] | None = None,
     seed: int = 0,
+    all_maps: bool = False,
 ) -> Bundle:
     """Writes the bundle into `folder` and returns it, loaded and verified.
 
@@ -52,8 +53,11 @@ def write_toy_bundle(
         top_k: Number of maps.
         labels: One per class; `class 0`, `class 1` and so on if left out.
         seed: Of the random weights.
+        all_maps: Whether it also answers with the map of every class, as `cam_all`.
     """
-    contract = toy_contract(name=name, size=size, channels=channels, classes=classes, preset=preset, top_k=top_k)
+    contract = toy_contract(
+        name=name, size=size, channels=channels, classes=classes, preset=preset, top_k=top_k, all_maps=all_maps
+    )
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(_model(contract, np.random.default_rng(seed)), folder / ONNX_NAME)
     (folder / CONTRACT_NAME).write_text(contract.to_json(indent=2), encoding="utf-8")
@@ -75,11 +79,19 @@ def toy_pixels(contract: ModelContract, count: int = PICTURES, *, seed: int = 0)
 
 
 def toy_contract(
-    *, name: str, size: tuple[int, int], channels: int, classes: int, preset: str, top_k: int
+    *,
+    name: str = "toy",
+    size: tuple[int, int] = (8, 8),
+    channels: int = 3,
+    classes: int = 4,
+    preset: str = "unit",
+    top_k: int = 3,
+    all_maps: bool = False,
 ) -> ModelContract:
     """The contract of a toy bundle."""
     preprocessing = PRESETS[preset] if channels == 3 else PRESETS[preset].in_gray()
     grid = (-(-size[0] // _STRIDE), -(-size[1] // _STRIDE))
+    of_all = (TensorSpec(name="cam_all", dtype="FP32", shape=(classes, *grid)),) if all_maps else ()
     return ModelContract(
         name=name,
         input=TensorSpec(name="image", dtype="FP32", shape=(*size, channels)),
@@ -88,11 +100,12 @@ def toy_contract(
             TensorSpec(name="logits", dtype="FP32", shape=(classes,)),
             TensorSpec(name="cam", dtype="FP32", shape=(top_k, *grid)),
             TensorSpec(name="cam_class", dtype="INT32", shape=(top_k,)),
+            *of_all,
         ),
         preprocessing=preprocessing,
         activation="softmax",
         classes=classes,
-        cam=CamContract(kind="global-average", grid=grid, top_k=top_k),
+        cam=CamContract(kind="global-average", grid=grid, top_k=top_k, all_classes=all_maps),
     )
 
 
@@ -115,12 +128,14 @@ def _expected(path: Path, contract: ModelContract, images: Array) -> dict[str, A
     top_k = contract.cam.top_k if contract.cam else 0
     best = np.argsort(-logits, axis=1, kind="stable")[:, :top_k]
     maps = np.einsum("bfhw,fc->bchw", features, weights["dense"])
-    return {
+    answers = {
         "probabilities": (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32),
         "logits": logits.astype(np.float32),
         "cam": np.take_along_axis(maps, best[:, :, None, None], axis=1).astype(np.float32),
         "cam_class": best.astype(np.int32),
+        "cam_all": maps.astype(np.float32),
     }
+    return {output.name: answers[output.name] for output in contract.outputs}
 
 
 def _weights(path: Path) -> dict[str, Array]:
@@ -137,7 +152,7 @@ def _features(images: Array, kernel: Array, bias: Array) -> Array:
 
 
 def _model(contract: ModelContract, random: np.random.Generator) -> onnx.ModelProto:
-    graph = helper.make_graph(_nodes(), "toy", [_value(contract.input)], [_value(o) for o in contract.outputs])
+    graph = helper.make_graph(_nodes(contract), "toy", [_value(contract.input)], [_value(o) for o in contract.outputs])
     graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in _arrays(contract, random).items())
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, {CONTRACT_PARAMETER: contract.to_json()})
@@ -159,11 +174,13 @@ def _arrays(contract: ModelContract, random: np.random.Generator) -> dict[str, A
         "last_axis": np.array([2], dtype=np.int64),
         "flat_grid": np.array([0, _FILTERS, height * width], dtype=np.int64),
         "grid": np.array([0, contract.cam.top_k, height, width], dtype=np.int64),
+        **({"whole_grid": np.array([0, contract.classes, height, width])} if contract.cam.all_classes else {}),
     }
 
 
-def _nodes() -> list[onnx.NodeProto]:
+def _nodes(contract: ModelContract) -> list[onnx.NodeProto]:
     node = helper.make_node
+    of_all = [node("Reshape", ["all_maps", "whole_grid"], ["cam_all"])]
     return [
         node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
         node("Conv", ["planes", "kernel", "kernel_bias"], ["convolved"], pads=[1, 1, 1, 1], strides=[_STRIDE, _STRIDE]),
@@ -180,6 +197,7 @@ def _nodes() -> list[onnx.NodeProto]:
         node("Unsqueeze", ["best", "last_axis"], ["best_indices"]),
         node("GatherND", ["all_maps", "best_indices"], ["best_maps"], batch_dims=1),
         node("Reshape", ["best_maps", "grid"], ["cam"]),
+        *(of_all if contract.output("cam_all") else ()),
     ]
 
 

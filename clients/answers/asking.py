@@ -1,46 +1,39 @@
-"""What is asked of a model, and what its answer says: questions and readings, without a server in sight."""
+"""What is asked of a model: a picture made into the batch that it expects, and the outputs that answer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from camserve.clients.answers.classification import Classification, Timings
-from camserve.clients.answers.decode import check_finite, check_top, probabilities_of, top_predictions
-from camserve.clients.answers.maps import best_maps, check_has_maps, class_index, map_of_class, outputs_for_class
-from camserve.clients.answers.results import ActivationMap
-from camserve.clients.answers.served import CAM, CAM_CLASS, LOGITS, PROBABILITIES, Model
-from camserve.clients.answers.tensors import check_batch, join, outputs_of, split
+from camserve.clients.answers.decode import check_top
+from camserve.clients.answers.maps import check_has_maps, class_index, outputs_for_class
+from camserve.clients.answers.served import CAM, CAM_CLASS, LOGITS, Model
+from camserve.clients.answers.tensors import check_batch
+from camserve.clients.answers.versions import check_same
 from camserve.clients.pictures.crops import Crops, crop_image
 from camserve.clients.pictures.placement import Fitted
 from camserve.clients.pictures.preprocess import fit_image, to_tensor
-from camserve.clients.pictures.reading import Reading
-from camserve.clients.wire.messages import Reply
+from camserve.clients.pictures.reading import AS_KERAS, Reading
 from camserve.errors import UsageError
 
 __all__ = [
-    "Answer",
-    "Asked",
     "Question",
+    "Wanted",
     "ask_batch",
     "ask_classes",
     "ask_logits",
     "ask_map",
-    "held_to_contract",
-    "read_classes",
-    "read_logits",
-    "read_map",
 ]
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class Wanted:
     """What a caller wants to know of a picture.
 
     Attributes:
@@ -58,7 +51,7 @@ class Asked:
     cam: bool = False
     crops: Crops | None = None
     timings: bool = False
-    reading: Reading = Reading()
+    reading: Reading = AS_KERAS
 
     def __post_init__(self) -> None:
         check_top(self.top)
@@ -86,42 +79,28 @@ class Question:
     views: tuple[Fitted, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What came back to a question, held to the contract.
-
-    Attributes:
-        question: The question.
-        tensors: The outputs asked for, by the contract's names, batch first.
-        version: The version that answered.
-        url: The server that answered.
-        timings: Where the time went, but for the reading.
-    """
-
-    question: Question
-    tensors: Mapping[str, Array]
-    version: str
-    url: str
-    timings: Timings
-
-
-def ask_classes(image: Image.Image, model: Model, asked: Asked) -> Question:
+def ask_classes(image: Image.Image, model: Model, wanted: Wanted) -> Question:
     """Asks which classes a picture shows.
 
     Raises:
         ImageError: If the picture cannot be fitted to the input.
         UsageError: If maps are asked of a model without.
     """
-    if asked.cam:
+    if wanted.cam:
         check_has_maps(model)
-    views = (fit_image(image, model.contract),)
-    if asked.crops is not None:
-        views = crop_image(image, model.contract, asked.crops)
-    return _question(views, model, (_scores(model), CAM, CAM_CLASS) if asked.cam else (_scores(model),))
+    outputs = (model.scores, CAM, CAM_CLASS) if wanted.cam else (model.scores,)
+    if wanted.crops is None:
+        return _question((fit_image(image, model.contract),), model, outputs)
+    return _question(crop_image(image, model.contract, wanted.crops), model, outputs)
 
 
 def ask_logits(image: Image.Image, model: Model) -> Question:
-    """Asks for what stands before the activation."""
+    """Asks for what stands before the activation.
+
+    Raises:
+        ImageError: If the picture cannot be fitted to the input.
+        UsageError: If the model does not answer with it.
+    """
     model.output(LOGITS)
     return _question((fit_image(image, model.contract),), model, (LOGITS,))
 
@@ -135,95 +114,23 @@ def ask_map(image: Image.Image, model: Model, class_: int | str | None) -> Quest
     """
     if class_ is not None:
         class_index(model, class_)
-    outputs = (_scores(model), *outputs_for_class(model, class_))
+    outputs = (model.scores, *outputs_for_class(model, class_))
     return _question((fit_image(image, model.contract),), model, outputs)
 
 
-def ask_batch(batch: Array, model: Model, outputs: Sequence[str]) -> Question:
-    """Asks for outputs of a batch that the caller prepared.
+def ask_batch(batch: Array, outputs: Sequence[str], model: Model, prepared_for: Model) -> Question:
+    """Asks for outputs of a batch that the caller prepared, for this model or another before it.
 
     Raises:
         UsageError: If the batch does not fit the input, or an output is not the model's.
+        ContractError: If the model prepares pictures otherwise than the one before it.
     """
-    check_batch(batch, model)
-    return Question(model, batch, tuple(model.output(name).name for name in outputs))
-
-
-def held_to_contract(question: Question, replies: Sequence[Reply], timings: Timings) -> Answer:
-    """The answer that the replies to the parts of a question make together.
-
-    Raises:
-        ContractError: If one of them is not what the contract promises.
-    """
-    parts = zip(split(question.batch, question.model.limit), replies, strict=True)
-    tensors = [outputs_of(reply.tensors, question.outputs, len(part), question.model) for part, reply in parts]
-    return Answer(question, join(tensors), replies[0].version, replies[0].url, timings)
-
-
-def read_classes(answer: Answer, asked: Asked) -> Classification:
-    """The classes that an answer names, and their maps where they were asked for.
-
-    Raises:
-        RequestError: If the model answered NaN or infinity.
-    """
-    model = answer.question.model
-    rows = _probabilities(answer)
-    chosen = int(rows.max(axis=1).argmax())
-    probabilities = rows[chosen]
-    if asked.crops is not None and asked.crops.choose == "average":
-        probabilities = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    cams: tuple[ActivationMap, ...] = ()
-    if asked.cam:
-        tensors = {name: array[chosen] for name, array in answer.tensors.items()}
-        cams = best_maps(model, tensors, probabilities, answer.question.views[chosen], asked.reading)[: asked.top]
-    return Classification(
-        top=top_predictions(probabilities, model.labels, asked.top),
-        cams=cams,
-        model=model.name,
-        version=answer.version,
-        url=answer.url,
-        timings=answer.timings,
-        probabilities=probabilities,
-    )
-
-
-def read_logits(answer: Answer) -> Array:
-    """The logits of one picture, float32 `[classes]`.
-
-    Raises:
-        RequestError: If the model answered NaN or infinity.
-    """
-    logits = answer.tensors[LOGITS][0]
-    check_finite(logits, LOGITS)
-    return logits
-
-
-def read_map(answer: Answer, class_: int | str | None, reading: Reading) -> ActivationMap:
-    """The map of one class of one picture.
-
-    Raises:
-        UsageError: If the model gave no map of this class.
-        RequestError: If the model answered NaN or infinity.
-    """
-    tensors = {name: array[0] for name, array in answer.tensors.items()}
-    question = answer.question
-    return map_of_class(question.model, tensors, _probabilities(answer)[0], question.views[0], reading, class_)
+    check_batch(batch, prepared_for)
+    names = tuple(prepared_for.output(name).name for name in outputs)
+    check_same(prepared_for, model, names)
+    return Question(model, batch, names)
 
 
 def _question(views: tuple[Fitted, ...], model: Model, outputs: tuple[str, ...]) -> Question:
     batch = np.stack([to_tensor(view.picture, model.contract) for view in views])
     return Question(model, batch, outputs, views)
-
-
-def _scores(model: Model) -> str:
-    """The output that probabilities are read from."""
-    return LOGITS if model.contract.output(PROBABILITIES) is None else PROBABILITIES
-
-
-def _probabilities(answer: Answer) -> Array:
-    """Of each picture, float32 `[pictures, classes]`."""
-    name = _scores(answer.question.model)
-    check_finite(answer.tensors[name], name)
-    if name == PROBABILITIES:
-        return answer.tensors[name]
-    return probabilities_of(answer.tensors[name], answer.question.model.contract.activation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,11 +16,9 @@ from camserve.clients.pictures.placement import Fitted
 from camserve.clients.pictures.reading import Reading
 from camserve.errors import RequestError, UsageError
 
-__all__ = ["best_maps", "check_has_maps", "class_index", "map_of_class", "outputs_for_class"]
+__all__ = ["Maps", "check_has_maps", "class_index", "outputs_for_class"]
 
 Array = np.ndarray[Any, Any]
-
-_EXPORT_ALL = "export the model with --cam-all to have the map of any class"
 
 
 def check_has_maps(model: Model) -> None:
@@ -74,67 +73,71 @@ def outputs_for_class(model: Model, class_: int | str | None) -> tuple[str, ...]
     return (CAM, CAM_CLASS)
 
 
-def map_of_class(
-    model: Model, tensors: Mapping[str, Array], probabilities: Array, view: Fitted, reading: Reading, class_: int | str | None
-) -> ActivationMap:
-    """The map of a class from the answer to one picture; for None, that of the best class.
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """The maps in the answer to one picture.
 
-    Args:
+    Attributes:
         model: The model.
-        tensors: Its outputs `cam_all`, or `cam` and `cam_class`, of this picture.
-        probabilities: `[classes]`.
+        tensors: Its outputs `cam` and `cam_class`, or `cam_all`, of this picture.
+        probabilities: Its probabilities, `[classes]`.
         view: The picture.
         reading: How it was read.
-        class_: Number or label.
-
-    Raises:
-        UsageError: If the model gave no map of this class.
-        RequestError: If the map is not finite.
     """
-    if class_ is None:
-        return best_maps(model, tensors, probabilities, view, reading)[0]
-    index = class_index(model, class_)
-    if CAM_ALL in tensors:
-        return _map(model, index, tensors[CAM_ALL][index], probabilities, view, reading)
-    maps = {each.index: each for each in best_maps(model, tensors, probabilities, view, reading)}
-    if index in maps:
-        return maps[index]
-    had = ", ".join(f"{each.index} ({each.label})" for each in maps.values())
-    raise UsageError(
-        f"model {model.name!r} gives maps of the {len(maps)} best classes of a picture, and {index} "
-        f"({model.labels[index].name}) is not among them",
-        hint=f"Of this picture there are {had}; {_EXPORT_ALL}",
-    )
 
+    model: Model
+    tensors: Mapping[str, Array]
+    probabilities: Array
+    view: Fitted
+    reading: Reading
 
-def best_maps(
-    model: Model, tensors: Mapping[str, Array], probabilities: Array, view: Fitted, reading: Reading
-) -> tuple[ActivationMap, ...]:
-    """The maps of the best classes from the answer to one picture, the most probable first.
+    def best(self) -> tuple[ActivationMap, ...]:
+        """The maps of the best classes, the most probable first.
 
-    Raises:
-        RequestError: If a map is not finite, or of a class that there is not.
-    """
-    ranked = ranking(probabilities)
-    pairs = zip(tensors[CAM_CLASS].tolist(), tensors[CAM], strict=True)
-    maps = [_map(model, index, grid, probabilities, view, reading) for index, grid in pairs]
-    # The model ranks by logits; equal probabilities are put into the order of the classes named.
-    return tuple(sorted(maps, key=lambda each: ranked.index(each.index)))
+        Raises:
+            RequestError: If a map is not finite, or of a class that there is not.
+        """
+        ranked = ranking(self.probabilities)
+        pairs = zip(self.tensors[CAM_CLASS].tolist(), self.tensors[CAM], strict=True)
+        maps = [self._map(index, grid) for index, grid in pairs]
+        # The model ranks by logits; equal probabilities are put into the order of the classes named.
+        return tuple(sorted(maps, key=lambda each: ranked.index(each.index)))
 
+    def of_class(self, class_: int | str | None) -> ActivationMap:
+        """The map of a class, by number or label; for None, that of the best class.
 
-def _map(model: Model, index: int, grid: Array, probabilities: Array, view: Fitted, reading: Reading) -> ActivationMap:
-    if not 0 <= index < model.contract.classes:
-        raise RequestError(
-            f"model {model.name!r} answered a map of class {index}, which it does not have",
-            hint="Publish the model again from its bundle",
+        Raises:
+            UsageError: If the model gave no map of this class.
+            RequestError: If the map is not finite.
+        """
+        if class_ is None:
+            return self.best()[0]
+        index = class_index(self.model, class_)
+        if CAM_ALL in self.tensors:
+            return self._map(index, self.tensors[CAM_ALL][index])
+        maps = {each.index: each for each in self.best()}
+        if index in maps:
+            return maps[index]
+        had = ", ".join(f"{each.index} ({each.label})" for each in maps.values())
+        raise UsageError(
+            f"model {self.model.name!r} gives maps of the {len(maps)} best classes of a picture, and {index} "
+            f"({self.model.labels[index].name}) is not among them",
+            hint=f"Of this picture there are {had}; export the model with --cam-all to have the map of any class",
         )
-    check_finite(grid, CAM)
-    return ActivationMap(
-        index=index,
-        label=model.labels[index].name,
-        probability=float(probabilities[index]),
-        grid=grid,
-        picture=view.picture,
-        placement=view.placement,
-        reading=reading,
-    )
+
+    def _map(self, index: int, grid: Array) -> ActivationMap:
+        if not 0 <= index < self.model.contract.classes:
+            raise RequestError(
+                f"model {self.model.name!r} answered a map of class {index}, which it does not have",
+                hint="Publish the model again from its bundle",
+            )
+        check_finite(grid, CAM)
+        return ActivationMap(
+            index=index,
+            label=self.model.labels[index].name,
+            probability=float(self.probabilities[index]),
+            grid=grid,
+            picture=self.view.picture,
+            placement=self.view.placement,
+            reading=self.reading,
+        )

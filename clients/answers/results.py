@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from camserve import heatmap
-from camserve.clients.answers.decode import Prediction
 from camserve.clients.answers.region import largest_part
 from camserve.clients.pictures.images import ImageInput, load_image
 from camserve.clients.pictures.placement import Box, Placement
@@ -19,7 +18,7 @@ from camserve.colormaps import Colormap
 from camserve.errors import UsageError
 from camserve.interpolation import Order
 
-__all__ = ["ActivationMap", "Classification"]
+__all__ = ["ActivationMap"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,22 +168,3 @@ def _between(index: int, count: int, pixels: int) -> int:
     """The pixel on which the map's row or column of that index lies when it is enlarged; of a single one the middle."""
     part = index / (count - 1) if count > 1 else 0.5
     return math.floor(part * (pixels - 1) + 0.5)
-
-
-@dataclass(frozen=True)
-class Classification:
-    """What a model says of one picture.
-
-    Attributes:
-        top: The best classes, best first.
-        cams: The maps of the best classes, best first; empty unless asked for.
-        model: The model that answered.
-        version: The version of it that answered.
-        probabilities: Of every class, float32 `[classes]`.
-    """
-
-    top: tuple[Prediction, ...]
-    cams: tuple[ActivationMap, ...]
-    model: str
-    version: str
-    probabilities: np.ndarray[Any, Any] = field(repr=False, compare=False)

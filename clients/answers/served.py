@@ -71,6 +71,11 @@ class Model:
             raise UsageError(f"model {self.name!r} has no output {name!r}", hint=f"It has {known}")
         return spec
 
+    @property
+    def scores(self) -> str:
+        """The output that probabilities are read from."""
+        return LOGITS if self.contract.output(PROBABILITIES) is None else PROBABILITIES
+
     def served_name(self, tensor: str) -> str:
         """What the server calls a tensor of the contract."""
         return self.names.get(tensor, tensor)
@@ -174,7 +179,8 @@ def _faults(
         if tensor is None:
             yield f"{kind} {name!r} is missing"
         elif tensor.datatype != spec.dtype or not _same_shape(tensor.shape, spec.shape):
-            yield f"{kind} {name!r} is {tensor.datatype} {list(tensor.shape)}, promised {spec.dtype} {[-1, *spec.shape]}"
+            found_as, promised_as = f"{tensor.datatype} {list(tensor.shape)}", f"{spec.dtype} {[-1, *spec.shape]}"
+            yield f"{kind} {name!r} is {found_as}, promised {promised_as}"
 
 
 def _same_shape(served: tuple[int, ...], promised: tuple[int, ...]) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from camserve.clients.answers.served import Model
 from camserve.contract_change import contract_breaks
 from camserve.errors import ContractError
 
-__all__ = ["TRUSTED_SECONDS", "Known", "straddling"]
+__all__ = ["TRUSTED_SECONDS", "Known", "check_same"]
 
 TRUSTED_SECONDS = 30.0
 """For how long a version counts as read. Another server may have taken over an address, and count its versions anew."""
@@ -60,8 +61,8 @@ def _number(version: str) -> int:
     return int(version) if version.isdecimal() else 0
 
 
-def straddling(asked: Model, answering: Model, outputs: Sequence[str], url: str) -> ContractError | None:
-    """Why an answer of one model cannot be read as that of another; None if it can.
+def check_same(asked: Model, answering: Model, outputs: Sequence[str], url: str = "") -> None:
+    """Refuses to read the answer of one model as that of another.
 
     Two versions may follow one another unnoticed when all that the question rests on stayed: the preparation of
     pictures, the classes with their labels, and the outputs asked for.
@@ -71,18 +72,24 @@ def straddling(asked: Model, answering: Model, outputs: Sequence[str], url: str)
         answering: The one that answered, or would.
         outputs: What was asked for.
         url: The server.
+
+    Raises:
+        ContractError: If not all of that stayed.
     """
-    relied_on = asked.contract.model_copy(update={"outputs": tuple(asked.output(name) for name in outputs)})
-    breaks = contract_breaks(
-        relied_on,
+    breaks = _breaks(asked, answering, tuple(outputs))
+    if breaks:
+        raise ContractError(
+            f"model {asked.name!r}{url and f' at {url}'} changed while it was asked: the question was made for version "
+            f"{asked.version}, and version {answering.version} has another contract ({'; '.join(breaks)})",
+            hint="Ask again: the next call follows the new contract",
+        )
+
+
+@lru_cache(maxsize=16)  # by identity: a thousand labels are not compared again for every picture
+def _breaks(asked: Model, answering: Model, outputs: tuple[str, ...]) -> Sequence[str]:
+    return contract_breaks(
+        asked.contract.model_copy(update={"outputs": tuple(asked.output(name) for name in outputs)}),
         answering.contract,
         known_labels=[label.line for label in asked.labels],
         new_labels=[label.line for label in answering.labels],
-    )
-    if not breaks:
-        return None
-    return ContractError(
-        f"model {asked.name!r} at {url} changed while it was asked: the picture was prepared for version "
-        f"{asked.version} and met version {answering.version}, which has another contract ({'; '.join(breaks)})",
-        hint="Ask again: the next call follows the new contract",
     )

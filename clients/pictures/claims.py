@@ -1,7 +1,7 @@
 """What a file claims of itself before it is decoded, and whether that can be true.
 
-A few bytes can claim a picture of gigabytes, and a decoder believes them: it allocates, and where the data ends early it
-fills up with gray or black, often without a word. What is found here is refused before any pixel is decoded.
+A few bytes can claim a picture of gigabytes, and decoders believe them: they make room, and where the data ends early
+they fill up with gray or black, often without a word. What is found here is refused before any pixel is decoded.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from camserve.errors import ImageError
 
 __all__ = ["canvas_of_webp", "check_claims", "check_size"]
 
-_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
+_PLANAR_CONFIGURATION, _SEPARATE = 284, 2
 
 _PIXELS_PER_BYTE = {"JPEG": 1024, "MPO": 1024}
-"""A block of 8 x 8 pixels of a Huffman-coded JPEG takes a bit at least, and four blocks may lie in the largest unit of
-32 x 32 pixels for each four that are left out (ITU-T T.81, A.1 and F.1)."""
+"""Huffman coding spends a bit at least on each block of 8 x 8 samples, and the unit with the fewest for its 32 x 32
+pixels has eight: one component of four across, one of four down (ITU-T T.81, A.2 and F.1)."""
 
 _PIXELS_PER_BYTE_OF_OTHERS = 10_000
-"""Deflate, at one bit a pixel, ends at 8,256; the other formats have no such bound, but more is nothing but plain."""
+"""Deflate ends at 8,256, at one bit a pixel. The others have no such bound, but beyond it lie only plain areas."""
 
 _PLAIN = 4_000_000
 """A plain area of so many pixels may be coded in however few bytes, but for JPEG."""
@@ -56,16 +57,13 @@ def check_claims(image: Image.Image, data: bytes, name: str) -> None:
     Raises:
         ImageError: If the file is too short for its pixels, leaves some of them out, or repeats its scans endlessly.
     """
-    pixels, file_format = image.width * image.height, image.format or ""
+    pixels = image.width * image.height
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         pixels = max(pixels, _tile_pixels(image))  # libtiff makes room for a whole tile
         _check_covered(image, name)
-    most = max(_PIXELS_PER_BYTE.get(file_format, 0) * len(data), 0)
-    if file_format not in _PIXELS_PER_BYTE:
-        most = max(_PIXELS_PER_BYTE_OF_OTHERS * len(data), _PLAIN)
-    if pixels > most:
+    if pixels > _most_pixels(image.format, len(data)):
         raise ImageError(
-            f"{name} claims {pixels:,} pixels in {len(data):,} bytes, as only a damaged file or a decompression bomb does",
+            f"{name} claims {pixels:,} pixels in {len(data):,} bytes, as only damaged files and decompression bombs do",
             hint=_AGAIN,
         )
     if image.info.get("progressive") and _scans(data) > _MOST_SCANS:
@@ -90,6 +88,11 @@ def canvas_of_webp(data: bytes) -> tuple[int, int] | None:
     return width & 0x3FFF, height & 0x3FFF
 
 
+def _most_pixels(file_format: str | None, length: int) -> int:
+    per_byte = _PIXELS_PER_BYTE.get(file_format or "")
+    return per_byte * length if per_byte else max(_PIXELS_PER_BYTE_OF_OTHERS * length, _PLAIN)
+
+
 def _tile_pixels(image: TiffImagePlugin.TiffImageFile) -> int:
     width, length = (image.tag_v2.get(tag, 0) for tag in (_TILE_WIDTH, _TILE_LENGTH))
     return int(width) * int(length)
@@ -97,8 +100,13 @@ def _tile_pixels(image: TiffImagePlugin.TiffImageFile) -> int:
 
 def _check_covered(image: TiffImagePlugin.TiffImageFile, name: str) -> None:
     """Pillow decodes the strips that there are, and leaves the rest of the picture black."""
-    covered = sum((right - left) * (lower - upper) for _, (left, upper, right, lower), *_ in image.tile)
-    if covered < image.width * image.height:
+    whole = (0, 0, image.width, image.height)
+    extents = [tile[1] or whole for tile in image.tile]
+    covered = sum((right - left) * (lower - upper) for left, upper, right, lower in extents)
+    in_planes = image.tag_v2.get(_PLANAR_CONFIGURATION) == _SEPARATE and all(
+        tile[0] != "libtiff" for tile in image.tile
+    )
+    if covered < image.width * image.height * (len(image.getbands()) if in_planes else 1):
         raise ImageError(f"{name} is damaged or cut short: strips of its picture are missing", hint=_AGAIN)
 
 

@@ -1,8 +1,9 @@
 """Modes to colours: every mode that Pillow decodes becomes 8-bit RGB or gray, exactly, or is refused.
 
-As in Keras's `load_img`, transparency is dropped and colour profiles are ignored. Where Keras would lose a picture in
-silence, this does otherwise: 16 bits are scaled to 8, which Keras clips at 255 in RGB and hands on unscaled in gray; and
-floating-point pixels, and integers beyond 16 bits, whose range nobody knows, are refused.
+As in Keras's `load_img`, transparency is dropped, colour profiles are ignored, and of 16 bits a channel in RGB the
+upper 8 are kept. Where Keras would spoil a picture in silence, this does otherwise: 16 bits in gray are scaled to 8
+(Keras clips them at 255 in RGB and hands them on unscaled in gray), and pixels whose range of values nobody knows, in
+floating point or beyond 16 bits, are refused.
 """
 
 from __future__ import annotations
@@ -56,9 +57,7 @@ def _in_eight_bits(image: Image.Image) -> Image.Image:
     values: np.ndarray[Any, Any] = np.asarray(image)
     if image.mode == "I":
         _check_sixteen_bits(values)
-    values = values.astype(np.uint16)
-    # Equal to (values + 128) // 257, and stays within 16 bits.
-    return Image.fromarray(((values - (values >> 8) + 128) >> 8).astype(np.uint8))
+    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
 
 
 def _check_sixteen_bits(values: np.ndarray[Any, Any]) -> None:

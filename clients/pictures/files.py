@@ -16,6 +16,7 @@ FileInput = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 _BLOCK = 1024 * 1024
 _AGAIN = "Get the file again from its source"
+_FROM_START = "A stream is read from where it stands: seek(0) if it was written or read before"
 
 
 def is_file_input(source: object) -> bool:
@@ -33,7 +34,8 @@ def read_bytes(source: FileInput, max_bytes: int) -> tuple[bytes, str]:
         ImageError: If it cannot be read, is empty, is larger than `max_bytes`, or is not a plain file.
     """
     if isinstance(source, bytes | bytearray | memoryview):
-        data, name = bytes(source), f"the image of {memoryview(source).nbytes:,} bytes"
+        data = bytes(source)
+        name = f"the image of {len(data):,} bytes"
     elif isinstance(source, str | os.PathLike):
         name = printable(os.fsdecode(source))
         data = _read_path(source, name, max_bytes)
@@ -41,9 +43,9 @@ def read_bytes(source: FileInput, max_bytes: int) -> tuple[bytes, str]:
         name = _name_of(source)
         data = _read_stream(source, name, max_bytes)
     if not data:
-        hint = _AGAIN if isinstance(source, str | os.PathLike) else "A stream is read from where it stands: seek(0) it"
-        raise ImageError(f"{name} is empty", hint=hint)
-    return data, _checked_length(len(data), name, max_bytes)
+        raise ImageError(f"{name} is empty", hint=_FROM_START if hasattr(source, "seek") else _AGAIN)
+    _check_length(len(data), name, max_bytes)
+    return data, name
 
 
 def _name_of(stream: IO[Any]) -> str:
@@ -54,7 +56,7 @@ def _name_of(stream: IO[Any]) -> str:
 def _read_path(path: str | os.PathLike[str], name: str, max_bytes: int) -> bytes:
     with _open_plain_file(path, name) as stream:
         # A file that is too large is not read at all; one that grows meanwhile is met by the limit below.
-        _checked_length(os.fstat(stream.fileno()).st_size, name, max_bytes)
+        _check_length(os.fstat(stream.fileno()).st_size, name, max_bytes)
         return _read_stream(stream, name, max_bytes)
 
 
@@ -101,13 +103,12 @@ def _check_plain(status: os.stat_result, name: str) -> None:
         )
 
 
-def _checked_length(length: int, name: str, max_bytes: int) -> str:
+def _check_length(length: int, name: str, max_bytes: int) -> None:
     if length > max_bytes:
         raise ImageError(
             f"{name} has more than {max_bytes:,} bytes",
             hint="Make it smaller; if you trust its source, Reading in Python takes a larger max_bytes",
         )
-    return name
 
 
 def _why(error: Exception) -> str:

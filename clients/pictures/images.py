@@ -6,6 +6,8 @@ checked before any pixel is decoded, and whatever a decoder stumbles over become
 
 from __future__ import annotations
 
+import struct
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_UNREADABLE_EXIF = (SyntaxError, ValueError, TypeError, LookupError, OSError, struct.error)
 _CARRIERS_OF_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 
 
@@ -78,7 +81,7 @@ def open_image(source: ImageInput, reading: Reading = AS_KERAS) -> Opened:
 
 
 class Opened:
-    """A picture of which the header is known; `load` decodes it, once, in any thread."""
+    """A picture of which the header is known; `load` decodes it, in any thread."""
 
     def __init__(self, image: Image.Image, name: str, file_bytes: int, reading: Reading) -> None:
         check_size(image.size, name, reading.max_pixels)
@@ -102,7 +105,7 @@ class Opened:
         return self._file_bytes + 4 * copies * self._image.width * self._image.height
 
     def load(self) -> Image.Image:
-        """The decoded picture, in the mode of its file; upright if that was asked for.
+        """The decoded picture, in the mode of its file; upright if that was asked for. Asked again, it is the same.
 
         Raises:
             ImageError: If it is cut short or damaged.
@@ -142,7 +145,10 @@ def _of_known_format(image: Image.Image) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    method = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    orientation = 1
+    with suppress(*_UNREADABLE_EXIF):  # which then counts as none, as it does for whatever shows pictures
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    method = _UPRIGHT.get(orientation)
     if method is None:
         return image
     upright = image.transpose(method)

@@ -64,12 +64,20 @@ def fit_image(image: Image.Image, contract: ModelContract) -> Fitted:
 
 def to_tensor(picture: Image.Image, contract: ModelContract) -> Tensor:
     """The tensor of a picture that `fit_image` made; see `prepare`."""
-    pixels = np.asarray(picture).reshape(contract.input.shape)
+    pixels = _pixels_of(picture, contract).reshape(contract.input.shape)
     if contract.input.dtype == "UINT8":
         return np.ascontiguousarray(pixels)
     if contract.preprocessing.in_graph:
         return pixels.astype(np.float32)
     return normalize(pixels, contract.preprocessing)
+
+
+def _pixels_of(picture: Image.Image, contract: ModelContract) -> Tensor:
+    """RGB or gray; for a network that takes BGR, RGB seen from behind, so that to turn it round moves nothing."""
+    if contract.preprocessing.color != "bgr" or contract.preprocessing.in_graph:
+        return np.asarray(picture)
+    turned = np.frombuffer(picture.tobytes("raw", "BGR"), np.uint8)
+    return turned.reshape(picture.height, picture.width, 3)[:, :, ::-1]
 
 
 def cut(image: Image.Image, box: Box) -> Image.Image:

@@ -1,92 +1,27 @@
-"""What is said to servers and in which order: generators that yield calls and waits, and are sent answers.
+"""A call from beginning to end, over all its tries: generators that yield steps, and are sent what came of them.
 
-Nothing here touches a socket or sleeps, so that the transports of threads and of asyncio share all of it. A transport
-carries out each step and sends in the bytes of the answer, or throws in a `CallFailed`.
+Nothing here touches a socket or sleeps, so that the transports of threads and of asyncio share all of it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
-
-from google.protobuf.message import DecodeError
-from tritonclient.grpc import service_pb2
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from camserve.clients.observing.monitor import Monitor, Observed
+from camserve.clients.wire import questions
 from camserve.clients.wire.endpoints import Endpoints
-from camserve.clients.wire.failures import CallFailed, Subject, diagnose, is_not_loaded
-from camserve.clients.wire.messages import (
-    Array,
-    Reply,
-    Request,
-    ServedModel,
-    Statistics,
-    encode_request,
-    newest,
-    read_model,
-    read_reply,
-    read_statistics,
-)
+from camserve.clients.wire.failures import CallFailed, Subject, diagnose
+from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics, encode_request, read_reply
 from camserve.clients.wire.options import ConnectionOptions, Deadline
+from camserve.clients.wire.sharing import Sharing
+from camserve.clients.wire.steps import Asked, Call, Steps, Wait, parsed
 from camserve.clients.wire.tries import Tries
 
-__all__ = ["Call", "Exchange", "Steps", "Wait"]
+__all__ = ["Exchange"]
 
 T = TypeVar("T")
-Metadata = tuple[tuple[str, str], ...]
-
-_SWAPS_FOLLOWED = 3
-
-
-class Call(NamedTuple):
-    """Send a message to a server and wait for the answer.
-
-    Attributes:
-        url: The server.
-        method: Name of the method in Triton's service.
-        message: The request's bytes.
-        metadata: The request's headers.
-        seconds: How long to wait.
-    """
-
-    url: str
-    method: str
-    message: bytes
-    metadata: Metadata
-    seconds: float
-
-
-class Wait(NamedTuple):
-    """Let some seconds pass."""
-
-    seconds: float
-
-
-Steps = Generator["Call | Wait", bytes, T]
-
-
-@dataclass(frozen=True)
-class _Answer(Generic[T]):
-    value: T
-    version: str = ""
-    received: int = 0
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One server, for the length of a try."""
-
-    url: str
-    metadata: Metadata
-    deadline: Deadline
-
-    def ask(self, method: str, message: bytes) -> Steps[bytes]:
-        return (yield Call(self.url, method, message, self.metadata, self.deadline.remaining()))
-
-
-_Question = Callable[[_Line], Steps[_Answer[T]]]
 
 
 class Exchange:
@@ -97,6 +32,9 @@ class Exchange:
         options: How they are called.
         monitor: Who is told of it.
         endpoints: What is known of each server.
+
+    Raises:
+        UsageError: If shared memory was asked for and this host has none.
     """
 
     def __init__(self, urls: Sequence[str], options: ConnectionOptions, monitor: Monitor, endpoints: Endpoints) -> None:
@@ -105,88 +43,78 @@ class Exchange:
         self._metadata = options.metadata
         self._monitor = monitor
         self._endpoints = endpoints
+        self._sharing = Sharing() if options.shared_memory else None
         self._reached = False
 
     def infer(self, request: Request, deadline: Deadline) -> Steps[Reply]:
         """Sends a batch."""
         began = time.monotonic()
-        message = encode_request(request)
+        subject = self._subject("infer", request.model, request.version, deadline)
+        sharing = self._sharing
+        message = b"" if sharing else encode_request(request)
 
-        def question(line: _Line) -> Steps[_Answer[dict[str, Array]]]:
-            answer = yield from line.ask("ModelInfer", message)
-            version, tensors = _parsed(read_reply, answer)
-            return _Answer(tensors, version, len(answer))
+        def question(server: Asked, observed: Observed, tries: int) -> Steps[Reply]:
+            answer = yield from (sharing.send(server, request) if sharing else server.call("ModelInfer", message))
+            version, tensors = parsed(read_reply, answer)
+            observed.answered(server.url, version, len(answer), tries)
+            return Reply(version, server.url, tensors, time.monotonic() - began, tries, len(answer))
 
-        answer, url, tries = yield from self._tried("infer", request.model, request.version, deadline, question)
-        seconds = time.monotonic() - began
-        return Reply(answer.version, url, answer.value, seconds, tries, answer.received)
+        return (yield from self._tried(subject, question, self._urls))
 
     def describe(self, model: str, version: str, url: str | None, deadline: Deadline) -> Steps[ServedModel]:
         """Asks what a model expects and answers."""
-
-        def question(line: _Line) -> Steps[_Answer[ServedModel]]:
-            served = yield from _described(line, model, version)
-            return _Answer(served, served.version)
-
-        answer, _, _ = yield from self._tried("describe", model, version, deadline, question, url=url)
-        return answer.value
+        subject = self._subject("describe", model, version, deadline)
+        return (yield from self._told(subject, questions.described, self._only(url)))
 
     def is_ready(self, model: str, version: str, deadline: Deadline) -> Steps[bool]:
         """Asks whether a model is served."""
-
-        def question(line: _Line) -> Steps[_Answer[bool]]:
-            message = service_pb2.ModelReadyRequest(name=model, version=version)
-            try:
-                ready = yield from _said(line, "ModelReady", message)
-            except CallFailed as failed:
-                if is_not_loaded(failed):
-                    return _Answer(value=False)
-                raise
-            return _Answer(bool(ready.ready))
-
-        answer, _, _ = yield from self._tried("ready", model, version, deadline, question)
-        return answer.value
+        subject = self._subject("ready", model, version, deadline)
+        return (yield from self._told(subject, questions.is_ready, self._urls))
 
     def statistics(self, model: str, version: str, url: str, deadline: Deadline) -> Steps[Statistics]:
         """Asks what a server has spent on a model."""
+        subject = self._subject("statistics", model, version, deadline)
+        return (yield from self._told(subject, questions.statistics, self._only(url)))
 
-        def question(line: _Line) -> Steps[_Answer[Statistics]]:
-            message = service_pb2.ModelStatisticsRequest(name=model, version=version)
-            answer = yield from _said(line, "ModelStatistics", message)
-            return _Answer(read_statistics(answer, version), version)
+    def farewell(self, url: str) -> Sequence[Call]:
+        """What to tell a server before the connection is closed; how it answers does not matter."""
+        return self._sharing.farewell(url, self._metadata) if self._sharing else ()
 
-        answer, _, _ = yield from self._tried("statistics", model, version, deadline, question, url=url)
-        return answer.value
+    def close(self) -> None:
+        """Frees what the calls shared."""
+        if self._sharing is not None:
+            self._sharing.close()
+
+    def _told(self, subject: Subject, ask: Callable[[Asked, str, str], Steps[T]], urls: Sequence[str]) -> Steps[T]:
+        """The answer to a question about a model."""
+
+        def question(server: Asked, observed: Observed, tries: int) -> Steps[T]:
+            value = yield from ask(server, subject.model, subject.version)
+            observed.answered(server.url, subject.version, 0, tries)
+            return value
+
+        return (yield from self._tried(subject, question, urls))
 
     def _tried(
-        self,
-        method: str,
-        model: str,
-        version: str,
-        deadline: Deadline,
-        question: _Question[T],
-        *,
-        url: str | None = None,
-    ) -> Steps[tuple[_Answer[T], str, int]]:
-        """The answer to a question, who gave it, and at which try."""
-        urls = self._urls if url is None else (url,)
-        # Until a server has answered at all, its address may be wrong: that is told at once.
-        tries = Tries(urls, self._options.retries, patient=self._reached or method == "infer")
-        with self._monitor.request(model, method) as observed:
+        self, subject: Subject, question: Callable[[Asked, Observed, int], Steps[T]], urls: Sequence[str]
+    ) -> Steps[T]:
+        """The answer to a question, from the first server that gives one."""
+        # Until a server has answered at all, its address may be wrong, which is told at once.
+        tries = Tries(urls, self._options.retries, patient=self._reached or subject.is_request)
+        with self._monitor.request(subject.model, subject.method) as observed:
             metadata = (*self._metadata, *observed.headers)
             while True:
-                at = self._endpoints.take(urls, tries.avoid)
+                url = self._endpoints.take(urls, tries.avoid)
                 try:
-                    answer = yield from question(_Line(at, metadata, deadline))
+                    value = yield from question(Asked(url, metadata, subject.deadline), observed, tries.count + 1)
                 except CallFailed as failed:
-                    wait = self._after(failed, at, tries, self._subject(method, model, version, deadline), observed)
+                    wait = self._after(failed, url, tries, subject, observed)
                 else:
                     self._reached = True
-                    self._endpoints.answered(at)
-                    observed.answered(at, answer.version, answer.received, tries.count + 1)
-                    return answer, at, tries.count + 1
+                    self._endpoints.answered(url)
+                    return value
                 finally:
-                    self._endpoints.ended(at)
+                    self._endpoints.ended(url)
                 if wait:
                     yield Wait(wait)
 
@@ -202,45 +130,7 @@ class Exchange:
         return wait
 
     def _subject(self, method: str, model: str, version: str, deadline: Deadline) -> Subject:
-        return Subject(
-            model, version, encrypted=self._options.tls is not None, deadline=deadline, is_request=method == "infer"
-        )
+        return Subject(method, model, version, deadline, encrypted=self._options.tls is not None)
 
-
-def _described(line: _Line, model: str, version: str) -> Steps[ServedModel]:
-    """Tensors and parameters of one and the same version, also while versions change."""
-    for last in (False,) * (_SWAPS_FOLLOWED - 1) + (True,):
-        message = service_pb2.ModelMetadataRequest(name=model, version=version)
-        metadata = yield from _said(line, "ModelMetadata", message)
-        found = version or newest(metadata)
-        try:
-            if found != version:
-                message = service_pb2.ModelMetadataRequest(name=model, version=found)
-                metadata = yield from _said(line, "ModelMetadata", message)
-            question = service_pb2.ModelConfigRequest(name=model, version=found)
-            answer = yield from _said(line, "ModelConfig", question)
-        except CallFailed as failed:
-            if last or found == version or not is_not_loaded(failed):
-                raise
-        else:
-            return read_model(model, found, metadata, answer.config)
-    raise AssertionError("the last round returns or raises")
-
-
-_ANSWERS = {
-    "ModelReady": service_pb2.ModelReadyResponse,
-    "ModelMetadata": service_pb2.ModelMetadataResponse,
-    "ModelConfig": service_pb2.ModelConfigResponse,
-    "ModelStatistics": service_pb2.ModelStatisticsResponse,
-}
-
-
-def _said(line: _Line, method: str, message: Any) -> Steps[Any]:
-    return _parsed(_ANSWERS[method].FromString, (yield from line.ask(method, message.SerializeToString())))
-
-
-def _parsed(read: Callable[[bytes], T], answer: bytes) -> T:
-    try:
-        return read(answer)
-    except DecodeError as error:
-        raise CallFailed("UNIMPLEMENTED", "its answer is no message of Triton's") from error
+    def _only(self, url: str | None) -> Sequence[str]:
+        return self._urls if url is None else (url,)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from camserve.clients.wire.options import Deadline
+from camserve.clients.wire.reasons import without_connection
 from camserve.errors import ClientError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError, UsageError
 from camserve.text import printable
 
@@ -20,12 +21,12 @@ __all__ = [
     "diagnose",
     "given_up",
     "is_not_loaded",
+    "is_refusal",
     "is_restricted",
 ]
 
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
-_TLS = re.compile(r"handshake|ssl|tls|certificate", re.IGNORECASE)
 
 
 class CallFailed(Exception):  # noqa: N818 - between a transport and its steps, never seen outside
@@ -55,18 +56,23 @@ class Subject:
     """What was asked for, for messages.
 
     Attributes:
+        method: What is asked, `infer` for answers to pictures.
         model: The model.
         version: Its version, or an empty string.
-        encrypted: Whether the connection uses TLS.
         deadline: Within which the answer had to come.
-        is_request: Whether it was a request, not a question about the model.
+        encrypted: Whether the connection uses TLS.
     """
 
+    method: str
     model: str
     version: str
-    encrypted: bool
     deadline: Deadline
-    is_request: bool
+    encrypted: bool = field(kw_only=True)
+
+    @property
+    def is_request(self) -> bool:
+        """Whether it is about pictures, not about the model."""
+        return self.method == "infer"
 
     def at(self, url: str) -> str:
         """The model at one server."""
@@ -117,6 +123,11 @@ def is_restricted(failed: CallFailed) -> bool:
     return bool(_RESTRICTED.search(failed.why))
 
 
+def is_refusal(failed: CallFailed) -> bool:
+    """Whether a server got a call and refused it, so that the connection is sound and there is time left."""
+    return is_restricted(failed) or failed.status not in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+
+
 def diagnose(failed: CallFailed, subject: Subject, url: str) -> Failure:
     """What a failed try means."""
     if is_not_loaded(failed):
@@ -130,23 +141,16 @@ def diagnose(failed: CallFailed, subject: Subject, url: str) -> Failure:
     if failed.status == "UNAVAILABLE":
         return _unavailable(failed.why, subject, url)
     if failed.status == "UNIMPLEMENTED":
-        return Failure(_no_server(url, failed.why), Again.ELSEWHERE)
+        failure = _unavailable(failed.why, subject, url)
+        return Failure(failure.error, Again.ELSEWHERE)
     message = f"{subject.at(url)} refused the request: {failed.why} ({failed.status})"
     return Failure(RequestError(message, hint="The server's log may say more"), Again.NOWHERE)
 
 
 def _unavailable(why: str, subject: Subject, url: str) -> Failure:
-    if subject.encrypted and _TLS.search(why):
-        message = f"no encrypted connection to {url}: {why}"
-        return Failure(ConnectionFailedError(message, hint="Check the files given as tls"), Again.ELSEWHERE)
-    return Failure(_no_server(url, why), Again.ANYWHERE)
-
-
-def _no_server(url: str, why: str) -> ConnectionFailedError:
-    return ConnectionFailedError(
-        f"no Triton server answers at {url}: {why}",
-        hint="Start it, and give the address of its gRPC port (8001 unless set otherwise)",
-    )
+    reason = without_connection(url, why, encrypted=subject.encrypted)
+    again = Again.ELSEWHERE if reason.lasting else Again.ANYWHERE
+    return Failure(ConnectionFailedError(reason.what, hint=reason.hint), again)
 
 
 def _late(subject: Subject, url: str) -> DeadlineError:

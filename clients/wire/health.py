@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from camserve.clients.wire.failures import CallFailed, is_restricted
@@ -19,6 +20,9 @@ PATIENCE = 1.0
 def judge(answer: bytes | CallFailed) -> bool | None:
     """Whether a server is ready; None if it gave no answer in time, which is how one looks that hangs."""
     if isinstance(answer, CallFailed):
-        # It lives, and lets only some ask.
+        # One that lets only some ask lives.
         return None if answer.status == "DEADLINE_EXCEEDED" else is_restricted(answer)
-    return bool(service_pb2.ServerReadyResponse.FromString(answer).ready)
+    try:
+        return bool(service_pb2.ServerReadyResponse.FromString(answer).ready)
+    except DecodeError:
+        return False

@@ -11,9 +11,9 @@ import grpc
 from camserve.clients.wire import health
 from camserve.clients.wire.channels import SERVICE, compression, credentials, settings
 from camserve.clients.wire.endpoints import Endpoints
-from camserve.clients.wire.exchange import Call
 from camserve.clients.wire.failures import CallFailed, given_up
 from camserve.clients.wire.options import ConnectionOptions
+from camserve.clients.wire.steps import Call, Metadata
 
 __all__ = ["Dial", "Line", "Watch", "dialler"]
 
@@ -94,9 +94,7 @@ class Watch:
         metadata: Headers of every question.
     """
 
-    def __init__(
-        self, lines: Mapping[str, Line], endpoints: Endpoints, dial: Dial, metadata: tuple[tuple[str, str], ...]
-    ) -> None:
+    def __init__(self, lines: Mapping[str, Line], endpoints: Endpoints, dial: Dial, metadata: Metadata) -> None:
         self._lines = lines
         self._endpoints = endpoints
         self._metadata = metadata

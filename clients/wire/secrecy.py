@@ -14,10 +14,10 @@ def without_secrets(text: str, metadata: Iterable[tuple[str, str]]) -> str:
     """The text with the values of headers blotted out.
 
     Args:
-        text: What a server, or gRPC, said.
+        text: What a server, or gRPC, said; in one line.
         metadata: Names and values of the headers that were sent.
     """
-    values = {value.removeprefix("Bearer ") for _, value in metadata}
+    values = {" ".join(value.removeprefix("Bearer ").split()) for _, value in metadata}
     for value in sorted((each for each in values if len(each) >= _SHORTEST), key=len, reverse=True):
         text = text.replace(value, "[hidden]")
     return text

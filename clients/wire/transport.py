@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire.endpoints import Endpoints
-from camserve.clients.wire.exchange import Call, Exchange, Steps, Wait
+from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import CallFailed, closed
 from camserve.clients.wire.lines import Line, Watch, dialler
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics
 from camserve.clients.wire.options import ConnectionOptions, Deadline, check_secrecy
+from camserve.clients.wire.steps import Call, Steps, Wait
 
 __all__ = ["Transport"]
 
@@ -37,6 +39,7 @@ class Transport:
         endpoints = Endpoints(self.urls)
         self._exchange = Exchange(self.urls, options, monitor, endpoints)
         self._closing = threading.Event()
+        self._lock = threading.Lock()
         dial = dialler(options)
         self._lines = {url: Line(url, dial) for url in self.urls}
         several = len(self.urls) > 1
@@ -93,11 +96,24 @@ class Transport:
 
     def close(self) -> None:
         """Closes every connection and ends the calls under way; closing twice changes nothing."""
-        self._closing.set()
+        with self._lock:
+            if self._closing.is_set():
+                return
+            self._closing.set()
         if self._watch is not None:
             self._watch.stop()
-        for line in self._lines.values():
+        for url, line in self._lines.items():
+            self._say_farewell(url, line)
             line.close()
+        self._exchange.close()
+
+    def _say_farewell(self, url: str, line: Line) -> None:
+        calls = self._exchange.farewell(url)
+        if calls:
+            line.give_up()  # whatever is under way ends first
+        with suppress(CallFailed):
+            for call in calls:
+                line.call(call)
 
     def _run(self, steps: Steps[T]) -> T:
         try:

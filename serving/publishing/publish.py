@@ -13,12 +13,12 @@ from camserve.serving.config.changes import changed_options
 from camserve.serving.config.choices import Backend
 from camserve.serving.config.message import BACKEND, read_options
 from camserve.serving.config.options import ServingOptions
-from camserve.serving.live.connection import ClientTls
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.delivery import Progress, Publication, deliver
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.repository.ledger import read_standing
 from camserve.serving.repository.lock import LOCK_SECONDS
+from camserve.tls import ClientTls
 
 __all__ = ["Publication", "publish", "served_on"]
 

@@ -9,13 +9,13 @@ from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest
 from camserve.serving.config.choices import Backend
 from camserve.serving.config.message import BACKEND, MODEL_FILES
-from camserve.serving.live.connection import ClientTls
 from camserve.serving.publishing.delivery import Progress, Publication, deliver
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.publishing.publish import served_on
 from camserve.serving.repository.ledger import Standing, read_standing
 from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.lock import LOCK_SECONDS
+from camserve.tls import ClientTls
 
 __all__ = ["rollback"]
 

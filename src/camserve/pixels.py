@@ -23,10 +23,18 @@ def normalize(pixels: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDA
         preprocessing: What to do.
     """
     values = np.array(pixels[..., ::-1] if preprocessing.color == "bgr" else pixels, np.float32, order="C")
-    if set(preprocessing.scale) != {1.0}:
-        values /= np.asarray(preprocessing.scale, np.float32)
-    if set(preprocessing.mean) != {0.0}:
-        values -= np.asarray(preprocessing.mean, np.float32)
-    if set(preprocessing.std) != {1.0}:
-        values /= np.asarray(preprocessing.std, np.float32)
+    _each(np.divide, values, preprocessing.scale, idle=1.0)
+    _each(np.subtract, values, preprocessing.mean, idle=0.0)
+    _each(np.divide, values, preprocessing.std, idle=1.0)
     return values
+
+
+def _each(operate: np.ufunc, values: npt.NDArray[np.float32], figures: tuple[float, ...], *, idle: float) -> None:
+    """Applies each channel's figure in place; one channel at a time, since NumPy is slow at three figures at a time."""
+    if set(figures) == {idle}:
+        return
+    if len(set(figures)) == 1:
+        operate(values, np.float32(figures[0]), out=values)
+        return
+    for channel, figure in enumerate(figures):
+        operate(values[..., channel], np.float32(figure), out=values[..., channel])

@@ -1,8 +1,7 @@
-"""`camserve classify` and `camserve score` against a real server."""
+"""`camserve classify` against a real server."""
 
 from __future__ import annotations
 
-import csv
 import json
 import warnings
 from pathlib import Path
@@ -13,18 +12,18 @@ from command_line import run
 from PIL import Image
 from toy import write_toy_bundle
 
-from camserve.clients import Classifier
+from camserve.clients import Classifier, Crops, Reading
 from camserve.serving import TritonServer, publish
 
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    return write_picture(tmp_path / "photos" / "cat.png", seed=0)
+    return write_picture(tmp_path / "photos" / "cat.png")
 
 
-def write_picture(path: Path, *, seed: int) -> Path:
+def write_picture(path: Path, *, seed: int = 0, size: tuple[int, int] = (8, 8)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
     Image.fromarray(pixels).save(path)
     return path
 
@@ -65,18 +64,25 @@ def test_a_bad_image_among_good_ones_is_told_and_the_others_are_done(picture: Pa
 def test_a_map_is_written_for_each_image_and_none_replaces_that_of_another(
     picture: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
-    namesake = write_picture(tmp_path / "other" / "cat.png", seed=0)  # of the same name and the same class
+    namesake = write_picture(tmp_path / "other" / "cat.png")  # of the same name and the same class
     maps = tmp_path / "new" / "maps"
     arguments = ("--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", maps, "--json")
     result = run("classify", picture, namesake, *arguments)
     assert result.returncode == 0, result.stderr
-    written = [Path(answer["cam"]) for answer in json.loads(result.stdout)]
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        best = classifier.classify(picture, cam=True).cams[0]
+    documents = json.loads(result.stdout)
+    for told in documents:
+        assert (told["cam_class"], told["cam_peak"]) == (best.index, list(best.peak))
+        assert told["cam_box"] == list(best.bbox() or ())
+    written = [Path(answer["cam"]) for answer in documents]
     assert len(set(written)) == 2
     assert sorted(maps.iterdir()) == sorted(written)
     for path in written:
         with Image.open(path) as image:
             assert image.format == "PNG"
             assert min(image.size) >= 224
+            assert image.tobytes() == best.overlay(picture, size=(224, 224)).tobytes()
     again = run("classify", namesake, picture, *arguments)
     assert [Path(answer["cam"]) for answer in json.loads(again.stdout)] == written[::-1]
     assert sorted(maps.iterdir()) == sorted(written)
@@ -85,7 +91,7 @@ def test_a_map_is_written_for_each_image_and_none_replaces_that_of_another(
 def test_a_map_that_cannot_be_written_is_the_error_of_its_image_alone(
     picture: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
-    other = write_picture(picture.with_name("dog.png"), seed=0)  # of the same class
+    other = write_picture(picture.with_name("dog.png"))  # of the same class
     maps = tmp_path / "maps"
     arguments = ("--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", maps, "--json")
     (name,) = (Path(answer["cam"]).name for answer in json.loads(run("classify", picture, *arguments).stdout))
@@ -144,66 +150,105 @@ def test_a_model_that_is_not_loaded_is_named(picture: Path, toy_server: TritonSe
     assert "hint: " in result.stderr
 
 
-def test_score_writes_one_row_each(picture: Path, toy_server: TritonServer, tmp_path: Path) -> None:
-    table = tmp_path / "table.csv"
-    result = run("score", picture.parent, picture, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
-    assert result.returncode == 0, result.stderr
-    assert "2 images" in result.stdout
-    with table.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["path"] for row in rows] == [str(picture), str(picture)]
-    assert [row["error"] for row in rows] == ["", ""]
-
-
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_score_with_a_bad_image_ends_with_3_and_gives_it_a_row(
-    picture: Path, toy_server: TritonServer, tmp_path: Path, ending: str
+def test_a_folder_is_searched_and_answered_in_the_order_of_names(
+    picture: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
-    picture.with_name("bad.png").write_bytes(b"no image")
-    table = tmp_path / f"table.{ending}"
-    url = toy_server.grpc_url
-    result = run("score", picture.parent, "--model", "toy", "--url", url, "--output", table, "--json")
-    assert result.returncode == 3
-    summary = json.loads(result.stdout)
-    assert (summary["rows"], summary["errors"], summary["output"]) == (2, 1, str(table))
-    assert "1 of 2 rows" in result.stderr
-    assert table.exists()
-
-
-def test_score_without_images_is_wrong_usage(toy_server: TritonServer, tmp_path: Path) -> None:
+    for name in ("b/2.png", "b/10.png", "a.jpg"):
+        write_picture(picture.parent / name, seed=len(name))
+    (picture.parent / "notes.txt").write_text("no picture")
+    result = run("classify", picture.parent, picture, "--model", "toy", "--url", toy_server.grpc_url, "--json")
+    assert result.returncode == 0, result.stderr
+    expected = [picture.parent / name for name in ("a.jpg", "b/10.png", "b/2.png", "cat.png")] + [picture]
+    assert [answer["image"] for answer in json.loads(result.stdout)] == [str(path) for path in expected]
     (tmp_path / "empty").mkdir()
-    table = tmp_path / "table.csv"
-    result = run("score", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
-    assert result.returncode == 2
-    assert not table.exists()
+    result = run("classify", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "there are no images" in result.stderr
 
 
-def test_score_of_bad_images_alone_ends_with_1(toy_server: TritonServer, tmp_path: Path) -> None:
-    (tmp_path / "bad.png").write_bytes(b"no image")
-    table = tmp_path / "table.csv"
-    result = run("score", tmp_path / "bad.png", "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
-    assert result.returncode == 1
-    assert "1 of 1 rows" in result.stderr
-
-
-def test_a_misspelt_input_leaves_the_table_of_an_earlier_run(
+def test_an_image_from_standard_input_is_answered_like_the_file(
     picture: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
-    table = tmp_path / "table.csv"
-    table.write_text("old")
-    misspelt = picture.with_name("cta.png")
-    result = run("score", picture, misspelt, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
-    assert result.returncode == 2
-    assert str(misspelt) in result.stderr
-    assert table.read_text() == "old"
-
-
-def test_score_has_no_columns_for_classes_that_the_model_lacks(
-    picture: Path, toy_server: TritonServer, tmp_path: Path
-) -> None:
-    table = tmp_path / "table.csv"
-    url = toy_server.grpc_url
-    result = run("score", picture, "--model", "toy", "--url", url, "--output", table, "--top", "900")
+    where = ("--model", "toy", "--url", toy_server.grpc_url, "--json", "--cam-dir", tmp_path / "maps")
+    result = run("classify", "-", picture, *where, stdin=picture)
     assert result.returncode == 0, result.stderr
-    assert "class_4" in table.read_text()
-    assert "class_5" not in table.read_text()
+    piped, read = json.loads(result.stdout)
+    assert (piped["image"], piped["top"]) == ("-", read["top"])
+    assert Path(piped["cam"]).is_file()
+    result = run("classify", "-", *where)
+    assert result.returncode == 1
+    assert "empty" in result.stderr
+    assert run("classify", "-", "-", *where, stdin=picture).returncode == 2
+
+
+def test_the_map_of_a_class_is_drawn_by_label_or_number(
+    picture: Path, toy_server: TritonServer, tmp_path: Path
+) -> None:
+    where = ("--model", "toy", "--url", toy_server.grpc_url, "--json", "--cam-dir", tmp_path)
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        top = classifier.classify(picture, top=4).top
+    for class_ in (top[1].label, str(top[1].index)):
+        (told,) = json.loads(run("classify", picture, *where, "--class", class_).stdout)
+        assert told["cam_class"] == top[1].index
+        assert told["top"][0]["index"] == top[0].index
+        assert Path(told["cam"]).name == f"cat-{top[1].label.replace(' ', '_')}.png"
+    result = run("classify", picture, *where, "--class", top[3].label)  # the toy has three maps
+    assert result.returncode == 1
+    assert "not among them" in result.stderr
+    assert "top" in json.loads(result.stdout)[0]
+
+
+@pytest.mark.parametrize(("class_", "said"), [("clas 1", "Did you mean 'class 1'"), ("4", "from 0 to 3")])
+def test_a_class_that_the_model_lacks_is_wrong_usage(
+    picture: Path, toy_server: TritonServer, tmp_path: Path, class_: str, said: str
+) -> None:
+    where = ("--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", tmp_path)
+    result = run("classify", picture, *where, "--class", class_)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+def test_crops_are_those_of_the_library(toy_server: TritonServer, tmp_path: Path) -> None:
+    image = write_picture(tmp_path / "large.png", size=(40, 60))
+    where = ("--model", "toy", "--url", toy_server.grpc_url, "--json", "--cam-dir", tmp_path / "maps")
+    (told,) = json.loads(run("classify", image, *where, "--crops", "5").stdout)
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        expected = classifier.classify(image, cam=True, crops=Crops(count=5))
+        whole = classifier.classify(image)
+    assert [each["probability"] for each in told["top"]] == [each.probability for each in expected.top]
+    assert told["top"][0]["probability"] != whole.top[0].probability
+    assert told["cam_peak"] == list(expected.cams[0].peak)
+    with Image.open(told["cam"]) as drawn:
+        assert drawn.tobytes() == expected.cams[0].overlay(size=(224, 224)).tobytes()  # the crop alone
+    small = write_picture(tmp_path / "small.png", size=(7, 60))
+    assert run("classify", small, *where, "--crops", "5").returncode == 1
+
+
+def test_a_photo_is_turned_upright_when_asked(toy_server: TritonServer, tmp_path: Path) -> None:
+    image = write_picture(tmp_path / "photo.png", size=(10, 14))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(image) as lying:
+        lying.save(image, exif=exif)
+    where = ("--model", "toy", "--url", toy_server.grpc_url, "--json")
+    (told,) = json.loads(run("classify", image, *where, "--exif").stdout)
+    with Classifier(toy_server.grpc_url, "toy", reading=Reading(exif=True)) as classifier:
+        assert told["top"][0]["probability"] == classifier.classify(image).top[0].probability
+    (told,) = json.loads(run("classify", image, *where).stdout)
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        assert told["top"][0]["probability"] == classifier.classify(image).top[0].probability
+
+
+def test_a_version_is_asked_for_by_its_number(picture: Path, toy_server: TritonServer) -> None:
+    where = ("--model", "toy", "--url", toy_server.grpc_url)
+    assert run("classify", picture, *where, "--version", "1").returncode == 0
+    result = run("classify", picture, *where, "--version", "7")
+    assert result.returncode == 1
+    assert "7" in result.stderr
+
+
+@pytest.mark.parametrize("option", [["--class", "0"], ["--class", "0", "--cam-dir", "maps", "--crops", "2"]])
+def test_a_map_of_a_class_needs_a_folder_and_no_crops(option: list[str], tmp_path: Path) -> None:
+    result = run("classify", tmp_path / "cat.png", "--model", "toy", *option)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "--class" in result.stderr

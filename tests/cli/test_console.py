@@ -61,6 +61,25 @@ def test_tracking_hands_every_item_on() -> None:
     assert list(track(iter(range(5)), 5)) == list(range(5))
 
 
+def test_results_printed_while_progress_is_shown_go_to_stdout() -> None:
+    code = """if True:
+        from camserve.cli.console import say, track
+        for item in track(range(3), 3):
+            say(f"result {item}")
+    """
+    parent, child = pty.openpty()
+    environment = os.environ | {"TERM": "xterm"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=child, env=environment, check=True, text=True
+    )
+    os.close(child)
+    shown = os.read(parent, 65536).decode()
+    os.close(parent)
+    assert result.stdout == "result 0\nresult 1\nresult 2\n"
+    assert "3/3" in shown
+    assert "result" not in shown
+
+
 def test_a_terminal_is_shown_each_phase_with_its_time() -> None:
     code = """if True:
         from camserve.cli.console import Phases, track

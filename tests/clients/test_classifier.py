@@ -1,32 +1,36 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from answering import AnsweringServer, right_answer
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from toy import expected_outputs
 
 from camserve.bundle import Bundle
 from camserve.clients import Classifier, load_image, prepare
+from camserve.clients.pictures.arrays import Pixels
+from camserve.clients.pictures.crops import Crops, crop_image
+from camserve.contract import ModelContract
 from camserve.errors import (
     ConnectionFailedError,
     DeadlineError,
     RequestError,
     UsageError,
 )
-from camserve.heatmap import jet, normalize, upsample
 from camserve.serving import TritonServer
 
 Array = np.ndarray[Any, Any]
-Edit = Callable[[Any, dict[str, Any]], None]
 
 GRACE = 0.5
 
@@ -38,45 +42,54 @@ def classifier(toy_server: TritonServer) -> Iterator[Classifier]:
 
 
 @pytest.fixture(scope="module")
-def photo() -> Array:
-    pixels: Array = load_sample_image("china.jpg")
-    return pixels
+def pixels() -> Array:
+    array: Array = load_sample_image("china.jpg")
+    return array
+
+
+@pytest.fixture(scope="module")
+def photo(pixels: Array) -> Pixels:
+    return Pixels(pixels, "rgb")
 
 
 def test_the_answer_is_the_models_own_for_what_keras_would_send(
-    classifier: Classifier, toy_bundle: Bundle, photo: Array
+    classifier: Classifier, toy_bundle: Bundle, pixels: Array
 ) -> None:
     from keras.utils import img_to_array
 
-    fitted = Image.fromarray(photo).resize((8, 8), Image.Resampling.NEAREST)
+    fitted = Image.fromarray(pixels).resize((8, 8), Image.Resampling.NEAREST)
     batch = (img_to_array(fitted) / 255)[np.newaxis]
     expected = {name: array[0] for name, array in expected_outputs(toy_bundle, batch).items()}
-    result = classifier.classify(photo, top=4, cam=True)
+    result = classifier.classify(Pixels(pixels, "rgb"), top=4, cam=True)
     order = expected["probabilities"].argsort()[::-1].tolist()
     assert np.abs(result.probabilities - expected["probabilities"]).max() <= 1e-6
     assert [each.index for each in result.top] == order
     assert [each.label for each in result.top] == [f"class {index}" for index in order]
     assert [each.probability for each in result.top] == [float(result.probabilities[index]) for index in order]
-    assert [each.class_index for each in result.cams] == expected["cam_class"].tolist() == order[:3]
+    assert [each.index for each in result.cams] == expected["cam_class"].tolist() == order[:3]
     for found, grid in zip(result.cams, expected["cam"], strict=True):
         assert found.grid.dtype == np.float32
         assert np.abs(found.grid - grid).max() <= 1e-5
-        assert found.label == f"class {found.class_index}"
-        assert found.probability == float(result.probabilities[found.class_index])
+        assert found.label == f"class {found.index}"
+        assert found.probability == float(result.probabilities[found.index])
     assert (result.model, result.version) == ("toy", "1")
 
 
-def test_path_bytes_picture_and_array_are_answered_alike(classifier: Classifier, photo: Array, tmp_path: Path) -> None:
+def test_however_a_picture_is_given_it_is_answered_alike(
+    classifier: Classifier, pixels: Array, photo: Pixels, tmp_path: Path
+) -> None:
     path = tmp_path / "photo.png"
-    Image.fromarray(photo).save(path)
-    answers = [classifier.classify(each) for each in (path, str(path), path.read_bytes(), Image.open(path), photo)]
+    Image.fromarray(pixels).save(path)
+    given = (path, str(path), path.read_bytes(), BytesIO(path.read_bytes()), Image.open(path), photo)
+    answers = [classifier.classify(each) for each in (*given, Pixels(pixels[:, :, ::-1], "bgr"))]
     assert all(answer == answers[0] for answer in answers)
     assert all(np.array_equal(answer.probabilities, answers[0].probabilities) for answer in answers)
 
 
-def test_raw_outputs_come_for_the_whole_batch(classifier: Classifier, toy_bundle: Bundle, photo: Array) -> None:
-    batch = np.stack([classifier.prepare(photo), classifier.prepare(photo[::-1]), classifier.prepare(photo[:, ::-1])])
-    assert np.array_equal(batch[0], prepare(load_image(photo), toy_bundle.contract))
+def test_raw_outputs_come_for_the_whole_batch(classifier: Classifier, toy_bundle: Bundle, pixels: Array) -> None:
+    pictures = [Pixels(array, "rgb") for array in (pixels, pixels[::-1], pixels[:, ::-1])]
+    batch = np.stack([classifier.prepare(picture) for picture in pictures])
+    assert np.array_equal(batch[0], prepare(load_image(pictures[0]), toy_bundle.contract))
     expected = expected_outputs(toy_bundle, batch)
     answer = classifier.infer(batch, ["logits", "cam"])
     assert list(answer) == ["logits", "cam"]
@@ -84,20 +97,10 @@ def test_raw_outputs_come_for_the_whole_batch(classifier: Classifier, toy_bundle
         assert np.abs(array - expected[name]).max() <= 1e-5
 
 
-def test_maps_come_only_when_asked_for_and_no_more_than_classes_named(classifier: Classifier, photo: Array) -> None:
+def test_maps_come_only_when_asked_for_and_no_more_than_classes_named(classifier: Classifier, photo: Pixels) -> None:
     assert classifier.classify(photo).cams == ()
     assert len(classifier.classify(photo, top=2, cam=True).cams) == 2
     assert len(classifier.classify(photo, top=4, cam=True).cams) == 3
-
-
-def test_a_map_is_drawn_over_the_picture_as_the_network_saw_it(classifier: Classifier, photo: Array) -> None:
-    (found,) = classifier.classify(photo, top=1, cam=True).cams
-    seen = np.asarray(Image.fromarray(photo).resize((8, 8), Image.Resampling.NEAREST), np.float64)
-    heat = jet(normalize(upsample(found.grid, (8, 8))))
-    assert np.array_equal(found.upsample(), upsample(found.grid, (8, 8)))
-    assert np.abs(np.asarray(found.overlay(), np.float64) - (seen + heat) / 2).max() <= 1.0
-    assert found.upsample((40, 60)).shape == (40, 60)
-    assert found.overlay(size=(40, 60)).size == (60, 40)
 
 
 def test_the_contract_and_the_labels_come_from_the_server(classifier: Classifier, toy_bundle: Bundle) -> None:
@@ -106,7 +109,71 @@ def test_the_contract_and_the_labels_come_from_the_server(classifier: Classifier
     assert classifier.is_ready()
 
 
-def test_a_version_can_be_named(toy_server: TritonServer, photo: Array) -> None:
+def test_logits_and_maps_are_had_by_themselves(classifier: Classifier, toy_bundle: Bundle, photo: Pixels) -> None:
+    expected = expected_outputs(toy_bundle, classifier.prepare(photo)[np.newaxis])
+    logits, best = classifier.logits(photo), expected["cam_class"][0].tolist()
+    assert (logits.dtype, logits.shape) == (np.float32, (4,))
+    assert np.abs(logits - expected["logits"][0]).max() <= 1e-5
+    assert classifier.cam(photo).index == best[0]
+    for rank, index in enumerate(best):
+        found = classifier.cam(photo, index)
+        assert np.abs(found.grid - expected["cam"][0][rank]).max() <= 1e-5
+        assert classifier.cam(photo, f"class {index}").index == index
+    (last,) = {0, 1, 2, 3} - set(best)
+    with pytest.raises(UsageError, match=rf"{last} \(class {last}\) is not among them.*--cam-all"):
+        classifier.cam(photo, last)
+
+
+def test_crops_are_asked_in_place_of_the_picture(classifier: Classifier, photo: Pixels) -> None:
+    crops = Crops(count=6, seed=1)
+    parts = crop_image(load_image(photo), classifier.contract, crops)
+    answers = [classifier.classify(part.picture, cam=True) for part in parts]
+    surest = max(range(6), key=lambda place: answers[place].top[0].probability)
+    found = classifier.classify(photo, cam=True, crops=crops)
+    assert np.allclose(found.probabilities, answers[surest].probabilities, atol=1e-6)
+    assert found.cams[0].placement == parts[surest].placement
+    mean = np.mean([answer.probabilities for answer in answers], axis=0)
+    averaged = classifier.classify(photo, crops=Crops(count=6, seed=1, choose="average"))
+    assert np.allclose(averaged.probabilities, mean, atol=1e-6)
+
+
+def test_timings_tell_where_the_time_went(classifier: Classifier, photo: Pixels, toy_server: TritonServer) -> None:
+    plain = classifier.classify(photo)
+    assert (plain.timings.queue, plain.timings.compute, plain.timings.network) == (None, None, None)
+    assert plain.url == toy_server.grpc_url
+    spent = classifier.classify(photo, timings=True).timings
+    assert min(spent.prepare, spent.call, spent.read) > 0
+    assert spent.queue is not None
+    assert spent.compute is not None
+    assert spent.network is not None
+    assert spent.queue >= 0
+    assert spent.compute > 0
+    assert spent.queue + spent.compute + spent.network == pytest.approx(spent.call)
+
+
+def test_several_servers_are_one(toy_repository: Path, toy_server: TritonServer, photo: Pixels) -> None:
+    with TritonServer(toy_repository) as other:
+        urls = (toy_server.grpc_url, other.grpc_url)
+        for given in (urls, ",".join(urls)):
+            with Classifier(given, "toy") as classifier:
+                assert classifier.urls == urls
+                assert {classifier.classify(photo).url for _ in range(8)} == set(urls)
+                assert classifier.classify(photo, timings=True).timings.compute is not None
+
+
+def test_an_older_contract_knows_nothing_of_later_fields(toy_bundle: Bundle, photo: Pixels) -> None:
+    older = json.loads(toy_bundle.contract.to_json())
+    del older["cam"]["all_classes"]
+    contract = ModelContract.model_validate(older)
+    answer = right_answer(contract)
+    server = AnsweringServer(contract, lambda names, count: {name: answer[name] for name in names})
+    with server, Classifier(server.url, "toy") as classifier:
+        assert classifier.cam(photo, "b").index == 1
+        with pytest.raises(UsageError, match="--cam-all"):
+            classifier.cam(photo, "d")
+
+
+def test_a_version_can_be_named(toy_server: TritonServer, photo: Pixels) -> None:
     with Classifier(toy_server.grpc_url, "toy", version="1") as classifier:
         assert classifier.classify(photo).version == "1"
     with pytest.raises(RequestError, match=r"version 2 .* is not loaded"):
@@ -137,7 +204,6 @@ def batches() -> list[tuple[Array, str]]:
         (good[0], "does not fit"),
         (good.transpose(0, 3, 1, 2), "does not fit"),
         (good[:0], "does not fit"),
-        (np.zeros((9, 8, 8, 3), np.float32), "over the maximum"),
         (nan, "NaN or infinity"),
         (infinite, "NaN or infinity"),
     ]
@@ -155,12 +221,12 @@ def test_an_output_that_the_model_does_not_have_is_refused(classifier: Classifie
         classifier.infer(np.zeros((1, 8, 8, 3), np.float32), ["features"])
 
 
-def test_less_than_one_class_is_refused(classifier: Classifier, photo: Array) -> None:
+def test_less_than_one_class_is_refused(classifier: Classifier, photo: Pixels) -> None:
     with pytest.raises(UsageError, match="at least one"):
         classifier.classify(photo, top=0)
 
 
-def test_a_closed_classifier_says_so_and_closes_twice(toy_server: TritonServer, photo: Array) -> None:
+def test_a_closed_classifier_says_so_and_closes_twice(toy_server: TritonServer, photo: Pixels) -> None:
     classifier = Classifier(toy_server.grpc_url, "toy")
     classifier.close()
     classifier.close()
@@ -169,7 +235,8 @@ def test_a_closed_classifier_says_so_and_closes_twice(toy_server: TritonServer, 
 
 
 def test_threads_share_a_classifier(classifier: Classifier) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (8, 12, 10, 3), dtype=np.uint8)
+    arrays = np.random.default_rng(0).integers(0, 256, (8, 12, 10, 3), dtype=np.uint8)
+    pictures = [Pixels(array, "rgb") for array in arrays]
     expected = [classifier.classify(picture, cam=True).probabilities for picture in pictures]
     wrong: list[int] = []
 
@@ -193,7 +260,7 @@ def own_server(toy_repository: Path) -> Iterator[TritonServer]:
 
 
 def test_a_stopped_server_is_a_deadline_and_answers_again_when_it_goes_on(
-    own_server: TritonServer, photo: Array
+    own_server: TritonServer, photo: Pixels
 ) -> None:
     with Classifier(own_server.grpc_url, "toy", timeout=1.0) as classifier:
         before = classifier.classify(photo)
@@ -212,11 +279,11 @@ def test_a_stopped_server_is_a_deadline_and_answers_again_when_it_goes_on(
         assert classifier.classify(photo) == before
 
 
-def test_a_server_that_has_gone_is_a_failed_connection(toy_repository: Path, photo: Array) -> None:
+def test_a_server_that_has_gone_is_a_failed_connection(toy_repository: Path, photo: Pixels) -> None:
     with TritonServer(toy_repository) as server:
         classifier = Classifier(server.grpc_url, "toy")
         url = server.grpc_url
     start = time.monotonic()
     with classifier, pytest.raises(ConnectionFailedError, match=url):
         classifier.classify(photo)
-    assert time.monotonic() - start <= 1.0
+    assert time.monotonic() - start <= 10.0  # after all its tries

@@ -4,14 +4,17 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from answering import AnsweringServer, Tensors
+from gates import Gate
 from PIL import Image
+from toy import toy_contract
 
-from camserve.clients import Classifier, ScoredRow, find_images, score
+from camserve.clients import Classifier, find_images, score
 from camserve.errors import ConnectionFailedError, DeadlineError, RequestError, UsageError
 from camserve.serving import TritonServer
 
@@ -56,7 +59,7 @@ def test_a_bad_image_becomes_a_row_with_its_error_and_the_others_go_on(classifie
 
 def test_a_server_that_goes_ends_the_job(toy_repository: Path, tmp_path: Path) -> None:
     path = picture(tmp_path / "one.png")
-    with TritonServer(toy_repository) as server, Classifier(server.grpc_url, "toy") as classifier:
+    with TritonServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
         rows = score(classifier, [path] * 1000, concurrency=2)
         assert next(rows).error is None
         server.stop()
@@ -66,26 +69,18 @@ def test_a_server_that_goes_ends_the_job(toy_repository: Path, tmp_path: Path) -
         assert time.monotonic() - start < 5.0
 
 
-class Refusing(Classifier):
-    """A classifier whose requests are all refused, by a server that still serves the model or no longer does."""
+def test_a_refusal_is_a_row_while_the_model_is_served_and_ends_the_job_once_it_is_not(tmp_path: Path) -> None:
+    def refuse(names: Sequence[str], count: int) -> Tensors:
+        raise ValueError("refused\nin two lines")
 
-    def __init__(self, ready: bool) -> None:
-        self._ready = ready
-
-    def classify(self, image: object, *, top: int = 5, cam: bool = False) -> None:  # type: ignore[override]
-        raise RequestError("refused\nin two lines")
-
-    def is_ready(self) -> bool:
-        return self._ready
-
-
-def test_a_refusal_is_a_row_while_the_model_is_served_and_ends_the_job_once_it_is_not() -> None:
-    assert list(score(Refusing(ready=True), ["a", "b"])) == [
-        ScoredRow("a", error="refused in two lines"),
-        ScoredRow("b", error="refused in two lines"),
-    ]
-    with pytest.raises(RequestError):
-        list(score(Refusing(ready=False), ["a", "b"]))
+    path = picture(tmp_path / "one.png")
+    with AnsweringServer(toy_contract(), refuse) as server, Classifier(server.url, "toy") as classifier:
+        rows = list(score(classifier, [path, path]))
+        assert [row.top for row in rows] == [(), ()]
+        assert all(row.error is not None and "refused in two lines" in row.error for row in rows)
+        server.ready = False
+        with pytest.raises(RequestError):
+            list(score(classifier, [path, path]))
 
 
 def test_inputs_are_read_no_further_than_the_window(classifier: Classifier, tmp_path: Path) -> None:
@@ -105,35 +100,31 @@ def test_inputs_are_read_no_further_than_the_window(classifier: Classifier, tmp_
     rows.close()  # type: ignore[attr-defined]
 
 
-class Hanging(Classifier):
-    """A classifier of a server that never answers, as a deadline shows it."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self.asked = 0
-
-    def classify(self, image: object, *, top: int = 5, cam: bool = False) -> None:  # type: ignore[override]
-        self.asked += 1
-        time.sleep(self._seconds)
-        raise DeadlineError("no answer")
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate(toy_contract())
+    yield made
+    made.open()
 
 
-def test_pictures_in_the_queue_are_not_sent_once_the_server_hangs() -> None:
-    classifier = Hanging(0.5)
-    with pytest.raises(DeadlineError):
-        list(score(classifier, ["one"] * 100, concurrency=3))
-    time.sleep(0.2)
-    assert classifier.asked == 3
+def test_pictures_in_the_queue_are_not_sent_once_the_server_hangs(gate: Gate, tmp_path: Path) -> None:
+    path = picture(tmp_path / "one.png")
+    with AnsweringServer(toy_contract(), gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
+        with pytest.raises(DeadlineError):
+            list(score(classifier, [path] * 100, concurrency=3))
+        assert len(server.asked) == 3
 
 
-def test_who_leaves_does_not_wait_for_requests_under_way() -> None:
-    rows = score(Hanging(3.0), ["one"] * 100, concurrency=3)
-    leaver = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
-    leaver.start()
-    began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        list(rows)
-    assert time.monotonic() - began < 2.0
+def test_who_leaves_does_not_wait_for_requests_under_way(gate: Gate, tmp_path: Path) -> None:
+    path = picture(tmp_path / "one.png")
+    with AnsweringServer(toy_contract(), gate) as server, Classifier(server.url, "toy") as classifier:
+        rows = score(classifier, [path] * 100, concurrency=3)
+        leaver = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
+        leaver.start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            list(rows)
+        assert time.monotonic() - began < 2.0
 
 
 @pytest.mark.parametrize(("top", "concurrency"), [(0, 8), (5, 0)])

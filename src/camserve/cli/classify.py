@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from camserve.cli import connection
-from camserve.cli.answers import answer_document, map_document, print_answer
+from camserve.cli.answer_view import answer_document, map_document, print_answer
 from camserve.cli.console import fail, print_json, say, track
 from camserve.cli.grouped import GroupedCommand
 from camserve.cli.map_files import make_folder, save_map
 from camserve.cli.options import Json
-from camserve.errors import CamserveError, UsageError
+from camserve.cli.sources import Source, find_sources
+from camserve.errors import (
+    CamserveError,
+    ConnectionFailedError,
+    ContractError,
+    DeadlineError,
+    NotLoadedError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
-    from camserve.clients import ActivationMap, Classification, Classifier
+    from camserve.clients import Classification, Classifier
 
 __all__ = ["register"]
 
@@ -30,9 +37,10 @@ Example:  camserve classify photos/ --model resnet50 --cam-dir maps --class tabb
 
 Example:  curl -s https://example.org/cat.jpg | camserve classify - --model resnet50 --json
 """
-_STANDARD_INPUT = "-"
 _IMAGES, _MAPS = "Images", "Maps"
 _ALL_FAILED, _SOME_FAILED = 1, 3
+_OF_ALL_IMAGES = (ConnectionFailedError, DeadlineError, ContractError, NotLoadedError)
+"""Errors that the next image would meet as well."""
 
 
 def register(app: typer.Typer) -> None:
@@ -108,8 +116,8 @@ def classify(
     """
     from camserve.clients import Crops, Reading
 
-    _check(images, cam_dir, class_, crops)
-    sources = list(_sources(images))
+    _check(cam_dir, class_, crops)
+    sources = find_sources(images)
     if cam_dir is not None:
         make_folder(cam_dir)
     with connection.open_classifier(
@@ -123,7 +131,86 @@ def classify(
         token_file=token_file,
         reading=Reading(exif=exif),
     ) as classifier:
-        wanted = None if class_ is None else _class_of(classifier, class_)
-        maps = None if cam_dir is None else Maps(classifier, cam_dir, wanted)
-        asked = {"top": top, "cam": maps is not None and wanted is None, "crops": crops and Crops(count=crops)}
-        answers = classifier.classify_many((source.image for source in sources), errors="yield", **asked)
+        maps = None if cam_dir is None else _Maps(classifier, cam_dir, class_)
+        answers = classifier.classify_many(
+            [source.image for source in sources],
+            top=top,
+            cam=cam_dir is not None and class_ is None,
+            crops=None if crops is None else Crops(count=crops),
+            errors="yield",
+        )
+        failed = _tell_all(sources, answers, maps, as_json=as_json)
+    if failed:
+        raise typer.Exit(_ALL_FAILED if failed == len(sources) else _SOME_FAILED)
+
+
+def _check(cam_dir: Path | None, class_: str | None, crops: int | None) -> None:
+    if class_ is not None and cam_dir is None:
+        raise UsageError("--class names a map, which needs a folder to go to", hint="Give --cam-dir DIR too")
+    if class_ is not None and crops is not None:
+        raise UsageError("--class and --crops do not go together", hint="Leave out one of them")
+
+
+class _Maps:
+    """Writes the maps of answers, of each the best class or the one asked for."""
+
+    def __init__(self, classifier: Classifier, folder: Path, class_: str | None) -> None:
+        self._classifier = classifier
+        self._folder = folder
+        self._class = None if class_ is None else _class_of(classifier, class_)
+
+    def write(self, source: Source, answer: Classification) -> dict[str, Any]:
+        """Writes the map and tells of it."""
+        cam = answer.cams[0] if self._class is None else self._classifier.cam(source.image, self._class)
+        return map_document(cam, save_map(cam, source.image, source.name, self._folder))
+
+
+def _class_of(classifier: Classifier, text: str) -> int:
+    """The class of that label, or of that number where no label reads so."""
+    return classifier.class_index(int(text) if text.isdecimal() and text not in classifier.labels else text)
+
+
+def _tell_all(
+    sources: Sequence[Source],
+    answers: Generator[Classification | CamserveError, None, None],
+    maps: _Maps | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Tells every answer as it comes, or all of them at the end as JSON; returns how many images have an error."""
+    documents: list[dict[str, Any]] = []
+    # On a terminal the answers themselves show how far the work has come.
+    shown = answers if sys.stdout.isatty() and not as_json else track(answers, len(sources))
+    try:
+        with closing(answers):
+            for source, answer in zip(sources, shown, strict=True):
+                documents.append(_tell(source, answer, maps, as_json=as_json))
+    finally:  # what was answered before the server went is not lost
+        if as_json and documents:
+            print_json(documents)
+    return sum("error" in document for document in documents)
+
+
+def _tell(
+    source: Source, answer: Classification | CamserveError, maps: _Maps | None, *, as_json: bool
+) -> dict[str, Any]:
+    """The document of one answer, also printed unless it is for JSON, and what went wrong with it, always printed."""
+    document: dict[str, Any] = {"image": str(source.name)}
+    error = answer if isinstance(answer, CamserveError) else None
+    if not isinstance(answer, CamserveError):
+        document |= answer_document(answer)
+        if not as_json:
+            print_answer(source.name, answer)
+        try:
+            document |= {} if maps is None else maps.write(source, answer)
+        except _OF_ALL_IMAGES:
+            raise
+        except CamserveError as failure:
+            error = failure
+    if error is not None:
+        fail(error.message, error.hint)
+        document["error"] = str(error)
+    elif maps is not None and not as_json:
+        say(f"Map: {document['cam']}")
+        say("")
+    return document

@@ -24,7 +24,7 @@ def _option(*names: str, **settings: Any) -> Any:
     return typer.Option(*names, rich_help_panel=PANEL, **settings)
 
 
-Model = Annotated[str, _option("--model", metavar="NAME", help="Name of the served model.")]
+Model = Annotated[str, typer.Option("--model", metavar="NAME", help="Name of the served model.")]
 Version = Annotated[
     str,
     _option(
@@ -39,12 +39,12 @@ Url = Annotated[
     _option(
         "--url",
         metavar="HOST:PORT",
-        help="gRPC address of the server. Several, with commas between them, share the work, and one that fails is "
-        "stood in for by the others.",
+        help="gRPC address of the server; several, with commas between them, share the work and stand in for one "
+        "another.",
     ),
 ]
 Timeout = Annotated[
-    float, _option("--timeout", metavar="SECONDS", help="How long each image may take, retries included.")
+    float, _option("--timeout", metavar="SECONDS", help="How long an answer may take, retries included.")
 ]
 TokenFile = Annotated[
     Path | None,
@@ -79,9 +79,7 @@ def open_classifier(
     from camserve.clients import Classifier
 
     tls = client_tls(tls_ca, tls_certificate, tls_key)
-    return Classifier(
-        url, model, version=version, timeout=timeout, tls=tls, token=_read_token(token_file), **settings
-    )
+    return Classifier(url, model, version=version, timeout=timeout, tls=tls, token=_read_token(token_file), **settings)
 
 
 def _read_token(file: Path | None) -> str | None:

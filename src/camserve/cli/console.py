@@ -68,7 +68,8 @@ def track(items: Iterable[Item], total: int) -> Iterator[Item]:
     console = Console(file=sys.stderr)
     if console.is_terminal:
         columns = (*Progress.get_default_columns()[1:], MofNCompleteColumn())
-        with Progress(*columns, console=console, transient=True) as progress:
+        # Redirected, what is printed to stdout meanwhile would land on stderr, even where stdout is a file.
+        with Progress(*columns, console=console, transient=True, redirect_stdout=False) as progress:
             yield from progress.track(items, total=total)
         return
     told = time.monotonic()

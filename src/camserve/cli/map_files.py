@@ -77,7 +77,7 @@ def _draw(cam: ActivationMap, image: ImageInput) -> Image:
 
 
 def _size_to_look_at(height: int, width: int) -> tuple[int, int]:
-    """The same shape: a small one times a whole factor, so that it can be seen; a large one so that it fits a screen."""
+    """The same shape: a small one times a whole factor, to be seen at all; a large one made to fit a screen."""
     if max(height, width) > _MOST_SIDE:
         factor = _MOST_SIDE / max(height, width)
         return max(1, round(height * factor)), max(1, round(width * factor))

@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from camserve.cli import connection
 from camserve.cli.console import note, print_json, say, track
-from camserve.cli.options import Command, Json, Model, Timeout, Url
+from camserve.cli.grouped import GroupedCommand
+from camserve.cli.options import Json
 from camserve.errors import UsageError
 
 __all__ = ["register"]
@@ -21,7 +23,7 @@ _ALL_FAILED, _SOME_FAILED = 1, 3
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    app.command(cls=Command, epilog=_EPILOG)(score)
+    app.command(cls=GroupedCommand, epilog=_EPILOG)(score)
 
 
 def score(
@@ -29,16 +31,21 @@ def score(
         list[Path],
         typer.Argument(metavar="INPUT", help="Image files, and folders to search for images.", show_default=False),
     ],
-    model: Model,
+    model: connection.Model,
     output: Annotated[Path, typer.Option(metavar="FILE", help="Table to write, ending in .csv or .parquet.")],
-    url: Url = "localhost:8001",
     top: Annotated[int, typer.Option(min=1, metavar="N", help="How many classes each row names.")] = 5,
     concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="How many requests are under way at once.")] = 8,
-    timeout: Timeout = 30.0,
     as_json: Json = False,
+    version: connection.Version = "",
+    url: connection.Url = "localhost:8001",
+    timeout: connection.Timeout = 30.0,
+    tls_ca: connection.TlsCa = None,
+    tls_certificate: connection.TlsCertificate = None,
+    tls_key: connection.TlsKey = None,
+    token_file: connection.TokenFile = None,
 ) -> None:
     """Classify many images into a table. Each gets a row, with its classes or its error."""
-    from camserve.clients import Classifier, check_table, find_images, write_table
+    from camserve.clients import check_table, find_images, write_table
     from camserve.clients import score as score_images
 
     _check_exist(inputs)
@@ -46,7 +53,16 @@ def score(
     # Counted first rather than listed: a million paths need not be held to know how many there are.
     total = sum(1 for _ in find_images(inputs))
     began = time.monotonic()
-    with Classifier(url, model, timeout=timeout) as classifier:
+    with connection.open_classifier(
+        url,
+        model,
+        version=version,
+        timeout=timeout,
+        tls_ca=tls_ca,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        token_file=token_file,
+    ) as classifier:
         top = min(top, len(classifier.labels))
         rows = score_images(classifier, find_images(inputs), top=top, concurrency=concurrency)
         summary = write_table(output, track(rows, total), top=top)

@@ -19,6 +19,7 @@ from toy import write_toy_bundle
 from tritonclient.grpc import model_config_pb2
 
 from camserve.clients import Classifier
+from camserve.clients.pictures.arrays import Pixels
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER
 from camserve.errors import CamserveError, ContractError, RequestError, UsageError
 from camserve.serving import TritonServer, publish
@@ -28,9 +29,8 @@ Edit = Callable[[Any, dict[str, Any]], None]
 
 
 @pytest.fixture(scope="module")
-def photo() -> Array:
-    pixels: Array = load_sample_image("china.jpg")
-    return pixels
+def photo() -> Pixels:
+    return Pixels(load_sample_image("china.jpg"), "rgb")
 
 
 def no_contract(config: Any, contract: dict[str, Any]) -> None:
@@ -82,7 +82,12 @@ def other_grid(config: Any, contract: dict[str, Any]) -> None:
     contract["cam"]["grid"] = [5, 5]
 
 
-def no_probabilities(config: Any, contract: dict[str, Any]) -> None:
+def no_scores(config: Any, contract: dict[str, Any]) -> None:
+    del contract["outputs"][:2]
+    del config.output[:2]
+
+
+def only_logits(config: Any, contract: dict[str, Any]) -> None:
     del contract["outputs"][0]
     del config.output[0]
 
@@ -110,9 +115,9 @@ REFUSED: list[tuple[Edit, str]] = [
     (unnamed_output, "output 'logits' is not in the contract"),
     (other_output_type, r"output 'cam_class' is INT32 \[-1, 3\], promised FP32"),
     (other_grid, "does not promise 'cam'"),
-    (no_probabilities, "does not promise 'probabilities'"),
+    (no_scores, "promises neither 'probabilities' nor 'logits'"),
 ]
-ACCEPTED: list[Edit] = [without_maps, with_identifiers]
+ACCEPTED: list[Edit] = [without_maps, with_identifiers, only_logits]
 
 
 def add_variant(repository: Path, original: Path, edit: Edit) -> None:
@@ -173,30 +178,39 @@ def test_a_model_that_does_not_keep_its_contract_is_refused_at_connect(
     assert caught.value.hint
 
 
-def test_maps_asked_of_a_model_without_are_a_clear_error(odd_server: TritonServer, photo: Array) -> None:
+def test_maps_asked_of_a_model_without_are_a_clear_error(odd_server: TritonServer, photo: Pixels) -> None:
     with Classifier(odd_server.grpc_url, "without_maps") as classifier:
         assert len(classifier.classify(photo).top) == 4
         with pytest.raises(UsageError, match="'without_maps' was exported without maps"):
             classifier.classify(photo, cam=True)
 
 
-def test_a_label_line_with_an_identifier_gives_both(odd_server: TritonServer, photo: Array) -> None:
+def test_a_model_that_gives_only_logits_is_answered_through_its_activation(
+    odd_server: TritonServer, toy_server: TritonServer, photo: Pixels
+) -> None:
+    with Classifier(odd_server.grpc_url, "only_logits") as bare, Classifier(toy_server.grpc_url, "toy") as classifier:
+        found, right = bare.classify(photo, cam=True), classifier.classify(photo, cam=True)
+    assert np.abs(found.probabilities - right.probabilities).max() < 1e-6
+    assert [cam.index for cam in found.cams] == [cam.index for cam in right.cams]
+
+
+def test_a_label_line_with_an_identifier_gives_both(odd_server: TritonServer, photo: Pixels) -> None:
     with Classifier(odd_server.grpc_url, "with_identifiers") as classifier:
         best = classifier.classify(photo).top[0]
         assert (best.identifier, best.label) == (f"n{best.index}", f"thing {best.index}")
         assert classifier.labels == ("thing 0", "thing 1", "thing 2", "thing 3")
 
 
-def test_a_model_that_answers_nan_is_an_error_and_never_a_class(odd_server: TritonServer, photo: Array) -> None:
+def test_a_model_that_answers_nan_is_an_error_and_never_a_class(odd_server: TritonServer, photo: Pixels) -> None:
     with Classifier(odd_server.grpc_url, "overflowing") as classifier:
         for cam in (False, True):
             with pytest.raises(RequestError, match="NaN"):
                 classifier.classify(photo, cam=cam)
 
 
-def test_a_gray_model_takes_colour_and_gray_pictures(odd_server: TritonServer, photo: Array, tmp_path: Path) -> None:
+def test_a_gray_model_takes_colour_and_gray_pictures(odd_server: TritonServer, photo: Pixels, tmp_path: Path) -> None:
     with Classifier(odd_server.grpc_url, "gray") as classifier:
-        gray = np.asarray(Image.fromarray(photo).convert("L"))
+        gray = np.asarray(Image.fromarray(photo.array).convert("L"))
         assert classifier.prepare(photo).shape == (12, 10, 1)
         first, second = classifier.classify(photo, cam=True), classifier.classify(gray, cam=True)
         assert np.array_equal(first.probabilities, second.probabilities)

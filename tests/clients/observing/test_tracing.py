@@ -92,7 +92,8 @@ def test_an_error_is_the_spans_status_and_brings_no_traceback_along(exporter: In
             observed.tried("a:1", error, None)
             raise error from ValueError("what a cause quotes")
 
-    pytest.raises(DeadlineError, fail)
+    with pytest.raises(DeadlineError):
+        fail()
     span = only(exporter)
     assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, "too late")
     assert attributes(span)["error.type"] == "DeadlineError"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,16 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from camserve.clients.pictures.arrays import Pixels
 from camserve.clients.pictures.images import load_image
 from camserve.clients.pictures.preprocess import fit_image, prepare
+from camserve.clients.pictures.reading import Reading
 from camserve.contract import PRESETS, ModelContract, Preprocessing, TensorSpec
 from camserve.errors import ImageError
 
 FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
-MODES = ("RGB", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr", "1", "I;16", "I", "F")
-ENDINGS = {"CMYK": "tiff", "YCbCr": "tiff", "F": "tiff", "I": "tiff", "PA": "tiff"}
+MODES = ("RGB", "L", "LA", "P", "PA", "RGBA", "CMYK", "YCbCr", "1")
+ENDINGS = {"CMYK": "tiff", "YCbCr": "tiff", "PA": "tiff"}
 SIZES = ((224, 224), (33, 70))
 PHOTOS = ("china.jpg", "flower.jpg")
 
@@ -56,13 +59,7 @@ def keras_arithmetic(pixels: Array, preset: str) -> Array:
 
 def saved(folder: Path, photo: str, mode: str) -> Path:
     image = Image.fromarray(load_sample_image(photo))
-    if mode == "I;16":
-        wide = np.asarray(image.convert("L"), dtype=np.uint16) * 257
-        image = Image.fromarray(wide)
-    elif mode == "PA":
-        image = image.convert("P").convert("PA")
-    else:
-        image = image.convert(mode)
+    image = image.convert("P").convert("PA") if mode == "PA" else image.convert(mode)
     if mode != "RGB":
         image = image.resize((201, 135), Image.Resampling.NEAREST)
     path = folder / f"picture.{ENDINGS.get(mode, 'png')}"
@@ -89,18 +86,22 @@ def test_preprocessing_equals_keras_bit_for_bit(tmp_path: Path, photo: str, mode
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("resize", FILTERS)
-def test_gray_preprocessing_equals_keras_or_fails_where_keras_fails(tmp_path: Path, mode: str, resize: str) -> None:
+def test_gray_preprocessing_equals_keras(tmp_path: Path, mode: str, resize: str) -> None:
     path = saved(tmp_path, "china.jpg", mode)
     given = contract(PRESETS["unit"].in_gray().model_copy(update={"resize": resize}), (28, 28))
-    try:
-        theirs = keras_pixels(path, (28, 28), resize, "grayscale", False) / 255
-    except ValueError:
-        with pytest.raises(ImageError, match="cannot be resized"):
-            prepare(load_image(path), given)
-        return
+    theirs = keras_pixels(path, (28, 28), resize, "grayscale", False) / 255
     ours = prepare(load_image(path), given)
     assert ours.shape == (28, 28, 1)
     assert np.abs(ours - theirs).max() == 0.0
+
+
+def test_sixteen_bits_are_scaled_where_keras_clips_or_leaves_them(tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(path)
+    assert keras_pixels(path, (8, 8), "nearest", "rgb", False).max() == 255
+    assert keras_pixels(path, (8, 8), "nearest", "grayscale", False).max() == 40_000
+    for color in (PRESETS["raw-rgb"], PRESETS["raw-rgb"].in_gray()):
+        assert set(prepare(load_image(path), contract(color, (8, 8))).ravel()) == {156.0}
 
 
 def test_the_photos_as_files_come_out_as_in_keras(tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ def test_a_picture_of_the_input_size_is_not_resampled() -> None:
     for resize in FILTERS:
         for fit in ("stretch", "center-crop", "crop-only"):
             given = contract(Preprocessing.model_validate({"resize": resize, "fit": fit}), (40, 30))
-            assert np.array_equal(prepare(load_image(pixels), given), pixels.astype(np.float32))
+            assert np.array_equal(prepare(load_image(Pixels(pixels, "rgb")), given), pixels.astype(np.float32))
 
 
 @pytest.mark.parametrize("height", [5, 6, 9, 10])
@@ -138,19 +139,21 @@ def test_crop_only_takes_the_centre_pixels_as_they_are(height: int, width: int, 
     top, left = height // 2 - size[0] // 2, width // 2 - size[1] // 2
     expected = pixels[top : top + size[0], left : left + size[1]]
     assert expected.shape[:2] == size
-    ours = prepare(load_image(pixels), contract(Preprocessing(fit="crop-only"), size))
+    ours = prepare(load_image(Pixels(pixels, "rgb")), contract(Preprocessing(fit="crop-only"), size))
     assert np.array_equal(ours, expected.astype(np.float32))
 
 
 @pytest.mark.parametrize("shape", [(223, 500, 3), (500, 223, 3)])
 def test_crop_only_refuses_a_smaller_picture(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ImageError, match="smaller than the crop of 224 x 224"):
-        prepare(load_image(np.zeros(shape, np.uint8)), contract(Preprocessing(fit="crop-only"), (224, 224)))
+        prepare(
+            load_image(Pixels(np.zeros(shape, np.uint8), "rgb")), contract(Preprocessing(fit="crop-only"), (224, 224))
+        )
 
 
 def test_center_crop_refuses_a_picture_too_narrow_to_crop() -> None:
-    with pytest.raises(ImageError, match="cannot be resized"):
-        prepare(load_image(np.zeros((1, 1000, 3), np.uint8)), contract(Preprocessing(fit="center-crop"), (2000, 2)))
+    with pytest.raises(ImageError, match="no part of a picture of 1000 x 1"):
+        prepare(load_image(np.zeros((1, 1000), np.uint8)), contract(Preprocessing(fit="center-crop"), (2000, 2)))
 
 
 def test_where_the_graph_does_the_arithmetic_the_pixels_go_as_they_are(tmp_path: Path) -> None:
@@ -163,19 +166,48 @@ def test_where_the_graph_does_the_arithmetic_the_pixels_go_as_they_are(tmp_path:
     assert np.array_equal(prepare(load_image(path), contract(in_graph, (64, 64))), pixels)
 
 
-def test_sixteen_bits_are_refused_by_an_input_of_eight() -> None:
-    wide = Image.fromarray(np.full((8, 8), 40_000, np.uint16))
-    gray = Preprocessing(color="gray", scale=(1.0,), mean=(0.0,), std=(1.0,), in_graph=True)
-    with pytest.raises(ImageError, match="16 bits"):
-        prepare(wide, contract(gray, (8, 8), "UINT8"))
-
-
 def test_the_fitted_picture_is_what_the_tensor_holds() -> None:
     picture = Image.fromarray(load_sample_image("china.jpg"))
     given = contract(Preprocessing(resize="bilinear"), (56, 48))
     fitted = fit_image(picture, given)
-    assert fitted.size == (48, 56)
-    assert np.array_equal(np.asarray(fitted, np.float32), prepare(picture, given))
+    assert fitted.picture.size == (48, 56)
+    assert np.array_equal(np.asarray(fitted.picture, np.float32), prepare(picture, given))
+
+
+@pytest.mark.parametrize("fit", ["stretch", "center-crop", "crop-only"])
+@pytest.mark.parametrize("size", [(28, 28), (40, 20), (60, 100)])
+def test_the_placement_says_which_part_of_the_original_is_seen(fit: str, size: tuple[int, int]) -> None:
+    picture = Image.fromarray(load_sample_image("china.jpg")).resize((100, 60))
+    given = contract(Preprocessing.model_validate({"resize": "bicubic", "fit": fit}), size)
+    fitted = fit_image(picture, given)
+    assert fitted.placement.original == (60, 100)
+    part = picture.crop(fitted.placement.box).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    if fit == "center-crop":  # of a part, Pillow's filters see the pixels around it, too
+        inner = (slice(4, -4), slice(4, -4))
+        assert np.array_equal(np.asarray(part)[inner], np.asarray(fitted.picture)[inner])
+    else:
+        assert np.array_equal(np.asarray(part), np.asarray(fitted.picture))
+
+
+def test_the_placement_is_in_the_upright_picture() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stream = io.BytesIO()
+    Image.new("RGB", (100, 60)).save(stream, "JPEG", exif=exif)
+    given = contract(Preprocessing(fit="crop-only"), (20, 20))
+    upright = fit_image(load_image(stream.getvalue(), Reading(exif=True)), given).placement
+    lying = fit_image(load_image(stream.getvalue()), given).placement
+    assert (upright.original, upright.box) == ((100, 60), (20, 40, 40, 60))
+    assert (lying.original, lying.box) == ((60, 100), (40, 20, 60, 40))
+
+
+def test_the_fitted_picture_is_not_the_callers() -> None:
+    for mode in ("RGB", "L"):
+        picture = Image.new(mode, (8, 8))
+        color = Preprocessing() if mode == "RGB" else PRESETS["unit"].in_gray()
+        fitted = fit_image(picture, contract(color, (8, 8)))
+        picture.paste(255, (0, 0, 8, 8)) if mode == "L" else picture.paste((255, 255, 255), (0, 0, 8, 8))
+        assert np.asarray(fitted.picture).max() == 0
 
 
 def test_preparing_leaves_the_picture_as_it_was() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import subprocess
@@ -16,10 +17,11 @@ from toy import expected_outputs, toy_images
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from camserve.bundle import Bundle
+from camserve.clients import AsyncClassifier, Classifier
 from camserve.clients.wire import segments
 from camserve.clients.wire.segments import FOLDER
 from camserve.clients.wire.shared_memory import SharedMemory, is_unknown_region, refused
-from camserve.errors import UsageError
+from camserve.errors import RequestError, UsageError
 from camserve.serving import TritonServer
 
 Array = np.ndarray[Any, Any]
@@ -50,7 +52,7 @@ class Asker:
             try:
                 answer = self.stub.ModelInfer(request, timeout=SECONDS)
             except grpc.RpcError as error:
-                if not is_unknown_region(error.details()):
+                if not is_unknown_region(error.details() or ""):
                     raise
                 lease.discard()
             else:
@@ -159,8 +161,9 @@ def test_a_server_that_forbids_it_is_told_from_one_that_forgot(
     with pytest.raises(grpc.RpcError) as caught:
         asker.logits(toy_images(toy_bundle))
     asker.close()
-    assert not is_unknown_region(caught.value.details())
-    error = refused(asker.url, caught.value.details())
+    why = caught.value.details() or ""
+    assert not is_unknown_region(why)
+    error = refused(asker.url, why)
     assert "restricted" in error.message
     assert "--allow-shared-memory" in str(error)
 
@@ -291,13 +294,18 @@ print("asked", flush=True)
 """
 
 
+def start_client(url: str, end: str) -> subprocess.Popen[str]:
+    """A process that asks once through shared memory, and then ends in that way."""
+    words = [sys.executable, "-W", "error", "-c", CLIENT.format(end=end), url, str(Path(__file__).parent)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "raise SystemExit(1 / 0)", "sys.exit()"])
 def test_a_client_that_ends_without_a_word_leaves_no_name_and_its_segment_can_be_unregistered(
     end: str, asker: Asker
 ) -> None:
-    words = [sys.executable, "-W", "error", "-c", CLIENT.format(end=end), asker.url, str(Path(__file__).parent)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    client = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    client = start_client(asker.url, end)
     said, complaint = client.communicate(timeout=60)
     assert said == "asked\n", complaint
     assert "resource_tracker" not in complaint
@@ -354,3 +362,50 @@ def test_what_a_server_still_computes_on_outlives_the_client(asker: Asker, toy_b
     logits = np.frombuffer(answer.raw_output_contents[0], np.float32)
     np.testing.assert_allclose(logits, expected_outputs(toy_bundle, batch)["logits"][0], atol=1e-5)
     asker.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name=message.name)])
+
+
+def test_a_classifier_through_shared_memory_answers_as_over_the_socket_and_leaves_nothing(
+    open_server: TritonServer, toy_bundle: Bundle, asker: Asker
+) -> None:
+    batch = toy_images(toy_bundle, 3)
+    with Classifier(open_server.grpc_url, "toy", shared_memory=True) as through:
+        with Classifier(open_server.grpc_url, "toy") as plain:
+            expected = plain.infer(batch, ["logits", "cam"])
+        found = through.infer(batch, ["logits", "cam"])
+        assert len(asker.regions()) == 1
+    assert asker.regions() == []
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_tasks_of_one_loop_never_share_a_segment(open_server: TritonServer, toy_bundle: Bundle, asker: Asker) -> None:
+    async def main() -> None:
+        async with AsyncClassifier(open_server.grpc_url, "toy", shared_memory=True) as classifier:
+            batches = [toy_images(toy_bundle, 1 + seed % 3, seed=seed) for seed in range(40)]
+            found = await asyncio.gather(*(classifier.infer(batch, ["logits"]) for batch in batches))
+        for batch, outputs in zip(batches, found, strict=True):
+            expected = expected_outputs(toy_bundle, batch)["logits"]
+            np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
+
+    asyncio.run(main())
+    assert asker.regions() == []
+    assert names() == []
+
+
+def test_a_classifier_whose_server_forbids_it_says_what_to_do(toy_server: TritonServer, toy_bundle: Bundle) -> None:
+    classifier = Classifier(toy_server.grpc_url, "toy", shared_memory=True)
+    with classifier, pytest.raises(RequestError, match="--allow-shared-memory"):
+        classifier.infer(toy_images(toy_bundle), ["logits"])
+    assert names() == []
+
+
+def test_the_next_classifier_has_the_server_forget_what_a_killed_one_left(
+    open_server: TritonServer, toy_bundle: Bundle, asker: Asker
+) -> None:
+    client = start_client(asker.url, "os.kill(os.getpid(), signal.SIGKILL)")
+    client.communicate(timeout=60)
+    assert len(asker.regions()) == 1
+    with Classifier(open_server.grpc_url, "toy", shared_memory=True) as classifier:
+        classifier.infer(toy_images(toy_bundle), ["logits"])
+        (left,) = asker.regions()
+        assert f"-{os.getpid()}-" in left

@@ -13,9 +13,9 @@ from toy import expected_outputs, toy_images
 from camserve.bundle import Bundle
 from camserve.errors import ServerError, UsageError
 from camserve.serving import TritonServer
-from camserve.serving.live.connection import ClientTls
 from camserve.serving.live.server import LiveServer
 from camserve.serving.server.tls import Tls
+from camserve.tls import ClientTls
 
 KEY = "a-key-of-more-than-16-characters"
 
@@ -108,5 +108,5 @@ def test_an_encrypted_server_is_asked_and_told(toy_repository: Path, tmp_path: P
 
 
 def test_a_missing_certificate_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match=r"there is no file .*ca\.pem"):
+    with pytest.raises(UsageError, match=r"the TLS ca .*ca\.pem cannot be read: No such file"):
         LiveServer("127.0.0.1:1", tls=ClientTls(ca=tmp_path / "ca.pem"))

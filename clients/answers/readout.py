@@ -1,0 +1,114 @@
+"""What the answer of a model says: held to the contract, and read as classes, logits and maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from camserve.clients.answers.asking import Question, Wanted
+from camserve.clients.answers.classification import Classification, Timings
+from camserve.clients.answers.decode import check_finite, probabilities_of, top_predictions
+from camserve.clients.answers.maps import Maps
+from camserve.clients.answers.results import ActivationMap
+from camserve.clients.answers.served import LOGITS, PROBABILITIES
+from camserve.clients.answers.tensors import join, outputs_of, split
+from camserve.clients.pictures.reading import Reading
+from camserve.clients.wire.messages import Reply
+
+__all__ = ["Answer", "held_to_contract", "read_classes", "read_logits", "read_map"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What came back to a question, held to the contract.
+
+    Attributes:
+        question: The question.
+        tensors: The outputs asked for, by the contract's names, batch first.
+        version: The version that answered.
+        url: The server that answered.
+        timings: Where the time went, but for the reading.
+    """
+
+    question: Question
+    tensors: Mapping[str, Array]
+    version: str
+    url: str
+    timings: Timings
+
+
+def held_to_contract(question: Question, replies: Sequence[Reply], timings: Timings) -> Answer:
+    """The answer that the replies to the parts of a question make together.
+
+    Raises:
+        ContractError: If one of them is not what the contract promises.
+    """
+    parts = zip(split(question.batch, question.model.limit), replies, strict=True)
+    tensors = [outputs_of(reply.tensors, question.outputs, len(part), question.model) for part, reply in parts]
+    return Answer(question, join(tensors), replies[0].version, replies[0].url, timings)
+
+
+def read_classes(answer: Answer, wanted: Wanted) -> Classification:
+    """The classes that an answer names, and their maps where they were asked for.
+
+    Raises:
+        RequestError: If the model answered NaN or infinity.
+    """
+    model = answer.question.model
+    rows = _probabilities(answer)
+    chosen = int(rows.max(axis=1).argmax())
+    probabilities = rows[chosen]
+    if wanted.crops is not None and wanted.crops.choose == "average":
+        probabilities = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    cams: tuple[ActivationMap, ...] = ()
+    if wanted.cam:
+        tensors = {name: array[chosen] for name, array in answer.tensors.items()}
+        maps = Maps(model, tensors, probabilities, answer.question.views[chosen], wanted.reading)
+        cams = maps.best()[: wanted.top]
+    return Classification(
+        top=top_predictions(probabilities, model.labels, wanted.top),
+        cams=cams,
+        model=model.name,
+        version=answer.version,
+        url=answer.url,
+        timings=answer.timings,
+        probabilities=probabilities,
+    )
+
+
+def read_logits(answer: Answer) -> Array:
+    """The logits of one picture, float32 `[classes]`.
+
+    Raises:
+        RequestError: If the model answered NaN or infinity.
+    """
+    logits: Array = answer.tensors[LOGITS][0]
+    check_finite(logits, LOGITS)
+    return logits
+
+
+def read_map(answer: Answer, class_: int | str | None, reading: Reading) -> ActivationMap:
+    """The map of one class of one picture.
+
+    Raises:
+        UsageError: If the model gave no map of this class.
+        RequestError: If the model answered NaN or infinity.
+    """
+    tensors = {name: array[0] for name, array in answer.tensors.items()}
+    question = answer.question
+    maps = Maps(question.model, tensors, _probabilities(answer)[0], question.views[0], reading)
+    return maps.of_class(class_)
+
+
+def _probabilities(answer: Answer) -> Array:
+    """Of each picture, float32 `[pictures, classes]`."""
+    name = answer.question.model.scores
+    check_finite(answer.tensors[name], name)
+    if name == PROBABILITIES:
+        return answer.tensors[name]
+    return probabilities_of(answer.tensors[name], answer.question.model.contract.activation)

@@ -1,0 +1,195 @@
+"""The classifier of asyncio: the same names as that of threads, to be awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Literal, TypeVar, overload
+
+import numpy as np
+
+from camserve.clients.answers.asking import Wanted
+from camserve.clients.answers.classification import Classification
+from camserve.clients.answers.results import ActivationMap
+from camserve.clients.async_stream import AsyncStream
+from camserve.clients.base import BaseClassifier
+from camserve.clients.many import WINDOW_BYTES, Errors, Window
+from camserve.clients.observing.monitor import Monitor
+from camserve.clients.pictures.crops import Crops
+from camserve.clients.pictures.images import ImageInput, open_image
+from camserve.clients.steps import Call, Steps, Walk
+from camserve.clients.wire.async_transport import AsyncTransport
+from camserve.clients.wire.options import ConnectionOptions
+from camserve.errors import CamserveError
+
+__all__ = ["AsyncClassifier"]
+
+Array = np.ndarray[Any, Any]
+T = TypeVar("T")
+
+
+class AsyncClassifier(BaseClassifier):
+    """A served image classifier for one event loop; close it, or use it in an `async with` block.
+
+    It takes the arguments of `BaseClassifier`. It connects when the block begins, with `connect`, or at its first call,
+    and raises then what connecting raises; `contract` and `labels` are known from then on. Any number of tasks may use
+    it at once, over one connection to each server. Pictures are decoded in threads. Cancelling a task cancels its
+    request.
+
+    Raises:
+        UsageError: If an option makes no sense.
+    """
+
+    def _open(self, options: ConnectionOptions, monitor: Monitor) -> None:
+        self._transport = AsyncTransport(self.urls, options, monitor)
+        self._connecting = asyncio.Lock()
+
+    async def connect(self) -> None:
+        """Reads what the model expects; once it did, does nothing.
+
+        Raises:
+            ConnectionFailedError: If no server answers.
+            DeadlineError: If a server does not answer in time.
+            RequestError: If the model is not loaded.
+            ContractError: If the model has no contract, or its tensors disagree with it.
+            UsageError: If it was closed, or belongs to another event loop.
+        """
+        async with self._connecting:
+            if not self._session.is_connected:
+                await self._take(self._session.connect())
+
+    async def classify(
+        self,
+        image: ImageInput,
+        *,
+        top: int = 5,
+        cam: bool = False,
+        crops: Crops | None = None,
+        timings: bool = False,
+    ) -> Classification:
+        """Names what a picture shows; see `Classifier.classify`."""
+        wanted = Wanted(top=top, cam=cam, crops=crops, timings=timings, reading=self._reading)
+        return await self._run(self._classifying(image, wanted))
+
+    @overload
+    def classify_many(
+        self,
+        images: Iterable[ImageInput] | AsyncIterable[ImageInput],
+        *,
+        top: int = 5,
+        cam: bool = False,
+        crops: Crops | None = None,
+        concurrency: int = 8,
+        window_bytes: int = WINDOW_BYTES,
+        errors: Literal["raise"] = "raise",
+    ) -> AsyncGenerator[Classification, None]: ...
+
+    @overload
+    def classify_many(
+        self,
+        images: Iterable[ImageInput] | AsyncIterable[ImageInput],
+        *,
+        top: int = 5,
+        cam: bool = False,
+        crops: Crops | None = None,
+        concurrency: int = 8,
+        window_bytes: int = WINDOW_BYTES,
+        errors: Literal["yield"],
+    ) -> AsyncGenerator[Classification | CamserveError, None]: ...
+
+    def classify_many(
+        self,
+        images: Iterable[ImageInput] | AsyncIterable[ImageInput],
+        *,
+        top: int = 5,
+        cam: bool = False,
+        crops: Crops | None = None,
+        concurrency: int = 8,
+        window_bytes: int = WINDOW_BYTES,
+        errors: Errors = "raise",
+    ) -> AsyncGenerator[Classification | CamserveError, None]:
+        """Names what each of many pictures shows, in their order; see `Classifier.classify_many`.
+
+        Its tasks and their requests end with the iterator. Python ends one that was left early when it is dropped; to
+        know when that is, use `contextlib.aclosing`.
+
+        Args:
+            images: Pictures as `classify` takes them, also from an asynchronous iterable. A plain one must not block.
+            top: As in `Classifier.classify_many`, like all that follow.
+            cam: So.
+            crops: So.
+            concurrency: So.
+            window_bytes: So.
+            errors: So.
+        """
+        wanted = Wanted(top=top, cam=cam, crops=crops, reading=self._reading)
+        return self._stream(images, wanted, Window(concurrency, window_bytes, errors))
+
+    async def logits(self, image: ImageInput) -> Array:
+        """What the model says of each class before its activation; see `Classifier.logits`."""
+        return await self._run(self._finding_logits(image))
+
+    async def cam(self, image: ImageInput, class_: int | str | None = None) -> ActivationMap:
+        """The map of one class; see `Classifier.cam`."""
+        return await self._run(self._finding_map(image, class_))
+
+    async def prepare(self, image: ImageInput) -> Array:
+        """The tensor that `classify` sends for a picture; see `Classifier.prepare`."""
+        return await self._run(self._preparing(image))
+
+    async def infer(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        """Sends prepared pictures and returns raw outputs by name; see `Classifier.infer`."""
+        return await self._run(self._inferring(batch, outputs))
+
+    async def is_ready(self) -> bool:
+        """Whether a server says that it serves the model; see `Classifier.is_ready`."""
+        return await self._take(self._session.is_ready())
+
+    async def close(self) -> None:
+        """Ends every request and connection; closing twice changes nothing."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> AsyncClassifier:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _run(self, steps: Steps[T]) -> T:
+        if not self._session.is_connected:
+            await self.connect()
+        return await self._take(steps)
+
+    async def _take(self, steps: Steps[T]) -> T:
+        walk = Walk(steps)
+        while (step := walk.next) is not None:
+            try:
+                outcome = await (step.of(self._transport) if isinstance(step, Call) else asyncio.to_thread(step.run))
+            except Exception as error:  # noqa: BLE001  (the steps decide what becomes of it)
+                walk.failed(error)
+            else:
+                walk.took(outcome)
+        return walk.result
+
+    async def _stream(
+        self, images: Iterable[ImageInput] | AsyncIterable[ImageInput], wanted: Wanted, window: Window
+    ) -> AsyncGenerator[Classification | CamserveError, None]:
+        await self.connect()
+        stream: AsyncStream[ImageInput, Classification] = AsyncStream(
+            window,
+            open_=lambda image: open_image(image, wanted.reading),
+            answer=lambda opened: self._run(self._classifying(opened, wanted)),
+            concerns_one=lambda error: self._run(self._concerns_one_image(error)),
+        )
+        async with aclosing(stream.answers(images)) as answers:
+            async for answer in answers:
+                yield answer

@@ -1,0 +1,109 @@
+"""A stream of pictures through tasks of an event loop: answers in order, a bounded window, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+from camserve.clients.many import End, Room, Window
+from camserve.clients.pictures.images import Opened
+from camserve.errors import CamserveError
+
+__all__ = ["AsyncStream"]
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+
+class AsyncStream(Generic[P, T]):
+    """Answers to pictures, in their order, by tasks that end with it.
+
+    Args:
+        window: How much is under way at once.
+        open_: Reads a picture's header; called in a thread.
+        answer: Decodes a picture and asks for its answer.
+        concerns_one: Whether an error is the fault of its picture.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        open_: Callable[[P], Opened],
+        answer: Callable[[Opened], Awaitable[T]],
+        concerns_one: Callable[[CamserveError], Awaitable[bool]],
+    ) -> None:
+        self._window = window
+        self._open = open_
+        self._answer = answer
+        self._concerns_one = concerns_one
+        self._end = End()
+        self._room = Room(window)
+        self._slots = asyncio.Semaphore(window.concurrency)
+        self._changed = asyncio.Event()
+
+    async def answers(self, pictures: Iterable[P] | AsyncIterable[P]) -> AsyncGenerator[T | CamserveError, None]:
+        """Answers the pictures, which are taken up no further than the window reaches."""
+        under_way: deque[asyncio.Task[T | CamserveError]] = deque()
+        place = 0
+        try:
+            async for picture in _each(pictures):
+                under_way.append(asyncio.create_task(self._at(place, picture)))
+                place += 1
+                if len(under_way) >= self._window.length:
+                    yield await under_way.popleft()
+            while under_way:
+                yield await under_way.popleft()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _at(self, place: int, picture: P) -> T | CamserveError:
+        try:
+            async with self._slots:
+                return await self._one(place, picture)
+        except Exception as error:
+            self._end.because(error, place)
+            self._notify()
+            raise
+
+    async def _one(self, place: int, picture: P) -> T | CamserveError:
+        self._end.check(place)
+        try:
+            opened = await asyncio.to_thread(self._open, picture)
+            async with self._holding(opened.decoded_bytes, place):
+                return await self._answer(opened)
+        except CamserveError as error:
+            self._end.check(place)
+            if self._window.errors == "yield" and await self._concerns_one(error):
+                return error
+            raise
+
+    @asynccontextmanager
+    async def _holding(self, size: int, place: int) -> AsyncIterator[None]:
+        while not (self._end.is_before(place) or self._room.fits(size)):
+            await self._changed.wait()
+        self._end.check(place)
+        self._room.take(size)
+        try:
+            yield
+        finally:
+            self._room.give(size)
+            self._notify()
+
+    def _notify(self) -> None:
+        """Wakes who waits for room now; who begins to wait afterwards waits for the next change."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+async def _each(pictures: Iterable[P] | AsyncIterable[P]) -> AsyncIterator[P]:
+    if isinstance(pictures, AsyncIterable):
+        async for picture in pictures:
+            yield picture
+        return
+    for picture in pictures:
+        yield picture

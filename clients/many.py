@@ -1,0 +1,97 @@
+"""Streams of pictures: how many are under way at once, and which errors end the stream."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from camserve.errors import UsageError
+
+__all__ = ["WINDOW_BYTES", "End", "Errors", "Room", "Window"]
+
+Errors = Literal["raise", "yield"]
+
+WINDOW_BYTES = 256 * 1024 * 1024
+"""Bytes that the pictures under way may take, unless told otherwise."""
+
+_AHEAD = 2
+"""Pictures taken up for each request at a time, so that a slow answer at the head does not leave the others idle."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """How much of a stream is under way at once.
+
+    Attributes:
+        concurrency: How many pictures are decoded and asked for at a time.
+        bytes: What they may take together, decoded; a single picture may take more, alone.
+        errors: What becomes of an error that concerns one picture: it ends the stream (`raise`), or stands in the
+            place of the answer (`yield`).
+
+    Raises:
+        UsageError: If a figure is less than one, or there is no such choice.
+    """
+
+    concurrency: int = 8
+    bytes: int = WINDOW_BYTES
+    errors: Errors = "raise"
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise UsageError(f"concurrency is {self.concurrency}", hint="Allow at least one request at a time")
+        if self.bytes < 1:
+            raise UsageError(f"window_bytes is {self.bytes}", hint="Allow at least one byte; one picture always fits")
+        if self.errors not in get_args(Errors):
+            raise UsageError(f"errors is {self.errors!r}", hint=f"Give one of {', '.join(get_args(Errors))}")
+
+    @property
+    def length(self) -> int:
+        """How many pictures are taken up before the first of them has its answer."""
+        return self.concurrency * _AHEAD
+
+
+class Room:
+    """The bytes of a window, as they are taken and given back."""
+
+    def __init__(self, window: Window) -> None:
+        self._bytes = window.bytes
+        self._taken = 0
+
+    def fits(self, size: int) -> bool:
+        """Whether a picture fits beside those that are there; alone it always does."""
+        return self._taken == 0 or self._taken + size <= self._bytes
+
+    def take(self, size: int) -> None:
+        """A picture comes."""
+        self._taken += size
+
+    def give(self, size: int) -> None:
+        """A picture goes."""
+        self._taken -= size
+
+
+class End:
+    """Where a stream ends early: at its first error that concerns more than one picture, or at once."""
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+        self._place: float = math.inf
+
+    def because(self, error: BaseException, place: int) -> None:
+        """Whatever stands behind this place is not asked for any more."""
+        if place < self._place:
+            self._error, self._place = error, place
+
+    def at_once(self) -> None:
+        """Nothing is asked for any more."""
+        self.because(UsageError("the stream of pictures was left", hint="Begin another one"), -1)
+
+    def is_before(self, place: int) -> bool:
+        """Whether the stream has ended before this place."""
+        return self._place < place
+
+    def check(self, place: int) -> None:
+        """Raises what ended the stream before this place, if anything did."""
+        if self._error is not None and self._place < place:
+            raise self._error

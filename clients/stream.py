@@ -1,0 +1,105 @@
+"""A stream of pictures through threads: answers in order, a bounded window, and nothing left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from camserve.clients.many import End, Room, Window
+from camserve.clients.pictures.images import Opened
+from camserve.errors import CamserveError
+
+__all__ = ["Stream"]
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+
+class Stream(Generic[P, T]):
+    """Answers to pictures, in their order, by threads that end with it.
+
+    Args:
+        window: How much is under way at once.
+        open_: Reads a picture's header.
+        answer: Decodes a picture and asks for its answer.
+        concerns_one: Whether an error is the fault of its picture.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        open_: Callable[[P], Opened],
+        answer: Callable[[Opened], T],
+        concerns_one: Callable[[CamserveError], bool],
+    ) -> None:
+        self._window = window
+        self._open = open_
+        self._answer = answer
+        self._concerns_one = concerns_one
+        self._end = End()
+        self._room = Room(window)
+        self._changed = threading.Condition()
+
+    def answers(self, pictures: Iterable[P], leave: Callable[[], None]) -> Iterator[T | CamserveError]:
+        """Answers the pictures, which are taken up no further than the window reaches.
+
+        Args:
+            pictures: Of any number.
+            leave: Ends the requests under way; called at the end, whatever the end is.
+        """
+        pool = ThreadPoolExecutor(self._window.concurrency, thread_name_prefix="camserve-stream")
+        under_way: deque[Future[T | CamserveError]] = deque()
+        try:
+            for place, picture in enumerate(pictures):
+                under_way.append(pool.submit(self._at, place, picture))
+                if len(under_way) >= self._window.length:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            self._stop()
+            leave()
+            pool.shutdown(cancel_futures=True)
+
+    def _at(self, place: int, picture: P) -> T | CamserveError:
+        try:
+            return self._one(place, picture)
+        except BaseException as error:
+            with self._changed:
+                self._end.because(error, place)
+                self._changed.notify_all()
+            raise
+
+    def _one(self, place: int, picture: P) -> T | CamserveError:
+        self._end.check(place)
+        try:
+            opened = self._open(picture)
+            with self._holding(opened.decoded_bytes, place):
+                return self._answer(opened)
+        except CamserveError as error:
+            self._end.check(place)
+            if self._window.errors == "yield" and self._concerns_one(error):
+                return error
+            raise
+
+    @contextmanager
+    def _holding(self, size: int, place: int) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._end.is_before(place) or self._room.fits(size))
+            self._end.check(place)
+            self._room.take(size)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._room.give(size)
+                self._changed.notify_all()
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._end.at_once()
+            self._changed.notify_all()

@@ -1,0 +1,41 @@
+"""Answers as people and programs read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from camserve.cli.console import print_table, say
+
+if TYPE_CHECKING:
+    from camserve.clients import ActivationMap, Classification, Prediction
+
+__all__ = ["answer_document", "map_document", "print_answer"]
+
+
+def print_answer(image: Path, answer: Classification) -> None:
+    """Prints the classes as a table."""
+    rows = [(f"{place.probability:.2%}", place.label, place.index) for place in answer.top]
+    say(f"{image} by {answer.model}, version {answer.version}:")
+    print_table(("probability ", "label", "class "), rows)
+
+
+def answer_document(answer: Classification) -> dict[str, Any]:
+    """The answer for JSON."""
+    return {"model": answer.model, "version": answer.version, "top": [_place(one) for one in answer.top]}
+
+
+def map_document(cam: ActivationMap, path: Path) -> dict[str, Any]:
+    """A map and its file for JSON: positions are in pixels of the image as it was read."""
+    box = cam.bbox()
+    return {
+        "cam": str(path),
+        "cam_class": cam.index,
+        "cam_peak": list(cam.peak),
+        "cam_box": None if box is None else list(box),
+    }
+
+
+def _place(prediction: Prediction) -> dict[str, Any]:
+    place = {"index": prediction.index, "label": prediction.label, "probability": prediction.probability}
+    return place if prediction.identifier is None else {**place, "identifier": prediction.identifier}

@@ -1,0 +1,195 @@
+"""Questions and what their answers say, without a server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from answering import right_answer
+from PIL import Image
+from reading import model_of
+from toy import toy_contract
+
+from camserve.clients.answers.asking import Wanted, ask_batch, ask_classes, ask_logits, ask_map
+from camserve.clients.answers.classification import Timings
+from camserve.clients.answers.readout import Answer, held_to_contract, read_classes, read_logits, read_map
+from camserve.clients.answers.served import Given, Model, read_model
+from camserve.clients.answers.timing import with_server_share
+from camserve.clients.pictures.crops import Crops, crop_image
+from camserve.clients.pictures.reading import Reading
+from camserve.clients.wire.messages import Reply, Statistics
+from camserve.contract import ModelContract
+from camserve.errors import ContractError, RequestError, UsageError
+
+Array = np.ndarray[Any, Any]
+
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8))
+SPENT = Timings(prepare=0.1, call=0.2, read=0.0)
+
+
+def without(contract: ModelContract, *outputs: str) -> ModelContract:
+    return contract.model_copy(
+        update={"outputs": tuple(output for output in contract.outputs if output.name not in outputs)}
+    )
+
+
+def replied(model: Model, question: Any, *parts: dict[str, Array]) -> Answer:
+    replies = [Reply("1", "127.0.0.1:8001", part, 0.1, 1, 100) for part in parts]
+    return held_to_contract(question, replies, SPENT)
+
+
+def classified(model: Model, wanted: Wanted, tensors: dict[str, Array]) -> Any:
+    question = ask_classes(PICTURE, model, wanted)
+    return read_classes(replied(model, question, {name: tensors[name] for name in question.outputs}), wanted)
+
+
+def test_only_what_is_wanted_is_asked_for() -> None:
+    model = model_of()
+    assert ask_classes(PICTURE, model, Wanted()).outputs == ("probabilities",)
+    assert ask_classes(PICTURE, model, Wanted(cam=True)).outputs == ("probabilities", "cam", "cam_class")
+    assert ask_logits(PICTURE, model).outputs == ("logits",)
+    assert ask_map(PICTURE, model, "b").outputs == ("probabilities", "cam", "cam_class")
+    of_all = model_of(toy_contract(all_maps=True))
+    assert ask_classes(PICTURE, of_all, Wanted(cam=True)).outputs == ("probabilities", "cam", "cam_class")
+    assert ask_map(PICTURE, of_all, None).outputs == ("probabilities", "cam", "cam_class")
+    assert ask_map(PICTURE, of_all, "b").outputs == ("probabilities", "cam_all")
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid", "linear"])
+def test_a_model_that_gives_only_logits_is_read_through_its_activation(activation: str) -> None:
+    contract = without(toy_contract().model_copy(update={"activation": activation}), "probabilities")
+    logits = np.array([[-900.0, 2.0, 1.0, 900.0]], np.float32)
+    found = classified(model_of(contract), Wanted(), {"logits": logits}).probabilities
+    exact = logits[0].astype(np.float64)
+    right = {
+        "softmax": np.array([0.0, 0.0, 0.0, 1.0]),
+        "sigmoid": np.array([0.0, 1 / (1 + np.exp(-2.0)), 1 / (1 + np.exp(-1.0)), 1.0]),
+        "linear": exact,
+    }[activation]
+    assert found.dtype == np.float32
+    assert np.abs(found - right).max() < 1e-6
+
+
+def test_the_surest_crop_counts_with_its_maps_and_its_place() -> None:
+    crops = Crops(count=3, seed=4)
+    tensors = {name: array.copy() for name, array in right_answer(toy_contract(), 3).items()}
+    tensors["probabilities"][2] = [0.05, 0.0, 0.05, 0.9]
+    tensors["cam_class"][2] = [3, 0, 2]
+    tensors["cam"][2] = 7.0
+    result = classified(model_of(), Wanted(top=1, cam=True, crops=crops), tensors)
+    chosen = crop_image(PICTURE, toy_contract(), crops)[2]
+    assert (result.top[0].index, result.top[0].probability) == (3, pytest.approx(0.9))
+    assert np.array_equal(result.probabilities, tensors["probabilities"][2])
+    (cam,) = result.cams
+    assert (cam.index, cam.placement) == (3, chosen.placement)
+    assert np.array_equal(np.asarray(cam.picture), np.asarray(chosen.picture))
+    assert cam.grid.max() == 7.0
+
+
+def test_an_average_is_the_mean_of_all_crops_and_has_no_maps() -> None:
+    tensors = {"probabilities": np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]], np.float32)}
+    wanted = Wanted(crops=Crops(count=3, choose="average"))
+    result = classified(model_of(), wanted, tensors)
+    assert result.probabilities.tolist() == pytest.approx([1 / 3, 2 / 3, 0, 0])
+    assert result.top[0].index == 1
+    with pytest.raises(UsageError, match="average over crops has no maps"):
+        Wanted(cam=True, crops=Crops(count=3, choose="average"))
+
+
+def test_maps_stand_in_the_order_of_the_classes_also_where_probabilities_are_equal() -> None:
+    tensors = right_answer(toy_contract())
+    tensors["probabilities"][:] = 0.25  # saturated: the logits still rank
+    result = classified(model_of(), Wanted(top=4, cam=True), tensors)
+    ranks = [place.index for place in result.top]
+    assert [ranks.index(cam.index) for cam in result.cams] == sorted(ranks.index(cam.index) for cam in result.cams)
+
+
+def mapped(model: Model, class_: int | str | None) -> Any:
+    question = ask_map(PICTURE, model, class_)
+    tensors = right_answer(model.contract)
+    if "cam_all" in question.outputs:
+        tensors["cam_all"] = np.arange(4, dtype=np.float32).repeat(16).reshape(1, 4, 4, 4)
+    answer = replied(model, question, {name: tensors[name] for name in question.outputs})
+    return read_map(answer, class_, Reading(exif=True))
+
+
+def test_the_map_of_any_class_is_had_where_the_model_gives_all() -> None:
+    model = model_of(toy_contract(all_maps=True), labels=("a", "b", "c", "n7\td"))
+    for class_ in (3, np.int64(3), "d", "n7"):
+        found = mapped(model, class_)
+        assert (found.index, found.label, found.grid.max()) == (3, "d", 3.0)
+        assert found.reading == Reading(exif=True)
+
+
+def test_the_map_of_one_of_the_best_is_had_from_every_model_with_maps() -> None:
+    assert mapped(model_of(), None).label == "b"
+    assert [mapped(model_of(), label).index for label in "abc"] == [0, 1, 2]
+    with pytest.raises(UsageError, match=r"maps of the 3 best classes of a picture, and 3 \(d\) is not") as caught:
+        mapped(model_of(), "d")
+    assert "1 (b), 0 (a), 2 (c)" in str(caught.value)
+    assert "--cam-all" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "class_", "why"),
+    [
+        (("a", "b", "c", "d"), 4, "no class 4. Give a number from 0 to 3"),
+        (("a", "b", "c", "d"), -1, "no class -1"),
+        (("tabby", "b", "c", "d"), "taby", "no class 'taby'. Did you mean 'tabby'"),
+        (("a", "b", "c", "d"), "zebra", "no class 'zebra'. See the labels"),
+        (("crane", "b", "crane", "d"), "crane", "classes 0, 2 of model 'toy' are all called 'crane'"),
+    ],
+)
+def test_a_class_that_there_is_not_is_refused_before_anything_is_sent(
+    labels: tuple[str, ...], class_: int | str, why: str
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        ask_map(PICTURE, model_of(labels=labels), class_)
+
+
+def test_a_model_without_maps_or_logits_is_not_asked_for_them() -> None:
+    bare = model_of(without(toy_contract(), "cam", "cam_class", "logits").model_copy(update={"cam": None}))
+    with pytest.raises(UsageError, match="without maps"):
+        ask_classes(PICTURE, bare, Wanted(cam=True))
+    with pytest.raises(UsageError, match="without maps"):
+        ask_map(PICTURE, bare, None)
+    with pytest.raises(UsageError, match="no output 'logits'"):
+        ask_logits(PICTURE, bare)
+
+
+def test_logits_that_are_no_numbers_are_an_error() -> None:
+    model = model_of()
+    question = ask_logits(PICTURE, model)
+    assert read_logits(replied(model, question, {"logits": np.ones((1, 4), np.float32)})).tolist() == [1.0] * 4
+    with pytest.raises(RequestError, match="NaN or infinity in logits"):
+        read_logits(replied(model, question, {"logits": np.full((1, 4), np.nan, np.float32)}))
+
+
+def test_a_batch_that_was_prepared_for_another_contract_is_not_sent() -> None:
+    batch = np.zeros((1, 8, 8, 3), np.float32)
+    assert ask_batch(batch, ["logits"], model_of(version="2"), model_of()).model.version == "2"
+    with pytest.raises(ContractError, match="preprocessing changes"):
+        ask_batch(batch, ["logits"], model_of(toy_contract(preset="raw-rgb")), model_of())
+
+
+def test_the_time_of_the_server_is_what_it_counted_for_this_request() -> None:
+    replies = [Reply("1", "one", {}, 0.1, 1, 0), Reply("1", "one", {}, 0.1, 1, 0)]
+    before, after = {"one": Statistics(10, 1.0, 5.0)}, {"one": Statistics(12, 1.02, 5.1)}
+    spent = with_server_share(SPENT, replies, before, after)
+    assert (spent.queue, spent.compute) == (pytest.approx(0.02), pytest.approx(0.1))
+    assert spent.network == pytest.approx(0.08)
+    for unknown in ({}, before, {"two": Statistics(12, 1.02, 5.1)}):
+        assert with_server_share(SPENT, replies, before, unknown) == SPENT
+    quick = with_server_share(replace(SPENT, call=0.01), replies, before, after)
+    assert quick.network == 0.0
+
+
+def test_names_lead_from_the_contract_to_the_model() -> None:
+    names = {"image": "input_1", "probabilities": "predictions"}
+    from reading import served
+
+    model = read_model(served(names=names), Given(names=names))
+    assert model.input.name == "input_1"
+    assert [model.served_name(name) for name in ("probabilities", "logits")] == ["predictions", "logits"]

@@ -1,0 +1,201 @@
+"""Whatever file names and servers say stands in one line, and what the client proves itself by stands nowhere."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import prometheus_client
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client import CollectorRegistry
+
+from camserve.clients import Classifier
+from camserve.clients.observing.metrics import Metrics
+from camserve.clients.observing.monitor import Monitor
+from camserve.clients.wire.messages import Request, ServedTensor
+from camserve.clients.wire.options import ConnectionOptions, Deadline
+from camserve.clients.wire.secrecy import without_secrets
+from camserve.clients.wire.transport import Transport
+from camserve.errors import ClientError, ImageError, UsageError
+from camserve.serving import TritonServer
+from camserve.tls import ClientTls
+
+TOKEN = "tok-9f2c7a61"
+KEY = "key-51b0e4d8"
+SECRETS = (TOKEN, KEY)
+ODD = "line one\nCRITICAL root: forged\r\x1b[31mred\x1b[0m\x00\u2028\u202eabc\x85 end"
+REQUEST = Request("toy", "", ServedTensor("image", "FP32", (-1, 2)), np.zeros((1, 2), np.float32), ["logits"])
+ODD_REQUEST = Request(f"toy{ODD}", "", REQUEST.tensor, REQUEST.batch, REQUEST.outputs)
+
+
+class Echo(grpc.GenericRpcHandler):
+    """A server that refuses every request, and quotes its headers in what it says."""
+
+    def __init__(self) -> None:
+        self.status = grpc.StatusCode.INVALID_ARGUMENT
+        self.received: list[dict[str, str]] = []
+
+    def service(self, details: Any) -> grpc.RpcMethodHandler[Any, Any]:
+        return grpc.unary_unary_rpc_method_handler(self._refuse)
+
+    def _refuse(self, _: bytes, context: grpc.ServicerContext) -> bytes:
+        headers = {key: str(value) for key, value in context.invocation_metadata()}
+        self.received.append(headers)
+        context.abort(self.status, f"{ODD}: bad token {headers['authorization']}, bad key {headers['x-api-key']}")
+        raise AssertionError("abort raises")
+
+
+@pytest.fixture
+def echo() -> Iterator[tuple[Echo, str]]:
+    handler = Echo()
+    server = grpc.server(ThreadPoolExecutor(2), [handler])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield handler, f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    return exporter
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a terminal, and a reader of logs, takes a text for one line, and none of it for a command."""
+    return text.isprintable()
+
+
+def leaked(text: str, secrets: tuple[str, ...] = SECRETS) -> list[str]:
+    """Those of the secrets that can be read in a text."""
+    return [secret for secret in secrets if secret in text]
+
+
+def test_forged_lines_and_secrets_would_be_found() -> None:
+    assert not is_one_line(f"cannot read {ODD}")
+    for odd in ("\n", "\r", "\x1b", "\x00", "\u2028", "\u202e", "\x85"):
+        assert not is_one_line(f"cannot read a{odd}b")
+    assert is_one_line("cannot read 'Zürich 東京.jpg'")
+    assert leaked(f"authorization: Bearer {TOKEN}") == [TOKEN]
+    assert leaked("authorization: Bearer [hidden]") == []
+
+
+@pytest.mark.parametrize("status", [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAVAILABLE])
+def test_what_a_server_says_is_one_line_without_secrets_wherever_it_is_told(
+    status: grpc.StatusCode,
+    echo: tuple[Echo, str],
+    exporter: InMemorySpanExporter,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    handler, url = echo
+    handler.status = status
+    registry = CollectorRegistry()
+    options = ConnectionOptions(token=TOKEN, headers={"x-api-key": KEY}, retries=2)
+    transport = Transport([url], options, Monitor(metrics=Metrics(registry)))
+    with caplog.at_level(logging.DEBUG), pytest.raises(ClientError) as caught:
+        transport.infer(REQUEST, deadline=Deadline.after(10))
+    transport.close()
+
+    tries = 1 if status is grpc.StatusCode.INVALID_ARGUMENT else 3
+    assert [(each["authorization"], each["x-api-key"]) for each in handler.received] == [
+        (f"Bearer {TOKEN}", KEY)
+    ] * tries
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("camserve")]
+    (span,) = exporter.get_finished_spans()
+    told = [str(caught.value), *lines, str(span.status.description), *(str(e.attributes) for e in span.events)]
+    assert len(lines) == tries
+    assert len(span.events) == tries
+    assert all(is_one_line(each) for each in told), told
+    assert all("CRITICAL root: forged" in each for each in told), "what the server said is told"
+    shown = [repr(caught.value), "".join(traceback.format_exception(caught.value)), caplog.text, span.to_json()]
+    shown += [prometheus_client.generate_latest(registry).decode(), repr(options), repr(transport), repr(vars(span))]
+    assert leaked("\n".join([*told, *shown])) == []
+
+
+def test_the_trace_arrives_at_the_server_beside_the_headers(
+    echo: tuple[Echo, str], exporter: InMemorySpanExporter
+) -> None:
+    handler, url = echo
+    transport = Transport([url], ConnectionOptions(token=TOKEN, headers={"x-api-key": KEY}), Monitor())
+    with pytest.raises(ClientError), trace.get_tracer("caller").start_as_current_span("page"):
+        transport.infer(REQUEST, deadline=Deadline.after(10))
+    transport.close()
+    (received,) = handler.received
+    span, page = exporter.get_finished_spans()
+    assert span.context is not None
+    assert page.context is not None
+    assert received["traceparent"].startswith(f"00-{page.context.trace_id:032x}-{span.context.span_id:016x}-")
+    assert received["x-api-key"] == KEY
+
+
+def test_the_name_of_a_model_is_one_line(echo: tuple[Echo, str], caplog: pytest.LogCaptureFixture) -> None:
+    _, url = echo
+    transport = Transport([url], ConnectionOptions(token=TOKEN, headers={"x-api-key": KEY}), Monitor())
+    with caplog.at_level(logging.DEBUG, "camserve"), pytest.raises(ClientError) as caught:
+        transport.infer(ODD_REQUEST, deadline=Deadline.after(10))
+    transport.close()
+    assert all(is_one_line(text) for text in (str(caught.value), *caplog.messages))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xd8 no picture", b"GIF89a"])
+def test_the_name_of_a_file_is_one_line(
+    content: bytes | None, toy_server: TritonServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / f"{ODD.replace(chr(0), '')}.jpg"
+    if content is not None:
+        path.write_bytes(content)
+    with Classifier(toy_server.grpc_url, "toy") as classifier, caplog.at_level(logging.DEBUG, "camserve"):
+        with pytest.raises(ImageError) as caught:
+            classifier.classify(path)
+        classifier.classify(np.zeros((8, 8), np.uint8))
+    assert is_one_line(str(caught.value)), str(caught.value)
+    assert "forged" in str(caught.value)
+    assert caplog.messages
+    assert all(is_one_line(message) for message in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ConnectionOptions(token=f"{TOKEN}\n"),
+        lambda: ConnectionOptions(token=f"{TOKEN} é"),
+        lambda: ConnectionOptions(headers={"x-api-key": f"{TOKEN}\x1b"}),
+        lambda: ConnectionOptions(headers={"Authorization": TOKEN}),
+        lambda: Transport(["triton.example:8001"], ConnectionOptions(token=TOKEN), Monitor()),
+        lambda: Classifier("triton.example:8001", "toy", token=TOKEN, headers={"x-api-key": KEY}),
+        lambda: Classifier(f"a:1{ODD}", "toy", token=TOKEN, headers={"x-api-key": KEY}),
+        lambda: ClientTls(key=Path(KEY), certificate=Path(ODD.replace("\0", ""))).read(),
+    ],
+)
+def test_what_is_refused_is_told_without_its_value_in_one_line(make: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        make()
+    assert is_one_line(str(caught.value)), str(caught.value)
+    assert leaked("".join(traceback.format_exception(caught.value)), (TOKEN,)) == []
+
+
+def test_a_key_that_is_none_is_not_quoted(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text(f"-----BEGIN PRIVATE KEY-----\n{KEY}\n-----END PRIVATE KEY-----\n")
+    with pytest.raises(UsageError) as caught:
+        ClientTls(key=key, certificate=key)
+    assert leaked("".join(traceback.format_exception(caught.value))) == []
+
+
+def test_only_values_long_enough_to_be_secret_are_blotted_out() -> None:
+    metadata = (("authorization", f"Bearer {TOKEN}"), ("x-api-key", f"{TOKEN}-more"), ("x-tenant", "7"))
+    said = f"7 tokens: {TOKEN}, {TOKEN}-more"
+    assert without_secrets(said, metadata) == "7 tokens: [hidden], [hidden]"

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from answering import AnsweringServer
+from gates import Decoding, Gate
+from PIL import Image
+from toy import toy_contract
+
+from camserve.clients import AsyncClassifier, Classification, Classifier
+from camserve.clients.pictures.arrays import Pixels
+from camserve.clients.pictures.crops import Crops
+from camserve.clients.pictures.images import Opened
+from camserve.errors import ContractError, DeadlineError, ImageError, RequestError, UsageError
+from camserve.serving import TritonServer
+
+CONTRACT = toy_contract()
+PICTURE = Pixels(np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
+Array = np.ndarray[Any, Any]
+
+
+def test_it_says_what_the_classifier_of_threads_says(toy_server: TritonServer) -> None:
+    async def ask() -> list[Any]:
+        async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
+            return [
+                await classifier.classify(PICTURE, cam=True, top=2),
+                await classifier.classify(PICTURE, crops=Crops(count=3)),
+                await classifier.logits(PICTURE),
+                await classifier.cam(PICTURE),
+                await classifier.prepare(PICTURE),
+                await classifier.infer(np.zeros((20, 8, 8, 3), np.float32), ["logits"]),
+                await classifier.is_ready(),
+                (classifier.contract, classifier.labels, classifier.urls, classifier.model),
+            ]
+
+    found = asyncio.run(ask())
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        assert found[0] == classifier.classify(PICTURE, cam=True, top=2)
+        assert [cam.index for cam in found[0].cams] == [each.index for each in found[0].top]
+        assert found[1] == classifier.classify(PICTURE, crops=Crops(count=3))
+        assert np.array_equal(found[2], classifier.logits(PICTURE))
+        assert np.array_equal(found[3].grid, classifier.cam(PICTURE).grid)
+        assert np.array_equal(found[4], classifier.prepare(PICTURE))
+        assert found[5]["logits"].shape == (20, 4)
+        assert found[6] is True
+        assert found[7] == (classifier.contract, classifier.labels, classifier.urls, classifier.model)
+
+
+def test_a_first_call_connects_and_before_it_nothing_is_known(toy_server: TritonServer) -> None:
+    async def ask() -> None:
+        classifier = AsyncClassifier(toy_server.grpc_url, "toy")
+        with pytest.raises(UsageError, match="was not read yet"):
+            _ = classifier.contract
+        results = await asyncio.gather(*(classifier.classify(PICTURE) for _ in range(5)))
+        assert len(set(map(str, results))) == 1
+        assert classifier.labels[0] == "class 0"
+        await classifier.close()
+        await classifier.close()
+        with pytest.raises(UsageError, match="is closed"):
+            await classifier.classify(PICTURE)
+
+    asyncio.run(ask())
+
+
+def test_a_model_that_cannot_be_read_is_refused_and_asked_again_at_the_next_call(toy_server: TritonServer) -> None:
+    async def ask() -> None:
+        with pytest.raises(RequestError, match="is not loaded"):
+            async with AsyncClassifier(toy_server.grpc_url, "cat"):
+                pass
+        classifier = AsyncClassifier(toy_server.grpc_url, "cat")
+        for _ in range(2):
+            with pytest.raises(RequestError, match="is not loaded"):
+                await classifier.classify(PICTURE)
+        await classifier.close()
+
+    asyncio.run(ask())
+
+
+def test_many_calls_share_one_connection(toy_server: TritonServer) -> None:
+    def connections() -> int:
+        port = f":{int(toy_server.grpc_url.rpartition(':')[2]):04X}"
+        lines = Path("/proc/self/net/tcp").read_text().splitlines()[1:]
+        return sum(line.split()[2].endswith(port) and line.split()[3] == "01" for line in lines)
+
+    async def ask() -> int:
+        async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
+            before = connections()
+            await asyncio.gather(*(classifier.classify(PICTURE) for _ in range(200)))
+            return connections() - before
+
+    assert asyncio.run(ask()) == 0
+
+
+def test_it_belongs_to_one_event_loop(toy_server: TritonServer) -> None:
+    classifier = AsyncClassifier(toy_server.grpc_url, "toy")
+    asyncio.run(classifier.connect())
+    with pytest.raises(UsageError, match="event loop") as caught:
+        asyncio.run(classifier.classify(PICTURE))
+    assert caught.value.hint
+
+
+def test_decoding_does_not_hold_up_the_event_loop(toy_server: TritonServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Opened.load
+
+    def slow(opened: Opened) -> Image.Image:
+        time.sleep(0.5)
+        return load(opened)
+
+    monkeypatch.setattr(Opened, "load", slow)
+
+    async def ask() -> int:
+        ticks = 0
+        async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
+            task = asyncio.create_task(classifier.classify(PICTURE))
+            while not task.done():
+                await asyncio.sleep(0.01)
+                ticks += 1
+            await task
+        return ticks
+
+    assert asyncio.run(ask()) >= 10
+
+
+def test_a_cancelled_call_ends_and_the_next_succeeds() -> None:
+    async def ask(server: AnsweringServer, gate: Gate) -> None:
+        async with AsyncClassifier(server.url, "toy") as classifier:
+            task = asyncio.create_task(classifier.classify(PICTURE))
+            while not server.asked:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            began = time.monotonic()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert time.monotonic() - began < 1.0
+            gate.open()
+            assert (await classifier.classify(PICTURE)).version == "1"
+
+    gate = Gate(CONTRACT)
+    with AnsweringServer(CONTRACT, gate) as server:
+        asyncio.run(ask(server, gate))
+
+
+def test_a_deadline_is_kept_and_the_next_call_succeeds() -> None:
+    async def ask(server: AnsweringServer, gate: Gate) -> None:
+        async with AsyncClassifier(server.url, "toy", timeout=0.3) as classifier:
+            began = time.monotonic()
+            with pytest.raises(DeadlineError, match=r"within 0\.3 s"):
+                await classifier.classify(PICTURE)
+            assert 0.3 <= time.monotonic() - began <= 0.8
+            gate.open()
+            assert (await classifier.classify(PICTURE)).version == "1"
+
+    gate = Gate(CONTRACT)
+    with AnsweringServer(CONTRACT, gate) as server:
+        asyncio.run(ask(server, gate))
+
+
+def test_answers_of_a_stream_come_in_order_with_errors_at_their_place(toy_server: TritonServer) -> None:
+    pictures = [Pixels(np.full((9, 9, 3), shade, np.uint8), "rgb") for shade in range(0, 250, 5)]
+    given: list[Any] = [b"no picture" if place == 7 else each for place, each in enumerate(pictures)]
+
+    async def slowly() -> AsyncIterator[Any]:
+        for each in given:
+            await asyncio.sleep(0)
+            yield each
+
+    async def ask(images: Any) -> list[Any]:
+        async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
+            return [answer async for answer in classifier.classify_many(images, errors="yield", concurrency=4)]
+
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        expected = list(classifier.classify_many(given, errors="yield"))
+    for images in (given, slowly()):
+        answers = asyncio.run(ask(images))
+        assert [isinstance(answer, ImageError) for answer in answers] == [place == 7 for place in range(50)]
+        for found, right in zip(answers, expected, strict=True):
+            if isinstance(right, Classification):
+                assert np.allclose(found.probabilities, right.probabilities, atol=1e-6)
+
+
+def test_a_stream_that_is_left_leaves_no_task_and_takes_up_no_more(toy_server: TritonServer) -> None:
+    taken = itertools.count()
+
+    async def ask() -> None:
+        async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
+            endless = ((next(taken) and PICTURE) or PICTURE for _ in itertools.count())
+            async with aclosing(classifier.classify_many(endless, concurrency=3)) as answers:
+                async for _ in answers:
+                    break
+            assert next(taken) <= 8
+            async for _ in classifier.classify_many(itertools.repeat(PICTURE)):
+                break
+            await asyncio.sleep(0.2)
+            assert len(asyncio.all_tasks()) == 1
+            assert await classifier.is_ready()
+
+    asyncio.run(ask())
+
+
+def test_pictures_of_a_stream_take_no_more_bytes_together_than_the_window(
+    toy_server: TritonServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = Pixels(np.zeros((1000, 1000, 3), np.uint8), "rgb")
+    decoding = Decoding(monkeypatch)
+
+    async def ask() -> int:
+        async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
+            stream = classifier.classify_many([large] * 30, window_bytes=13_000_000)
+            return len([answer async for answer in stream])
+
+    assert asyncio.run(ask()) == 30
+    assert 1 < decoding.most <= 3
+    assert decoding.most_bytes <= 13_000_000
+
+
+def test_the_first_error_that_meets_every_picture_alike_ends_a_stream() -> None:
+    async def ask(server: AnsweringServer) -> None:
+        async with AsyncClassifier(server.url, "toy") as classifier:
+            stream = classifier.classify_many([PICTURE] * 100, errors="yield", concurrency=3)
+            with pytest.raises(ContractError, match="probabilities"):
+                [answer async for answer in stream]
+            assert len(server.asked) <= 6
+            await asyncio.sleep(0)
+            assert len(asyncio.all_tasks()) == 1
+
+    with AnsweringServer(CONTRACT, lambda names, count: {}) as server:
+        asyncio.run(ask(server))

@@ -1,0 +1,132 @@
+"""Answers that break the contract, or from which nothing can be read: each is an error, and never a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from answering import AnsweringServer, right_answer
+from toy import toy_contract
+
+from camserve.clients import Classifier
+from camserve.clients.pictures.arrays import Pixels
+from camserve.clients.pictures.crops import Crops
+from camserve.errors import CamserveError, ContractError, RequestError
+
+Array = np.ndarray[Any, Any]
+Tensors = dict[str, Array]
+
+CONTRACT = toy_contract()
+PICTURE = Pixels(np.zeros((8, 8, 3), np.uint8), "rgb")
+
+
+def answered(change: Callable[[Tensors], Mapping[str, Array]]) -> AnsweringServer:
+    """A server whose right answers are changed before they are sent."""
+    return AnsweringServer(
+        CONTRACT,
+        lambda names, count: change({name: right_answer(CONTRACT, count)[name] for name in names}),
+    )
+
+
+def with_value(name: str, value: float) -> Callable[[Tensors], Tensors]:
+    def change(tensors: Tensors) -> Tensors:
+        if name in tensors:
+            tensors[name].flat[0] = value
+        return tensors
+
+    return change
+
+
+def without(name: str) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {each: array for each, array in tensors.items() if each != name}
+
+
+def replaced(name: str, make: Callable[[Array], Array]) -> Callable[[Tensors], Tensors]:
+    return lambda tensors: {each: make(array) if each == name else array for each, array in tensors.items()}
+
+
+def reordered(tensors: Tensors) -> Tensors:
+    return dict(reversed(tensors.items()))
+
+
+def with_more(tensors: Tensors) -> Tensors:
+    return {**tensors, "features": np.zeros((1, 6), np.float32)}
+
+
+BROKEN: list[tuple[str, Callable[[Tensors], Tensors], type[CamserveError], str]] = [
+    ("missing", without("probabilities"), ContractError, "nothing that can be read as 'probabilities'"),
+    ("missing map", without("cam_class"), ContractError, "nothing that can be read as 'cam_class'"),
+    ("extra", with_more, ContractError, "'features', which was not asked for"),
+    ("short", replaced("probabilities", lambda array: array[:, :3]), ContractError, r"float32 \[1, 3\] as 'prob"),
+    ("fewer maps", replaced("cam", lambda array: array[:, :2]), ContractError, r"\[1, 2, 4, 4\] as 'cam'"),
+    ("two rows", replaced("cam", lambda array: np.concatenate([array, array])), ContractError, r"\[2, 3, 4, 4\]"),
+    ("no rows", replaced("probabilities", lambda array: array[:0]), ContractError, r"\[0, 4\]"),
+    ("other type", replaced("cam", lambda array: array.astype(np.float64)), ContractError, "float64"),
+    ("nan", with_value("probabilities", np.nan), RequestError, "NaN or infinity in probabilities"),
+    ("infinite", with_value("probabilities", np.inf), RequestError, "NaN or infinity in probabilities"),
+    ("nan in a map", with_value("cam", np.nan), RequestError, "NaN or infinity in cam"),
+    ("class too high", with_value("cam_class", 4), RequestError, "class 4, which it does not have"),
+    ("negative class", with_value("cam_class", -1), RequestError, "class -1, which it does not have"),
+]
+
+
+@pytest.mark.parametrize(("change", "kind", "why"), [each[1:] for each in BROKEN], ids=[each[0] for each in BROKEN])
+def test_an_answer_that_breaks_its_promise_is_an_error_and_the_next_right_one_is_read(
+    change: Callable[[Tensors], Tensors], kind: type[CamserveError], why: str
+) -> None:
+    with answered(change) as server, Classifier(server.url, "toy") as classifier:
+        with pytest.raises(kind, match=why) as caught:
+            classifier.classify(PICTURE, cam=True)
+        assert caught.value.hint
+        server.answer = lambda names, count: {name: right_answer(CONTRACT, count)[name] for name in names}
+        assert classifier.classify(PICTURE, cam=True).top[0].label == "b"
+
+
+def test_a_right_answer_is_read_in_any_order_of_its_outputs() -> None:
+    with answered(reordered) as server, Classifier(server.url, "toy") as classifier:
+        result = classifier.classify(PICTURE, cam=True)
+    assert [each.label for each in result.top] == ["b", "a", "c", "d"]
+    assert [each.index for each in result.cams] == [1, 0, 2]
+
+
+def test_a_crop_that_is_answered_nan_is_an_error_although_another_is_sure() -> None:
+    def change(tensors: Tensors) -> Tensors:
+        tensors["probabilities"][-1] = np.nan
+        return tensors
+
+    with answered(change) as server, Classifier(server.url, "toy") as classifier:
+        for choose in ("highest", "average"):
+            with pytest.raises(RequestError, match="NaN"):
+                classifier.classify(PICTURE, crops=Crops(count=3, choose=choose))
+
+
+def test_the_crops_of_a_picture_go_as_one_batch() -> None:
+    with answered(dict) as server, Classifier(server.url, "toy") as classifier:
+        classifier.classify(PICTURE, crops=Crops(count=5))
+    assert server.asked == [5]
+
+
+def test_a_batch_over_the_maximum_is_split_and_joined_in_order() -> None:
+    def numbered(names: Any, count: int) -> Tensors:
+        begin = sum(server.asked[:-1])
+        return {"logits": np.repeat(np.arange(begin, begin + count, dtype=np.float32)[:, np.newaxis], 4, axis=1)}
+
+    server = AnsweringServer(CONTRACT, numbered, max_batch_size=8)
+    with server, Classifier(server.url, "toy") as classifier:
+        logits = classifier.infer(np.zeros((19, 8, 8, 3), np.float32), ["logits"])["logits"]
+    assert server.asked == [8, 8, 3]
+    assert logits[:, 0].tolist() == list(range(19))
+
+
+def test_parts_that_two_versions_answered_are_asked_again() -> None:
+    def swapping(names: Any, count: int) -> Tensors:
+        server.version = "1" if len(server.asked) == 1 else "2"
+        return {"logits": np.full((count, 4), float(server.version), np.float32)}
+
+    server = AnsweringServer(CONTRACT, swapping, max_batch_size=8)
+    with server, Classifier(server.url, "toy") as classifier:
+        logits = classifier.infer(np.zeros((10, 8, 8, 3), np.float32), ["logits"])["logits"]
+    assert server.asked == [8, 2, 8, 2]
+    assert np.unique(logits).tolist() == [2.0]

@@ -1,0 +1,239 @@
+"""A model is swapped under running clients by one of another contract: no answer is ever read by the wrong one."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from answering import AnsweringServer, right_answer
+from chaos import times
+from PIL import Image
+from toy import expected_outputs, toy_contract, write_toy_bundle
+
+from camserve.bundle import Bundle
+from camserve.clients import AsyncClassifier, Classification, Classifier, prepare
+from camserve.clients.answers import versions
+from camserve.clients.pictures.arrays import Pixels
+from camserve.errors import CamserveError, ContractError
+from camserve.serving import TritonServer, publish
+
+SWAPS = max(4, times(40))
+CLIENTS = 4
+BETWEEN = 30
+"""Right answers of a version that each kind of client has before the next swap."""
+
+PICTURE = Pixels(np.random.default_rng(5).integers(0, 256, (40, 50, 3), dtype=np.uint8), "rgb")
+SHOWN = Image.fromarray(PICTURE.array)
+
+CHANGES = [
+    {"labels": ["ant", "bee", "cat", "dog"]},
+    {"labels": ["dog", "cat", "bee", "ant"]},
+    {"preset": "raw-rgb"},
+    {"size": (12, 10)},
+    {"classes": 5, "top_k": 2},
+]
+
+
+def bundles_that_break(folder: Path, count: int) -> list[Bundle]:
+    """Bundles each of which has another contract than the one before it, labels included."""
+    return [write_toy_bundle(folder / str(i), seed=i, **CHANGES[i % len(CHANGES)]) for i in range(count)]
+
+
+class Expected:
+    """What each version says of the picture, prepared and named by its own contract."""
+
+    def __init__(self, bundles: dict[int, Bundle]) -> None:
+        self._top = {str(version): self._read(bundle) for version, bundle in bundles.items()}
+
+    def is_right(self, result: Classification) -> bool:
+        """Whether the answer is that of the version that it names."""
+        expected = self._top.get(result.version, [])
+        pairs = list(zip(result.top, expected, strict=False))
+        return len(result.top) == len(expected) and all(
+            found.label == label and abs(found.probability - probability) < 1e-4
+            for found, (label, probability) in pairs
+        )
+
+    def _read(self, bundle: Bundle) -> list[tuple[str, float]]:
+        probabilities = expected_outputs(bundle, prepare(SHOWN, bundle.contract)[np.newaxis])["probabilities"][0]
+        order = probabilities.argsort()[::-1]
+        return [(bundle.labels[index], float(probabilities[index])) for index in order]
+
+
+class Tally:
+    """What clients met with."""
+
+    def __init__(self, expected: Expected) -> None:
+        self._expected = expected
+        self._lock = threading.Lock()
+        self.right: Counter[str] = Counter()
+        self.straddling = 0
+        self.wrong: list[Classification] = []
+        self.other: Counter[str] = Counter()
+        self.twice = 0
+        """Errors that were met with again by the very next call of the same client."""
+
+    def note(self, outcome: Classification | CamserveError, before: object) -> None:
+        with self._lock:
+            if isinstance(outcome, ContractError):
+                self.straddling += 1
+                self.twice += isinstance(before, ContractError)
+            elif isinstance(outcome, CamserveError):
+                self.other[str(outcome)] += 1
+            elif self._expected.is_right(outcome):
+                self.right[outcome.version] += 1
+            else:
+                self.wrong.append(outcome)
+
+
+def ask_in_threads(classifier: Classifier, tally: Tally, over: threading.Event) -> Iterator[threading.Thread]:
+    def ask() -> None:
+        before: object = None
+        while not over.is_set():
+            outcome: Classification | CamserveError
+            try:
+                outcome = classifier.classify(PICTURE)
+            except CamserveError as error:
+                outcome = error
+            tally.note(outcome, before)
+            before = outcome
+
+    return (threading.Thread(target=ask) for _ in range(CLIENTS))
+
+
+async def ask_in_tasks(url: str, tally: Tally, over: threading.Event) -> None:
+    async def ask(classifier: AsyncClassifier) -> None:
+        before: object = None
+        while not over.is_set():
+            outcome: Classification | CamserveError
+            try:
+                outcome = await classifier.classify(PICTURE)
+            except CamserveError as error:
+                outcome = error
+            tally.note(outcome, before)
+            before = outcome
+
+    async with AsyncClassifier(url, "toy") as classifier:
+        await asyncio.gather(*(ask(classifier) for _ in range(CLIENTS)))
+
+
+def swap_under_clients(folder: Path, bundles: list[Bundle], *, allow: bool) -> tuple[Tally, Tally]:
+    """Publishes one bundle after the other under threads and tasks that ask without pause."""
+    expected = Expected(dict(enumerate(bundles, start=1)))
+    tallies, over = (Tally(expected), Tally(expected)), threading.Event()
+    publish(bundles[0], folder / "repository")
+    with (
+        TritonServer(folder / "repository", model_control="explicit") as server,
+        Classifier(server.grpc_url, "toy") as classifier,
+    ):
+        threads = [
+            *ask_in_threads(classifier, tallies[0], over),
+            threading.Thread(target=lambda: asyncio.run(ask_in_tasks(server.grpc_url, tallies[1], over))),
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            wait_for(tallies, 1)
+            for bundle in bundles[1:]:
+                published = publish(bundle, folder / "repository", url=server.grpc_url, allow_contract_change=allow)
+                wait_for(tallies, published.version)
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join()
+    return tallies
+
+
+def wait_for(tallies: tuple[Tally, Tally], version: int) -> None:
+    deadline = time.monotonic() + 60.0
+    while any(tally.right[str(version)] < BETWEEN for tally in tallies):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"version {version}: {[(tally.right, tally.other, tally.wrong) for tally in tallies]}")
+        time.sleep(0.01)
+
+
+@pytest.mark.chaos
+def test_no_answer_is_read_by_the_wrong_contract_and_the_next_call_succeeds(tmp_path: Path) -> None:
+    tallies = swap_under_clients(tmp_path, bundles_that_break(tmp_path / "bundles", SWAPS + 1), allow=True)
+    for tally in tallies:
+        assert tally.wrong == []
+        assert not tally.other
+        assert set(tally.right) == {str(version) for version in range(1, SWAPS + 2)}
+        assert 0 < tally.straddling <= SWAPS * CLIENTS  # each client notices each swap once at most
+        assert tally.twice == 0
+
+
+@pytest.mark.chaos
+def test_swaps_that_keep_the_contract_go_unnoticed(tmp_path: Path) -> None:
+    bundles = [write_toy_bundle(tmp_path / "bundles" / str(i), seed=i) for i in range(SWAPS)]
+    with_more = write_toy_bundle(tmp_path / "more", seed=SWAPS, all_maps=True)  # an output more is no other contract
+    for tally in swap_under_clients(tmp_path, [*bundles, with_more], allow=False):
+        assert (tally.wrong, tally.straddling, tally.twice) == ([], 0, 0)
+        assert not tally.other
+
+
+def test_an_answer_read_by_the_contract_before_would_be_told_from_a_right_one(tmp_path: Path) -> None:
+    bundles = bundles_that_break(tmp_path, 5)
+    publish(bundles[0], tmp_path / "repository")
+    with TritonServer(tmp_path / "repository") as server, Classifier(server.grpc_url, "toy") as classifier:
+        result = classifier.classify(PICTURE)
+    assert Expected({1: bundles[0]}).is_right(result)
+    assert not any(Expected({1: other}).is_right(result) for other in bundles[1:])
+
+
+def test_after_a_swap_the_classifier_tells_the_new_contract(tmp_path: Path) -> None:
+    old, new = write_toy_bundle(tmp_path / "1"), write_toy_bundle(tmp_path / "2", size=(12, 10), labels=list("wxyz"))
+    publish(old, tmp_path / "repository")
+    with (
+        TritonServer(tmp_path / "repository", model_control="explicit") as server,
+        Classifier(server.grpc_url, "toy") as classifier,
+    ):
+        batch = classifier.prepare(PICTURE)[np.newaxis]
+        publish(new, tmp_path / "repository", url=server.grpc_url, allow_contract_change=True)
+        with pytest.raises(ContractError, match=r"made for version 1, and version 2 .*input changes") as caught:
+            classifier.infer(batch, ["logits"])
+        assert "next call" in str(caught.value)
+        assert (classifier.contract, classifier.labels) == (new.contract, tuple("wxyz"))
+        assert classifier.classify(PICTURE).version == "2"
+
+
+def test_another_maximum_of_pictures_is_no_other_contract(tmp_path: Path) -> None:
+    bundle = write_toy_bundle(tmp_path / "1")
+    publish(bundle, tmp_path / "repository")
+    with (
+        TritonServer(tmp_path / "repository", model_control="explicit") as server,
+        Classifier(server.grpc_url, "toy") as classifier,
+    ):
+        publish(bundle, tmp_path / "repository", url=server.grpc_url, options={"max_batch_size": 2})
+        batch = np.stack([classifier.prepare(PICTURE)] * 7)
+        assert classifier.infer(batch, ["logits"])["logits"].shape == (7, 4)
+
+
+def test_a_version_whose_number_was_used_again_is_noticed_once_it_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    contract = toy_contract()
+    server = AnsweringServer(contract, lambda names, count: {name: right_answer(contract)[name] for name in names})
+    with server, Classifier(server.url, "toy") as classifier:
+        assert classifier.classify(PICTURE).top[0].label == "b"
+        server.labels = ["d", "c", "b", "a"]  # as another server would, that took over the address
+        monkeypatch.setattr(versions, "TRUSTED_SECONDS", 0.0)
+        with pytest.raises(ContractError, match="labels change"):
+            classifier.classify(PICTURE)
+        assert classifier.classify(PICTURE).top[0].label == "c"
+
+
+def test_a_version_that_breaks_its_contract_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = toy_contract(), toy_contract(classes=5)
+    server = AnsweringServer(small, lambda names, count: {name: right_answer(server.contract)[name] for name in names})
+    with server, Classifier(server.url, "toy") as classifier:
+        server.contract, server.labels = large, list("vwxyz")
+        with pytest.raises(ContractError, match=r"\[1, 5\] as 'probabilities'"):
+            classifier.classify(PICTURE)
+        with pytest.raises(ContractError, match="classes changes"):
+            classifier.classify(PICTURE)
+        assert classifier.classify(PICTURE).top[0].label == "w"

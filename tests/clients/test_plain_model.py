@@ -1,0 +1,134 @@
+"""Models that camserve did not publish: the caller says what they expect, and the tensors must agree."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from google.protobuf import text_format
+from toy import expected_outputs, write_toy_bundle
+from tritonclient.grpc import model_config_pb2
+
+from camserve.bundle import Bundle
+from camserve.clients import Classifier
+from camserve.clients.pictures.arrays import Pixels
+from camserve.contract import ModelContract
+from camserve.errors import ContractError, UsageError
+from camserve.serving import TritonServer
+
+PICTURE = Pixels(np.random.default_rng(3).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
+NAMES = {"image": "input_1", "probabilities": "predictions", "logits": "scores"}
+LABELS = ["ant", "bee", "cat", "dog"]
+TYPES = {"FP32": model_config_pb2.TYPE_FP32, "INT32": model_config_pb2.TYPE_INT32}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_toy_bundle(tmp_path_factory.mktemp("plain") / "bundle", all_maps=True, labels=LABELS)
+
+
+def add_plain(repository: Path, name: str, bundle: Bundle, *, names: dict[str, str], max_batch_size: int) -> None:
+    """A model as another publisher would write it: its tensors, with names of its own, and nothing else."""
+    (repository / name / "1").mkdir(parents=True)
+    model = onnx.load(bundle.path / "model.onnx")
+    for node in model.graph.node:
+        node.input[:] = [names.get(each, each) for each in node.input]
+        node.output[:] = [names.get(each, each) for each in node.output]
+    for value in (*model.graph.input, *model.graph.output):
+        value.name = names.get(value.name, value.name)
+    onnx.save(model, repository / name / "1" / "model.onnx")
+    config = model_config_pb2.ModelConfig(name=name, backend="onnxruntime", max_batch_size=max_batch_size)
+    free = () if max_batch_size else (-1,)
+    contract = bundle.contract
+    for described, spec in [(config.input, contract.input), *((config.output, each) for each in contract.outputs)]:
+        described.add(name=names.get(spec.name, spec.name), data_type=TYPES[spec.dtype], dims=[*free, *spec.shape])
+    (repository / name / "config.pbtxt").write_text(text_format.MessageToString(config))
+
+
+@pytest.fixture(scope="module")
+def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    repository = tmp_path_factory.mktemp("plain") / "repository"
+    add_plain(repository, "plain", bundle, names={}, max_batch_size=4)
+    add_plain(repository, "renamed", bundle, names=NAMES, max_batch_size=4)
+    add_plain(repository, "unbatched", bundle, names={}, max_batch_size=0)
+    with TritonServer(repository) as running:
+        yield running
+
+
+def test_without_a_contract_it_is_refused_and_told_what_to_do(server: TritonServer) -> None:
+    with pytest.raises(ContractError, match=r"'plain' carries no contract.*give Classifier a contract"):
+        Classifier(server.grpc_url, "plain")
+
+
+def test_with_a_contract_and_labels_it_answers_like_any_other(
+    server: TritonServer, bundle: Bundle, tmp_path: Path
+) -> None:
+    path = shutil.copy(bundle.path / "contract.json", tmp_path)
+    for contract in (bundle.contract, path, str(path)):
+        with Classifier(server.grpc_url, "plain", contract=contract, labels=LABELS) as classifier:
+            result = classifier.classify(PICTURE, cam=True)
+            expected = expected_outputs(bundle, classifier.prepare(PICTURE)[np.newaxis])
+            assert np.abs(result.probabilities - expected["probabilities"][0]).max() < 1e-6
+            assert result.top[0].label == LABELS[int(expected["cam_class"][0][0])]
+            assert np.abs(result.cams[0].grid - expected["cam"][0][0]).max() < 1e-5
+            assert classifier.cam(PICTURE, "dog").label == "dog"
+
+
+def test_its_own_names_of_tensors_are_mapped(server: TritonServer, bundle: Bundle) -> None:
+    with Classifier(server.grpc_url, "renamed", contract=bundle.contract, labels=LABELS, names=NAMES) as classifier:
+        expected = expected_outputs(bundle, classifier.prepare(PICTURE)[np.newaxis])
+        assert np.abs(classifier.classify(PICTURE).probabilities - expected["probabilities"][0]).max() < 1e-6
+        assert np.abs(classifier.logits(PICTURE) - expected["logits"][0]).max() < 1e-5
+        raw = classifier.infer(np.stack([classifier.prepare(PICTURE)] * 9), ["logits"])
+        assert raw["logits"].shape == (9, 4)
+
+
+def test_a_contract_that_promises_only_logits_yields_probabilities(server: TritonServer, bundle: Bundle) -> None:
+    outputs = tuple(output for output in bundle.contract.outputs if output.name == "logits")
+    contract = bundle.contract.model_copy(update={"outputs": outputs, "cam": None})
+    with Classifier(server.grpc_url, "plain", contract=contract, labels=LABELS) as classifier:
+        expected = expected_outputs(bundle, classifier.prepare(PICTURE)[np.newaxis])["probabilities"][0]
+        assert np.abs(classifier.classify(PICTURE).probabilities - expected).max() < 1e-6
+
+
+def test_a_model_that_is_not_batched_by_triton_takes_any_number(server: TritonServer, bundle: Bundle) -> None:
+    with Classifier(server.grpc_url, "unbatched", contract=bundle.contract, labels=LABELS) as classifier:
+        batch = np.stack([classifier.prepare(PICTURE)] * 30)
+        assert classifier.infer(batch, ["logits"])["logits"].shape == (30, 4)
+
+
+def other(bundle: Bundle, **changes: Any) -> ModelContract:
+    document = json.loads(bundle.contract.to_json())
+    return ModelContract.model_validate({**document, **changes})
+
+
+def test_what_does_not_fit_the_model_is_refused_at_connect(server: TritonServer, bundle: Bundle) -> None:
+    larger = other(bundle, input={"name": "image", "dtype": "FP32", "shape": [9, 8, 3]})
+    for given, kind, why in [
+        ({"contract": larger, "labels": LABELS}, ContractError, r"promised FP32 \[-1, 9, 8, 3\].*names that fit"),
+        ({"contract": bundle.contract}, ContractError, "0 labels for 4 classes.*Give labels"),
+        ({"contract": bundle.contract, "labels": LABELS[:3]}, ContractError, "3 labels for 4 classes"),
+        ({"contract": bundle.contract, "labels": LABELS, "names": {"image": "x"}}, ContractError, "'x' is missing"),
+        ({"contract": bundle.contract, "labels": LABELS, "names": {"picture": "x"}}, UsageError, "'picture'.*image, "),
+        ({"contract": "nowhere.json"}, UsageError, "nowhere.json cannot be read"),
+        ({"contract": __file__}, UsageError, "not a valid camserve contract"),
+    ]:
+        with pytest.raises(kind, match=why) as caught:
+            Classifier(server.grpc_url, "plain", **given)
+        assert caught.value.hint
+
+
+def test_what_is_given_must_be_what_a_model_carries(toy_server: TritonServer, toy_bundle: Bundle) -> None:
+    url = toy_server.grpc_url
+    with Classifier(url, "toy", contract=toy_bundle.contract, labels=toy_bundle.labels) as classifier:
+        assert classifier.classify(PICTURE).version == "1"
+    with pytest.raises(ContractError, match="carries a contract, and it is not the one given"):
+        Classifier(url, "toy", contract=other(toy_bundle, activation="sigmoid"))
+    with pytest.raises(ContractError, match="carries labels, and they are not those given"):
+        Classifier(url, "toy", labels=LABELS)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from python_models import write_python_models
+from transports import TRANSPORTS, Asking
+
+from camserve.serving import TritonServer
+
+
+@pytest.fixture(params=TRANSPORTS, ids=["threads", "asyncio"])
+def transport(request: pytest.FixtureRequest) -> Asking:
+    """Either transport, to be opened."""
+    kind: Asking = request.param
+    return kind
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        yield int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def refused_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def black_hole() -> Iterator[int]:
+    """A port that does not even take connections: what is sent to it is dropped, since its queue is full."""
+    with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for each in (first, second):
+            each.setblocking(False)
+            each.connect_ex(listener.getsockname())
+        yield int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="package")
+def python_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """A Triton that serves the models `slow` and `echo`."""
+    server = TritonServer(write_python_models(tmp_path_factory.mktemp("python") / "repository"))
+    server.start()
+    yield server
+    server.stop(grace=0.0)  # the programs of the Python backend take ten seconds to end by themselves

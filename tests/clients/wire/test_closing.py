@@ -1,0 +1,243 @@
+"""What ends a call before its time, and what is left afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos import times
+from python_models import slow_request
+from scripted_server import Context, ScriptedServer, logits
+from transports import Asking, deadline, toy_request
+
+from camserve.clients.observing.monitor import Monitor
+from camserve.clients.wire.async_transport import AsyncTransport
+from camserve.clients.wire.options import ConnectionOptions
+from camserve.errors import DeadlineError, UsageError
+from camserve.serving import TritonServer
+
+PROMPTLY = 1.0
+THREADS = 8
+
+
+class Holding:
+    """An answer that does not come until it is let go; knows whether its call was cancelled."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.cancelled = threading.Event()
+        self.let_go = threading.Event()
+
+    def __call__(self, message: bytes, context: Context) -> bytes:
+        context.add_callback(self._ended)
+        self.began.set()
+        self.let_go.wait(20)
+        return logits()
+
+    def _ended(self) -> None:
+        if not self.let_go.is_set():
+            self.cancelled.set()
+
+
+def test_a_closed_transport_says_so_and_closing_twice_changes_nothing(
+    transport: Asking, toy_server: TritonServer
+) -> None:
+    for urls in ([toy_server.grpc_url], [toy_server.grpc_url, "127.0.0.1:1"]):
+        asking = transport(*urls)
+        asking.infer(toy_request(), deadline=deadline())
+        infer, describe = asking.infer, asking.describe
+        asking.close()
+        asking.close()
+        if transport.__name__ == "Blocking":
+            with pytest.raises(UsageError, match="is closed"):
+                infer(toy_request(), deadline=deadline())
+            with pytest.raises(UsageError, match="is closed"):
+                describe("toy", deadline=deadline())
+
+
+def test_a_closed_transport_of_asyncio_says_so() -> None:
+    async def use() -> None:
+        asking = AsyncTransport(("127.0.0.1:1",), ConnectionOptions(), Monitor())
+        await asking.close()
+        await asking.close()
+        with pytest.raises(UsageError, match="is closed"):
+            await asking.describe("toy", deadline=deadline())
+
+    asyncio.run(use())
+
+
+def test_closing_ends_the_calls_under_way(transport: Asking) -> None:
+    holding = Holding()
+    with ScriptedServer(holding) as server, ThreadPoolExecutor(1) as pool:
+        asking = transport(server.url)
+        call = pool.submit(asking.infer, toy_request(), deadline=deadline(20))
+        assert holding.began.wait(5)
+        start = time.monotonic()
+        asking.close()
+        with pytest.raises(UsageError, match="is closed"):
+            call.result(5)
+        assert time.monotonic() - start <= PROMPTLY
+        assert holding.cancelled.wait(5)
+        holding.let_go.set()
+
+
+def test_closing_ends_the_wait_for_the_next_try(transport: Asking, refused_port: int) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        asking = transport(f"127.0.0.1:{refused_port}")
+        call = pool.submit(asking.infer, toy_request(), deadline=deadline(20))
+        time.sleep(0.3)
+        start = time.monotonic()
+        asking.close()
+        with pytest.raises(UsageError, match="is closed"):
+            call.result(5)
+        assert time.monotonic() - start <= PROMPTLY
+
+
+def test_cancelling_a_task_cancels_the_call_and_no_other() -> None:
+    holding = Holding()
+
+    async def use(url: str) -> None:
+        asking = AsyncTransport((url,), ConnectionOptions(), Monitor())
+        task = asyncio.create_task(asking.infer(toy_request(), deadline=deadline(20)))
+        while not holding.began.is_set():
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await asyncio.to_thread(holding.cancelled.wait, 5)
+        holding.let_go.set()
+        assert (await asking.infer(toy_request(), deadline=deadline(5))).tries == 1
+        await asking.close()
+
+    with ScriptedServer(holding) as server:
+        asyncio.run(use(server.url))
+
+
+def test_one_client_serves_one_event_loop(toy_server: TritonServer) -> None:
+    asking = AsyncTransport((toy_server.grpc_url,), ConnectionOptions(), Monitor())
+    asyncio.run(asking.infer(toy_request(), deadline=deadline()))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="another event loop"):
+        asyncio.run(asking.infer(toy_request(), deadline=deadline()))  # type: ignore[arg-type]
+
+
+_CALL = """
+import sys
+sys.path.insert(0, {tests!r})
+from transports import Blocking, deadline, toy_request
+asking = Blocking(*{urls!r})
+print("asking", flush=True)
+try:
+    asking.infer(toy_request(), deadline=deadline(30))
+except KeyboardInterrupt:
+    asking.close()
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+def test_an_interrupt_ends_a_call_promptly_and_cancels_it(servers: int) -> None:
+    holding = [Holding() for _ in range(servers)]
+    running = [ScriptedServer(each).__enter__() for each in holding]
+    code = _CALL.format(tests=str(Path(__file__).parents[2]), urls=[server.url for server in running])
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as program:
+        while not any(each.began.is_set() for each in holding):
+            time.sleep(0.02)
+        start = time.monotonic()
+        program.send_signal(signal.SIGINT)
+        said, _ = program.communicate(timeout=20)
+        took = time.monotonic() - start
+    assert said.splitlines() == ["asking", "interrupted"]
+    assert program.returncode == 0
+    assert took <= 2 * PROMPTLY
+    assert any(each.cancelled.wait(5) for each in holding)
+    for each, server in zip(holding, running, strict=True):
+        each.let_go.set()
+        server.stop()
+
+
+_USE = """
+import asyncio, json, os, sys, threading, time
+sys.path.insert(0, {tests!r})
+from transports import TRANSPORTS, deadline, toy_request
+
+def left():
+    return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
+
+def settled(target):
+    for _ in range(100):
+        if left() <= target:
+            break
+        time.sleep(0.1)
+    return left()
+
+began = left()
+for _ in range({rounds}):
+    with TRANSPORTS[{kind}](*{urls!r}) as asking:
+        for _ in range(20):
+            asking.infer(toy_request(), deadline=deadline())
+        time.sleep(0.05)
+    assert threading.active_count() == 1, threading.enumerate()
+print(json.dumps([began, settled(began)]))
+"""
+
+
+@pytest.mark.parametrize("servers", [1, 2])
+@pytest.mark.parametrize("kind", [0, 1], ids=["threads", "asyncio"])
+def test_closing_leaves_no_thread_and_no_descriptor(toy_server: TritonServer, kind: int, servers: int) -> None:
+    """In a program of its own, so that nothing else of these tests is counted."""
+    import json
+
+    with ScriptedServer() as other:
+        urls = [toy_server.grpc_url, other.url][:servers]
+        code = _USE.format(tests=str(Path(__file__).parents[2]), kind=kind, urls=urls, rounds=10)
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 0, result.stderr
+    before, after = json.loads(result.stdout)
+    assert after == before
+
+
+@pytest.mark.chaos
+def test_many_requests_with_random_deadlines_leave_nothing_behind(
+    transport: Asking, python_server: TritonServer, record_property: Callable[[str, object], None]
+) -> None:
+    chance = random.Random(0)
+    plan = [(chance.uniform(0, 0.02), chance.choice((chance.uniform(0.001, 0.02), 5.0))) for _ in range(times(10_000))]
+    with transport(python_server.grpc_url) as asking:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(lambda each: outcome(asking, *each), plan[: len(plan) // 5]))
+            before = _left()
+            outcomes = list(pool.map(lambda each: outcome(asking, *each), plan))
+            after = _left()
+        assert asking.infer(slow_request(0.0), deadline=deadline()).tries == 1
+    record_property("late", outcomes.count("late"))
+    record_property("descriptors_threads_kib", [before, after])
+    assert 0 < outcomes.count("late") < len(plan)
+    assert outcomes.count("late") + outcomes.count("answered") == len(plan)
+    assert after[0] <= before[0]
+    assert after[1] <= before[1]
+    assert after[2] - before[2] <= 1024
+
+
+def outcome(asking: Any, takes: float, allowed: float) -> str:
+    try:
+        asking.infer(slow_request(takes), deadline=deadline(allowed))
+    except DeadlineError:
+        return "late"
+    return "answered"
+
+
+def _left() -> tuple[int, int, int]:
+    """Descriptors, threads and resident KiB of this process."""
+    resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+    return len(os.listdir("/proc/self/fd")), threading.active_count(), resident

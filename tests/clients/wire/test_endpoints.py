@@ -1,0 +1,118 @@
+"""The choice among several servers."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from camserve.clients.wire.endpoints import MISSES, Endpoints
+
+ABC = ("a", "b", "c")
+
+
+def endpoints() -> Endpoints:
+    return Endpoints(ABC, chance=lambda: 1.0)
+
+
+def test_the_one_with_the_fewest_calls_is_taken() -> None:
+    known = endpoints()
+    assert [known.take(ABC) for _ in range(3)] == ["a", "b", "c"]
+    known.ended("b")
+    assert known.take(ABC) == "b"
+
+
+def test_of_equally_busy_ones_each_has_its_turn() -> None:
+    known = endpoints()
+    taken = []
+    for _ in range(9):
+        taken.append(known.take(ABC))
+        known.ended(taken[-1])
+    assert taken == list("abcabcabc")
+
+
+def test_the_one_that_is_taken_is_never_busier_than_another_whatever_the_length_of_calls() -> None:
+    known, chance = endpoints(), random.Random(0)
+    under_way: list[str] = []
+    for _ in range(3000):
+        before = Counter(under_way)
+        taken = known.take(ABC)
+        assert before[taken] == min(before[url] for url in ABC)
+        under_way.append(taken)
+        if len(under_way) > 10:
+            known.ended(under_way.pop(chance.randrange(len(under_way))))
+
+
+def test_one_that_failed_is_left_alone_until_its_health_is_found_good() -> None:
+    known = endpoints()
+    known.failed("a", now=100.0)
+    assert {known.take(ABC) for _ in range(6)} == {"b", "c"}
+    assert set(known.due(100.4)) == {"b", "c"}
+    assert set(known.due(100.5)) == {"a", "b", "c"}
+    known.checked("a", is_ready=True, now=100.5)
+    assert known.take(ABC) == "a"
+
+
+def test_calls_lost_together_count_as_one_failure() -> None:
+    known = endpoints()
+    for _ in range(100):
+        known.failed("a", now=0.0)
+    assert "a" in known.due(0.5)
+
+
+def test_one_that_keeps_failing_is_asked_less_and_less_often_and_an_answer_makes_good_for_all() -> None:
+    known = endpoints()
+    known.failed("a", now=0.0)
+    known.checked("a", is_ready=False, now=0.5)
+    assert "a" not in known.due(1.4)
+    known.checked("a", is_ready=False, now=1.5)
+    assert "a" not in known.due(3.4)
+    known.answered("a")
+    known.failed("a", now=4.0)
+    assert "a" in known.due(4.5)
+
+
+def test_one_that_is_not_ready_gets_no_calls() -> None:
+    known = endpoints()
+    assert not known.checked("a", is_ready=False, now=0.0)
+    assert {known.take(ABC) for _ in range(6)} == {"b", "c"}
+
+
+def test_where_all_are_down_one_is_asked_all_the_same() -> None:
+    known = endpoints()
+    for url in ABC:
+        known.failed(url, now=0.0)
+    assert {known.take(ABC) for _ in range(3)} == set(ABC)
+
+
+def test_one_that_is_to_be_avoided_is_taken_last() -> None:
+    known = endpoints()
+    known.failed("b", now=0.0)
+    assert known.take(ABC, avoid={"a"}) == "c"
+    assert known.take(ABC, avoid={"a", "c"}) == "b"
+    assert known.take(("a",), avoid={"a"}) == "a"
+
+
+@pytest.mark.parametrize(
+    ("under_way", "others_up", "given_up"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_calls_are_taken_from_one_that_hangs_if_another_can_have_them(
+    under_way: bool, others_up: bool, given_up: bool
+) -> None:
+    known = endpoints()
+    if under_way:
+        assert known.take(("a",)) == "a"
+    if not others_up:
+        known.failed("b", now=0.0)
+        known.failed("c", now=0.0)
+    told = [known.checked("a", is_ready=None, now=float(second)) for second in range(MISSES)]
+    assert told == [False] * (MISSES - 1) + [given_up]
+
+
+def test_a_single_late_answer_takes_no_calls_away() -> None:
+    known = endpoints()
+    known.take(("a",))
+    for second in range(0, 20, 2):
+        assert not known.checked("a", is_ready=None, now=second)
+        assert not known.checked("a", is_ready=True, now=second + 1)

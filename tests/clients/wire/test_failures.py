@@ -1,0 +1,78 @@
+"""What a failed call means: which error, and whether to try again."""
+
+from __future__ import annotations
+
+import pytest
+
+from camserve.clients.wire.failures import Again, CallFailed, Subject, diagnose
+from camserve.clients.wire.options import Deadline
+from camserve.errors import CamserveError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError
+
+CONNECTING = "failed to connect to all addresses; last error: "
+HANDSHAKE = CONNECTING + "UNKNOWN: ipv4:1.2.3.4:1: Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:"
+VERIFY = HANDSHAKE + "1000007d:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: "
+
+
+def failure(status: str, why: str, *, encrypted: bool = False) -> tuple[CamserveError, Again]:
+    subject = Subject("infer", "toy", "3", Deadline.after(30), encrypted=encrypted)
+    found = diagnose(CallFailed(status, why), subject, "1.2.3.4:1")
+    return found.error, found.again
+
+
+@pytest.mark.parametrize(
+    ("status", "why", "kind", "again"),
+    [
+        ("UNAVAILABLE", "Socket closed", ConnectionFailedError, Again.ANYWHERE),
+        ("UNAVAILABLE", "Exceeds maximum queue size", ConnectionFailedError, Again.ANYWHERE),
+        ("UNAVAILABLE", "Server is stopping", ConnectionFailedError, Again.ANYWHERE),
+        ("UNAVAILABLE", "Request for unknown model: 'toy' has no available versions", NotLoadedError, Again.NOWHERE),
+        ("UNAVAILABLE", "Request for unknown model: 'toy' is not ready", NotLoadedError, Again.NOWHERE),
+        ("UNAVAILABLE", "This protocol is restricted, expecting header 'a'", RequestError, Again.NOWHERE),
+        ("NOT_FOUND", "Request for unknown model: 'toy' is not found", NotLoadedError, Again.NOWHERE),
+        ("INVALID_ARGUMENT", "unexpected shape", RequestError, Again.NOWHERE),
+        ("INTERNAL", "onnx runtime error", RequestError, Again.NOWHERE),
+        ("RESOURCE_EXHAUSTED", "too large", RequestError, Again.NOWHERE),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineError, Again.NOWHERE),
+        ("UNIMPLEMENTED", "", ConnectionFailedError, Again.ELSEWHERE),
+    ],
+)
+def test_a_status_and_its_reason_say_what_to_do(status: str, why: str, kind: type, again: Again) -> None:
+    error, found = failure(status, why)
+    assert (type(error), found) == (kind, again)
+    assert "1.2.3.4:1" in error.message
+    assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("why", "told", "again"),
+    [
+        (VERIFY + "certificate has expired", "its certificate has expired", Again.ELSEWHERE),
+        (VERIFY + "self-signed certificate", "not of the authority that is trusted", Again.ELSEWHERE),
+        (CONNECTING + "UNKNOWN: Hostname Verification Check failed.", "is for another name", Again.ELSEWHERE),
+        (HANDSHAKE + "100000f7:SSL routines:WRONG_VERSION_NUMBER", "does not encrypt", Again.ELSEWHERE),
+        (HANDSHAKE + "10000410:SSL routines:ALERT_HANDSHAKE_FAILURE", "the two cannot agree", Again.ELSEWHERE),
+        (CONNECTING + "UNAVAILABLE: ipv4:1.2.3.4:1: Socket closed", "may ask clients for a TLS cert", Again.ANYWHERE),
+    ],
+)
+def test_a_connection_that_cannot_be_encrypted_says_why(why: str, told: str, again: Again) -> None:
+    error, found = failure("UNAVAILABLE", why, encrypted=True)
+    assert (type(error), found) == (ConnectionFailedError, again)
+    assert told in error.message
+    assert "failed to connect to all addresses" not in error.message
+
+
+def test_a_server_that_hangs_up_on_plain_text_may_expect_tls() -> None:
+    error, again = failure("UNAVAILABLE", CONNECTING + "UNAVAILABLE: ipv4:1.2.3.4:1: Socket closed")
+    assert again is Again.ANYWHERE
+    assert "it may expect TLS" in error.message
+
+
+def test_an_answer_of_a_proxy_is_told_as_one() -> None:
+    error, _ = failure("UNIMPLEMENTED", "Received http2 header with status: 404")
+    assert "http_proxy" in (error.hint or "")
+
+
+def test_what_a_server_says_is_told_in_one_line() -> None:
+    error, _ = failure("INVALID_ARGUMENT", "first\nsecond\r\n\x1b[31mthird\0")
+    assert str(error).isprintable()
+    assert "first second \\x1b[31mthird\\x00" in error.message

@@ -1,0 +1,140 @@
+"""Values to bytes and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from transports import toy_request
+from tritonclient.grpc import service_pb2
+
+from camserve.clients.wire.messages import (
+    Reply,
+    Request,
+    Statistics,
+    encode_request,
+    newest,
+    read_reply,
+    read_statistics,
+    request_header,
+)
+
+Array = np.ndarray[Any, Any]
+
+
+@pytest.mark.parametrize("count", [0, 1, 31, 32, 127, 128, 4095, 4096, 600_000])
+def test_a_message_written_in_parts_is_the_one_that_protobuf_writes(count: int) -> None:
+    batch = np.random.default_rng(0).random((2, count), dtype=np.float32)
+    request = toy_request(batch, version="3", outputs=("cam", "logits"))
+    expected = request_header(request)
+    expected.raw_input_contents.append(batch.tobytes())
+    message = encode_request(request)
+    assert message == expected.SerializeToString()
+    read = service_pb2.ModelInferRequest.FromString(message)
+    assert (read.model_name, read.model_version, [output.name for output in read.outputs]) == (
+        "toy",
+        "3",
+        ["cam", "logits"],
+    )
+    assert (read.inputs[0].name, read.inputs[0].datatype, list(read.inputs[0].shape)) == ("image", "FP32", [2, count])
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        np.arange(24, dtype=np.float32).reshape(2, 3, 4).transpose(2, 0, 1),
+        np.arange(24, dtype=np.uint8)[::3],
+        np.arange(4, dtype=">f4"),
+        np.array([True, False]),
+    ],
+    ids=["transposed", "strided", "big-endian", "bool"],
+)
+def test_an_array_goes_out_in_its_own_order_and_bytes(batch: Array) -> None:
+    read = service_pb2.ModelInferRequest.FromString(encode_request(toy_request(batch)))
+    assert read.raw_input_contents == [batch.tobytes()]
+    assert tuple(read.inputs[0].shape) == batch.shape
+
+
+def reply(*outputs: tuple[str, str, list[int], bytes], version: str = "7") -> bytes:
+    response = service_pb2.ModelInferResponse(model_version=version)
+    for name, datatype, shape, raw in outputs:
+        response.outputs.add(name=name, datatype=datatype, shape=shape)
+        response.raw_output_contents.append(raw)
+    message: bytes = response.SerializeToString()
+    return message
+
+
+@pytest.mark.parametrize(
+    ("datatype", "dtype"),
+    [("FP32", "f4"), ("FP16", "f2"), ("FP64", "f8"), ("BOOL", "?"), ("UINT8", "u1"), ("INT8", "i1")]
+    + [(f"{sign}INT{bits}", f"{code}{bits // 8}") for sign, code in (("", "i"), ("U", "u")) for bits in (16, 32, 64)],
+)
+def test_an_output_of_any_type_of_numbers_is_read(datatype: str, dtype: str) -> None:
+    array = np.array([[0, 1], [1, 0]], dtype)
+    version, tensors = read_reply(reply(("out", datatype, [2, 2], array.tobytes())))
+    assert version == "7"
+    assert tensors["out"].dtype == array.dtype
+    np.testing.assert_array_equal(tensors["out"], array)
+
+
+def test_outputs_are_told_apart_by_name_not_by_place() -> None:
+    one, two = np.float32([1]).tobytes(), np.float32([2]).tobytes()
+    tensors = read_reply(reply(("b", "FP32", [1], two), ("a", "FP32", [1], one)))[1]
+    assert {name: float(array[0]) for name, array in tensors.items()} == {"a": 1.0, "b": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "size"),
+    [
+        *(("FP32", [4], size) for size in (0, 15, 17)),
+        *(("FP32", shape, 16) for shape in ([-1], [-2, -2], [2**62, 4])),
+        *((datatype, [4], 16) for datatype in ("BYTES", "NONE", "FP64")),
+    ],
+)
+def test_an_output_whose_bytes_do_not_fill_its_shape_has_not_come(datatype: str, shape: list[int], size: int) -> None:
+    good = ("good", "FP32", [1], bytes(4))
+    assert list(read_reply(reply(("bad", datatype, shape, bytes(size)), good))[1]) == ["good"]
+
+
+def test_an_output_without_bytes_has_not_come() -> None:
+    response = service_pb2.ModelInferResponse(model_version="1")
+    response.outputs.add(name="lost", datatype="FP32", shape=[1])
+    assert read_reply(response.SerializeToString()) == ("1", {})
+
+
+def test_an_empty_output_is_read() -> None:
+    assert read_reply(reply(("out", "FP32", [0, 4], b"")))[1]["out"].shape == (0, 4)
+
+
+def test_outputs_are_read_only_views_of_the_message() -> None:
+    """As with tritonclient; whoever wants to write makes a copy."""
+    array = read_reply(reply(("out", "FP32", [1], bytes(4))))[1]["out"]
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"), [([], ""), (["1"], "1"), (["9", "10", "2"], "10"), (["stable", "3"], "3"), (["x"], "")]
+)
+def test_the_newest_version_is_that_of_the_highest_number(versions: list[str], expected: str) -> None:
+    assert newest(service_pb2.ModelMetadataResponse(versions=versions)) == expected
+
+
+def test_statistics_are_those_of_the_version_in_seconds() -> None:
+    message = service_pb2.ModelStatisticsResponse()
+    for version in ("1", "2"):
+        stats = message.model_stats.add(name="toy", version=version).inference_stats
+        stats.success.count = int(version)
+        stats.queue.ns = 500_000_000
+        for part in (stats.compute_input, stats.compute_infer, stats.compute_output):
+            part.ns = 1_000_000_000
+    assert read_statistics(message, "2") == Statistics(2, 0.5, 3.0)
+    assert read_statistics(message, "3") == Statistics(0, 0.0, 0.0)
+
+
+def test_no_pixel_is_shown() -> None:
+    batch = np.full((1, 2), 77.5, np.float32)
+    assert "77.5" not in repr(toy_request(batch))
+    assert "77.5" not in repr(Reply("1", "a:1", {"logits": batch}, 0.1, 1, 8))
+    assert isinstance(toy_request(batch), Request)

@@ -1,0 +1,146 @@
+"""Which calls are tried again, how often, and until when."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import grpc
+import pytest
+from scripted_server import Context, ScriptedServer, failing, logits
+from transports import Asking, deadline, toy_request
+
+from camserve.errors import CamserveError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError
+
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+
+
+@pytest.mark.parametrize("failures", [1, 3])
+def test_a_server_that_was_not_available_is_asked_again(transport: Asking, failures: int) -> None:
+    with ScriptedServer(failing(UNAVAILABLE, "busy", times=failures)) as server, transport(server.url) as asking:
+        assert asking.infer(toy_request(), deadline=deadline()).tries == failures + 1
+    assert server.requests() == failures + 1
+
+
+@pytest.mark.parametrize("retries", [0, 1, 5])
+def test_a_server_that_is_never_available_is_asked_as_often_as_was_said(transport: Asking, retries: int) -> None:
+    with ScriptedServer(failing(UNAVAILABLE, "busy")) as server, transport(server.url, retries=retries) as asking:
+        with pytest.raises(ConnectionFailedError, match="busy") as caught:
+            asking.infer(toy_request(), deadline=deadline(30))
+    assert server.requests() == retries + 1
+    assert (f"(tried {retries + 1} times)" in caught.value.message) == (retries > 0)
+
+
+@pytest.mark.parametrize(
+    ("code", "why", "kind"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape", RequestError),
+        (grpc.StatusCode.INTERNAL, "out of memory", RequestError),
+        (grpc.StatusCode.NOT_FOUND, "unknown model", NotLoadedError),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "too slow", DeadlineError),
+        (UNAVAILABLE, "Request for unknown model: 'toy' has no available versions", NotLoadedError),
+        (UNAVAILABLE, "This protocol is restricted, expecting header 'key'", RequestError),
+    ],
+    ids=["invalid", "internal", "not found", "deadline", "not loaded", "restricted"],
+)
+def test_a_refusal_is_not_tried_again(
+    transport: Asking, code: grpc.StatusCode, why: str, kind: type[CamserveError]
+) -> None:
+    with ScriptedServer(failing(code, why)) as server, transport(server.url) as asking, pytest.raises(kind):
+        asking.infer(toy_request(), deadline=deadline())
+    assert server.requests() == 1
+
+
+def test_all_tries_share_one_deadline(transport: Asking) -> None:
+    def answer(message: bytes, context: Context) -> bytes:
+        time.sleep(0.2)
+        context.abort(UNAVAILABLE, "busy")
+
+    with ScriptedServer(answer) as server, transport(server.url) as asking:
+        start = time.monotonic()
+        with pytest.raises((ConnectionFailedError, DeadlineError)):
+            asking.infer(toy_request(), deadline=deadline(0.7))
+        assert time.monotonic() - start <= 0.7 + 0.5
+    assert 1 < server.requests() < 6
+
+
+def test_a_call_whose_connection_is_lost_is_answered_by_the_server_that_comes_back(transport: Asking) -> None:
+    first = ScriptedServer(lambda message, context: stuck())
+    holding = threading.Event()
+
+    def stuck() -> bytes:
+        holding.wait(10)
+        return logits("1")
+
+    with first, transport(first.url) as asking:
+        ended = threading.Timer(0.3, first.stop)
+        ended.start()
+        again = threading.Timer(0.6, lambda: None)
+        again.start()
+        restarted = _restart_after(ended, first.port)
+        reply = asking.infer(toy_request(), deadline=deadline(20))
+        holding.set()
+        restarted.join()
+    assert (reply.version, reply.tries > 1) == ("2", True)
+
+
+class _restart_after(threading.Thread):  # noqa: N801
+    """Starts a second server on the port of the first when that has ended."""
+
+    def __init__(self, ended: threading.Thread, port: int) -> None:
+        super().__init__()
+        self._ended, self._port = ended, port
+        self._server: ScriptedServer | None = None
+        self.start()
+
+    def run(self) -> None:
+        self._ended.join()
+        self._server = ScriptedServer(lambda message, context: logits("2"), port=self._port)
+        self._server.__enter__()
+
+
+def test_garbage_is_told_as_such(transport: Asking) -> None:
+    with ScriptedServer(lambda message, context: b"\xff\xff\xff") as server, transport(server.url) as asking:
+        with pytest.raises(ConnectionFailedError, match="no message of Triton's"):
+            asking.infer(toy_request(), deadline=deadline())
+
+
+def test_headers_and_token_go_with_every_call(transport: Asking) -> None:
+    with ScriptedServer() as server, transport(server.url, token="t0ken", headers={"x-key": "k3y"}) as asking:
+        asking.infer(toy_request(), deadline=deadline())
+    assert server.metadata.items() >= {"authorization": "Bearer t0ken", "x-key": "k3y"}.items()
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])
+def test_messages_are_compressed_as_asked_for(transport: Asking, compression: str) -> None:
+    with ScriptedServer() as server, transport(server.url, compression=compression) as asking:
+        asking.infer(toy_request(), deadline=deadline())
+    assert server.metadata.get("grpc-internal-encoding-request", "none") in (compression, "none")
+
+
+def test_data_that_is_not_acknowledged_ends_a_connection_after_ten_seconds() -> None:
+    """What notices a peer that has vanished, without pings that Triton would take for an attack."""
+    from transports import Blocking
+
+    with ScriptedServer() as server, Blocking(server.url) as asking:
+        asking.infer(toy_request(), deadline=deadline())
+        assert user_timeouts(server.port) == [10_000]
+
+
+def user_timeouts(port: int) -> list[int]:
+    """TCP_USER_TIMEOUT, in milliseconds, of this process's connections to a port."""
+    import os
+    from pathlib import Path
+
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        try:
+            if not os.readlink(link).startswith("socket:"):
+                continue
+            with socket.socket(fileno=os.dup(int(link.name))) as connection:
+                if connection.getpeername()[1] == port:
+                    found.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT))
+        except OSError:
+            continue
+    return found

@@ -1,0 +1,81 @@
+"""Helpers for tests of streams: answers held back, and a measure of what is decoded at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from answering import right_answer
+from PIL import Image
+
+from camserve.clients.pictures.images import Opened
+from camserve.contract import ModelContract
+
+__all__ = ["Decoding", "Gate"]
+
+_SECONDS = 30.0
+_DECODING = 0.02
+
+
+class Gate:
+    """Right answers for an `AnsweringServer`, held back until the gate is opened.
+
+    Attributes:
+        most: How many requests were waiting at once, at most.
+    """
+
+    def __init__(self, contract: ModelContract) -> None:
+        self._contract = contract
+        self._opened = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self.most = 0
+
+    def __call__(self, names: Sequence[str], count: int) -> dict[str, np.ndarray[Any, Any]]:
+        with self._lock:
+            self._waiting += 1
+            self.most = max(self.most, self._waiting)
+        self._opened.wait(_SECONDS)
+        with self._lock:
+            self._waiting -= 1
+        return {name: right_answer(self._contract, count)[name] for name in names}
+
+    def open(self) -> None:
+        """Lets all answers go, now and from now on."""
+        self._opened.set()
+
+
+class Decoding:
+    """Decodes slowly, and measures.
+
+    Attributes:
+        most: How many pictures were decoded at once, at most.
+        most_bytes: How many bytes they were said to take.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.most = self.most_bytes = 0
+        self._now: dict[int, int] = {}
+        self._lock = threading.Lock()
+        self._load = Opened.load
+
+        def load(opened: Opened) -> Image.Image:
+            return self._counted(opened)
+
+        monkeypatch.setattr(Opened, "load", load)
+
+    def _counted(self, opened: Opened) -> Image.Image:
+        with self._lock:
+            self._now[id(opened)] = opened.decoded_bytes
+            self.most = max(self.most, len(self._now))
+            self.most_bytes = max(self.most_bytes, sum(self._now.values()))
+        try:
+            time.sleep(_DECODING)
+            return self._load(opened)
+        finally:
+            with self._lock:
+                del self._now[id(opened)]

@@ -1,0 +1,215 @@
+"""The examples, run as their readers run them, against a real Triton."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from google.protobuf import text_format
+from PIL import Image
+from tritonclient.grpc import model_config_pb2
+
+from camserve.bundle import ONNX_NAME, Bundle
+from camserve.clients import Classifier
+from camserve.serving import TritonServer
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("photos") / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def command(name: str, *arguments: str | Path) -> list[str]:
+    return [sys.executable, "-u", str(EXAMPLES / f"{name}.py"), *map(str, arguments)]
+
+
+def run(name: str, *arguments: str | Path) -> str:
+    """Runs an example and returns what it printed."""
+    words = command(name, *arguments)
+    result = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def test_every_example_says_what_it_shows_and_how_to_run_it() -> None:
+    files = sorted(EXAMPLES.glob("*.py"))
+    assert len(files) == 5
+    for file in files:
+        first, blank, how, *_ = file.read_text(encoding="utf-8").split("\n")
+        assert first.startswith('"""'), file.name
+        assert blank == "", file.name
+        assert how.startswith(f"    python examples/{file.name} "), file.name
+
+
+def test_one_image_names_it_and_draws_why(photo: Path, toy_server: TritonServer, tmp_path: Path) -> None:
+    out = tmp_path / "map.png"
+    said = run("one_image", photo, "--url", toy_server.grpc_url, "--model", "toy", "--out", out)
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        expected = classifier.classify(photo, cam=True)
+    lines = [f"  {place.probability:7.2%}  {place.label}" for place in expected.top]
+    assert said.splitlines()[1 : 1 + len(lines)] == lines
+    assert f"is seen most at {expected.cams[0].peak}, within {expected.cams[0].bbox()}" in said
+    with Image.open(out) as drawn:
+        assert drawn.convert("RGB") == expected.cams[0].overlay(photo)
+
+
+def test_a_stream_is_answered_to_its_end_in_flat_memory(toy_server: TritonServer) -> None:
+    said = run("stream", "--url", toy_server.grpc_url, "--model", "toy", "--count", "1000")
+    assert "1,000 pictures in " in said
+    assert "; 0 failed" in said
+    counts = [int(line.split()[0].replace(",", "")) for line in said.splitlines() if "  class " in line]
+    assert sum(counts) == 1000
+    grown = re.search(r"grew by (-?[\d.]+) MB", said)
+    assert grown is not None
+    assert float(grown[1]) < 8
+
+
+def test_a_stream_outlives_a_file_that_is_no_picture(photo: Path, toy_server: TritonServer, tmp_path: Path) -> None:
+    for name in ("a.png", "c.png"):
+        shutil.copy(photo, tmp_path / name)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    words = command("stream", "--url", toy_server.grpc_url, "--model", "toy", "--folder", tmp_path)
+    result = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert result.returncode == 0
+    assert result.stderr.startswith("picture 2: ")
+    assert "3 pictures in " in result.stdout
+    assert "; 1 failed" in result.stdout
+
+
+def test_one_of_two_servers_goes_and_no_answer_is_lost(
+    photo: Path, toy_server: TritonServer, toy_repository: Path
+) -> None:
+    count = 2500
+    with TritonServer(toy_repository) as other:
+        both = sorted([toy_server.grpc_url, other.grpc_url])
+        words = command("two_servers", photo, "--url", ",".join(both), "--model", "toy", "--count", str(count))
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+            assert program.stdout is not None
+            first = program.stdout.readline()
+            other.stop(grace=0)
+            said, complaints = program.communicate(timeout=SECONDS)
+    assert first.endswith(f": {' and '.join(both)}\n")
+    assert program.returncode == 0, complaints
+    assert said.splitlines()[0].endswith(f": {toy_server.grpc_url}")
+    assert said.endswith(f"{count:,} of {count:,} answered\n")
+
+
+@pytest.fixture(scope="module")
+def plain_server(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """A Triton that serves the toy under other tensor names, and knows nothing of a contract."""
+    folder = tmp_path_factory.mktemp("plain") / "repository" / "my_model"
+    (folder / "1").mkdir(parents=True)
+    model = onnx.load(toy_bundle.path / ONNX_NAME)
+    del model.graph.output[1:], model.metadata_props[:]
+    for place in [*model.graph.input, *model.graph.output]:
+        place.name = {"image": "input_1", "probabilities": "predictions"}[place.name]
+    for node in model.graph.node:
+        node.input[:] = ["input_1" if name == "image" else name for name in node.input]
+        node.output[:] = ["predictions" if name == "probabilities" else name for name in node.output]
+    onnx.save(model, folder / "1" / ONNX_NAME)
+    config = model_config_pb2.ModelConfig(name="my_model", backend="onnxruntime", max_batch_size=4)
+    config.input.add(name="input_1", data_type=model_config_pb2.TYPE_FP32, dims=[8, 8, 3])
+    config.output.add(name="predictions", data_type=model_config_pb2.TYPE_FP32, dims=[4])
+    (folder / "config.pbtxt").write_text(text_format.MessageToString(config), encoding="utf-8")
+    with TritonServer(folder.parent) as server:
+        yield server
+
+
+def test_a_plain_model_is_asked_by_the_contract_that_is_given(
+    photo: Path, plain_server: TritonServer, toy_server: TritonServer, tmp_path: Path
+) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("ant\nbee\ncat\ndog\n")
+    where = ("--url", plain_server.grpc_url, "--labels", labels, "--side", "8", "--preprocessing", "unit")
+    said = run("plain_model", photo, *where)
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        expected = classifier.classify(photo, top=3)
+    names = labels.read_text().split()
+    assert said.splitlines() == [f"{place.probability:7.2%}  {names[place.index]}" for place in expected.top]
+
+
+@contextmanager
+def web_handler(server: TritonServer) -> Iterator[str]:
+    """The address of the running web service."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = command("web_handler", "--url", server.grpc_url, "--model", "toy", "--port", str(port))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as program:
+        try:
+            assert program.stdout is not None
+            line = program.stdout.readline()
+            assert "Running on" in line, line + program.stdout.read()
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            program.send_signal(signal.SIGTERM)
+            program.wait(timeout=SECONDS)
+    assert program.returncode == 0
+
+
+def post(url: str, body: bytes) -> tuple[int, str]:
+    """Status and text of the answer to a picture."""
+    return answered(urllib.request.Request(url, data=body, method="POST"))
+
+
+def answered(request: urllib.request.Request | str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as reply:
+            return reply.status, reply.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_the_web_handler_answers_pictures_and_tells_faults_apart(photo: Path, toy_server: TritonServer) -> None:
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        expected = classifier.classify(photo)
+    picture = photo.read_bytes()
+    with web_handler(toy_server) as url, ThreadPoolExecutor(8) as pool:
+        for status, text in pool.map(lambda _: post(f"{url}/classify", picture), range(32)):
+            assert status == 200
+            top = json.loads(text)["top"]
+            assert [(each["label"], each["probability"]) for each in top] == [
+                (place.label, place.probability) for place in expected.top
+            ]
+        for bad in (b"", b"no picture", picture[: len(picture) // 2]):
+            status, text = post(f"{url}/classify", bad)
+            assert status == 400
+            assert json.loads(text)["error"]
+        assert post(f"{url}/classify", bytes(17 * 1024 * 1024))[0] == 413
+        assert answered(f"{url}/classify")[0] == 405
+        assert answered(f"{url}/health") == (200, '{"ready": true}')
+        assert post(f"{url}/classify", picture)[0] == 200
+
+
+def test_the_web_handler_says_when_the_model_server_has_gone(photo: Path, toy_repository: Path) -> None:
+    with TritonServer(toy_repository) as server, web_handler(server) as url:
+        assert post(f"{url}/classify", photo.read_bytes())[0] == 200
+        address = server.grpc_url
+        server.stop(grace=0)
+        began = time.monotonic()
+        status, text = post(f"{url}/classify", photo.read_bytes())
+        assert time.monotonic() - began < 15
+        assert status in (503, 504)
+        assert address not in text
+        assert answered(f"{url}/health") == (503, '{"ready": false}')
