@@ -11,7 +11,7 @@ SUITABLE := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3
 RUNS_TRITON := import sys, sysconfig; sys.exit(sys.version_info >= (3, 13) or not sysconfig.get_config_var("Py_ENABLE_SHARED"))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos lint typecheck format lock clean clean-all FORCE
+.PHONY: help install demo test chaos lint typecheck format docs lock clean clean-all FORCE
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +68,9 @@ typecheck: $(STAMP)  ## Check the types
 format: $(STAMP)  ## Mend style and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## Write docs/api.md anew from the docstrings
+	$(BIN)/python docs/api.py > docs/api.md
 
 lock: $(STAMP)  ## Choose the versions of all packages anew, for every platform
 	@$(BIN)/uv pip compile --quiet --universal --fork-strategy requires-python --python-version 3.11 --extra dev \

@@ -112,17 +112,9 @@ class AsyncClassifier(BaseClassifier):
     ) -> AsyncGenerator[Classification | CamserveError, None]:
         """Names what each of many pictures shows, in their order; see `Classifier.classify_many`.
 
-        Its tasks and their requests end with the iterator. Python ends one that was left early when it is dropped; to
-        know when that is, use `contextlib.aclosing`.
-
-        Args:
-            images: Pictures as `classify` takes them, also from an asynchronous iterable. A plain one must not block.
-            top: As in `Classifier.classify_many`, like all that follow.
-            cam: So.
-            crops: So.
-            concurrency: So.
-            window_bytes: So.
-            errors: So.
+        The pictures may also come from an asynchronous iterable; a plain one must not block. Tasks and requests end
+        with the iterator. Python ends one that was left early when it is dropped; to know when that is, use
+        `contextlib.aclosing`.
         """
         wanted = Wanted(top=top, cam=cam, crops=crops, reading=self._reading)
         return self._stream(images, wanted, Window(concurrency, window_bytes, errors))

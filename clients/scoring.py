@@ -43,9 +43,7 @@ def find_images(inputs: Iterable[str | Path]) -> Iterator[Path]:
             found = True
             yield path
     if not found:
-        raise UsageError(
-            "there are no images to score", hint=f"Folders are searched for {' '.join(sorted(EXTENSIONS))}"
-        )
+        raise UsageError("there are no images", hint=f"Folders are searched for {' '.join(sorted(EXTENSIONS))}")
 
 
 def score(

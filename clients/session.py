@@ -33,6 +33,7 @@ from camserve.text import printable
 __all__ = ["Session"]
 
 _log = logging.getLogger("camserve.clients")
+_LOOKS = 5
 
 
 class Session:
@@ -115,7 +116,7 @@ class Session:
             if replies and (yield from self._are_of_one_model(replies, question, deadline)):
                 timings = Timings(prepare=prepared, call=sum(reply.seconds for reply in replies), read=0.0)
                 if timed:
-                    timings = with_server_share(timings, replies, before, (yield from self._statistics(deadline)))
+                    timings = yield from self._timed(timings, replies, before, deadline)
                 return self._answer(question, replies, timings)
             if deadline.expired:
                 raise DeadlineError(
@@ -194,6 +195,15 @@ class Session:
             self._change(methodcaller("asking", model))
             _log.warning("%s", printable(error.message))
             raise error from cause
+
+    def _timed(
+        self, timings: Timings, replies: Sequence[Reply], before: dict[str, Statistics], deadline: Deadline
+    ) -> Steps[Timings]:
+        for _ in range(_LOOKS):  # a server may count a request a moment after it has sent the answer
+            timed = with_server_share(timings, replies, before, (yield from self._statistics(deadline)))
+            if timed is not timings:
+                break
+        return timed
 
     def _statistics(self, deadline: Deadline) -> Steps[dict[str, Statistics]]:
         """By server, what it spent on the model so far; without those that do not answer."""

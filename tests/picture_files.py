@@ -33,18 +33,16 @@ _SAVED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     *(("GIF", mode, {"interlace": interlace}) for mode in ("1", "L", "P", "RGB") for interlace in (0, 1)),
     ("GIF", "P", {"transparency": 1, "comment": "a comment"}),
     *(("BMP", mode, {}) for mode in ("1", "L", "P", "RGB", "RGBA")),
-    *(("TIFF", mode, {}) for mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F")),
-    *(
-        ("TIFF", "RGB", {"compression": kind})
-        for kind in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd")
-    ),
+    *(("TIFF", mode, {}) for mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I", "F")),
+    ("TIFF", "YCbCr", {"compression": "tiff_lzw"}),
+    *(("TIFF", "RGB", {"compression": kind}) for kind in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")),
     *(("TIFF", "1", {"compression": kind}) for kind in ("group3", "group4")),
     ("TIFF", "RGB", {"compression": "tiff_lzw", "tiffinfo": {317: 2}}),
     ("TIFF", "RGB", {"compression": "tiff_lzw", "strip_size": 64}),
     ("TIFF", "RGB", {"big_tiff": True}),
     *(("WEBP", mode, {"quality": 80}) for mode in ("L", "RGB", "RGBA")),
     *(("WEBP", mode, {"lossless": True}) for mode in ("RGB", "RGBA")),
-    *(("PPM", mode, {}) for mode in ("1", "L", "RGB", "I;16", "F")),
+    *(("PPM", mode, {}) for mode in ("1", "L", "RGB", "I", "F")),
 )
 """Format, mode and options of Pillow's `save`."""
 

@@ -110,7 +110,8 @@ class Opened:
         Raises:
             ImageError: If it is cut short or damaged.
         """
-        _check_strict(self._name)
+        if isinstance(self._image, ImageFile.ImageFile):
+            _check_strict(self._name)
         try:
             self._image.load()
             return _upright(self._image) if self._reading.exif else self._image

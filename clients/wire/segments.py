@@ -57,8 +57,9 @@ def has_lost_its_owner(name: str) -> bool:
     match = _NAME.fullmatch(name)
     if match is None or match["place"] != _place():
         return False
-    born = _born(int(match["pid"]))
-    return not _runs(int(match["pid"])) or (born != 0 and born != int(match["born"]))
+    pid, noted = int(match["pid"]), int(match["born"])
+    born = _born(pid)
+    return not _runs(pid) or (born != noted and 0 not in (born, noted))
 
 
 def _place() -> str:

@@ -112,24 +112,23 @@ def overlay(
     """
     if not 0.0 <= alpha <= 1.0:
         raise UsageError(f"alpha is {alpha}", hint="Give an opacity from 0 to 1")
-    picture = as_rgb(image)
-    if box is None:
-        box = (0, 0, *picture.size)
-    part = picture.crop(box)
-    drawn = Image.blend(part, _colored(heat, (part.height, part.width), span, colormap), alpha)
-    result = picture.copy()
-    result.paste(drawn, box)
+    result = as_rgb(image)
+    left, top, right, bottom = box or (0, 0, *image.size)
+    size = (bottom - top, right - left)
+    table = color_table(colormap)
+    low, high = span or _span(heat, size)
+    for band in _bands(heat, size):
+        place = (left, top, right, top + len(band))
+        colors = Image.fromarray(colorize(normalize(band, (low, high)), table))
+        result.paste(Image.blend(result.crop(place), colors, alpha), place)
+        top += len(band)
     result.info.clear()  # the photo's metadata, such as its orientation and its place, are not the drawing's
     return result
 
 
-def _colored(grid: Array, size: tuple[int, int], span: tuple[float, float] | None, colormap: Colormap) -> Image.Image:
-    table = color_table(colormap)
-    if span is None:
-        spans = [(float(band.min()), float(band.max())) for band in _bands(grid, size)]
-        span = (min(low for low, _ in spans), max(high for _, high in spans))
-    bands = [colorize(normalize(band, span), table) for band in _bands(grid, size)]
-    return Image.fromarray(np.concatenate(bands))
+def _span(grid: Array, size: tuple[int, int]) -> tuple[float, float]:
+    spans = [(float(band.min()), float(band.max())) for band in _bands(grid, size)]
+    return min(low for low, _ in spans), max(high for _, high in spans)
 
 
 def _bands(grid: Array, size: tuple[int, int]) -> Iterator[Array]:

@@ -148,7 +148,7 @@ def test_timings_tell_where_the_time_went(classifier: Classifier, photo: Pixels,
     assert spent.network is not None
     assert spent.queue >= 0
     assert spent.compute > 0
-    assert spent.queue + spent.compute + spent.network == pytest.approx(spent.call)
+    assert spent.network == pytest.approx(max(0.0, spent.call - spent.queue - spent.compute))
 
 
 def test_several_servers_are_one(toy_repository: Path, toy_server: TritonServer, photo: Pixels) -> None:
@@ -192,28 +192,23 @@ def test_the_http_port_is_not_taken_for_the_grpc_port(toy_server: TritonServer) 
         Classifier(toy_server.http_url, "toy")
 
 
-def batches() -> list[tuple[Array, str]]:
-    good = np.zeros((1, 8, 8, 3), np.float32)
-    nan, infinite = good.copy(), good.copy()
-    nan[0, 1, 2, 0] = np.nan
-    infinite[0, 1, 2, 0] = np.inf
-    return [
-        (good.astype(np.float64), "does not fit"),
-        (good.astype(np.uint8), "does not fit"),
-        (good.astype(">f4"), "does not fit"),
-        (good[0], "does not fit"),
-        (good.transpose(0, 3, 1, 2), "does not fit"),
-        (good[:0], "does not fit"),
-        (nan, "NaN or infinity"),
-        (infinite, "NaN or infinity"),
-    ]
-
-
-@pytest.mark.parametrize(("batch", "why"), batches())
-def test_a_batch_that_does_not_fit_is_refused_before_the_socket(classifier: Classifier, batch: Array, why: str) -> None:
-    with pytest.raises(UsageError, match=why) as caught:
-        classifier.infer(batch, ["logits"])
-    assert "'toy'" in str(caught.value) or "NaN" in str(caught.value)
+@pytest.mark.parametrize(
+    "batch",
+    [
+        np.zeros((1, 8, 8, 3), np.float64),
+        np.zeros((1, 8, 8, 3), ">f4"),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((1, 3, 8, 8), np.float32),
+        np.zeros((0, 8, 8, 3), np.float32),
+        np.full((1, 8, 8, 3), np.nan, np.float32),
+    ],
+    ids=["dtype", "byte order", "rank", "NCHW", "empty", "NaN"],
+)
+def test_a_batch_that_does_not_fit_is_refused_before_the_socket(toy_bundle: Bundle, batch: Array) -> None:
+    with AnsweringServer(toy_bundle.contract, lambda names, count: {}) as server:
+        with Classifier(server.url, "toy") as classifier, pytest.raises(UsageError):
+            classifier.infer(batch, ["logits"])
+        assert server.asked == []
 
 
 def test_an_output_that_the_model_does_not_have_is_refused(classifier: Classifier) -> None:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ BETWEEN = 30
 PICTURE = Pixels(np.random.default_rng(5).integers(0, 256, (40, 50, 3), dtype=np.uint8), "rgb")
 SHOWN = Image.fromarray(PICTURE.array)
 
-CHANGES = [
+CHANGES: list[dict[str, Any]] = [
     {"labels": ["ant", "bee", "cat", "dog"]},
     {"labels": ["dog", "cat", "bee", "ant"]},
     {"preset": "raw-rgb"},

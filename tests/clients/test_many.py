@@ -8,12 +8,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from answering import AnsweringServer
+from answering import AnsweringServer, Tensors
 from chaos import times
 from gates import Decoding, Gate
 from PIL import Image
@@ -164,7 +164,7 @@ def test_once_the_server_hangs_no_further_picture_is_sent(gate: Gate) -> None:
 def test_a_refusal_is_of_one_picture_while_the_model_is_served_and_ends_the_stream_once_it_is_not(gate: Gate) -> None:
     gate.open()
 
-    def refuse(names: list[str], count: int) -> dict[str, np.ndarray]:
+    def refuse(names: Sequence[str], count: int) -> Tensors:
         raise ValueError("out of order")
 
     with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:

@@ -19,7 +19,7 @@ from camserve.bundle import Bundle
 from camserve.clients import Classifier
 from camserve.clients.pictures.arrays import Pixels
 from camserve.contract import ModelContract
-from camserve.errors import ContractError, UsageError
+from camserve.errors import CamserveError, ContractError, UsageError
 from camserve.serving import TritonServer
 
 PICTURE = Pixels(np.random.default_rng(3).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
@@ -110,7 +110,7 @@ def other(bundle: Bundle, **changes: Any) -> ModelContract:
 
 def test_what_does_not_fit_the_model_is_refused_at_connect(server: TritonServer, bundle: Bundle) -> None:
     larger = other(bundle, input={"name": "image", "dtype": "FP32", "shape": [9, 8, 3]})
-    for given, kind, why in [
+    cases: list[tuple[dict[str, Any], type[CamserveError], str]] = [
         ({"contract": larger, "labels": LABELS}, ContractError, r"promised FP32 \[-1, 9, 8, 3\].*names that fit"),
         ({"contract": bundle.contract}, ContractError, "0 labels for 4 classes.*Give labels"),
         ({"contract": bundle.contract, "labels": LABELS[:3]}, ContractError, "3 labels for 4 classes"),
@@ -118,7 +118,8 @@ def test_what_does_not_fit_the_model_is_refused_at_connect(server: TritonServer,
         ({"contract": bundle.contract, "labels": LABELS, "names": {"picture": "x"}}, UsageError, "'picture'.*image, "),
         ({"contract": "nowhere.json"}, UsageError, "nowhere.json cannot be read"),
         ({"contract": __file__}, UsageError, "not a valid camserve contract"),
-    ]:
+    ]
+    for given, kind, why in cases:
         with pytest.raises(kind, match=why) as caught:
             Classifier(server.grpc_url, "plain", **given)
         assert caught.value.hint

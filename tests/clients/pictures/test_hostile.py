@@ -136,6 +136,7 @@ def test_nothing_is_read_in_a_program_that_lets_pillow_fill_up_cut_pictures(monk
     Image.open(io.BytesIO(data[: len(data) // 2])).load()
     with pytest.raises(ImageError, match="LOAD_TRUNCATED_IMAGES"):
         load_image(data[: len(data) // 2])
+    assert load_image(draw("RGB")).size == (24, 16)
 
 
 @pytest.mark.parametrize(

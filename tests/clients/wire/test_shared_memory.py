@@ -59,9 +59,11 @@ class Asker:
                 return np.frombuffer(answer.raw_output_contents[0], np.float32).reshape(len(batch), -1)
         return self.logits(batch)
 
-    def regions(self) -> list[str]:
+    def regions(self, pid: int | None = None) -> list[str]:
+        """Those that the server knows of a process; this one unless given."""
         request = service_pb2.SystemSharedMemoryStatusRequest(name="")
-        return list(self.stub.SystemSharedMemoryStatus(request, timeout=SECONDS).regions)
+        known = self.stub.SystemSharedMemoryStatus(request, timeout=SECONDS).regions
+        return [name for name in known if f"-{pid or os.getpid()}-" in name]
 
     def unregister(self, messages: list[Any]) -> None:
         for message in messages:
@@ -310,10 +312,11 @@ def test_a_client_that_ends_without_a_word_leaves_no_name_and_its_segment_can_be
     assert said == "asked\n", complaint
     assert "resource_tracker" not in complaint
     assert names(client.pid) == []
-    (left,) = asker.regions()
+    (left,) = asker.regions(client.pid)
     registered(asker.shared, "elsewhere:1")
     assert [each.name for each in asker.shared.abandoned([left, "a stranger's"])] == [left]
-    asker.unregister(asker.shared.abandoned(asker.regions()))
+    asker.unregister(asker.shared.abandoned([left]))
+    assert asker.regions(client.pid) == []
 
 
 def test_a_living_clients_segment_is_not_abandoned(asker: Asker, toy_bundle: Bundle) -> None:
@@ -404,8 +407,8 @@ def test_the_next_classifier_has_the_server_forget_what_a_killed_one_left(
 ) -> None:
     client = start_client(asker.url, "os.kill(os.getpid(), signal.SIGKILL)")
     client.communicate(timeout=60)
-    assert len(asker.regions()) == 1
+    assert len(asker.regions(client.pid)) == 1
     with Classifier(open_server.grpc_url, "toy", shared_memory=True) as classifier:
         classifier.infer(toy_images(toy_bundle), ["logits"])
-        (left,) = asker.regions()
-        assert f"-{os.getpid()}-" in left
+        assert len(asker.regions()) == 1
+    assert asker.regions(client.pid) == []
