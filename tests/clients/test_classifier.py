@@ -276,7 +276,7 @@ def test_a_stopped_server_is_a_deadline_and_answers_again_when_it_goes_on(
 
 def test_a_server_that_has_gone_is_a_failed_connection(toy_repository: Path, photo: Pixels) -> None:
     with TritonServer(toy_repository) as server:
-        classifier = Classifier(server.grpc_url, "toy")
+        classifier = Classifier(server.grpc_url, "toy", retries=1)
         url = server.grpc_url
     start = time.monotonic()
     with classifier, pytest.raises(ConnectionFailedError, match=url):
