@@ -13,6 +13,7 @@ from camserve.clients.answers.results import ActivationMap
 from camserve.clients.async_classifier import AsyncClassifier
 from camserve.clients.classifier import Classifier
 from camserve.clients.explainer import CAMExplainer
+from camserve.clients.observing.metrics import Metrics
 from camserve.clients.pictures.arrays import Pixels
 from camserve.clients.pictures.crops import Crops
 from camserve.clients.pictures.images import ImageInput, load_image
@@ -21,6 +22,7 @@ from camserve.clients.pictures.preprocess import prepare
 from camserve.clients.pictures.reading import Reading
 from camserve.clients.scoring import ScoredRow, find_images, score
 from camserve.clients.table import TableSummary, check_table, write_table
+from camserve.tls import ClientTls
 
 __all__ = [
     "ActivationMap",
@@ -28,8 +30,10 @@ __all__ = [
     "CAMExplainer",
     "Classification",
     "Classifier",
+    "ClientTls",
     "Crops",
     "ImageInput",
+    "Metrics",
     "Pixels",
     "Placement",
     "Prediction",

@@ -21,7 +21,7 @@ from camserve.clients.answers.served import Given
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.pictures.images import ImageInput, Opened, load_image, open_image
-from camserve.clients.pictures.preprocess import prepare
+from camserve.clients.pictures.preprocess import fit_image, to_tensor
 from camserve.clients.pictures.reading import AS_KERAS, Reading
 from camserve.clients.session import Session
 from camserve.clients.steps import Steps, Work
@@ -34,6 +34,9 @@ from camserve.tls import ClientTls
 __all__ = ["BaseClassifier"]
 
 Array = np.ndarray[Any, Any]
+
+_QUICK = 2**22
+"""Bytes of a batch that is checked sooner than another thread takes it up."""
 
 
 class BaseClassifier(ABC):
@@ -128,7 +131,7 @@ class BaseClassifier(ABC):
     def _classifying(self, image: ImageInput | Opened, wanted: Wanted) -> Steps[Classification]:
         picture = _Picture(image, self._reading)
         answer = yield from self._session.ask(
-            lambda model: ask_classes(picture.load(), model, wanted), timed=wanted.timings
+            lambda model: ask_classes(picture.load, model, wanted), timed=wanted.timings
         )
         began = time.perf_counter()
         result = read_classes(answer, wanted)
@@ -136,22 +139,26 @@ class BaseClassifier(ABC):
 
     def _finding_logits(self, image: ImageInput) -> Steps[Array]:
         picture = _Picture(image, self._reading)
-        answer = yield from self._session.ask(lambda model: ask_logits(picture.load(), model))
+        answer = yield from self._session.ask(lambda model: ask_logits(picture.load, model))
         return read_logits(answer)
 
     def _finding_map(self, image: ImageInput, class_: int | str | None) -> Steps[ActivationMap]:
         picture = _Picture(image, self._reading)
-        answer = yield from self._session.ask(lambda model: ask_map(picture.load(), model, class_))
+        answer = yield from self._session.ask(lambda model: ask_map(picture.load, model, class_))
         return read_map(answer, class_, self._reading)
 
     def _preparing(self, image: ImageInput) -> Steps[Array]:
         contract = self._session.model.contract
-        tensor: Array = yield Work(lambda: prepare(load_image(image, self._reading), contract))
+        tensor: Array = yield Work(
+            lambda: to_tensor(fit_image(load_image(image, self._reading), contract).picture, contract)
+        )
         return tensor
 
     def _inferring(self, batch: Array, outputs: Sequence[str]) -> Steps[dict[str, Array]]:
         prepared_for = self._session.model
-        answer = yield from self._session.ask(lambda model: ask_batch(batch, outputs, model, prepared_for))
+        answer = yield from self._session.ask(
+            lambda model: ask_batch(batch, outputs, model, prepared_for), quick=getattr(batch, "nbytes", 0) <= _QUICK
+        )
         return dict(answer.tensors)
 
     def _concerns_one_image(self, error: CamserveError) -> Steps[bool]:

@@ -91,7 +91,7 @@ class Session:
         ready: bool = yield Call(methodcaller("is_ready", self._name, self._version, deadline=deadline))
         return ready
 
-    def ask(self, make: Callable[[Model], Question], *, timed: bool = False) -> Steps[Answer]:
+    def ask(self, make: Callable[[Model], Question], *, timed: bool = False, quick: bool = False) -> Steps[Answer]:
         """Makes a question, sends it, and holds the answer to the contract for which the question was made.
 
         It is asked anew, within the same deadline, when the version that answered was swapped away before its contract
@@ -100,6 +100,7 @@ class Session:
         Args:
             make: Makes the question for a model. It may be called again.
             timed: Whether to ask the servers for their share of the time.
+            quick: Whether making it takes so little that no event loop is held up by it.
 
         Raises:
             ContractError: If the model changed under the question, or the answer is not what was promised.
@@ -108,7 +109,7 @@ class Session:
         deadline: Deadline | None = None
         while True:
             began = time.perf_counter()
-            question: Question = yield Work(partial(make, self.model))
+            question: Question = make(self.model) if quick else (yield Work(partial(make, self.model)))
             prepared = time.perf_counter() - began
             deadline = deadline or Deadline.after(self._timeout)
             before = (yield from self._statistics(deadline)) if timed else {}

@@ -67,9 +67,8 @@ class ScriptedServer(grpc.GenericRpcHandler):
         self.asked: list[str] = []
         self.metadata: dict[str, str | bytes] = {}
         self._answers = {"ModelInfer": infer, "ServerReady": ready}
-        self._server = grpc.server(
-            ThreadPoolExecutor(_THREADS), (self,), [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
-        )
+        options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
+        self._server = grpc.server(ThreadPoolExecutor(_THREADS), (self,), options=options)
         address = f"127.0.0.1:{port}"
         if pair is None:
             self.port = self._server.add_insecure_port(address)

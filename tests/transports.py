@@ -60,6 +60,7 @@ class Looped(Blocking):
     def close(self) -> None:
         if self._thread.is_alive():
             self._waited(self._asked.close)()
+            self._waited(_others_ended)()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(_SECONDS)
             self._loop.close()
@@ -85,3 +86,10 @@ def toy_request(images: np.ndarray[Any, Any] | None = None, **changes: Any) -> R
     batch = np.zeros((1, 8, 8, 3), np.float32) if images is None else images
     values = {"model": "toy", "version": "", "outputs": ("logits",), **changes}
     return Request(tensor=ServedTensor("image", "FP32", (-1, 8, 8, 3)), batch=batch, **values)
+
+
+async def _others_ended() -> None:
+    """Waits for the tasks of calls that have just been ended."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=_SECONDS)

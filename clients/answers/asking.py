@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
+Load = Callable[[], Image.Image]
+"""Decodes the picture. It is not handed over itself, so that its pixels are free before the tensor is made: where both
+live at once, the C library gives their memory back to the system each time, which costs more than the tensor."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Question:
     views: tuple[Fitted, ...] = ()
 
 
-def ask_classes(image: Image.Image, model: Model, wanted: Wanted) -> Question:
+def ask_classes(load: Load, model: Model, wanted: Wanted) -> Question:
     """Asks which classes a picture shows.
 
     Raises:
@@ -90,11 +93,11 @@ def ask_classes(image: Image.Image, model: Model, wanted: Wanted) -> Question:
         check_has_maps(model)
     outputs = (model.scores, CAM, CAM_CLASS) if wanted.cam else (model.scores,)
     if wanted.crops is None:
-        return _question((fit_image(image, model.contract),), model, outputs)
-    return _question(crop_image(image, model.contract, wanted.crops), model, outputs)
+        return _question((fit_image(load(), model.contract),), model, outputs)
+    return _question(crop_image(load(), model.contract, wanted.crops), model, outputs)
 
 
-def ask_logits(image: Image.Image, model: Model) -> Question:
+def ask_logits(load: Load, model: Model) -> Question:
     """Asks for what stands before the activation.
 
     Raises:
@@ -102,10 +105,10 @@ def ask_logits(image: Image.Image, model: Model) -> Question:
         UsageError: If the model does not answer with it.
     """
     model.output(LOGITS)
-    return _question((fit_image(image, model.contract),), model, (LOGITS,))
+    return _question((fit_image(load(), model.contract),), model, (LOGITS,))
 
 
-def ask_map(image: Image.Image, model: Model, class_: int | str | None) -> Question:
+def ask_map(load: Load, model: Model, class_: int | str | None) -> Question:
     """Asks for the map of one class.
 
     Raises:
@@ -115,7 +118,7 @@ def ask_map(image: Image.Image, model: Model, class_: int | str | None) -> Quest
     if class_ is not None:
         class_index(model, class_)
     outputs = (model.scores, *outputs_for_class(model, class_))
-    return _question((fit_image(image, model.contract),), model, outputs)
+    return _question((fit_image(load(), model.contract),), model, outputs)
 
 
 def ask_batch(batch: Array, outputs: Sequence[str], model: Model, prepared_for: Model) -> Question:

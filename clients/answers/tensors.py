@@ -18,13 +18,15 @@ Array = np.ndarray[Any, Any]
 _NUMPY = {"FP32": np.dtype(np.float32), "UINT8": np.dtype(np.uint8), "INT32": np.dtype(np.int32)}
 
 
-def check_batch(batch: Array, model: Model) -> None:
+def check_batch(batch: object, model: Model) -> None:
     """Refuses a batch that the server would refuse, or that holds no numbers.
 
     Raises:
         UsageError: If type, byte order or shape are not the input's, the batch is empty, or holds NaN or infinity.
     """
     spec = model.contract.input
+    if not isinstance(batch, np.ndarray):
+        raise UsageError(f"a batch is a numpy array, and not {type(batch).__name__}", hint="Give numpy.asarray(batch)")
     if batch.dtype != _NUMPY[spec.dtype] or batch.shape[1:] != spec.shape or batch.size == 0:
         raise UsageError(
             f"a batch of {batch.dtype} {list(batch.shape)} does not fit the input of model {model.name!r}",

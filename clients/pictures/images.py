@@ -68,41 +68,34 @@ def open_image(source: ImageInput, reading: Reading = AS_KERAS) -> Opened:
         ImageError: As `load_image`, but for damage behind the header.
     """
     if isinstance(source, Image.Image):
-        return Opened(_of_known_format(source), "the picture", 0, reading)
+        return Opened(_of_known_format(source), "the picture", reading)
     if isinstance(source, Pixels | np.ndarray):
-        return Opened(picture_of(source), "the array", 0, reading)
+        return Opened(picture_of(source), "the array", reading)
     if not is_file_input(source):
         raise ImageError(
             f"an image cannot be read from {type(source).__name__}",
             hint="Give a path, bytes, a binary stream, a Pillow picture, Pixels, or a gray uint8 array",
         )
     data, name = read_bytes(source, reading.max_bytes)
-    return Opened(_header(data, name, reading), name, len(data), reading)
+    return Opened(_header(data, name, reading), name, reading, data)
 
 
 class Opened:
-    """A picture of which the header is known; `load` decodes it, in any thread."""
+    """A picture of which the header is known; `load` decodes it, in any thread.
 
-    def __init__(self, image: Image.Image, name: str, file_bytes: int, reading: Reading) -> None:
+    Attributes:
+        size: Height and width, in pixels, as they stand in the file.
+        decoded_bytes: About what the picture takes while it is decoded and fitted: its file, and its pixels in RGB.
+    """
+
+    def __init__(self, image: Image.Image, name: str, reading: Reading, data: bytes = b"") -> None:
         check_size(image.size, name, reading.max_pixels)
-        self._image = image
+        self.size = (image.height, image.width)
+        self.decoded_bytes = len(data) + _bytes_of_pixels(image)
+        self._image: Image.Image | None = image
         self._name = name
-        self._file_bytes = file_bytes
         self._reading = reading
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width, in pixels, as they stand in the file."""
-        return self._image.height, self._image.width
-
-    @property
-    def decoded_bytes(self) -> int:
-        """About what the picture takes while it is decoded and fitted: its file, and its pixels in RGB.
-
-        Pillow holds four bytes a pixel; libwebp holds the canvas three times more.
-        """
-        copies = 4 if self._image.format == "WEBP" else 1 if self._image.mode == "RGB" else 2
-        return self._file_bytes + 4 * copies * self._image.width * self._image.height
+        self._data = data
 
     def load(self) -> Image.Image:
         """The decoded picture, in the mode of its file; upright if that was asked for. Asked again, it is the same.
@@ -110,13 +103,22 @@ class Opened:
         Raises:
             ImageError: If it is cut short or damaged.
         """
-        if isinstance(self._image, ImageFile.ImageFile):
+        image = _header(self._data, self._name, self._reading) if self._image is None else self._image
+        if self._data:
+            self._image = None  # its pixels go as soon as the caller has no more need of them
+        if isinstance(image, ImageFile.ImageFile):
             _check_strict(self._name)
         try:
-            self._image.load()
-            return _upright(self._image) if self._reading.exif else self._image
+            image.load()
+            return _upright(image) if self._reading.exif else image
         except Exception as error:  # decoders of damaged files raise whatever their parsing trips over
             raise _damaged(self._name, error) from error
+
+
+def _bytes_of_pixels(image: Image.Image) -> int:
+    """Pillow holds four bytes a pixel; libwebp holds the canvas three times more."""
+    copies = 4 if image.format == "WEBP" else 1 if image.mode == "RGB" else 2
+    return 4 * copies * image.width * image.height
 
 
 def _header(data: bytes, name: str, reading: Reading) -> Image.Image:

@@ -24,9 +24,9 @@ class ClientTls:
         UsageError: If a file cannot be read or is none of these, or key and certificate do not belong together.
     """
 
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
+    ca: str | Path | None = None
+    certificate: str | Path | None = None
+    key: str | Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("ca", "certificate", "key"):
@@ -42,7 +42,7 @@ class ClientTls:
     def read(self) -> tuple[bytes | None, bytes | None, bytes | None]:
         """What stands in `ca`, `key` and `certificate`, in the order of `grpc.ssl_channel_credentials`."""
         ca, key, certificate = (
-            None if path is None else path.read_bytes() for path in (self.ca, self.key, self.certificate)
+            None if path is None else Path(path).read_bytes() for path in (self.ca, self.key, self.certificate)
         )
         return ca, key, certificate
 
@@ -64,7 +64,7 @@ def readable(path: str | Path, what: str) -> Path:
     return absolute
 
 
-def check_pair(certificate: Path, key: Path) -> None:
+def check_pair(certificate: str | Path, key: str | Path) -> None:
     """Makes sure that a certificate and a key belong together.
 
     Raises:
@@ -80,7 +80,7 @@ def check_pair(certificate: Path, key: Path) -> None:
         ) from error
 
 
-def check_authority(path: Path, what: str = "CA") -> None:
+def check_authority(path: str | Path, what: str = "CA") -> None:
     """Makes sure that a file holds certificates of authorities.
 
     Raises:

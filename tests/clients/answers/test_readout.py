@@ -41,20 +41,20 @@ def replied(model: Model, question: Any, *parts: dict[str, Array]) -> Answer:
 
 
 def classified(model: Model, wanted: Wanted, tensors: dict[str, Array]) -> Any:
-    question = ask_classes(PICTURE, model, wanted)
+    question = ask_classes(lambda: PICTURE, model, wanted)
     return read_classes(replied(model, question, {name: tensors[name] for name in question.outputs}), wanted)
 
 
 def test_only_what_is_wanted_is_asked_for() -> None:
     model = model_of()
-    assert ask_classes(PICTURE, model, Wanted()).outputs == ("probabilities",)
-    assert ask_classes(PICTURE, model, Wanted(cam=True)).outputs == ("probabilities", "cam", "cam_class")
-    assert ask_logits(PICTURE, model).outputs == ("logits",)
-    assert ask_map(PICTURE, model, "b").outputs == ("probabilities", "cam", "cam_class")
+    assert ask_classes(lambda: PICTURE, model, Wanted()).outputs == ("probabilities",)
+    assert ask_classes(lambda: PICTURE, model, Wanted(cam=True)).outputs == ("probabilities", "cam", "cam_class")
+    assert ask_logits(lambda: PICTURE, model).outputs == ("logits",)
+    assert ask_map(lambda: PICTURE, model, "b").outputs == ("probabilities", "cam", "cam_class")
     of_all = model_of(toy_contract(all_maps=True))
-    assert ask_classes(PICTURE, of_all, Wanted(cam=True)).outputs == ("probabilities", "cam", "cam_class")
-    assert ask_map(PICTURE, of_all, None).outputs == ("probabilities", "cam", "cam_class")
-    assert ask_map(PICTURE, of_all, "b").outputs == ("probabilities", "cam_all")
+    assert ask_classes(lambda: PICTURE, of_all, Wanted(cam=True)).outputs == ("probabilities", "cam", "cam_class")
+    assert ask_map(lambda: PICTURE, of_all, None).outputs == ("probabilities", "cam", "cam_class")
+    assert ask_map(lambda: PICTURE, of_all, "b").outputs == ("probabilities", "cam_all")
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", "linear"])
@@ -107,7 +107,7 @@ def test_maps_stand_in_the_order_of_the_classes_also_where_probabilities_are_equ
 
 
 def mapped(model: Model, class_: int | str | None) -> Any:
-    question = ask_map(PICTURE, model, class_)
+    question = ask_map(lambda: PICTURE, model, class_)
     tensors = right_answer(model.contract)
     if "cam_all" in question.outputs:
         tensors["cam_all"] = np.arange(4, dtype=np.float32).repeat(16).reshape(1, 4, 4, 4)
@@ -146,22 +146,22 @@ def test_a_class_that_there_is_not_is_refused_before_anything_is_sent(
     labels: tuple[str, ...], class_: int | str, why: str
 ) -> None:
     with pytest.raises(UsageError, match=why):
-        ask_map(PICTURE, model_of(labels=labels), class_)
+        ask_map(lambda: PICTURE, model_of(labels=labels), class_)
 
 
 def test_a_model_without_maps_or_logits_is_not_asked_for_them() -> None:
     bare = model_of(without(toy_contract(), "cam", "cam_class", "logits").model_copy(update={"cam": None}))
     with pytest.raises(UsageError, match="without maps"):
-        ask_classes(PICTURE, bare, Wanted(cam=True))
+        ask_classes(lambda: PICTURE, bare, Wanted(cam=True))
     with pytest.raises(UsageError, match="without maps"):
-        ask_map(PICTURE, bare, None)
+        ask_map(lambda: PICTURE, bare, None)
     with pytest.raises(UsageError, match="no output 'logits'"):
-        ask_logits(PICTURE, bare)
+        ask_logits(lambda: PICTURE, bare)
 
 
 def test_logits_that_are_no_numbers_are_an_error() -> None:
     model = model_of()
-    question = ask_logits(PICTURE, model)
+    question = ask_logits(lambda: PICTURE, model)
     assert read_logits(replied(model, question, {"logits": np.ones((1, 4), np.float32)})).tolist() == [1.0] * 4
     with pytest.raises(RequestError, match="NaN or infinity in logits"):
         read_logits(replied(model, question, {"logits": np.full((1, 4), np.nan, np.float32)}))

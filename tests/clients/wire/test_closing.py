@@ -240,4 +240,4 @@ def outcome(asking: Any, takes: float, allowed: float) -> str:
 def _left() -> tuple[int, int, int]:
     """Descriptors, threads and resident KiB of this process."""
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
-    return len(os.listdir("/proc/self/fd")), threading.active_count(), resident
+    return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), resident
