@@ -47,6 +47,7 @@ class ScriptedServer(grpc.GenericRpcHandler):
     Args:
         infer: Answers `ModelInfer`.
         ready: Answers `ServerReady`.
+        host: Where to listen.
         port: Where to listen; any free port unless given.
         pair: Certificate and key, for TLS.
 
@@ -61,6 +62,7 @@ class ScriptedServer(grpc.GenericRpcHandler):
         infer: Answer = lambda message, context: logits(),
         *,
         ready: Answer = lambda message, context: b"\x08\x01",
+        host: str = "127.0.0.1",
         port: int = 0,
         pair: Pair | None = None,
     ) -> None:
@@ -68,14 +70,14 @@ class ScriptedServer(grpc.GenericRpcHandler):
         self.metadata: dict[str, str | bytes] = {}
         self._answers = {"ModelInfer": infer, "ServerReady": ready}
         options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
-        self._server = grpc.server(ThreadPoolExecutor(_THREADS), (self,), options=options)
-        address = f"127.0.0.1:{port}"
+        self._server = grpc.server(ThreadPoolExecutor(_THREADS), [self], options=options)
+        address = f"{host}:{port}"
         if pair is None:
             self.port = self._server.add_insecure_port(address)
         else:
             secrets = grpc.ssl_server_credentials([(pair.key.read_bytes(), pair.certificate.read_bytes())])
             self.port = self._server.add_secure_port(address, secrets)
-        self.url = f"127.0.0.1:{self.port}"
+        self.url = f"{host}:{self.port}"
 
     def __enter__(self) -> ScriptedServer:
         self._server.start()

@@ -18,7 +18,6 @@ from camserve.serving import TritonServer
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
-SECONDS_TO_IMPORT = 0.6
 NOT_FOR_CLIENTS = ("tensorflow", "keras", "onnx", "onnxruntime", "matplotlib", "pyarrow", "scipy")
 ASK = """
 import asyncio, sys
@@ -110,13 +109,18 @@ def test_the_wheel_alone_imports_the_clients(lone_python: Path) -> None:
     assert str(lone_python.parent.parent) in answer
 
 
-def test_the_wheel_alone_imports_the_clients_soon(lone_python: Path) -> None:
-    times = []
-    for _ in range(5):
-        began = time.monotonic()
-        call(lone_python, "-c", "import camserve.clients")
-        times.append(time.monotonic() - began)
-    assert min(times) < SECONDS_TO_IMPORT
+def test_the_clients_add_less_to_an_import_than_what_they_stand_on(lone_python: Path) -> None:
+    codes = ("import numpy, PIL.Image, pydantic, tritonclient.grpc", "import camserve.clients")
+    # In turn, and the least of several: a busy moment of the machine meets both.
+    rounds = [[seconds(lone_python, code) for code in codes] for _ in range(7)]
+    below, all_of_it = map(min, zip(*rounds, strict=True))
+    assert all_of_it < 2 * below
+
+
+def seconds(python: Path, code: str) -> float:
+    began = time.monotonic()
+    call(python, "-c", code)
+    return time.monotonic() - began
 
 
 def test_the_wheel_alone_classifies(lone_python: Path, toy_server: TritonServer) -> None:

@@ -126,9 +126,9 @@ def test_cancelling_a_task_cancels_the_call_and_no_other() -> None:
 
 def test_one_client_serves_one_event_loop(toy_server: TritonServer) -> None:
     asking = AsyncTransport((toy_server.grpc_url,), ConnectionOptions(), Monitor())
-    asyncio.run(asking.infer(toy_request(), deadline=deadline()))  # type: ignore[arg-type]
+    asyncio.run(asking.infer(toy_request(), deadline=deadline()))
     with pytest.raises(UsageError, match="another event loop"):
-        asyncio.run(asking.infer(toy_request(), deadline=deadline()))  # type: ignore[arg-type]
+        asyncio.run(asking.infer(toy_request(), deadline=deadline()))
 
 
 _CALL = """

@@ -79,7 +79,7 @@ def test_an_output_of_any_type_of_numbers_is_read(datatype: str, dtype: str) -> 
 
 
 def test_outputs_are_told_apart_by_name_not_by_place() -> None:
-    one, two = np.float32([1]).tobytes(), np.float32([2]).tobytes()
+    one, two = (np.array([value], np.float32).tobytes() for value in (1, 2))
     tensors = read_reply(reply(("b", "FP32", [1], two), ("a", "FP32", [1], one)))[1]
     assert {name: float(array[0]) for name, array in tensors.items()} == {"a": 1.0, "b": 2.0}
 

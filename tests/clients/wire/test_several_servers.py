@@ -1,0 +1,152 @@
+"""Several servers behind one client: how work is shared among them, and what happens when one goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import pytest
+from python_models import slow_request, write_python_models
+from scripted_server import Context, ScriptedServer, failing, logits
+from transports import Asking, Blocking, deadline, toy_request
+
+from camserve.clients.wire.messages import Reply
+from camserve.errors import ConnectionFailedError
+from camserve.serving import TritonServer
+
+NOT_READY = b""
+
+
+@pytest.fixture
+def tritons(tmp_path: Path) -> Iterator[list[TritonServer]]:
+    """Two servers that serve the slow model."""
+    servers = [TritonServer(write_python_models(tmp_path / name, instances=2)) for name in "ab"]
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(TritonServer.start, servers))
+    yield servers
+    for server in servers:
+        server.stop(grace=0.0)
+
+
+def ask_for(asking: Blocking, seconds: float, until: threading.Event) -> list[Reply]:
+    replies = []
+    while not until.is_set():
+        replies.append(asking.infer(slow_request(seconds), deadline=deadline(30)))
+    return replies
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_server_that_goes_is_not_noticed_by_the_caller(
+    transport: Asking, tritons: list[TritonServer], blow: signal.Signals
+) -> None:
+    """Requests of each kind are under way at both when it happens: short ones, and one that takes seconds."""
+    until, one = threading.Event(), tritons[0]
+    with transport(*(server.grpc_url for server in tritons)) as asking, ThreadPoolExecutor(5) as pool:
+        short = [pool.submit(ask_for, asking, 0.01, until) for _ in range(3)]
+        long = [pool.submit(asking.infer, slow_request(2.0), deadline=deadline(30)) for _ in range(2)]
+        time.sleep(1.0)
+        os.kill(one.pid, blow)
+        struck = time.monotonic()
+        answers = [call.result(30) for call in long]
+        moved = time.monotonic() - struck
+        time.sleep(max(0.0, 4.0 - moved))
+        until.set()
+        shorts = [reply for call in short for reply in call.result(30)]
+        if blow is signal.SIGSTOP:
+            os.kill(one.pid, signal.SIGCONT)
+    assert moved <= 10
+    assert {reply.url for reply in shorts} == {server.grpc_url for server in tritons}
+    assert {reply.url for reply in shorts[-20:] + answers[-1:]} >= {tritons[1].grpc_url}
+    assert max(reply.tries for reply in shorts + answers) == 2
+
+
+def test_a_server_that_comes_back_is_given_work_again(transport: Asking) -> None:
+    with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
+        one.stop()
+        assert {asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
+        with ScriptedServer(port=one.port):
+            begin = time.monotonic()
+            while asking.infer(toy_request(), deadline=deadline()).url != one.url:
+                assert time.monotonic() - begin < 15
+                time.sleep(0.05)
+
+
+def test_work_goes_to_the_server_that_is_least_busy(transport: Asking) -> None:
+    def slow(message: bytes, context: Context) -> bytes:
+        time.sleep(0.2)
+        return logits()
+
+    with (
+        ScriptedServer(slow) as one,
+        ScriptedServer() as other,
+        transport(one.url, other.url) as asking,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        shares = Counter(pool.map(lambda _: asking.infer(toy_request(), deadline=deadline()).url, range(200)))
+    assert shares[other.url] > 3 * shares[one.url] > 0
+
+
+def test_equally_busy_servers_have_their_turns(transport: Asking) -> None:
+    with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
+        answered = [asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)]
+    assert answered == [one.url, other.url] * 5
+
+
+def test_another_server_is_asked_at_once_when_one_is_not_available(transport: Asking) -> None:
+    busy = failing(grpc.StatusCode.UNAVAILABLE, "busy")
+    with ScriptedServer(busy) as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
+        reply = asking.infer(toy_request(), deadline=deadline())
+        assert (reply.url, reply.tries) == (other.url, 2)
+        assert reply.seconds < 0.2
+        assert asking.infer(toy_request(), deadline=deadline()).tries == 1
+
+
+def test_a_model_is_described_by_a_server_that_is_there(
+    transport: Asking, toy_server: TritonServer, refused_port: int
+) -> None:
+    gone = f"127.0.0.1:{refused_port}"
+    with transport(gone, toy_server.grpc_url) as asking:
+        assert asking.describe("toy", deadline=deadline()).version == "1"
+        assert asking.describe("toy", url=toy_server.grpc_url, deadline=deadline()).version == "1"
+        with pytest.raises(ConnectionFailedError, match=gone):
+            asking.describe("toy", url=gone, deadline=deadline(1.0))
+
+
+def test_a_server_that_is_not_ready_gets_no_requests(transport: Asking) -> None:
+    one = ScriptedServer(ready=lambda message, context: NOT_READY)
+    with one, ScriptedServer() as other, transport(one.url, other.url) as asking:
+        asking.infer(toy_request(), deadline=deadline())
+        while "ServerReady" not in one.asked or "ServerReady" not in other.asked:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        assert {asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
+
+
+def test_one_server_alone_is_not_asked_for_its_health(transport: Asking) -> None:
+    with ScriptedServer() as one, transport(one.url) as asking:
+        asking.infer(toy_request(), deadline=deadline())
+        time.sleep(1.5)
+    assert one.asked == ["ModelInfer"]
+
+
+def test_calls_wait_for_the_only_server_that_is_left_even_if_it_hangs(transport: Asking, refused_port: int) -> None:
+    """There is nowhere else to go, so its calls are left to their deadline."""
+    hanging = threading.Event()
+
+    def slow(message: bytes, context: Context) -> bytes:
+        hanging.wait(4)
+        return logits()
+
+    one = ScriptedServer(slow, ready=slow)
+    with one, transport(one.url, f"127.0.0.1:{refused_port}") as asking:
+        reply = asking.infer(toy_request(), deadline=deadline(20))
+        hanging.set()
+    assert reply.url == one.url
+    assert one.requests() == 1
