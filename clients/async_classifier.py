@@ -13,6 +13,7 @@ import numpy as np
 from camserve.clients.answers.asking import Wanted
 from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.results import ActivationMap
+from camserve.clients.arguments import check_several
 from camserve.clients.async_stream import AsyncStream
 from camserve.clients.base import BaseClassifier
 from camserve.clients.many import WINDOW_BYTES, Errors, Window
@@ -22,7 +23,7 @@ from camserve.clients.pictures.images import ImageInput, open_image
 from camserve.clients.steps import Call, Steps, Walk
 from camserve.clients.wire.async_transport import AsyncTransport
 from camserve.clients.wire.options import ConnectionOptions
-from camserve.errors import CamserveError
+from camserve.errors import CamserveError, UsageError
 
 __all__ = ["AsyncClassifier"]
 
@@ -45,6 +46,7 @@ class AsyncClassifier(BaseClassifier):
     def _open(self, options: ConnectionOptions, monitor: Monitor) -> None:
         self._transport = AsyncTransport(self.urls, options, monitor)
         self._connecting = asyncio.Lock()
+        self._closed = False
 
     async def connect(self) -> None:
         """Reads what the model expects; once it did, does nothing.
@@ -56,6 +58,7 @@ class AsyncClassifier(BaseClassifier):
             ContractError: If the model has no contract, or its tensors disagree with it.
             UsageError: If it was closed, or belongs to another event loop.
         """
+        self._check_open()
         async with self._connecting:
             if not self._session.is_connected:
                 await self._take(self._session.connect())
@@ -117,6 +120,8 @@ class AsyncClassifier(BaseClassifier):
         `contextlib.aclosing`.
         """
         wanted = Wanted(top=top, cam=cam, crops=crops, reading=self._reading)
+        check_several(images, awaited=True)
+        self._check_open()
         return self._stream(images, wanted, Window(concurrency, window_bytes, errors))
 
     async def logits(self, image: ImageInput) -> Array:
@@ -141,6 +146,7 @@ class AsyncClassifier(BaseClassifier):
 
     async def close(self) -> None:
         """Ends every request and connection; closing twice changes nothing."""
+        self._closed = True
         await self._transport.close()
 
     async def __aenter__(self) -> AsyncClassifier:
@@ -155,6 +161,10 @@ class AsyncClassifier(BaseClassifier):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the classifier of model {self.model!r} is closed", hint="Make a new AsyncClassifier")
 
     async def _run(self, steps: Steps[T]) -> T:
         if not self._session.is_connected:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Generic, TypeVar
 
-from camserve.clients.many import End, Room, Window
+from camserve.clients.many import End, Room, Window, without_frames
 from camserve.clients.pictures.images import Opened
 from camserve.errors import CamserveError
 
@@ -49,11 +49,12 @@ class AsyncStream(Generic[P, T]):
         under_way: deque[asyncio.Task[T | CamserveError]] = deque()
         place = 0
         try:
-            async for picture in _each(pictures):
-                under_way.append(asyncio.create_task(self._at(place, picture)))
-                place += 1
-                if len(under_way) >= self._window.length:
-                    yield await under_way.popleft()
+            async with aclosing(_each(pictures)) as taken_up:
+                async for picture in taken_up:
+                    under_way.append(asyncio.create_task(self._at(place, picture)))
+                    place += 1
+                    if len(under_way) >= self._window.length or under_way[0].done():
+                        yield await under_way.popleft()
             while under_way:
                 yield await under_way.popleft()
         finally:
@@ -79,7 +80,7 @@ class AsyncStream(Generic[P, T]):
         except CamserveError as error:
             self._end.check(place)
             if self._window.errors == "yield" and await self._concerns_one(error):
-                return error
+                return without_frames(error)
             raise
 
     @asynccontextmanager
@@ -100,7 +101,7 @@ class AsyncStream(Generic[P, T]):
         self._changed = asyncio.Event()
 
 
-async def _each(pictures: Iterable[P] | AsyncIterable[P]) -> AsyncIterator[P]:
+async def _each(pictures: Iterable[P] | AsyncIterable[P]) -> AsyncGenerator[P, None]:
     if isinstance(pictures, AsyncIterable):
         async for picture in pictures:
             yield picture

@@ -17,7 +17,7 @@ from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.maps import class_index
 from camserve.clients.answers.readout import read_classes, read_logits, read_map
 from camserve.clients.answers.results import ActivationMap
-from camserve.clients.answers.served import Given
+from camserve.clients.arguments import check_arguments, given, version_of
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.pictures.images import ImageInput, Opened, load_image, open_image
@@ -27,8 +27,7 @@ from camserve.clients.session import Session
 from camserve.clients.steps import Steps, Work
 from camserve.clients.wire.options import Compression, ConnectionOptions, parse_urls
 from camserve.contract import ModelContract
-from camserve.errors import BundleError, CamserveError, ImageError, RequestError, UsageError
-from camserve.text import printable
+from camserve.errors import CamserveError, ImageError, RequestError
 from camserve.tls import ClientTls
 
 __all__ = ["BaseClassifier"]
@@ -46,7 +45,7 @@ class BaseClassifier(ABC):
         url: `HOST:PORT` of Triton's gRPC endpoint; several, as a sequence or with commas between them, for servers that
             serve the same models and stand in for one another.
         model: Name of the model.
-        version: Version of the model; the newest that is served unless given.
+        version: Number of the version; the newest that is served unless given.
         timeout: Deadline of each call, over all its tries and parts, in seconds.
         connect_timeout: Seconds within which a server must have told what the model expects.
         retries: How often a request is sent again after its connection was lost or the server was not available: 0 to
@@ -74,7 +73,7 @@ class BaseClassifier(ABC):
         url: str | Sequence[str],
         model: str,
         *,
-        version: str = "",
+        version: str | int = "",
         timeout: float = 30.0,
         connect_timeout: float = 5.0,
         retries: int = 5,
@@ -89,6 +88,22 @@ class BaseClassifier(ABC):
         labels: Sequence[str] | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
+        check_arguments(
+            url=url,
+            model=model,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            retries=retries,
+            tls=tls,
+            token=token,
+            headers=headers,
+            shared_memory=shared_memory,
+            reading=reading,
+            metrics=metrics,
+            contract=contract,
+            labels=labels,
+            names=names,
+        )
         options = ConnectionOptions(
             timeout=timeout,
             connect_timeout=connect_timeout,
@@ -99,16 +114,18 @@ class BaseClassifier(ABC):
             compression=compression,
             shared_memory=shared_memory,
         )
-        given = Given(_read_contract(contract), None if labels is None else tuple(labels), names or {})
         self.urls = parse_urls(url)
         self.model = model
         self._reading = reading
-        self._session = Session(model, version, self.urls, given, options)
+        self._session = Session(model, version_of(version), self.urls, given(contract, labels, names), options)
         self._open(options, Monitor(metrics=metrics))
 
     @abstractmethod
     def _open(self, options: ConnectionOptions, monitor: Monitor) -> None:
         """Makes the transport."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({','.join(self.urls)!r}, {self.model!r})"
 
     @property
     def contract(self) -> ModelContract:
@@ -183,15 +200,3 @@ class _Picture:
         if not isinstance(self._image, Opened):
             self._image = open_image(self._image, self._reading)
         return self._image.load()
-
-
-def _read_contract(contract: ModelContract | str | Path | None) -> ModelContract | None:
-    if contract is None or isinstance(contract, ModelContract):
-        return contract
-    hint = "Give the contract.json of a bundle, or a ModelContract"
-    try:
-        return ModelContract.from_json(Path(contract).read_bytes(), origin=printable(contract))
-    except OSError as error:
-        raise UsageError(f"{printable(contract)} cannot be read: {error.strerror}", hint=hint) from error
-    except BundleError as error:
-        raise UsageError(error.message, hint=hint) from error

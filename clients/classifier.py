@@ -13,6 +13,7 @@ import numpy as np
 from camserve.clients.answers.asking import Wanted
 from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.results import ActivationMap
+from camserve.clients.arguments import check_several
 from camserve.clients.base import BaseClassifier
 from camserve.clients.many import WINDOW_BYTES, Errors, Window
 from camserve.clients.observing.monitor import Monitor
@@ -140,10 +141,12 @@ class Classifier(BaseClassifier):
                 (`yield`). Whatever would meet every picture alike is raised in both cases.
 
         Raises:
-            UsageError: If an option makes no sense.
+            UsageError: If an option makes no sense, or one picture is given alone.
             CamserveError: What `classify` raises, at the place of the picture that it was met with.
         """
         wanted = Wanted(top=top, cam=cam, crops=crops, reading=self._reading)
+        check_several(images)
+        self._check_open()
         return self._stream(images, wanted, Window(concurrency, window_bytes, errors))
 
     def logits(self, image: ImageInput) -> Array:
@@ -213,6 +216,7 @@ class Classifier(BaseClassifier):
             transport.close()
 
     def __enter__(self) -> Classifier:
+        self._check_open()
         return self
 
     def __exit__(
@@ -245,11 +249,14 @@ class Classifier(BaseClassifier):
 
     def _opened(self) -> Transport:
         with self._lock:
-            if self._closed:
-                raise UsageError(f"the classifier of model {self.model!r} is closed", hint="Make a new Classifier")
+            self._check_open()
             transport = self._dial()
             self._transports.add(transport)
         return transport
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"the classifier of model {self.model!r} is closed", hint="Make a new Classifier")
 
     def _end(self, transport: Transport) -> None:
         transport.close()

@@ -16,6 +16,7 @@ from camserve.clients.classifier import Classifier
 from camserve.clients.pictures.images import ImageInput
 from camserve.errors import UsageError
 from camserve.heatmap import as_rgb
+from camserve.kinds import check_kind, check_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,11 +36,15 @@ class CAMExplainer:
     Args:
         classifier: A classifier whose model answers with maps.
 
+    Raises:
+        UsageError: If it is none; that of asyncio cannot be used here.
+
     Attributes:
         results: The answers of the last `fit`, in the order of its pictures; empty before it.
     """
 
     def __init__(self, classifier: Classifier) -> None:
+        check_kind("classifier", classifier, Classifier, "a Classifier")
         self._classifier = classifier
         self.results: tuple[Classification, ...] = ()
 
@@ -95,6 +100,8 @@ def _given_axes(ax: Axes | Sequence[Axes], count: int) -> list[Any]:
 
 
 def _new_axes(count: int, columns: int | None) -> list[Any]:
+    if columns is not None:
+        check_whole("columns", columns)
     if columns is not None and columns < 1:
         raise UsageError(f"columns is {columns}", hint="Put at least one picture into a row")
     across = min(count, columns or _COLUMNS)

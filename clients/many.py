@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from camserve.errors import UsageError
+from camserve.errors import CamserveError, UsageError
+from camserve.kinds import check_whole
 
-__all__ = ["WINDOW_BYTES", "End", "Errors", "Room", "Window"]
+__all__ = ["WINDOW_BYTES", "End", "Errors", "Room", "Window", "without_frames"]
 
 Errors = Literal["raise", "yield"]
 
@@ -30,7 +31,7 @@ class Window:
             place of the answer (`yield`).
 
     Raises:
-        UsageError: If a figure is less than one, or there is no such choice.
+        UsageError: If a figure is no whole number or less than one, or there is no such choice.
     """
 
     concurrency: int = 8
@@ -38,6 +39,8 @@ class Window:
     errors: Errors = "raise"
 
     def __post_init__(self) -> None:
+        check_whole("concurrency", self.concurrency)
+        check_whole("window_bytes", self.bytes)
         if self.concurrency < 1:
             raise UsageError(f"concurrency is {self.concurrency}", hint="Allow at least one request at a time")
         if self.bytes < 1:
@@ -95,3 +98,11 @@ class End:
         """Raises what ended the stream before this place, if anything did."""
         if self._error is not None and self._place < place:
             raise self._error
+
+
+def without_frames(error: CamserveError) -> CamserveError:
+    """An error to stand in the place of an answer, which may be kept: the frames behind it hold the picture's bytes."""
+    behind: BaseException | None = error
+    while behind is not None:
+        behind = behind.with_traceback(None).__context__
+    return error

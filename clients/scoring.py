@@ -37,9 +37,11 @@ def find_images(inputs: Iterable[str | Path]) -> Iterator[Path]:
     Raises:
         UsageError: If a folder cannot be read, or nothing is found at all.
     """
+    _check_several(inputs)
     found = False
     for given in inputs:
-        for path in _images_below(Path(given)) if Path(given).is_dir() else (Path(given),):
+        # Path.is_dir raises where it may not look.
+        for path in _images_below(Path(given)) if os.path.isdir(given) else (Path(given),):  # noqa: PTH112
             found = True
             yield path
     if not found:
@@ -62,10 +64,18 @@ def score(
         ContractError: If an answer is not what the contract promises.
         UsageError: If `top` or `concurrency` is less than one.
     """
+    _check_several(inputs)
     paths: deque[str | Path] = deque()
     images: Iterator[ImageInput] = _noted(inputs, paths)
     answers = classifier.classify_many(images, top=top, concurrency=concurrency, errors="yield")
     return _rows(answers, paths)
+
+
+
+def _check_several(inputs: object) -> None:
+    """A single path would be taken for a sequence of letters."""
+    if isinstance(inputs, str | os.PathLike):
+        raise UsageError(f"inputs is the single path {printable(inputs)}", hint="Give a list of paths")
 
 
 def _rows(

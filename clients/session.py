@@ -107,42 +107,47 @@ class Session:
             CamserveError: If there is no answer.
         """
         deadline: Deadline | None = None
+        url: str | None = None
         while True:
             began = time.perf_counter()
             question: Question = make(self.model) if quick else (yield Work(partial(make, self.model)))
             prepared = time.perf_counter() - began
             deadline = deadline or Deadline.after(self._timeout)
-            before = (yield from self._statistics(deadline)) if timed else {}
-            replies = yield from self._send(question, deadline)
+            before = (yield from self._statistics(question, deadline)) if timed else {}
+            replies = yield from self._send(question, url, deadline)
             if replies and (yield from self._are_of_one_model(replies, question, deadline)):
                 timings = Timings(prepare=prepared, call=sum(reply.seconds for reply in replies), read=0.0)
                 if timed:
-                    timings = yield from self._timed(timings, replies, before, deadline)
+                    timings = yield from self._timed(timings, question, replies, before, deadline)
                 return self._answer(question, replies, timings)
             if deadline.expired:
                 raise DeadlineError(
                     f"model {self._name!r} changed faster than it could be asked, for {deadline.seconds:g} s",
                     hint="Ask again once its version stands",
                 )
+            # Servers may follow different versions for long: all parts go to one of them, unless it fails.
+            url = replies[0].url if replies and url is None else None
 
-    def _send(self, question: Question, deadline: Deadline) -> Steps[Sequence[Reply]]:
-        """The replies to the parts of a question; none if it must be made anew."""
+    def _send(self, question: Question, url: str | None, deadline: Deadline) -> Steps[Sequence[Reply]]:
+        """The replies to the parts of a question, from any server or that one; none if it must be made anew."""
         replies = []
         outputs = [question.model.served_name(name) for name in question.outputs]
         for part in split(question.batch, question.model.limit):
             request = Request(self._name, self._version, question.model.input, part, outputs)
             try:
-                replies.append((yield Call(methodcaller("infer", request, deadline=deadline))))
-            except NotLoadedError:
-                raise
+                replies.append((yield Call(methodcaller("infer", request, url=url, deadline=deadline))))
+            except (ConnectionFailedError, NotLoadedError):
+                if url is None:
+                    raise
+                return ()
             except RequestError as refusal:
-                if not (yield from self._takes_less(question, refusal, deadline)):
+                if not (yield from self._takes_less(question, len(part), refusal, deadline)):
                     raise
                 return ()
         return replies
 
-    def _takes_less(self, question: Question, refusal: RequestError, deadline: Deadline) -> Steps[bool]:
-        """Whether a question was refused because the model now takes another number of pictures at once.
+    def _takes_less(self, question: Question, pictures: int, refusal: RequestError, deadline: Deadline) -> Steps[bool]:
+        """Whether so many pictures were refused because the model by now takes less of them at once.
 
         Raises:
             ContractError: If it was refused because the model has another contract by now.
@@ -151,7 +156,7 @@ class Session:
             with suppress(ConnectionFailedError, DeadlineError, RequestError):
                 model = yield from self._read(url, self._version, deadline)
                 self._check_same(question, model, url, refusal)
-                if model.limit != question.model.limit:
+                if 0 < model.limit < pictures:
                     self._change(methodcaller("asking", model))
                     return True
         return False
@@ -198,20 +203,27 @@ class Session:
             raise error from cause
 
     def _timed(
-        self, timings: Timings, replies: Sequence[Reply], before: dict[str, Statistics], deadline: Deadline
+        self,
+        timings: Timings,
+        question: Question,
+        replies: Sequence[Reply],
+        before: dict[str, Statistics],
+        deadline: Deadline,
     ) -> Steps[Timings]:
+        if replies[0].version != question.model.version:  # what was counted before is of another version
+            return timings
         for _ in range(_LOOKS):  # a server may count a request a moment after it has sent the answer
-            timed = with_server_share(timings, replies, before, (yield from self._statistics(deadline)))
+            timed = with_server_share(timings, replies, before, (yield from self._statistics(question, deadline)))
             if timed is not timings:
                 break
         return timed
 
-    def _statistics(self, deadline: Deadline) -> Steps[dict[str, Statistics]]:
-        """By server, what it spent on the model so far; without those that do not answer."""
+    def _statistics(self, question: Question, deadline: Deadline) -> Steps[dict[str, Statistics]]:
+        """By server, what it spent on the version asked so far; without those that do not answer."""
         found = {}
+        version = question.model.version
         for url in self._urls:
             with suppress(ConnectionFailedError, NotLoadedError):
-                version = self.model.version
                 found[url] = yield Call(methodcaller("statistics", self._name, version, url=url, deadline=deadline))
         return found
 

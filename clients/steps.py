@@ -6,8 +6,10 @@ The two classifiers differ only in how they wait.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 __all__ = ["Call", "Steps", "Walk", "Work"]
@@ -55,7 +57,10 @@ class Walk(Generic[T]):
 
     def failed(self, error: Exception) -> None:
         """The step failed; raises the error again unless the steps know what to do about it."""
-        self.next = self._resumed(lambda: self._steps.throw(error))
+        try:
+            self.next = self._resumed(partial(self._steps.throw, error))
+        finally:
+            del error  # whose traceback holds this frame
 
     def _resumed(self, resume: Callable[[], Step]) -> Step | None:
         try:
@@ -63,3 +68,18 @@ class Walk(Generic[T]):
         except StopIteration as end:
             self.result = end.value
             return None
+        except Exception as error:
+            del resume  # it may hold the error, and is held by its traceback
+            _let_go(error)
+            raise
+
+
+def _let_go(error: BaseException) -> None:
+    """Empties the frames behind an error, of which some hold it in turn: the picture and its tensor would stay as long.
+
+    Where it came from can still be read.
+    """
+    behind: BaseException | None = error
+    while behind is not None:
+        traceback.clear_frames(behind.__traceback__)
+        behind = behind.__cause__

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
-from camserve.clients.many import End, Room, Window
+from camserve.clients.many import End, Room, Window, without_frames
 from camserve.clients.pictures.images import Opened
 from camserve.errors import CamserveError
 
@@ -56,7 +56,7 @@ class Stream(Generic[P, T]):
         try:
             for place, picture in enumerate(pictures):
                 under_way.append(pool.submit(self._at, place, picture))
-                if len(under_way) >= self._window.length:
+                if len(under_way) >= self._window.length or under_way[0].done():
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()
@@ -83,7 +83,7 @@ class Stream(Generic[P, T]):
         except CamserveError as error:
             self._end.check(place)
             if self._window.errors == "yield" and self._concerns_one(error):
-                return error
+                return without_frames(error)
             raise
 
     @contextmanager

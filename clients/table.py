@@ -41,10 +41,10 @@ def check_table(path: str | Path) -> None:
     target = Path(path)
     if target.suffix.lower() not in _WRITERS:
         raise UsageError(f"{printable(target)} is neither .csv nor .parquet", hint="Name the table with one of these")
-    if target.is_dir():
+    if os.path.isdir(target):  # noqa: PTH112  (Path.is_dir raises where it may not look)
         raise UsageError(f"{printable(target)} is a folder", hint="Name a file in it")
     folder = _behind_links(target).parent
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112
         raise UsageError(f"folder {printable(folder)} does not exist", hint="Make it first")
     if target.suffix.lower() == ".parquet":
         _import_pyarrow()

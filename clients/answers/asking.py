@@ -19,6 +19,7 @@ from camserve.clients.pictures.placement import Fitted
 from camserve.clients.pictures.preprocess import fit_image, to_tensor
 from camserve.clients.pictures.reading import AS_KERAS, Reading
 from camserve.errors import UsageError
+from camserve.kinds import check_kind
 
 __all__ = [
     "Question",
@@ -34,6 +35,8 @@ Load = Callable[[], Image.Image]
 """Decodes the picture. It is not handed over itself, so that its pixels are free before the tensor is made: where both
 live at once, the C library gives their memory back to the system each time, which costs more than the tensor."""
 
+_TRUTH = (bool, np.bool_)
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -47,7 +50,7 @@ class Wanted:
         reading: How the picture is read.
 
     Raises:
-        UsageError: If `top` is less than one, or maps are asked of an average.
+        UsageError: If a value is of another kind, `top` is less than one, or maps are asked of an average.
     """
 
     top: int = 5
@@ -58,6 +61,10 @@ class Wanted:
 
     def __post_init__(self) -> None:
         check_top(self.top)
+        check_kind("cam", self.cam, _TRUTH, "True or False; the map of one class comes from cam(image, class_)")
+        check_kind("timings", self.timings, _TRUTH, "True or False")
+        if self.crops is not None:
+            check_kind("crops", self.crops, Crops, "Crops(), or Crops(count=5)")
         if self.cam and self.crops is not None and self.crops.choose == "average":
             raise UsageError(
                 "an average over crops has no maps: each crop shows another part of the picture",
@@ -125,13 +132,21 @@ def ask_batch(batch: Array, outputs: Sequence[str], model: Model, prepared_for: 
     """Asks for outputs of a batch that the caller prepared, for this model or another before it.
 
     Raises:
-        UsageError: If the batch does not fit the input, or an output is not the model's.
+        UsageError: If the batch does not fit the input, no output is named, or one is not the model's.
         ContractError: If the model prepares pictures otherwise than the one before it.
     """
     check_batch(batch, prepared_for)
+    _check_outputs(outputs, prepared_for)
     names = tuple(prepared_for.output(name).name for name in outputs)
     check_same(prepared_for, model, names)
     return Question(model, batch, names)
+
+
+def _check_outputs(outputs: Sequence[str], model: Model) -> None:
+    """A server that is asked for no output answers with all of them, and one name alone is a sequence of letters."""
+    if isinstance(outputs, str) or not isinstance(outputs, Sequence) or not outputs:
+        known = ", ".join(output.name for output in model.contract.outputs)
+        raise UsageError(f"outputs is {outputs!r}", hint=f"Give a list of one or more of {known}")
 
 
 def _question(views: tuple[Fitted, ...], model: Model, outputs: tuple[str, ...]) -> Question:

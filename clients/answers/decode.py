@@ -9,18 +9,23 @@ from typing import Any
 import numpy as np
 
 from camserve.contract import Activation
-from camserve.errors import RequestError, UsageError
+from camserve.errors import ContractError, RequestError, UsageError
+from camserve.kinds import check_whole
 
 __all__ = [
     "Label",
     "Prediction",
     "check_finite",
+    "check_probabilities",
     "check_top",
     "parse_label",
     "probabilities_of",
     "ranking",
     "top_predictions",
 ]
+
+_ROUNDING = 0.02
+"""What half precision and int8 may lose in the sum of probabilities."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,8 @@ def probabilities_of(logits: np.ndarray[Any, Any], activation: Activation) -> np
 
 
 def check_top(top: int) -> None:
-    """Refuses a number of classes that is less than one."""
+    """Refuses a number of classes that is none, or less than one."""
+    check_whole("top", top)
     if top < 1:
         raise UsageError(f"top is {top}", hint="Ask for at least one class")
 
@@ -105,6 +111,24 @@ def check_finite(values: np.ndarray[Any, Any], name: str) -> None:
         raise RequestError(
             f"the model answered NaN or infinity in {name}",
             hint="The network overflows on this picture: check its weights and precision",
+        )
+
+
+
+def check_probabilities(values: np.ndarray[Any, Any], activation: Activation) -> None:
+    """Refuses probabilities `[pictures, classes]` that the model's activation cannot have given, such as its logits.
+
+    Raises:
+        ContractError: If one is not from 0 to 1, or those of a softmax do not add up to 1, but for rounding.
+    """
+    if activation == "linear":
+        return
+    least, most = float(values.min()), float(values.max())
+    sums = values.sum(axis=-1) if activation == "softmax" else np.ones(1)
+    if least < 0.0 or most > 1.0 + _ROUNDING or np.abs(sums - 1.0).max() > _ROUNDING:
+        raise ContractError(
+            f"the model answered probabilities from {least:.3g} to {most:.3g} that are none of a {activation}",
+            hint="If these are logits, or of another activation, let the contract say so",
         )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,14 @@ from camserve.clients.answers.served import CAM, CAM_ALL, CAM_CLASS, Model
 from camserve.clients.pictures.placement import Fitted
 from camserve.clients.pictures.reading import Reading
 from camserve.errors import RequestError, UsageError
+from camserve.kinds import check_kind
 
 __all__ = ["Maps", "check_has_maps", "class_index", "outputs_for_class"]
 
 Array = np.ndarray[Any, Any]
+
+_NAMED = 10
+"""How many classes a message lists."""
 
 
 def check_has_maps(model: Model) -> None:
@@ -42,7 +47,8 @@ def class_index(model: Model, class_: int | str) -> int:
     """
     if isinstance(class_, str):
         return _labelled(model, class_)
-    if not 0 <= class_ < model.contract.classes:
+    check_kind("class_", class_, Integral, "the number of a class, or its label")
+    if class_ not in range(model.contract.classes):
         raise UsageError(
             f"model {model.name!r} has no class {class_}", hint=f"Give a number from 0 to {model.contract.classes - 1}"
         )
@@ -58,11 +64,17 @@ def _labelled(model: Model, label: str) -> int:
             f"classes {', '.join(map(str, found))} of model {model.name!r} are all called {label!r}",
             hint="Give the number of the class",
         )
-    close = get_close_matches(label, [each.name for each in model.labels])
+    names = [each.name for each in model.labels]
+    close = get_close_matches(label, names)
     raise UsageError(
         f"model {model.name!r} has no class {label!r}",
-        hint=f"Did you mean {' or '.join(map(repr, close))}?" if close else "See the labels of the classifier",
+        hint=f"Did you mean {' or '.join(map(repr, close))}?" if close else f"It has {_some(names)}",
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    listed = ", ".join(map(repr, names[:_NAMED]))
+    return listed if len(names) <= _NAMED else f"{listed} and {len(names) - _NAMED:,} more"
 
 
 def outputs_for_class(model: Model, class_: int | str | None) -> tuple[str, ...]:
@@ -136,8 +148,15 @@ class Maps:
             index=index,
             label=self.model.labels[index].name,
             probability=float(self.probabilities[index]),
-            grid=grid,
+            grid=_alone(grid),
             picture=self.view.picture,
             placement=self.view.placement,
             reading=self.reading,
         )
+
+
+def _alone(grid: Array) -> Array:
+    """The same without the answer that it stood in, which may hold the maps of all classes; read-only, as that is."""
+    copied = grid.copy()
+    copied.setflags(write=False)
+    return copied

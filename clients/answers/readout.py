@@ -10,7 +10,7 @@ import numpy as np
 
 from camserve.clients.answers.asking import Question, Wanted
 from camserve.clients.answers.classification import Classification, Timings
-from camserve.clients.answers.decode import check_finite, probabilities_of, top_predictions
+from camserve.clients.answers.decode import check_finite, check_probabilities, probabilities_of, top_predictions
 from camserve.clients.answers.maps import Maps
 from camserve.clients.answers.results import ActivationMap
 from camserve.clients.answers.served import LOGITS, PROBABILITIES
@@ -109,6 +109,8 @@ def _probabilities(answer: Answer) -> Array:
     """Of each picture, float32 `[pictures, classes]`."""
     name = answer.question.model.scores
     check_finite(answer.tensors[name], name)
-    if name == PROBABILITIES:
-        return answer.tensors[name]
-    return probabilities_of(answer.tensors[name], answer.question.model.contract.activation)
+    activation = answer.question.model.contract.activation
+    if name != PROBABILITIES:
+        return probabilities_of(answer.tensors[name], activation)
+    check_probabilities(answer.tensors[name], activation)
+    return answer.tensors[name]

@@ -17,6 +17,7 @@ from camserve.clients.pictures.reading import AS_KERAS, Reading
 from camserve.colormaps import Colormap
 from camserve.errors import UsageError
 from camserve.interpolation import Order
+from camserve.kinds import check_number
 
 __all__ = ["ActivationMap"]
 
@@ -124,6 +125,7 @@ class ActivationMap:
         Raises:
             UsageError: If the threshold is not from 0 to below 1.
         """
+        check_number("threshold", threshold)
         if not 0.0 <= threshold < 1.0:
             raise UsageError(f"the threshold is {threshold}", hint="Give a share of the greatest value, such as 0.2")
         heat = self.upsample()

@@ -87,7 +87,7 @@ def read_model(served: ServedModel, given: Given) -> Model:
     Raises:
         ContractError: If it has no contract and none is given, if what is given is not what it carries, if it has not
             a label for each class, or if its tensors are not those of the contract.
-        UsageError: If a name is given to a tensor that the contract does not know.
+        UsageError: If a name is given to a tensor that the contract does not know, or one name to two.
     """
     contract = _contract(served, given)
     names = _names(contract, given)
@@ -99,7 +99,9 @@ def read_model(served: ServedModel, given: Given) -> Model:
     if faults:
         raise ContractError(
             f"model {served.name!r} does not keep its contract: {'; '.join(faults)}",
-            hint=_PUBLISH_AGAIN if given.contract is None else "Give the contract and the names that fit the model",
+            hint="Give the contract and the names that fit the model"
+            if given.contract or given.names
+            else _PUBLISH_AGAIN,
         )
     (tensor,) = (each for each in served.inputs if each.name == names.get(contract.input.name, contract.input.name))
     return Model(
@@ -142,10 +144,10 @@ def _labels(served: ServedModel, given: Given, contract: ModelContract) -> tuple
             f"model {served.name!r} carries labels, and they are not those given", hint="Leave labels out"
         )
     if len(lines) != contract.classes:
-        source = f"carries {len(lines)} labels" if given.labels is None else f"was given {len(lines)} labels"
+        where = f"(parameter {LABELS_PARAMETER} in its configuration)"
+        found = f"was given {len(given.labels)} labels" if given.labels else f"carries {len(lines)} labels {where}"
         raise ContractError(
-            f"model {served.name!r} {source} for {contract.classes} classes "
-            f"(parameter {LABELS_PARAMETER} in its configuration)",
+            f"model {served.name!r} {found} for {contract.classes} classes",
             hint=_PUBLISH_AGAIN if given.contract is None else "Give labels, one for each class",
         )
     return tuple(parse_label(line) for line in lines)
@@ -158,6 +160,13 @@ def _names(contract: ModelContract, given: Given) -> dict[str, str]:
         raise UsageError(
             f"names are given to {', '.join(map(repr, unknown))}, which the contract does not know",
             hint=f"Its tensors are {', '.join(known)}",
+        )
+    own = [given.names.get(name, name) for name in known]
+    twice = sorted({name for name in own if own.count(name) > 1})
+    if twice:
+        raise UsageError(
+            f"names give {', '.join(map(repr, twice))} to several tensors of the contract",
+            hint="Name each of them; leave those that the model does not have out of the contract",
         )
     return dict(given.names)
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from camserve.errors import ImageError, UsageError
+from camserve.kinds import check_kind
 
 __all__ = ["Order", "Pixels", "picture_of"]
 
@@ -16,6 +17,7 @@ Array = np.ndarray[Any, Any]
 Order = Literal["rgb", "bgr", "gray"]
 
 _GRAY_HINT = "Give uint8 pixels of shape [height, width] or [height, width, 1]"
+_BARE_HINT = f'{_GRAY_HINT}; of three channels, say their order: Pixels(array, "rgb")'
 _COLOR_HINT = "Give uint8 pixels of shape [height, width, 3]"
 _ORDER_HINT = 'Say Pixels(array, "rgb") (Pillow, imageio, Keras) or Pixels(array, "bgr") (OpenCV)'
 
@@ -29,13 +31,16 @@ class Pixels:
         order: `rgb`, `bgr` or `gray`.
 
     Raises:
-        UsageError: If there is no such order.
+        UsageError: If it is no NumPy array, or there is no such order.
     """
 
     array: Array
     order: Order
 
     def __post_init__(self) -> None:
+        check_kind(
+            "the array of Pixels", self.array, np.ndarray, "a NumPy array; files and Pillow pictures as they are"
+        )
         if self.order not in get_args(Order):
             raise UsageError(
                 f"the order of channels is {self.order!r}", hint=f"Give one of {', '.join(get_args(Order))}"
@@ -48,9 +53,10 @@ def picture_of(pixels: Pixels | Array) -> Image.Image:
     Raises:
         ImageError: If it is no uint8 array of such a shape, or a bare one of three channels, whose order is unknown.
     """
+    hint = _GRAY_HINT if isinstance(pixels, Pixels) else _BARE_HINT
     if not isinstance(pixels, Pixels):
         pixels = Pixels(pixels, _order_of_bare(pixels))
-    array = _checked(np.asarray(pixels.array), pixels.order)
+    array = _checked(pixels.array, pixels.order, hint)
     if pixels.order == "bgr":
         array = array[:, :, ::-1]
     return Image.fromarray(np.array(array, order="C"))  # of a gray array Pillow would share the caller's memory
@@ -65,8 +71,8 @@ def _order_of_bare(array: Array) -> Order:
     return "gray"
 
 
-def _checked(array: Array, order: Order) -> Array:
-    hint = _GRAY_HINT if order == "gray" else _COLOR_HINT
+def _checked(array: Array, order: Order, gray_hint: str) -> Array:
+    hint = gray_hint if order == "gray" else _COLOR_HINT
     if array.dtype != np.uint8:
         raise ImageError(f"the array holds {array.dtype}, not uint8", hint=hint)
     if array.size and order == "gray" and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)):

@@ -15,10 +15,10 @@ from PIL import Image
 
 from camserve.contract import Preprocessing
 from camserve.errors import ImageError
+from camserve.pixels import SIXTEEN_BIT_MODES, in_eight_bits
 
 __all__ = ["in_colors_of"]
 
-_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _HINT = "Convert it to 8-bit RGB or gray"
 
 
@@ -31,8 +31,8 @@ def in_colors_of(preprocessing: Preprocessing, image: Image.Image) -> Image.Imag
     mode = "L" if preprocessing.color == "gray" else "RGB"
     if image.mode == mode:
         return image
-    if image.mode in (*_SIXTEEN_BITS, "I"):
-        return _in_eight_bits(image).convert(mode)
+    if image.mode in SIXTEEN_BIT_MODES:
+        return _of_sixteen_bits(image).convert(mode)
     if image.mode == "F":
         raise ImageError("a picture of floating-point pixels has no agreed range of values", hint=_HINT)
     try:
@@ -52,12 +52,11 @@ def _without_transparency(image: Image.Image) -> Image.Image:
     return opaque
 
 
-def _in_eight_bits(image: Image.Image) -> Image.Image:
-    """Values of 16 bits divided by 257, which takes 65535 to 255, and rounded."""
+def _of_sixteen_bits(image: Image.Image) -> Image.Image:
     values: np.ndarray[Any, Any] = np.asarray(image)
     if image.mode == "I":
         _check_sixteen_bits(values)
-    return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+    return Image.fromarray(in_eight_bits(values))
 
 
 def _check_sixteen_bits(values: np.ndarray[Any, Any]) -> None:

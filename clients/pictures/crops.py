@@ -11,9 +11,10 @@ from PIL import Image
 
 from camserve.clients.pictures.colors import in_colors_of
 from camserve.clients.pictures.placement import Box, Fitted, Placement
-from camserve.clients.pictures.preprocess import centre_box, cut
+from camserve.clients.pictures.preprocess import centre_box
 from camserve.contract import ModelContract
 from camserve.errors import UsageError
+from camserve.kinds import check_whole
 
 __all__ = ["Choose", "Crops", "crop_image"]
 
@@ -41,6 +42,8 @@ class Crops:
     choose: Choose = "highest"
 
     def __post_init__(self) -> None:
+        check_whole("crops: count", self.count)
+        check_whole("crops: seed", self.seed)
         if self.count < 1:
             raise UsageError(f"crops: count is {self.count}", hint="Take at least one, the centre")
         if not 0 <= self.seed < _MOST_SEEDS:
@@ -58,7 +61,7 @@ def crop_image(image: Image.Image, contract: ModelContract, crops: Crops) -> tup
     size = (contract.width, contract.height)
     colored = in_colors_of(contract.preprocessing, image)
     boxes = (centre_box(colored.size, size), *_random_boxes(colored.size, size, crops))
-    return tuple(Fitted(cut(colored, box), Placement((image.height, image.width), box)) for box in boxes)
+    return tuple(Fitted(colored.crop(box), Placement((image.height, image.width), box)) for box in boxes)
 
 
 def _random_boxes(whole: tuple[int, int], size: tuple[int, int], crops: Crops) -> Iterator[Box]:

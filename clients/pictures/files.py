@@ -15,7 +15,10 @@ FileInput = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A path, the bytes of a file, or a stream that is open for reading in binary."""
 
 _BLOCK = 1024 * 1024
+_LONGEST_NAME = 4096  # what Linux takes for a path
+_KEPT_OF_NAME = 80
 _AGAIN = "Get the file again from its source"
+_CHECK_PATH = "Check the path; web addresses and ~ are not followed"
 _FROM_START = "A stream is read from where it stands: seek(0) if it was written or read before"
 
 
@@ -37,7 +40,7 @@ def read_bytes(source: FileInput, max_bytes: int) -> tuple[bytes, str]:
         data = bytes(source)
         name = f"the image of {len(data):,} bytes"
     elif isinstance(source, str | os.PathLike):
-        name = printable(os.fsdecode(source))
+        name = _shortened(printable(os.fsdecode(source))) or "the empty path"
         data = _read_path(source, name, max_bytes)
     else:
         name = _name_of(source)
@@ -51,6 +54,11 @@ def read_bytes(source: FileInput, max_bytes: int) -> tuple[bytes, str]:
 def _name_of(stream: IO[Any]) -> str:
     name = getattr(stream, "name", None)
     return printable(name) if isinstance(name, str) else "the stream"
+
+
+def _shortened(name: str) -> str:
+    """Encoded pixels that are taken for a path must not fill the message."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_KEPT_OF_NAME]}… ({len(name):,} characters)"
 
 
 def _read_path(path: str | os.PathLike[str], name: str, max_bytes: int) -> bytes:
@@ -67,7 +75,7 @@ def _read_stream(stream: BinaryIO, name: str, max_bytes: int) -> bytes:
             blocks.append(block)
             left -= len(block)
         return b"".join(blocks)
-    except TypeError:
+    except (TypeError, UnicodeDecodeError):
         raise ImageError(
             f"{name} gives text, not bytes", hint='Open it in binary: open(path, "rb"), sys.stdin.buffer'
         ) from None
@@ -80,7 +88,7 @@ def _open_plain_file(path: str | os.PathLike[str], name: str) -> BinaryIO:
         # Without O_NONBLOCK, opening a FIFO that nobody writes to would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
-        raise ImageError(f"{name} does not exist", hint="Check the path") from None
+        raise ImageError(f"{name} does not exist", hint=_CHECK_PATH) from None
     except (OSError, ValueError) as error:
         raise ImageError(
             f"{name} cannot be opened: {_why(error)}", hint="Check the path and its permissions"

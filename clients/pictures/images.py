@@ -20,7 +20,7 @@ from camserve.clients.pictures.formats import EXTENSIONS, FORMATS, identify
 from camserve.clients.pictures.reading import AS_KERAS, Reading
 from camserve.errors import ImageError
 
-__all__ = ["EXTENSIONS", "FORMATS", "ImageInput", "Opened", "load_image", "open_image"]
+__all__ = ["EXTENSIONS", "FORMATS", "ImageInput", "Opened", "is_one_picture", "load_image", "open_image"]
 
 ImageInput = FileInput | Image.Image | Pixels | np.ndarray[Any, Any]
 """A path, the bytes of an image file, a stream open in binary, a Pillow picture, `Pixels` of stated order, or a bare
@@ -28,6 +28,8 @@ uint8 array in gray."""
 
 _DECODED = (*FORMATS, "MPO")  # MPO is what Pillow calls a JPEG file that holds further pictures
 _AGAIN = "Get the file again from its source"
+_INPUTS = "Give a path, bytes, a binary stream, a Pillow picture, Pixels, or a gray uint8 array"
+_ONE_AT_A_TIME = 'Give one picture, or several to classify_many; pixels as Pixels(array, "rgb")'
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -74,10 +76,15 @@ def open_image(source: ImageInput, reading: Reading = AS_KERAS) -> Opened:
     if not is_file_input(source):
         raise ImageError(
             f"an image cannot be read from {type(source).__name__}",
-            hint="Give a path, bytes, a binary stream, a Pillow picture, Pixels, or a gray uint8 array",
+            hint=_ONE_AT_A_TIME if isinstance(source, list | tuple) else _INPUTS,
         )
     data, name = read_bytes(source, reading.max_bytes)
     return Opened(_header(data, name, reading), name, reading, data)
+
+
+def is_one_picture(source: object) -> bool:
+    """Whether something is meant as a picture, whatever it holds; an array counts as one, of any shape."""
+    return isinstance(source, Image.Image | Pixels | np.ndarray) or is_file_input(source)
 
 
 class Opened:

@@ -37,12 +37,6 @@ class Placement:
         left, top, right, bottom = self.box
         return left + x * (right - left), top + y * (bottom - top)
 
-    def box_to_original(
-        self, left: float, top: float, right: float, bottom: float
-    ) -> tuple[float, float, float, float]:
-        """Where a rectangle of the network's input lies in the original; edges as in `to_original`."""
-        return (*self.to_original(left, top), *self.to_original(right, bottom))
-
 
 @dataclass(frozen=True, eq=False)
 class Fitted:

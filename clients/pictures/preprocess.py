@@ -14,7 +14,7 @@ from camserve.contract import Fit, ModelContract
 from camserve.errors import ImageError
 from camserve.pixels import normalize
 
-__all__ = ["centre_box", "cut", "fit_image", "prepare", "to_tensor"]
+__all__ = ["centre_box", "fit_image", "prepare", "to_tensor"]
 
 Tensor = np.ndarray[Any, Any]
 Size = tuple[int, int]
@@ -56,7 +56,7 @@ def fit_image(image: Image.Image, contract: ModelContract) -> Fitted:
     box = _BOXES[contract.preprocessing.fit](image.size, size)
     colored = in_colors_of(contract.preprocessing, image)
     if box[2] - box[0] == size[0] and box[3] - box[1] == size[1]:
-        picture = cut(colored, box)
+        picture = colored.crop(box)  # a new picture in any case, so that the caller may draw on theirs
     else:
         picture = colored.resize(size, _FILTERS[contract.preprocessing.resize], box=box)
     return Fitted(picture, Placement((image.height, image.width), box))
@@ -78,11 +78,6 @@ def _pixels_of(picture: Image.Image, contract: ModelContract) -> Tensor:
         return np.asarray(picture)
     turned = np.frombuffer(picture.tobytes("raw", "BGR"), np.uint8)
     return turned.reshape(picture.height, picture.width, 3)[:, :, ::-1]
-
-
-def cut(image: Image.Image, box: Box) -> Image.Image:
-    """A part of a picture, its pixels as they are; never the picture itself, so that the caller may draw on theirs."""
-    return image.crop(box)
 
 
 def centre_box(whole: Size, size: Size) -> Box:

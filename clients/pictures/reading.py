@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from camserve.errors import UsageError
+from camserve.kinds import check_kind, check_whole
 
 __all__ = ["AS_KERAS", "MAX_BYTES", "MAX_PIXELS", "Reading"]
 
@@ -27,7 +28,7 @@ class Reading:
         max_bytes: Size of a file that is still read; of a stream, no more is read than this and one byte.
 
     Raises:
-        UsageError: If a limit is less than one.
+        UsageError: If a limit is no whole number or less than one.
     """
 
     exif: bool = False
@@ -35,7 +36,9 @@ class Reading:
     max_bytes: int = MAX_BYTES
 
     def __post_init__(self) -> None:
+        check_kind("exif", self.exif, bool, "True or False")
         for name in ("max_pixels", "max_bytes"):
+            check_whole(name, getattr(self, name))
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}", hint="Allow at least one")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -49,6 +50,7 @@ class AsyncLine:
         self._url = url
         self._dial = dial
         self._channel = dial(url)
+        self._ended = asyncio.Event()
         self._methods: dict[str, aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     async def call(self, call: Call) -> bytes:
@@ -57,27 +59,29 @@ class AsyncLine:
         Raises:
             CallFailed: If there is none.
         """
+        ended = self._ended
         try:
-            under_way = self._method(call.method)(call.message, timeout=call.seconds, metadata=call.metadata)
+            return await self._method(call.method)(call.message, timeout=call.seconds, metadata=call.metadata)
+        except grpc.RpcError as error:
+            raise CallFailed(error.code().name, error.details() or "") from None
         except aio.UsageError:
             raise given_up() from None
-        answer = asyncio.ensure_future(_awaited(under_way))
-        try:
-            # To await the call itself would not tell the end of its channel from the end of this task.
-            await asyncio.wait((answer,))
-        finally:
-            under_way.cancel()
-        if answer.cancelled():
-            raise given_up()
-        return answer.result()
+        except asyncio.CancelledError:
+            # A call whose channel is closed ends as if this task were cancelled.
+            if not ended.is_set() or _is_cancelled():
+                raise
+            raise given_up() from None
 
     async def give_up(self) -> None:
         """Ends every call under way; later ones go over a new channel."""
         old, self._channel, self._methods = self._channel, self._dial(self._url), {}
+        ended, self._ended = self._ended, asyncio.Event()
+        ended.set()
         await old.close(None)
 
     async def close(self) -> None:
         """Ends every call, for good."""
+        self._ended.set()
         await self._channel.close(None)
 
     def _method(self, name: str) -> aio.UnaryUnaryMultiCallable[bytes, bytes]:
@@ -130,8 +134,7 @@ class AsyncWatch:
             return failed
 
 
-async def _awaited(call: aio.UnaryUnaryCall[bytes, bytes]) -> bytes:
-    try:
-        return await call
-    except grpc.RpcError as error:
-        raise CallFailed(error.code().name, error.details() or "") from None
+def _is_cancelled() -> bool:
+    """Whether someone cancels this task; Python 3.10 does not tell."""
+    task = asyncio.current_task()
+    return sys.version_info >= (3, 11) and task is not None and task.cancelling() > 0

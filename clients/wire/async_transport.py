@@ -60,9 +60,9 @@ class AsyncTransport:
         """As `Transport.statistics`."""
         return await self._run(self._exchange.statistics(model, version, url, deadline))
 
-    async def infer(self, request: Request, *, deadline: Deadline) -> Reply:
+    async def infer(self, request: Request, *, url: str | None = None, deadline: Deadline) -> Reply:
         """As `Transport.infer`."""
-        return await self._run(self._exchange.infer(request, deadline))
+        return await self._run(self._exchange.infer(request, url, deadline))
 
     async def close(self) -> None:
         """Closes every connection and ends the calls under way; closing twice changes nothing."""

@@ -50,12 +50,17 @@ class Endpoints:
         ago. One that is to be avoided, then one that is down, is better than none.
         """
         with self._lock:
-            choice = (self._endpoints[url] for url in urls)
-            best = min(choice, key=lambda each: (each.url in avoid, not each.is_up, each.calls, each.taken))
+            best = self._best(urls, avoid)
             self._taken += 1
             best.calls += 1
             best.taken = self._taken
             return best.url
+
+    def _best(self, urls: Sequence[str], avoid: Collection[str]) -> _Endpoint:
+        if len(urls) == 1:
+            return self._endpoints[urls[0]]
+        choice = [self._endpoints[url] for url in urls]
+        return min(choice, key=lambda each: (each.url in avoid, not each.is_up, each.calls, each.taken))
 
     def ended(self, url: str) -> None:
         """A call that was taken is no longer under way."""

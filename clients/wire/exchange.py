@@ -46,7 +46,7 @@ class Exchange:
         self._sharing = Sharing() if options.shared_memory else None
         self._reached = False
 
-    def infer(self, request: Request, deadline: Deadline) -> Steps[Reply]:
+    def infer(self, request: Request, url: str | None, deadline: Deadline) -> Steps[Reply]:
         """Sends a batch."""
         began = time.monotonic()
         subject = self._subject("infer", request.model, request.version, deadline)
@@ -59,7 +59,7 @@ class Exchange:
             observed.answered(server.url, version, len(answer), tries)
             return Reply(version, server.url, tensors, time.monotonic() - began, tries, len(answer))
 
-        return (yield from self._tried(subject, question, self._urls))
+        return (yield from self._tried(subject, question, self._only(url)))
 
     def describe(self, model: str, version: str, url: str | None, deadline: Deadline) -> Steps[ServedModel]:
         """Asks what a model expects and answers."""

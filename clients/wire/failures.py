@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from camserve.clients.wire.options import Deadline
 from camserve.clients.wire.reasons import without_connection
@@ -51,8 +52,7 @@ class Again(Enum):
     NOWHERE = "nowhere"
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(NamedTuple):
     """What was asked for, for messages.
 
     Attributes:
@@ -67,7 +67,7 @@ class Subject:
     model: str
     version: str
     deadline: Deadline
-    encrypted: bool = field(kw_only=True)
+    encrypted: bool
 
     @property
     def is_request(self) -> bool:

@@ -83,8 +83,13 @@ class Transport:
         """
         return self._run(self._exchange.statistics(model, version, url, deadline))
 
-    def infer(self, request: Request, *, deadline: Deadline) -> Reply:
+    def infer(self, request: Request, *, url: str | None = None, deadline: Deadline) -> Reply:
         """Sends a batch and returns what came.
+
+        Args:
+            request: The batch.
+            url: The server to ask; any of them unless given.
+            deadline: Within which the answer must come.
 
         Raises:
             ConnectionFailedError: If no server answers.
@@ -92,7 +97,7 @@ class Transport:
             RequestError: If the server refuses the request or fails at it.
             UsageError: If the transport is closed.
         """
-        return self._run(self._exchange.infer(request, deadline))
+        return self._run(self._exchange.infer(request, url, deadline))
 
     def close(self) -> None:
         """Closes every connection and ends the calls under way; closing twice changes nothing."""

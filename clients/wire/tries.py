@@ -43,7 +43,7 @@ class Tries:
     @property
     def avoid(self) -> Collection[str]:
         """Servers that have just failed, or to which it is no use to come back."""
-        return self._tried | self._hopeless
+        return self._tried | self._hopeless if self.count else ()
 
     def failed(self, url: str, again: Again, remaining: float) -> float | None:
         """Notes a failure at a server.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from PIL import Image
 from camserve.colormaps import Colormap, color_table, colorize
 from camserve.errors import UsageError
 from camserve.interpolation import Order, weights
+from camserve.kinds import check_number
+from camserve.pixels import SIXTEEN_BIT_MODES, in_eight_bits
 
 __all__ = ["Box", "Order", "as_rgb", "normalize", "overlay", "resized", "upsample"]
 
@@ -19,17 +22,14 @@ Array = np.ndarray[Any, Any]
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, the last two exclusive."""
 
-_SIXTEEN_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-
 _PIXELS_AT_ONCE = 1 << 20
 """How much of a large picture is coloured at once, so that its map in floating point never stands in memory whole."""
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
     """The picture in RGB with 8 bits for showing it; 16 bits are scaled, not clipped."""
-    if image.mode in _SIXTEEN_BIT:
-        narrow = (np.asarray(image).clip(0, 65_535).astype(np.uint32) + 128) // 257
-        return Image.fromarray(narrow.astype(np.uint8)).convert("RGB")
+    if image.mode in SIXTEEN_BIT_MODES:
+        return Image.fromarray(in_eight_bits(np.asarray(image).clip(0, 0xFFFF))).convert("RGB")
     return image.convert("RGB")
 
 
@@ -39,10 +39,10 @@ def resized(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
     Enlarged by a whole factor, its pixels stay the squares that they are.
 
     Raises:
-        UsageError: If a side is less than one.
+        UsageError: If it is no size, or a side is less than one.
     """
     picture = as_rgb(image)
-    if size is None or size == (picture.height, picture.width):
+    if size is None:
         return picture
     _check_size(size)
     sharp = size[0] % picture.height == 0 and size[1] % picture.width == 0
@@ -63,7 +63,7 @@ def upsample(grid: Array, size: tuple[int, int], order: Order = 1) -> Array:
         float32 `[height, width]`.
 
     Raises:
-        UsageError: If a side is less than one, or the order is another.
+        UsageError: If it is no size, a side is less than one, or the order is another.
     """
     _check_size(size)
     columns = np.asarray(grid, np.float64) @ weights(grid.shape[1], size[1], order).T
@@ -110,6 +110,7 @@ def overlay(
     Raises:
         UsageError: If alpha is not from 0 to 1, or the colormap is unknown.
     """
+    check_number("alpha", alpha)
     if not 0.0 <= alpha <= 1.0:
         raise UsageError(f"alpha is {alpha}", hint="Give an opacity from 0 to 1")
     result = as_rgb(image)
@@ -141,6 +142,9 @@ def _bands(grid: Array, size: tuple[int, int]) -> Iterator[Array]:
         yield (rows[start : start + step] @ columns).astype(np.float32)
 
 
-def _check_size(size: tuple[int, int]) -> None:
+def _check_size(size: object) -> None:
+    hint = "Give a height and a width, as two whole numbers"
+    if not isinstance(size, Sequence) or len(size) != 2 or not all(isinstance(side, Integral) for side in size):
+        raise UsageError(f"a map cannot be drawn at the size {size!r}", hint=hint)
     if min(size) < 1:
-        raise UsageError(f"a map cannot be drawn at {size[0]} x {size[1]} pixels", hint="Give a height and a width")
+        raise UsageError(f"a map cannot be drawn at {size[0]} x {size[1]} pixels", hint=hint)

@@ -1,4 +1,4 @@
-"""The arithmetic of the contract: from pixels to the network's input."""
+"""The arithmetic of pixels: from 16 bits to 8, and from 8 to the network's input by its contract."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import numpy.typing as npt
 
 from camserve.contract import Preprocessing
 
-__all__ = ["normalize"]
+__all__ = ["SIXTEEN_BIT_MODES", "in_eight_bits", "normalize"]
+
+SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+"""Pillow's modes of gray pixels of 16 bits; those of `I` have room for 32."""
+
+
+def in_eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Values from 0 to 65535 divided by 257, which takes the greatest to 255, and rounded."""
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def normalize(pixels: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

@@ -130,3 +130,27 @@ def test_parts_that_two_versions_answered_are_asked_again() -> None:
         logits = classifier.infer(np.zeros((10, 8, 8, 3), np.float32), ["logits"])["logits"]
     assert server.asked == [8, 2, 8, 2]
     assert np.unique(logits).tolist() == [2.0]
+
+
+def test_parts_go_to_one_server_where_servers_follow_different_versions() -> None:
+    def numbered(server: AnsweringServer) -> Callable[[Any, int], Tensors]:
+        return lambda names, count: {"logits": np.full((count, 4), float(server.version), np.float32)}
+
+    old, new = (AnsweringServer(CONTRACT, lambda names, count: {}, max_batch_size=4) for _ in range(2))
+    old.answer, new.answer, new.version = numbered(old), numbered(new), "2"
+    with old, new, Classifier([old.url, new.url], "toy") as classifier:
+        for _ in range(4):
+            logits = classifier.infer(np.zeros((10, 8, 8, 3), np.float32), ["logits"])["logits"]
+            assert logits.shape == (10, 4)
+            assert len(np.unique(logits)) == 1
+    assert len(old.asked) + len(new.asked) == 4 * (3 + 3)  # once to see it, once to one of them
+
+
+def test_a_refusal_is_told_at_once_though_servers_take_different_numbers_of_pictures() -> None:
+    def refuse(names: Any, count: int) -> Tensors:
+        raise ValueError("out of order")
+
+    few, many = (AnsweringServer(CONTRACT, refuse, max_batch_size=most) for most in (4, 8))
+    with few, many, Classifier([few.url, many.url], "toy") as classifier, pytest.raises(RequestError, match="out of"):
+        classifier.infer(np.zeros((2, 8, 8, 3), np.float32), ["logits"])
+    assert len(few.asked) + len(many.asked) == 1

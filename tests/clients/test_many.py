@@ -8,7 +8,9 @@ import os
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -164,9 +166,6 @@ def test_once_the_server_hangs_no_further_picture_is_sent(gate: Gate) -> None:
 def test_a_refusal_is_of_one_picture_while_the_model_is_served_and_ends_the_stream_once_it_is_not(gate: Gate) -> None:
     gate.open()
 
-    def refuse(names: Sequence[str], count: int) -> Tensors:
-        raise ValueError("out of order")
-
     with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
         server.answer = refuse
         answers = list(classifier.classify_many([picture(0), picture(1)], errors="yield"))
@@ -209,6 +208,62 @@ def test_senseless_figures_are_refused_at_the_call(classifier: Classifier, sense
     with pytest.raises(UsageError) as caught:
         classifier.classify_many([], **senseless)  # type: ignore[call-overload]
     assert caught.value.hint
+
+
+def test_an_answer_is_not_held_back_until_the_window_is_full(classifier: Classifier) -> None:
+    taken = itertools.count()
+
+    def as_a_camera_would() -> Iterator[Pixels]:
+        while True:
+            time.sleep(0.1)
+            yield picture(next(taken))
+
+    answers = classifier.classify_many(as_a_camera_would(), concurrency=20)
+    next(answers)
+    assert next(taken) < 20
+    answers.close()
+
+
+def refuse(names: Sequence[str], count: int) -> Tensors:
+    raise ValueError("out of order")
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_an_error_that_is_kept_does_not_keep_its_picture() -> None:
+    kept: list[Classification | CamserveError] = []
+    pictures: list[weakref.ref[Pixels]] = []
+
+    def watched() -> Iterator[Pixels]:
+        for seed in range(20):
+            one = Pixels(np.zeros((0, 0, 3), np.uint8), "rgb") if seed % 2 else picture(seed)
+            pictures.append(weakref.ref(one))
+            yield one
+            del one
+
+    with AnsweringServer(CONTRACT, refuse) as server, Classifier(server.url, "toy") as classifier:
+        kept.extend(classifier.classify_many(watched(), errors="yield"))
+    assert {type(error) for error in kept} == {RequestError, ImageError}
+    assert [each for each in pictures if each() is not None] == []
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_an_error_that_was_handled_does_not_keep_its_picture() -> None:
+    with AnsweringServer(CONTRACT, refuse) as server, Classifier(server.url, "toy") as classifier:
+        for shape in ((9, 11, 3), (0, 0, 3)):
+            one = Pixels(np.zeros(shape, np.uint8), "rgb")
+            of_picture = weakref.ref(one)
+            with suppress(RequestError, ImageError):
+                classifier.classify(one)
+            del one
+            assert of_picture() is None
 
 
 def test_no_picture_gives_no_answer(classifier: Classifier) -> None:

@@ -44,7 +44,10 @@ def score(
     tls_key: connection.TlsKey = None,
     token_file: connection.TokenFile = None,
 ) -> None:
-    """Classify many images into a table. Each gets a row, with its classes or its error."""
+    """Classify many images into a table. Each gets a row, with its classes or its error.
+
+    Exit codes: 0 all images have their answer; 3 some have an error instead; 1 all have.
+    """
     from camserve.clients import check_table, find_images, write_table
     from camserve.clients import score as score_images
 

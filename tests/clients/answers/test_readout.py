@@ -138,7 +138,7 @@ def test_the_map_of_one_of_the_best_is_had_from_every_model_with_maps() -> None:
         (("a", "b", "c", "d"), 4, "no class 4. Give a number from 0 to 3"),
         (("a", "b", "c", "d"), -1, "no class -1"),
         (("tabby", "b", "c", "d"), "taby", "no class 'taby'. Did you mean 'tabby'"),
-        (("a", "b", "c", "d"), "zebra", "no class 'zebra'. See the labels"),
+        (("a", "b", "c", "d"), "zebra", "no class 'zebra'. It has 'a', 'b', 'c', 'd'"),
         (("crane", "b", "crane", "d"), "crane", "classes 0, 2 of model 'toy' are all called 'crane'"),
     ],
 )

@@ -10,7 +10,6 @@ def test_the_edges_of_the_input_are_the_edges_of_the_box() -> None:
     assert placement.to_original(0, 0) == (50, 20)
     assert placement.to_original(1, 1) == (150, 80)
     assert placement.to_original(0.5, 0.5) == (100, 50)
-    assert placement.box_to_original(0.25, 0, 0.5, 1) == (75, 20, 100, 80)
 
 
 @pytest.mark.parametrize("cells", [1, 7])

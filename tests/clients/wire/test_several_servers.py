@@ -25,14 +25,12 @@ NOT_READY = b""
 
 
 @pytest.fixture
-def tritons(tmp_path: Path) -> Iterator[list[TritonServer]]:
-    """Two servers that serve the slow model."""
-    servers = [TritonServer(write_python_models(tmp_path / name, instances=2)) for name in "ab"]
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(TritonServer.start, servers))
-    yield servers
-    for server in servers:
-        server.stop(grace=0.0)
+def mortal(tmp_path: Path) -> Iterator[TritonServer]:
+    """A server with the models of `python_server`, whose end no other test minds."""
+    server = TritonServer(write_python_models(tmp_path, instances=2))
+    server.start()
+    yield server
+    server.stop(grace=0.0)
 
 
 def ask_for(asking: Blocking, seconds: float, until: threading.Event) -> list[Reply]:
@@ -44,27 +42,23 @@ def ask_for(asking: Blocking, seconds: float, until: threading.Event) -> list[Re
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_a_server_that_goes_is_not_noticed_by_the_caller(
-    transport: Asking, tritons: list[TritonServer], blow: signal.Signals
+    transport: Asking, python_server: TritonServer, mortal: TritonServer, blow: signal.Signals
 ) -> None:
     """Requests of each kind are under way at both when it happens: short ones, and one that takes seconds."""
-    until, one = threading.Event(), tritons[0]
-    with transport(*(server.grpc_url for server in tritons)) as asking, ThreadPoolExecutor(5) as pool:
+    until, survivor = threading.Event(), python_server.grpc_url
+    with transport(mortal.grpc_url, survivor) as asking, ThreadPoolExecutor(5) as pool:
         short = [pool.submit(ask_for, asking, 0.01, until) for _ in range(3)]
-        long = [pool.submit(asking.infer, slow_request(2.0), deadline=deadline(30)) for _ in range(2)]
-        time.sleep(1.0)
-        os.kill(one.pid, blow)
-        struck = time.monotonic()
+        long = [pool.submit(asking.infer, slow_request(1.5), deadline=deadline(30)) for _ in range(2)]
+        time.sleep(0.5)
+        os.kill(mortal.pid, blow)
         answers = [call.result(30) for call in long]
-        moved = time.monotonic() - struck
-        time.sleep(max(0.0, 4.0 - moved))
+        time.sleep(0.5)
         until.set()
         shorts = [reply for call in short for reply in call.result(30)]
-        if blow is signal.SIGSTOP:
-            os.kill(one.pid, signal.SIGCONT)
-    assert moved <= 10
-    assert {reply.url for reply in shorts} == {server.grpc_url for server in tritons}
-    assert {reply.url for reply in shorts[-20:] + answers[-1:]} >= {tritons[1].grpc_url}
+    assert {reply.url for reply in answers + shorts[-20:]} == {survivor}
+    assert {reply.url for reply in shorts} == {mortal.grpc_url, survivor}
     assert max(reply.tries for reply in shorts + answers) == 2
+    assert max(reply.seconds for reply in shorts + answers) <= 10
 
 
 def test_a_server_that_comes_back_is_given_work_again(transport: Asking) -> None:
@@ -141,7 +135,7 @@ def test_calls_wait_for_the_only_server_that_is_left_even_if_it_hangs(transport:
     hanging = threading.Event()
 
     def slow(message: bytes, context: Context) -> bytes:
-        hanging.wait(4)
+        hanging.wait(3)
         return logits()
 
     one = ScriptedServer(slow, ready=slow)

@@ -1,0 +1,36 @@
+"""Shared memory as a transport uses it: what a server is told, and what when it has forgotten."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from toy import expected_outputs, toy_images
+from transports import Blocking, deadline, toy_request
+
+from camserve.bundle import Bundle
+from camserve.serving import TritonServer
+
+Array = np.ndarray[Any, Any]
+THREADS = 4
+
+
+def test_a_restarted_server_is_told_anew_of_every_segment(toy_repository: Path, toy_bundle: Bundle) -> None:
+    images = toy_images(toy_bundle, 8)
+    expected = expected_outputs(toy_bundle, images)["logits"]
+    server = TritonServer(toy_repository, allow_shared_memory=True)
+    with server:
+        asking = Blocking(server.grpc_url, shared_memory=True)
+        ask_at_once(asking, images, expected)
+        port = int(server.grpc_url.rpartition(":")[2])
+    with asking, TritonServer(toy_repository, allow_shared_memory=True, grpc_port=port):
+        ask_at_once(asking, images, expected)
+
+
+def ask_at_once(asking: Blocking, images: Array, expected: Array) -> None:
+    with ThreadPoolExecutor(THREADS) as pool:
+        calls = [pool.submit(asking.infer, toy_request(images), deadline=deadline(20)) for _ in range(5 * THREADS)]
+        for call in calls:
+            np.testing.assert_allclose(call.result().tensors["logits"], expected, rtol=1e-6, atol=1e-6)
