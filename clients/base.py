@@ -46,8 +46,8 @@ class BaseClassifier(ABC):
             serve the same models and stand in for one another.
         model: Name of the model.
         version: Number of the version; the newest that is served unless given.
-        timeout: Deadline of each call, over all its tries and parts, in seconds.
-        connect_timeout: Seconds within which a server must have told what the model expects.
+        timeout: Deadline of each call once its picture is prepared, over all its tries and parts, in seconds.
+        connect_timeout: Seconds within which a server must have told what the model expects; at most `timeout`.
         retries: How often a request is sent again after its connection was lost or the server was not available: 0 to
             5.
         tls: Files by which the connection is encrypted; it is plain without.

@@ -135,7 +135,8 @@ class Classifier(BaseClassifier):
             cam: Whether to ask for the maps too.
             crops: Parts of each picture to ask about in its place.
             concurrency: How many pictures are decoded and asked about at a time.
-            window_bytes: What they may take together while they are decoded; one that needs more goes alone.
+            window_bytes: What they may take together while they are decoded, in bytes, 256 MiB unless given; one that
+                needs more goes alone.
             errors: What becomes of an error that concerns one picture, which is an ImageError, or a refusal by a
                 server that still serves the model. It is raised (`raise`), or stands in the place of the answer
                 (`yield`). Whatever would meet every picture alike is raised in both cases.

@@ -37,7 +37,7 @@ class CAMExplainer:
         classifier: A classifier whose model answers with maps.
 
     Raises:
-        UsageError: If it is none; that of asyncio cannot be used here.
+        UsageError: If it is no `Classifier`, such as an `AsyncClassifier`.
 
     Attributes:
         results: The answers of the last `fit`, in the order of its pictures; empty before it.

@@ -21,7 +21,13 @@ __all__ = ["ScoredRow", "find_images", "score"]
 
 @dataclass(frozen=True)
 class ScoredRow:
-    """What became of one file: its best classes, or why there are none."""
+    """What became of one file: its best classes, or why there are none.
+
+    Attributes:
+        path: The file.
+        top: Its best classes, best first; empty where there is an error.
+        error: Why there are none, in one line.
+    """
 
     path: str
     top: tuple[Prediction, ...] = ()
@@ -31,11 +37,11 @@ class ScoredRow:
 def find_images(inputs: Iterable[str | Path]) -> Iterator[Path]:
     """Lists the files to score: each file given, whatever its name, and the images of each folder given.
 
-    A folder is searched with all its subfolders, in the order of their names, for the endings in `EXTENSIONS`. What
-    does not exist is listed too, so that it gets its row.
+    A folder is searched with all its subfolders, in the order of their names, for .bmp, .gif, .jpeg, .jpg, .pbm, .pgm,
+    .png, .pnm, .ppm, .tif, .tiff and .webp. What does not exist is listed too, so that it gets its row.
 
     Raises:
-        UsageError: If a folder cannot be read, or nothing is found at all.
+        UsageError: If a single path is given, a folder cannot be read, or nothing is found at all.
     """
     _check_several(inputs)
     found = False
@@ -62,7 +68,7 @@ def score(
         DeadlineError: If the server does not answer in time.
         RequestError: If the server no longer serves the model.
         ContractError: If an answer is not what the contract promises.
-        UsageError: If `top` or `concurrency` is less than one.
+        UsageError: If a single path is given, or `top` or `concurrency` is less than one.
     """
     _check_several(inputs)
     paths: deque[str | Path] = deque()
@@ -71,11 +77,10 @@ def score(
     return _rows(answers, paths)
 
 
-
 def _check_several(inputs: object) -> None:
     """A single path would be taken for a sequence of letters."""
     if isinstance(inputs, str | os.PathLike):
-        raise UsageError(f"inputs is the single path {printable(inputs)}", hint="Give a list of paths")
+        raise UsageError(f"inputs is the single path {printable(str(inputs))}", hint="Give a list of paths")
 
 
 def _rows(

@@ -43,7 +43,14 @@ class Label:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class and its probability."""
+    """One class and its probability.
+
+    Attributes:
+        index: Number of the class.
+        label: Its name.
+        probability: From 0 to 1; of a model whose activation is linear, any number.
+        identifier: Its name in the data set, such as `n02123045`, where the labels have one.
+    """
 
     index: int
     label: str
@@ -112,7 +119,6 @@ def check_finite(values: np.ndarray[Any, Any], name: str) -> None:
             f"the model answered NaN or infinity in {name}",
             hint="The network overflows on this picture: check its weights and precision",
         )
-
 
 
 def check_probabilities(values: np.ndarray[Any, Any], activation: Activation) -> None:

@@ -34,8 +34,8 @@ def check_has_maps(model: Model) -> None:
     """
     if model.contract.cam is None:
         raise UsageError(
-            f"model {model.name!r} was exported without maps",
-            hint="Leave the maps out (cam; --cam-dir at the command line), or export it again without --no-cam",
+            f"model {model.name!r} has no maps",
+            hint="Leave the maps out (cam; --cam-dir at the command line), or export the model without --no-cam",
         )
 
 

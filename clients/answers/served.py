@@ -144,10 +144,11 @@ def _labels(served: ServedModel, given: Given, contract: ModelContract) -> tuple
             f"model {served.name!r} carries labels, and they are not those given", hint="Leave labels out"
         )
     if len(lines) != contract.classes:
-        where = f"(parameter {LABELS_PARAMETER} in its configuration)"
-        found = f"was given {len(given.labels)} labels" if given.labels else f"carries {len(lines)} labels {where}"
+        verb, where = "carries", f" (parameter {LABELS_PARAMETER} in its configuration)"
+        if given.labels is not None:
+            verb, where = "was given", ""
         raise ContractError(
-            f"model {served.name!r} {found} for {contract.classes} classes",
+            f"model {served.name!r} {verb} {len(lines)} labels for {contract.classes} classes{where}",
             hint=_PUBLISH_AGAIN if given.contract is None else "Give labels, one for each class",
         )
     return tuple(parse_label(line) for line in lines)

@@ -46,9 +46,15 @@ def read_bytes(source: FileInput, max_bytes: int) -> tuple[bytes, str]:
         name = _name_of(source)
         data = _read_stream(source, name, max_bytes)
     if not data:
-        raise ImageError(f"{name} is empty", hint=_FROM_START if hasattr(source, "seek") else _AGAIN)
+        raise ImageError(f"{name} is empty", hint=_why_empty(source))
     _check_length(len(data), name, max_bytes)
     return data, name
+
+
+def _why_empty(source: FileInput) -> str:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "Check that whatever gave the bytes, such as a download, has worked"
+    return _FROM_START if hasattr(source, "seek") else _AGAIN
 
 
 def _name_of(stream: IO[Any]) -> str:

@@ -36,8 +36,8 @@ def prepare(image: Image.Image, contract: ModelContract) -> Tensor:
     that `camserve.clients.pictures.colors` reads as Keras does.
 
     Returns:
-        `[height, width, channels]` in the contract's channel order and data type: float32 after the arithmetic, or
-        the pixels as they are (RGB or gray) where the graph does the arithmetic itself.
+        A tensor `[height, width, channels]` in the contract's channel order and data type, which is float32 after the
+        arithmetic, or the pixels as they are (RGB or gray) where the graph does the arithmetic itself.
 
     Raises:
         ImageError: If the picture cannot be fitted to the input.

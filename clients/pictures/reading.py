@@ -24,8 +24,10 @@ class Reading:
         exif: Whether a picture is turned upright as its EXIF orientation says. Keras's `load_img` ignores it, and so a
             model trained with that has seen such photos lying; TIFF is turned in both cases, as Pillow does. An EXIF
             block that cannot be read counts as none.
-        max_pixels: Width times height that is still decoded; the header tells it, before any pixel is decoded.
-        max_bytes: Size of a file that is still read; of a stream, no more is read than this and one byte.
+        max_pixels: Width times height that is still decoded, 64 million unless given; the header tells it, before any
+            pixel is decoded.
+        max_bytes: Size of a file that is still read, 256 MiB unless given; of a stream, no more is read than this and
+            one byte.
 
     Raises:
         UsageError: If a limit is no whole number or less than one.

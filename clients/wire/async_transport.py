@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import TypeVar
 
 from camserve.clients.observing.monitor import Monitor
-from camserve.clients.wire.async_lines import AsyncLine, AsyncWatch, async_dialler
+from camserve.clients.wire.async_channels import AsyncChannel, AsyncHealthCheck, async_dialler
+from camserve.clients.wire.calls import Call, Steps, Wait
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import CallFailed, closed
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics
 from camserve.clients.wire.options import ConnectionOptions, Deadline, check_secrecy
-from camserve.clients.wire.steps import Call, Steps, Wait
 from camserve.errors import UsageError
 
 __all__ = ["AsyncTransport"]
@@ -42,8 +42,8 @@ class AsyncTransport:
         self._metadata = options.metadata
         self._dial = async_dialler(options)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._lines: dict[str, AsyncLine] = {}
-        self._watch: AsyncWatch | None = None
+        self._channels: dict[str, AsyncChannel] = {}
+        self._health_check: AsyncHealthCheck | None = None
         self._closing = asyncio.Event()
 
     async def describe(
@@ -69,21 +69,21 @@ class AsyncTransport:
         if self._closing.is_set():
             return
         self._closing.set()
-        if self._watch is not None:
-            await self._watch.stop()
-        for url, line in self._lines.items():
-            await self._say_farewell(url, line)
-            await line.close()
-        self._lines.clear()  # the last reference to a channel ends the thread that polls for it
+        if self._health_check is not None:
+            await self._health_check.stop()
+        for url, channel in self._channels.items():
+            await self._send_closing_calls(url, channel)
+            await channel.close()
+        self._channels.clear()  # the last reference to a channel ends the thread that polls for it
         self._exchange.close()
 
-    async def _say_farewell(self, url: str, line: AsyncLine) -> None:
-        calls = self._exchange.farewell(url)
+    async def _send_closing_calls(self, url: str, channel: AsyncChannel) -> None:
+        calls = self._exchange.closing_calls(url)
         if calls:
-            await line.give_up()  # whatever is under way ends first
+            await channel.reset()  # whatever is under way ends first
         with suppress(CallFailed):
             for call in calls:
-                await line.call(call)
+                await channel.call(call)
 
     async def _run(self, steps: Steps[T]) -> T:
         try:
@@ -92,15 +92,15 @@ class AsyncTransport:
             while True:
                 try:
                     answer = await self._take(step)
-                except CallFailed as failed:
-                    step = steps.throw(failed)
+                except BaseException as error:  # noqa: BLE001  (cancellation and Ctrl-C, too, are the steps' to note)
+                    step = steps.throw(error)
                 else:
                     step = steps.send(answer)
         except StopIteration as end:
             found: T = end.value
             return found
         finally:
-            steps.close()  # a task that is cancelled ends what the steps hold, too
+            steps.close()  # an interrupt between two steps, too, ends what they hold
 
     async def _take(self, step: Call | Wait) -> bytes:
         if self._closing.is_set():
@@ -110,7 +110,7 @@ class AsyncTransport:
                 await asyncio.wait_for(self._closing.wait(), step.seconds)
             return b""
         try:
-            return await self._lines[step.url].call(step)
+            return await self._channels[step.url].call(step)
         except CallFailed:
             if self._closing.is_set():
                 raise closed(self.urls) from None
@@ -126,6 +126,6 @@ class AsyncTransport:
                 "the client is already in use on another event loop", hint="Make a client for each call of asyncio.run"
             )
         self._loop = loop
-        self._lines.update((url, AsyncLine(url, self._dial)) for url in self.urls)
+        self._channels.update((url, AsyncChannel(url, self._dial)) for url in self.urls)
         if len(self.urls) > 1:
-            self._watch = AsyncWatch(self._lines, self._endpoints, self._dial, self._metadata)
+            self._health_check = AsyncHealthCheck(self, self._channels, self._endpoints, self._dial, self._metadata)

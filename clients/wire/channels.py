@@ -1,53 +1,159 @@
-"""How a gRPC channel is set up: one place, so that no setting replaces another."""
+"""Channels of threads: one to each server, and one more for its health checks."""
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+
 import grpc
 
+from camserve.clients.wire import health
+from camserve.clients.wire.calls import Call, Metadata
+from camserve.clients.wire.endpoints import Endpoints
+from camserve.clients.wire.failures import CallFailed, given_up
 from camserve.clients.wire.options import ConnectionOptions
+from camserve.clients.wire.settings import SERVICE, compression, credentials, settings
 
-__all__ = ["SERVICE", "compression", "credentials", "settings"]
+__all__ = ["Channel", "Dial", "HealthCheck", "dialler"]
 
-SERVICE = "/inference.GRPCInferenceService/"
-"""What the name of a method follows."""
-
-_COMPRESSION = {
-    "none": grpc.Compression.NoCompression,
-    "gzip": grpc.Compression.Gzip,
-    "deflate": grpc.Compression.Deflate,
-}
-# Triton takes a third ping within five minutes without data for an attack, and hangs up.
-_KEEPALIVE_MS = 310_000
-# Also the time that sent data may stay unacknowledged (TCP_USER_TIMEOUT): what notices a dead peer.
-_KEEPALIVE_TIMEOUT_MS = 10_000
+Dial = Callable[[str], grpc.Channel]
+_CLOSED = "Channel closed!"  # by which gRPC tells the end of a channel from a server that cancels a call
+_log = logging.getLogger("camserve.clients.wire")
 
 
-def settings(options: ConnectionOptions) -> list[tuple[str, int]]:
-    """The settings of every channel."""
-    return [
-        ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1),
-        ("grpc.enable_retries", 0),  # it would retry what must not be, past what was asked for
-        ("grpc.use_local_subchannel_pool", 1),  # so that closing a channel closes its connection
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 2_000),
-        ("grpc.min_reconnect_backoff_ms", round(options.connect_timeout * 1000)),  # of an attempt to connect
-        ("grpc.dns_min_time_between_resolutions_ms", 2_000),
-        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
-        ("grpc.keepalive_permit_without_calls", 0),
-    ]
-
-
-def compression(options: ConnectionOptions) -> grpc.Compression:
-    """How messages are compressed."""
-    return _COMPRESSION[options.compression]
-
-
-def credentials(options: ConnectionOptions) -> grpc.ChannelCredentials | None:
-    """What encrypts a channel; None for a plain one.
+def dialler(options: ConnectionOptions) -> Dial:
+    """What opens a channel to an address.
 
     Raises:
-        UsageError: If a file cannot be read.
+        UsageError: If a file of `options.tls` cannot be read.
     """
-    return None if options.tls is None else grpc.ssl_channel_credentials(*options.tls.read())
+    secrets, packed = credentials(options), compression(options)
+
+    def dial(url: str) -> grpc.Channel:
+        arguments = settings(options, url)
+        if secrets is None:
+            return grpc.insecure_channel(url, arguments, packed)
+        return grpc.secure_channel(url, secrets, arguments, packed)
+
+    return dial
+
+
+class Channel:
+    """The channel to one server, which can be reset.
+
+    Args:
+        url: The server.
+        dial: Opens the channel.
+    """
+
+    def __init__(self, url: str, dial: Dial) -> None:
+        self._url = url
+        self._dial = dial
+        self._channel = dial(url)
+        self._methods: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
+
+    def call(self, call: Call) -> bytes:
+        """Waits for an answer.
+
+        A blocking call needs no further thread, and a signal such as Ctrl-C interrupts it.
+
+        Raises:
+            CallFailed: If there is none.
+        """
+        try:
+            return self.method(call.method)(call.message, timeout=call.seconds, metadata=call.metadata)
+        except grpc.RpcError as error:
+            raise failure(error) from None
+        except ValueError as error:
+            if "closed channel" not in str(error):
+                raise
+            raise given_up() from None
+
+    def method(self, name: str) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
+        """A method of Triton's service."""
+        methods = self._methods
+        if name not in methods:
+            methods[name] = self._channel.unary_unary(SERVICE + name)
+        return methods[name]
+
+    def reset(self) -> None:
+        """Ends every call under way; later ones go over a new channel."""
+        old, self._channel, self._methods = self._channel, self._dial(self._url), {}
+        old.close()
+
+    def close(self) -> None:
+        """Ends every call, for good."""
+        self._channel.close()
+
+
+class HealthCheck:
+    """Asks every server for its health, over connections of its own, so that no large message is in its way.
+
+    Args:
+        owner: With whose end it ends, also if that is dropped without being closed.
+        channels: The channels that are reset where a server hangs.
+        endpoints: What is told.
+        dial: Opens channels.
+        metadata: Headers of every check.
+    """
+
+    def __init__(
+        self, owner: object, channels: Mapping[str, Channel], endpoints: Endpoints, dial: Dial, metadata: Metadata
+    ) -> None:
+        self._owner = weakref.ref(owner)
+        self._channels = channels
+        self._endpoints = endpoints
+        self._metadata = metadata
+        self._own = {url: Channel(url, dial) for url in channels}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="camserve-health", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the checks, and waits until they have ended."""
+        self._stopping.set()
+        for channel in self._own.values():
+            channel.close()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(health.INTERVAL) and self._owner() is not None:
+            try:
+                self._check()
+            except Exception as error:  # noqa: BLE001  (a server that is down would stay so for good)
+                _log.warning(*health.not_checked(error))
+
+    def _check(self) -> None:
+        asked = {url: self._ask(url) for url in self._endpoints.due(time.monotonic())}
+        for url, answer in asked.items():
+            self._note(url, answer)
+
+    def _ask(self, url: str) -> grpc.Future[bytes] | None:
+        try:
+            return self._own[url].method(health.METHOD).future(b"", timeout=health.PATIENCE, metadata=self._metadata)
+        except ValueError:  # closed in the meantime
+            return None
+
+    def _note(self, url: str, answer: grpc.Future[bytes] | None) -> None:
+        judged = health.judge(given_up() if answer is None else _outcome(answer))
+        if not self._stopping.is_set() and self._endpoints.checked(url, judged, time.monotonic()):
+            self._channels[url].reset()
+
+
+def failure(error: grpc.RpcError) -> CallFailed:
+    """What an error of gRPC says."""
+    if error.code() is grpc.StatusCode.CANCELLED and error.details() == _CLOSED:
+        return given_up()
+    return CallFailed(error.code().name, error.details() or "")
+
+
+def _outcome(answer: grpc.Future[bytes]) -> bytes | CallFailed:
+    try:
+        return answer.result()
+    except grpc.RpcError as error:
+        return failure(error)
+    except grpc.FutureCancelledError:
+        return given_up()

@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
+from camserve.clients.wire.health import Health
 from camserve.clients.wire.tries import pause
 
 __all__ = ["MISSES", "Endpoints"]
 
 MISSES = 2
-"""Health checks in a row without an answer after which the calls under way at a server are given up."""
+"""Health checks in a row without an answer after which the calls under way at a server are ended."""
 
 
 @dataclass
@@ -22,6 +23,7 @@ class _Endpoint:
     taken: int = 0
     failures: int = 0
     misses: int = 0
+    serves: bool = True
     paused_until: float | None = None
 
     @property
@@ -68,8 +70,10 @@ class Endpoints:
             self._endpoints[url].calls -= 1
 
     def answered(self, url: str) -> None:
-        """A server has answered a call."""
+        """A server has answered a call, so it is up, unless it says itself that it is not ready for more."""
         endpoint = self._endpoints[url]
+        if not endpoint.serves:
+            return
         if endpoint.failures or endpoint.misses or not endpoint.is_up:
             with self._lock:
                 endpoint.failures = endpoint.misses = 0
@@ -88,16 +92,17 @@ class Endpoints:
         with self._lock:
             return tuple(e.url for e in self._endpoints.values() if e.paused_until is None or e.paused_until <= now)
 
-    def checked(self, url: str, is_ready: bool | None, now: float) -> bool:
-        """Notes a health check: ready, not ready, or None where no answer came in time.
+    def checked(self, url: str, health: Health, now: float) -> bool:
+        """Notes a health check.
 
         Returns:
-            Whether to give up the calls under way there: it hangs, and another server is up.
+            Whether to reset its channel: it hangs with calls under way, and another server is up.
         """
         with self._lock:
             endpoint = self._endpoints[url]
-            endpoint.misses = endpoint.misses + 1 if is_ready is None else 0
-            if is_ready:
+            endpoint.misses = endpoint.misses + 1 if health is Health.SILENT else 0
+            endpoint.serves = health is not Health.NOT_SERVING
+            if health is Health.SERVING:
                 endpoint.paused_until = None
                 return False
             self._pause(endpoint, now, again=True)

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from camserve.clients.observing.monitor import Monitor, Observed
 from camserve.clients.wire import questions
+from camserve.clients.wire.calls import Call, Server, Steps, Wait, parsed
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.failures import CallFailed, Subject, diagnose
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics, encode_request, read_reply
 from camserve.clients.wire.options import ConnectionOptions, Deadline
 from camserve.clients.wire.sharing import Sharing
-from camserve.clients.wire.steps import Asked, Call, Steps, Wait, parsed
 from camserve.clients.wire.tries import Tries
 
 __all__ = ["Exchange"]
@@ -53,7 +53,7 @@ class Exchange:
         sharing = self._sharing
         message = b"" if sharing else encode_request(request)
 
-        def question(server: Asked, observed: Observed, tries: int) -> Steps[Reply]:
+        def question(server: Server, observed: Observed, tries: int) -> Steps[Reply]:
             answer = yield from (sharing.send(server, request) if sharing else server.call("ModelInfer", message))
             version, tensors = parsed(read_reply, answer)
             observed.answered(server.url, version, len(answer), tries)
@@ -76,19 +76,19 @@ class Exchange:
         subject = self._subject("statistics", model, version, deadline)
         return (yield from self._told(subject, questions.statistics, self._only(url)))
 
-    def farewell(self, url: str) -> Sequence[Call]:
+    def closing_calls(self, url: str) -> Sequence[Call]:
         """What to tell a server before the connection is closed; how it answers does not matter."""
-        return self._sharing.farewell(url, self._metadata) if self._sharing else ()
+        return self._sharing.closing_calls(url, self._metadata) if self._sharing else ()
 
     def close(self) -> None:
         """Frees what the calls shared."""
         if self._sharing is not None:
             self._sharing.close()
 
-    def _told(self, subject: Subject, ask: Callable[[Asked, str, str], Steps[T]], urls: Sequence[str]) -> Steps[T]:
+    def _told(self, subject: Subject, ask: Callable[[Server, str, str], Steps[T]], urls: Sequence[str]) -> Steps[T]:
         """The answer to a question about a model."""
 
-        def question(server: Asked, observed: Observed, tries: int) -> Steps[T]:
+        def question(server: Server, observed: Observed, tries: int) -> Steps[T]:
             value = yield from ask(server, subject.model, subject.version)
             observed.answered(server.url, subject.version, 0, tries)
             return value
@@ -96,7 +96,7 @@ class Exchange:
         return (yield from self._tried(subject, question, urls))
 
     def _tried(
-        self, subject: Subject, question: Callable[[Asked, Observed, int], Steps[T]], urls: Sequence[str]
+        self, subject: Subject, question: Callable[[Server, Observed, int], Steps[T]], urls: Sequence[str]
     ) -> Steps[T]:
         """The answer to a question, from the first server that gives one."""
         # Until a server has answered at all, its address may be wrong, which is told at once.
@@ -106,7 +106,8 @@ class Exchange:
             while True:
                 url = self._endpoints.take(urls, tries.avoid)
                 try:
-                    value = yield from question(Asked(url, metadata, subject.deadline), observed, tries.count + 1)
+                    server = Server(url, metadata, _share(subject, len(urls) - len(tries.avoid)))
+                    value = yield from question(server, observed, tries.count + 1)
                 except CallFailed as failed:
                     wait = self._after(failed, url, tries, subject, observed)
                 else:
@@ -134,3 +135,14 @@ class Exchange:
 
     def _only(self, url: str | None) -> Sequence[str]:
         return self._urls if url is None else (url,)
+
+
+def _share(subject: Subject, servers: int) -> Deadline:
+    """The deadline of one try, of so many servers that have not been asked yet.
+
+    A request may take its whole time wherever it is. A question about the model is answered at once, or by a server
+    that hangs never: it leaves time to ask the others.
+    """
+    if subject.is_request or servers <= 1 or subject.deadline.expired:
+        return subject.deadline
+    return Deadline.after(subject.deadline.remaining() / servers)

@@ -134,7 +134,7 @@ def diagnose(failed: CallFailed, subject: Subject, url: str) -> Failure:
         hint = "Check the name, and that the model was published and is ready"
         return Failure(NotLoadedError(f"{subject.at(url)} is not loaded: {failed.why}", hint=hint), Again.NOWHERE)
     if failed.status == "DEADLINE_EXCEEDED":
-        return Failure(_late(subject, url), Again.NOWHERE)
+        return Failure(_late(subject, url), Again.NOWHERE if subject.is_request else Again.ELSEWHERE)
     if is_restricted(failed):
         error = RequestError(f"{url} does not do that for everyone: {failed.why}", hint="Give that header (headers)")
         return Failure(error, Again.NOWHERE)

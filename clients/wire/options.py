@@ -13,7 +13,7 @@ from camserve.address import check_address
 from camserve.errors import UsageError
 from camserve.tls import ClientTls
 
-__all__ = ["Compression", "ConnectionOptions", "Deadline", "check_secrecy", "parse_urls"]
+__all__ = ["Compression", "ConnectionOptions", "Deadline", "check_secrecy", "is_local", "parse_urls"]
 
 Compression = Literal["none", "gzip", "deflate"]
 
@@ -119,13 +119,18 @@ def parse_urls(url: str | Sequence[str]) -> tuple[str, ...]:
     return urls
 
 
+def is_local(url: str) -> bool:
+    """Whether an address is certainly one of this host."""
+    return _LOOPBACK.fullmatch(url) is not None
+
+
 def check_secrecy(urls: Sequence[str], options: ConnectionOptions) -> None:
     """Refuses to send a token over a network in plain text.
 
     Raises:
         UsageError: If that were to happen.
     """
-    exposed = [url for url in urls if not _LOOPBACK.fullmatch(url)]
+    exposed = [url for url in urls if not is_local(url)]
     if options.token is not None and options.tls is None and exposed:
         raise UsageError(
             f"a token would go to {exposed[0]} in plain text, for all between to read",

@@ -6,15 +6,15 @@ from contextlib import suppress
 
 from tritonclient.grpc import service_pb2
 
+from camserve.clients.wire.calls import Call, Metadata, Server, Steps, parsed
 from camserve.clients.wire.failures import CallFailed, is_refusal
 from camserve.clients.wire.messages import Request, encode_request, request_header
 from camserve.clients.wire.shared_memory import Lease, SharedMemory, is_unknown_region, refused
-from camserve.clients.wire.steps import Asked, Call, Metadata, Steps, parsed
 
 __all__ = ["Sharing"]
 
 _UNREGISTER = "SystemSharedMemoryUnregister"
-_FAREWELL_SECONDS = 1.0
+_CLOSING_SECONDS = 1.0
 
 
 class Sharing:
@@ -28,7 +28,7 @@ class Sharing:
         self._memory = SharedMemory()
         self._tidied: set[str] = set()
 
-    def send(self, server: Asked, request: Request) -> Steps[bytes]:
+    def send(self, server: Server, request: Request) -> Steps[bytes]:
         """Sends a batch and returns the bytes of the answer.
 
         A server that was restarted knows none of the segments that it was told of: each is found out and replaced.
@@ -52,10 +52,10 @@ class Sharing:
                         raise
                     lease.discard()
 
-    def farewell(self, url: str, metadata: Metadata) -> list[Call]:
+    def closing_calls(self, url: str, metadata: Metadata) -> list[Call]:
         """What to tell a server in the end."""
         return [
-            Call(url, _UNREGISTER, message.SerializeToString(), metadata, _FAREWELL_SECONDS)
+            Call(url, _UNREGISTER, message.SerializeToString(), metadata, _CLOSING_SECONDS)
             for message in self._memory.unregistrations(url)
         ]
 
@@ -63,7 +63,7 @@ class Sharing:
         """Frees the memory."""
         self._memory.close()
 
-    def _register(self, server: Asked, lease: Lease) -> Steps[None]:
+    def _register(self, server: Server, lease: Lease) -> Steps[None]:
         with lease.registering() as message:
             try:
                 yield from server.call("SystemSharedMemoryRegister", message.SerializeToString())
@@ -76,7 +76,7 @@ class Sharing:
             with suppress(CallFailed):
                 yield from self._tidy(server)
 
-    def _tidy(self, server: Asked) -> Steps[None]:
+    def _tidy(self, server: Server) -> Steps[None]:
         """Has the server forget the segments of clients that have died."""
         answer = yield from server.call("SystemSharedMemoryStatus", b"")
         status = parsed(service_pb2.SystemSharedMemoryStatusResponse.FromString, answer)

@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import TypeVar
 
 from camserve.clients.observing.monitor import Monitor
+from camserve.clients.wire.calls import Call, Steps, Wait
+from camserve.clients.wire.channels import Channel, HealthCheck, dialler
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import CallFailed, closed
-from camserve.clients.wire.lines import Line, Watch, dialler
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics
 from camserve.clients.wire.options import ConnectionOptions, Deadline, check_secrecy
-from camserve.clients.wire.steps import Call, Steps, Wait
 
 __all__ = ["Transport"]
 
@@ -41,9 +41,9 @@ class Transport:
         self._closing = threading.Event()
         self._lock = threading.Lock()
         dial = dialler(options)
-        self._lines = {url: Line(url, dial) for url in self.urls}
+        self._channels = {url: Channel(url, dial) for url in self.urls}
         several = len(self.urls) > 1
-        self._watch = Watch(self._lines, endpoints, dial, options.metadata) if several else None
+        self._health_check = HealthCheck(self, self._channels, endpoints, dial, options.metadata) if several else None
 
     def describe(self, model: str, version: str = "", *, url: str | None = None, deadline: Deadline) -> ServedModel:
         """Asks what a model expects, what it answers and with which parameters it was published.
@@ -105,20 +105,20 @@ class Transport:
             if self._closing.is_set():
                 return
             self._closing.set()
-        if self._watch is not None:
-            self._watch.stop()
-        for url, line in self._lines.items():
-            self._say_farewell(url, line)
-            line.close()
+        if self._health_check is not None:
+            self._health_check.stop()
+        for url, channel in self._channels.items():
+            self._send_closing_calls(url, channel)
+            channel.close()
         self._exchange.close()
 
-    def _say_farewell(self, url: str, line: Line) -> None:
-        calls = self._exchange.farewell(url)
+    def _send_closing_calls(self, url: str, channel: Channel) -> None:
+        calls = self._exchange.closing_calls(url)
         if calls:
-            line.give_up()  # whatever is under way ends first
+            channel.reset()  # whatever is under way ends first
         with suppress(CallFailed):
             for call in calls:
-                line.call(call)
+                channel.call(call)
 
     def _run(self, steps: Steps[T]) -> T:
         try:
@@ -126,15 +126,15 @@ class Transport:
             while True:
                 try:
                     answer = self._take(step)
-                except CallFailed as failed:
-                    step = steps.throw(failed)
+                except BaseException as error:  # noqa: BLE001  (cancellation and Ctrl-C, too, are the steps' to note)
+                    step = steps.throw(error)
                 else:
                     step = steps.send(answer)
         except StopIteration as end:
             found: T = end.value
             return found
         finally:
-            steps.close()  # an interrupt, too, ends what the steps hold
+            steps.close()  # an interrupt between two steps, too, ends what they hold
 
     def _take(self, step: Call | Wait) -> bytes:
         if self._closing.is_set():
@@ -143,7 +143,7 @@ class Transport:
             self._closing.wait(step.seconds)
             return b""
         try:
-            return self._lines[step.url].call(step)
+            return self._channels[step.url].call(step)
         except CallFailed:
             if self._closing.is_set():
                 raise closed(self.urls) from None

@@ -40,11 +40,12 @@ class ClientTls:
             raise UsageError("a certificate needs its key, and a key its certificate", hint="Give both, or neither")
 
     def read(self) -> tuple[bytes | None, bytes | None, bytes | None]:
-        """What stands in `ca`, `key` and `certificate`, in the order of `grpc.ssl_channel_credentials`."""
-        ca, key, certificate = (
-            None if path is None else Path(path).read_bytes() for path in (self.ca, self.key, self.certificate)
-        )
-        return ca, key, certificate
+        """What stands in `ca`, `key` and `certificate`, in the order of `grpc.ssl_channel_credentials`.
+
+        Raises:
+            UsageError: If a file cannot be read any more.
+        """
+        return _content(self.ca, "ca"), _content(self.key, "key"), _content(self.certificate, "certificate")
 
 
 def readable(path: str | Path, what: str) -> Path:
@@ -56,12 +57,9 @@ def readable(path: str | Path, what: str) -> Path:
     absolute = Path(path).expanduser().absolute()
     try:
         with absolute.open("rb"):
-            pass
+            return absolute
     except OSError as error:
-        raise UsageError(
-            f"the TLS {what} {str(absolute)!r} cannot be read: {error.strerror}", hint="Give a PEM file"
-        ) from error
-    return absolute
+        raise _unreadable(absolute, what, error) from error
 
 
 def check_pair(certificate: str | Path, key: str | Path) -> None:
@@ -92,3 +90,14 @@ def check_authority(path: str | Path, what: str = "CA") -> None:
         raise UsageError(
             f"the {what} {str(path)!r} holds no certificate: {error}", hint="Give the PEM file of the authority"
         ) from error
+
+
+def _content(path: str | Path | None, what: str) -> bytes | None:
+    try:
+        return None if path is None else Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, what, error) from error
+
+
+def _unreadable(path: str | Path | None, what: str, error: OSError) -> UsageError:
+    return UsageError(f"the TLS {what} {str(path)!r} cannot be read: {error.strerror}", hint="Give a PEM file")

@@ -97,6 +97,17 @@ def test_a_contract_that_promises_only_logits_yields_probabilities(server: Trito
         assert np.abs(classifier.classify(PICTURE).probabilities - expected).max() < 1e-6
 
 
+def test_logits_that_are_named_as_probabilities_are_no_answer(server: TritonServer, bundle: Bundle) -> None:
+    outputs = tuple(output for output in bundle.contract.outputs if output.name == "probabilities")
+    contract = bundle.contract.model_copy(update={"outputs": outputs, "cam": None})
+    named: dict[str, Any] = {"contract": contract, "labels": LABELS, "names": {"probabilities": "logits"}}
+    with (
+        Classifier(server.grpc_url, "plain", **named) as classifier,
+        pytest.raises(ContractError, match="none of a softm"),
+    ):
+        classifier.classify(PICTURE)
+
+
 def test_a_model_that_is_not_batched_by_triton_takes_any_number(server: TritonServer, bundle: Bundle) -> None:
     with Classifier(server.grpc_url, "unbatched", contract=bundle.contract, labels=LABELS) as classifier:
         batch = np.stack([classifier.prepare(PICTURE)] * 30)
@@ -116,6 +127,11 @@ def test_what_does_not_fit_the_model_is_refused_at_connect(server: TritonServer,
         ({"contract": bundle.contract, "labels": LABELS[:3]}, ContractError, "3 labels for 4 classes"),
         ({"contract": bundle.contract, "labels": LABELS, "names": {"image": "x"}}, ContractError, "'x' is missing"),
         ({"contract": bundle.contract, "labels": LABELS, "names": {"picture": "x"}}, UsageError, "'picture'.*image, "),
+        (
+            {"contract": bundle.contract, "names": {"probabilities": "logits"}},
+            UsageError,
+            "'logits' to several tensors",
+        ),
         ({"contract": "nowhere.json"}, UsageError, "nowhere.json cannot be read"),
         ({"contract": __file__}, UsageError, "not a valid camserve contract"),
     ]

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from camserve.clients.answers.decode import Label, Prediction, parse_label, top_predictions
-from camserve.errors import RequestError, UsageError
+from camserve.clients.answers.decode import Label, Prediction, check_probabilities, parse_label, top_predictions
+from camserve.contract import Activation
+from camserve.errors import ContractError, RequestError, UsageError
 
 
 @pytest.fixture
@@ -51,6 +52,26 @@ def test_more_classes_than_there_are_gives_all() -> None:
 def test_nan_and_infinity_are_an_error_and_never_a_class(bad: float) -> None:
     with pytest.raises(RequestError, match="NaN or infinity in probabilities"):
         top_predictions(np.array([0.5, bad, 0.5], np.float32), [Label("x")] * 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("activation", "row"),
+    [
+        ("softmax", [-0.4, 2.1, -1.7]),
+        ("softmax", [0.5, 0.9, 0.1]),
+        ("sigmoid", [-0.1, 0.5, 0.9]),
+        ("sigmoid", [1.5, 0, 0]),
+    ],
+)
+def test_logits_are_not_taken_for_probabilities(activation: Activation, row: list[float]) -> None:
+    with pytest.raises(ContractError, match=f"that are none of a {activation}"):
+        check_probabilities(np.array([row], np.float32), activation)
+
+
+def test_probabilities_in_half_precision_are_taken() -> None:
+    check_probabilities(np.random.default_rng(0).dirichlet(np.ones(1000), 8).astype(np.float16), "softmax")
+    check_probabilities(np.array([[0.9, 0.8, 1.0]], np.float32), "sigmoid")
+    check_probabilities(np.array([[-7.0, 3.0]], np.float32), "linear")
 
 
 @pytest.mark.parametrize("top", [0, -1])

@@ -151,9 +151,9 @@ def test_a_class_that_there_is_not_is_refused_before_anything_is_sent(
 
 def test_a_model_without_maps_or_logits_is_not_asked_for_them() -> None:
     bare = model_of(without(toy_contract(), "cam", "cam_class", "logits").model_copy(update={"cam": None}))
-    with pytest.raises(UsageError, match="without maps"):
+    with pytest.raises(UsageError, match="has no maps"):
         ask_classes(lambda: PICTURE, bare, Wanted(cam=True))
-    with pytest.raises(UsageError, match="without maps"):
+    with pytest.raises(UsageError, match="has no maps"):
         ask_map(lambda: PICTURE, bare, None)
     with pytest.raises(UsageError, match="no output 'logits'"):
         ask_logits(lambda: PICTURE, bare)

@@ -181,7 +181,7 @@ def test_a_model_that_does_not_keep_its_contract_is_refused_at_connect(
 def test_maps_asked_of_a_model_without_are_a_clear_error(odd_server: TritonServer, photo: Pixels) -> None:
     with Classifier(odd_server.grpc_url, "without_maps") as classifier:
         assert len(classifier.classify(photo).top) == 4
-        with pytest.raises(UsageError, match="'without_maps' was exported without maps"):
+        with pytest.raises(UsageError, match="'without_maps' has no maps"):
             classifier.classify(photo, cam=True)
 
 

@@ -89,6 +89,9 @@ def test_a_stream_that_gives_text_or_is_closed_is_refused(tmp_path: Path) -> Non
     path.write_text("hello")
     with path.open() as text, pytest.raises(ImageError, match="gives text, not bytes"):
         load_image(text)  # type: ignore[arg-type]
+    path.write_bytes(DATA)
+    with path.open() as text, pytest.raises(ImageError, match="gives text, not bytes"):
+        load_image(text)  # type: ignore[arg-type]
     closed = io.BytesIO(DATA)
     closed.close()
     with pytest.raises(ImageError, match="cannot be read"):
@@ -116,7 +119,9 @@ def test_a_missing_file_a_folder_a_pipe_and_a_device_are_refused_at_once(tmp_pat
     cases: list[tuple[str | Path, str]] = [
         (tmp_path / "none.png", "does not exist"),
         (tmp_path / "a" / "b.png", "does not exist"),
-        ("", "does not exist"),
+        ("", "the empty path does not exist"),
+        ("https://example.org/cat.png", "web addresses and ~ are not followed"),
+        ("iVBORw0KGgo" * 1000, r"… \(11,000 characters\) cannot be opened"),
         (tmp_path, "folder"),
         (pipe, "pipe"),
         ("/dev/zero", "device"),

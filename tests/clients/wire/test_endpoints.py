@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from camserve.clients.wire.endpoints import MISSES, Endpoints
+from camserve.clients.wire.health import Health
 
 ABC = ("a", "b", "c")
 
@@ -50,7 +51,7 @@ def test_one_that_failed_is_left_alone_until_its_health_is_found_good() -> None:
     assert {known.take(ABC) for _ in range(6)} == {"b", "c"}
     assert set(known.due(100.4)) == {"b", "c"}
     assert set(known.due(100.5)) == {"a", "b", "c"}
-    known.checked("a", is_ready=True, now=100.5)
+    known.checked("a", Health.SERVING, now=100.5)
     assert known.take(ABC) == "a"
 
 
@@ -64,19 +65,31 @@ def test_calls_lost_together_count_as_one_failure() -> None:
 def test_one_that_keeps_failing_is_asked_less_and_less_often_and_an_answer_makes_good_for_all() -> None:
     known = endpoints()
     known.failed("a", now=0.0)
-    known.checked("a", is_ready=False, now=0.5)
+    known.checked("a", Health.UNREACHABLE, now=0.5)
     assert "a" not in known.due(1.4)
-    known.checked("a", is_ready=False, now=1.5)
+    known.checked("a", Health.UNREACHABLE, now=1.5)
     assert "a" not in known.due(3.4)
     known.answered("a")
     known.failed("a", now=4.0)
     assert "a" in known.due(4.5)
 
 
-def test_one_that_is_not_ready_gets_no_calls() -> None:
+def test_one_that_is_not_ready_gets_no_calls_even_while_it_answers_those_that_it_has() -> None:
     known = endpoints()
-    assert not known.checked("a", is_ready=False, now=0.0)
+    assert known.take(("a",)) == "a"
+    assert not known.checked("a", Health.NOT_SERVING, now=0.0)
+    known.answered("a")
     assert {known.take(ABC) for _ in range(6)} == {"b", "c"}
+    known.checked("a", Health.SERVING, now=1.0)
+    known.ended("a")
+    assert known.take(ABC) == "a"
+
+
+def test_one_that_was_silent_is_up_once_it_answers() -> None:
+    known = endpoints()
+    known.checked("a", Health.SILENT, now=0.0)
+    known.answered("a")
+    assert known.take(ABC) == "a"
 
 
 def test_where_all_are_down_one_is_asked_all_the_same() -> None:
@@ -106,7 +119,7 @@ def test_calls_are_taken_from_one_that_hangs_if_another_can_have_them(
     if not others_up:
         known.failed("b", now=0.0)
         known.failed("c", now=0.0)
-    told = [known.checked("a", is_ready=None, now=float(second)) for second in range(MISSES)]
+    told = [known.checked("a", Health.SILENT, now=float(second)) for second in range(MISSES)]
     assert told == [False] * (MISSES - 1) + [given_up]
 
 
@@ -114,5 +127,5 @@ def test_a_single_late_answer_takes_no_calls_away() -> None:
     known = endpoints()
     known.take(("a",))
     for second in range(0, 20, 2):
-        assert not known.checked("a", is_ready=None, now=second)
-        assert not known.checked("a", is_ready=True, now=second + 1)
+        assert not known.checked("a", Health.SILENT, now=second)
+        assert not known.checked("a", Health.SERVING, now=second + 1)

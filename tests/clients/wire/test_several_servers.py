@@ -113,6 +113,16 @@ def test_a_model_is_described_by_a_server_that_is_there(
             asking.describe("toy", url=gone, deadline=deadline(1.0))
 
 
+def test_a_server_that_hangs_leaves_time_to_ask_another_about_the_model(
+    transport: Asking, toy_server: TritonServer, silent_port: int
+) -> None:
+    hung = f"127.0.0.1:{silent_port}"
+    with transport(hung, toy_server.grpc_url) as asking:
+        assert asking.describe("toy", deadline=deadline(1.0)).version == "1"
+    with transport(hung, toy_server.grpc_url) as asking:
+        assert asking.is_ready("toy", deadline=deadline(1.0))
+
+
 def test_a_server_that_is_not_ready_gets_no_requests(transport: Asking) -> None:
     one = ScriptedServer(ready=lambda message, context: NOT_READY)
     with one, ScriptedServer() as other, transport(one.url, other.url) as asking:

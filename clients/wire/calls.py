@@ -1,4 +1,4 @@
-"""The steps of an exchange: what a transport is asked to do, and is to send in or throw in."""
+"""The calls of which an exchange consists: what a transport is to do, and is to send in or throw in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from camserve.clients.wire.failures import CallFailed
 from camserve.clients.wire.options import Deadline
 from camserve.clients.wire.secrecy import without_secrets
 
-__all__ = ["Asked", "Call", "Metadata", "Steps", "Wait", "parsed"]
+__all__ = ["Call", "Metadata", "Server", "Steps", "Wait", "parsed"]
 
 T = TypeVar("T")
 Metadata = tuple[tuple[str, str], ...]
@@ -44,8 +44,8 @@ class Wait(NamedTuple):
 Steps = Generator[Call | Wait, bytes, T]
 
 
-class Asked(NamedTuple):
-    """The server that is asked, for the length of one try.
+class Server(NamedTuple):
+    """A server that is asked, for the length of one try.
 
     Attributes:
         url: The server.

@@ -1,25 +1,28 @@
-"""Channels of asyncio: one to each server, and one more to ask for its health."""
+"""Channels of asyncio: one to each server, and one more for its health checks."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
+import weakref
 from collections.abc import Callable, Mapping
 
 import grpc
 from grpc import aio
 
 from camserve.clients.wire import health
-from camserve.clients.wire.channels import SERVICE, compression, credentials, settings
+from camserve.clients.wire.calls import Call, Metadata
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.failures import CallFailed, given_up
 from camserve.clients.wire.options import ConnectionOptions
-from camserve.clients.wire.steps import Call, Metadata
+from camserve.clients.wire.settings import SERVICE, compression, credentials, settings
 
-__all__ = ["AsyncDial", "AsyncLine", "AsyncWatch", "async_dialler"]
+__all__ = ["AsyncChannel", "AsyncDial", "AsyncHealthCheck", "async_dialler"]
 
 AsyncDial = Callable[[str], aio.Channel]
+_log = logging.getLogger("camserve.clients.wire")
 
 
 def async_dialler(options: ConnectionOptions) -> AsyncDial:
@@ -28,9 +31,10 @@ def async_dialler(options: ConnectionOptions) -> AsyncDial:
     Raises:
         UsageError: If a file of `options.tls` cannot be read.
     """
-    arguments, secrets, packed = settings(options), credentials(options), compression(options)
+    secrets, packed = credentials(options), compression(options)
 
     def dial(url: str) -> aio.Channel:
+        arguments = settings(options, url)
         if secrets is None:
             return aio.insecure_channel(url, arguments, packed)
         return aio.secure_channel(url, secrets, arguments, packed)
@@ -38,8 +42,8 @@ def async_dialler(options: ConnectionOptions) -> AsyncDial:
     return dial
 
 
-class AsyncLine:
-    """The channel to one server, which can be given up and laid anew.
+class AsyncChannel:
+    """The channel to one server, which can be reset.
 
     Args:
         url: The server.
@@ -72,7 +76,7 @@ class AsyncLine:
                 raise
             raise given_up() from None
 
-    async def give_up(self) -> None:
+    async def reset(self) -> None:
         """Ends every call under way; later ones go over a new channel."""
         old, self._channel, self._methods = self._channel, self._dial(self._url), {}
         ended, self._ended = self._ended, asyncio.Event()
@@ -90,42 +94,52 @@ class AsyncLine:
         return self._methods[name]
 
 
-class AsyncWatch:
+class AsyncHealthCheck:
     """Asks every server for its health, over connections of its own, so that no large message is in its way.
 
     Args:
-        lines: The channels whose calls are given up where a server hangs.
+        owner: With whose end it ends, also if that is dropped without being closed.
+        channels: The channels that are reset where a server hangs.
         endpoints: What is told.
         dial: Opens channels.
-        metadata: Headers of every question.
+        metadata: Headers of every check.
     """
 
     def __init__(
-        self, lines: Mapping[str, AsyncLine], endpoints: Endpoints, dial: AsyncDial, metadata: Metadata
+        self,
+        owner: object,
+        channels: Mapping[str, AsyncChannel],
+        endpoints: Endpoints,
+        dial: AsyncDial,
+        metadata: Metadata,
     ) -> None:
-        self._lines = lines
+        self._owner = weakref.ref(owner)
+        self._channels = channels
         self._endpoints = endpoints
         self._metadata = metadata
-        self._own = {url: AsyncLine(url, dial) for url in lines}
+        self._own = {url: AsyncChannel(url, dial) for url in channels}
         self._task = asyncio.ensure_future(self._run())
 
     async def stop(self) -> None:
-        """Ends the questions."""
+        """Ends the checks."""
         self._task.cancel()
         await asyncio.wait((self._task,))
-        for line in self._own.values():
-            await line.close()
+        for channel in self._own.values():
+            await channel.close()
         self._own.clear()
 
     async def _run(self) -> None:
-        while True:
+        while self._owner() is not None:
             await asyncio.sleep(health.INTERVAL)
-            await asyncio.gather(*map(self._check, self._endpoints.due(time.monotonic())))
+            try:
+                await asyncio.gather(*map(self._check, self._endpoints.due(time.monotonic())))
+            except Exception as error:  # noqa: BLE001  (a server that is down would stay so for good)
+                _log.warning(*health.not_checked(error))
 
     async def _check(self, url: str) -> None:
         judged = health.judge(await self._ask(url))
         if self._endpoints.checked(url, judged, time.monotonic()):
-            await self._lines[url].give_up()
+            await self._channels[url].reset()
 
     async def _ask(self, url: str) -> bytes | CallFailed:
         try:

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from camserve.clients import AsyncClassifier, CAMExplainer, Classifier, Crops, Pixels, Reading, find_images, score
+from camserve.errors import UsageError
+from camserve.serving import TritonServer
+
+GRAY = np.zeros((9, 11), np.uint8)
+SECRET = b"swordfish"
+
+
+@pytest.fixture
+def classifier(toy_server: TritonServer) -> Iterator[Classifier]:
+    with Classifier(toy_server.grpc_url, "toy") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("url", None),
+        ("url", 8001),
+        ("url", [8001]),
+        ("model", None),
+        ("version", None),
+        ("version", "newest"),
+        ("version", 1.0),
+        ("timeout", None),
+        ("timeout", "5"),
+        ("timeout", True),
+        ("connect_timeout", "5"),
+        ("retries", 2.5),
+        ("retries", "3"),
+        ("tls", True),
+        ("tls", "ca.pem"),
+        ("token", SECRET),
+        ("headers", [("x-key", "value")]),
+        ("headers", {"x-key": SECRET}),
+        ("shared_memory", "yes"),
+        ("reading", True),
+        ("metrics", True),
+        ("contract", {"name": "toy"}),
+        ("labels", "labels.txt"),
+        ("labels", [0, 1, 2, 3]),
+        ("labels", Path("labels.txt")),
+        ("names", ["image"]),
+        ("names", {"image": 1}),
+    ],
+)
+@pytest.mark.parametrize("kind", [Classifier, AsyncClassifier])
+def test_an_argument_of_another_kind_is_refused_by_its_name_and_never_told(
+    kind: type[Classifier | AsyncClassifier], name: str, value: object
+) -> None:
+    arguments: dict[str, Any] = {"url": "localhost:8001", "model": "toy", name: value}
+    with pytest.raises(UsageError, match=name) as caught:
+        kind(**arguments)
+    assert caught.value.hint
+    assert SECRET.decode() not in str(caught.value)
+
+
+def test_a_version_may_be_a_number_as_publish_returns_it(toy_server: TritonServer) -> None:
+    with Classifier(toy_server.grpc_url, "toy", version=1) as classifier:
+        assert classifier.classify(GRAY).version == "1"
+        assert repr(classifier) == f"Classifier('{toy_server.grpc_url}', 'toy')"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda it: it.classify(GRAY, top="5"),
+        lambda it: it.classify(GRAY, top=2.5),
+        lambda it: it.classify(GRAY, top=True),
+        lambda it: it.classify(GRAY, cam="class 1"),
+        lambda it: it.classify(GRAY, timings=1),
+        lambda it: it.classify(GRAY, crops=5),
+        lambda it: it.classify_many([], concurrency="8"),
+        lambda it: it.classify_many([], window_bytes=0.5),
+        lambda it: it.cam(GRAY, 1.0),
+        lambda it: it.cam(GRAY, True),
+        lambda it: it.cam(GRAY, it.classify(GRAY).top[0]),
+        lambda it: it.infer(it.prepare(GRAY)[np.newaxis], "logits"),
+        lambda it: it.infer(it.prepare(GRAY)[np.newaxis], []),
+        lambda it: it.infer(it.prepare(GRAY)[np.newaxis], None),
+        lambda it: it.cam(GRAY).bbox(None),
+        lambda it: it.cam(GRAY).overlay(alpha=None),
+        lambda it: it.cam(GRAY).overlay(size=224),
+        lambda it: it.cam(GRAY).upsample((8, 8, 3)),
+        lambda it: it.cam(GRAY).upsample((8.5, 8)),
+        lambda it: CAMExplainer(it).fit(GRAY).plot(columns="3"),  # type: ignore[arg-type]
+        lambda _: CAMExplainer("localhost:8001"),  # type: ignore[arg-type]
+        lambda _: Crops(count="3"),  # type: ignore[arg-type]
+        lambda _: Crops(seed=None),  # type: ignore[arg-type]
+        lambda _: Reading(max_pixels=None),  # type: ignore[arg-type]
+        lambda _: Reading(exif="yes"),  # type: ignore[arg-type]
+        lambda _: Pixels(Image.new("P", (9, 9)), "gray"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_call_with_a_value_of_another_kind_is_wrong_usage(
+    classifier: Classifier, call: Callable[[Any], object]
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        call(classifier)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "alone",
+    ["cat.jpg", Path("cat.jpg"), b"cat", BytesIO(), Image.new("RGB", (9, 9)), Pixels(GRAY, "gray"), GRAY, None],
+    ids=lambda alone: type(alone).__name__,
+)
+def test_one_picture_is_not_taken_for_several(toy_server: TritonServer, classifier: Classifier, alone: Any) -> None:
+    with pytest.raises(UsageError, match="images is") as caught:
+        classifier.classify_many(alone)
+    assert "list" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="images is"):
+        AsyncClassifier(toy_server.grpc_url, "toy").classify_many(alone)
+
+
+@pytest.mark.parametrize("path", ["photos", Path("photos")], ids=repr)
+def test_one_path_is_not_taken_for_several(classifier: Classifier, path: Any) -> None:
+    for listed in (lambda: next(find_images(path)), lambda: score(classifier, path)):
+        with pytest.raises(UsageError, match="the single path photos"):
+            listed()
+
+
+def test_a_closed_classifier_begins_nothing(toy_server: TritonServer) -> None:
+    closed = Classifier(toy_server.grpc_url, "toy")
+    closed.close()
+    for begin in (closed.__enter__, lambda: closed.classify_many([GRAY])):
+        with pytest.raises(UsageError, match="'toy' is closed"):
+            begin()
