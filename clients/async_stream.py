@@ -68,7 +68,6 @@ class AsyncStream(Generic[P, T]):
                 return await self._one(place, picture)
         except Exception as error:
             self._end.because(error, place)
-            self._notify()
             raise
 
     async def _one(self, place: int, picture: P) -> T | CamserveError:
@@ -78,14 +77,13 @@ class AsyncStream(Generic[P, T]):
             async with self._holding(opened.decoded_bytes, place):
                 return await self._answer(opened)
         except CamserveError as error:
-            self._end.check(place)
             if self._window.errors == "yield" and await self._concerns_one(error):
                 return without_frames(error)
             raise
 
     @asynccontextmanager
     async def _holding(self, size: int, place: int) -> AsyncIterator[None]:
-        while not (self._end.is_before(place) or self._room.fits(size)):
+        while not self._room.fits(size):
             await self._changed.wait()
         self._end.check(place)
         self._room.take(size)

@@ -90,10 +90,6 @@ class End:
         """Nothing is asked for any more."""
         self.because(UsageError("the stream of pictures was left", hint="Begin another one"), -1)
 
-    def is_before(self, place: int) -> bool:
-        """Whether the stream has ended before this place."""
-        return self._place < place
-
     def check(self, place: int) -> None:
         """Raises what ended the stream before this place, if anything did."""
         if self._error is not None and self._place < place:

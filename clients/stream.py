@@ -61,7 +61,8 @@ class Stream(Generic[P, T]):
             while under_way:
                 yield under_way.popleft().result()
         finally:
-            self._stop()
+            with self._changed:
+                self._end.at_once()
             leave()
             pool.shutdown(cancel_futures=True)
 
@@ -71,7 +72,6 @@ class Stream(Generic[P, T]):
         except BaseException as error:
             with self._changed:
                 self._end.because(error, place)
-                self._changed.notify_all()
             raise
 
     def _one(self, place: int, picture: P) -> T | CamserveError:
@@ -81,7 +81,6 @@ class Stream(Generic[P, T]):
             with self._holding(opened.decoded_bytes, place):
                 return self._answer(opened)
         except CamserveError as error:
-            self._end.check(place)
             if self._window.errors == "yield" and self._concerns_one(error):
                 return without_frames(error)
             raise
@@ -89,7 +88,7 @@ class Stream(Generic[P, T]):
     @contextmanager
     def _holding(self, size: int, place: int) -> Iterator[None]:
         with self._changed:
-            self._changed.wait_for(lambda: self._end.is_before(place) or self._room.fits(size))
+            self._changed.wait_for(lambda: self._room.fits(size))
             self._end.check(place)
             self._room.take(size)
         try:
@@ -98,8 +97,3 @@ class Stream(Generic[P, T]):
             with self._changed:
                 self._room.give(size)
                 self._changed.notify_all()
-
-    def _stop(self) -> None:
-        with self._changed:
-            self._end.at_once()
-            self._changed.notify_all()

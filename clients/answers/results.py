@@ -129,8 +129,7 @@ class ActivationMap:
         if not 0.0 <= threshold < 1.0:
             raise UsageError(f"the threshold is {threshold}", hint="Give a share of the greatest value, such as 0.2")
         heat = self.upsample()
-        greatest = float(heat.max())
-        part = largest_part(heat > threshold * greatest) if greatest > 0.0 else None
+        part = largest_part(heat > threshold * float(heat.max()))
         return None if part is None else self._in_original(part)
 
     def _in_original(self, part: Box) -> Box:

@@ -205,6 +205,27 @@ def test_a_stream_that_is_left_leaves_no_task_and_takes_up_no_more(toy_server: T
     asyncio.run(ask())
 
 
+def test_leaving_a_stream_does_not_wait_for_a_server_that_hangs() -> None:
+    gate = Gate(CONTRACT)
+
+    async def ask(url: str) -> None:
+        async def pictures() -> AsyncIterator[Pixels]:
+            yield PICTURE
+            await asyncio.sleep(60)
+
+        async with AsyncClassifier(url, "toy") as classifier:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(anext(classifier.classify_many(pictures())), 0.5)
+            await asyncio.sleep(0.1)
+            assert len(asyncio.all_tasks()) == 1
+
+    with AnsweringServer(CONTRACT, gate) as server:
+        began = time.monotonic()
+        asyncio.run(ask(server.url))
+        assert time.monotonic() - began < 5
+        gate.open()
+
+
 def test_pictures_of_a_stream_take_no_more_bytes_together_than_the_window(
     toy_server: TritonServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,13 +62,17 @@ def taken(steps: Steps[Any], servers: Servers) -> Any:
     return walk.result
 
 
-def asked(servers: Servers, pictures: int, *, timed: bool = False) -> Answer:
+def connected(servers: Servers) -> Session:
+    session = Session("toy", "", tuple(servers.versions), Given(), ConnectionOptions())
+    taken(session.connect(), servers)
+    return session
+
+
+def asked(servers: Servers, pictures: int, *, session: Session | None = None, timed: bool = False) -> Answer:
     def question(model: Model) -> Question:
         return Question(model, np.zeros((pictures, *toy_contract().input.shape), np.float32), ("logits",))
 
-    session = Session("toy", "", tuple(servers.versions), Given(), ConnectionOptions())
-    taken(session.connect(), servers)
-    answer: Answer = taken(session.ask(question, timed=timed), servers)
+    answer: Answer = taken((session or connected(servers)).ask(question, timed=timed), servers)
     return answer
 
 
@@ -97,6 +101,14 @@ def test_the_servers_share_of_the_time_is_told_of_the_version_that_was_asked_alo
     servers = Servers(one="1")
     timings = asked(servers, 1, timed=True).timings
     assert (timings.queue, timings.compute, timings.network) == (0.125, 0.25, 0.125)
-    servers.before = lambda number: servers.versions.update(one="2")
+    servers.before = lambda number: servers.versions.update(one="2")  # before it is answered
     timings = asked(servers, 1, timed=True).timings
     assert (timings.queue, timings.compute, timings.network) == (None, None, None)
+
+
+def test_after_a_swap_that_keeps_the_contract_questions_are_made_for_the_new_version() -> None:
+    servers = Servers(one="1")
+    session = connected(servers)
+    servers.versions["one"] = "2"
+    assert asked(servers, 1, session=session).question.model.version == "1"
+    assert asked(servers, 1, session=session).question.model.version == "2"

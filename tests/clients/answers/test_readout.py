@@ -121,6 +121,8 @@ def test_the_map_of_any_class_is_had_where_the_model_gives_all() -> None:
         found = mapped(model, class_)
         assert (found.index, found.label, found.grid.max()) == (3, "d", 3.0)
         assert found.reading == Reading(exif=True)
+        assert found.grid.base is None  # or each map that is kept would keep those of all classes
+        assert not found.grid.flags.writeable
 
 
 def test_the_map_of_one_of_the_best_is_had_from_every_model_with_maps() -> None:

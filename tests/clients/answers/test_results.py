@@ -69,7 +69,7 @@ def test_a_map_that_speaks_nowhere_for_the_class_has_a_peak_and_no_box(value: fl
     cam = a_map(np.full((7, 7), value))
     with np.errstate(all="raise"):
         assert cam.peak == (15, 0)
-        assert cam.bbox() is None
+        assert [cam.bbox(threshold) for threshold in (0.0, 0.2, 0.999999999)] == [None] * 3
         assert cam.overlay().size == (SIDE, SIDE)
 
 
@@ -95,7 +95,14 @@ def test_a_box_lies_in_the_original_where_the_network_saw_it() -> None:
     grid = np.zeros((SIDE, SIDE), np.float32)
     grid[7:14, 21:28] = 1.0
     assert a_map(grid, box=(20, 10, 20 + 2 * SIDE, 10 + 2 * SIDE)).bbox() == (62, 24, 76, 38)
+    grid[13, :] = grid[:, 27] = 0.0
     assert a_map(grid, box=(20, 10, 20 + SIDE // 2, 10 + SIDE // 2)).bbox() == (30, 13, 34, 17)  # cut pixels too
+
+
+def test_what_speaks_neither_for_the_class_nor_against_it_is_in_no_box() -> None:
+    grid = np.zeros((SIDE, SIDE), np.float32)
+    grid[3:5, 10:12] = 1.0
+    assert a_map(grid, box=(0, 0, SIDE, SIDE)).bbox(0.0) == (10, 3, 12, 5)
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.0, 20.0, float("nan")])

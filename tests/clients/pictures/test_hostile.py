@@ -53,7 +53,7 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "tile.tif", tiled_tiff(side)
     yield "lossy.webp", _patched(save(draw("RGB"), "WEBP"), 26, struct.pack("<HH", 16_383, 16_383))
     yield "lossless.webp", _patched(save(draw("RGB"), "WEBP", lossless=True), 21, struct.pack("<I", 2**28 - 1))
-    yield "canvas.webp", _patched(_animated_webp(), 24, b"\xff\xff\x00\xff\xff\x00")
+    yield "canvas.webp", _patched(_animated_webp(), 24, b"\xff\x2f\x00\xff\x2f\x00")  # within Pillow's cap
     yield "plain.webp", _patched(_animated_webp(), 24, b"\xff\x1e\x00\xff\x1e\x00")  # within the cap for pixels
     yield "huge.jpg", _jpeg_of(65_500)
     yield "gray.jpg", _jpeg_of(7_900)  # within the cap, and hardly any of its pixels in the file
