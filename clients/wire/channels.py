@@ -20,7 +20,6 @@ from camserve.clients.wire.settings import SERVICE, compression, credentials, se
 __all__ = ["Channel", "Dial", "HealthCheck", "dialler"]
 
 Dial = Callable[[str], grpc.Channel]
-_CLOSED = "Channel closed!"  # by which gRPC tells the end of a channel from a server that cancels a call
 _log = logging.getLogger("camserve.clients.wire")
 
 
@@ -54,6 +53,7 @@ class Channel:
         self._dial = dial
         self._channel = dial(url)
         self._methods: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
+        self._ended = threading.Event()
 
     def call(self, call: Call) -> bytes:
         """Waits for an answer.
@@ -63,12 +63,16 @@ class Channel:
         Raises:
             CallFailed: If there is none.
         """
+        ended = self._ended
         try:
             return self.method(call.method)(call.message, timeout=call.seconds, metadata=call.metadata)
         except grpc.RpcError as error:
-            raise failure(error) from None
-        except ValueError as error:
-            if "closed channel" not in str(error):
+            # A server, too, may cancel a call.
+            if error.code() is grpc.StatusCode.CANCELLED and ended.is_set():
+                raise given_up() from None
+            raise _failure(error) from None
+        except ValueError:  # what a channel raises that is closed
+            if not ended.is_set():
                 raise
             raise given_up() from None
 
@@ -82,10 +86,13 @@ class Channel:
     def reset(self) -> None:
         """Ends every call under way; later ones go over a new channel."""
         old, self._channel, self._methods = self._channel, self._dial(self._url), {}
+        ended, self._ended = self._ended, threading.Event()
+        ended.set()
         old.close()
 
     def close(self) -> None:
         """Ends every call, for good."""
+        self._ended.set()
         self._channel.close()
 
 
@@ -143,10 +150,7 @@ class HealthCheck:
             self._channels[url].reset()
 
 
-def failure(error: grpc.RpcError) -> CallFailed:
-    """What an error of gRPC says."""
-    if error.code() is grpc.StatusCode.CANCELLED and error.details() == _CLOSED:
-        return given_up()
+def _failure(error: grpc.RpcError) -> CallFailed:
     return CallFailed(error.code().name, error.details() or "")
 
 
@@ -154,6 +158,6 @@ def _outcome(answer: grpc.Future[bytes]) -> bytes | CallFailed:
     try:
         return answer.result()
     except grpc.RpcError as error:
-        return failure(error)
+        return _failure(error)
     except grpc.FutureCancelledError:
         return given_up()

@@ -149,6 +149,13 @@ def test_folders_are_searched_in_order_and_files_are_taken_as_given(tmp_path: Pa
     assert found == [odd, *(tmp_path / "in" / name for name in names), odd]
 
 
+def test_a_path_that_the_system_cannot_look_at_gets_its_row(classifier: Classifier) -> None:
+    endless = "x" * 5000
+    (row,) = score(classifier, find_images([endless]))
+    assert row.path == endless
+    assert "cannot be opened: File name too long" in str(row.error)
+
+
 def test_names_that_are_not_utf8_are_found_and_scored(classifier: Classifier, tmp_path: Path) -> None:
     good = picture(tmp_path / "good.png")
     odd = good.rename(tmp_path / os.fsdecode(b"caf\xe9.png"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class Servers:
     def __init__(self, **versions: str) -> None:
         self.versions = versions
         self.asked: list[str | None] = []
-        self.turns = itertools.cycle(versions)
+        self.turns: Iterator[str] = itertools.cycle(versions)
         self.before: Callable[[int], None] = lambda number: None
 
     def describe(self, model: str, version: str, *, url: str | None = None, deadline: Deadline) -> ServedModel:

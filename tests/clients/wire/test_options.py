@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from camserve.clients.wire.options import ConnectionOptions, Deadline, check_secrecy, parse_urls
+from camserve.clients.wire.settings import settings
 from camserve.errors import UsageError
 from camserve.tls import ClientTls
 
@@ -90,6 +91,13 @@ def test_a_token_does_not_cross_a_network_in_plain_text(url: str) -> None:
 )
 def test_a_token_may_go_to_a_server_on_this_host(url: str) -> None:
     check_secrecy((url,), ConnectionOptions(token=SECRET))
+
+
+def test_what_is_for_this_host_goes_through_no_proxy() -> None:
+    """A token may go there in plain text, which a proxy of the environment would read."""
+    options = ConnectionOptions(token=SECRET)
+    for url, through in (("localhost:1", 0), ("dns:///127.0.0.1:1", 0), ("unix:/run/t", 0), ("triton:8001", 1)):
+        assert dict(settings(options, url))["grpc.enable_http_proxy"] == through
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,14 @@ from camserve.errors import CamserveError, ConnectionFailedError, DeadlineError,
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
-@pytest.mark.parametrize("failures", [1, 3])
+@pytest.mark.parametrize("failures", [1, 2])
 def test_a_server_that_was_not_available_is_asked_again(transport: Asking, failures: int) -> None:
     with ScriptedServer(failing(UNAVAILABLE, "busy", times=failures)) as server, transport(server.url) as asking:
         assert asking.infer(toy_request(), deadline=deadline()).tries == failures + 1
     assert server.requests() == failures + 1
 
 
-@pytest.mark.parametrize("retries", [0, 1, 5])
+@pytest.mark.parametrize("retries", [0, 2])
 def test_a_server_that_is_never_available_is_asked_as_often_as_was_said(transport: Asking, retries: int) -> None:
     with (
         ScriptedServer(failing(UNAVAILABLE, "busy")) as server,
@@ -49,10 +49,11 @@ def test_a_server_that_is_never_available_is_asked_as_often_as_was_said(transpor
         (grpc.StatusCode.INTERNAL, "out of memory", RequestError),
         (grpc.StatusCode.NOT_FOUND, "unknown model", NotLoadedError),
         (grpc.StatusCode.DEADLINE_EXCEEDED, "too slow", DeadlineError),
+        (grpc.StatusCode.CANCELLED, "cancelled by the server", RequestError),
         (UNAVAILABLE, "Request for unknown model: 'toy' has no available versions", NotLoadedError),
         (UNAVAILABLE, "This protocol is restricted, expecting header 'key'", RequestError),
     ],
-    ids=["invalid", "internal", "not found", "deadline", "not loaded", "restricted"],
+    ids=["invalid", "internal", "not found", "deadline", "cancelled", "not loaded", "restricted"],
 )
 def test_a_refusal_is_not_tried_again(
     transport: Asking, code: grpc.StatusCode, why: str, kind: type[CamserveError]

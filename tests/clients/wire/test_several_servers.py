@@ -17,11 +17,21 @@ from python_models import slow_request, write_python_models
 from scripted_server import Context, ScriptedServer, failing, logits
 from transports import Asking, Blocking, deadline, toy_request
 
+from camserve.clients.wire import health
+from camserve.clients.wire.failures import CallFailed
 from camserve.clients.wire.messages import Reply
 from camserve.errors import ConnectionFailedError
 from camserve.serving import TritonServer
 
 NOT_READY = b""
+INTERVAL = 0.2
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Health checks follow sooner than they do for users."""
+    monkeypatch.setattr(health, "INTERVAL", INTERVAL)
+    monkeypatch.setattr(health, "PATIENCE", 0.5)
 
 
 @pytest.fixture
@@ -48,12 +58,14 @@ def test_a_server_that_goes_is_not_noticed_by_the_caller(
     until, survivor = threading.Event(), python_server.grpc_url
     with transport(mortal.grpc_url, survivor) as asking, ThreadPoolExecutor(5) as pool:
         short = [pool.submit(ask_for, asking, 0.01, until) for _ in range(3)]
-        long = [pool.submit(asking.infer, slow_request(1.5), deadline=deadline(30)) for _ in range(2)]
+        long = [pool.submit(asking.infer, slow_request(1.0), deadline=deadline(30)) for _ in range(2)]
         time.sleep(0.5)
         os.kill(mortal.pid, blow)
-        answers = [call.result(30) for call in long]
-        time.sleep(0.5)
-        until.set()
+        try:
+            answers = [call.result(30) for call in long]
+            time.sleep(0.3)
+        finally:
+            until.set()
         shorts = [reply for call in short for reply in call.result(30)]
     assert {reply.url for reply in answers + shorts[-20:]} == {survivor}
     assert {reply.url for reply in shorts} == {mortal.grpc_url, survivor}
@@ -133,10 +145,30 @@ def test_a_server_that_is_not_ready_gets_no_requests(transport: Asking) -> None:
         assert {asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
 
 
+def test_checks_go_on_after_one_that_fails_on_this_side(transport: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = []
+
+    def judge(answer: bytes | CallFailed) -> health.Health:
+        if len(failures) < 3:
+            failures.append(answer)
+            raise RuntimeError("can't start new thread")
+        return judged(answer)
+
+    judged = health.judge
+    monkeypatch.setattr(health, "judge", judge)
+    one = ScriptedServer(ready=lambda message, context: NOT_READY)
+    with one, ScriptedServer() as other, transport(one.url, other.url) as asking:
+        asking.infer(toy_request(), deadline=deadline())
+        begin = time.monotonic()
+        while {asking.infer(toy_request(), deadline=deadline()).url for _ in range(4)} != {other.url}:
+            assert time.monotonic() - begin < 10
+            time.sleep(INTERVAL)
+
+
 def test_one_server_alone_is_not_asked_for_its_health(transport: Asking) -> None:
     with ScriptedServer() as one, transport(one.url) as asking:
         asking.infer(toy_request(), deadline=deadline())
-        time.sleep(1.5)
+        time.sleep(3 * INTERVAL)
     assert one.asked == ["ModelInfer"]
 
 
@@ -145,7 +177,7 @@ def test_calls_wait_for_the_only_server_that_is_left_even_if_it_hangs(transport:
     hanging = threading.Event()
 
     def slow(message: bytes, context: Context) -> bytes:
-        hanging.wait(3)
+        hanging.wait(2)
         return logits()
 
     one = ScriptedServer(slow, ready=slow)

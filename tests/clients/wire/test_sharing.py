@@ -20,13 +20,14 @@ THREADS = 4
 def test_a_restarted_server_is_told_anew_of_every_segment(toy_repository: Path, toy_bundle: Bundle) -> None:
     images = toy_images(toy_bundle, 8)
     expected = expected_outputs(toy_bundle, images)["logits"]
-    server = TritonServer(toy_repository, allow_shared_memory=True)
-    with server:
-        asking = Blocking(server.grpc_url, shared_memory=True)
+    first = TritonServer(toy_repository, allow_shared_memory=True)
+    first.start()
+    port = int(first.grpc_url.rpartition(":")[2])
+    with Blocking(first.grpc_url, shared_memory=True) as asking:
         ask_at_once(asking, images, expected)
-        port = int(server.grpc_url.rpartition(":")[2])
-    with asking, TritonServer(toy_repository, allow_shared_memory=True, grpc_port=port):
-        ask_at_once(asking, images, expected)
+        first.stop(grace=0.0)
+        with TritonServer(toy_repository, allow_shared_memory=True, grpc_port=port):
+            ask_at_once(asking, images, expected)
 
 
 def ask_at_once(asking: Blocking, images: Array, expected: Array) -> None:
