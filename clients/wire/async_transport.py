@@ -99,8 +99,6 @@ class AsyncTransport:
         except StopIteration as end:
             found: T = end.value
             return found
-        finally:
-            steps.close()  # an interrupt between two steps, too, ends what they hold
 
     async def _take(self, step: Call | Wait) -> bytes:
         if self._closing.is_set():

@@ -131,8 +131,9 @@ def is_refusal(failed: CallFailed) -> bool:
 def diagnose(failed: CallFailed, subject: Subject, url: str) -> Failure:
     """What a failed try means."""
     if is_not_loaded(failed):
+        # A server that shuts down in order unloads its models first: another one may still have this.
         hint = "Check the name, and that the model was published and is ready"
-        return Failure(NotLoadedError(f"{subject.at(url)} is not loaded: {failed.why}", hint=hint), Again.NOWHERE)
+        return Failure(NotLoadedError(f"{subject.at(url)} is not loaded: {failed.why}", hint=hint), Again.ELSEWHERE)
     if failed.status == "DEADLINE_EXCEEDED":
         return Failure(_late(subject, url), Again.NOWHERE if subject.is_request else Again.ELSEWHERE)
     if is_restricted(failed):
@@ -154,8 +155,9 @@ def _unavailable(why: str, subject: Subject, url: str) -> Failure:
 
 
 def _late(subject: Subject, url: str) -> DeadlineError:
-    more = "timeout; --timeout at the command line" if subject.is_request else "connect_timeout"
+    more = "timeout" if subject.is_request else "connect_timeout, timeout"
     return DeadlineError(
         f"{subject.at(url)} gave no answer within {subject.deadline.seconds:g} s",
-        hint=f"Check that the server runs and is not overloaded, or allow more time ({more})",
+        hint="Check that the server runs and is not overloaded, or allow more time "
+        f"({more}; --timeout at the command line)",
     )

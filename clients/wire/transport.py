@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Transport:
-    """The servers of one client. May be used from several threads.
+    """The servers of one client. May be used from several threads; a process that is forked makes one of its own.
 
     Args:
         urls: Addresses of the servers, which serve the same models.
@@ -133,8 +133,6 @@ class Transport:
         except StopIteration as end:
             found: T = end.value
             return found
-        finally:
-            steps.close()  # an interrupt between two steps, too, ends what they hold
 
     def _take(self, step: Call | Wait) -> bytes:
         if self._closing.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,10 @@ from transports import Asking, deadline, toy_request
 
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire import health
+from camserve.clients.wire.async_channels import AsyncChannel, async_dialler
 from camserve.clients.wire.async_transport import AsyncTransport
+from camserve.clients.wire.calls import Call
+from camserve.clients.wire.failures import CallFailed
 from camserve.clients.wire.options import ConnectionOptions
 from camserve.clients.wire.transport import Transport
 from camserve.errors import ConnectionFailedError, DeadlineError, UsageError
@@ -128,6 +133,29 @@ def test_cancelling_a_task_cancels_the_call_and_no_other() -> None:
         asyncio.run(use(server.url))
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="before, a task does not tell whether it was cancelled")
+def test_a_task_that_is_cancelled_while_its_channel_is_reset_ends_as_cancelled() -> None:
+    holding = Holding()
+
+    async def use(url: str) -> None:
+        channel = AsyncChannel(url, async_dialler(ConnectionOptions()))
+        for cancels, kind in ((True, asyncio.CancelledError), (False, CallFailed)):
+            holding.began.clear()
+            task = asyncio.create_task(channel.call(Call(url, "ModelInfer", b"", (), 20.0)))
+            while not holding.began.is_set():
+                await asyncio.sleep(0.01)
+            if cancels:
+                task.cancel()
+            await channel.reset()
+            with pytest.raises(kind):
+                await task
+        await channel.close()
+        holding.let_go.set()
+
+    with ScriptedServer(holding) as server:
+        asyncio.run(use(server.url))
+
+
 def test_one_client_serves_one_event_loop(toy_server: TritonServer) -> None:
     asking = AsyncTransport((toy_server.grpc_url,), ConnectionOptions(), Monitor())
     asyncio.run(asking.infer(toy_request(), deadline=deadline()))
@@ -151,10 +179,11 @@ def test_tasks_of_a_transport_that_is_dropped_end(monkeypatch: pytest.MonkeyPatc
 
     async def use() -> None:
         dropped = AsyncTransport(("127.0.0.1:1", "127.0.0.1:2"), ConnectionOptions(retries=0), Monitor())
-        with pytest.raises(ConnectionFailedError):
+        with suppress(ConnectionFailedError):
             await dropped.describe("toy", deadline=deadline())
         (checking,) = asyncio.all_tasks() - {asyncio.current_task()}
         del dropped
+        gc.collect()  # the traceback of the error held it
         await asyncio.wait_for(checking, 5)
 
     asyncio.run(use())

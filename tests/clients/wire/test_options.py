@@ -93,6 +93,13 @@ def test_a_token_may_go_to_a_server_on_this_host(url: str) -> None:
     check_secrecy((url,), ConnectionOptions(token=SECRET))
 
 
+def test_grpc_itself_retries_nothing_and_bounds_no_message() -> None:
+    for options in (ConnectionOptions(), ConnectionOptions(retries=0, tls=ClientTls(), compression="gzip")):
+        found = dict(settings(options, "triton:8001"))
+        assert found["grpc.enable_retries"] == 0
+        assert found["grpc.max_send_message_length"] == found["grpc.max_receive_message_length"] == -1
+
+
 def test_what_is_for_this_host_goes_through_no_proxy() -> None:
     """A token may go there in plain text, which a proxy of the environment would read."""
     options = ConnectionOptions(token=SECRET)

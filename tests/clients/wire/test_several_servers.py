@@ -73,6 +73,29 @@ def test_a_server_that_goes_is_not_noticed_by_the_caller(
     assert max(reply.seconds for reply in shorts + answers) <= 10
 
 
+def test_a_server_that_shuts_down_in_order_is_not_noticed_by_the_caller(
+    transport: Asking, toy_server: TritonServer, toy_repository: Path
+) -> None:
+    """It unloads its models first, and says meanwhile that it does not have them."""
+    going, until = TritonServer(toy_repository), threading.Event()
+    going.start()
+    gone = going.grpc_url
+    with transport(gone, toy_server.grpc_url) as asking, ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(ask_toy_for, asking, until) for _ in range(3)]
+        time.sleep(0.5)
+        going.stop()
+        until.set()
+        urls = [url for call in asked for url in call.result(30)]
+    assert set(urls) == {gone, toy_server.grpc_url}
+
+
+def ask_toy_for(asking: Blocking, until: threading.Event) -> list[str]:
+    urls = []
+    while not until.is_set():
+        urls.append(asking.infer(toy_request(), deadline=deadline(30)).url)
+    return urls
+
+
 def test_a_server_that_comes_back_is_given_work_again(transport: Asking) -> None:
     with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
         one.stop()
@@ -146,7 +169,7 @@ def test_a_server_that_is_not_ready_gets_no_requests(transport: Asking) -> None:
 
 
 def test_checks_go_on_after_one_that_fails_on_this_side(transport: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    failures = []
+    failures: list[bytes | CallFailed] = []
 
     def judge(answer: bytes | CallFailed) -> health.Health:
         if len(failures) < 3:

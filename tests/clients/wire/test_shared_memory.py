@@ -256,7 +256,7 @@ def test_descriptors_are_given_back() -> None:
         for url in ("a:1", "b:1"):
             registered(shared, url)
         shared.close()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # what other tests have left may end meanwhile
 
 
 def test_a_forked_child_leaves_its_parents_segments_alone(shared: SharedMemory) -> None:
