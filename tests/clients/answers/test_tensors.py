@@ -50,6 +50,7 @@ def test_a_batch_that_does_not_fit_is_refused(batch: Array, why: str) -> None:
 def test_a_batch_that_fits_is_not_refused() -> None:
     check_batch(GOOD, MODEL)
     check_batch(np.asfortranarray(GOOD), MODEL)
+    check_batch(np.full_like(GOOD, 1e30), MODEL)  # whose squares are more than float32 holds
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 8, 20])
