@@ -76,10 +76,12 @@ class Observed:
     @contextmanager
     def traced(self, tracer: tracing.Tracing | None) -> Iterator[None]:
         """Gives the request a span until the block ends, where anything traces."""
-        if tracer is None:
+        span = None if tracer is None else tracer.start(self._model, self._method)
+        if tracer is None or span is None:
             yield
             return
-        with tracer.span(self._model, self._method) as self._span:
+        with tracer.current(span):
+            self._span = span
             self.headers = tracer.headers()
             try:
                 yield

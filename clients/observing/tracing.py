@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from camserve.errors import CamserveError
@@ -32,9 +31,8 @@ class Tracing:
         self._propagate = propagate
         self._tracer = trace.get_tracer("camserve.clients")
 
-    @contextmanager
-    def span(self, model: str, method: str) -> Iterator[Span]:
-        """The span of one request: the current one until the block ends."""
+    def start(self, model: str, method: str) -> Span | None:
+        """Begins the span of one request; None where nobody collects spans and there is no trace to go on with."""
         span = self._tracer.start_span(
             f"camserve {method} {printable(model)}",
             kind=self._trace.SpanKind.CLIENT,
@@ -45,9 +43,12 @@ class Tracing:
                 "camserve.model": printable(model),
             },
         )
+        return span if span.get_span_context().is_valid else None
+
+    def current(self, span: Span) -> AbstractContextManager[Span]:
+        """Makes a span the current one until the block ends, and ends it then."""
         # An exception that is recorded brings its whole traceback along, with whatever its causes quote.
-        with self._trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-            yield span
+        return self._trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False)
 
     def headers(self) -> tuple[tuple[str, str], ...]:
         """The context of the current span as metadata of gRPC."""
