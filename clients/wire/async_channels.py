@@ -16,30 +16,12 @@ from camserve.clients.wire import health
 from camserve.clients.wire.calls import Call, Metadata
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.failures import CallFailed, given_up
-from camserve.clients.wire.options import ConnectionOptions
-from camserve.clients.wire.settings import SERVICE, compression, credentials, settings
+from camserve.clients.wire.settings import SERVICE
 
-__all__ = ["AsyncChannel", "AsyncDial", "AsyncHealthCheck", "async_dialler"]
+__all__ = ["AsyncChannel", "AsyncDial", "AsyncHealthCheck"]
 
 AsyncDial = Callable[[str], aio.Channel]
 _log = logging.getLogger("camserve.clients.wire")
-
-
-def async_dialler(options: ConnectionOptions) -> AsyncDial:
-    """What opens a channel to an address, on the loop that runs.
-
-    Raises:
-        UsageError: If a file of `options.tls` cannot be read.
-    """
-    secrets, packed = credentials(options), compression(options)
-
-    def dial(url: str) -> aio.Channel:
-        arguments = settings(options, url)
-        if secrets is None:
-            return aio.insecure_channel(url, arguments, packed)
-        return aio.secure_channel(url, secrets, arguments, packed)
-
-    return dial
 
 
 class AsyncChannel:

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+from grpc import aio
+
 from camserve.clients.observing.monitor import Monitor
-from camserve.clients.wire.async_channels import AsyncChannel, AsyncHealthCheck, async_dialler
+from camserve.clients.wire.async_channels import AsyncChannel, AsyncHealthCheck
 from camserve.clients.wire.calls import Call, Steps, Wait
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import CallFailed, closed
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics
 from camserve.clients.wire.options import ConnectionOptions, Deadline, check_secrecy
+from camserve.clients.wire.settings import dialler
 from camserve.errors import UsageError
 
 __all__ = ["AsyncTransport"]
@@ -40,7 +43,7 @@ class AsyncTransport:
         self._endpoints = Endpoints(self.urls)
         self._exchange = Exchange(self.urls, options, monitor, self._endpoints)
         self._metadata = options.metadata
-        self._dial = async_dialler(options)
+        self._dial = dialler(options, aio.insecure_channel, aio.secure_channel)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channels: dict[str, AsyncChannel] = {}
         self._health_check: AsyncHealthCheck | None = None

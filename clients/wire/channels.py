@@ -14,30 +14,12 @@ from camserve.clients.wire import health
 from camserve.clients.wire.calls import Call, Metadata
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.failures import CallFailed, given_up
-from camserve.clients.wire.options import ConnectionOptions
-from camserve.clients.wire.settings import SERVICE, compression, credentials, settings
+from camserve.clients.wire.settings import SERVICE
 
-__all__ = ["Channel", "Dial", "HealthCheck", "dialler"]
+__all__ = ["Channel", "Dial", "HealthCheck"]
 
 Dial = Callable[[str], grpc.Channel]
 _log = logging.getLogger("camserve.clients.wire")
-
-
-def dialler(options: ConnectionOptions) -> Dial:
-    """What opens a channel to an address.
-
-    Raises:
-        UsageError: If a file of `options.tls` cannot be read.
-    """
-    secrets, packed = credentials(options), compression(options)
-
-    def dial(url: str) -> grpc.Channel:
-        arguments = settings(options, url)
-        if secrets is None:
-            return grpc.insecure_channel(url, arguments, packed)
-        return grpc.secure_channel(url, secrets, arguments, packed)
-
-    return dial
 
 
 class Channel:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import grpc
 
 from camserve.clients.wire.options import ConnectionOptions, is_local
 
-__all__ = ["SERVICE", "compression", "credentials", "settings"]
+__all__ = ["SERVICE", "dialler", "settings"]
+
+C = TypeVar("C")
 
 SERVICE = "/inference.GRPCInferenceService/"
 """What the name of a method follows."""
@@ -41,15 +46,23 @@ def settings(options: ConnectionOptions, url: str) -> list[tuple[str, int]]:
     ]
 
 
-def compression(options: ConnectionOptions) -> grpc.Compression:
-    """How messages are compressed."""
-    return _COMPRESSION[options.compression]
+def dialler(options: ConnectionOptions, plain: Callable[..., C], encrypted: Callable[..., C]) -> Callable[[str], C]:
+    """What opens a channel to an address.
 
-
-def credentials(options: ConnectionOptions) -> grpc.ChannelCredentials | None:
-    """What encrypts a channel; None for a plain one.
+    Args:
+        options: How the servers are called.
+        plain: `insecure_channel` of `grpc` or `grpc.aio`.
+        encrypted: `secure_channel` of the same.
 
     Raises:
-        UsageError: If a file cannot be read.
+        UsageError: If a file of `options.tls` cannot be read.
     """
-    return None if options.tls is None else grpc.ssl_channel_credentials(*options.tls.read())
+    secrets = None if options.tls is None else grpc.ssl_channel_credentials(*options.tls.read())
+    compression = _COMPRESSION[options.compression]
+
+    def dial(url: str) -> C:
+        if secrets is None:
+            return plain(url, settings(options, url), compression)
+        return encrypted(url, secrets, settings(options, url), compression)
+
+    return dial

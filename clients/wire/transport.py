@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+import grpc
+
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire.calls import Call, Steps, Wait
-from camserve.clients.wire.channels import Channel, HealthCheck, dialler
+from camserve.clients.wire.channels import Channel, HealthCheck
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import CallFailed, closed
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics
 from camserve.clients.wire.options import ConnectionOptions, Deadline, check_secrecy
+from camserve.clients.wire.settings import dialler
 
 __all__ = ["Transport"]
 
@@ -40,7 +43,7 @@ class Transport:
         self._exchange = Exchange(self.urls, options, monitor, endpoints)
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        dial = dialler(options)
+        dial = dialler(options, grpc.insecure_channel, grpc.secure_channel)
         self._channels = {url: Channel(url, dial) for url in self.urls}
         several = len(self.urls) > 1
         self._health_check = HealthCheck(self, self._channels, endpoints, dial, options.metadata) if several else None

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from python_models import write_python_models
+from shared_regions import Asker, names
 from transports import TRANSPORTS, Asking
 
+from camserve.clients.wire.shared_memory import SharedMemory
 from camserve.serving import TritonServer
 
 
@@ -52,3 +55,28 @@ def python_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonSe
     server.start()
     yield server
     server.stop(grace=0.0)  # the programs of the Python backend take ten seconds to end by themselves
+
+
+@pytest.fixture
+def shared() -> Iterator[SharedMemory]:
+    shared = SharedMemory()
+    yield shared
+    shared.close()
+    assert names() == []
+
+
+@pytest.fixture(scope="module")
+def open_server(toy_repository: Path) -> Iterator[TritonServer]:
+    server = TritonServer(toy_repository, allow_shared_memory=True)
+    server.start()
+    yield server
+    server.stop(grace=0.0)
+
+
+@pytest.fixture
+def asker(open_server: TritonServer, shared: SharedMemory) -> Iterator[Asker]:
+    asker = Asker(open_server.grpc_url, shared)
+    yield asker
+    asker.unregister(shared.unregistrations(asker.url))
+    assert asker.regions() == []
+    asker.close()

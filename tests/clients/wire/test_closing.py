@@ -20,17 +20,19 @@ from typing import Any
 
 import pytest
 from chaos import times
+from grpc import aio
 from python_models import slow_request
 from scripted_server import Context, ScriptedServer, logits
 from transports import Asking, deadline, toy_request
 
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire import health
-from camserve.clients.wire.async_channels import AsyncChannel, async_dialler
+from camserve.clients.wire.async_channels import AsyncChannel
 from camserve.clients.wire.async_transport import AsyncTransport
 from camserve.clients.wire.calls import Call
 from camserve.clients.wire.failures import CallFailed
 from camserve.clients.wire.options import ConnectionOptions
+from camserve.clients.wire.settings import dialler
 from camserve.clients.wire.transport import Transport
 from camserve.errors import ConnectionFailedError, DeadlineError, UsageError
 from camserve.serving import TritonServer
@@ -138,7 +140,7 @@ def test_a_task_that_is_cancelled_while_its_channel_is_reset_ends_as_cancelled()
     holding = Holding()
 
     async def use(url: str) -> None:
-        channel = AsyncChannel(url, async_dialler(ConnectionOptions()))
+        channel = AsyncChannel(url, dialler(ConnectionOptions(), aio.insecure_channel, aio.secure_channel))
         for cancels, kind in ((True, asyncio.CancelledError), (False, CallFailed)):
             holding.began.clear()
             task = asyncio.create_task(channel.call(Call(url, "ModelInfer", b"", (), 20.0)))

@@ -3,18 +3,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
+from shared_regions import SECONDS, Asker, names, registered
 from toy import expected_outputs, toy_images
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2
 
 from camserve.bundle import Bundle
 from camserve.clients import AsyncClassifier, Classifier
@@ -25,82 +23,7 @@ from camserve.errors import RequestError, UsageError
 from camserve.serving import TritonServer
 
 Array = np.ndarray[Any, Any]
-SECONDS = 20
 BATCH = np.arange(32, dtype=np.float32)
-
-
-class Asker:
-    """Sends batches as a transport does, and counts what it told the server."""
-
-    def __init__(self, url: str, shared: SharedMemory) -> None:
-        self.url = url
-        self.shared = shared
-        self.registered = 0
-        self._channel = grpc.insecure_channel(url)
-        self.stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-
-    def logits(self, batch: Array) -> Array:
-        with self.shared.lease(self.url, batch) as lease:
-            assert lease is not None
-            if not lease.registered:
-                with lease.registering() as message:
-                    self.stub.SystemSharedMemoryRegister(message, timeout=SECONDS)
-                self.registered += 1
-            request = service_pb2.ModelInferRequest(model_name="toy")
-            lease.describe(request.inputs.add(name="image", datatype="FP32", shape=batch.shape))
-            request.outputs.add(name="logits")
-            try:
-                answer = self.stub.ModelInfer(request, timeout=SECONDS)
-            except grpc.RpcError as error:
-                if not is_unknown_region(error.details() or ""):
-                    raise
-                lease.discard()
-            else:
-                return np.frombuffer(answer.raw_output_contents[0], np.float32).reshape(len(batch), -1)
-        return self.logits(batch)
-
-    def regions(self, pid: int | None = None) -> list[str]:
-        """Those that the server knows of a process; this one unless given."""
-        request = service_pb2.SystemSharedMemoryStatusRequest(name="")
-        known = self.stub.SystemSharedMemoryStatus(request, timeout=SECONDS).regions
-        return [name for name in known if f"-{pid or os.getpid()}-" in name]
-
-    def unregister(self, messages: list[Any]) -> None:
-        for message in messages:
-            self.stub.SystemSharedMemoryUnregister(message, timeout=SECONDS)
-
-    def close(self) -> None:
-        self._channel.close()
-
-
-@pytest.fixture
-def shared() -> Iterator[SharedMemory]:
-    shared = SharedMemory()
-    yield shared
-    shared.close()
-    assert names() == []
-
-
-@pytest.fixture(scope="module")
-def open_server(toy_repository: Path) -> Iterator[TritonServer]:
-    server = TritonServer(toy_repository, allow_shared_memory=True)
-    server.start()
-    yield server
-    server.stop(grace=0.0)
-
-
-@pytest.fixture
-def asker(open_server: TritonServer, shared: SharedMemory) -> Iterator[Asker]:
-    asker = Asker(open_server.grpc_url, shared)
-    yield asker
-    asker.unregister(shared.unregistrations(asker.url))
-    assert asker.regions() == []
-    asker.close()
-
-
-def names(pid: int | None = None) -> list[str]:
-    """Those that stand in the folder of a process; this one unless given."""
-    return [path.name for path in FOLDER.glob(f"camserve-client-*-*-{pid or os.getpid()}-*")]
 
 
 def test_what_is_asked_through_shared_memory_is_answered_as_over_the_socket(asker: Asker, toy_bundle: Bundle) -> None:
@@ -183,16 +106,6 @@ def test_each_server_has_segments_of_its_own(shared: SharedMemory) -> None:
     assert registered(shared, "a:1") != registered(shared, "b:1")
 
 
-def registered(shared: SharedMemory, url: str) -> str:
-    """The name of the segment that the next batch for a server is given."""
-    with shared.lease(url, BATCH) as lease:
-        assert lease is not None
-        if not lease.registered:
-            with lease.registering():
-                pass
-        return lease.name
-
-
 def test_no_more_is_taken_than_the_bound() -> None:
     shared = SharedMemory(limit=2 * 4096)
     with shared.lease("a:1", BATCH) as first, shared.lease("b:1", BATCH) as second, shared.lease("a:1", BATCH) as third:
@@ -259,92 +172,6 @@ def test_descriptors_are_given_back() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) <= before  # what other tests have left may end meanwhile
 
 
-def test_a_forked_child_leaves_its_parents_segments_alone(shared: SharedMemory) -> None:
-    mine = registered(shared, "a:1")
-    with shared.lease("a:1", BATCH) as lease:
-        assert lease is not None
-        held = np.frombuffer(lease._memory, np.float32, BATCH.size)
-        child = os.fork()
-        if child == 0:
-            with shared.lease("a:1", BATCH + 1) as theirs:
-                right = theirs is not None and theirs.name != mine and not theirs.registered
-            right = right and shared.unregistrations("a:1") == []
-            shared.close()
-            os._exit(0 if right else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        np.testing.assert_array_equal(held, BATCH)
-        del held
-    assert registered(shared, "a:1") == mine
-
-
-CLIENT = """
-import os, signal, sys
-sys.path.insert(0, sys.argv[2])
-import numpy as np
-from test_shared_memory import Asker
-from camserve.clients.wire.shared_memory import SharedMemory
-asker = Asker(sys.argv[1], SharedMemory())
-asker.logits(np.zeros((1, 8, 8, 3), np.float32))
-print("asked", flush=True)
-{end}
-"""
-
-
-def start_client(url: str, end: str) -> subprocess.Popen[str]:
-    """A process that asks once through shared memory, and then ends in that way."""
-    words = [sys.executable, "-W", "error", "-c", CLIENT.format(end=end), url, str(Path(__file__).parent)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-
-
-@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "raise SystemExit(1 / 0)", "sys.exit()"])
-def test_a_client_that_ends_without_a_word_leaves_no_name_and_its_segment_can_be_unregistered(
-    end: str, asker: Asker
-) -> None:
-    client = start_client(asker.url, end)
-    said, complaint = client.communicate(timeout=60)
-    assert said == "asked\n", complaint
-    assert "resource_tracker" not in complaint
-    assert names(client.pid) == []
-    (left,) = asker.regions(client.pid)
-    registered(asker.shared, "elsewhere:1")
-    assert [each.name for each in asker.shared.abandoned([left, "a stranger's"])] == [left]
-    asker.unregister(asker.shared.abandoned([left]))
-    assert asker.regions(client.pid) == []
-
-
-def test_a_living_clients_segment_is_not_abandoned(asker: Asker, toy_bundle: Bundle) -> None:
-    asker.logits(toy_images(toy_bundle))
-    assert SharedMemory().abandoned(asker.regions()) == []
-
-
-def test_a_name_left_by_a_killed_client_is_taken_away_by_the_next() -> None:
-    code = (
-        "import os, signal; from camserve.clients.wire.segments import create; "
-        "print(create(4096)[0], flush=True); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    left = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
-    assert segments.has_lost_its_owner(left)
-    alive, memory = segments.create(4096)
-    SharedMemory().close()
-    assert not (FOLDER / left).exists()
-    assert names() == [alive]
-    segments.remove(alive)
-    memory.close()
-
-
-def test_whose_process_number_was_given_out_again_has_lost_its_owner() -> None:
-    name, memory = segments.create(4096)
-    segments.remove(name)
-    memory.close()
-    *head, boot, namespace, pid, born, token = name.split("-")
-    assert not segments.has_lost_its_owner(name)
-    reborn = "-".join((*head, boot, namespace, pid, str(int(born) - 1), token))
-    assert segments.has_lost_its_owner(reborn)
-    assert not segments.has_lost_its_owner(reborn.replace(boot, "0" * 32))
-    assert not segments.has_lost_its_owner("camserve-anything")
-
-
 def test_what_a_server_still_computes_on_outlives_the_client(asker: Asker, toy_bundle: Bundle) -> None:
     batch = toy_images(toy_bundle)
     with asker.shared.lease(asker.url, batch) as lease:
@@ -394,15 +221,3 @@ def test_a_classifier_whose_server_forbids_it_says_what_to_do(toy_server: Triton
     with classifier, pytest.raises(RequestError, match="--allow-shared-memory"):
         classifier.infer(toy_images(toy_bundle), ["logits"])
     assert names() == []
-
-
-def test_the_next_classifier_has_the_server_forget_what_a_killed_one_left(
-    open_server: TritonServer, toy_bundle: Bundle, asker: Asker
-) -> None:
-    client = start_client(asker.url, "os.kill(os.getpid(), signal.SIGKILL)")
-    client.communicate(timeout=60)
-    assert len(asker.regions(client.pid)) == 1
-    with Classifier(open_server.grpc_url, "toy", shared_memory=True) as classifier:
-        classifier.infer(toy_images(toy_bundle), ["logits"])
-        assert len(asker.regions()) == 1
-    assert asker.regions(client.pid) == []
