@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,12 @@ def test_pictures_of_a_stream_take_no_more_bytes_together_than_the_window(
 
 
 def test_the_first_error_that_meets_every_picture_alike_ends_a_stream() -> None:
+    all_asked = threading.Barrier(3)
+
+    def answer_nothing(names: Sequence[str], count: int) -> dict[str, Array]:
+        all_asked.wait(30)
+        return {}
+
     async def ask(server: AnsweringServer) -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
             stream = classifier.classify_many([PICTURE] * 100, errors="yield", concurrency=3)
@@ -252,5 +259,5 @@ def test_the_first_error_that_meets_every_picture_alike_ends_a_stream() -> None:
             await asyncio.sleep(0)
             assert len(asyncio.all_tasks()) == 1
 
-    with AnsweringServer(CONTRACT, lambda names, count: {}) as server:
+    with AnsweringServer(CONTRACT, answer_nothing) as server:
         asyncio.run(ask(server))
