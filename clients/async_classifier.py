@@ -69,11 +69,12 @@ class AsyncClassifier(BaseClassifier):
         *,
         top: int = 5,
         cam: bool = False,
+        class_: int | str | None = None,
         crops: Crops | None = None,
         timings: bool = False,
     ) -> Classification:
         """Names what a picture shows; see `Classifier.classify`."""
-        wanted = Wanted(top=top, cam=cam, crops=crops, timings=timings, reading=self._reading)
+        wanted = Wanted(top=top, cam=cam, class_=class_, crops=crops, timings=timings, reading=self._reading)
         return await self._run(self._classifying(image, wanted))
 
     @overload
@@ -83,6 +84,7 @@ class AsyncClassifier(BaseClassifier):
         *,
         top: int = 5,
         cam: bool = False,
+        class_: int | str | None = None,
         crops: Crops | None = None,
         concurrency: int = 8,
         window_bytes: int = WINDOW_BYTES,
@@ -96,6 +98,7 @@ class AsyncClassifier(BaseClassifier):
         *,
         top: int = 5,
         cam: bool = False,
+        class_: int | str | None = None,
         crops: Crops | None = None,
         concurrency: int = 8,
         window_bytes: int = WINDOW_BYTES,
@@ -108,6 +111,7 @@ class AsyncClassifier(BaseClassifier):
         *,
         top: int = 5,
         cam: bool = False,
+        class_: int | str | None = None,
         crops: Crops | None = None,
         concurrency: int = 8,
         window_bytes: int = WINDOW_BYTES,
@@ -119,7 +123,7 @@ class AsyncClassifier(BaseClassifier):
         with the iterator. Python ends one that was left early when it is dropped; to know when that is, use
         `contextlib.aclosing`.
         """
-        wanted = Wanted(top=top, cam=cam, crops=crops, reading=self._reading)
+        wanted = Wanted(top=top, cam=cam, class_=class_, crops=crops, reading=self._reading)
         check_several(images, awaited=True)
         self._check_open()
         return self._stream(images, wanted, Window(concurrency, window_bytes, errors))

@@ -61,6 +61,7 @@ class Classifier(BaseClassifier):
         *,
         top: int = 5,
         cam: bool = False,
+        class_: int | str | None = None,
         crops: Crops | None = None,
         timings: bool = False,
     ) -> Classification:
@@ -71,19 +72,22 @@ class Classifier(BaseClassifier):
                 order, or a gray uint8 array.
             top: How many classes to name, best first.
             cam: Whether to ask for the maps too: one for each class named, up to the number that the model gives.
+            class_: With `cam`, the number, label or identifier of a class whose map alone to ask for, in place of those
+                of the best. There is none where the model gives only those of the best, and this is not one of them.
             crops: Parts of the picture to ask about in its place, in one batch.
             timings: Whether to ask the server, too, how long the answer took; that is two more requests.
 
         Raises:
             ImageError: If the picture cannot be read or fitted to the input.
-            UsageError: If `top` is less than one, or maps are asked of a model or an average that has none.
+            UsageError: If `top` is less than one, there is no such class, or maps are asked of a model or an average
+                that has none.
             DeadlineError: If the answer does not come in time.
             ConnectionFailedError: If the server has gone.
             RequestError: If the server refuses, or answers NaN.
             ContractError: If the answer is not what the contract promises, or the model was replaced meanwhile by one
                 with another contract; the next call follows that.
         """
-        wanted = Wanted(top=top, cam=cam, crops=crops, timings=timings, reading=self._reading)
+        wanted = Wanted(top=top, cam=cam, class_=class_, crops=crops, timings=timings, reading=self._reading)
         return self._run(self._classifying(image, wanted))
 
     @overload
@@ -93,6 +97,7 @@ class Classifier(BaseClassifier):
         *,
         top: int = 5,
         cam: bool = False,
+        class_: int | str | None = None,
         crops: Crops | None = None,
         concurrency: int = 8,
         window_bytes: int = WINDOW_BYTES,
@@ -106,6 +111,7 @@ class Classifier(BaseClassifier):
         *,
         top: int = 5,
         cam: bool = False,
+        class_: int | str | None = None,
         crops: Crops | None = None,
         concurrency: int = 8,
         window_bytes: int = WINDOW_BYTES,
@@ -118,6 +124,7 @@ class Classifier(BaseClassifier):
         *,
         top: int = 5,
         cam: bool = False,
+        class_: int | str | None = None,
         crops: Crops | None = None,
         concurrency: int = 8,
         window_bytes: int = WINDOW_BYTES,
@@ -133,6 +140,7 @@ class Classifier(BaseClassifier):
             images: Pictures as `classify` takes them.
             top: How many classes to name, best first.
             cam: Whether to ask for the maps too.
+            class_: With `cam`, the class whose map alone to ask for, as in `classify`.
             crops: Parts of each picture to ask about in its place.
             concurrency: How many pictures are decoded and asked about at a time.
             window_bytes: What they may take together while they are decoded, in bytes, 256 MiB unless given; one that
@@ -145,7 +153,7 @@ class Classifier(BaseClassifier):
             UsageError: If an option makes no sense, or one picture is given alone.
             CamserveError: What `classify` raises, at the place of the picture that it was met with.
         """
-        wanted = Wanted(top=top, cam=cam, crops=crops, reading=self._reading)
+        wanted = Wanted(top=top, cam=cam, class_=class_, crops=crops, reading=self._reading)
         check_several(images)
         self._check_open()
         return self._stream(images, wanted, Window(concurrency, window_bytes, errors))

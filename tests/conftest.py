@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,14 @@ from camserve.bundle import Bundle
 from camserve.serving import TritonServer, publish
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
+def pytest_configure() -> None:
+    """Takes signals as in a terminal: a job in the background of a script (`&`, nohup) is begun with some ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from camserve.clients.answers.decode import check_top
-from camserve.clients.answers.maps import check_has_maps, class_index, outputs_for_class
-from camserve.clients.answers.served import CAM, CAM_CLASS, LOGITS, Model
+from camserve.clients.answers.maps import class_index, outputs_for_maps
+from camserve.clients.answers.served import LOGITS, Model
 from camserve.clients.answers.tensors import check_batch
 from camserve.clients.answers.versions import check_same
 from camserve.clients.pictures.crops import Crops, crop_image
@@ -27,7 +27,6 @@ __all__ = [
     "ask_batch",
     "ask_classes",
     "ask_logits",
-    "ask_map",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -45,26 +44,31 @@ class Wanted:
     Attributes:
         top: How many classes to name.
         cam: Whether to ask for their maps, too.
+        class_: The class whose map alone to ask for, by number or label.
         crops: Parts of the picture that are asked in its place.
         timings: Whether to ask the server how long it took.
         reading: How the picture is read.
 
     Raises:
-        UsageError: If a value is of another kind, `top` is less than one, or maps are asked of an average.
+        UsageError: If a value is of another kind, `top` is less than one, maps are asked of an average, or one of a
+            class without `cam`.
     """
 
     top: int = 5
     cam: bool = False
+    class_: int | str | None = None
     crops: Crops | None = None
     timings: bool = False
     reading: Reading = AS_KERAS
 
     def __post_init__(self) -> None:
         check_top(self.top)
-        check_kind("cam", self.cam, _TRUTH, "True or False; the map of one class comes from cam(image, class_)")
+        check_kind("cam", self.cam, _TRUTH, "True or False; class_ names the class of one map")
         check_kind("timings", self.timings, _TRUTH, "True or False")
         if self.crops is not None:
             check_kind("crops", self.crops, Crops, "Crops(), or Crops(count=5)")
+        if self.class_ is not None and not self.cam:
+            raise UsageError("class_ names a map, and none is asked for", hint="Give cam=True too")
         if self.cam and self.crops is not None and self.crops.choose == "average":
             raise UsageError(
                 "an average over crops has no maps: each crop shows another part of the picture",
@@ -94,11 +98,11 @@ def ask_classes(load: Load, model: Model, wanted: Wanted) -> Question:
 
     Raises:
         ImageError: If the picture cannot be fitted to the input.
-        UsageError: If maps are asked of a model without.
+        UsageError: If maps are asked of a model without, or one of a class that there is not.
     """
-    if wanted.cam:
-        check_has_maps(model)
-    outputs = (model.scores, CAM, CAM_CLASS) if wanted.cam else (model.scores,)
+    if wanted.class_ is not None:
+        class_index(model, wanted.class_)
+    outputs = (model.scores, *(outputs_for_maps(model, wanted.class_) if wanted.cam else ()))
     if wanted.crops is None:
         return _question((fit_image(load(), model.contract),), model, outputs)
     return _question(crop_image(load(), model.contract, wanted.crops), model, outputs)
@@ -113,19 +117,6 @@ def ask_logits(load: Load, model: Model) -> Question:
     """
     model.output(LOGITS)
     return _question((fit_image(load(), model.contract),), model, (LOGITS,))
-
-
-def ask_map(load: Load, model: Model, class_: int | str | None) -> Question:
-    """Asks for the map of one class.
-
-    Raises:
-        ImageError: If the picture cannot be fitted to the input.
-        UsageError: If the model has no maps, or no such class.
-    """
-    if class_ is not None:
-        class_index(model, class_)
-    outputs = (model.scores, *outputs_for_class(model, class_))
-    return _question((fit_image(load(), model.contract),), model, outputs)
 
 
 def ask_batch(batch: Array, outputs: Sequence[str], model: Model, prepared_for: Model) -> Question:

@@ -43,7 +43,8 @@ class Classification:
 
     Attributes:
         top: The best classes, best first.
-        cams: The maps of the best classes, best first; empty unless asked for.
+        cams: The maps of the best classes, best first, or that of the class asked for, unless the model gives none of
+            it for this picture; empty unless asked for.
         model: The model that answered.
         version: The version of it that answered.
         url: `HOST:PORT` of the server that answered.

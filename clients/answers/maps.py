@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from camserve.clients.answers.decode import check_finite, ranking
+from camserve.clients.answers.decode import Prediction, check_finite, ranking
 from camserve.clients.answers.results import ActivationMap
 from camserve.clients.answers.served import CAM, CAM_ALL, CAM_CLASS, Model
 from camserve.clients.pictures.placement import Fitted
@@ -18,25 +18,12 @@ from camserve.clients.pictures.reading import Reading
 from camserve.errors import RequestError, UsageError
 from camserve.kinds import check_kind
 
-__all__ = ["Maps", "check_has_maps", "class_index", "outputs_for_class"]
+__all__ = ["Maps", "class_index", "no_map", "outputs_for_maps"]
 
 Array = np.ndarray[Any, Any]
 
 _NAMED = 10
 """How many classes a message lists."""
-
-
-def check_has_maps(model: Model) -> None:
-    """Refuses to ask for maps a model that has none.
-
-    Raises:
-        UsageError: If so.
-    """
-    if model.contract.cam is None:
-        raise UsageError(
-            f"model {model.name!r} has no maps",
-            hint="Leave the maps out (cam; --cam-dir at the command line), or export the model without --no-cam",
-        )
 
 
 def class_index(model: Model, class_: int | str) -> int:
@@ -77,12 +64,34 @@ def _some(names: Sequence[str]) -> str:
     return listed if len(names) <= _NAMED else f"{listed} and {len(names) - _NAMED:,} more"
 
 
-def outputs_for_class(model: Model, class_: int | str | None) -> tuple[str, ...]:
-    """Outputs that hold the map of a class; for None, that of the best class."""
-    check_has_maps(model)
+def outputs_for_maps(model: Model, class_: int | str | None) -> tuple[str, ...]:
+    """Outputs that hold the map of a class; for None, those of the best classes.
+
+    Raises:
+        UsageError: If the model has no maps.
+    """
+    _check_has_maps(model)
     if class_ is not None and model.contract.output(CAM_ALL) is not None:
         return (CAM_ALL,)
     return (CAM, CAM_CLASS)
+
+
+def no_map(model: Model, index: int, best: Sequence[Prediction]) -> UsageError:
+    """That a model gives no map of a class, but only of the best ones of a picture."""
+    had = ", ".join(f"{each.index} ({each.label})" for each in best)
+    return UsageError(
+        f"model {model.name!r} gives maps of the {len(best)} best classes of a picture, and {index} "
+        f"({model.labels[index].name}) is not among them",
+        hint=f"Of this picture there are {had}; export the model with --cam-all to have the map of any class",
+    )
+
+
+def _check_has_maps(model: Model) -> None:
+    if model.contract.cam is None:
+        raise UsageError(
+            f"model {model.name!r} has no maps",
+            hint="Leave the maps out (cam; --cam-dir at the command line), or export the model without --no-cam",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,27 +124,17 @@ class Maps:
         # The model ranks by logits; equal probabilities are put into the order of the classes named.
         return tuple(sorted(maps, key=lambda each: ranked.index(each.index)))
 
-    def of_class(self, class_: int | str | None) -> ActivationMap:
-        """The map of a class, by number or label; for None, that of the best class.
+    def of_class(self, class_: int | str) -> tuple[ActivationMap, ...]:
+        """The map of a class, by number or label; none where the model gives those of the best, and not of this.
 
         Raises:
-            UsageError: If the model gave no map of this class.
+            UsageError: If there is no such class.
             RequestError: If the map is not finite.
         """
-        if class_ is None:
-            return self.best()[0]
         index = class_index(self.model, class_)
         if CAM_ALL in self.tensors:
-            return self._map(index, self.tensors[CAM_ALL][index])
-        maps = {each.index: each for each in self.best()}
-        if index in maps:
-            return maps[index]
-        had = ", ".join(f"{each.index} ({each.label})" for each in maps.values())
-        raise UsageError(
-            f"model {self.model.name!r} gives maps of the {len(maps)} best classes of a picture, and {index} "
-            f"({self.model.labels[index].name}) is not among them",
-            hint=f"Of this picture there are {had}; export the model with --cam-all to have the map of any class",
-        )
+            return (self._map(index, self.tensors[CAM_ALL][index]),)
+        return tuple(each for each in self.best() if each.index == index)
 
     def _map(self, index: int, grid: Array) -> ActivationMap:
         if not 0 <= index < self.model.contract.classes:

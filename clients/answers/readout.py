@@ -15,10 +15,9 @@ from camserve.clients.answers.maps import Maps
 from camserve.clients.answers.results import ActivationMap
 from camserve.clients.answers.served import LOGITS, PROBABILITIES
 from camserve.clients.answers.tensors import join, outputs_of, split
-from camserve.clients.pictures.reading import Reading
 from camserve.clients.wire.messages import Reply
 
-__all__ = ["Answer", "held_to_contract", "read_classes", "read_logits", "read_map"]
+__all__ = ["Answer", "held_to_contract", "read_classes", "read_logits"]
 
 Array = np.ndarray[Any, Any]
 
@@ -69,7 +68,7 @@ def read_classes(answer: Answer, wanted: Wanted) -> Classification:
     if wanted.cam:
         tensors = {name: array[chosen] for name, array in answer.tensors.items()}
         maps = Maps(model, tensors, probabilities, answer.question.views[chosen], wanted.reading)
-        cams = maps.best()[: wanted.top]
+        cams = maps.best()[: wanted.top] if wanted.class_ is None else maps.of_class(wanted.class_)
     return Classification(
         top=top_predictions(probabilities, model.labels, wanted.top),
         cams=cams,
@@ -90,19 +89,6 @@ def read_logits(answer: Answer) -> Array:
     logits: Array = answer.tensors[LOGITS][0]
     check_finite(logits, LOGITS)
     return logits
-
-
-def read_map(answer: Answer, class_: int | str | None, reading: Reading) -> ActivationMap:
-    """The map of one class of one picture.
-
-    Raises:
-        UsageError: If the model gave no map of this class.
-        RequestError: If the model answered NaN or infinity.
-    """
-    tensors = {name: array[0] for name, array in answer.tensors.items()}
-    question = answer.question
-    maps = Maps(question.model, tensors, _probabilities(answer)[0], question.views[0], reading)
-    return maps.of_class(class_)
 
 
 def _probabilities(answer: Answer) -> Array:

@@ -220,6 +220,9 @@ def test_crops_are_those_of_the_library(toy_server: TritonServer, tmp_path: Path
     assert told["cam_peak"] == list(expected.cams[0].peak)
     with Image.open(told["cam"]) as drawn:
         assert drawn.tobytes() == expected.cams[0].overlay(size=(224, 224)).tobytes()  # the crop alone
+    second = expected.top[1].index
+    (told,) = json.loads(run("classify", image, *where, "--crops", "5", "--class", str(second)).stdout)
+    assert (told["cam_class"], told["cam_peak"]) == (second, list(expected.cams[1].peak))
     small = write_picture(tmp_path / "small.png", size=(7, 60))
     assert run("classify", small, *where, "--crops", "5").returncode == 1
 
@@ -247,8 +250,7 @@ def test_a_version_is_asked_for_by_its_number(picture: Path, toy_server: TritonS
     assert "7" in result.stderr
 
 
-@pytest.mark.parametrize("option", [["--class", "0"], ["--class", "0", "--cam-dir", "maps", "--crops", "2"]])
-def test_a_map_of_a_class_needs_a_folder_and_no_crops(option: list[str], tmp_path: Path) -> None:
-    result = run("classify", tmp_path / "cat.png", "--model", "toy", *option)
+def test_a_map_of_a_class_needs_a_folder(tmp_path: Path) -> None:
+    result = run("classify", tmp_path / "cat.png", "--model", "toy", "--class", "0")
     assert (result.returncode, result.stdout) == (2, "")
     assert "--class" in result.stderr

@@ -120,8 +120,27 @@ def test_logits_and_maps_are_had_by_themselves(classifier: Classifier, toy_bundl
         assert np.abs(found.grid - expected["cam"][0][rank]).max() <= 1e-5
         assert classifier.cam(photo, f"class {index}").index == index
     (last,) = {0, 1, 2, 3} - set(best)
-    with pytest.raises(UsageError, match=rf"{last} \(class {last}\) is not among them.*--cam-all"):
+    with pytest.raises(
+        UsageError, match=rf"the 3 best classes of a picture, and {last} \(class {last}\) is not"
+    ) as told:
         classifier.cam(photo, last)
+    assert ", ".join(f"{index} (class {index})" for index in best) in str(told.value)
+    assert "--cam-all" in str(told.value)
+
+
+def test_classes_come_with_the_map_of_the_one_asked_for(classifier: Classifier, photo: Pixels) -> None:
+    plain = classifier.classify(photo, top=4)
+    best, last = plain.top[0].index, plain.top[3].index
+    for index in (best, plain.top[1].index):
+        found = classifier.classify(photo, top=1, cam=True, class_=index)
+        (cam,) = found.cams
+        assert (found.top, cam.index) == (plain.top[:1], index)
+        assert np.array_equal(cam.grid, classifier.cam(photo, index).grid)
+    answers = list(classifier.classify_many([photo, photo], cam=True, class_=f"class {last}"))
+    assert [(answer.top[0].index, answer.cams) for answer in answers] == [(best, ()), (best, ())]
+    for wrong in (4, "class 4"):
+        with pytest.raises(UsageError, match="no class"):
+            list(classifier.classify_many([photo], cam=True, class_=wrong))
 
 
 def test_crops_are_asked_in_place_of_the_picture(classifier: Classifier, photo: Pixels) -> None:

@@ -17,14 +17,8 @@ from camserve.cli.grouped import GroupedCommand
 from camserve.cli.map_files import make_folder, save_map
 from camserve.cli.options import Json
 from camserve.cli.sources import Source, find_sources
-from camserve.errors import (
-    CamserveError,
-    ConnectionFailedError,
-    ContractError,
-    DeadlineError,
-    NotLoadedError,
-    UsageError,
-)
+from camserve.errors import CamserveError, UsageError
+from camserve.text import printable
 
 if TYPE_CHECKING:
     from camserve.clients import Classification, Classifier
@@ -39,8 +33,6 @@ Example:  curl -s https://example.org/cat.jpg | camserve classify - --model resn
 """
 _IMAGES, _MAPS = "Images", "Maps"
 _ALL_FAILED, _SOME_FAILED = 1, 3
-_OF_ALL_IMAGES = (ConnectionFailedError, DeadlineError, ContractError, NotLoadedError)
-"""Errors that the next image would meet as well."""
 
 
 def register(app: typer.Typer) -> None:
@@ -116,7 +108,8 @@ def classify(
     """
     from camserve.clients import Crops, Reading
 
-    _check(cam_dir, class_, crops)
+    if class_ is not None and cam_dir is None:
+        raise UsageError("--class names a map, which needs a folder to go to", hint="Give --cam-dir DIR too")
     sources = find_sources(images)
     if cam_dir is not None:
         make_folder(cam_dir)
@@ -131,38 +124,17 @@ def classify(
         token_file=token_file,
         reading=Reading(exif=exif),
     ) as classifier:
-        maps = None if cam_dir is None else _Maps(classifier, cam_dir, class_)
         answers = classifier.classify_many(
             [source.image for source in sources],
             top=top,
-            cam=cam_dir is not None and class_ is None,
+            cam=cam_dir is not None,
+            class_=None if class_ is None else _class_of(classifier, class_),
             crops=None if crops is None else Crops(count=crops),
             errors="yield",
         )
-        failed = _tell_all(sources, answers, maps, as_json=as_json)
+        failed = _tell_all(sources, answers, cam_dir, as_json=as_json)
     if failed:
         raise typer.Exit(_ALL_FAILED if failed == len(sources) else _SOME_FAILED)
-
-
-def _check(cam_dir: Path | None, class_: str | None, crops: int | None) -> None:
-    if class_ is not None and cam_dir is None:
-        raise UsageError("--class names a map, which needs a folder to go to", hint="Give --cam-dir DIR too")
-    if class_ is not None and crops is not None:
-        raise UsageError("--class and --crops do not go together", hint="Leave out one of them")
-
-
-class _Maps:
-    """Writes the maps of answers, of each the best class or the one asked for."""
-
-    def __init__(self, classifier: Classifier, folder: Path, class_: str | None) -> None:
-        self._classifier = classifier
-        self._folder = folder
-        self._class = None if class_ is None else _class_of(classifier, class_)
-
-    def write(self, source: Source, answer: Classification) -> dict[str, Any]:
-        """Writes the map and tells of it."""
-        cam = answer.cams[0] if self._class is None else self._classifier.cam(source.image, self._class)
-        return map_document(cam, save_map(cam, source.image, source.name, self._folder))
 
 
 def _class_of(classifier: Classifier, text: str) -> int:
@@ -173,7 +145,7 @@ def _class_of(classifier: Classifier, text: str) -> int:
 def _tell_all(
     sources: Sequence[Source],
     answers: Generator[Classification | CamserveError, None, None],
-    maps: _Maps | None,
+    cam_dir: Path | None,
     *,
     as_json: bool,
 ) -> int:
@@ -184,7 +156,7 @@ def _tell_all(
     try:
         with closing(answers):
             for source, answer in zip(sources, shown, strict=True):
-                documents.append(_tell(source, answer, maps, as_json=as_json))
+                documents.append(_tell(source, answer, cam_dir, as_json=as_json))
     finally:  # what was answered before the server went is not lost
         if as_json and documents:
             print_json(documents)
@@ -192,7 +164,7 @@ def _tell_all(
 
 
 def _tell(
-    source: Source, answer: Classification | CamserveError, maps: _Maps | None, *, as_json: bool
+    source: Source, answer: Classification | CamserveError, cam_dir: Path | None, *, as_json: bool
 ) -> dict[str, Any]:
     """The document of one answer, also printed unless it is for JSON, and what went wrong with it, always printed."""
     document: dict[str, Any] = {"image": str(source.name)}
@@ -202,15 +174,25 @@ def _tell(
         if not as_json:
             print_answer(source.name, answer)
         try:
-            document |= {} if maps is None else maps.write(source, answer)
-        except _OF_ALL_IMAGES:
-            raise
+            document |= {} if cam_dir is None else _write_map(source, answer, cam_dir)
         except CamserveError as failure:
             error = failure
     if error is not None:
         fail(error.message, error.hint)
         document["error"] = str(error)
-    elif maps is not None and not as_json:
+    elif cam_dir is not None and not as_json:
         say(f"Map: {document['cam']}")
         say("")
     return document
+
+
+def _write_map(source: Source, answer: Classification, folder: Path) -> dict[str, Any]:
+    """Writes the map of the best class or of the one asked for, and tells of it."""
+    if not answer.cams:
+        raise UsageError(
+            f"model {answer.model!r} gives maps of the best classes of {printable(source.name)}, and that of --class "
+            "is not among them",
+            hint="Export the model with --cam-all to have the map of any class",
+        )
+    cam = answer.cams[0]
+    return map_document(cam, save_map(cam, source.image, source.name, folder))
