@@ -25,8 +25,11 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begins with what takes longest, so that no core waits for it at the end."""
+    """Begins with what takes longest, so that no core waits for it at the end; what is held to time has three goes."""
     items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+    for item in items:
+        if item.get_closest_marker("timed"):
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.fixture(scope="session")

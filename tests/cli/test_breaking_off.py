@@ -67,6 +67,7 @@ def scoring(picture: Path, table: Path, url: str, *options: str) -> Iterator[sub
         yield process
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("number", "said"),
     [(signal.SIGINT, "Interrupted"), (signal.SIGTERM, "Terminated"), (signal.SIGHUP, "Hung up")],
@@ -100,6 +101,7 @@ def test_an_ignored_hang_up_stays_ignored(picture: Path, own_server: TritonServe
     assert table.exists()
 
 
+@pytest.mark.timed
 def test_scoring_waits_no_longer_than_one_deadline_for_a_server_that_hangs(
     picture: Path, own_server: TritonServer, tmp_path: Path
 ) -> None:

@@ -130,6 +130,7 @@ def test_decoding_does_not_hold_up_the_event_loop(toy_server: TritonServer, monk
     assert asyncio.run(ask()) >= 10
 
 
+@pytest.mark.timed
 def test_a_cancelled_call_ends_and_the_next_succeeds() -> None:
     async def ask(server: AnsweringServer, gate: Gate) -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
@@ -149,6 +150,7 @@ def test_a_cancelled_call_ends_and_the_next_succeeds() -> None:
         asyncio.run(ask(server, gate))
 
 
+@pytest.mark.timed
 def test_a_deadline_is_kept_and_the_next_call_succeeds() -> None:
     async def ask(server: AnsweringServer, gate: Gate) -> None:
         async with AsyncClassifier(server.url, "toy", timeout=0.3) as classifier:
@@ -206,6 +208,7 @@ def test_a_stream_that_is_left_leaves_no_task_and_takes_up_no_more(toy_server: T
     asyncio.run(ask())
 
 
+@pytest.mark.timed
 def test_leaving_a_stream_does_not_wait_for_a_server_that_hangs() -> None:
     gate = Gate(CONTRACT)
 

@@ -273,6 +273,7 @@ def own_server(toy_repository: Path) -> Iterator[TritonServer]:
         yield server
 
 
+@pytest.mark.timed
 def test_a_stopped_server_is_a_deadline_and_answers_again_when_it_goes_on(
     own_server: TritonServer, photo: Pixels
 ) -> None:

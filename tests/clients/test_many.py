@@ -121,6 +121,7 @@ def gate() -> Iterator[Gate]:
     made.open()
 
 
+@pytest.mark.timed
 def test_leaving_does_not_wait_for_a_server_that_hangs(gate: Gate) -> None:
     with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
         leaver = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
@@ -134,6 +135,7 @@ def test_leaving_does_not_wait_for_a_server_that_hangs(gate: Gate) -> None:
     assert time.monotonic() - began < LEAVING
 
 
+@pytest.mark.timed
 def test_closing_the_classifier_ends_its_streams(gate: Gate) -> None:
     with AnsweringServer(CONTRACT, gate) as server:
         classifier = Classifier(server.url, "toy")
@@ -148,6 +150,7 @@ def test_closing_the_classifier_ends_its_streams(gate: Gate) -> None:
             next(classifier.classify_many([picture(0)]))
 
 
+@pytest.mark.timed
 def test_no_more_requests_are_under_way_than_asked_for(gate: Gate) -> None:
     with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
         opener = threading.Timer(0.5, gate.open)
@@ -156,6 +159,7 @@ def test_no_more_requests_are_under_way_than_asked_for(gate: Gate) -> None:
         assert gate.most == 3
 
 
+@pytest.mark.timed
 def test_once_the_server_hangs_no_further_picture_is_sent(gate: Gate) -> None:
     with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
         with pytest.raises(DeadlineError):

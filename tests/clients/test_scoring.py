@@ -57,6 +57,7 @@ def test_a_bad_image_becomes_a_row_with_its_error_and_the_others_go_on(classifie
         assert "\n" not in row.error
 
 
+@pytest.mark.timed
 def test_a_server_that_goes_ends_the_job(toy_repository: Path, tmp_path: Path) -> None:
     path = picture(tmp_path / "one.png")
     with TritonServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
@@ -107,6 +108,7 @@ def gate() -> Iterator[Gate]:
     made.open()
 
 
+@pytest.mark.timed
 def test_pictures_in_the_queue_are_not_sent_once_the_server_hangs(gate: Gate, tmp_path: Path) -> None:
     path = picture(tmp_path / "one.png")
     with AnsweringServer(toy_contract(), gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
@@ -115,6 +117,7 @@ def test_pictures_in_the_queue_are_not_sent_once_the_server_hangs(gate: Gate, tm
         assert len(server.asked) == 3
 
 
+@pytest.mark.timed
 def test_who_leaves_does_not_wait_for_requests_under_way(gate: Gate, tmp_path: Path) -> None:
     path = picture(tmp_path / "one.png")
     with AnsweringServer(toy_contract(), gate) as server, Classifier(server.url, "toy") as classifier:

@@ -79,6 +79,7 @@ def _jpeg_of(side: int) -> bytes:
     return _patched(data, data.index(b"\xff\xc0") + 5, struct.pack(">HH", side, side))
 
 
+@pytest.mark.timed
 def test_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     for name, data in bombs():
         (tmp_path / name).write_bytes(data)

@@ -88,6 +88,7 @@ def test_a_closed_transport_of_asyncio_says_so() -> None:
     asyncio.run(use())
 
 
+@pytest.mark.timed
 def test_closing_ends_the_calls_under_way(transport: Asking) -> None:
     holding = Holding()
     with ScriptedServer(holding) as server, ThreadPoolExecutor(1) as pool:
@@ -103,6 +104,7 @@ def test_closing_ends_the_calls_under_way(transport: Asking) -> None:
         holding.let_go.set()
 
 
+@pytest.mark.timed
 def test_closing_ends_the_wait_for_the_next_try(transport: Asking, refused_port: int) -> None:
     with ThreadPoolExecutor(1) as pool:
         asking = transport(f"127.0.0.1:{refused_port}")
@@ -205,6 +207,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("servers", [1, 2])
 def test_an_interrupt_ends_a_call_promptly_and_cancels_it(servers: int) -> None:
     holding = [Holding() for _ in range(servers)]

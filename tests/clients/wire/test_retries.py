@@ -64,6 +64,7 @@ def test_a_refusal_is_not_tried_again(
     assert server.requests() == 1
 
 
+@pytest.mark.timed
 def test_all_tries_share_one_deadline(transport: Asking) -> None:
     left = []
 

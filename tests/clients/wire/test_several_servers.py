@@ -128,6 +128,7 @@ def test_equally_busy_servers_have_their_turns(transport: Asking) -> None:
     assert answered == [one.url, other.url] * 5
 
 
+@pytest.mark.timed
 def test_another_server_is_asked_at_once_when_one_is_not_available(transport: Asking) -> None:
     busy = failing(grpc.StatusCode.UNAVAILABLE, "busy")
     with ScriptedServer(busy) as one, ScriptedServer() as other, transport(one.url, other.url) as asking:

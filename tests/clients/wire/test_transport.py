@@ -113,6 +113,7 @@ def test_a_server_tells_what_it_has_spent_on_a_model(transport: Asking, toy_serv
     assert 0 < after.compute - before.compute < 10
 
 
+@pytest.mark.timed
 def test_a_server_that_never_answers_is_a_deadline_on_time(transport: Asking, silent_port: int) -> None:
     with transport(f"127.0.0.1:{silent_port}") as asking:
         for ask in (
@@ -126,6 +127,7 @@ def test_a_server_that_never_answers_is_a_deadline_on_time(transport: Asking, si
             assert 0.25 <= time.monotonic() - start <= 0.3 + GRACE
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("where", ["refused_port", "black_hole"])
 def test_without_a_server_the_question_for_a_model_fails_within_its_deadline(
     transport: Asking, where: str, request: pytest.FixtureRequest
@@ -139,6 +141,7 @@ def test_without_a_server_the_question_for_a_model_fails_within_its_deadline(
         assert time.monotonic() - start <= (0.5 if where == "refused_port" else CONNECT + GRACE)
 
 
+@pytest.mark.timed
 def test_a_host_that_does_not_exist_fails_within_the_deadline(transport: Asking) -> None:
     with transport("no-such-host.invalid:8001") as asking:
         start = time.monotonic()
@@ -147,6 +150,7 @@ def test_a_host_that_does_not_exist_fails_within_the_deadline(transport: Asking)
         assert time.monotonic() - start <= CONNECT + GRACE
 
 
+@pytest.mark.timed
 def test_an_attempt_to_connect_has_its_own_deadline_below_that_of_a_request(transport: Asking, black_hole: int) -> None:
     with transport(f"127.0.0.1:{black_hole}", connect_timeout=CONNECT, retries=0) as asking:
         start = time.monotonic()
@@ -167,6 +171,7 @@ def test_another_port_of_triton_is_told_as_not_that_of_grpc(
     assert "8001" in (caught.value.hint or "")
 
 
+@pytest.mark.timed
 def test_a_slow_model_is_a_deadline_on_time_and_the_next_call_succeeds(
     transport: Asking, python_server: TritonServer
 ) -> None:
@@ -180,6 +185,7 @@ def test_a_slow_model_is_a_deadline_on_time_and_the_next_call_succeeds(
             assert asking.infer(slow_request(0.0), deadline=deadline()).tries == 1
 
 
+@pytest.mark.timed
 @pytest.mark.chaos
 def test_every_call_to_a_stopped_server_returns_on_time(
     transport: Asking, stoppable: TritonServer, record_property: Callable[[str, object], None]
