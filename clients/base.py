@@ -14,8 +14,8 @@ from PIL import Image
 
 from camserve.clients.answers.asking import Wanted, ask_batch, ask_classes, ask_logits
 from camserve.clients.answers.classification import Classification
-from camserve.clients.answers.maps import class_index, no_map
-from camserve.clients.answers.readout import read_classes, read_logits
+from camserve.clients.answers.maps import class_index
+from camserve.clients.answers.readout import read_classes, read_logits, read_map
 from camserve.clients.answers.results import ActivationMap
 from camserve.clients.arguments import check_arguments, given, version_of
 from camserve.clients.observing.metrics import Metrics
@@ -160,12 +160,10 @@ class BaseClassifier(ABC):
         return read_logits(answer)
 
     def _finding_map(self, image: ImageInput, class_: int | str | None) -> Steps[ActivationMap]:
-        best = self.contract.cam.top_k if self.contract.cam else 1
-        wanted = Wanted(top=best, cam=True, class_=class_, reading=self._reading)
-        answer = yield from self._classifying(image, wanted)
-        if class_ is not None and not answer.cams:
-            raise no_map(self._session.model, self.class_index(class_), answer.top)
-        return answer.cams[0]
+        picture = _Picture(image, self._reading)
+        wanted = Wanted(cam=True, class_=class_, reading=self._reading)
+        answer = yield from self._session.ask(lambda model: ask_classes(picture.load, model, wanted))
+        return read_map(answer, wanted)
 
     def _preparing(self, image: ImageInput) -> Steps[Array]:
         contract = self._session.model.contract

@@ -17,11 +17,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def pytest_configure() -> None:
-    """Takes signals as in a terminal: a job in the background of a script (`&`, nohup) is begun with some ignored."""
+    """Takes a Ctrl-C as in a terminal, and programs under test with it: a script begins its `&` jobs deaf to it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

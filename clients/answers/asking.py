@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from camserve.clients.answers.decode import check_top
-from camserve.clients.answers.maps import class_index, outputs_for_maps
+from camserve.clients.answers.maps import check_class, class_index, outputs_for_maps
 from camserve.clients.answers.served import LOGITS, Model
 from camserve.clients.answers.tensors import check_batch
 from camserve.clients.answers.versions import check_same
@@ -67,8 +67,10 @@ class Wanted:
         check_kind("timings", self.timings, _TRUTH, "True or False")
         if self.crops is not None:
             check_kind("crops", self.crops, Crops, "Crops(), or Crops(count=5)")
-        if self.class_ is not None and not self.cam:
-            raise UsageError("class_ names a map, and none is asked for", hint="Give cam=True too")
+        if self.class_ is not None:
+            check_class(self.class_)
+            if not self.cam:
+                raise UsageError("class_ names a map, and none is asked for", hint="Give cam=True too")
         if self.cam and self.crops is not None and self.crops.choose == "average":
             raise UsageError(
                 "an average over crops has no maps: each crop shows another part of the picture",

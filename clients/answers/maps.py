@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from camserve.clients.answers.decode import Prediction, check_finite, ranking
+from camserve.clients.answers.decode import check_finite, ranking
 from camserve.clients.answers.results import ActivationMap
 from camserve.clients.answers.served import CAM, CAM_ALL, CAM_CLASS, Model
 from camserve.clients.pictures.placement import Fitted
@@ -18,12 +18,22 @@ from camserve.clients.pictures.reading import Reading
 from camserve.errors import RequestError, UsageError
 from camserve.kinds import check_kind
 
-__all__ = ["Maps", "class_index", "no_map", "outputs_for_maps"]
+__all__ = ["Maps", "check_class", "class_index", "outputs_for_maps"]
 
 Array = np.ndarray[Any, Any]
 
 _NAMED = 10
 """How many classes a message lists."""
+
+
+def check_class(class_: int | str) -> None:
+    """Refuses what can be neither the number of a class nor its label.
+
+    Raises:
+        UsageError: If so.
+    """
+    if not isinstance(class_, str):
+        check_kind("class_", class_, Integral, "the number of a class, or its label")
 
 
 def class_index(model: Model, class_: int | str) -> int:
@@ -32,9 +42,9 @@ def class_index(model: Model, class_: int | str) -> int:
     Raises:
         UsageError: If there is none, or several have the label.
     """
+    check_class(class_)
     if isinstance(class_, str):
         return _labelled(model, class_)
-    check_kind("class_", class_, Integral, "the number of a class, or its label")
     if class_ not in range(model.contract.classes):
         raise UsageError(
             f"model {model.name!r} has no class {class_}", hint=f"Give a number from 0 to {model.contract.classes - 1}"
@@ -74,16 +84,6 @@ def outputs_for_maps(model: Model, class_: int | str | None) -> tuple[str, ...]:
     if class_ is not None and model.contract.output(CAM_ALL) is not None:
         return (CAM_ALL,)
     return (CAM, CAM_CLASS)
-
-
-def no_map(model: Model, index: int, best: Sequence[Prediction]) -> UsageError:
-    """That a model gives no map of a class, but only of the best ones of a picture."""
-    had = ", ".join(f"{each.index} ({each.label})" for each in best)
-    return UsageError(
-        f"model {model.name!r} gives maps of the {len(best)} best classes of a picture, and {index} "
-        f"({model.labels[index].name}) is not among them",
-        hint=f"Of this picture there are {had}; export the model with --cam-all to have the map of any class",
-    )
 
 
 def _check_has_maps(model: Model) -> None:
@@ -135,6 +135,29 @@ class Maps:
         if CAM_ALL in self.tensors:
             return (self._map(index, self.tensors[CAM_ALL][index]),)
         return tuple(each for each in self.best() if each.index == index)
+
+    def one(self, class_: int | str | None) -> ActivationMap:
+        """The map of a class, by number or label; for None, that of the best class.
+
+        Raises:
+            UsageError: If the model gave no map of this class.
+            RequestError: If the map is not finite.
+        """
+        if class_ is None:
+            return self.best()[0]
+        found = self.of_class(class_)
+        if not found:
+            raise self._none_of(class_index(self.model, class_))
+        return found[0]
+
+    def _none_of(self, index: int) -> UsageError:
+        best = self.best()
+        had = ", ".join(f"{each.index} ({each.label})" for each in best)
+        return UsageError(
+            f"model {self.model.name!r} gives maps of the {len(best)} best classes of a picture, and {index} "
+            f"({self.model.labels[index].name}) is not among them",
+            hint=f"Of this picture there are {had}; export the model with --cam-all to have the map of any class",
+        )
 
     def _map(self, index: int, grid: Array) -> ActivationMap:
         if not 0 <= index < self.model.contract.classes:

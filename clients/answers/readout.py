@@ -17,7 +17,7 @@ from camserve.clients.answers.served import LOGITS, PROBABILITIES
 from camserve.clients.answers.tensors import join, outputs_of, split
 from camserve.clients.wire.messages import Reply
 
-__all__ = ["Answer", "held_to_contract", "read_classes", "read_logits"]
+__all__ = ["Answer", "held_to_contract", "read_classes", "read_logits", "read_map"]
 
 Array = np.ndarray[Any, Any]
 
@@ -66,8 +66,7 @@ def read_classes(answer: Answer, wanted: Wanted) -> Classification:
         probabilities = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     cams: tuple[ActivationMap, ...] = ()
     if wanted.cam:
-        tensors = {name: array[chosen] for name, array in answer.tensors.items()}
-        maps = Maps(model, tensors, probabilities, answer.question.views[chosen], wanted.reading)
+        maps = _maps(answer, chosen, probabilities, wanted)
         cams = maps.best()[: wanted.top] if wanted.class_ is None else maps.of_class(wanted.class_)
     return Classification(
         top=top_predictions(probabilities, model.labels, wanted.top),
@@ -89,6 +88,22 @@ def read_logits(answer: Answer) -> Array:
     logits: Array = answer.tensors[LOGITS][0]
     check_finite(logits, LOGITS)
     return logits
+
+
+def read_map(answer: Answer, wanted: Wanted) -> ActivationMap:
+    """The map of one picture that was asked for: that of the class, or of the best one.
+
+    Raises:
+        UsageError: If the model gave no map of this class.
+        RequestError: If the model answered NaN or infinity.
+    """
+    return _maps(answer, 0, _probabilities(answer)[0], wanted).one(wanted.class_)
+
+
+def _maps(answer: Answer, place: int, probabilities: Array, wanted: Wanted) -> Maps:
+    """The maps of the picture at that place of the batch."""
+    tensors = {name: array[place] for name, array in answer.tensors.items()}
+    return Maps(answer.question.model, tensors, probabilities, answer.question.views[place], wanted.reading)
 
 
 def _probabilities(answer: Answer) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from command_line import PROGRAM
+from halting import halted
 from PIL import Image
 
 from camserve.serving import TritonServer
@@ -33,13 +33,12 @@ def picture(tmp_path: Path) -> Path:
     return path
 
 
-@contextmanager
-def hanging(server: TritonServer) -> Iterator[None]:
-    os.kill(server.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
+@pytest.fixture
+def hang_up_heard() -> Iterator[None]:
+    """Programs hear a hang-up also where pytest runs under nohup: they inherit that it is ignored, but no handler."""
+    before = signal.signal(signal.SIGHUP, lambda number, frame: None)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @contextmanager
@@ -68,6 +67,7 @@ def scoring(picture: Path, table: Path, url: str, *options: str) -> Iterator[sub
 
 
 @pytest.mark.timed
+@pytest.mark.usefixtures("hang_up_heard")
 @pytest.mark.parametrize(
     ("number", "said"),
     [(signal.SIGINT, "Interrupted"), (signal.SIGTERM, "Terminated"), (signal.SIGHUP, "Hung up")],
@@ -77,7 +77,7 @@ def test_a_signal_ends_scoring_at_once_though_the_server_hangs_and_leaves_the_ol
 ) -> None:
     table = tmp_path / "table.csv"
     table.write_text("old")
-    with scoring(picture, table, own_server.grpc_url) as process, hanging(own_server):
+    with scoring(picture, table, own_server.grpc_url) as process, halted(own_server):
         time.sleep(0.3)
         process.send_signal(number)
         began = time.monotonic()
@@ -106,7 +106,7 @@ def test_scoring_waits_no_longer_than_one_deadline_for_a_server_that_hangs(
     picture: Path, own_server: TritonServer, tmp_path: Path
 ) -> None:
     table = tmp_path / "table.csv"
-    with scoring(picture, table, own_server.grpc_url, "--timeout", "3") as process, hanging(own_server):
+    with scoring(picture, table, own_server.grpc_url, "--timeout", "3") as process, halted(own_server):
         began = time.monotonic()
         _, errors = process.communicate(timeout=30)
         assert time.monotonic() - began < 5.5
@@ -123,7 +123,7 @@ def test_a_server_that_hangs_ends_classify_and_what_it_answered_before_is_printe
     arguments = ("--model", "toy", "--url", own_server.grpc_url, "--cam-dir", maps, "--timeout", "1", "--json")
     with started("classify", *[picture] * MANY, *arguments) as process:
         wait_until(lambda: any(maps.glob("*.png")))
-        with hanging(own_server):
+        with halted(own_server):
             out, errors = process.communicate(timeout=20)
     assert process.returncode == 1
     assert errors.count("error: ") == 1

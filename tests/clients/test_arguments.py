@@ -82,6 +82,7 @@ def test_a_version_may_be_a_number_as_publish_returns_it(toy_server: TritonServe
         lambda it: it.classify(GRAY, class_=0),
         lambda it: it.classify(GRAY, cam=True, class_=1.0),
         lambda it: it.classify_many([], class_="class 1"),
+        lambda it: it.classify_many([], cam=True, class_=True),
         lambda it: it.classify(GRAY, timings=1),
         lambda it: it.classify(GRAY, crops=5),
         lambda it: it.classify_many([], concurrency="8"),

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from answering import AnsweringServer, right_answer
+from halting import halted
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from toy import expected_outputs
@@ -267,7 +266,7 @@ def test_threads_share_a_classifier(classifier: Classifier) -> None:
     assert wrong == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def own_server(toy_repository: Path) -> Iterator[TritonServer]:
     with TritonServer(toy_repository) as server:
         yield server
@@ -279,8 +278,7 @@ def test_a_stopped_server_is_a_deadline_and_answers_again_when_it_goes_on(
 ) -> None:
     with Classifier(own_server.grpc_url, "toy", timeout=1.0) as classifier:
         before = classifier.classify(photo)
-        os.kill(own_server.pid, signal.SIGSTOP)
-        try:
+        with halted(own_server):
             for ask in (
                 lambda: classifier.classify(photo),
                 lambda: Classifier(own_server.grpc_url, "toy", timeout=1.0),
@@ -289,8 +287,6 @@ def test_a_stopped_server_is_a_deadline_and_answers_again_when_it_goes_on(
                 with pytest.raises(DeadlineError, match="within 1 s"):
                     ask()
                 assert 0.9 <= time.monotonic() - start <= 1.0 + GRACE
-        finally:
-            os.kill(own_server.pid, signal.SIGCONT)
         assert classifier.classify(photo) == before
 
 

@@ -14,7 +14,7 @@ from toy import toy_contract
 
 from camserve.clients.answers.asking import Wanted, ask_batch, ask_classes, ask_logits
 from camserve.clients.answers.classification import Timings
-from camserve.clients.answers.readout import Answer, held_to_contract, read_classes, read_logits
+from camserve.clients.answers.readout import Answer, held_to_contract, read_classes, read_logits, read_map
 from camserve.clients.answers.served import Given, Model, read_model
 from camserve.clients.answers.timing import with_server_share
 from camserve.clients.pictures.crops import Crops, crop_image
@@ -130,6 +130,17 @@ def test_the_map_of_any_class_is_had_where_the_model_gives_all() -> None:
 
 def test_the_map_of_one_of_the_best_is_had_from_every_model_with_maps() -> None:
     assert [[cam.index for cam in mapped(model_of(), label)] for label in "abcd"] == [[0], [1], [2], []]
+
+
+def test_who_asks_for_a_map_that_there_is_not_is_told_of_those_that_there_are() -> None:
+    model, wanted = model_of(), Wanted(cam=True, class_="d")
+    question = ask_classes(lambda: PICTURE, model, wanted)
+    tensors = right_answer(model.contract)
+    tensors["probabilities"][:] = (0, 1, 0, 0)  # saturated: the logits still rank
+    answer = replied(model, question, {name: tensors[name] for name in question.outputs})
+    with pytest.raises(UsageError, match=r"the 3 best classes of a picture, and 3 \(d\) is not") as told:
+        read_map(answer, wanted)
+    assert [name in str(told.value.hint) for name in ("0 (a)", "1 (b)", "2 (c)", "3 (d)")] == [True, True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,11 @@ def silent_port() -> Iterator[int]:
 
 
 @pytest.fixture
-def refused_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def refused_port() -> Iterator[int]:
+    """A port that nobody listens at, nor can before the test ends."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 @pytest.fixture
