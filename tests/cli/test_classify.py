@@ -194,7 +194,7 @@ def test_the_map_of_a_class_is_drawn_by_label_or_number(
         assert Path(told["cam"]).name == f"cat-{top[1].label.replace(' ', '_')}.png"
     result = run("classify", picture, *where, "--class", top[3].label)  # the toy has three maps
     assert result.returncode == 1
-    assert "not among them" in result.stderr
+    assert f"{top[3].label!r} is not among them" in result.stderr
     assert "top" in json.loads(result.stdout)[0]
 
 

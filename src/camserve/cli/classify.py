@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -132,9 +133,29 @@ def classify(
             crops=None if crops is None else Crops(count=crops),
             errors="yield",
         )
-        failed = _tell_all(sources, answers, cam_dir, as_json=as_json)
+        maps = None if cam_dir is None else _Maps(cam_dir, class_)
+        failed = _tell_all(sources, answers, maps, as_json=as_json)
     if failed:
         raise typer.Exit(_ALL_FAILED if failed == len(sources) else _SOME_FAILED)
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """The folder of the maps, and whose they are: of the class named, or else of the best class of each image."""
+
+    folder: Path
+    class_: str | None
+
+    def write(self, source: Source, answer: Classification) -> dict[str, Any]:
+        """Writes the map of an image and tells of it."""
+        if not answer.cams:
+            raise UsageError(
+                f"model {answer.model!r} gives maps of the best classes of {printable(source.name)}, and "
+                f"{self.class_!r} is not among them",
+                hint="Export the model with --cam-all to have the map of any class",
+            )
+        cam = answer.cams[0]
+        return map_document(cam, save_map(cam, source.image, source.name, self.folder))
 
 
 def _class_of(classifier: Classifier, text: str) -> int:
@@ -145,7 +166,7 @@ def _class_of(classifier: Classifier, text: str) -> int:
 def _tell_all(
     sources: Sequence[Source],
     answers: Generator[Classification | CamserveError, None, None],
-    cam_dir: Path | None,
+    maps: _Maps | None,
     *,
     as_json: bool,
 ) -> int:
@@ -156,7 +177,7 @@ def _tell_all(
     try:
         with closing(answers):
             for source, answer in zip(sources, shown, strict=True):
-                documents.append(_tell(source, answer, cam_dir, as_json=as_json))
+                documents.append(_tell(source, answer, maps, as_json=as_json))
     finally:  # what was answered before the server went is not lost
         if as_json and documents:
             print_json(documents)
@@ -164,7 +185,7 @@ def _tell_all(
 
 
 def _tell(
-    source: Source, answer: Classification | CamserveError, cam_dir: Path | None, *, as_json: bool
+    source: Source, answer: Classification | CamserveError, maps: _Maps | None, *, as_json: bool
 ) -> dict[str, Any]:
     """The document of one answer, also printed unless it is for JSON, and what went wrong with it, always printed."""
     document: dict[str, Any] = {"image": str(source.name)}
@@ -174,25 +195,13 @@ def _tell(
         if not as_json:
             print_answer(source.name, answer)
         try:
-            document |= {} if cam_dir is None else _write_map(source, answer, cam_dir)
+            document |= {} if maps is None else maps.write(source, answer)
         except CamserveError as failure:
             error = failure
     if error is not None:
         fail(error.message, error.hint)
         document["error"] = str(error)
-    elif cam_dir is not None and not as_json:
+    elif maps is not None and not as_json:
         say(f"Map: {document['cam']}")
         say("")
     return document
-
-
-def _write_map(source: Source, answer: Classification, folder: Path) -> dict[str, Any]:
-    """Writes the map of the best class or of the one asked for, and tells of it."""
-    if not answer.cams:
-        raise UsageError(
-            f"model {answer.model!r} gives maps of the best classes of {printable(source.name)}, and that of --class "
-            "is not among them",
-            hint="Export the model with --cam-all to have the map of any class",
-        )
-    cam = answer.cams[0]
-    return map_document(cam, save_map(cam, source.image, source.name, folder))
