@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from typing import Generic, TypeVar
 
-from camserve.clients.many import End, Room, Window, without_frames
+from camserve.clients.many import End, Room, Window, bytes_to_read, without_frames
 from camserve.clients.pictures.images import Opened
 from camserve.errors import CamserveError
 
@@ -23,7 +23,7 @@ class AsyncStream(Generic[P, T]):
 
     Args:
         window: How much is under way at once.
-        open_: Reads a picture's header; called in a thread.
+        open_: Reads a picture's file and header; called in a thread.
         answer: Decodes a picture and asks for its answer.
         concerns_one: Whether an error is the fault of its picture.
     """
@@ -45,7 +45,10 @@ class AsyncStream(Generic[P, T]):
         self._changed = asyncio.Event()
 
     async def answers(self, pictures: Iterable[P] | AsyncIterable[P]) -> AsyncGenerator[T | CamserveError, None]:
-        """Answers the pictures, which are taken up no further than the window reaches."""
+        """Answers the pictures, which are taken up no further than the window reaches.
+
+        What is answered is handed out before the next picture is waited for.
+        """
         under_way: deque[asyncio.Task[T | CamserveError]] = deque()
         place = 0
         try:
@@ -53,7 +56,7 @@ class AsyncStream(Generic[P, T]):
                 async for picture in taken_up:
                     under_way.append(asyncio.create_task(self._at(place, picture)))
                     place += 1
-                    if len(under_way) >= self._window.length or under_way[0].done():
+                    while under_way and (len(under_way) >= self._window.length or under_way[0].done()):
                         yield await under_way.popleft()
             while under_way:
                 yield await under_way.popleft()
@@ -63,35 +66,38 @@ class AsyncStream(Generic[P, T]):
             await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _at(self, place: int, picture: P) -> T | CamserveError:
-        try:
-            async with self._slots:
+        async with self._slots:
+            self._room.enter(place)
+            try:
                 return await self._one(place, picture)
-        except Exception as error:
-            self._end.because(error, place)
-            raise
+            except Exception as error:
+                self._end.because(error, place)
+                raise
+            finally:
+                self._room.leave(place)
+                self._notify()
 
     async def _one(self, place: int, picture: P) -> T | CamserveError:
-        self._end.check(place)
         try:
-            opened = await asyncio.to_thread(self._open, picture)
-            async with self._holding(opened.decoded_bytes, place):
-                return await self._answer(opened)
+            return await self._answered(place, picture)
         except CamserveError as error:
             if self._window.errors == "yield" and await self._concerns_one(error):
                 return without_frames(error)
             raise
 
-    @asynccontextmanager
-    async def _holding(self, size: int, place: int) -> AsyncIterator[None]:
-        while not self._room.fits(size):
-            await self._changed.wait()
+    async def _answered(self, place: int, picture: P) -> T:
+        await self._take(place, await asyncio.to_thread(bytes_to_read, picture))
+        opened = await asyncio.to_thread(self._open, picture)
+        await self._take(place, opened.decoded_bytes)
+        return await self._answer(opened)
+
+    async def _take(self, place: int, size: int) -> None:
+        """Waits until the picture may take so many bytes in all; raises what ended the stream meanwhile."""
         self._end.check(place)
-        self._room.take(size)
-        try:
-            yield
-        finally:
-            self._room.give(size)
-            self._notify()
+        while not self._room.fits(place, size):
+            await self._changed.wait()
+            self._end.check(place)
+        self._room.take(place, size)
 
     def _notify(self) -> None:
         """Wakes who waits for room now; who begins to wait afterwards waits for the next change."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import math
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from camserve.errors import CamserveError, UsageError
 from camserve.kinds import check_whole
 
-__all__ = ["WINDOW_BYTES", "End", "Errors", "Room", "Window", "without_frames"]
+__all__ = ["WINDOW_BYTES", "End", "Errors", "Room", "Window", "bytes_to_read", "without_frames"]
 
 Errors = Literal["raise", "yield"]
 
 WINDOW_BYTES = 256 * 1024 * 1024
-"""Bytes that the pictures under way may take, unless told otherwise."""
+"""Bytes that the pictures under way may take together, unless told otherwise."""
 
 _AHEAD = 2
 """Pictures taken up for each request at a time, so that a slow answer at the head does not leave the others idle."""
@@ -26,7 +29,7 @@ class Window:
 
     Attributes:
         concurrency: How many pictures are decoded and asked for at a time.
-        bytes: What they may take together, decoded; a single picture may take more, alone.
+        bytes: What they may take together, as `Room` keeps it.
         errors: What becomes of an error that concerns one picture: it ends the stream (`raise`), or stands in the
             place of the answer (`yield`).
 
@@ -44,7 +47,7 @@ class Window:
         if self.concurrency < 1:
             raise UsageError(f"concurrency is {self.concurrency}", hint="Allow at least one request at a time")
         if self.bytes < 1:
-            raise UsageError(f"window_bytes is {self.bytes}", hint="Allow at least one byte; one picture always fits")
+            raise UsageError(f"window_bytes is {self.bytes}", hint="Allow at least one byte; a picture always fits")
         if self.errors not in get_args(Errors):
             raise UsageError(f"errors is {self.errors!r}", hint=f"Give one of {', '.join(get_args(Errors))}")
 
@@ -55,23 +58,36 @@ class Window:
 
 
 class Room:
-    """The bytes of a window, as they are taken and given back."""
+    """The bytes of a window, as the pictures under way take them: each those of its file, then those of its pixels too.
+
+    Together they take at most the window. But the first of those under way is never held up, as pictures that all wait
+    for more would wait for ever; so the window may be exceeded by what that one takes.
+
+    Args:
+        window: Whose bytes they are.
+    """
 
     def __init__(self, window: Window) -> None:
         self._bytes = window.bytes
         self._taken = 0
+        self._held: dict[int, int] = {}  # by place, in the order of their coming
 
-    def fits(self, size: int) -> bool:
-        """Whether a picture fits beside those that are there; alone it always does."""
-        return self._taken == 0 or self._taken + size <= self._bytes
+    def enter(self, place: int) -> None:
+        """A picture comes, and takes nothing yet."""
+        self._held[place] = 0
 
-    def take(self, size: int) -> None:
-        """A picture comes."""
-        self._taken += size
+    def fits(self, place: int, size: int) -> bool:
+        """Whether the picture at a place may now take so many bytes in all."""
+        return place == next(iter(self._held)) or self._taken - self._held[place] + size <= self._bytes
 
-    def give(self, size: int) -> None:
-        """A picture goes."""
-        self._taken -= size
+    def take(self, place: int, size: int) -> None:
+        """It takes so many bytes in all."""
+        self._taken += size - self._held[place]
+        self._held[place] = size
+
+    def leave(self, place: int) -> None:
+        """It goes, and gives back what it took."""
+        self._taken -= self._held.pop(place)
 
 
 class End:
@@ -94,6 +110,19 @@ class End:
         """Raises what ended the stream before this place, if anything did."""
         if self._error is not None and self._place < place:
             raise self._error
+
+
+def bytes_to_read(source: object) -> int:
+    """What a picture takes before its header is known: the size of its file.
+
+    Zero where that is not known before it is read, and where the picture is in memory already, which is its owner's.
+    """
+    with suppress(OSError, ValueError):
+        if isinstance(source, str | os.PathLike):
+            return os.stat(source).st_size  # noqa: PTH116  (a path may be of bytes, which Path does not take)
+        if isinstance(source, io.FileIO | io.BufferedReader):
+            return os.fstat(source.fileno()).st_size
+    return 0
 
 
 def without_frames(error: CamserveError) -> CamserveError:

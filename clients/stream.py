@@ -6,10 +6,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
-from camserve.clients.many import End, Room, Window, without_frames
+from camserve.clients.many import End, Room, Window, bytes_to_read, without_frames
 from camserve.clients.pictures.images import Opened
 from camserve.errors import CamserveError
 
@@ -24,7 +24,7 @@ class Stream(Generic[P, T]):
 
     Args:
         window: How much is under way at once.
-        open_: Reads a picture's header.
+        open_: Reads a picture's file and header.
         answer: Decodes a picture and asks for its answer.
         concerns_one: Whether an error is the fault of its picture.
     """
@@ -47,6 +47,9 @@ class Stream(Generic[P, T]):
     def answers(self, pictures: Iterable[P], leave: Callable[[], None]) -> Iterator[T | CamserveError]:
         """Answers the pictures, which are taken up no further than the window reaches.
 
+        What is answered is handed out before the next picture is waited for. Each picture has the context variables of
+        whoever takes the answers, such as the span that is traced, as they stand when it is taken up.
+
         Args:
             pictures: Of any number.
             leave: Ends the requests under way; called at the end, whatever the end is.
@@ -55,14 +58,17 @@ class Stream(Generic[P, T]):
         under_way: deque[Future[T | CamserveError]] = deque()
         try:
             for place, picture in enumerate(pictures):
-                under_way.append(pool.submit(self._at, place, picture))
-                if len(under_way) >= self._window.length or under_way[0].done():
+                with self._changed:
+                    self._room.enter(place)
+                under_way.append(pool.submit(copy_context().run, self._at, place, picture))
+                while under_way and (len(under_way) >= self._window.length or under_way[0].done()):
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()
         finally:
             with self._changed:
                 self._end.at_once()
+                self._changed.notify_all()
             leave()
             pool.shutdown(cancel_futures=True)
 
@@ -73,27 +79,30 @@ class Stream(Generic[P, T]):
             with self._changed:
                 self._end.because(error, place)
             raise
+        finally:
+            with self._changed:
+                self._room.leave(place)
+                self._changed.notify_all()
 
     def _one(self, place: int, picture: P) -> T | CamserveError:
-        self._end.check(place)
         try:
-            opened = self._open(picture)
-            with self._holding(opened.decoded_bytes, place):
-                return self._answer(opened)
+            return self._answered(place, picture)
         except CamserveError as error:
             if self._window.errors == "yield" and self._concerns_one(error):
                 return without_frames(error)
             raise
 
-    @contextmanager
-    def _holding(self, size: int, place: int) -> Iterator[None]:
+    def _answered(self, place: int, picture: P) -> T:
+        self._take(place, bytes_to_read(picture))
+        opened = self._open(picture)
+        self._take(place, opened.decoded_bytes)
+        return self._answer(opened)
+
+    def _take(self, place: int, size: int) -> None:
+        """Waits until the picture may take so many bytes in all; raises what ended the stream meanwhile."""
         with self._changed:
-            self._changed.wait_for(lambda: self._room.fits(size))
             self._end.check(place)
-            self._room.take(size)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._room.give(size)
-                self._changed.notify_all()
+            while not self._room.fits(place, size):
+                self._changed.wait()
+                self._end.check(place)
+            self._room.take(place, size)

@@ -1,10 +1,11 @@
-"""Helpers for tests of streams: answers held back, and a measure of what is decoded at once."""
+"""Helpers for tests of streams: answers held back, and a measure of what is read and decoded at once."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from answering import right_answer
 from PIL import Image
 
+from camserve.clients.pictures import images
+from camserve.clients.pictures.files import read_bytes
 from camserve.clients.pictures.images import Opened
 from camserve.contract import ModelContract
 
@@ -50,32 +53,41 @@ class Gate:
 
 
 class Decoding:
-    """Decodes slowly, and measures.
+    """Decodes slowly, and measures. Pictures of files are to be given as `Path`, and to be good.
 
     Attributes:
         most: How many pictures were decoded at once, at most.
-        most_bytes: How many bytes they were said to take.
+        most_bytes: How many bytes they took, and the files with them that were read and not decoded yet.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.most = self.most_bytes = 0
-        self._now: dict[int, int] = {}
+        self._now = self._bytes = 0
         self._lock = threading.Lock()
-        self._load = Opened.load
+        self._load, self._read = Opened.load, read_bytes
 
         def load(opened: Opened) -> Image.Image:
             return self._counted(opened)
 
         monkeypatch.setattr(Opened, "load", load)
+        monkeypatch.setattr(images, "read_bytes", self._reading)
+
+    def _reading(self, source: Path, max_bytes: int) -> tuple[bytes, str]:
+        self._count(files=source.stat().st_size)
+        return self._read(source, max_bytes)
 
     def _counted(self, opened: Opened) -> Image.Image:
-        with self._lock:
-            self._now[id(opened)] = opened.decoded_bytes
-            self.most = max(self.most, len(self._now))
-            self.most_bytes = max(self.most_bytes, sum(self._now.values()))
+        file = len(opened._data)
+        self._count(pictures=1, pixels=opened.decoded_bytes - file)
         try:
             time.sleep(_DECODING)
             return self._load(opened)
         finally:
-            with self._lock:
-                del self._now[id(opened)]
+            self._count(pictures=-1, pixels=file - opened.decoded_bytes, files=-file)
+
+    def _count(self, *, pictures: int = 0, pixels: int = 0, files: int = 0) -> None:
+        with self._lock:
+            self._now += pictures
+            self._bytes += pixels + files
+            self.most = max(self.most, self._now)
+            self.most_bytes = max(self.most_bytes, self._bytes)

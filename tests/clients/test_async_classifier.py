@@ -19,7 +19,7 @@ from toy import toy_contract
 from camserve.clients import AsyncClassifier, Classification, Classifier
 from camserve.clients.pictures.arrays import Pixels
 from camserve.clients.pictures.crops import Crops
-from camserve.clients.pictures.images import Opened
+from camserve.clients.pictures.images import Opened, open_image
 from camserve.errors import ContractError, DeadlineError, ImageError, RequestError, UsageError
 from camserve.serving import TritonServer
 
@@ -230,20 +230,24 @@ def test_leaving_a_stream_does_not_wait_for_a_server_that_hangs() -> None:
         gate.open()
 
 
-def test_pictures_of_a_stream_take_no_more_bytes_together_than_the_window(
-    toy_server: TritonServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("name", "window"), [("large.png", 13_000_000), ("large.bmp", 1)])
+def test_pictures_of_a_stream_take_no_more_bytes_together_than_the_window_and_the_first(
+    toy_server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, window: int
 ) -> None:
-    large = Pixels(np.zeros((1000, 1000, 3), np.uint8), "rgb")
+    path = tmp_path / name
+    Image.fromarray(np.zeros((1000, 1000, 3), np.uint8)).save(path)
+    one = open_image(path).decoded_bytes
     decoding = Decoding(monkeypatch)
 
     async def ask() -> int:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
-            stream = classifier.classify_many([large] * 30, window_bytes=13_000_000)
+            stream = classifier.classify_many([path] * 30, window_bytes=window)
             return len([answer async for answer in stream])
 
     assert asyncio.run(ask()) == 30
-    assert 1 < decoding.most <= 3
-    assert decoding.most_bytes <= 13_000_000
+    assert decoding.most_bytes <= window + one
+    if window > one:
+        assert decoding.most > 1  # the window is used
 
 
 def test_the_first_error_that_meets_every_picture_alike_ends_a_stream() -> None:

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+from answering import AnsweringServer, right_answer
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from toy import toy_contract
 
+from camserve.clients import AsyncClassifier, Classifier
 from camserve.clients.observing.monitor import Monitor
 from camserve.errors import ConnectionFailedError, DeadlineError
 
@@ -117,6 +121,32 @@ def test_the_headers_carry_the_span_and_the_span_hangs_below_the_callers(exporte
     assert span.parent == page.context
     carried = trace.get_current_span(TraceContextTextMapPropagator().extract(dict([header]))).get_span_context()
     assert (carried.trace_id, carried.span_id) == (page.context.trace_id, span.context.span_id)
+
+
+def by_threads(url: str, pictures: list[Any]) -> None:
+    with Classifier(url, "toy") as classifier, trace.get_tracer("caller").start_as_current_span("page"):
+        list(classifier.classify_many(pictures))
+
+
+def by_tasks(url: str, pictures: list[Any]) -> None:
+    async def main() -> None:
+        async with AsyncClassifier(url, "toy") as classifier:
+            with trace.get_tracer("caller").start_as_current_span("page"):
+                [answer async for answer in classifier.classify_many(pictures)]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("ask", [by_threads, by_tasks])
+def test_the_spans_of_a_stream_hang_below_the_callers(
+    ask: Callable[[str, list[Any]], None], exporter: InMemorySpanExporter
+) -> None:
+    contract = toy_contract()
+    with AnsweringServer(contract, lambda names, _: {name: right_answer(contract)[name] for name in names}) as server:
+        ask(server.url, [np.zeros((9, 11), np.uint8)] * 3)
+    spans = exporter.get_finished_spans()
+    (page,) = (span for span in spans if span.name == "page")
+    assert [span.parent for span in spans if span.name == "camserve infer toy"] == [page.context] * 3
 
 
 def test_without_a_span_of_anyone_there_are_no_headers() -> None:
