@@ -23,6 +23,7 @@ from camserve.clients.pictures.images import ImageInput, open_image
 from camserve.clients.steps import Call, Steps, Walk
 from camserve.clients.wire.async_transport import AsyncTransport
 from camserve.clients.wire.options import ConnectionOptions
+from camserve.contract import ModelContract
 from camserve.errors import CamserveError, UsageError
 
 __all__ = ["AsyncClassifier"]
@@ -34,10 +35,10 @@ T = TypeVar("T")
 class AsyncClassifier(BaseClassifier):
     """A served image classifier for one event loop; close it, or use it in an `async with` block.
 
-    It takes the arguments of `BaseClassifier`. It connects when the block begins, with `connect`, or at its first call,
-    and raises then what connecting raises; `contract` and `labels` are known from then on. Any number of tasks may use
-    it at once, over one connection to each server. Pictures are decoded in threads. Cancelling a task cancels its
-    request.
+    It connects when the block begins, with `connect`, or at its first call, and raises then what
+    `AsyncClassifier.connect` raises; `contract`, `labels` and `class_index`, which are not awaited, are known from then
+    on. Any number of tasks may use it at once, over one connection to each server. Pictures are decoded in threads.
+    Cancelling a task cancels its request.
 
     Raises:
         UsageError: If an option makes no sense.
@@ -122,6 +123,9 @@ class AsyncClassifier(BaseClassifier):
         The pictures may also come from an asynchronous iterable; a plain one must not block. Tasks and requests end
         with the iterator. Python ends one that was left early when it is dropped; to know when that is, use
         `contextlib.aclosing`.
+
+        An answer is handed out once the next picture was taken up or `images` has ended. Where `images` waits for an
+        answer before it gives the next picture, both would wait for ever: call `classify` for each of those.
         """
         wanted = Wanted(top=top, cam=cam, class_=class_, crops=crops, reading=self._reading)
         check_several(images, awaited=True)
@@ -140,9 +144,11 @@ class AsyncClassifier(BaseClassifier):
         """The tensor that `classify` sends for a picture; see `Classifier.prepare`."""
         return await self._run(self._preparing(image))
 
-    async def infer(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+    async def infer(
+        self, batch: Array, outputs: Sequence[str], *, contract: ModelContract | None = None
+    ) -> dict[str, Array]:
         """Sends prepared pictures and returns raw outputs by name; see `Classifier.infer`."""
-        return await self._run(self._inferring(batch, outputs))
+        return await self._run(self._inferring(batch, outputs, contract))
 
     async def is_ready(self) -> bool:
         """Whether a server says that it serves the model; see `Classifier.is_ready`."""

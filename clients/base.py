@@ -21,7 +21,7 @@ from camserve.clients.arguments import check_arguments, given, version_of
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.pictures.images import ImageInput, Opened, load_image, open_image
-from camserve.clients.pictures.preprocess import fit_image, to_tensor
+from camserve.clients.pictures.preprocess import prepare
 from camserve.clients.pictures.reading import AS_KERAS, Reading
 from camserve.clients.session import Session
 from camserve.clients.steps import Steps, Work
@@ -146,7 +146,7 @@ class BaseClassifier(ABC):
         return class_index(self._session.model, class_)
 
     def _classifying(self, image: ImageInput | Opened, wanted: Wanted) -> Steps[Classification]:
-        picture = _Picture(image, self._reading)
+        picture = _Picture(image, wanted.reading)
         answer = yield from self._session.ask(
             lambda model: ask_classes(picture.load, model, wanted), timed=wanted.timings
         )
@@ -160,22 +160,23 @@ class BaseClassifier(ABC):
         return read_logits(answer)
 
     def _finding_map(self, image: ImageInput, class_: int | str | None) -> Steps[ActivationMap]:
-        picture = _Picture(image, self._reading)
         wanted = Wanted(cam=True, class_=class_, reading=self._reading)
+        picture = _Picture(image, wanted.reading)
         answer = yield from self._session.ask(lambda model: ask_classes(picture.load, model, wanted))
         return read_map(answer, wanted)
 
     def _preparing(self, image: ImageInput) -> Steps[Array]:
         contract = self._session.model.contract
-        tensor: Array = yield Work(
-            lambda: to_tensor(fit_image(load_image(image, self._reading), contract).picture, contract)
-        )
+        tensor: Array = yield Work(lambda: prepare(load_image(image, self._reading), contract))
         return tensor
 
-    def _inferring(self, batch: Array, outputs: Sequence[str]) -> Steps[dict[str, Array]]:
-        prepared_for = self._session.model
+    def _inferring(
+        self, batch: Array, outputs: Sequence[str], contract: ModelContract | None
+    ) -> Steps[dict[str, Array]]:
+        called_with = self._session.model
         answer = yield from self._session.ask(
-            lambda model: ask_batch(batch, outputs, model, prepared_for), quick=getattr(batch, "nbytes", 0) <= _QUICK
+            lambda model: ask_batch(batch, outputs, model, called_with, contract),
+            quick=getattr(batch, "nbytes", 0) <= _QUICK,
         )
         return dict(answer.tensors)
 

@@ -23,6 +23,7 @@ from camserve.clients.steps import Call, Steps, Walk
 from camserve.clients.stream import Stream
 from camserve.clients.wire.options import ConnectionOptions
 from camserve.clients.wire.transport import Transport
+from camserve.contract import ModelContract
 from camserve.errors import CamserveError, UsageError
 
 __all__ = ["Classifier"]
@@ -34,13 +35,14 @@ T = TypeVar("T")
 class Classifier(BaseClassifier):
     """A served image classifier. May be used from several threads; close it, or use it in a `with` block.
 
-    It takes the arguments of `BaseClassifier`, connects at once, and so also raises what connecting raises:
-    ConnectionFailedError if no server answers, DeadlineError if none does in time, RequestError if the model is not
-    loaded, and ContractError if the model has no contract or its tensors disagree with it.
+    It connects when it is made.
 
     Raises:
         UsageError: If an option makes no sense.
-        ClientError: If the model cannot be read, as above.
+        ConnectionFailedError: If no server answers.
+        DeadlineError: If none answers within `connect_timeout`.
+        RequestError: If the model is not loaded.
+        ContractError: If the model has no contract, or its tensors disagree with it.
     """
 
     def _open(self, options: ConnectionOptions, monitor: Monitor) -> None:
@@ -136,6 +138,9 @@ class Classifier(BaseClassifier):
         memory. Threads and a connection of its own end with the iterator, whether it is read to its end, closed or
         dropped; requests under way are ended, too.
 
+        An answer is handed out once the next picture was taken up or `images` has ended. Where `images` waits for an
+        answer before it gives the next picture, both would wait for ever: call `classify` for each of those.
+
         Args:
             images: Pictures as `classify` takes them.
             top: How many classes to name, best first.
@@ -143,8 +148,10 @@ class Classifier(BaseClassifier):
             class_: With `cam`, the class whose map alone to ask for, as in `classify`.
             crops: Parts of each picture to ask about in its place.
             concurrency: How many pictures are decoded and asked about at a time.
-            window_bytes: What they may take together while they are decoded, in bytes, 256 MiB unless given; one that
-                needs more goes alone.
+            window_bytes: What they may take together, in bytes, 256 MiB unless given: each its file, from before that
+                is read, and then its pixels, too. The first picture under way is never held up, so this may be exceeded
+                by what that one takes. Of a picture that is given in memory, or as a stream of unknown length, nothing
+                counts until its header was read.
             errors: What becomes of an error that concerns one picture, which is an ImageError, or a refusal by a
                 server that still serves the model. It is raised (`raise`), or stands in the place of the answer
                 (`yield`). Whatever would meet every picture alike is raised in both cases.
@@ -189,23 +196,30 @@ class Classifier(BaseClassifier):
         """
         return self._run(self._preparing(image))
 
-    def infer(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+    def infer(self, batch: Array, outputs: Sequence[str], *, contract: ModelContract | None = None) -> dict[str, Array]:
         """Sends prepared pictures and returns raw outputs by name, all from one version of the model.
 
         Args:
-            batch: `[pictures, height, width, channels]`, as `prepare` makes them for the present `contract`. More than
-                the server takes at once are sent in parts, and the outputs joined.
+            batch: `[pictures, height, width, channels]`, as `prepare` makes them. More than the server takes at once
+                are sent in parts, and the outputs joined.
             outputs: Names of outputs of the contract.
+            contract: The contract that the batch was prepared for; that of now unless given. Where other threads or
+                tasks share the classifier, one of their calls may meet a new version of the model after the batch was
+                prepared: read the `contract` of the classifier first, then prepare, and give it here. It says nothing
+                of the labels.
+
+        Returns:
+            Each output by its name, batch first; read-only.
 
         Raises:
             UsageError: If the batch does not fit the input, holds NaN or infinity, or an output is not the model's.
             DeadlineError: If the answer does not come in time.
             ConnectionFailedError: If the server has gone.
             RequestError: If the server refuses.
-            ContractError: If the answer is not what the contract promises, or the model was replaced meanwhile by one
-                with another contract: prepare the pictures again.
+            ContractError: If the answer is not what the contract promises, or the model was replaced by one that has
+                another contract than the batch was prepared for: prepare the pictures again.
         """
-        return self._run(self._inferring(batch, outputs))
+        return self._run(self._inferring(batch, outputs, contract))
 
     def is_ready(self) -> bool:
         """Whether a server says that it serves the model.

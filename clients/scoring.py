@@ -14,6 +14,7 @@ from camserve.clients.answers.decode import Prediction
 from camserve.clients.classifier import Classifier
 from camserve.clients.pictures.images import EXTENSIONS, ImageInput
 from camserve.errors import CamserveError, UsageError
+from camserve.kinds import check_kind
 from camserve.text import printable
 
 __all__ = ["ScoredRow", "find_images", "score"]
@@ -68,8 +69,10 @@ def score(
         DeadlineError: If the server does not answer in time.
         RequestError: If the server no longer serves the model.
         ContractError: If an answer is not what the contract promises.
-        UsageError: If a single path is given, or `top` or `concurrency` is less than one.
+        UsageError: If it is no `Classifier`, such as an `AsyncClassifier`, a single path is given, or `top` or
+            `concurrency` is less than one.
     """
+    check_kind("classifier", classifier, Classifier, "a Classifier")
     _check_several(inputs)
     paths: deque[str | Path] = deque()
     images: Iterator[ImageInput] = _noted(inputs, paths)

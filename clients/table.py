@@ -65,12 +65,23 @@ def write_table(path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5) ->
     Raises:
         UsageError: See `check_table`.
         ClientError: If the table cannot be written; nothing of it is left behind.
+        Exception: Whatever `rows` raises, as it is; nothing is left behind then, too.
     """
     check_table(path)
-    write = _WRITERS[Path(path).suffix.lower()]
+    write, target = _WRITERS[Path(path).suffix.lower()], _behind_links(path)
     counter = _Counter(rows)
-    with _aside(_behind_links(path)) as temporary:
-        write(temporary, counter, top)
+    try:
+        with _aside(target) as temporary:
+            write(temporary, counter, top)
+    except OSError as error:
+        if error is counter.raised:
+            raise
+        raise ClientError(
+            f"{printable(target)} cannot be written: {error.strerror or error}",
+            hint="Check the free space and the permissions of its folder",
+        ) from error
+    finally:
+        counter.raised = None  # whose traceback holds this frame
     return TableSummary(counter.rows, counter.errors)
 
 
@@ -79,16 +90,29 @@ def _behind_links(path: str | Path) -> Path:
 
 
 class _Counter:
+    """Rows on their way into the file.
+
+    Attributes:
+        rows: How many have passed.
+        errors: How many of them carry an error.
+        raised: The error of the system that ended them, such as a lost connection, which is no fault of the file.
+    """
+
     def __init__(self, rows: Iterable[ScoredRow]) -> None:
         self._rows = rows
         self.rows = 0
         self.errors = 0
+        self.raised: OSError | None = None
 
     def __iter__(self) -> Iterator[ScoredRow]:
-        for row in self._rows:
-            self.rows += 1
-            self.errors += row.error is not None
-            yield row
+        try:
+            for row in self._rows:
+                self.rows += 1
+                self.errors += row.error is not None
+                yield row
+        except OSError as error:
+            self.raised = error
+            raise
 
 
 @contextmanager
@@ -100,11 +124,6 @@ def _aside(target: Path) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         temporary.replace(target)
-    except OSError as error:
-        raise ClientError(
-            f"{printable(target)} cannot be written: {error.strerror or error}",
-            hint="Check the free space and the permissions of its folder",
-        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink()

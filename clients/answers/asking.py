@@ -13,11 +13,12 @@ from camserve.clients.answers.decode import check_top
 from camserve.clients.answers.maps import check_class, class_index, outputs_for_maps
 from camserve.clients.answers.served import LOGITS, Model
 from camserve.clients.answers.tensors import check_batch
-from camserve.clients.answers.versions import check_same
+from camserve.clients.answers.versions import check_prepared, check_same
 from camserve.clients.pictures.crops import Crops, crop_image
 from camserve.clients.pictures.placement import Fitted
 from camserve.clients.pictures.preprocess import fit_image, to_tensor
 from camserve.clients.pictures.reading import AS_KERAS, Reading
+from camserve.contract import ModelContract
 from camserve.errors import UsageError
 from camserve.kinds import check_kind
 
@@ -121,17 +122,30 @@ def ask_logits(load: Load, model: Model) -> Question:
     return _question((fit_image(load(), model.contract),), model, (LOGITS,))
 
 
-def ask_batch(batch: Array, outputs: Sequence[str], model: Model, prepared_for: Model) -> Question:
-    """Asks for outputs of a batch that the caller prepared, for this model or another before it.
+def ask_batch(
+    batch: Array, outputs: Sequence[str], model: Model, called_with: Model, contract: ModelContract | None = None
+) -> Question:
+    """Asks for outputs of a batch that the caller prepared.
+
+    Args:
+        batch: The batch.
+        outputs: Names of outputs.
+        model: The model to ask.
+        called_with: The one that was known when the caller asked: this, or another before it.
+        contract: What the batch was prepared for; that of `called_with` unless given.
 
     Raises:
-        UsageError: If the batch does not fit the input, no output is named, or one is not the model's.
-        ContractError: If the model prepares pictures otherwise than the one before it.
+        UsageError: If the batch does not fit the input, no output is named, one is not the model's, or `contract` is
+            none.
+        ContractError: If the batch was prepared for another contract.
     """
-    check_batch(batch, prepared_for)
-    _check_outputs(outputs, prepared_for)
-    names = tuple(prepared_for.output(name).name for name in outputs)
-    check_same(prepared_for, model, names)
+    _check_outputs(outputs, called_with)
+    if contract is not None:
+        check_kind("contract", contract, ModelContract, "the contract of the classifier when it prepared the batch")
+        check_prepared(contract, called_with, outputs)
+    check_batch(batch, called_with)
+    names = tuple(called_with.output(name).name for name in outputs)
+    check_same(called_with, model, names)
     return Question(model, batch, names)
 
 

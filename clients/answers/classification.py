@@ -21,7 +21,7 @@ class Timings:
     around this request: they are exact where nobody else asked it meanwhile, else a mean over all that did.
 
     Attributes:
-        prepare: Reading the picture, fitting it and making the tensor.
+        prepare: Reading the picture, fitting it and making the tensor; in `classify_many`, its file was read before.
         call: From sending the request to its answer, every try included.
         read: Checking the answer and making classes and maps of it.
         queue: Waiting in the server for its turn.
@@ -39,7 +39,10 @@ class Timings:
 
 @dataclass(frozen=True)
 class Classification:
-    """What a model says of one picture. Two are equal when they name the same classes, by the same version.
+    """What a model says of one picture.
+
+    Two are equal when the same version of the same model names the same best classes with the same probabilities; maps,
+    server, times and the probabilities of the other classes are not compared.
 
     Attributes:
         top: The best classes, best first.

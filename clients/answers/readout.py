@@ -64,6 +64,7 @@ def read_classes(answer: Answer, wanted: Wanted) -> Classification:
     probabilities = rows[chosen]
     if wanted.crops is not None and wanted.crops.choose == "average":
         probabilities = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    probabilities.setflags(write=False)  # a result is a value, wherever its numbers were made
     cams: tuple[ActivationMap, ...] = ()
     if wanted.cam:
         maps = _maps(answer, chosen, probabilities, wanted)

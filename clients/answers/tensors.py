@@ -54,10 +54,13 @@ def split(batch: Array, limit: int) -> Iterator[Array]:
 
 
 def join(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """The outputs of a batch from those of its parts, in order. Law: with `split`, whole again."""
+    """The outputs of a batch from those of its parts, in order, and as read-only. Law: with `split`, whole again."""
     if len(parts) == 1:
         return dict(parts[0])
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    for array in joined.values():
+        array.setflags(write=False)
+    return joined
 
 
 def outputs_of(tensors: Mapping[str, Array], names: Sequence[str], count: int, model: Model) -> dict[str, Array]:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from camserve.clients.answers.served import Model
+from camserve.contract import ModelContract
 from camserve.contract_change import contract_breaks
 from camserve.errors import ContractError
 
-__all__ = ["TRUSTED_SECONDS", "Known", "check_same"]
+__all__ = ["TRUSTED_SECONDS", "Known", "check_prepared", "check_same"]
 
 TRUSTED_SECONDS = 30.0
 """For how long a version counts as read. Another server may have taken over an address, and count its versions anew."""
@@ -85,11 +86,36 @@ def check_same(asked: Model, answering: Model, outputs: Sequence[str], url: str 
         )
 
 
+def check_prepared(contract: ModelContract, model: Model, outputs: Sequence[str]) -> None:
+    """Refuses to ask a model about a batch that was prepared for another.
+
+    Args:
+        contract: What the batch was prepared for. It says nothing of the labels.
+        model: The model to ask.
+        outputs: What it is asked for.
+
+    Raises:
+        ContractError: If the preparation of pictures, the classes or one of these outputs is not the model's.
+    """
+    breaks = contract_breaks(_asking_for(contract, outputs), model.contract, known_labels=None, new_labels=())
+    if breaks:
+        raise ContractError(
+            f"the batch was prepared for a contract that model {model.name!r} no longer has: version {model.version} "
+            f"has another ({'; '.join(breaks)})",
+            hint="Prepare the pictures again, for the new contract",
+        )
+
+
 @lru_cache(maxsize=16)  # by identity: a thousand labels are not compared again for every picture
 def _breaks(asked: Model, answering: Model, outputs: tuple[str, ...]) -> Sequence[str]:
     return contract_breaks(
-        asked.contract.model_copy(update={"outputs": tuple(asked.output(name) for name in outputs)}),
+        _asking_for(asked.contract, outputs),
         answering.contract,
         known_labels=[label.line for label in asked.labels],
         new_labels=[label.line for label in answering.labels],
     )
+
+
+def _asking_for(contract: ModelContract, outputs: Sequence[str]) -> ModelContract:
+    """The contract as far as a question for these outputs rests on it."""
+    return contract.model_copy(update={"outputs": tuple(each for each in contract.outputs if each.name in outputs)})

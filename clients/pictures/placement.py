@@ -18,7 +18,7 @@ class Placement:
 
     Attributes:
         original: Height and width of the picture as it was read; of the upright one if it was turned by its EXIF.
-        box: The part, in pixels of the original.
+        box: The part, in pixels of the original: left, top, right and bottom, the last two exclusive.
     """
 
     original: tuple[int, int]

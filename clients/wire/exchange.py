@@ -143,6 +143,7 @@ def _share(subject: Subject, servers: int) -> Deadline:
     A request may take its whole time wherever it is. A question about the model is answered at once, or by a server
     that hangs never: it leaves time to ask the others.
     """
-    if subject.is_request or servers <= 1 or subject.deadline.expired:
+    remaining = subject.deadline.remaining()  # once: the next look at the clock may find nothing left to share
+    if subject.is_request or servers <= 1 or not remaining:
         return subject.deadline
-    return Deadline.after(subject.deadline.remaining() / servers)
+    return Deadline.after(remaining / servers)

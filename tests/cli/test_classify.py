@@ -174,11 +174,24 @@ def test_an_image_from_standard_input_is_answered_like_the_file(
     assert result.returncode == 0, result.stderr
     piped, read = json.loads(result.stdout)
     assert (piped["image"], piped["top"]) == ("-", read["top"])
+    label = piped["top"][0]["label"].replace(" ", "_")
+    assert [Path(told["cam"]).name for told in (piped, read)] == [f"stdin-{label}.png", f"cat-{label}.png"]
     assert Path(piped["cam"]).is_file()
     result = run("classify", "-", *where)
     assert result.returncode == 1
     assert "empty" in result.stderr
     assert run("classify", "-", "-", *where, stdin=picture).returncode == 2
+
+
+def test_a_file_named_like_standard_input_is_read_by_its_path(
+    picture: Path, toy_server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture.rename(tmp_path / "-")
+    monkeypatch.chdir(tmp_path)
+    result = run("classify", "./-", "--model", "toy", "--url", toy_server.grpc_url, "--json", "--cam-dir", "maps")
+    assert result.returncode == 0, result.stderr
+    (told,) = json.loads(result.stdout)
+    assert Path(told["cam"]).name == f"--{told['top'][0]['label'].replace(' ', '_')}.png"
 
 
 def test_the_map_of_a_class_is_drawn_by_label_or_number(

@@ -6,13 +6,13 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from answering import AnsweringServer, right_answer
+from answering import AnsweringServer, Tensors, right_answer
 from chaos import times
 from PIL import Image
 from toy import expected_outputs, toy_contract, write_toy_bundle
@@ -202,6 +202,49 @@ def test_after_a_swap_the_classifier_tells_the_new_contract(tmp_path: Path) -> N
         assert "next call" in str(caught.value)
         assert (classifier.contract, classifier.labels) == (new.contract, tuple("wxyz"))
         assert classifier.classify(PICTURE).version == "2"
+
+
+def answered_with(server: AnsweringServer, names: Sequence[str], count: int) -> Tensors:
+    right = right_answer(server.contract, count)
+    return {name: right[name] for name in names}
+
+
+def test_a_batch_of_the_contract_before_is_refused_also_when_another_call_met_the_swap() -> None:
+    server = AnsweringServer(toy_contract(), lambda names, count: answered_with(server, names, count))
+    with server, Classifier(server.url, "toy") as classifier:
+        before = classifier.contract
+        batch = classifier.prepare(PICTURE)[np.newaxis]
+        assert classifier.infer(batch, ["logits"], contract=before)["logits"].shape == (1, 4)
+        server.contract, server.version = toy_contract(preset="raw-rgb"), "2"
+        with pytest.raises(ContractError, match="made for version 1, and version 2"):
+            classifier.classify(PICTURE)
+        asked = len(server.asked)
+        with pytest.raises(ContractError, match=r"version 2 has another \(preprocessing changes"):
+            classifier.infer(batch, ["logits"], contract=before)
+        assert len(server.asked) == asked
+        now = classifier.contract
+        batch = classifier.prepare(PICTURE)[np.newaxis]
+        assert classifier.infer(batch, ["logits"], contract=now)["logits"].shape == (1, 4)
+
+
+def test_a_batch_of_the_contract_before_is_refused_also_when_another_task_met_the_swap() -> None:
+    server = AnsweringServer(toy_contract(), lambda names, count: answered_with(server, names, count))
+
+    async def ask() -> None:
+        async with AsyncClassifier(server.url, "toy") as classifier:
+            before = classifier.contract
+            batch = (await classifier.prepare(PICTURE))[np.newaxis]
+            server.contract, server.version = toy_contract(preset="raw-rgb"), "2"
+            with pytest.raises(ContractError, match="made for version 1, and version 2"):
+                await classifier.classify(PICTURE)
+            with pytest.raises(ContractError, match=r"version 2 has another \(preprocessing changes"):
+                await classifier.infer(batch, ["logits"], contract=before)
+            now = classifier.contract
+            batch = (await classifier.prepare(PICTURE))[np.newaxis]
+            assert (await classifier.infer(batch, ["logits"], contract=now))["logits"].shape == (1, 4)
+
+    with server:
+        asyncio.run(ask())
 
 
 def test_another_maximum_of_pictures_is_no_other_contract(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from gates import Gate
 from PIL import Image
 from toy import toy_contract
 
-from camserve.clients import Classifier, find_images, score
+from camserve.clients import AsyncClassifier, Classifier, find_images, score
 from camserve.errors import ConnectionFailedError, DeadlineError, RequestError, UsageError
 from camserve.serving import TritonServer
 
@@ -134,6 +134,11 @@ def test_who_leaves_does_not_wait_for_requests_under_way(gate: Gate, tmp_path: P
 def test_senseless_numbers_are_refused_at_the_call(classifier: Classifier, top: int, concurrency: int) -> None:
     with pytest.raises(UsageError):
         score(classifier, [], top=top, concurrency=concurrency)
+
+
+def test_a_classifier_that_must_be_awaited_is_refused_at_the_call() -> None:
+    with pytest.raises(UsageError, match="classifier is of type AsyncClassifier"):
+        score(AsyncClassifier("localhost:8001", "toy"), [])  # type: ignore[arg-type]
 
 
 def test_no_input_gives_no_row(classifier: Classifier) -> None:

@@ -90,14 +90,17 @@ def breaking(error: BaseException) -> Iterator[ScoredRow]:
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-@pytest.mark.parametrize("error", [ConnectionFailedError("gone"), KeyboardInterrupt()])
-def test_a_job_that_breaks_off_leaves_the_old_table_and_nothing_else(
+@pytest.mark.parametrize(
+    "error", [ConnectionFailedError("gone"), ConnectionResetError("database gone"), KeyboardInterrupt()], ids=repr
+)
+def test_a_job_that_breaks_off_tells_its_own_error_and_leaves_the_old_table_and_nothing_else(
     tmp_path: Path, ending: str, error: BaseException
 ) -> None:
     path = tmp_path / f"table.{ending}"
     path.write_bytes(b"old")
-    with pytest.raises(type(error)):
+    with pytest.raises(type(error)) as caught:
         write_table(path, breaking(error), top=2)
+    assert caught.value is error
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

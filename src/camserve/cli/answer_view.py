@@ -15,14 +15,18 @@ __all__ = ["answer_document", "map_document", "print_answer"]
 
 def print_answer(image: Path, answer: Classification) -> None:
     """Prints the classes as a table."""
-    rows = [(f"{place.probability:.2%}", place.label, place.index) for place in answer.top]
+    rows = [(f"{prediction.probability:.2%}", prediction.label, prediction.index) for prediction in answer.top]
     say(f"{image} by {answer.model}, version {answer.version}:")
     print_table(("probability ", "label", "class "), rows)
 
 
 def answer_document(answer: Classification) -> dict[str, Any]:
     """The answer for JSON."""
-    return {"model": answer.model, "version": answer.version, "top": [_place(one) for one in answer.top]}
+    return {
+        "model": answer.model,
+        "version": answer.version,
+        "top": [_prediction_document(each) for each in answer.top],
+    }
 
 
 def map_document(cam: ActivationMap, path: Path) -> dict[str, Any]:
@@ -36,6 +40,6 @@ def map_document(cam: ActivationMap, path: Path) -> dict[str, Any]:
     }
 
 
-def _place(prediction: Prediction) -> dict[str, Any]:
-    place = {"index": prediction.index, "label": prediction.label, "probability": prediction.probability}
-    return place if prediction.identifier is None else {**place, "identifier": prediction.identifier}
+def _prediction_document(prediction: Prediction) -> dict[str, Any]:
+    document = {"index": prediction.index, "label": prediction.label, "probability": prediction.probability}
+    return document if prediction.identifier is None else {**document, "identifier": prediction.identifier}

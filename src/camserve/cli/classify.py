@@ -13,7 +13,7 @@ import typer
 
 from camserve.cli import connection
 from camserve.cli.answer_view import answer_document, map_document, print_answer
-from camserve.cli.console import fail, print_json, say, track
+from camserve.cli.console import exit_code, fail, print_json, say, track
 from camserve.cli.grouped import GroupedCommand
 from camserve.cli.map_files import make_folder, save_map
 from camserve.cli.options import Json
@@ -33,7 +33,6 @@ Example:  camserve classify photos/ --model resnet50 --cam-dir maps --class tabb
 Example:  curl -s https://example.org/cat.jpg | camserve classify - --model resnet50 --json
 """
 _IMAGES, _MAPS = "Images", "Maps"
-_ALL_FAILED, _SOME_FAILED = 1, 3
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 def classify(
     images: Annotated[
-        list[Path],
+        list[str],  # a Path would forget that a file was named ./-
         typer.Argument(
             metavar="IMAGE",
             help="Image files, folders to search for images, and - for one image from standard input (./- is a file of "
@@ -136,7 +135,7 @@ def classify(
         maps = None if cam_dir is None else _Maps(cam_dir, class_)
         failed = _tell_all(sources, answers, maps, as_json=as_json)
     if failed:
-        raise typer.Exit(_ALL_FAILED if failed == len(sources) else _SOME_FAILED)
+        raise typer.Exit(exit_code(failed, len(sources)))
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ class _Maps:
                 hint="Export the model with --cam-all to have the map of any class",
             )
         cam = answer.cams[0]
-        return map_document(cam, save_map(cam, source.image, source.name, self.folder))
+        return map_document(cam, save_map(cam, source, self.folder))
 
 
 def _class_of(classifier: Classifier, text: str) -> int:

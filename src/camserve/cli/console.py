@@ -1,4 +1,4 @@
-"""What the command line says and where: results to stdout, everything else to stderr."""
+"""What the command line says and where: results to stdout, all else to stderr, and how it went as its exit code."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from rich.text import Text
 
 from camserve.text import printable
 
-__all__ = ["Phases", "fail", "note", "print_json", "print_table", "say", "track"]
+__all__ = ["Phases", "exit_code", "fail", "note", "print_json", "print_table", "say", "track"]
 
 _WIDTH_OF_FILES = 160
 _SECONDS_BETWEEN_LINES = 10.0
+_DONE, _ALL_FAILED, _SOME_FAILED = 0, 1, 3
 
 Item = TypeVar("Item")
 
@@ -78,6 +79,13 @@ def track(items: Iterable[Item], total: int) -> Iterator[Item]:
         if time.monotonic() - told >= _SECONDS_BETWEEN_LINES:
             told = time.monotonic()
             note(f"{number:,} of {total:,}")
+
+
+def exit_code(failed: int, total: int) -> int:
+    """How work on many images went: 0 all have their answer, 3 some have an error instead, 1 all have."""
+    if not failed:
+        return _DONE
+    return _ALL_FAILED if failed == total else _SOME_FAILED
 
 
 class Phases:

@@ -16,11 +16,12 @@ from camserve.text import printable
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from camserve.cli.sources import Source
     from camserve.clients import ActivationMap, ImageInput
 
 __all__ = ["make_folder", "save_map"]
 
-_SOURCE_KEY = "camserve.image"
+_ORIGIN_KEY = "camserve.image"
 _LONGEST_LABEL = 40
 _LONGEST_STEM = 180  # in bytes; with label, number and ending it stays under the 255 of common file systems
 _LEAST_SIDE, _MOST_SIDE = 224, 1024
@@ -41,7 +42,7 @@ def make_folder(folder: Path) -> None:
         raise UsageError(f"folder {printable(folder)} cannot be written to", hint=hint)
 
 
-def save_map(cam: ActivationMap, image: ImageInput, name: Path, folder: Path) -> Path:
+def save_map(cam: ActivationMap, source: Source, folder: Path) -> Path:
     """Writes the map over its image as PNG and returns the path.
 
     The file is called after the image and the class. It replaces what an earlier run wrote for the same image; the
@@ -49,20 +50,19 @@ def save_map(cam: ActivationMap, image: ImageInput, name: Path, folder: Path) ->
 
     Args:
         cam: The map.
-        image: The image.
-        name: What the image is called.
+        source: The image.
         folder: Where to write.
 
     Raises:
         ImageError: If the image cannot be read any more.
         ClientError: If the file cannot be written.
     """
-    drawn = _draw(cam, image)
+    drawn = _draw(cam, source.image)
     try:
-        return _write(drawn, cam.label, name, folder)
+        return _write(drawn, cam.label, source, folder)
     except OSError as error:
         raise ClientError(
-            f"the map of {printable(name)} cannot be written to {printable(folder)}: {error.strerror or error}",
+            f"the map of {printable(source.name)} cannot be written to {printable(folder)}: {error.strerror or error}",
             hint="Check the free space and the permissions of the folder",
         ) from error
 
@@ -85,16 +85,16 @@ def _size_to_look_at(height: int, width: int) -> tuple[int, int]:
     return height * times, width * times
 
 
-def _write(drawn: Image, label: str, name: Path, folder: Path) -> Path:
+def _write(drawn: Image, label: str, source: Source, folder: Path) -> Path:
     from PIL.PngImagePlugin import PngInfo
 
     folder.mkdir(parents=True, exist_ok=True)  # it may have gone meanwhile
-    source = printable(name.absolute())
-    stem = f"{_cut(name.stem)}-{re.sub(r'[^A-Za-z0-9]+', '_', label)[:_LONGEST_LABEL]}"
-    path = next(path for path in _numbered(folder, stem) if not path.exists() or _source_of(path) == source)
-    origin = PngInfo()
-    origin.add_itxt(_SOURCE_KEY, source)
-    drawn.save(path, pnginfo=origin)
+    origin = printable(source.name.absolute())
+    stem = f"{_cut(source.stem)}-{re.sub(r'[^A-Za-z0-9]+', '_', label)[:_LONGEST_LABEL]}"
+    path = next(path for path in _numbered(folder, stem) if not path.exists() or _origin_of(path) == origin)
+    told = PngInfo()
+    told.add_itxt(_ORIGIN_KEY, origin)
+    drawn.save(path, pnginfo=told)
     return path
 
 
@@ -108,12 +108,12 @@ def _numbered(folder: Path, stem: str) -> Iterator[Path]:
     yield from (folder / f"{stem}-{number}.png" for number in itertools.count(2))
 
 
-def _source_of(path: Path) -> str | None:
+def _origin_of(path: Path) -> str | None:
     """Which image a map was made of, as the map itself says; None where it does not."""
     import PIL.Image
 
     try:
         with PIL.Image.open(path, formats=["PNG"]) as picture:
-            return picture.info.get(_SOURCE_KEY)
+            return picture.info.get(_ORIGIN_KEY)
     except OSError:
         return None

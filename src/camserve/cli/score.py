@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from camserve.cli import connection
-from camserve.cli.console import note, print_json, say, track
+from camserve.cli.console import exit_code, note, print_json, say, track
 from camserve.cli.grouped import GroupedCommand
 from camserve.cli.options import Json
 from camserve.errors import UsageError
@@ -18,7 +18,6 @@ from camserve.errors import UsageError
 __all__ = ["register"]
 
 _EPILOG = "Example:  camserve score photos/ --model resnet50 --output answers.csv"
-_ALL_FAILED, _SOME_FAILED = 1, 3
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +76,7 @@ def score(
         say(f"{summary.rows:,} images in {seconds:.1f} s ({summary.rows / seconds:,.0f} a second): {output}")
     if summary.errors:
         note(f"{summary.errors:,} of {summary.rows:,} rows carry an error instead of classes, see the column 'error'")
-        raise typer.Exit(_ALL_FAILED if summary.errors == summary.rows else _SOME_FAILED)
+        raise typer.Exit(exit_code(summary.errors, summary.rows))
 
 
 def _check_exist(inputs: list[Path]) -> None:

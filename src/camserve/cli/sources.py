@@ -26,9 +26,14 @@ class Source:
     name: Path
     image: Path | bytes = field(repr=False)
 
+    @property
+    def stem(self) -> str:
+        """What files that are made of it are called after."""
+        return self.name.stem if isinstance(self.image, Path) else "stdin"
 
-def find_sources(given: Sequence[Path]) -> list[Source]:
-    """The images that were named, in that order, those of a folder by name.
+
+def find_sources(given: Sequence[str]) -> list[Source]:
+    """The images that were named, in that order, those of a folder by name; `-` is standard input, and `./-` a file.
 
     Raises:
         UsageError: If there is none, a folder cannot be read, or nothing comes from standard input.
@@ -36,14 +41,14 @@ def find_sources(given: Sequence[Path]) -> list[Source]:
     return list(_found(given))
 
 
-def _found(given: Sequence[Path]) -> Iterator[Source]:
+def _found(given: Sequence[str]) -> Iterator[Source]:
     from camserve.clients import find_images
 
-    if sum(str(path) == _STANDARD_INPUT for path in given) > 1:
+    if given.count(_STANDARD_INPUT) > 1:
         raise UsageError("standard input is named twice", hint="It holds one image: give - once")
     for path in given:
-        if str(path) == _STANDARD_INPUT:
-            yield Source(path, _standard_input())
+        if path == _STANDARD_INPUT:
+            yield Source(Path(path), _standard_input())
         else:
             yield from (Source(each, each) for each in find_images([path]))
 

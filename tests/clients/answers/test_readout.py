@@ -101,11 +101,22 @@ def test_an_average_is_the_mean_of_all_crops_and_has_no_maps() -> None:
         Wanted(cam=True, crops=Crops(count=3, choose="average"))
 
 
+@pytest.mark.parametrize("choose", ["highest", "average"])
+def test_probabilities_cannot_be_written_to_wherever_they_come_from(choose: Any) -> None:
+    wanted = Wanted(crops=Crops(count=3, choose=choose))
+    for contract, name in ((toy_contract(), "probabilities"), (without(toy_contract(), "probabilities"), "logits")):
+        model = model_of(contract, max_batch_size=2)
+        question = ask_classes(lambda: PICTURE, model, wanted)
+        parts = [{name: right_answer(toy_contract(), count)[name]} for count in (2, 1)]
+        result = read_classes(replied(model, question, *parts), wanted)
+        assert not result.probabilities.flags.writeable
+
+
 def test_maps_stand_in_the_order_of_the_classes_also_where_probabilities_are_equal() -> None:
     tensors = right_answer(toy_contract())
     tensors["probabilities"][:] = 0.25  # saturated: the logits still rank
     result = classified(model_of(), Wanted(top=4, cam=True), tensors)
-    ranks = [place.index for place in result.top]
+    ranks = [prediction.index for prediction in result.top]
     assert [ranks.index(cam.index) for cam in result.cams] == sorted(ranks.index(cam.index) for cam in result.cams)
 
 
@@ -181,8 +192,17 @@ def test_logits_that_are_no_numbers_are_an_error() -> None:
 def test_a_batch_that_was_prepared_for_another_contract_is_not_sent() -> None:
     batch = np.zeros((1, 8, 8, 3), np.float32)
     assert ask_batch(batch, ["logits"], model_of(version="2"), model_of()).model.version == "2"
+    other = model_of(toy_contract(preset="raw-rgb"))
     with pytest.raises(ContractError, match="preprocessing changes"):
-        ask_batch(batch, ["logits"], model_of(toy_contract(preset="raw-rgb")), model_of())
+        ask_batch(batch, ["logits"], other, model_of())
+    with pytest.raises(ContractError, match="preprocessing changes"):
+        ask_batch(batch, ["logits"], other, other, toy_contract())
+    with pytest.raises(ContractError, match="input changes"):  # which the batch cannot fit, too
+        ask_batch(
+            batch, ["logits"], model_of(toy_contract(size=(9, 8))), model_of(toy_contract(size=(9, 8))), toy_contract()
+        )
+    with pytest.raises(UsageError, match="contract is of type str"):
+        ask_batch(batch, ["logits"], other, other, "contract.json")  # type: ignore[arg-type]
 
 
 def test_the_time_of_the_server_is_what_it_counted_for_this_request() -> None:

@@ -63,6 +63,7 @@ def test_a_batch_is_split_into_parts_that_make_it_whole_again(count: int, limit:
     joined = join([{"twice": part * 2, "first": part[:, 0]} for part in parts])
     assert np.array_equal(joined["twice"], batch * 2)
     assert np.array_equal(joined["first"], batch[:, 0])
+    assert len(parts) == 1 or not any(array.flags.writeable for array in joined.values())
 
 
 def test_a_promised_answer_is_taken_in_whatever_order_it_comes() -> None:

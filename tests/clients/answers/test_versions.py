@@ -5,7 +5,8 @@ from reading import model_of
 from toy import toy_contract
 
 from camserve.clients.answers.served import Model
-from camserve.clients.answers.versions import TRUSTED_SECONDS, Known, check_same
+from camserve.clients.answers.versions import TRUSTED_SECONDS, Known, check_prepared, check_same
+from camserve.contract import ModelContract
 from camserve.errors import ContractError
 
 URL = "127.0.0.1:8001"
@@ -78,3 +79,26 @@ def test_a_model_that_differs_in_what_a_question_rests_on_does_not_answer_it(ans
 )
 def test_a_model_that_differs_in_nothing_that_was_asked_answers(answering: Model) -> None:
     check_same(ONE, answering, ("probabilities",), URL)
+
+
+@pytest.mark.parametrize(
+    ("prepared_for", "why"),
+    [
+        (toy_contract(preset="raw-rgb"), "preprocessing changes"),
+        (toy_contract(size=(9, 8)), "input changes"),
+        (toy_contract(classes=5), "classes changes"),
+        (toy_contract(top_k=2), "output cam changes"),
+    ],
+)
+def test_a_batch_of_another_contract_is_no_question_to_a_model(prepared_for: ModelContract, why: str) -> None:
+    with pytest.raises(ContractError, match=rf"prepared for a contract .*version 2 .*\({why}") as caught:
+        check_prepared(prepared_for, TWO, ("probabilities", "cam"))
+    assert "again" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "prepared_for",
+    [toy_contract(), toy_contract(all_maps=True), toy_contract(name="another"), toy_contract(top_k=2)],
+)
+def test_a_batch_is_a_question_to_a_model_that_differs_in_nothing_that_is_asked(prepared_for: ModelContract) -> None:
+    check_prepared(prepared_for, model_of(version="2", labels=tuple("wxyz")), ("probabilities",))

@@ -1,0 +1,49 @@
+"""Calls over all their tries, without a server and without a transport."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from camserve.clients.observing.monitor import Monitor
+from camserve.clients.wire.calls import Steps
+from camserve.clients.wire.endpoints import Endpoints
+from camserve.clients.wire.exchange import Exchange
+from camserve.clients.wire.failures import CallFailed
+from camserve.clients.wire.options import ConnectionOptions, Deadline
+from camserve.errors import DeadlineError
+
+URLS = ("127.0.0.1:8001", "127.0.0.1:9001", "127.0.0.1:10001")
+
+
+class RunningOut(Deadline):
+    """A deadline that has time left for so many looks at the clock, and none from then on."""
+
+    __slots__ = ("_looks",)
+
+    def __init__(self, looks: int) -> None:
+        super().__init__(10.0)
+        self._looks = looks
+
+    def remaining(self) -> float:
+        self._looks -= 1
+        return 1.0 if self._looks >= 0 else 0.0
+
+
+def unanswered(steps: Steps[Any]) -> None:
+    """Takes the steps with servers of which none answers in time."""
+    next(steps)
+    while True:
+        steps.throw(CallFailed("DEADLINE_EXCEEDED", "it took too long"))
+
+
+@pytest.mark.parametrize("looks", range(8))
+@pytest.mark.parametrize("question", ["describe", "is_ready"])
+def test_time_that_runs_out_at_any_moment_is_a_deadline_that_has_passed(question: str, looks: int) -> None:
+    exchange = Exchange(URLS, ConnectionOptions(), Monitor(), Endpoints(URLS))
+    arguments = {"model": "toy", "version": "", "deadline": RunningOut(looks)}
+    if question == "describe":
+        arguments["url"] = None
+    with pytest.raises(DeadlineError, match="no answer within 10 s"):
+        unanswered(getattr(exchange, question)(**arguments))
