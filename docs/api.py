@@ -1,5 +1,8 @@
 """Prints `docs/api.md`: every public name of `camserve.clients`, from its docstring (`make docs` writes the file).
 
+What a model without a contract needs besides stands there too. In signatures the library's own constants and aliases of
+types are written out.
+
 The page is read on GitHub: headings become links there, so nothing but Markdown is needed.
 """
 
@@ -7,7 +10,8 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,42 +28,62 @@ GROUPS = {
     "Figures": ("explainer",),
     "Connection": ("wire", "tls"),
     "Watching": ("observing",),
-    "Contract": ("contract",),
-    "Errors": ("errors",),
 }
 """The chapters, and the modules whose names stand in each."""
+
+CONTRACT = "camserve.contract"
+OF_CONTRACT = ("ModelContract", "TensorSpec", "Preprocessing", "PRESETS", "CamContract")
+"""The last chapter: what a contract is made of."""
+
+HANDED_OVER = ("ClientTls", "Metrics", "Preprocessing")
+"""Classes that a caller makes and hands over: their methods are for the library."""
 
 HEAD = """<!-- Made from the docstrings by docs/api.py (make docs); what is changed here by hand is lost. -->
 
 # The client library, name by name
 
-All of it is imported from `camserve.clients`. Every error is of the tree in
-[`camserve/errors.py`](../src/camserve/errors.py), with a message that says what failed and a hint that says what to do.
+All of it is imported from `camserve.clients`, except what stands under [Contract](#contract). Every error is of the
+tree in [`camserve/errors.py`](../src/camserve/errors.py) and imported from `camserve.errors`, with a message that says
+what failed and a hint that says what to do.
 """
+
+CONTRACT_HEAD = f"""Imported from `{CONTRACT}`, to describe a model that does not carry its contract:
+[an example](client.md#a-model-without-a-contract)."""
 
 Item = Any
 """A module, class, function or attribute as griffe knows it, or an alias of one."""
 
 _GOOGLE = griffe.GoogleOptions(returns_multiple_items=False, returns_named_value=False)
 _WIDTH = 100
+_STARS: dict[griffe.ParameterKind | None, str] = {
+    griffe.ParameterKind.var_positional: "*",
+    griffe.ParameterKind.var_keyword: "**",
+}
 _Kind = griffe.DocstringSectionKind
 
 
 def page() -> str:
     """The whole page."""
-    package: Item = griffe.load(
-        PACKAGE, search_paths=[SOURCES], docstring_parser="google", docstring_options=_GOOGLE, resolve_aliases=True
-    )
+    package = _loaded(PACKAGE)
     objects = [package[name] for name in package.exports or ()]
     chapters: dict[str, list[Item]] = {heading: [] for heading in [*GROUPS, "Further"]}
     for each in sorted(objects, key=_module_order):
         chapters[_heading(each)].append(each)
+    chapters["Contract"] = [_loaded(CONTRACT)[name] for name in OF_CONTRACT]
     parts = [HEAD, *_docstring(package), *_contents(chapters)]
     for heading, members in chapters.items():
         if members:
-            parts += [f"## {heading}", *(part for each in members for part in _object(each))]
+            head = [CONTRACT_HEAD] if heading == "Contract" else []
+            parts += [f"## {heading}", *head, *(part for each in members for part in _object(each))]
     headings = {part.lstrip("# ") for part in parts if part.startswith("###")}
     return "\n\n".join(_linked(part.strip("\n"), headings) for part in parts) + "\n"
+
+
+@cache
+def _loaded(module: str) -> Item:
+    return griffe.load(
+        module, search_paths=[SOURCES], docstring_parser="google", docstring_options=_GOOGLE, resolve_aliases=True
+    )
 
 
 def _module(item: Item) -> str:
@@ -113,18 +137,38 @@ def _object(item: Item) -> Iterator[str]:
         yield _code(_signature(item))
         yield from _docstring(item)
     else:
-        yield _code(f"{item.name} = {item.value}")
+        yield _code(
+            f"{item.name}: {_written(item.annotation)}" if item.annotation else f"{item.name} = {_written(item.value)}"
+        )
         yield from _docstring(item)
 
 
 def _class(item: Item) -> Iterator[str]:
     yield _code(_signature(item))
     yield from map(_section, _sections_of_class(item))
-    members = [each for name, each in item.all_members.items() if not name.startswith("_") and each.docstring]
-    for each in members:
+    for each in _members(item):
         yield f"#### {item.name}.{each.name}"
-        yield _code(_signature(each) if each.is_function else f"{each.name}: {_type(each.annotation)}")
+        yield _code(_signature(each) if each.is_function else f"{each.name}: {_written(each.annotation)}")
         yield from _docstring(each)
+        yield from _overloads(each)
+
+
+def _members(item: Item) -> list[Item]:
+    if item.name in HANDED_OVER:
+        return []
+    return [each for name, each in item.all_members.items() if not name.startswith("_") and each.docstring]
+
+
+def _overloads(item: Item) -> Iterator[str]:
+    """What a function returns for some arguments, where that depends on them."""
+    if not item.is_function or not item.overloads:
+        return
+    general = set(_parameters(item.parameters))
+    told = [
+        (", ".join(f"`{each}`" for each in _parameters(one.parameters) if each not in general), _written(one.returns))
+        for one in item.overloads
+    ]
+    yield "\n".join(["**Returns**, according to its arguments:\n", *(f"- {given}: `{type_}`" for given, type_ in told)])
 
 
 def _sections_of_class(item: Item) -> Sequence[griffe.DocstringSection]:
@@ -138,31 +182,56 @@ def _sections_of_class(item: Item) -> Sequence[griffe.DocstringSection]:
 
 def _signature(item: Item) -> str:
     start = f"{'async def ' if 'async' in item.labels else ''}{item.name}("
-    end = f") -> {_type(item.returns)}" if item.is_function and item.returns is not None else ")"
-    parameters = list(_parameters(item.parameters))
+    end = f") -> {_written(item.returns)}" if item.is_function and item.returns is not None else ")"
+    parameters = list(_parameters(item.parameters or _fields(item)))
     line = f"{start}{', '.join(parameters)}{end}"
     if len(line) <= _WIDTH:
         return line
     return "\n".join([start, *(f"    {each}," for each in parameters), end])
 
 
-def _parameters(parameters: griffe.Parameters) -> Iterator[str]:
+def _fields(item: Item) -> Iterator[griffe.Parameter]:
+    """The arguments of a class of pydantic, which are its fields."""
+    if not item.is_class:
+        return
+    for each in item.attributes.values():
+        if each.annotation is not None and "property" not in each.labels:
+            required = str(each.value).startswith("Field(")
+            default = None if required else each.value
+            kind = griffe.ParameterKind.keyword_only
+            yield griffe.Parameter(each.name, annotation=each.annotation, kind=kind, default=default)
+
+
+def _parameters(parameters: Iterable[griffe.Parameter]) -> Iterator[str]:
     starred = False
     for each in parameters:
-        if each.name == "self":
+        if each.name in ("self", "cls"):
             continue
         if each.kind is griffe.ParameterKind.keyword_only and not starred:
             starred = True
             yield "*"
-        stars = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}.get(each.kind, "")
+        stars = _STARS.get(each.kind, "")
         starred = starred or stars == "*"
-        default = "" if stars or each.default is None else f" = {each.default}"
-        yield f"{stars}{each.name}: {_type(each.annotation)}{default}"
+        default = "" if stars or each.default is None else f" = {_written(each.default)}"
+        yield f"{stars}{each.name}: {_written(each.annotation)}{default}"
 
 
-def _type(annotation: Item) -> str:
-    """A type as it is written, with arrays under the name that readers know."""
-    return re.sub(r"\bArray\b|\bnp\.ndarray\[Any, Any\]", "np.ndarray", str(annotation))
+def _written(expression: Item) -> str:
+    """A type or a value as it is written, with what the library's own names in it stand for."""
+    if not isinstance(expression, griffe.Expr):
+        return f"{int(expression):_}" if str(expression).isdecimal() else str(expression)
+    words = (each if isinstance(each, str) else _meant(each) for each in expression.iterate(flat=True))
+    return "".join(words).replace("np.ndarray[Any, Any]", "np.ndarray")
+
+
+def _meant(name: Item) -> str:
+    """A name, or the value that it was given within the library; what has a heading of its own keeps its name."""
+    try:
+        item = _loaded(PACKAGE).modules_collection[name.canonical_path]
+    except KeyError:  # of another library
+        return str(name.name)
+    listed = name.name in (*_loaded(PACKAGE).exports, *OF_CONTRACT)
+    return str(name.name) if listed or not item.is_attribute else _written(item.value)
 
 
 def _code(text: str) -> str:

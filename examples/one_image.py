@@ -27,8 +27,8 @@ def main() -> None:
         result = classifier.classify(arguments.picture, top=5, cam=True)
 
     print(f"{arguments.picture} by {result.model}, version {result.version}:")
-    for place in result.top:
-        print(f"  {place.probability:7.2%}  {place.label}")
+    for prediction in result.top:
+        print(f"  {prediction.probability:7.2%}  {prediction.label}")
     best = result.cams[0]
     print(f"{best.label} is seen most at {best.peak}, within {best.bbox()}")
     best.overlay(arguments.picture).save(arguments.out)

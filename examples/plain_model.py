@@ -50,8 +50,8 @@ def main() -> None:
         names={"image": arguments.input, "probabilities": arguments.output},
     ) as classifier:
         result = classifier.classify(arguments.picture, top=3)
-    for place in result.top:
-        print(f"{place.probability:7.2%}  {place.label}")
+    for prediction in result.top:
+        print(f"{prediction.probability:7.2%}  {prediction.label}")
 
 
 if __name__ == "__main__":

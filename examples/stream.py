@@ -5,7 +5,8 @@
 
 Without a folder it draws its pictures itself, one after the other as they are needed: the stream is a generator, and
 nothing holds all of it. A picture that cannot be read is counted and does not end the stream. At the end it prints how
-many pictures of each class there were, how fast it went, and how much memory the process took on since the first tenth.
+many pictures of each class there were, how fast it went, and, for drawn pictures, how much memory the process took on
+since the first tenth.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=8, help="how many requests are under way at once")
     arguments = parser.parse_args()
 
-    pictures = draw(arguments.count) if arguments.folder is None else find_images([arguments.folder])
+    drawn = arguments.folder is None
+    pictures = draw(arguments.count) if drawn else find_images([arguments.folder])
     seen: Counter[str] = Counter()
     failed, settled, began = 0, 0.0, time.monotonic()
     with Classifier(arguments.url, arguments.model) as classifier:
@@ -68,7 +70,8 @@ def main() -> None:
         print(f"{times:8,}  {label}")
     total = seen.total() + failed
     print(f"{total:,} pictures in {seconds:.1f} s, {total / seconds:,.0f} a second; {failed:,} failed")
-    print(f"memory grew by {megabytes() - settled:.1f} MB after the first tenth")
+    if drawn:
+        print(f"memory grew by {megabytes() - settled:.1f} MB after the first tenth")
 
 
 if __name__ == "__main__":

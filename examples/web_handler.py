@@ -37,7 +37,7 @@ async def classify(request: web.Request) -> web.Response:
         status = status_of(error)
         told = error.message if status == 400 else "the picture cannot be classified now"
         return web.json_response({"error": told}, status=status)
-    top = [{"label": place.label, "probability": place.probability} for place in result.top]
+    top = [{"label": prediction.label, "probability": prediction.probability} for prediction in result.top]
     return web.json_response({"model": result.model, "version": result.version, "top": top})
 
 
@@ -55,8 +55,9 @@ def application(url: str, model: str) -> web.Application:
 
     async def connected(app: web.Application) -> AsyncIterator[None]:
         # Photos of strangers: upright, and no larger than the service can stand.
-        async with AsyncClassifier(url, model, timeout=10.0, reading=Reading(exif=True, max_pixels=24_000_000)) as each:
-            app[CLASSIFIER] = each
+        reading = Reading(exif=True, max_pixels=24_000_000)
+        async with AsyncClassifier(url, model, timeout=10.0, reading=reading) as classifier:
+            app[CLASSIFIER] = classifier
             yield
 
     app = web.Application(client_max_size=LARGEST_UPLOAD)

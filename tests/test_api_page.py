@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import builtins
+import collections.abc
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
 
 import camserve.clients
+import camserve.contract
+import camserve.errors
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "api.md"
+OF_OTHER_LIBRARIES = {"Axes", "CollectorRegistry", "Figure", "Image", "Path", "PathLike"}
 
 
 def anchors(page: str) -> list[str]:
     """What GitHub calls the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", outside_code(page), re.MULTILINE)
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def names_of(page: str) -> list[str]:
+    return re.findall(r"^### (\w+)$", page, re.MULTILINE)
 
 
 def outside_code(page: str) -> str:
@@ -37,8 +47,32 @@ def test_the_page_says_what_the_docstrings_say(page: str) -> None:
 
 
 def test_every_public_name_has_its_heading(page: str) -> None:
-    headings = re.findall(r"^### (\w+)$", page, re.MULTILINE)
-    assert sorted(headings) == sorted(camserve.clients.__all__)
+    clients, _, contract = page.partition("\n## Contract\n")
+    assert sorted(names_of(clients)) == sorted(camserve.clients.__all__)
+    assert "ModelContract" in names_of(contract)
+    assert set(names_of(contract)) <= set(camserve.contract.__all__)
+    assert f"Imported from `{camserve.contract.__name__}`" in contract
+
+
+def test_signatures_have_no_name_that_is_explained_nowhere(page: str) -> None:
+    signatures = "".join(re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE))
+    without_texts = re.sub(r"\"[^\"\n]*\"|'[^'\n]*'", "", signatures)
+    used = set(re.findall(r"\b[A-Z]\w+", without_texts))
+    known = {*names_of(page), *OF_OTHER_LIBRARIES}
+    for module in (builtins, collections.abc, typing, camserve.errors):
+        known |= set(vars(module))
+    assert "Crops" in used
+    assert used - known == set()
+
+
+def test_the_page_says_that_a_stream_that_raises_has_answers_alone(page: str) -> None:
+    assert "- `errors: Literal['raise'] = 'raise'`: `Generator[Classification, None, None]`\n" in page
+    assert "- `errors: Literal['yield']`: `Generator[Classification | CamserveError, None, None]`\n" in page
+
+
+def test_what_the_library_alone_calls_or_inherits_from_is_left_out(page: str) -> None:
+    assert re.findall(r"^#### (?:ClientTls|Metrics)\..*", page, re.MULTILINE) == []
+    assert "BaseClassifier" not in page
 
 
 def test_every_link_within_the_page_leads_to_one_heading(page: str) -> None:

@@ -28,7 +28,9 @@ from camserve.bundle import ONNX_NAME, Bundle
 from camserve.clients import Classifier
 from camserve.serving import TritonServer
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+CLIENT_PAGE = ROOT / "docs" / "client.md"
 SECONDS = 60
 
 
@@ -66,7 +68,7 @@ def test_one_image_names_it_and_draws_why(photo: Path, toy_server: TritonServer,
     said = run("one_image", photo, "--url", toy_server.grpc_url, "--model", "toy", "--out", out)
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         expected = classifier.classify(photo, cam=True)
-    lines = [f"  {place.probability:7.2%}  {place.label}" for place in expected.top]
+    lines = [f"  {prediction.probability:7.2%}  {prediction.label}" for prediction in expected.top]
     assert said.splitlines()[1 : 1 + len(lines)] == lines
     assert f"is seen most at {expected.cams[0].peak}, within {expected.cams[0].bbox()}" in said
     with Image.open(out) as drawn:
@@ -94,6 +96,7 @@ def test_a_stream_outlives_a_file_that_is_no_picture(photo: Path, toy_server: Tr
     assert result.stderr.startswith("picture 2: ")
     assert "3 pictures in " in result.stdout
     assert "; 1 failed" in result.stdout
+    assert "memory" not in result.stdout
 
 
 def test_one_of_two_servers_goes_and_no_answer_is_lost(
@@ -145,7 +148,33 @@ def test_a_plain_model_is_asked_by_the_contract_that_is_given(
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         expected = classifier.classify(photo, top=3)
     names = labels.read_text().split()
-    assert said.splitlines() == [f"{place.probability:7.2%}  {names[place.index]}" for place in expected.top]
+    told = [f"{prediction.probability:7.2%}  {names[prediction.index]}" for prediction in expected.top]
+    assert said.splitlines() == told
+
+
+def test_the_snippet_of_the_document_asks_a_plain_model(
+    photo: Path, plain_server: TritonServer, toy_server: TritonServer, tmp_path: Path
+) -> None:
+    """As it stands in docs/client.md, but for the address, the model's name, its size and its preprocessing."""
+    chapter = CLIENT_PAGE.read_text(encoding="utf-8").partition("\n## A model without a contract\n")[2]
+    code = chapter.partition("```python\n")[2].partition("```")[0]
+    own = {
+        "localhost:8001": plain_server.grpc_url,
+        '"plain"': '"my_model"',
+        "(224, 224, 3)": "(8, 8, 3)",
+        "caffe": "unit",
+    }
+    for told, here in own.items():
+        assert told in code
+        code = code.replace(told, here)
+    (tmp_path / "labels.txt").write_text("ant\nbee\ncat\ndog\n")
+    shutil.copy(photo, tmp_path / "cat.jpg")
+    words = [sys.executable, "-c", code]
+    result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert result.stderr == ""
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        best = classifier.classify(photo).top[0]
+    assert result.stdout == f"{['ant', 'bee', 'cat', 'dog'][best.index]}\n"
 
 
 @contextmanager
@@ -190,7 +219,7 @@ def test_the_web_handler_answers_pictures_and_tells_faults_apart(photo: Path, to
             assert status == 200
             top = json.loads(text)["top"]
             assert [(each["label"], each["probability"]) for each in top] == [
-                (place.label, place.probability) for place in expected.top
+                (prediction.label, prediction.probability) for prediction in expected.top
             ]
         for bad in (b"", b"no picture", picture[: len(picture) // 2]):
             status, text = post(f"{url}/classify", bad)
