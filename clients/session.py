@@ -190,7 +190,7 @@ class Session:
 
     def _read(self, url: str, version: str, deadline: Deadline) -> Steps[Model]:
         served = yield Call(methodcaller("describe", self._name, version, url=url, deadline=deadline))
-        model = read_model(served, self._given)
+        model = self._known.recognised(read_model(served, self._given))
         self._change(methodcaller("learning", url, model, time.monotonic()))
         return model
 

@@ -40,6 +40,11 @@ class Known:
         model, when = self.read.get((url, version), (None, 0.0))
         return model if now - when < TRUSTED_SECONDS else None
 
+    def recognised(self, model: Model) -> Model:
+        """The model that is known already and like this one in everything, so that no second one is kept; else this."""
+        known = (self.current, *(each for each, _ in self.read.values()))
+        return next((each for each in known if vars(each) == vars(model)), model)
+
     def learning(self, url: str, model: Model, now: float) -> Known:
         """The same and, as of now, this model; what is too old to be trusted is dropped."""
         fresh = {place: entry for place, entry in self.read.items() if now - entry[1] < TRUSTED_SECONDS}
@@ -77,7 +82,7 @@ def check_same(asked: Model, answering: Model, outputs: Sequence[str], url: str 
     Raises:
         ContractError: If not all of that stayed.
     """
-    breaks = _breaks(asked, answering, tuple(outputs))
+    breaks = () if asked is answering else _breaks(asked, answering, tuple(outputs))
     if breaks:
         raise ContractError(
             f"model {asked.name!r}{url and f' at {url}'} changed while it was asked: the question was made for version "

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import pytest
 from reading import LABELS, served
 from toy import toy_contract
 
+from camserve.clients.answers import versions
 from camserve.clients.answers.asking import Question
 from camserve.clients.answers.readout import Answer
 from camserve.clients.answers.served import Given, Model
@@ -104,6 +107,20 @@ def test_the_servers_share_of_the_time_is_told_of_the_version_that_was_asked_alo
     servers.before = lambda number: servers.versions.update(one="2")  # before it is answered
     timings = asked(servers, 1, timed=True).timings
     assert (timings.queue, timings.compute, timings.network) == (None, None, None)
+
+
+def test_a_model_that_is_read_again_and_again_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kept() -> int:
+        gc.collect()
+        return sum(isinstance(each, Model) for each in gc.get_objects())
+
+    monkeypatch.setattr(versions, "TRUSTED_SECONDS", 0.0)
+    servers = Servers(one="1")
+    session = connected(servers)
+    before = kept()
+    for _ in range(50):
+        asked(servers, 1, session=session)
+    assert kept() == before
 
 
 def test_after_a_swap_that_keeps_the_contract_questions_are_made_for_the_new_version() -> None:

@@ -35,6 +35,14 @@ def test_what_was_forgotten_is_read_again() -> None:
     assert known.model_of(URL, "2", now=0.0) is TWO
 
 
+def test_a_model_that_is_read_again_is_the_one_that_is_known() -> None:
+    known = Known(ONE).learning(URL, TWO, now=0.0)
+    assert known.recognised(model_of(version="1")) is ONE
+    assert known.recognised(model_of(version="2")) is TWO
+    for other in (model_of(version="3"), model_of(labels=("e", "f", "g", "h")), model_of(toy_contract(all_maps=True))):
+        assert known.recognised(other) is other
+
+
 def test_questions_follow_a_newer_version_and_never_an_older_one() -> None:
     ten = model_of(version="10")
     assert Known(ONE).following(TWO).current is TWO
