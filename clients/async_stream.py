@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
-from camserve.clients.many import End, Room, Window, bytes_to_read, without_frames
+from camserve.clients.many import End, Room, Window, without_frames
+from camserve.clients.pictures.files import bytes_to_read
 from camserve.clients.pictures.images import Opened
 from camserve.errors import CamserveError
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from camserve.errors import CamserveError, UsageError
 from camserve.kinds import check_whole
 
-__all__ = ["WINDOW_BYTES", "End", "Errors", "Room", "Window", "bytes_to_read", "without_frames"]
+__all__ = ["WINDOW_BYTES", "End", "Errors", "Room", "Window", "without_frames"]
 
 Errors = Literal["raise", "yield"]
 
@@ -110,19 +107,6 @@ class End:
         """Raises what ended the stream before this place, if anything did."""
         if self._error is not None and self._place < place:
             raise self._error
-
-
-def bytes_to_read(source: object) -> int:
-    """What a picture takes before its header is known: the size of its file.
-
-    Zero where that is not known before it is read, and where the picture is in memory already, which is its owner's.
-    """
-    with suppress(OSError, ValueError):
-        if isinstance(source, str | os.PathLike):
-            return os.stat(source).st_size  # noqa: PTH116  (a path may be of bytes, which Path does not take)
-        if isinstance(source, io.FileIO | io.BufferedReader):
-            return os.fstat(source.fileno()).st_size
-    return 0
 
 
 def without_frames(error: CamserveError) -> CamserveError:

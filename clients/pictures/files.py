@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
+from contextlib import suppress
 from typing import IO, Any, BinaryIO
 
 from camserve.errors import ImageError
 from camserve.text import printable
 
-__all__ = ["FileInput", "is_file_input", "read_bytes"]
+__all__ = ["FileInput", "bytes_to_read", "is_file_input", "read_bytes"]
 
 FileInput = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A path, the bytes of a file, or a stream that is open for reading in binary."""
@@ -25,6 +27,19 @@ _FROM_START = "A stream is read from where it stands: seek(0) if it was written 
 def is_file_input(source: object) -> bool:
     """Whether `read_bytes` reads it."""
     return isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(source, "read")
+
+
+def bytes_to_read(source: object) -> int:
+    """What a picture takes before its header is known: the size of its file.
+
+    Zero where that is not known before it is read, and where the picture is in memory already, which is its owner's.
+    """
+    with suppress(OSError, ValueError):
+        if isinstance(source, str | os.PathLike):
+            return os.stat(source).st_size  # noqa: PTH116  (a path may be of bytes, which Path does not take)
+        if isinstance(source, io.FileIO | io.BufferedReader):
+            return os.fstat(source.fileno()).st_size
+    return 0
 
 
 def read_bytes(source: FileInput, max_bytes: int) -> tuple[bytes, str]:

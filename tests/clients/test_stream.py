@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from camserve.clients.async_stream import AsyncStream
-from camserve.clients.many import Room, Window, bytes_to_read
+from camserve.clients.many import Room, Window
+from camserve.clients.pictures.files import bytes_to_read
 from camserve.clients.pictures.images import Opened
 from camserve.clients.stream import Stream
 from camserve.errors import CamserveError, ImageError
