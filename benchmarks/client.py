@@ -36,8 +36,8 @@ import tritonclient.grpc.aio as triton_aio
 from onnx import TensorProto, helper
 from PIL import Image
 from prometheus_client import CollectorRegistry
-from racing import Ask, async_in_turn, async_rate, in_turn, rate
-from toy import write_toy_bundle
+from support.racing import Ask, async_in_turn, async_rate, in_turn, rate
+from support.toy import write_toy_bundle
 
 from camserve.bundle import CONTRACT_NAME, ONNX_NAME, Bundle, load_bundle
 from camserve.clients import AsyncClassifier, Classifier
@@ -112,7 +112,7 @@ def with_pixels(bundle: Bundle) -> Bundle:
 
 
 def photo(size: int = 256) -> Image.Image:
-    """A picture that is as smooth and as noisy as a photo."""
+    """An image that is as smooth and as noisy as a photo."""
     random = np.random.default_rng(0)
     smooth = Image.fromarray(random.integers(0, 256, (12, 12, 3), dtype=np.uint8)).resize((size, size))
     noisy = np.asarray(smooth) + random.normal(0, 4, (size, size, 3))
@@ -166,8 +166,8 @@ def ask_bare(client: Any, batch: Array) -> Any:
 
 
 def answers(url: str, _: argparse.Namespace) -> None:
-    """Bytes of the message that answers one picture."""
-    print(f"\n| answer to one picture, {CLASSES} classes, grid of 7 by 7 | bytes |\n|---|---|")
+    """Bytes of the message that answers one image."""
+    print(f"\n| answer to one image, {CLASSES} classes, grid of 7 by 7 | bytes |\n|---|---|")
     received = weigh(url, lambda classifier: classifier.classify(photo(), cam=True))
     print(f"| classify(cam=True): with its five maps (bound 8192) | {received:,.0f} |")
     received = weigh(url, lambda classifier: classifier.classify(photo()))
@@ -192,23 +192,23 @@ def memory(url: str, arguments: argparse.Namespace) -> None:
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
     print("\n| resident memory, MB | after warm-up | at the end | growth (bound 1) |\n|---|---|---|---|")
     for name, (before, after) in json.loads(done.stdout).items():
-        print(f"| {arguments.requests:,} pictures by {name} | {before:.2f} | {after:.2f} | {after - before:+.2f} |")
+        print(f"| {arguments.requests:,} images by {name} | {before:.2f} | {after:.2f} | {after - before:+.2f} |")
 
 
 def resident(url: str, requests: int) -> dict[str, tuple[float, float]]:
     """Megabytes before and after the requests, by the way in which they are made."""
     encoded = BytesIO()
     photo().save(encoded, "JPEG")
-    picture = encoded.getvalue()
+    image = encoded.getvalue()
     measured = {}
     with Classifier(url, MAPS) as classifier:
 
         def one_by_one(count: int) -> None:
             for _ in range(count):
-                classifier.classify(picture, cam=True)
+                classifier.classify(image, cam=True)
 
         def many(count: int) -> None:
-            for _ in classifier.classify_many(repeat(picture, count), cam=True):
+            for _ in classifier.classify_many(repeat(image, count), cam=True):
                 pass
 
         for name, ask in (("classify", one_by_one), ("classify_many", many)):
@@ -247,7 +247,7 @@ def asked_of(classifiers: tuple[Classifier, Classifier], batch: Array) -> tuple[
 
 def compression(url: str, arguments: argparse.Namespace) -> None:
     """Compressed messages beside plain ones, on one host: what it costs where it gains nothing."""
-    print("\n| input of one picture | KB | KB in gzip | plain, ms | gzip, ms |\n|---|---|---|---|---|")
+    print("\n| input of one image | KB | KB in gzip | plain, ms | gzip, ms |\n|---|---|---|---|---|")
     for model in (PHOTO, PIXELS):
         with Classifier(url, model) as plain, Classifier(url, model, compression="gzip") as packed:
             batch = plain.prepare(photo())[np.newaxis]

@@ -43,7 +43,7 @@ FIGURES = ("logits", "probabilities", "cam", "cam_identity")
 HEAD = """# Coverage
 
 Every classifier of `keras.applications`, at its default size, exported as ONNX and SavedModel and held to Keras by the
-gate. Weights are random, made to tell images apart as trained ones do (BatchNorm statistics measured on pictures,
+gate. Weights are random, made to tell images apart as trained ones do (BatchNorm statistics measured on images,
 logits well apart). The figures are the worst of both formats and of batches 1, 3 and 8; the bounds are 1e-4 (relative)
 for logits, maps and their identity, and 1e-5 (absolute) for probabilities. Where a layer stops the map, it is the last
 one before the logits that is not linear, and the other columns are those of `--no-cam`. Seconds and peak memory are
@@ -56,7 +56,7 @@ FOOT = "\nRegenerate it: `rm docs/coverage.md; python benchmarks/coverage.py`.\n
 def measure(name: str) -> dict[str, str]:
     """Exports one classifier in this process, and gives its row but for time and memory."""
     import keras  # noqa: PLC0415  the parent process needs none of these
-    from networks import enliven  # noqa: PLC0415
+    from support.networks import enliven  # noqa: PLC0415
 
     from camserve.errors import HeadError  # noqa: PLC0415
     from camserve.export.source.applications import application  # noqa: PLC0415

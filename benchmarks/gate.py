@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import keras
-from networks import enliven
+from support.networks import enliven
 
 from camserve.contract import PRESETS, Preprocessing
 from camserve.export import RECIPES, export_model

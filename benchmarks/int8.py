@@ -1,6 +1,6 @@
 """Images a second of one network in fp32, fp16 and int8, by ONNX Runtime on two CPU threads.
 
-Usage: python benchmarks/int8.py [SOURCE]      (default: resnet50; random weights, 64 drawn pictures to calibrate with)
+Usage: python benchmarks/int8.py [SOURCE]      (default: resnet50; random weights, 64 drawn images to calibrate with)
 
 The three files run in turn within each round, so that all see the same machine; figures are medians over the rounds,
 ratios are medians of each round's ratio to fp32. Half precision is for GPUs: ONNX Runtime has few kernels for it on
@@ -26,8 +26,8 @@ from PIL import Image
 
 from camserve.bundle import Bundle
 from camserve.choices import Precision
-from camserve.export import Budget, export_model
-from camserve.export.gate.samples import sample_pictures
+from camserve.export import Tolerances, export_model
+from camserve.export.gate.samples import sample_images
 from camserve.pixels import normalize
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
@@ -41,14 +41,14 @@ def main() -> None:
     """Exports the network three times and prints a line for each precision and batch."""
     source = sys.argv[1] if len(sys.argv) > 1 else "resnet50"
     with tempfile.TemporaryDirectory() as folder:
-        pictures = Path(folder) / "pictures"
-        pictures.mkdir()
-        for number, pixels in enumerate(sample_pictures(64, 256, 256, 3)):
-            Image.fromarray(pixels).save(pictures / f"{number:02}.png")
+        calibration = Path(folder) / "images"
+        calibration.mkdir()
+        for number, pixels in enumerate(sample_images(64, 256, 256, 3)):
+            Image.fromarray(pixels).save(calibration / f"{number:02}.png")
         bundles = {precision: export(source, Path(folder), precision) for precision in PRECISIONS}
         sessions = {precision: open_session(bundle) for precision, bundle in bundles.items()}
         contract = bundles["fp32"].contract
-        images = normalize(sample_pictures(max(BATCHES), *contract.input.shape), contract.preprocessing)
+        images = normalize(sample_images(max(BATCHES), *contract.input.shape), contract.preprocessing)
         for precision, bundle in bundles.items():
             print(f"{source} {precision}: {size(bundle) / 1e6:.1f} MB")
     for batch in BATCHES:
@@ -73,7 +73,7 @@ def export(source: str, folder: Path, precision: Precision) -> Bundle:
         precision=precision,
         calibration=folder / "pictures" if precision == "int8" else None,
         int8_target="cpu",
-        budget=Budget(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
+        budget=Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
     )
 
 

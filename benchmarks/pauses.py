@@ -19,8 +19,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
-from loading import Load, connected, send
-from toy import toy_images, write_toy_bundle
+from support.loading import Load, connected, send
+from support.toy import toy_images, write_toy_bundle
 
 from camserve.serving import TritonServer, publish
 

@@ -3,7 +3,7 @@
 Usage: python benchmarks/precision.py [digits|shapes ...]
 
 Trains `resnet-mini` on handwritten digits and `resnet50-signs` on drawn shapes, exports each in every precision, and
-prints a Markdown table. Every figure is of pictures that were held out from training and from calibration. Speed is
+prints a Markdown table. Every figure is of images that were held out from training and from calibration. Speed is
 that of ONNX Runtime on this machine's CPU, one thread, batches of 8, relative to fp32 in the same run; the precisions
 take turns. What is written for TensorRT runs here only to see what it says: its form is slow on a CPU.
 """
@@ -20,10 +20,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
-import pointing
-from comparison import Compared, ask_export, open_session
-from shapes import write_pictures
-from trained import NETWORKS, WAYS, Trained
+from support import pointing
+from support.comparison import Compared, ask_export, open_session
+from support.shapes import write_images
+from support.trained import NETWORKS, WAYS, Trained
 
 from camserve.export import export_model
 
@@ -43,7 +43,7 @@ ROUNDS = 30
 
 def export(trained: Trained, folder: Path) -> dict[str, Path]:
     """The network's ONNX file in each precision."""
-    calibration = write_pictures(trained.calibration, folder / "calibration")
+    calibration = write_images(trained.calibration, folder / "calibration")
     files = {}
     for way, options in WAYS.items():
         bundle = export_model(
@@ -93,9 +93,9 @@ def main() -> None:
         trained = NETWORKS[name]()
         with tempfile.TemporaryDirectory() as folder:
             files = export(trained, Path(folder))
-            relative = speeds(files, trained.images)
+            relative = speeds(files, trained.inputs)
             for way, path in files.items():
-                compared = Compared(trained.answers, ask_export(open_session(path), trained.images), trained.bias)
+                compared = Compared(trained.answers, ask_export(open_session(path), trained.inputs), trained.bias)
                 line = (
                     name,
                     way,

@@ -25,8 +25,8 @@ from keras.utils import img_to_array, load_img
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from camserve.clients.pictures.images import load_image
-from camserve.clients.pictures.preprocess import fit_image, to_tensor
+from camserve.clients.images.loading import load_image
+from camserve.clients.images.preprocess import fit_image, to_tensor
 from camserve.contract import PRESETS, ModelContract, ResizeFilter, TensorSpec
 
 Make = Callable[[], np.ndarray[Any, Any]]
@@ -72,7 +72,7 @@ def with_camserve(path: Path, preset: str, resize: ResizeFilter) -> Make:
 
     def make() -> np.ndarray[Any, Any]:
         fitted = fit_image(load_image(path), contract)
-        return to_tensor(fitted.picture, contract)
+        return to_tensor(fitted.image, contract)
 
     return make
 

@@ -25,13 +25,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
 import onnxruntime
-from loading import Load, Measured, connected, send
 from PIL import Image
+from support.loading import Load, Measured, connected, send
 
 from camserve.bundle import Bundle
 from camserve.choices import InputType, Precision
-from camserve.export import Budget, export_model
-from camserve.export.gate.samples import sample_pictures
+from camserve.export import Tolerances, export_model
+from camserve.export.gate.samples import sample_images
 from camserve.pixels import normalize
 from camserve.serving import TritonServer, publish
 
@@ -71,10 +71,10 @@ def parse() -> argparse.Namespace:
 
 def export(source: str, folder: Path) -> dict[str, Bundle]:
     """The network in every variant, by name."""
-    pictures = folder / "pictures"
-    pictures.mkdir()
-    for number, pixels in enumerate(sample_pictures(64, 256, 256, 3)):
-        Image.fromarray(pixels).save(pictures / f"{number:02}.png")
+    images = folder / "pictures"
+    images.mkdir()
+    for number, pixels in enumerate(sample_images(64, 256, 256, 3)):
+        Image.fromarray(pixels).save(images / f"{number:02}.png")
     return {
         f"{precision}-{dtype}": export_model(
             source,
@@ -84,9 +84,9 @@ def export(source: str, folder: Path) -> dict[str, Bundle]:
             formats="onnx",
             precision=precision,
             input_dtype=dtype,
-            calibration=pictures if precision == "int8" else None,
+            calibration=images if precision == "int8" else None,
             # Speed does not depend on weights, and random ones need not agree in int8.
-            budget=Budget(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
+            budget=Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
         )
         for precision, dtype in VARIANTS
     }
@@ -95,7 +95,7 @@ def export(source: str, folder: Path) -> dict[str, Bundle]:
 def measure(name: str, bundle: Bundle, url: str, arguments: argparse.Namespace) -> tuple[float, float]:
     """Prints a variant's table; returns the best rate of bare ONNX Runtime and the best through Triton."""
     contract = bundle.contract
-    pixels = sample_pictures(max(BATCHES), *contract.input.shape)
+    pixels = sample_images(max(BATCHES), *contract.input.shape)
     images = pixels if contract.preprocessing.in_graph else normalize(pixels, contract.preprocessing)
     session = open_session(bundle)
     loads = [Load(batch, concurrency) for batch in BATCHES for concurrency in arguments.concurrency]

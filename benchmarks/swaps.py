@@ -26,11 +26,11 @@ from typing import Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from swapping import Askers, bundles_that_differ
+from support.swapping import Askers, bundles_that_differ
 
 from camserve.bundle import ONNX_NAME, Bundle
 from camserve.serving import TritonServer, publish
-from camserve.serving.server import run
+from camserve.serving.server import launch
 
 COPYING = 3.0  # seconds
 PATIENCE = 15.0  # seconds until a version counts as never served
@@ -103,7 +103,7 @@ MODES = {"explicit": publish_and_load, "poll": publish_alone, "poll, copied": co
 @contextmanager
 def server_in(mode: str, repository: Path) -> Iterator[TritonServer]:
     """The embedded server, in a mode that it may not offer."""
-    offered = vars(run)["server_command"]
+    offered = vars(launch)["server_command"]
 
     def command(*parts: Any, **options: Any) -> list[str]:
         line = offered(*parts, **options)
@@ -112,11 +112,11 @@ def server_in(mode: str, repository: Path) -> Iterator[TritonServer]:
 
     try:
         if mode != "explicit":
-            vars(run)["server_command"] = command
+            vars(launch)["server_command"] = command
         with TritonServer(repository, model_control="explicit" if mode == "explicit" else "none") as server:
             yield server
     finally:
-        vars(run)["server_command"] = offered
+        vars(launch)["server_command"] = offered
 
 
 if __name__ == "__main__":

@@ -7,19 +7,19 @@ Example:
     result.cams[0].overlay("cat.jpg").save("map.png")
 """
 
+from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.classification import Classification, Timings
-from camserve.clients.answers.decode import Prediction
-from camserve.clients.answers.results import ActivationMap
+from camserve.clients.answers.predictions import Prediction
 from camserve.clients.async_classifier import AsyncClassifier
 from camserve.clients.classifier import Classifier
 from camserve.clients.explainer import CAMExplainer
+from camserve.clients.images.crops import Crops
+from camserve.clients.images.decode_options import DecodeOptions
+from camserve.clients.images.loading import ImageInput, load_image
+from camserve.clients.images.pixel_arrays import Pixels
+from camserve.clients.images.placement import Placement
+from camserve.clients.images.preprocess import prepare
 from camserve.clients.observing.metrics import Metrics
-from camserve.clients.pictures.arrays import Pixels
-from camserve.clients.pictures.crops import Crops
-from camserve.clients.pictures.images import ImageInput, load_image
-from camserve.clients.pictures.placement import Placement
-from camserve.clients.pictures.preprocess import prepare
-from camserve.clients.pictures.reading import Reading
 from camserve.clients.scoring import ScoredRow, find_images, score
 from camserve.clients.table import TableSummary, check_table, write_table
 from camserve.tls import ClientTls
@@ -32,12 +32,12 @@ __all__ = [
     "Classifier",
     "ClientTls",
     "Crops",
+    "DecodeOptions",
     "ImageInput",
     "Metrics",
     "Pixels",
     "Placement",
     "Prediction",
-    "Reading",
     "ScoredRow",
     "TableSummary",
     "Timings",

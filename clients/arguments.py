@@ -7,13 +7,13 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 
-from camserve.clients.answers.served import Given
+from camserve.argument_checks import check_type
+from camserve.clients.answers.served_model import Overrides
+from camserve.clients.images.decode_options import DecodeOptions
+from camserve.clients.images.loading import is_one_image
 from camserve.clients.observing.metrics import Metrics
-from camserve.clients.pictures.images import is_one_picture
-from camserve.clients.pictures.reading import Reading
 from camserve.contract import ModelContract
 from camserve.errors import BundleError, UsageError
-from camserve.kinds import check_kind
 from camserve.text import printable
 from camserve.tls import ClientTls
 
@@ -35,7 +35,7 @@ _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "token": (str, "a string"),
     "headers": (Mapping, _HEADERS),
     "shared_memory": (bool, "True or False"),
-    "reading": (Reading, "Reading(), or Reading(exif=True)"),
+    "reading": (DecodeOptions, "Reading(), or Reading(exif=True)"),
     "metrics": (Metrics, "Metrics()"),
     "contract": ((ModelContract, str, os.PathLike), _A_CONTRACT),
     "labels": (Sequence, _LABELS),
@@ -52,7 +52,7 @@ def check_arguments(**arguments: object) -> None:
     """
     for name, value in arguments.items():
         if value is not None or name not in _MAY_BE_NONE:
-            check_kind(name, value, *_KINDS[name])
+            check_type(name, value, *_KINDS[name])
             _check_within(name, value)
 
 
@@ -63,7 +63,7 @@ def version_of(version: str | int) -> str:
         UsageError: If it is no number.
     """
     hint = "a whole number, e.g. 3, or leave it out for the newest"
-    check_kind("version", version, (str, Integral), hint)
+    check_type("version", version, (str, Integral), hint)
     text = str(version)
     if text and not (text.isascii() and text.isdecimal()):
         raise UsageError(f"version is {text!r}", hint=f"Give {hint}")
@@ -72,17 +72,17 @@ def version_of(version: str | int) -> str:
 
 def given(
     contract: ModelContract | str | Path | None, labels: Sequence[str] | None, names: Mapping[str, str] | None
-) -> Given:
+) -> Overrides:
     """What the caller says of the model.
 
     Raises:
         UsageError: If the contract cannot be read.
     """
-    return Given(_read_contract(contract), None if labels is None else tuple(labels), names or {})
+    return Overrides(_read_contract(contract), None if labels is None else tuple(labels), names or {})
 
 
 def check_several(images: object, *, awaited: bool = False) -> None:
-    """Refuses one picture where several are wanted: a path is a sequence of letters, and an array one of its rows.
+    """Refuses one image where several are wanted: a path is a sequence of letters, and an array one of its rows.
 
     Args:
         images: What was given.
@@ -91,13 +91,13 @@ def check_several(images: object, *, awaited: bool = False) -> None:
     Raises:
         UsageError: If so.
     """
-    if is_one_picture(images):
+    if is_one_image(images):
         raise UsageError(
             f"images is one of type {type(images).__name__}, and not several",
-            hint="Give a list of pictures, or call classify",
+            hint="Give a list of images, or call classify",
         )
     kinds = (Iterable, AsyncIterable) if awaited else Iterable
-    check_kind("images", images, kinds, "a list of pictures, or another iterable")
+    check_type("images", images, kinds, "a list of images, or another iterable")
 
 
 def _check_within(name: str, value: object) -> None:
@@ -105,11 +105,11 @@ def _check_within(name: str, value: object) -> None:
         raise UsageError("labels is one string, and not one for each class", hint=f"Give {_LABELS}")
     if isinstance(value, Mapping):
         for key, each in value.items():
-            check_kind(f"a name in {name}", key, str, _KINDS[name][1])
-            check_kind(f"{name}[{key!r}]", each, str, "a string")
+            check_type(f"a name in {name}", key, str, _KINDS[name][1])
+            check_type(f"{name}[{key!r}]", each, str, "a string")
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for place, each in enumerate(value):
-            check_kind(f"{name}[{place}]", each, str, _KINDS[name][1])
+            check_type(f"{name}[{place}]", each, str, _KINDS[name][1])
 
 
 def _read_contract(contract: ModelContract | str | Path | None) -> ModelContract | None:

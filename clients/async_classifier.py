@@ -10,19 +10,19 @@ from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
-from camserve.clients.answers.asking import Wanted
+from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.classification import Classification
-from camserve.clients.answers.results import ActivationMap
+from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.arguments import check_several
 from camserve.clients.async_stream import AsyncStream
 from camserve.clients.base import BaseClassifier
-from camserve.clients.many import WINDOW_BYTES, Errors, Window
+from camserve.clients.images.crops import Crops
+from camserve.clients.images.loading import ImageInput, open_image
 from camserve.clients.observing.monitor import Monitor
-from camserve.clients.pictures.crops import Crops
-from camserve.clients.pictures.images import ImageInput, open_image
 from camserve.clients.steps import Call, Steps, Walk
+from camserve.clients.window import WINDOW_BYTES, Errors, Window
 from camserve.clients.wire.async_transport import AsyncTransport
-from camserve.clients.wire.options import ConnectionOptions
+from camserve.clients.wire.connection_options import ConnectionOptions
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, UsageError
 
@@ -37,7 +37,7 @@ class AsyncClassifier(BaseClassifier):
 
     It connects when the block begins, with `connect`, or at its first call, and raises then what
     `AsyncClassifier.connect` raises; `contract`, `labels` and `class_index`, which are not awaited, are known from then
-    on. Any number of tasks may use it at once, over one connection to each server. Pictures are decoded in threads.
+    on. Any number of tasks may use it at once, over one connection to each server. Images are decoded in threads.
     Cancelling a task cancels its request.
 
     Raises:
@@ -74,8 +74,8 @@ class AsyncClassifier(BaseClassifier):
         crops: Crops | None = None,
         timings: bool = False,
     ) -> Classification:
-        """Names what a picture shows; see `Classifier.classify`."""
-        wanted = Wanted(top=top, cam=cam, class_=class_, crops=crops, timings=timings, reading=self._reading)
+        """Names what an image shows; see `Classifier.classify`."""
+        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, timings=timings, reading=self._reading)
         return await self._run(self._classifying(image, wanted))
 
     @overload
@@ -118,16 +118,16 @@ class AsyncClassifier(BaseClassifier):
         window_bytes: int = WINDOW_BYTES,
         errors: Errors = "raise",
     ) -> AsyncGenerator[Classification | CamserveError, None]:
-        """Names what each of many pictures shows, in their order; see `Classifier.classify_many`.
+        """Names what each of many images shows, in their order; see `Classifier.classify_many`.
 
-        The pictures may also come from an asynchronous iterable; a plain one must not block. Tasks and requests end
+        The images may also come from an asynchronous iterable; a plain one must not block. Tasks and requests end
         with the iterator. Python ends one that was left early when it is dropped; to know when that is, use
         `contextlib.aclosing`.
 
-        An answer is handed out once the next picture was taken up or `images` has ended. Where `images` waits for an
-        answer before it gives the next picture, both would wait for ever: call `classify` for each of those.
+        An answer is handed out once the next image was taken up or `images` has ended. Where `images` waits for an
+        answer before it gives the next image, both would wait for ever: call `classify` for each of those.
         """
-        wanted = Wanted(top=top, cam=cam, class_=class_, crops=crops, reading=self._reading)
+        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, reading=self._reading)
         check_several(images, awaited=True)
         self._check_open()
         return self._stream(images, wanted, Window(concurrency, window_bytes, errors))
@@ -141,13 +141,13 @@ class AsyncClassifier(BaseClassifier):
         return await self._run(self._finding_map(image, class_))
 
     async def prepare(self, image: ImageInput) -> Array:
-        """The tensor that `classify` sends for a picture; see `Classifier.prepare`."""
+        """The tensor that `classify` sends for an image; see `Classifier.prepare`."""
         return await self._run(self._preparing(image))
 
     async def infer(
         self, batch: Array, outputs: Sequence[str], *, contract: ModelContract | None = None
     ) -> dict[str, Array]:
-        """Sends prepared pictures and returns raw outputs by name; see `Classifier.infer`."""
+        """Sends prepared images and returns raw outputs by name; see `Classifier.infer`."""
         return await self._run(self._inferring(batch, outputs, contract))
 
     async def is_ready(self) -> bool:
@@ -193,7 +193,7 @@ class AsyncClassifier(BaseClassifier):
         return walk.result
 
     async def _stream(
-        self, images: Iterable[ImageInput] | AsyncIterable[ImageInput], wanted: Wanted, window: Window
+        self, images: Iterable[ImageInput] | AsyncIterable[ImageInput], wanted: ClassifyRequest, window: Window
     ) -> AsyncGenerator[Classification | CamserveError, None]:
         await self.connect()
         stream: AsyncStream[ImageInput, Classification] = AsyncStream(

@@ -1,4 +1,4 @@
-"""A stream of pictures through tasks of an event loop: answers in order, a bounded window, and nothing left behind."""
+"""A stream of images through tasks of an event loop: answers in order, a bounded window, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
-from camserve.clients.many import End, Room, Window, without_frames
-from camserve.clients.pictures.files import bytes_to_read
-from camserve.clients.pictures.images import Opened
+from camserve.clients.images.files import bytes_to_read
+from camserve.clients.images.loading import Opened
+from camserve.clients.window import End, Room, Window, without_frames
 from camserve.errors import CamserveError
 
 __all__ = ["AsyncStream"]
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 
 class AsyncStream(Generic[P, T]):
-    """Answers to pictures, in their order, by tasks that end with it.
+    """Answers to images, in their order, by tasks that end with it.
 
     Args:
         window: How much is under way at once.
-        open_: Reads a picture's file and header; called in a thread.
-        answer: Decodes a picture and asks for its answer.
-        concerns_one: Whether an error is the fault of its picture.
+        open_: Reads an image's file and header; called in a thread.
+        answer: Decodes an image and asks for its answer.
+        concerns_one: Whether an error is the fault of its image.
     """
 
     def __init__(
@@ -45,17 +45,17 @@ class AsyncStream(Generic[P, T]):
         self._slots = asyncio.Semaphore(window.concurrency)
         self._changed = asyncio.Event()
 
-    async def answers(self, pictures: Iterable[P] | AsyncIterable[P]) -> AsyncGenerator[T | CamserveError, None]:
-        """Answers the pictures, which are taken up no further than the window reaches.
+    async def answers(self, images: Iterable[P] | AsyncIterable[P]) -> AsyncGenerator[T | CamserveError, None]:
+        """Answers the images, which are taken up no further than the window reaches.
 
-        What is answered is handed out before the next picture is waited for.
+        What is answered is handed out before the next image is waited for.
         """
         under_way: deque[asyncio.Task[T | CamserveError]] = deque()
         place = 0
         try:
-            async with aclosing(_each(pictures)) as taken_up:
-                async for picture in taken_up:
-                    under_way.append(asyncio.create_task(self._at(place, picture)))
+            async with aclosing(_each(images)) as taken_up:
+                async for image in taken_up:
+                    under_way.append(asyncio.create_task(self._at(place, image)))
                     place += 1
                     while under_way and (len(under_way) >= self._window.length or under_way[0].done()):
                         yield await under_way.popleft()
@@ -66,11 +66,11 @@ class AsyncStream(Generic[P, T]):
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def _at(self, place: int, picture: P) -> T | CamserveError:
+    async def _at(self, place: int, image: P) -> T | CamserveError:
         async with self._slots:
             self._room.enter(place)
             try:
-                return await self._one(place, picture)
+                return await self._one(place, image)
             except Exception as error:
                 self._end.because(error, place)
                 raise
@@ -78,22 +78,22 @@ class AsyncStream(Generic[P, T]):
                 self._room.leave(place)
                 self._notify()
 
-    async def _one(self, place: int, picture: P) -> T | CamserveError:
+    async def _one(self, place: int, image: P) -> T | CamserveError:
         try:
-            return await self._answered(place, picture)
+            return await self._answered(place, image)
         except CamserveError as error:
             if self._window.errors == "yield" and await self._concerns_one(error):
                 return without_frames(error)
             raise
 
-    async def _answered(self, place: int, picture: P) -> T:
-        await self._take(place, await asyncio.to_thread(bytes_to_read, picture))
-        opened = await asyncio.to_thread(self._open, picture)
+    async def _answered(self, place: int, image: P) -> T:
+        await self._take(place, await asyncio.to_thread(bytes_to_read, image))
+        opened = await asyncio.to_thread(self._open, image)
         await self._take(place, opened.decoded_bytes)
         return await self._answer(opened)
 
     async def _take(self, place: int, size: int) -> None:
-        """Waits until the picture may take so many bytes in all; raises what ended the stream meanwhile."""
+        """Waits until the image may take so many bytes in all; raises what ended the stream meanwhile."""
         self._end.check(place)
         while not self._room.fits(place, size):
             await self._changed.wait()
@@ -106,10 +106,10 @@ class AsyncStream(Generic[P, T]):
         self._changed = asyncio.Event()
 
 
-async def _each(pictures: Iterable[P] | AsyncIterable[P]) -> AsyncGenerator[P, None]:
-    if isinstance(pictures, AsyncIterable):
-        async for picture in pictures:
-            yield picture
+async def _each(images: Iterable[P] | AsyncIterable[P]) -> AsyncGenerator[P, None]:
+    if isinstance(images, AsyncIterable):
+        async for image in images:
+            yield image
         return
-    for picture in pictures:
-        yield picture
+    for image in images:
+        yield image

@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camserve.clients.answers.asking import Wanted, ask_batch, ask_classes, ask_logits
+from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.classification import Classification
-from camserve.clients.answers.maps import class_index
+from camserve.clients.answers.map_selection import class_index
+from camserve.clients.answers.query import ClassifyRequest, query_batch, query_classes, query_logits
 from camserve.clients.answers.readout import read_classes, read_logits, read_map
-from camserve.clients.answers.results import ActivationMap
 from camserve.clients.arguments import check_arguments, given, version_of
+from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
+from camserve.clients.images.loading import ImageInput, Opened, load_image, open_image
+from camserve.clients.images.preprocess import prepare
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
-from camserve.clients.pictures.images import ImageInput, Opened, load_image, open_image
-from camserve.clients.pictures.preprocess import prepare
-from camserve.clients.pictures.reading import AS_KERAS, Reading
 from camserve.clients.session import Session
 from camserve.clients.steps import Steps, Work
-from camserve.clients.wire.options import Compression, ConnectionOptions, parse_urls
+from camserve.clients.wire.connection_options import Compression, ConnectionOptions, parse_urls
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, ImageError, RequestError
 from camserve.tls import ClientTls
@@ -46,7 +46,7 @@ class BaseClassifier(ABC):
             serve the same models and stand in for one another.
         model: Name of the model.
         version: Number of the version; the newest that is served unless given.
-        timeout: Deadline of each call once its picture is prepared, over all its tries and parts, in seconds.
+        timeout: Deadline of each call once its image is prepared, over all its tries and parts, in seconds.
         connect_timeout: Seconds within which a server must have told what the model expects; at most `timeout`.
         retries: How often a request is sent again after its connection was lost or the server was not available: 0 to
             5.
@@ -82,7 +82,7 @@ class BaseClassifier(ABC):
         headers: Mapping[str, str] | None = None,
         compression: Compression = "none",
         shared_memory: bool = False,
-        reading: Reading = AS_KERAS,
+        reading: DecodeOptions = AS_KERAS,
         metrics: Metrics | None = None,
         contract: ModelContract | str | Path | None = None,
         labels: Sequence[str] | None = None,
@@ -145,24 +145,24 @@ class BaseClassifier(ABC):
         """
         return class_index(self._session.model, class_)
 
-    def _classifying(self, image: ImageInput | Opened, wanted: Wanted) -> Steps[Classification]:
-        picture = _Picture(image, wanted.reading)
+    def _classifying(self, image: ImageInput | Opened, wanted: ClassifyRequest) -> Steps[Classification]:
+        opened = _OpenImage(image, wanted.reading)
         answer = yield from self._session.ask(
-            lambda model: ask_classes(picture.load, model, wanted), timed=wanted.timings
+            lambda model: query_classes(opened.load, model, wanted), timed=wanted.timings
         )
         began = time.perf_counter()
         result = read_classes(answer, wanted)
         return replace(result, timings=replace(result.timings, read=time.perf_counter() - began))
 
     def _finding_logits(self, image: ImageInput) -> Steps[Array]:
-        picture = _Picture(image, self._reading)
-        answer = yield from self._session.ask(lambda model: ask_logits(picture.load, model))
+        opened = _OpenImage(image, self._reading)
+        answer = yield from self._session.ask(lambda model: query_logits(opened.load, model))
         return read_logits(answer)
 
     def _finding_map(self, image: ImageInput, class_: int | str | None) -> Steps[ActivationMap]:
-        wanted = Wanted(cam=True, class_=class_, reading=self._reading)
-        picture = _Picture(image, wanted.reading)
-        answer = yield from self._session.ask(lambda model: ask_classes(picture.load, model, wanted))
+        wanted = ClassifyRequest(cam=True, class_=class_, reading=self._reading)
+        opened = _OpenImage(image, wanted.reading)
+        answer = yield from self._session.ask(lambda model: query_classes(opened.load, model, wanted))
         return read_map(answer, wanted)
 
     def _preparing(self, image: ImageInput) -> Steps[Array]:
@@ -175,26 +175,26 @@ class BaseClassifier(ABC):
     ) -> Steps[dict[str, Array]]:
         called_with = self._session.model
         answer = yield from self._session.ask(
-            lambda model: ask_batch(batch, outputs, model, called_with, contract),
+            lambda model: query_batch(batch, outputs, model, called_with, contract),
             quick=getattr(batch, "nbytes", 0) <= _QUICK,
         )
         return dict(answer.tensors)
 
     def _concerns_one_image(self, error: CamserveError) -> Steps[bool]:
-        """Whether an error is the fault of the picture it was met with, so that the next one may well be answered.
+        """Whether an error is the fault of the image it was met with, so that the next one may well be answered.
 
-        A picture that cannot be read is; a refusal is as long as the model is served; whatever else went wrong, such
-        as a server that hangs, would meet every picture alike.
+        An image that cannot be read is; a refusal is as long as the model is served; whatever else went wrong, such
+        as a server that hangs, would meet every image alike.
         """
         if isinstance(error, ImageError):
             return True
         return isinstance(error, RequestError) and (yield from self._session.is_ready())
 
 
-class _Picture:
-    """A picture that is opened when it is first wanted, and once: a stream can be read but once."""
+class _OpenImage:
+    """An image that is opened when it is first wanted, and once: a stream can be read but once."""
 
-    def __init__(self, image: ImageInput | Opened, reading: Reading) -> None:
+    def __init__(self, image: ImageInput | Opened, reading: DecodeOptions) -> None:
         self._image = image
         self._reading = reading
 

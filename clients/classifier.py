@@ -1,4 +1,4 @@
-"""The classifier of threads: a picture in, its classes and their maps out."""
+"""The classifier of threads: an image in, its classes and their maps out."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
-from camserve.clients.answers.asking import Wanted
+from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.classification import Classification
-from camserve.clients.answers.results import ActivationMap
+from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.arguments import check_several
 from camserve.clients.base import BaseClassifier
-from camserve.clients.many import WINDOW_BYTES, Errors, Window
+from camserve.clients.images.crops import Crops
+from camserve.clients.images.loading import ImageInput, open_image
 from camserve.clients.observing.monitor import Monitor
-from camserve.clients.pictures.crops import Crops
-from camserve.clients.pictures.images import ImageInput, open_image
 from camserve.clients.steps import Call, Steps, Walk
 from camserve.clients.stream import Stream
-from camserve.clients.wire.options import ConnectionOptions
+from camserve.clients.window import WINDOW_BYTES, Errors, Window
+from camserve.clients.wire.connection_options import ConnectionOptions
 from camserve.clients.wire.transport import Transport
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, UsageError
@@ -67,20 +67,20 @@ class Classifier(BaseClassifier):
         crops: Crops | None = None,
         timings: bool = False,
     ) -> Classification:
-        """Names what a picture shows.
+        """Names what an image shows.
 
         Args:
-            image: A path, the bytes of an image file, a stream open in binary, a Pillow picture, `Pixels` of stated
+            image: A path, the bytes of an image file, a stream open in binary, a Pillow image, `Pixels` of stated
                 order, or a gray uint8 array.
             top: How many classes to name, best first.
             cam: Whether to ask for the maps too: one for each class named, up to the number that the model gives.
             class_: With `cam`, the number, label or identifier of a class whose map alone to ask for, in place of those
                 of the best. There is none where the model gives only those of the best, and this is not one of them.
-            crops: Parts of the picture to ask about in its place, in one batch.
+            crops: Parts of the image to ask about in its place, in one batch.
             timings: Whether to ask the server, too, how long the answer took; that is two more requests.
 
         Raises:
-            ImageError: If the picture cannot be read or fitted to the input.
+            ImageError: If the image cannot be read or fitted to the input.
             UsageError: If `top` is less than one, there is no such class, or maps are asked of a model or an average
                 that has none.
             DeadlineError: If the answer does not come in time.
@@ -89,7 +89,7 @@ class Classifier(BaseClassifier):
             ContractError: If the answer is not what the contract promises, or the model was replaced meanwhile by one
                 with another contract; the next call follows that.
         """
-        wanted = Wanted(top=top, cam=cam, class_=class_, crops=crops, timings=timings, reading=self._reading)
+        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, timings=timings, reading=self._reading)
         return self._run(self._classifying(image, wanted))
 
     @overload
@@ -132,35 +132,35 @@ class Classifier(BaseClassifier):
         window_bytes: int = WINDOW_BYTES,
         errors: Errors = "raise",
     ) -> Generator[Classification | CamserveError, None, None]:
-        """Names what each of many pictures shows, in their order and over any number of them.
+        """Names what each of many images shows, in their order and over any number of them.
 
-        The pictures are taken from `images` as answers are taken from the iterator, so that neither need fit into
+        The images are taken from `images` as answers are taken from the iterator, so that neither need fit into
         memory. Threads and a connection of its own end with the iterator, whether it is read to its end, closed or
         dropped; requests under way are ended, too.
 
-        An answer is handed out once the next picture was taken up or `images` has ended. Where `images` waits for an
-        answer before it gives the next picture, both would wait for ever: call `classify` for each of those.
+        An answer is handed out once the next image was taken up or `images` has ended. Where `images` waits for an
+        answer before it gives the next image, both would wait for ever: call `classify` for each of those.
 
         Args:
-            images: Pictures as `classify` takes them.
+            images: Images as `classify` takes them.
             top: How many classes to name, best first.
             cam: Whether to ask for the maps too.
             class_: With `cam`, the class whose map alone to ask for, as in `classify`.
-            crops: Parts of each picture to ask about in its place.
-            concurrency: How many pictures are decoded and asked about at a time.
+            crops: Parts of each image to ask about in its place.
+            concurrency: How many images are decoded and asked about at a time.
             window_bytes: What they may take together, in bytes, 256 MiB unless given: each its file, from before that
-                is read, and then its pixels, too. The first picture under way is never held up, so this may be exceeded
-                by what that one takes. Of a picture that is given in memory, or as a stream of unknown length, nothing
+                is read, and then its pixels, too. The first image under way is never held up, so this may be exceeded
+                by what that one takes. Of an image that is given in memory, or as a stream of unknown length, nothing
                 counts until its header was read.
-            errors: What becomes of an error that concerns one picture, which is an ImageError, or a refusal by a
+            errors: What becomes of an error that concerns one image, which is an ImageError, or a refusal by a
                 server that still serves the model. It is raised (`raise`), or stands in the place of the answer
-                (`yield`). Whatever would meet every picture alike is raised in both cases.
+                (`yield`). Whatever would meet every image alike is raised in both cases.
 
         Raises:
-            UsageError: If an option makes no sense, or one picture is given alone.
-            CamserveError: What `classify` raises, at the place of the picture that it was met with.
+            UsageError: If an option makes no sense, or one image is given alone.
+            CamserveError: What `classify` raises, at the place of the image that it was met with.
         """
-        wanted = Wanted(top=top, cam=cam, class_=class_, crops=crops, reading=self._reading)
+        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, reading=self._reading)
         check_several(images)
         self._check_open()
         return self._stream(images, wanted, Window(concurrency, window_bytes, errors))
@@ -175,32 +175,32 @@ class Classifier(BaseClassifier):
         return self._run(self._finding_logits(image))
 
     def cam(self, image: ImageInput, class_: int | str | None = None) -> ActivationMap:
-        """The map of one class: how much each part of the picture speaks for it.
+        """The map of one class: how much each part of the image speaks for it.
 
         Args:
             image: As `classify` takes it.
             class_: Number, label or identifier of any class where the model was exported with `--cam-all`, otherwise
-                of one of the picture's best; the best unless given.
+                of one of the image's best; the best unless given.
 
         Raises:
-            UsageError: If the model has no maps, no such class, or gives no map of it for this picture.
+            UsageError: If the model has no maps, no such class, or gives no map of it for this image.
             CamserveError: As `classify`.
         """
         return self._run(self._finding_map(image, class_))
 
     def prepare(self, image: ImageInput) -> Array:
-        """The tensor that `classify` sends for a picture, `[height, width, channels]`.
+        """The tensor that `classify` sends for an image, `[height, width, channels]`.
 
         Raises:
-            ImageError: If the picture cannot be read or fitted to the input.
+            ImageError: If the image cannot be read or fitted to the input.
         """
         return self._run(self._preparing(image))
 
     def infer(self, batch: Array, outputs: Sequence[str], *, contract: ModelContract | None = None) -> dict[str, Array]:
-        """Sends prepared pictures and returns raw outputs by name, all from one version of the model.
+        """Sends prepared images and returns raw outputs by name, all from one version of the model.
 
         Args:
-            batch: `[pictures, height, width, channels]`, as `prepare` makes them. More than the server takes at once
+            batch: `[images, height, width, channels]`, as `prepare` makes them. More than the server takes at once
                 are sent in parts, and the outputs joined.
             outputs: Names of outputs of the contract.
             contract: The contract that the batch was prepared for; that of now unless given. Where other threads or
@@ -217,7 +217,7 @@ class Classifier(BaseClassifier):
             ConnectionFailedError: If the server has gone.
             RequestError: If the server refuses.
             ContractError: If the answer is not what the contract promises, or the model was replaced by one that has
-                another contract than the batch was prepared for: prepare the pictures again.
+                another contract than the batch was prepared for: prepare the images again.
         """
         return self._run(self._inferring(batch, outputs, contract))
 
@@ -259,7 +259,7 @@ class Classifier(BaseClassifier):
         return walk.result
 
     def _stream(
-        self, images: Iterable[ImageInput], wanted: Wanted, window: Window
+        self, images: Iterable[ImageInput], wanted: ClassifyRequest, window: Window
     ) -> Generator[Classification | CamserveError, None, None]:
         transport = self._opened()  # so that its end ends the requests of this stream, and of no other
         stream: Stream[ImageInput, Classification] = Stream(

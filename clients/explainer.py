@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from camserve.argument_checks import check_type, check_whole
+from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.classification import Classification
-from camserve.clients.answers.results import ActivationMap
 from camserve.clients.classifier import Classifier
-from camserve.clients.pictures.images import ImageInput
+from camserve.clients.images.loading import ImageInput
 from camserve.errors import UsageError
 from camserve.heatmap import as_rgb
-from camserve.kinds import check_kind, check_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,11 +27,11 @@ __all__ = ["CAMExplainer"]
 _COLUMNS = 4
 _INCHES = 3.2
 _LETTERS = 30
-"""What fits over a picture of that many inches, on one line."""
+"""What fits over an image of that many inches, on one line."""
 
 
 class CAMExplainer:
-    """Shows where in pictures a model sees what it sees: `CAMExplainer(classifier).fit(*paths).plot()`.
+    """Shows where in images a model sees what it sees: `CAMExplainer(classifier).fit(*paths).plot()`.
 
     Args:
         classifier: A classifier whose model answers with maps.
@@ -40,38 +40,38 @@ class CAMExplainer:
         UsageError: If it is no `Classifier`, such as an `AsyncClassifier`.
 
     Attributes:
-        results: The answers of the last `fit`, in the order of its pictures; empty before it.
+        results: The answers of the last `fit`, in the order of its images; empty before it.
     """
 
     def __init__(self, classifier: Classifier) -> None:
-        check_kind("classifier", classifier, Classifier, "a Classifier")
+        check_type("classifier", classifier, Classifier, "a Classifier")
         self._classifier = classifier
         self.results: tuple[Classification, ...] = ()
 
     def fit(self, *images: ImageInput) -> CAMExplainer:
-        """Classifies pictures, several at a time, keeps the answers in `results` and returns itself.
+        """Classifies images, several at a time, keeps the answers in `results` and returns itself.
 
         Raises:
-            UsageError: If no picture is given, or the model has no maps.
+            UsageError: If no image is given, or the model has no maps.
             CamserveError: Whatever else `classify` raises; the answers of an earlier call stand.
         """
         if not images:
-            raise UsageError("there is no picture to explain", hint="Give one or more")
+            raise UsageError("there is no image to explain", hint="Give one or more")
         self.results = tuple(self._classifier.classify_many(images, cam=True))
         return self
 
     def plot(self, ax: Axes | Sequence[Axes] | None = None, *, columns: int | None = None) -> Figure:
-        """Draws each picture and, over it, the map of its best class, each at half opacity, the map in jet.
+        """Draws each image and, over it, the map of its best class, each at half opacity, the map in jet.
 
         Args:
-            ax: Where to draw: one of matplotlib's axes for each picture; on a new figure unless given.
-            columns: How many pictures stand side by side on a new figure; at most four unless given.
+            ax: Where to draw: one of matplotlib's axes for each image; on a new figure unless given.
+            columns: How many images stand side by side on a new figure; at most four unless given.
 
         Returns:
             The matplotlib figure. A notebook shows it by itself.
 
         Raises:
-            UsageError: If nothing was fitted yet, the axes are fewer or more than the pictures, or matplotlib is not
+            UsageError: If nothing was fitted yet, the axes are fewer or more than the images, or matplotlib is not
                 installed.
         """
         if not self.results:
@@ -85,7 +85,7 @@ class CAMExplainer:
 
 
 def _draw(axes: Any, cam: ActivationMap) -> None:
-    axes.imshow(np.asarray(as_rgb(cam.picture)), alpha=0.5)
+    axes.imshow(np.asarray(as_rgb(cam.image)), alpha=0.5)
     axes.imshow(cam.upsample(), cmap="jet", alpha=0.5)
     label = textwrap.shorten(cam.label, 2 * _LETTERS, placeholder=" …")
     axes.set_title("\n".join(textwrap.wrap(f"{label}: {cam.probability:.1%}", _LETTERS)), fontsize="medium")
@@ -95,7 +95,7 @@ def _draw(axes: Any, cam: ActivationMap) -> None:
 def _given_axes(ax: Axes | Sequence[Axes], count: int) -> list[Any]:
     axes: list[Any] = np.asarray(ax, dtype=object).ravel().tolist()
     if len(axes) != count:
-        raise UsageError(f"there are {len(axes)} axes for {count} pictures", hint="Give one for each")
+        raise UsageError(f"there are {len(axes)} axes for {count} images", hint="Give one for each")
     return axes
 
 
@@ -103,7 +103,7 @@ def _new_axes(count: int, columns: int | None) -> list[Any]:
     if columns is not None:
         check_whole("columns", columns)
     if columns is not None and columns < 1:
-        raise UsageError(f"columns is {columns}", hint="Put at least one picture into a row")
+        raise UsageError(f"columns is {columns}", hint="Put at least one image into a row")
     across = min(count, columns or _COLUMNS)
     down = math.ceil(count / across)
     figure = _new_figure(figsize=(_INCHES * across, (_INCHES + 0.3) * down), layout="constrained")

@@ -9,12 +9,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from camserve.argument_checks import check_type
 from camserve.clients.answers.classification import Classification
-from camserve.clients.answers.decode import Prediction
+from camserve.clients.answers.predictions import Prediction
 from camserve.clients.classifier import Classifier
-from camserve.clients.pictures.images import EXTENSIONS, ImageInput
+from camserve.clients.images.loading import EXTENSIONS, ImageInput
 from camserve.errors import CamserveError, UsageError
-from camserve.kinds import check_kind
 from camserve.text import printable
 
 __all__ = ["ScoredRow", "find_images", "score"]
@@ -60,7 +60,7 @@ def score(
 ) -> Iterator[ScoredRow]:
     """Classifies files and yields one row for each, in the order of `inputs`; see `find_images` for folders.
 
-    A file that is no image, and a picture that the server refuses while it serves the model, become rows that carry
+    A file that is no image, and an image that the server refuses while it serves the model, become rows that carry
     the error. Whatever would meet every file alike ends the job: a server that has gone, hangs or no longer serves the
     model, or an answer against the contract. `inputs` is read as rows are taken, so its length does not matter.
 
@@ -72,7 +72,7 @@ def score(
         UsageError: If it is no `Classifier`, such as an `AsyncClassifier`, a single path is given, or `top` or
             `concurrency` is less than one.
     """
-    check_kind("classifier", classifier, Classifier, "a Classifier")
+    check_type("classifier", classifier, Classifier, "a Classifier")
     _check_several(inputs)
     paths: deque[str | Path] = deque()
     images: Iterator[ImageInput] = _noted(inputs, paths)

@@ -10,16 +10,16 @@ from contextlib import suppress
 from functools import partial
 from operator import methodcaller
 
-from camserve.clients.answers.asking import Question
+from camserve.clients.answers.batch_tensors import split
 from camserve.clients.answers.classification import Timings
-from camserve.clients.answers.readout import Answer, held_to_contract
-from camserve.clients.answers.served import Given, Model, read_model
-from camserve.clients.answers.tensors import split
+from camserve.clients.answers.known_versions import Known, check_same
+from camserve.clients.answers.query import Query
+from camserve.clients.answers.readout import Answer, validate_replies
+from camserve.clients.answers.served_model import Model, Overrides, read_model
 from camserve.clients.answers.timing import with_server_share
-from camserve.clients.answers.versions import Known, check_same
 from camserve.clients.steps import Call, Steps, Work
+from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.messages import Reply, Request, Statistics
-from camserve.clients.wire.options import ConnectionOptions, Deadline
 from camserve.errors import (
     ConnectionFailedError,
     ContractError,
@@ -47,7 +47,9 @@ class Session:
         options: How the servers are called.
     """
 
-    def __init__(self, name: str, version: str, urls: Sequence[str], given: Given, options: ConnectionOptions) -> None:
+    def __init__(
+        self, name: str, version: str, urls: Sequence[str], given: Overrides, options: ConnectionOptions
+    ) -> None:
         self._name = name
         self._version = version
         self._urls = urls
@@ -91,7 +93,7 @@ class Session:
         ready: bool = yield Call(methodcaller("is_ready", self._name, self._version, deadline=deadline))
         return ready
 
-    def ask(self, make: Callable[[Model], Question], *, timed: bool = False, quick: bool = False) -> Steps[Answer]:
+    def ask(self, make: Callable[[Model], Query], *, timed: bool = False, quick: bool = False) -> Steps[Answer]:
         """Makes a question, sends it, and holds the answer to the contract for which the question was made.
 
         It is asked anew, within the same deadline, when the version that answered was swapped away before its contract
@@ -110,7 +112,7 @@ class Session:
         url: str | None = None
         while True:
             began = time.perf_counter()
-            question: Question = make(self.model) if quick else (yield Work(partial(make, self.model)))
+            question: Query = make(self.model) if quick else (yield Work(partial(make, self.model)))
             prepared = time.perf_counter() - began
             deadline = deadline or Deadline.after(self._timeout)
             before = (yield from self._statistics(question, deadline)) if timed else {}
@@ -128,7 +130,7 @@ class Session:
             # Servers may follow different versions for long: all parts go to one of them, unless it fails.
             url = replies[0].url if replies and url is None else None
 
-    def _send(self, question: Question, url: str | None, deadline: Deadline) -> Steps[Sequence[Reply]]:
+    def _send(self, question: Query, url: str | None, deadline: Deadline) -> Steps[Sequence[Reply]]:
         """The replies to the parts of a question, from any server or that one; none if it must be made anew."""
         replies = []
         outputs = [question.model.served_name(name) for name in question.outputs]
@@ -146,8 +148,8 @@ class Session:
                 return ()
         return replies
 
-    def _takes_less(self, question: Question, pictures: int, refusal: RequestError, deadline: Deadline) -> Steps[bool]:
-        """Whether so many pictures were refused because the model by now takes less of them at once.
+    def _takes_less(self, question: Query, images: int, refusal: RequestError, deadline: Deadline) -> Steps[bool]:
+        """Whether so many images were refused because the model by now takes less of them at once.
 
         Raises:
             ContractError: If it was refused because the model has another contract by now.
@@ -156,12 +158,12 @@ class Session:
             with suppress(ConnectionFailedError, DeadlineError, RequestError):
                 model = yield from self._read(url, self._version, deadline)
                 self._check_same(question, model, url, refusal)
-                if 0 < model.limit < pictures:
+                if 0 < model.limit < images:
                     self._change(methodcaller("asking", model))
                     return True
         return False
 
-    def _are_of_one_model(self, replies: Sequence[Reply], question: Question, deadline: Deadline) -> Steps[bool]:
+    def _are_of_one_model(self, replies: Sequence[Reply], question: Query, deadline: Deadline) -> Steps[bool]:
         """Whether one version gave all replies, and could be read.
 
         Raises:
@@ -180,9 +182,9 @@ class Session:
             self._change(methodcaller("following", model))
         return True
 
-    def _answer(self, question: Question, replies: Sequence[Reply], timings: Timings) -> Answer:
+    def _answer(self, question: Query, replies: Sequence[Reply], timings: Timings) -> Answer:
         try:
-            return held_to_contract(question, replies, timings)
+            return validate_replies(question, replies, timings)
         except ContractError:
             for reply in replies:  # it is not what was read of it
                 self._change(methodcaller("forgetting", reply.url, reply.version))
@@ -194,7 +196,7 @@ class Session:
         self._change(methodcaller("learning", url, model, time.monotonic()))
         return model
 
-    def _check_same(self, question: Question, model: Model, url: str, cause: Exception | None = None) -> None:
+    def _check_same(self, question: Query, model: Model, url: str, cause: Exception | None = None) -> None:
         try:
             check_same(question.model, model, question.outputs, url)
         except ContractError as error:
@@ -205,7 +207,7 @@ class Session:
     def _timed(
         self,
         timings: Timings,
-        question: Question,
+        question: Query,
         replies: Sequence[Reply],
         before: dict[str, Statistics],
         deadline: Deadline,
@@ -218,7 +220,7 @@ class Session:
                 break
         return timed
 
-    def _statistics(self, question: Question, deadline: Deadline) -> Steps[dict[str, Statistics]]:
+    def _statistics(self, question: Query, deadline: Deadline) -> Steps[dict[str, Statistics]]:
         """By server, what it spent on the version asked so far; without those that do not answer."""
         found = {}
         version = question.model.version

@@ -26,7 +26,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Work:
-    """Something to compute that takes long, such as decoding a picture, and must not hold up an event loop."""
+    """Something to compute that takes long, such as decoding an image, and must not hold up an event loop."""
 
     run: Callable[[], Any]
 
@@ -70,12 +70,12 @@ class Walk(Generic[T]):
             return None
         except Exception as error:
             del resume  # it may hold the error, and is held by its traceback
-            _let_go(error)
+            _clear_frames(error)
             raise
 
 
-def _let_go(error: BaseException) -> None:
-    """Empties the frames behind an error, of which some hold it in turn: the picture and its tensor would stay as long.
+def _clear_frames(error: BaseException) -> None:
+    """Empties the frames behind an error, of which some hold it in turn: the image and its tensor would stay as long.
 
     Where it came from can still be read.
     """

@@ -1,9 +1,9 @@
-"""One picture: what it shows, and where in it the model sees that.
+"""One image: what it shows, and where in it the model sees that.
 
     python examples/one_image.py cat.jpg --url localhost:8001 --model resnet50 --out cat-map.png
 
 It prints the best classes with their probabilities, where the map of the best class is greatest and which box it marks
-(both in pixels of the picture), and writes the map over the picture.
+(both in pixels of the image), and writes the map over the image.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from camserve.clients import Classifier
 
 
 def main() -> None:
-    """Asks a served model for one picture."""
-    parser = argparse.ArgumentParser(description="Classify one picture and draw why.")
+    """Asks a served model for one image."""
+    parser = argparse.ArgumentParser(description="Classify one image and draw why.")
     parser.add_argument("picture", type=Path)
     parser.add_argument("--url", default="localhost:8001", help="gRPC address of Triton")
     parser.add_argument("--model", default="resnet50")
@@ -24,14 +24,14 @@ def main() -> None:
     arguments = parser.parse_args()
 
     with Classifier(arguments.url, arguments.model) as classifier:
-        result = classifier.classify(arguments.picture, top=5, cam=True)
+        result = classifier.classify(arguments.image, top=5, cam=True)
 
-    print(f"{arguments.picture} by {result.model}, version {result.version}:")
+    print(f"{arguments.image} by {result.model}, version {result.version}:")
     for prediction in result.top:
         print(f"  {prediction.probability:7.2%}  {prediction.label}")
     best = result.cams[0]
     print(f"{best.label} is seen most at {best.peak}, within {best.bbox()}")
-    best.overlay(arguments.picture).save(arguments.out)
+    best.overlay(arguments.image).save(arguments.out)
     print(f"drawn into {arguments.out}")
 
 

@@ -2,7 +2,7 @@
 
     python examples/plain_model.py cat.jpg --url localhost:8001 --model my_model --labels labels.txt --side 224
 
-Triton serves it as it is, with whatever tensor names its export gave it. The contract says how pictures become its
+Triton serves it as it is, with whatever tensor names its export gave it. The contract says how images become its
 input; `names` maps the contract's names to the model's own. A contract that does not fit the served tensors is refused
 at connect. If the model answers logits, promise `logits` and the activation: the probabilities are then computed here.
 """
@@ -17,7 +17,7 @@ from camserve.contract import PRESETS, ModelContract, TensorSpec
 
 
 def contract_of(model: str, side: int, classes: int, preprocessing: str) -> ModelContract:
-    """What a classifier of square colour pictures expects and answers."""
+    """What a classifier of square colour images expects and answers."""
     return ModelContract(
         name=model,
         input=TensorSpec(name="image", dtype="FP32", shape=(side, side, 3)),
@@ -29,7 +29,7 @@ def contract_of(model: str, side: int, classes: int, preprocessing: str) -> Mode
 
 
 def main() -> None:
-    """Asks a plain model for one picture."""
+    """Asks a plain model for one image."""
     parser = argparse.ArgumentParser(description="Classify by a model without a contract.")
     parser.add_argument("picture", type=Path)
     parser.add_argument("--url", default="localhost:8001", help="gRPC address of Triton")
@@ -49,7 +49,7 @@ def main() -> None:
         labels=labels,
         names={"image": arguments.input, "probabilities": arguments.output},
     ) as classifier:
-        result = classifier.classify(arguments.picture, top=3)
+        result = classifier.classify(arguments.image, top=3)
     for prediction in result.top:
         print(f"{prediction.probability:7.2%}  {prediction.label}")
 

@@ -2,7 +2,7 @@
 
     python examples/two_servers.py cat.jpg --url host-a:8001,host-b:8001 --model resnet50 --count 1000
 
-It asks for the same picture again and again, prints a line whenever another server begins or ceases to answer, and at
+It asks for the same image again and again, prints a line whenever another server begins or ceases to answer, and at
 the end how many answers came from each. Stop one of the servers meanwhile: no answer is lost. Start it again: after a
 few seconds it gets its share once more.
 """
@@ -20,7 +20,7 @@ RECENT = 50
 
 
 def main() -> None:
-    """Asks two servers for one picture, many times."""
+    """Asks two servers for one image, many times."""
     parser = argparse.ArgumentParser(description="Classify by two servers, one of which may go.")
     parser.add_argument("picture", type=Path)
     parser.add_argument("--url", default="localhost:8001,localhost:9001", help="gRPC addresses of the Tritons")
@@ -32,7 +32,7 @@ def main() -> None:
     recent: deque[str] = deque(maxlen=RECENT)
     by: set[str] = set()
     with Classifier(arguments.url, arguments.model) as classifier:
-        for result in classifier.classify_many(repeat(arguments.picture, arguments.count), top=1):
+        for result in classifier.classify_many(repeat(arguments.image, arguments.count), top=1):
             answered[result.url] += 1
             recent.append(result.url)
             if len(recent) == RECENT and set(recent) != by:

@@ -1,9 +1,9 @@
-"""A web service that names what uploaded pictures show; one AsyncClassifier serves all requests.
+"""A web service that names what uploaded images show; one AsyncClassifier serves all requests.
 
     python examples/web_handler.py --url localhost:8001 --model resnet50 --port 8080
     curl --data-binary @cat.jpg http://127.0.0.1:8080/classify
 
-It needs aiohttp (pip install aiohttp). A body that is no picture is the caller's fault and gets 400, one that is too
+It needs aiohttp (pip install aiohttp). A body that is no image is the caller's fault and gets 400, one that is too
 large 413; where the model server is gone, refuses or is too slow, the answer is 503, 502 or 504. `GET /health` says
 whether the model is served.
 """
@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from camserve.clients import AsyncClassifier, Reading
+from camserve.clients import AsyncClassifier, DecodeOptions
 from camserve.errors import CamserveError, ConnectionFailedError, DeadlineError, ImageError
 
 CLASSIFIER = web.AppKey("classifier", AsyncClassifier)
@@ -29,13 +29,13 @@ def status_of(error: CamserveError) -> int:
 
 
 async def classify(request: web.Request) -> web.Response:
-    """Answers with the best classes of the picture in the body."""
+    """Answers with the best classes of the image in the body."""
     try:
         result = await request.app[CLASSIFIER].classify(await request.read(), top=5)
     except CamserveError as error:
-        # Only what is wrong with their picture is told to callers; of the servers behind they need not know.
+        # Only what is wrong with their image is told to callers; of the servers behind they need not know.
         status = status_of(error)
-        told = error.message if status == 400 else "the picture cannot be classified now"
+        told = error.message if status == 400 else "the image cannot be classified now"
         return web.json_response({"error": told}, status=status)
     top = [{"label": prediction.label, "probability": prediction.probability} for prediction in result.top]
     return web.json_response({"model": result.model, "version": result.version, "top": top})
@@ -55,7 +55,7 @@ def application(url: str, model: str) -> web.Application:
 
     async def connected(app: web.Application) -> AsyncIterator[None]:
         # Photos of strangers: upright, and no larger than the service can stand.
-        reading = Reading(exif=True, max_pixels=24_000_000)
+        reading = DecodeOptions(exif=True, max_pixels=24_000_000)
         async with AsyncClassifier(url, model, timeout=10.0, reading=reading) as classifier:
             app[CLASSIFIER] = classifier
             yield
@@ -68,7 +68,7 @@ def application(url: str, model: str) -> web.Application:
 
 def main() -> None:
     """Runs the service until it is ended."""
-    parser = argparse.ArgumentParser(description="Name what uploaded pictures show.")
+    parser = argparse.ArgumentParser(description="Name what uploaded images show.")
     parser.add_argument("--url", default="localhost:8001", help="gRPC address of Triton")
     parser.add_argument("--model", default="resnet50")
     parser.add_argument("--host", default="127.0.0.1")

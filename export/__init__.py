@@ -7,10 +7,10 @@ from camserve.export.frameworks import load_frameworks
 
 load_frameworks()  # before anything below imports one of them
 
-from camserve.export.gate.budget import Budget  # noqa: E402
-from camserve.export.gate.parity import Figure  # noqa: E402
+from camserve.export.gate.parity import Metric  # noqa: E402
+from camserve.export.gate.tolerances import Tolerances  # noqa: E402
 from camserve.export.pipeline import export_model  # noqa: E402
 from camserve.export.source.applications import application_names  # noqa: E402
 from camserve.export.source.recipes import RECIPES, Recipe  # noqa: E402
 
-__all__ = ["RECIPES", "Budget", "Figure", "Recipe", "application_names", "export_model"]
+__all__ = ["RECIPES", "Metric", "Recipe", "Tolerances", "application_names", "export_model"]

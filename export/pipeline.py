@@ -15,18 +15,15 @@ from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, loa
 from camserve.choices import FORMATS, InputType, Int8Target, Precision
 from camserve.contract import CONTRACT_PARAMETER, Fit, ModelContract, Preprocessing, ResizeFilter
 from camserve.export.formats.writing import OnnxSettings, WrittenGraph, open_format, write_onnx, write_saved_model
-from camserve.export.gate.budget import Budget
 from camserve.export.gate.calibration import read_calibration
-from camserve.export.gate.golden import golden_of
+from camserve.export.gate.golden_answers import golden_of
+from camserve.export.gate.measurement_images import as_given, measurement_images
 from camserve.export.gate.measuring import Gate
 from camserve.export.gate.parity import judge
-from camserve.export.gate.pictures import as_given, pictures_to_measure_on
+from camserve.export.gate.tolerances import Tolerances
 from camserve.export.graph.network import Network, trace
 from camserve.export.graph.prepare import Prepared, prepare
-from camserve.export.provenance import PROVENANCE, provenance_of
-from camserve.export.report.document import files, report_of, write_report
-from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
-from camserve.export.settings import (
+from camserve.export.option_checks import (
     check_destination,
     check_formats,
     check_input,
@@ -35,6 +32,9 @@ from camserve.export.settings import (
     check_pixels,
     check_precision,
 )
+from camserve.export.provenance import PROVENANCE, provenance_of
+from camserve.export.report.document import files, report_of, write_report
+from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
 from camserve.export.source.load import load_source
 from camserve.export.staging import staged
 from camserve.golden import write_golden
@@ -66,7 +66,7 @@ def export_model(
     int8_target: Int8Target = "cpu",
     formats: str | Sequence[str] = FORMATS,
     opset: int = 17,
-    budget: Budget | None = None,
+    budget: Tolerances | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
     """Exports a Keras classifier with its class activation maps, and proves that it still says what Keras says.
@@ -81,7 +81,7 @@ def export_model(
         preprocessing: How pixels are prepared: a preset's name (see `camserve.contract.PRESETS`) or the whole value.
             Recipes bring their own; a file does not say, so its owner must.
         resize: Filter of the resize, in place of the preprocessing's own.
-        fit: How a picture is fitted to the input, likewise.
+        fit: How an image is fitted to the input, likewise.
         labels: Names of the classes: a file with one a line, or a sequence.
         cam: Whether to add the maps.
         cam_top_k: Number of maps, of the best classes.
@@ -89,7 +89,7 @@ def export_model(
         input_dtype: `float32` for a graph that takes prepared images, `uint8` for one that takes RGB or gray pixels
             and prepares them itself, a quarter of the bytes on the wire.
         precision: Of the ONNX file, head and maps aside, which are always float32. A SavedModel is always float32.
-        calibration: Folder of pictures: what int8 learns its ranges from. Every fourth is held out, and parity is
+        calibration: Folder of images: what int8 learns its ranges from. Every fourth is held out, and parity is
             measured on those, in any precision.
         int8_target: What int8 is meant for: `cpu` or `tensorrt`.
         formats: Which of `onnx` and `savedmodel` to write.
@@ -101,7 +101,7 @@ def export_model(
         The bundle, read back from disk.
 
     Raises:
-        UsageError: If the options make no sense together, a picture or label file is unusable, or `out` holds
+        UsageError: If the options make no sense together, an image or label file is unusable, or `out` holds
             something else.
         SourceError: If the source cannot be loaded as a classifier.
         HeadError: If maps are asked for and the head is not linear.
@@ -109,7 +109,7 @@ def export_model(
         ParityError: If the export does not say what Keras says; nothing is written then.
         ExportError: If the bundle cannot be written.
     """
-    begin = progress or _unheard
+    begin = progress or _no_progress
     destination, wanted = check_destination(out), check_formats(formats)
     settings = OnnxSettings(opset, precision, int8_target)
     check_opset(opset)
@@ -130,10 +130,10 @@ def export_model(
     class_labels = resolve_labels(loaded, contract.classes, labels)
     calibrated = None
     if calibration is not None:
-        begin("read the calibration pictures")
+        begin("read the calibration images")
         calibrated = read_calibration(calibration, (contract.height, contract.width), pixels)
     provenance = provenance_of(loaded)
-    pictures = pictures_to_measure_on(contract, calibrated, settings)
+    images = measurement_images(contract, calibrated, settings)
     with staged(destination) as folder:
         graph = None
         if "onnx" in wanted:
@@ -144,13 +144,13 @@ def export_model(
                 settings,
                 {CONTRACT_PARAMETER: contract.to_json(), PROVENANCE: json.dumps(provenance)},
                 calibrated=None if calibrated is None else as_given(calibrated.fit, pixels),
-                measured=as_given(pictures.pixels, pixels),
+                measured=as_given(images.pixels, pixels),
             )
         if "savedmodel" in wanted:
             begin("write savedmodel")
             write_saved_model(folder, prepared.served)
         begin("ask Keras, measure parity")
-        gate = Gate(prepared, contract, pictures, budget or Budget())
+        gate = Gate(prepared, contract, images, budget or Tolerances())
         figures = gate.figures(folder, wanted, settings, graph)
         judge(figures)
         run = open_format(folder, "onnx" if graph else "savedmodel")
@@ -165,7 +165,7 @@ def export_model(
             figures,
             provenance=provenance,
             precision=settings.told,
-            pictures=pictures,
+            images=images,
             calibration=calibrated,
             graph=_graph(graph, network, opset) if graph else None,
             files=files(folder),
@@ -177,7 +177,7 @@ def export_model(
     return replace(bundle, path=destination)
 
 
-def _unheard(phase: str) -> None:
+def _no_progress(phase: str) -> None:
     """Nobody asked how far the work is."""
 
 

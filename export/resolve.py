@@ -39,9 +39,7 @@ def resolve_preprocessing(
         try:
             preprocessing = preprocessing.in_gray()
         except ValueError as error:
-            raise UsageError(
-                f"the model takes gray pictures, and {error}", hint="Choose unit, tf or raw-rgb"
-            ) from error
+            raise UsageError(f"the model takes gray images, and {error}", hint="Choose unit, tf or raw-rgb") from error
     if preprocessing.channels != channels:
         raise UsageError(
             f"the model takes {channels} channels, and its preprocessing gives {preprocessing.channels}",

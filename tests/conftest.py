@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from toy import write_toy_bundle
+from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.serving import TritonServer, publish

@@ -18,7 +18,7 @@ import camserve.errors
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "api.md"
-OF_OTHER_LIBRARIES = {"Axes", "CollectorRegistry", "Figure", "Image", "Path", "PathLike"}
+OF_OTHER_LIBRARIES = {"Axes", "CollectorRegistry", "Metric", "Image", "Path", "PathLike"}
 
 
 def anchors(page: str) -> list[str]:

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command_line import run
+from support.command_line import run
 
 ROOT = Path(__file__).parent.parent
 FLOORS = ("camserve.export", "camserve.serving", "camserve.clients")
@@ -27,7 +27,7 @@ def test_no_layer_imports_what_it_must_not() -> None:
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("serving/repository/versions.py", "camserve.clients.answers.decode"),
+        ("serving/repository/versions.py", "camserve.clients.answers.predictions"),
         ("clients/answers/decode.py", "camserve.export.graph.fold"),
         ("errors.py", "camserve.contract"),
         ("export/graph/fold.py", "camserve.cli"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from toy import toy_contract
+from support.toy import toy_contract
 
 from camserve.contract import PRESETS, ModelContract, TensorSpec
 from camserve.contract_change import contract_breaks

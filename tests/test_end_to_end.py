@@ -8,10 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from command_line import run
-from networks import enliven, small_network
 from PIL import Image
-from sabotage import SABOTAGE
+from support.command_line import run
+from support.networks import enliven, small_network
+from support.sabotage import SABOTAGE
 
 from camserve.cli import main
 from camserve.clients import Classifier

@@ -77,7 +77,7 @@ def test_one_image_names_it_and_draws_why(photo: Path, toy_server: TritonServer,
 
 def test_a_stream_is_answered_to_its_end_in_flat_memory(toy_server: TritonServer) -> None:
     said = run("stream", "--url", toy_server.grpc_url, "--model", "toy", "--count", "1000")
-    assert "1,000 pictures in " in said
+    assert "1,000 images in " in said
     assert "; 0 failed" in said
     counts = [int(line.split()[0].replace(",", "")) for line in said.splitlines() if "  class " in line]
     assert sum(counts) == 1000
@@ -86,15 +86,15 @@ def test_a_stream_is_answered_to_its_end_in_flat_memory(toy_server: TritonServer
     assert float(grown[1]) < 8
 
 
-def test_a_stream_outlives_a_file_that_is_no_picture(photo: Path, toy_server: TritonServer, tmp_path: Path) -> None:
+def test_a_stream_outlives_a_file_that_is_no_image(photo: Path, toy_server: TritonServer, tmp_path: Path) -> None:
     for name in ("a.png", "c.png"):
         shutil.copy(photo, tmp_path / name)
-    (tmp_path / "b.png").write_bytes(b"no picture")
+    (tmp_path / "b.png").write_bytes(b"no image")
     words = command("stream", "--url", toy_server.grpc_url, "--model", "toy", "--folder", tmp_path)
     result = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert result.returncode == 0
-    assert result.stderr.startswith("picture 2: ")
-    assert "3 pictures in " in result.stdout
+    assert result.stderr.startswith("image 2: ")
+    assert "3 images in " in result.stdout
     assert "; 1 failed" in result.stdout
     assert "memory" not in result.stdout
 
@@ -197,7 +197,7 @@ def web_handler(server: TritonServer) -> Iterator[str]:
 
 
 def post(url: str, body: bytes) -> tuple[int, str]:
-    """Status and text of the answer to a picture."""
+    """Status and text of the answer to an image."""
     return answered(urllib.request.Request(url, data=body, method="POST"))
 
 
@@ -210,25 +210,25 @@ def answered(request: urllib.request.Request | str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_the_web_handler_answers_pictures_and_tells_faults_apart(photo: Path, toy_server: TritonServer) -> None:
+def test_the_web_handler_answers_images_and_tells_faults_apart(photo: Path, toy_server: TritonServer) -> None:
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         expected = classifier.classify(photo)
-    picture = photo.read_bytes()
+    image = photo.read_bytes()
     with web_handler(toy_server) as url, ThreadPoolExecutor(8) as pool:
-        for status, text in pool.map(lambda _: post(f"{url}/classify", picture), range(32)):
+        for status, text in pool.map(lambda _: post(f"{url}/classify", image), range(32)):
             assert status == 200
             top = json.loads(text)["top"]
             assert [(each["label"], each["probability"]) for each in top] == [
                 (prediction.label, prediction.probability) for prediction in expected.top
             ]
-        for bad in (b"", b"no picture", picture[: len(picture) // 2]):
+        for bad in (b"", b"no image", image[: len(image) // 2]):
             status, text = post(f"{url}/classify", bad)
             assert status == 400
             assert json.loads(text)["error"]
         assert post(f"{url}/classify", bytes(17 * 1024 * 1024))[0] == 413
         assert answered(f"{url}/classify")[0] == 405
         assert answered(f"{url}/health") == (200, '{"ready": true}')
-        assert post(f"{url}/classify", picture)[0] == 200
+        assert post(f"{url}/classify", image)[0] == 200
 
 
 def test_the_web_handler_says_when_the_model_server_has_gone(photo: Path, toy_repository: Path) -> None:

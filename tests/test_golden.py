@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy import expected_outputs, write_toy_bundle
+from support.toy import expected_outputs, write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.errors import BundleError
@@ -53,10 +53,10 @@ def test_the_image_is_prepared_as_the_contract_says(golden: Golden, toy_bundle: 
 @pytest.mark.parametrize(
     ("output", "change", "told"),
     [
-        ("logits", lambda a: a * 1.01, r"^logits of picture \d is off by"),
-        ("probabilities", lambda a: a[:, ::-1], r"^probabilities of picture \d is off by"),
-        ("cam", lambda a: a + 0.1, r"^cam of picture \d is off by"),
-        ("cam_class", lambda a: a[:, ::-1], r"^cam_class of picture \d is .* and should be"),
+        ("logits", lambda a: a * 1.01, r"^logits of image \d is off by"),
+        ("probabilities", lambda a: a[:, ::-1], r"^probabilities of image \d is off by"),
+        ("cam", lambda a: a + 0.1, r"^cam of image \d is off by"),
+        ("cam_class", lambda a: a[:, ::-1], r"^cam_class of image \d is .* and should be"),
         ("cam_class", lambda a: a + 90, r"^cam_class holds"),
         ("logits", lambda a: a * np.nan, "^logits has values that are no numbers"),
         ("cam", lambda a: a[:, :1], "^cam has shape"),
@@ -69,7 +69,7 @@ def test_a_wrong_answer_is_named(golden: Golden, toy_bundle: Bundle, output: str
 
 def test_another_best_class_is_told(golden: Golden, toy_bundle: Bundle) -> None:
     faults = compare(golden, toy_bundle.contract, _changed(golden, logits=np.negative), tolerance=TOLERANCE)
-    assert any(fault.startswith("the best class of picture") for fault in faults)
+    assert any(fault.startswith("the best class of image") for fault in faults)
 
 
 def test_a_missing_output_is_told(golden: Golden, toy_bundle: Bundle) -> None:
@@ -144,7 +144,7 @@ def test_nothing_in_the_file_is_compressed(toy_bundle: Bundle) -> None:
         assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_STORED}
 
 
-def test_gray_pictures_are_golden_too(tmp_path: Path) -> None:
+def test_gray_images_are_golden_too(tmp_path: Path) -> None:
     bundle = write_toy_bundle(tmp_path / "bundle", channels=1, size=(9, 7))
     assert bundle.golden_path is not None
     assert read_golden(bundle.golden_path, bundle.contract).pixels.shape == (3, 9, 7, 1)

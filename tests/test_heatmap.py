@@ -39,7 +39,7 @@ def test_a_map_of_the_largest_numbers_does_not_overflow() -> None:
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.25, 0.5, 1.0])
-def test_an_overlay_mixes_picture_and_jet(alpha: float) -> None:
+def test_an_overlay_mixes_image_and_jet(alpha: float) -> None:
     random = np.random.default_rng(3)
     photo = random.integers(0, 256, (32, 48, 3), dtype=np.uint8)
     grid = random.normal(size=(4, 6)).astype(np.float32)
@@ -58,7 +58,7 @@ def test_maps_of_one_span_are_coloured_alike() -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "I;16", "I", "RGBA"])
-def test_an_overlay_is_rgb_whatever_the_picture(mode: str) -> None:
+def test_an_overlay_is_rgb_whatever_the_image(mode: str) -> None:
     drawn = overlay(Image.new(mode, (8, 8)), np.eye(2, dtype=np.float32))
     assert (drawn.mode, drawn.size) == ("RGB", (8, 8))
 
@@ -74,7 +74,7 @@ def test_sixteen_bits_are_shown_scaled() -> None:
     assert np.asarray(as_rgb(wide))[..., 0].tolist() == [[0, 10], [100, 255]]
 
 
-def test_a_large_picture_is_coloured_in_parts_that_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_is_coloured_in_parts_that_fit_together(monkeypatch: pytest.MonkeyPatch) -> None:
     photo, grid = Image.new("RGB", (640, 480)), np.random.default_rng(4).normal(size=(7, 7)).astype(np.float32)
     whole = overlay(photo, grid, 1.0)
     monkeypatch.setattr("camserve.heatmap._PIXELS_AT_ONCE", 10_000)
@@ -88,12 +88,12 @@ def test_a_map_of_a_part_leaves_the_rest_as_it_is() -> None:
     drawn = overlay(photo, grid, box=(10, 5, 50, 35))
     assert drawn.crop((10, 5, 50, 35)) == overlay(photo.crop((10, 5, 50, 35)), grid)
     blank = Image.new("RGB", (40, 30))
-    for picture in (drawn, photo):
-        picture.paste(blank, (10, 5))
+    for image in (drawn, photo):
+        image.paste(blank, (10, 5))
     assert drawn == photo
 
 
-def test_a_picture_is_drawn_on_without_being_changed() -> None:
+def test_a_image_is_drawn_on_without_being_changed() -> None:
     photo = Image.new("RGB", (8, 8), (9, 9, 9))
     overlay(photo, np.eye(2, dtype=np.float32), box=(0, 0, 4, 4))
     assert photo == Image.new("RGB", (8, 8), (9, 9, 9))

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from pythons import VERSIONS, find_python
+from support.pythons import VERSIONS, find_python
 
 from camserve.serving import TritonServer
 
@@ -24,15 +24,15 @@ import asyncio, sys
 import numpy as np
 from camserve.clients import AsyncClassifier, Classifier, Pixels
 
-picture = Pixels(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
+image = Pixels(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
 url = sys.argv[1]
 
 async def ask():
     async with AsyncClassifier(url, "toy") as classifier:
-        return await classifier.classify(picture, cam=True)
+        return await classifier.classify(image, cam=True)
 
 with Classifier(url, "toy") as classifier:
-    result = classifier.classify(picture, cam=True)
+    result = classifier.classify(image, cam=True)
 assert asyncio.run(ask()).top == result.top
 assert result.cams[0].overlay().size == (8, 8)
 print(result.top[0].label)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import pointing
-from shapes import SHAPES, SIDE, draw
+from support import pointing
+from support.shapes import SHAPES, SIDE, draw
 
 
-def test_a_seed_gives_the_same_pictures() -> None:
+def test_a_seed_gives_the_same_images() -> None:
     first, again, other = draw(12, 3), draw(12, 3), draw(12, 4)
-    np.testing.assert_array_equal(first.pictures, again.pictures)
+    np.testing.assert_array_equal(first.images, again.images)
     np.testing.assert_array_equal(first.masks, again.masks)
-    assert not np.array_equal(first.pictures, other.pictures)
+    assert not np.array_equal(first.images, other.images)
 
 
 def test_every_shape_is_drawn_equally_often_and_whole() -> None:
@@ -25,9 +25,9 @@ def test_every_shape_is_drawn_equally_often_and_whole() -> None:
 
 def test_a_mask_covers_what_is_brighter() -> None:
     drawn = draw(120, 1)
-    gray = drawn.pictures.mean(axis=3)
-    for picture, mask in zip(gray, drawn.masks, strict=True):
-        assert picture[mask].mean() > picture[~mask].mean() + 30
+    gray = drawn.images.mean(axis=3)
+    for image, mask in zip(gray, drawn.masks, strict=True):
+        assert image[mask].mean() > image[~mask].mean() + 30
 
 
 def test_a_map_of_the_mask_hits_and_one_of_the_rest_misses() -> None:

@@ -1,4 +1,4 @@
-"""What a model says of one picture, and how long that took."""
+"""What a model says of one image, and how long that took."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from camserve.clients.answers.decode import Prediction
-from camserve.clients.answers.results import ActivationMap
+from camserve.clients.answers.activation_map import ActivationMap
+from camserve.clients.answers.predictions import Prediction
 
 __all__ = ["Classification", "Timings"]
 
@@ -21,7 +21,7 @@ class Timings:
     around this request: they are exact where nobody else asked it meanwhile, else a mean over all that did.
 
     Attributes:
-        prepare: Reading the picture, fitting it and making the tensor; in `classify_many`, its file was read before.
+        prepare: Reading the image, fitting it and making the tensor; in `classify_many`, its file was read before.
         call: From sending the request to its answer, every try included.
         read: Checking the answer and making classes and maps of it.
         queue: Waiting in the server for its turn.
@@ -39,7 +39,7 @@ class Timings:
 
 @dataclass(frozen=True)
 class Classification:
-    """What a model says of one picture.
+    """What a model says of one image.
 
     Two are equal when the same version of the same model names the same best classes with the same probabilities; maps,
     server, times and the probabilities of the other classes are not compared.
@@ -47,7 +47,7 @@ class Classification:
     Attributes:
         top: The best classes, best first.
         cams: The maps of the best classes, best first, or that of the class asked for, unless the model gives none of
-            it for this picture; empty unless asked for.
+            it for this image; empty unless asked for.
         model: The model that answered.
         version: The version of it that answered.
         url: `HOST:PORT` of the server that answered.

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from camserve.clients.answers.asking import Question, Wanted
+from camserve.clients.answers.activation_map import ActivationMap
+from camserve.clients.answers.batch_tensors import join, outputs_of, split
 from camserve.clients.answers.classification import Classification, Timings
-from camserve.clients.answers.decode import check_finite, check_probabilities, probabilities_of, top_predictions
-from camserve.clients.answers.maps import Maps
-from camserve.clients.answers.results import ActivationMap
-from camserve.clients.answers.served import LOGITS, PROBABILITIES
-from camserve.clients.answers.tensors import join, outputs_of, split
+from camserve.clients.answers.map_selection import Maps
+from camserve.clients.answers.predictions import check_finite, check_probabilities, probabilities_of, top_predictions
+from camserve.clients.answers.query import ClassifyRequest, Query
+from camserve.clients.answers.served_model import LOGITS, PROBABILITIES
 from camserve.clients.wire.messages import Reply
 
-__all__ = ["Answer", "held_to_contract", "read_classes", "read_logits", "read_map"]
+__all__ = ["Answer", "read_classes", "read_logits", "read_map", "validate_replies"]
 
 Array = np.ndarray[Any, Any]
 
@@ -34,14 +34,14 @@ class Answer:
         timings: Where the time went, but for the reading.
     """
 
-    question: Question
+    question: Query
     tensors: Mapping[str, Array]
     version: str
     url: str
     timings: Timings
 
 
-def held_to_contract(question: Question, replies: Sequence[Reply], timings: Timings) -> Answer:
+def validate_replies(question: Query, replies: Sequence[Reply], timings: Timings) -> Answer:
     """The answer that the replies to the parts of a question make together.
 
     Raises:
@@ -52,7 +52,7 @@ def held_to_contract(question: Question, replies: Sequence[Reply], timings: Timi
     return Answer(question, join(tensors), replies[0].version, replies[0].url, timings)
 
 
-def read_classes(answer: Answer, wanted: Wanted) -> Classification:
+def read_classes(answer: Answer, wanted: ClassifyRequest) -> Classification:
     """The classes that an answer names, and their maps where they were asked for.
 
     Raises:
@@ -81,7 +81,7 @@ def read_classes(answer: Answer, wanted: Wanted) -> Classification:
 
 
 def read_logits(answer: Answer) -> Array:
-    """The logits of one picture, float32 `[classes]`.
+    """The logits of one image, float32 `[classes]`.
 
     Raises:
         RequestError: If the model answered NaN or infinity.
@@ -91,8 +91,8 @@ def read_logits(answer: Answer) -> Array:
     return logits
 
 
-def read_map(answer: Answer, wanted: Wanted) -> ActivationMap:
-    """The map of one picture that was asked for: that of the class, or of the best one.
+def read_map(answer: Answer, wanted: ClassifyRequest) -> ActivationMap:
+    """The map of one image that was asked for: that of the class, or of the best one.
 
     Raises:
         UsageError: If the model gave no map of this class.
@@ -101,14 +101,14 @@ def read_map(answer: Answer, wanted: Wanted) -> ActivationMap:
     return _maps(answer, 0, _probabilities(answer)[0], wanted).one(wanted.class_)
 
 
-def _maps(answer: Answer, place: int, probabilities: Array, wanted: Wanted) -> Maps:
-    """The maps of the picture at that place of the batch."""
+def _maps(answer: Answer, place: int, probabilities: Array, wanted: ClassifyRequest) -> Maps:
+    """The maps of the image at that place of the batch."""
     tensors = {name: array[place] for name, array in answer.tensors.items()}
     return Maps(answer.question.model, tensors, probabilities, answer.question.views[place], wanted.reading)
 
 
 def _probabilities(answer: Answer) -> Array:
-    """Of each picture, float32 `[pictures, classes]`."""
+    """Of each image, float32 `[images, classes]`."""
     name = answer.question.model.scores
     check_finite(answer.tensors[name], name)
     activation = answer.question.model.contract.activation

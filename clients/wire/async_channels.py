@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 import grpc
 from grpc import aio
 
-from camserve.clients.wire import health
+from camserve.clients.wire import health_checks
 from camserve.clients.wire.calls import Call, Metadata
+from camserve.clients.wire.channel_settings import SERVICE
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.failures import CallFailed, given_up
-from camserve.clients.wire.settings import SERVICE
 
 __all__ = ["AsyncChannel", "AsyncDial", "AsyncHealthCheck"]
 
@@ -112,20 +112,22 @@ class AsyncHealthCheck:
 
     async def _run(self) -> None:
         while self._owner() is not None:
-            await asyncio.sleep(health.INTERVAL)
+            await asyncio.sleep(health_checks.INTERVAL)
             try:
                 await asyncio.gather(*map(self._check, self._endpoints.due(time.monotonic())))
             except Exception as error:  # noqa: BLE001  (a server that is down would stay so for good)
-                _log.warning(*health.not_checked(error))
+                _log.warning(*health_checks.not_checked(error))
 
     async def _check(self, url: str) -> None:
-        judged = health.judge(await self._ask(url))
+        judged = health_checks.judge(await self._ask(url))
         if self._endpoints.checked(url, judged, time.monotonic()):
             await self._channels[url].reset()
 
     async def _ask(self, url: str) -> bytes | CallFailed:
         try:
-            return await self._own[url].call(Call(url, health.METHOD, b"", self._metadata, health.PATIENCE))
+            return await self._own[url].call(
+                Call(url, health_checks.METHOD, b"", self._metadata, health_checks.PATIENCE)
+            )
         except CallFailed as failed:
             return failed
 

@@ -12,12 +12,12 @@ from grpc import aio
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire.async_channels import AsyncChannel, AsyncHealthCheck
 from camserve.clients.wire.calls import Call, Steps, Wait
+from camserve.clients.wire.channel_settings import dialler
+from camserve.clients.wire.connection_options import ConnectionOptions, Deadline, check_secrecy
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import CallFailed, closed
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics
-from camserve.clients.wire.options import ConnectionOptions, Deadline, check_secrecy
-from camserve.clients.wire.settings import dialler
 from camserve.errors import UsageError
 
 __all__ = ["AsyncTransport"]

@@ -7,9 +7,9 @@ from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError
 
+from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.failures import CallFailed
-from camserve.clients.wire.options import Deadline
-from camserve.clients.wire.secrecy import without_secrets
+from camserve.clients.wire.redaction import redact
 
 __all__ = ["Call", "Metadata", "Server", "Steps", "Wait", "parsed"]
 
@@ -62,7 +62,7 @@ class Server(NamedTuple):
         try:
             return (yield Call(self.url, method, message, self.metadata, self.deadline.remaining()))
         except CallFailed as failed:
-            raise CallFailed(failed.status, without_secrets(failed.why, self.metadata)) from None
+            raise CallFailed(failed.status, redact(failed.why, self.metadata)) from None
 
 
 def parsed(read: Callable[[bytes], T], answer: bytes) -> T:

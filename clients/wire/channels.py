@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 
 import grpc
 
-from camserve.clients.wire import health
+from camserve.clients.wire import health_checks
 from camserve.clients.wire.calls import Call, Metadata
+from camserve.clients.wire.channel_settings import SERVICE
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.failures import CallFailed, given_up
-from camserve.clients.wire.settings import SERVICE
 
 __all__ = ["Channel", "Dial", "HealthCheck"]
 
@@ -109,11 +109,11 @@ class HealthCheck:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(health.INTERVAL) and self._owner() is not None:
+        while not self._stopping.wait(health_checks.INTERVAL) and self._owner() is not None:
             try:
                 self._check()
             except Exception as error:  # noqa: BLE001  (a server that is down would stay so for good)
-                _log.warning(*health.not_checked(error))
+                _log.warning(*health_checks.not_checked(error))
 
     def _check(self) -> None:
         asked = {url: self._ask(url) for url in self._endpoints.due(time.monotonic())}
@@ -122,12 +122,16 @@ class HealthCheck:
 
     def _ask(self, url: str) -> grpc.Future[bytes] | None:
         try:
-            return self._own[url].method(health.METHOD).future(b"", timeout=health.PATIENCE, metadata=self._metadata)
+            return (
+                self._own[url]
+                .method(health_checks.METHOD)
+                .future(b"", timeout=health_checks.PATIENCE, metadata=self._metadata)
+            )
         except ValueError:  # closed in the meantime
             return None
 
     def _note(self, url: str, answer: grpc.Future[bytes] | None) -> None:
-        judged = health.judge(given_up() if answer is None else _outcome(answer))
+        judged = health_checks.judge(given_up() if answer is None else _outcome(answer))
         if not self._stopping.is_set() and self._endpoints.checked(url, judged, time.monotonic()):
             self._channels[url].reset()
 

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from camserve.clients.wire.health import Health
-from camserve.clients.wire.tries import pause
+from camserve.clients.wire.attempts import pause
+from camserve.clients.wire.health_checks import Health
 
 __all__ = ["MISSES", "Endpoints"]
 

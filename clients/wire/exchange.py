@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from camserve.clients.observing.monitor import Monitor, Observed
-from camserve.clients.wire import questions
+from camserve.clients.wire import queries
+from camserve.clients.wire.attempts import Attempts
 from camserve.clients.wire.calls import Call, Server, Steps, Wait, parsed
+from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.failures import CallFailed, Subject, diagnose
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics, encode_request, read_reply
-from camserve.clients.wire.options import ConnectionOptions, Deadline
 from camserve.clients.wire.sharing import Sharing
-from camserve.clients.wire.tries import Tries
 
 __all__ = ["Exchange"]
 
@@ -64,17 +64,17 @@ class Exchange:
     def describe(self, model: str, version: str, url: str | None, deadline: Deadline) -> Steps[ServedModel]:
         """Asks what a model expects and answers."""
         subject = self._subject("describe", model, version, deadline)
-        return (yield from self._told(subject, questions.described, self._only(url)))
+        return (yield from self._told(subject, queries.described, self._only(url)))
 
     def is_ready(self, model: str, version: str, deadline: Deadline) -> Steps[bool]:
         """Asks whether a model is served."""
         subject = self._subject("ready", model, version, deadline)
-        return (yield from self._told(subject, questions.is_ready, self._urls))
+        return (yield from self._told(subject, queries.is_ready, self._urls))
 
     def statistics(self, model: str, version: str, url: str, deadline: Deadline) -> Steps[Statistics]:
         """Asks what a server has spent on a model."""
         subject = self._subject("statistics", model, version, deadline)
-        return (yield from self._told(subject, questions.statistics, self._only(url)))
+        return (yield from self._told(subject, queries.statistics, self._only(url)))
 
     def closing_calls(self, url: str) -> Sequence[Call]:
         """What to tell a server before the connection is closed; how it answers does not matter."""
@@ -100,7 +100,7 @@ class Exchange:
     ) -> Steps[T]:
         """The answer to a question, from the first server that gives one."""
         # Until a server has answered at all, its address may be wrong, which is told at once.
-        tries = Tries(urls, self._options.retries, patient=self._reached or subject.is_request)
+        tries = Attempts(urls, self._options.retries, patient=self._reached or subject.is_request)
         with self._monitor.request(subject.model, subject.method) as observed:
             metadata = (*self._metadata, *observed.headers)
             while True:
@@ -119,7 +119,7 @@ class Exchange:
                 if wait:
                     yield Wait(wait)
 
-    def _after(self, failed: CallFailed, url: str, tries: Tries, subject: Subject, observed: Observed) -> float:
+    def _after(self, failed: CallFailed, url: str, tries: Attempts, subject: Subject, observed: Observed) -> float:
         """Seconds until the next try; raises where there is none."""
         failure = diagnose(failed, subject, url)
         if failure.is_lost:

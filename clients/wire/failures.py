@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from camserve.clients.wire.options import Deadline
+from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.reasons import without_connection
 from camserve.errors import ClientError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError, UsageError
 from camserve.text import printable
 
 __all__ = [
-    "Again",
     "CallFailed",
     "Failure",
+    "RetryScope",
     "Subject",
     "closed",
     "diagnose",
@@ -44,7 +44,7 @@ class CallFailed(Exception):  # noqa: N818 - between a transport and its steps, 
         self.why = printable(" ".join(why.split())) or "no reason given"
 
 
-class Again(Enum):
+class RetryScope(Enum):
     """Where a call that failed may be tried again."""
 
     ANYWHERE = "anywhere"
@@ -56,7 +56,7 @@ class Subject(NamedTuple):
     """What was asked for, for messages.
 
     Attributes:
-        method: What is asked, `infer` for answers to pictures.
+        method: What is asked, `infer` for answers to images.
         model: The model.
         version: Its version, or an empty string.
         deadline: Within which the answer had to come.
@@ -71,7 +71,7 @@ class Subject(NamedTuple):
 
     @property
     def is_request(self) -> bool:
-        """Whether it is about pictures, not about the model."""
+        """Whether it is about images, not about the model."""
         return self.method == "infer"
 
     def at(self, url: str) -> str:
@@ -89,12 +89,12 @@ class Failure:
     """
 
     error: ClientError
-    again: Again
+    again: RetryScope
 
     @property
     def is_lost(self) -> bool:
         """Whether the server had better be left alone for a while."""
-        return self.again is not Again.NOWHERE
+        return self.again is not RetryScope.NOWHERE
 
     def told_after(self, tries: int) -> ClientError:
         """The error, which says how often it was tried."""
@@ -133,24 +133,26 @@ def diagnose(failed: CallFailed, subject: Subject, url: str) -> Failure:
     if is_not_loaded(failed):
         # A server that shuts down in order unloads its models first: another one may still have this.
         hint = "Check the name, and that the model was published and is ready"
-        return Failure(NotLoadedError(f"{subject.at(url)} is not loaded: {failed.why}", hint=hint), Again.ELSEWHERE)
+        return Failure(
+            NotLoadedError(f"{subject.at(url)} is not loaded: {failed.why}", hint=hint), RetryScope.ELSEWHERE
+        )
     if failed.status == "DEADLINE_EXCEEDED":
-        return Failure(_late(subject, url), Again.NOWHERE if subject.is_request else Again.ELSEWHERE)
+        return Failure(_late(subject, url), RetryScope.NOWHERE if subject.is_request else RetryScope.ELSEWHERE)
     if is_restricted(failed):
         error = RequestError(f"{url} does not do that for everyone: {failed.why}", hint="Give that header (headers)")
-        return Failure(error, Again.NOWHERE)
+        return Failure(error, RetryScope.NOWHERE)
     if failed.status == "UNAVAILABLE":
         return _unavailable(failed.why, subject, url)
     if failed.status == "UNIMPLEMENTED":
         failure = _unavailable(failed.why, subject, url)
-        return Failure(failure.error, Again.ELSEWHERE)
+        return Failure(failure.error, RetryScope.ELSEWHERE)
     message = f"{subject.at(url)} refused the request: {failed.why} ({failed.status})"
-    return Failure(RequestError(message, hint="The server's log may say more"), Again.NOWHERE)
+    return Failure(RequestError(message, hint="The server's log may say more"), RetryScope.NOWHERE)
 
 
 def _unavailable(why: str, subject: Subject, url: str) -> Failure:
     reason = without_connection(url, why, encrypted=subject.encrypted)
-    again = Again.ELSEWHERE if reason.lasting else Again.ANYWHERE
+    again = RetryScope.ELSEWHERE if reason.lasting else RetryScope.ANYWHERE
     return Failure(ConnectionFailedError(reason.what, hint=reason.hint), again)
 
 

@@ -144,7 +144,7 @@ def encode_request(request: Request) -> bytes:
     header = request_header(request).SerializeToString()
     pixels = np.ascontiguousarray(request.batch).reshape(-1).view(np.uint8)
     if len(header) + pixels.nbytes > _LARGEST_MESSAGE:
-        raise UsageError(f"a batch of {pixels.nbytes} bytes is more than a message holds", hint="Send fewer pictures")
+        raise UsageError(f"a batch of {pixels.nbytes} bytes is more than a message holds", hint="Send fewer images")
     return b"".join((header, _RAW_INPUT_CONTENTS, _varint(pixels.nbytes), pixels.data))
 
 

@@ -5,7 +5,7 @@ both hold the memory itself, and the kernel frees it when neither does. So a cli
 and none of the helper processes are needed by which `multiprocessing.shared_memory` sees to that.
 
 What it gains is the time of two copies and a socket, about half a millisecond for each megabyte: a sixth of the whole
-for small networks fed with float32, and nothing worth having for a picture or two in uint8
+for small networks fed with float32, and nothing worth having for an image or two in uint8
 (`python benchmarks/client.py shared`).
 """
 

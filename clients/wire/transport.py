@@ -11,13 +11,13 @@ import grpc
 
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire.calls import Call, Steps, Wait
+from camserve.clients.wire.channel_settings import dialler
 from camserve.clients.wire.channels import Channel, HealthCheck
+from camserve.clients.wire.connection_options import ConnectionOptions, Deadline, check_secrecy
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import CallFailed, closed
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics
-from camserve.clients.wire.options import ConnectionOptions, Deadline, check_secrecy
-from camserve.clients.wire.settings import dialler
 
 __all__ = ["Transport"]
 

@@ -59,7 +59,7 @@ def to_onnx(function: Any, opset: int) -> onnx.ModelProto:
     _fix_shapes(converted)
     weights = _take_weights(converted)
     model = optimize_graph(converted, catch_errors=False).make_model("")
-    _put_back(model.graph, weights)
+    _restore_previous(model.graph, weights)
     return model
 
 
@@ -115,7 +115,7 @@ def _take_weights(graph: Any) -> Weights:
     return weights
 
 
-def _put_back(graph: onnx.GraphProto, weights: Weights) -> None:
+def _restore_previous(graph: onnx.GraphProto, weights: Weights) -> None:
     kept = [entry for entry in graph.input if entry.name not in weights]
     used = {name for node in graph.node for name in node.input}
     del graph.input[:]

@@ -24,8 +24,8 @@ from camserve.export.formats.simplify import (
     guard_padding_before_max_pool,
     merge_padding,
 )
+from camserve.export.framework_errors import reason
 from camserve.export.graph.served import ServedGraph
-from camserve.export.reason import reason
 
 __all__ = ["IR_VERSION", "convert", "count_operators", "open_onnx", "write_onnx"]
 

@@ -12,9 +12,9 @@ import tensorflow as tf
 
 from camserve.errors import ConversionError
 from camserve.export.formats.runner import Runner
-from camserve.export.formats.saved_model_names import settle
+from camserve.export.formats.saved_model_names import make_deterministic
+from camserve.export.framework_errors import reason
 from camserve.export.graph.served import ServedGraph
-from camserve.export.reason import reason
 
 __all__ = ["open_saved_model", "write_saved_model"]
 
@@ -36,7 +36,7 @@ def write_saved_model(served: ServedGraph, path: Path) -> None:
         raise ConversionError(
             f"TensorFlow cannot save the network: {reason(error)}", hint="Try --formats onnx"
         ) from error
-    settle(path)
+    make_deterministic(path)
 
 
 def open_saved_model(path: Path) -> Runner:

@@ -10,12 +10,12 @@ from typing import Any
 
 from tensorflow.core.protobuf import saved_model_pb2
 
-__all__ = ["settle"]
+__all__ = ["make_deterministic"]
 
 _COUNTED = re.compile(r"(.+?)_(\d+)")
 
 
-def settle(path: Path) -> None:
+def make_deterministic(path: Path) -> None:
     """Rewrites a SavedModel so that two savings of one network have the same bytes.
 
     Functions are called after what they do, not after how many there were before them in the process; the random

@@ -17,9 +17,9 @@ import numpy.typing as npt
 from camserve.contract import Activation
 from camserve.errors import ParityError
 from camserve.export.formats.runner import Runner
-from camserve.export.gate.budget import Budget
 from camserve.export.gate.differences import are_probabilities, cosines, larger, nonzero, wrong_ranks, wrong_winners
-from camserve.export.gate.parity import Figure, FigureName
+from camserve.export.gate.parity import FigureName, Metric
+from camserve.export.gate.tolerances import Tolerances
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.reference import Answers, logits_of_maps
 
@@ -33,17 +33,17 @@ def measure_agreement(
     run: Runner,
     batches: Iterable[tuple[npt.NDArray[Any], Answers]],
     head: LinearHead | None,
-    budget: Budget,
+    budget: Tolerances,
     *,
     activation: Activation = "softmax",
-) -> list[Figure]:
+) -> list[Metric]:
     """Measures an exported format of lower precision on images whose answers by Keras are known.
 
     Args:
         format_name: `onnx` or `savedmodel`.
         run: Runs the file.
         batches: Images as the file takes them, with Keras's answers; taken one by one, and none is kept. They should
-            be pictures of the kind that will be served, none of which the quantizer saw.
+            be images of the kind that will be served, none of which the quantizer saw.
         head: The linear head, or None where there are no maps.
         budget: The bounds.
         activation: What turns logits into probabilities.
@@ -63,7 +63,7 @@ def measure_agreement(
             if head is not None and keras.maps is not None:
                 sums.add_maps(exported, keras.maps, head)
     if not sums.images:
-        raise ParityError("there are no images to measure the export on", hint="Give more calibration pictures")
+        raise ParityError("there are no images to measure the export on", hint="Give more calibration images")
     judged: dict[FigureName, tuple[float, float | None]] = {
         "top1_disagreement": (sums.other_winners / sums.images, budget.top1_disagreement),
         "logits": (sums.logits / nonzero(sums.largest_logit), budget.lower_logits),
@@ -76,7 +76,7 @@ def measure_agreement(
         judged["cam_identity"] = (sums.identity / nonzero(sums.largest_logit), budget.cam_identity)
         judged["cam_class"] = (sums.wrong_classes, 0.0)
         judged["cam"] = (sums.cam / nonzero(sums.largest_map), None)
-    return [Figure(format_name, name, sums.images, value, bound) for name, (value, bound) in judged.items()]
+    return [Metric(format_name, name, sums.images, value, bound) for name, (value, bound) in judged.items()]
 
 
 @dataclass

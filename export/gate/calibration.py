@@ -1,4 +1,4 @@
-"""Pictures to calibrate int8 with, and pictures held out to measure it on."""
+"""Images to calibrate int8 with, and images held out to measure it on."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from camserve.text import printable
 __all__ = ["FEWEST", "LIMIT", "SUFFIXES", "Calibration", "read_calibration"]
 
 LIMIT = 400
-"""Pictures that are read at most, unless another limit is given: a hundred are held out, so that one may differ."""
+"""Images that are read at most, unless another limit is given: a hundred are held out, so that one may differ."""
 
 FEWEST = 12
-"""Pictures without which nothing can be calibrated and measured: nine to learn from, three to measure on."""
+"""Images without which nothing can be calibrated and measured: nine to learn from, three to measure on."""
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
-"""Files that count as pictures, by their suffix in any case."""
+"""Files that count as images, by their suffix in any case."""
 
 _HELD_OUT_EACH = 4
 _DEEP = ("I", "F")  # Pillow's modes of gray in 16 or 32 bits; made RGB, it would cut off what is brighter than 255
@@ -35,11 +35,11 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Calibration:
-    """Pictures, fitted to the network's input.
+    """Images, fitted to the network's input.
 
     Attributes:
         fit: What the quantizer may see: uint8 `[n, height, width, channels]`, RGB or gray.
-        held_out: Every fourth picture, which it may not; likewise.
+        held_out: Every fourth image, which it may not; likewise.
         names: The files of both, as they lie in the folder, in order; every fourth is held out.
     """
 
@@ -49,33 +49,33 @@ class Calibration:
 
     @property
     def fit_names(self) -> tuple[str, ...]:
-        """The file of each picture in `fit`."""
+        """The file of each image in `fit`."""
         return tuple(name for place, name in enumerate(self.names) if not _is_held_out(place))
 
     @property
     def held_out_names(self) -> tuple[str, ...]:
-        """The file of each picture in `held_out`."""
+        """The file of each image in `held_out`."""
         return tuple(name for place, name in enumerate(self.names) if _is_held_out(place))
 
 
 def read_calibration(
     folder: str | Path, size: tuple[int, int], preprocessing: Preprocessing, limit: int = LIMIT
 ) -> Calibration:
-    """Reads the pictures of a folder and of the folders in it as Keras's `load_img` reads them.
+    """Reads the images of a folder and of the folders in it as Keras's `load_img` reads them.
 
     Args:
         folder: Where they lie. Of more than the limit, so many are read, evenly spread over their sorted paths.
         size: Height and width of the network's input.
         preprocessing: Its colours, resize filter and fit; nothing is computed on the pixels.
-        limit: Number of pictures to read at most.
+        limit: Number of images to read at most.
 
     Raises:
-        UsageError: If there is no such folder, too few pictures are in it, or one cannot be read; it is named.
+        UsageError: If there is no such folder, too few images are in it, or one cannot be read; it is named.
     """
     if limit < FEWEST:
-        raise UsageError(f"{limit} pictures are too few to calibrate with", hint=f"Give {FEWEST} or more")
+        raise UsageError(f"{limit} images are too few to calibrate with", hint=f"Give {FEWEST} or more")
     root = Path(folder).expanduser()
-    paths = _spread(_pictures(root), limit)
+    paths = _spread(_images(root), limit)
     pixels = np.stack([_read(path, size, preprocessing) for path in paths])
     held_out = np.array([_is_held_out(place) for place in range(len(paths))])
     names = tuple(printable(path.relative_to(root).as_posix()) for path in paths)
@@ -86,17 +86,17 @@ def _is_held_out(place: int) -> bool:
     return place % _HELD_OUT_EACH == _HELD_OUT_EACH - 1
 
 
-def _pictures(folder: Path) -> list[Path]:
-    """The pictures under a folder, in the order of their paths."""
+def _images(folder: Path) -> list[Path]:
+    """The images under a folder, in the order of their paths."""
     if not folder.is_dir():
-        raise UsageError(f"{printable(folder)} is no folder", hint="Give a folder of pictures: --calibration DIR")
+        raise UsageError(f"{printable(folder)} is no folder", hint="Give a folder of images: --calibration DIR")
     try:
         found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     except OSError as error:
         raise UsageError(f"{printable(folder)} cannot be read: {error}") from error
     if len(found) < FEWEST:
         raise UsageError(
-            f"{printable(folder)} holds {len(found) or 'no'} pictures, and calibration needs {FEWEST} or more",
+            f"{printable(folder)} holds {len(found) or 'no'} images, and calibration needs {FEWEST} or more",
             hint=f"Give a few hundred of the kind that will be served; these count: {', '.join(SUFFIXES)}",
         )
     return found
@@ -110,22 +110,22 @@ def _spread(paths: Sequence[Path], limit: int) -> list[Path]:
 
 
 def _read(path: Path, size: tuple[int, int], preprocessing: Preprocessing) -> Pixels:
-    """One picture, uint8 `[height, width, channels]`, RGB or gray."""
+    """One image, uint8 `[height, width, channels]`, RGB or gray."""
     gray = preprocessing.color == "gray"
     cut = preprocessing.fit == "crop-only"
     try:
         with Image.open(path) as opened:
             deep = opened.mode.startswith(_DEEP)
-        picture = keras.utils.load_img(
+        image = keras.utils.load_img(
             path,
             color_mode="grayscale" if gray else "rgb",
             target_size=None if cut else size,
             interpolation=preprocessing.resize,
             keep_aspect_ratio=preprocessing.fit == "center-crop",
         )
-        pixels = np.asarray(picture)
+        pixels = np.asarray(image)
     except Exception as error:  # whatever a decoder stumbles over
-        raise UsageError(f"{printable(path)} cannot be read as a picture: {error}", hint=_TAKE_OUT) from error
+        raise UsageError(f"{printable(path)} cannot be read as an image: {error}", hint=_TAKE_OUT) from error
     if deep:
         raise UsageError(f"{printable(path)} holds more than 8 bits a pixel", hint=_TAKE_OUT)
     if gray:

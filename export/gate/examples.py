@@ -1,4 +1,4 @@
-"""Examples: pictures with what Keras and the export say of them."""
+"""Examples: images with what Keras and the export say of them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One picture, the class that Keras sees in it, and how Keras and the export explain it.
+    """One image, the class that Keras sees in it, and how Keras and the export explain it.
 
     Attributes:
         name: Its file's name, or `sample 1`.
-        picture: The pixels as the network saw them before any arithmetic, uint8 `[height, width, channels]`, RGB or
+        image: The pixels as the network saw them before any arithmetic, uint8 `[height, width, channels]`, RGB or
             gray.
         label: The label of Keras's best class.
         keras_probability: Keras's probability of it.
@@ -36,7 +36,7 @@ class Example:
     """
 
     name: str
-    picture: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8]
     label: str
     keras_probability: float
     keras_map: Array | None
@@ -53,24 +53,24 @@ class Example:
 
 
 def examples_of(
-    pictures: npt.NDArray[np.uint8],
+    images: npt.NDArray[np.uint8],
     names: Sequence[str],
     keras: Answers,
     exported: Mapping[str, Array],
     labels: Sequence[str],
 ) -> tuple[Example, ...]:
-    """The examples of a batch: the picture whose maps differ most, then others, of classes not shown yet if there are.
+    """The examples of a batch: the image whose maps differ most, then others, of classes not shown yet if there are.
 
     Args:
-        pictures: uint8 `[batch, height, width, channels]`, RGB or gray.
-        names: The name of each picture.
+        images: uint8 `[batch, height, width, channels]`, RGB or gray.
+        names: The name of each image.
         keras: Keras's answers to the batch.
         exported: The export's, by output.
         labels: The lines of `labels.txt`.
     """
     found = [
-        _example(index, name=name, picture=picture, keras=keras, exported=exported, labels=labels)
-        for index, (name, picture) in enumerate(zip(names, pictures, strict=True))
+        _example(index, name=name, image=image, keras=keras, exported=exported, labels=labels)
+        for index, (name, image) in enumerate(zip(names, images, strict=True))
     ]
     waiting = sorted(found, key=lambda example: -_surprise(example))  # stable: equals stay in order
     chosen: list[Example] = []
@@ -99,7 +99,7 @@ def _example(
     index: int,
     *,
     name: str,
-    picture: npt.NDArray[np.uint8],
+    image: npt.NDArray[np.uint8],
     keras: Answers,
     exported: Mapping[str, Array],
     labels: Sequence[str],
@@ -108,7 +108,7 @@ def _example(
     ranked = exported["cam_class"][index].tolist() if "cam_class" in exported else []
     return Example(
         name=name,
-        picture=picture,
+        image=image,
         label=labels[best].rpartition("\t")[2],  # without the identifier that may stand before it
         keras_probability=float(keras.probabilities[index, best]),
         keras_map=None if keras.maps is None else keras.maps[index, best],

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from camserve.contract import Activation
 from camserve.errors import ParityError
 from camserve.export.formats.runner import Runner
-from camserve.export.gate.budget import Budget
 from camserve.export.gate.differences import (
     larger,
     largest_magnitude,
@@ -27,14 +26,15 @@ from camserve.export.gate.differences import (
     wrong_ranks,
     wrong_winners,
 )
+from camserve.export.gate.tolerances import Tolerances
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.reference import Answers, logits_of_maps
 
 __all__ = [
     "BATCHES",
-    "Budget",
-    "Figure",
     "FigureName",
+    "Metric",
+    "Tolerances",
     "judge",
     "measure",
 ]
@@ -59,7 +59,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Figure:
+class Metric:
     """One measured figure.
 
     Attributes:
@@ -87,10 +87,10 @@ def measure(
     run: Runner,
     batches: Sequence[tuple[npt.NDArray[Any], Answers]],
     head: LinearHead | None,
-    budget: Budget,
+    budget: Tolerances,
     *,
     activation: Activation = "softmax",
-) -> list[Figure]:
+) -> list[Metric]:
     """Measures one exported format on batches whose answers by Keras are known.
 
     Args:
@@ -110,12 +110,12 @@ def measure(
         exported = {name: np.asarray(value, np.float64) for name, value in run(images).items()}
         values = _differences(exported, keras, head, budget, activation)
         figures += [
-            Figure(format_name, name, len(images), value, bounds.get(name, 0.0)) for name, value in values.items()
+            Metric(format_name, name, len(images), value, bounds.get(name, 0.0)) for name, value in values.items()
         ]
     return figures
 
 
-def judge(figures: Sequence[Figure]) -> None:
+def judge(figures: Sequence[Metric]) -> None:
     """Lets an export pass, or stops it.
 
     Raises:
@@ -145,13 +145,13 @@ _HINT = (
     "another form of an operator (Resizing, for one): try --formats savedmodel"
 )
 _HINT_OF_ROUNDING = (
-    "This precision is too coarse for the network: int8 gains from more calibration pictures of the kind that is "
+    "This precision is too coarse for the network: int8 gains from more calibration images of the kind that is "
     "served; otherwise choose fp16 (for int8) or fp32"
 )
 
 
 def _differences(
-    exported: Mapping[str, Array], keras: Answers, head: LinearHead | None, budget: Budget, activation: Activation
+    exported: Mapping[str, Array], keras: Answers, head: LinearHead | None, budget: Tolerances, activation: Activation
 ) -> dict[FigureName, float]:
     scale = nonzero(largest_magnitude(keras.logits))
     values: dict[FigureName, float] = {

@@ -1,15 +1,15 @@
-"""Pictures to measure parity on: drawn, always the same, and unlike each other."""
+"""Images to measure parity on: drawn, always the same, and unlike each other."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["sample_pictures"]
+__all__ = ["sample_images"]
 
 
-def sample_pictures(count: int, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
-    """Draws pictures of soft colour fields with a bright and a dark blot and a little grain.
+def sample_images(count: int, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
+    """Draws images of soft colour fields with a bright and a dark blot and a little grain.
 
     A network answers plain noise almost the same whatever the noise; large shapes tell images apart as photos do.
 
@@ -25,14 +25,14 @@ def sample_pictures(count: int, height: int, width: int, channels: int) -> npt.N
     rng = np.random.default_rng(20_16)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     rows, columns = rows / height, columns / width
-    pictures = []
+    images = []
     for _ in range(count):
         waves = rng.uniform(0.5, 3.0, (2, channels)) * 2 * np.pi
         phase = rng.uniform(0, 2 * np.pi, channels)
-        picture = 128 + 90 * np.sin(rows[..., None] * waves[0] + columns[..., None] * waves[1] + phase)
+        image = 128 + 90 * np.sin(rows[..., None] * waves[0] + columns[..., None] * waves[1] + phase)
         for strength in (120.0, -120.0):
             y, x, radius = rng.uniform(0.15, 0.85), rng.uniform(0.15, 0.85), rng.uniform(0.05, 0.25)
             blot = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * radius**2))
-            picture = picture + strength * blot[..., None] * rng.uniform(0.3, 1.0, channels)
-        pictures.append(picture + rng.normal(0, 8, picture.shape))
-    return np.asarray(np.clip(np.round(pictures), 0, 255), np.uint8)
+            image = image + strength * blot[..., None] * rng.uniform(0.3, 1.0, channels)
+        images.append(image + rng.normal(0, 8, image.shape))
+    return np.asarray(np.clip(np.round(images), 0, 255), np.uint8)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from camserve.contract import Activation
 from camserve.errors import HeadError, SourceError
-from camserve.export.graph.affine import Affine, Reading, activation_name, moves, reading
+from camserve.export.graph.affine import Affine, DecodeOptions, activation_name, moves, reading
 from camserve.export.graph.network import Network, Step, Value
 from camserve.export.graph.pooling import Pooling, pooling_of, unpooled
 from camserve.export.graph.remake import remake
@@ -114,7 +114,7 @@ def find_linear_head(network: Network, logits: Value) -> LinearHead:
     if stop is not None and pooling is not None:
         return _head(stop.inputs[0], pooling, path, logits)
     values = [step.outputs[0] for step, _ in path] + [network.input if stop is None else stop.outputs[0]]
-    # What a Reshape has just made of other numbers is no picture, whatever its shape.
+    # What a Reshape has just made of other numbers is no image, whatever its shape.
     made = [moves(step) for step, _ in path] + [False]
     place = next((place for place, value in enumerate(values) if _is_spatial(value) and not made[place]), None)
     if place is None:
@@ -122,9 +122,9 @@ def find_linear_head(network: Network, logits: Value) -> LinearHead:
     return _head(values[place], unpooled(values[place]), path[:place], logits)
 
 
-def _affine_path(network: Network, logits: Value) -> tuple[list[tuple[Step, Reading]], Step | None]:
+def _affine_path(network: Network, logits: Value) -> tuple[list[tuple[Step, DecodeOptions]], Step | None]:
     """The affine steps back from the logits, last first, and the step before them: a pooling, or one not affine."""
-    path: list[tuple[Step, Reading]] = []
+    path: list[tuple[Step, DecodeOptions]] = []
     for step in _back_from(network, logits):
         read = reading(step)
         if read is None:
@@ -133,7 +133,7 @@ def _affine_path(network: Network, logits: Value) -> tuple[list[tuple[Step, Read
     return path, None
 
 
-def _head(features: Value, pooling: Pooling, path: Sequence[tuple[Step, Reading]], logits: Value) -> LinearHead:
+def _head(features: Value, pooling: Pooling, path: Sequence[tuple[Step, DecodeOptions]], logits: Value) -> LinearHead:
     classes = int(logits.shape[1] or 0)
     whole = reduce(lambda after, link: link[1](after), path, Affine.identity(classes))
     weights = whole.weights.reshape(*pooling.cells, int(features.shape[3] or 0), classes)

@@ -226,7 +226,7 @@ def build(network: Network) -> keras.Model:
 def _graph_ends(model: keras.Model) -> tuple[list[Any], list[Any]]:
     if isinstance(model, keras.Sequential) and not model.built:
         raise SourceError(
-            f"model {model.name!r} was never built, so nobody knows the size of its pictures",
+            f"model {model.name!r} was never built, so nobody knows the size of its images",
             hint="Begin it with keras.Input((height, width, channels))",
         )
     if not _is_graph(model):

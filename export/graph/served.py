@@ -11,8 +11,8 @@ from typing import Any
 import tensorflow as tf
 
 from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
+from camserve.export.graph.cam_layer import Maps
 from camserve.export.graph.head import LinearHead
-from camserve.export.graph.maps import Maps
 from camserve.export.graph.network import Network, Step, Value, run
 
 __all__ = ["MAPS", "PIXELS", "STEP", "ServedGraph", "network_input", "serve"]

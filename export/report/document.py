@@ -15,8 +15,8 @@ from camserve.bundle import REPORT_HTML_NAME, REPORT_NAME
 from camserve.contract import ModelContract
 from camserve.export.gate.calibration import Calibration
 from camserve.export.gate.examples import Example, example_values
-from camserve.export.gate.parity import Figure
-from camserve.export.gate.pictures import Pictures
+from camserve.export.gate.measurement_images import MeasurementImages
+from camserve.export.gate.parity import Metric
 from camserve.export.graph.prepare import Prepared
 from camserve.export.report.measured import measured_on, measuring_warnings
 from camserve.export.report.page import page
@@ -33,11 +33,11 @@ def report_of(
     source: Source,
     prepared: Prepared,
     contract: ModelContract,
-    figures: Sequence[Figure],
+    figures: Sequence[Metric],
     *,
     provenance: Mapping[str, Any],
     precision: str,
-    pictures: Pictures,
+    images: MeasurementImages,
     calibration: Calibration | None,
     graph: Mapping[str, Any] | None,
     files: Mapping[str, Mapping[str, Any]],
@@ -52,14 +52,14 @@ def report_of(
         figures: The figures of the gate.
         provenance: Hashes and versions, as `provenance_of` gives them.
         precision: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`.
-        pictures: What the gate was given to measure on.
+        images: What the gate was given to measure on.
         calibration: What they were held out of; None where they were drawn.
         graph: Of the ONNX file `opset`, `ir_version` and `operators` (number of nodes by operator), and of the network
             as it was read `layers` (number of Keras layers by class); None without an ONNX file.
         files: Size and hash of the bundle's entries, as `files` gives them.
-        examples: Pictures with both maps.
+        examples: Images with both maps.
     """
-    measured = measured_on(pictures, calibration, precision)
+    measured = measured_on(images, calibration, precision)
     return {
         "version": 2,
         "name": contract.name,
@@ -116,6 +116,6 @@ def _entry(path: Path) -> dict[str, Any]:
     }
 
 
-def _figure(figure: Figure) -> dict[str, Any]:
+def _figure(figure: Metric) -> dict[str, Any]:
     value = float(figure.value)
     return {**asdict(figure), "value": value if math.isfinite(value) else None, "passed": bool(figure.passed)}

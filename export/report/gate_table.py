@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from camserve.export.report.figures import (
+from camserve.export.report.markup import Html, details, join, number, table, tag
+from camserve.export.report.metric_text import (
     Row,
     comparison,
     format_title,
@@ -20,7 +21,6 @@ from camserve.export.report.figures import (
     value_of,
     worst_of,
 )
-from camserve.export.report.markup import Html, details, join, number, table, tag
 
 __all__ = ["every_batch", "gate"]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from camserve.export.gate.examples import Example
 from camserve.export.report import parts
-from camserve.export.report.figures import closest, is_judged, missed, room, title_of, where
 from camserve.export.report.gate_table import every_batch, gate
 from camserve.export.report.markup import Html, details, join, section, tag
 from camserve.export.report.measured import kind_of
+from camserve.export.report.metric_text import closest, is_judged, missed, room, title_of, where
 from camserve.export.report.style import STYLE
 
 __all__ = ["page"]
@@ -25,7 +25,7 @@ _PRECISIONS = {
 
 
 def page(report: Mapping[str, Any], examples: Sequence[Example] = ()) -> str:
-    """The whole page, from the value that `report.json` holds and the pictures that it does not."""
+    """The whole page, from the value that `report.json` holds and the images that it does not."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),

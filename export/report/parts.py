@@ -1,4 +1,4 @@
-"""Parts of the report's page: what went in, what was folded, the graph, the pictures, the files."""
+"""Parts of the report's page: what went in, what was folded, the graph, the images, the files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from camserve.export.gate.examples import Example
+from camserve.export.report.map_drawings import draw
 from camserve.export.report.markup import Html, details, join, number, section, table, tag
 from camserve.export.report.measured import measured_in_words
-from camserve.export.report.pictures import draw
 
 __all__ = ["contract", "files", "folding", "graph", "inputs", "maps", "megabytes", "origin"]
 
@@ -180,10 +180,10 @@ def _share(count: int, largest: int) -> Html:
 
 def _card(example: Example) -> Html:
     drawings = draw(example)
-    shown = [_picture("picture", drawings.picture, example.name)]
+    shown = [_image("picture", drawings.image, example.name)]
     if drawings.keras is not None:
-        shown.append(_picture("Keras", drawings.keras, f"Keras's map of {example.label}"))
-        shown.append(_picture("export", drawings.export, f"the export's map of {example.label}"))
+        shown.append(_image("Keras", drawings.keras, f"Keras's map of {example.label}"))
+        shown.append(_image("export", drawings.export, f"the export's map of {example.label}"))
     known = {"Keras": _percent(example.keras_probability), "export": _percent(example.probability)}
     if example.difference is not None:
         known["maps differ by"] = f"{example.difference:.1e}" if example.difference else "nothing"
@@ -191,7 +191,7 @@ def _card(example: Example) -> Html:
     return tag("figure", tag("div", *shown, class_="trio"), tag("figcaption", text))
 
 
-def _picture(title: str, address: str | None, description: str) -> Html:
+def _image(title: str, address: str | None, description: str) -> Html:
     if address is None:
         return tag("div", tag("p", "not among its best classes", class_="absent"), tag("small", title))
     return tag("div", tag("img", src=address, alt=description), tag("small", title))

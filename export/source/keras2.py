@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from camserve.errors import ExportError
 
-__all__ = ["as_keras_3", "is_of_keras_2", "load_keras_2", "without_chatter", "without_nesting"]
+__all__ = ["as_keras_3", "is_of_keras_2", "load_keras_2", "without_keras_output", "without_nesting"]
 
 _NO_LONGER = {  # settings that Keras 2 wrote and could not mean
     "Conv2DTranspose": ("groups",),
@@ -58,7 +58,7 @@ def load_keras_2(path: Path) -> keras.Model:
         raise ExportError(
             "reading a model of Keras 2 needs tf_keras", hint="Install it: pip install 'camserve[export]'"
         ) from error
-    with without_chatter():
+    with without_keras_output():
         if path.suffix != ".keras":
             return as_keras_3(tf_keras.models.load_model(str(path), compile=False))
         with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +73,7 @@ def as_keras_3(model: Any) -> keras.Model:
     Args:
         model: A functional or sequential model of tf_keras that has been built; not to be used afterwards.
     """
-    with tempfile.TemporaryDirectory() as folder, without_chatter():
+    with tempfile.TemporaryDirectory() as folder, without_keras_output():
         copy = Path(folder) / "model.h5"
         _save_for_keras_3(model, copy)
         loaded = keras.models.load_model(copy, compile=False)
@@ -82,7 +82,7 @@ def as_keras_3(model: Any) -> keras.Model:
 
 
 @contextlib.contextmanager
-def without_chatter() -> Iterator[None]:
+def without_keras_output() -> Iterator[None]:
     """Silences what both versions say of their own formats while a model passes from one to the other."""
     loggers = (logging.getLogger("tensorflow"), logging.getLogger("absl"))
     levels = [logger.level for logger in loggers]

@@ -11,7 +11,7 @@ import keras
 
 from camserve.contract import Preprocessing
 from camserve.errors import SourceError, UsageError
-from camserve.export.reason import reason
+from camserve.export.framework_errors import reason
 from camserve.export.source.applications import application
 from camserve.export.source.checksum import checked_digest
 from camserve.export.source.custom_objects import import_custom_objects

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from camserve.errors import CamserveError, SourceError
-from camserve.export.reason import reason
+from camserve.export.framework_errors import reason
 from camserve.export.source.architecture import check_architecture, unknown_class
 from camserve.export.source.archive import architecture_in_archive, check_archive, is_archive_of_keras_2
 from camserve.export.source.custom_objects import CustomObjects

@@ -50,7 +50,7 @@ def _resnet50(weights: str | None = None) -> keras.Model:
 
 
 def _resnet_mini() -> keras.Model:
-    """ResNet50 cut after its third stage, for 28×28 gray pictures."""
+    """ResNet50 cut after its third stage, for 28×28 gray images."""
     image = layers.Input((28, 28, 1))
     x = residual.stem(image)
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
@@ -64,7 +64,7 @@ def _resnet_mini() -> keras.Model:
 def _resnet50_signs(
     name: str = "resnet50-signs", *, third: int = 128, last_stride: int = 2, training: bool | None = None
 ) -> keras.Model:
-    """ResNet50 for 64×64 pictures of six hand signs.
+    """ResNet50 for 64×64 images of six hand signs.
 
     Args:
         name: Name of the model.

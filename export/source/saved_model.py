@@ -12,7 +12,7 @@ from camserve.errors import ExportError, SourceError
 from camserve.export.source.architecture import check_architecture
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.hdf5 import refusal
-from camserve.export.source.keras2 import as_keras_3, without_chatter
+from camserve.export.source.keras2 import as_keras_3, without_keras_output
 
 __all__ = ["load_saved_model"]
 
@@ -37,7 +37,7 @@ def load_saved_model(path: Path, custom: CustomObjects) -> keras.Model:
     check_architecture(architecture, CustomObjects(custom.modules, {}), str(path))
     import tf_keras  # noqa: PLC0415  it takes seconds, and few sources need it
 
-    with without_chatter():
+    with without_keras_output():
         network = tf_keras.models.model_from_json(json.dumps(architecture))
         restored = network.load_weights(str(path / "variables" / "variables"))
         restored.assert_existing_objects_matched()

@@ -13,7 +13,7 @@ from typing import Any
 
 from camserve.contract import TensorSpec
 from camserve.serving.config.instances import read_parameter
-from camserve.serving.config.options import ServingOptions
+from camserve.serving.config.serving_options import ServingOptions
 
 __all__ = [
     "CUDA_PARAMETERS",

@@ -9,7 +9,7 @@ from typing import Any
 
 from camserve.errors import UsageError
 from camserve.serving.config.checks import ONLY_WITH, check_values
-from camserve.serving.config.options import ServingOptions
+from camserve.serving.config.serving_options import ServingOptions
 
 __all__ = ["DEFAULTS", "OPTION_NAMES", "changed_options", "check_changes", "check_names", "lay_over", "make_options"]
 

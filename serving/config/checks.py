@@ -16,7 +16,7 @@ from camserve.serving.config.choices import (
 )
 
 if TYPE_CHECKING:
-    from camserve.serving.config.options import ServingOptions
+    from camserve.serving.config.serving_options import ServingOptions
 
 __all__ = ["ONLY_WITH", "RANGES", "SWITCHES", "check_options", "check_values"]
 

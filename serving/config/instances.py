@@ -8,7 +8,7 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2
 
 from camserve.serving.config.choices import Accelerator, Backend
-from camserve.serving.config.options import Resource, ServingOptions
+from camserve.serving.config.serving_options import Resource, ServingOptions
 
 __all__ = ["THREADS", "backend_of", "read_instances", "read_parameter", "write_instances"]
 

@@ -18,9 +18,9 @@ from camserve.serving.config.changes import DEFAULTS, changed_options, make_opti
 from camserve.serving.config.choices import Backend
 from camserve.serving.config.instances import backend_of, read_instances, write_instances
 from camserve.serving.config.merging import merge_changes
-from camserve.serving.config.options import ServingOptions
 from camserve.serving.config.pinning import unpinned
 from camserve.serving.config.readiness import read_readiness, write_readiness
+from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.config.suitability import check_suitable
 
 __all__ = [

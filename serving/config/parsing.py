@@ -9,7 +9,7 @@ from typing import Any
 from camserve.errors import UsageError
 from camserve.serving.config.changes import DEFAULTS, check_names
 from camserve.serving.config.checks import RANGES, SWITCHES
-from camserve.serving.config.options import Resource
+from camserve.serving.config.serving_options import Resource
 
 __all__ = ["format_option", "parse_option", "parse_settings"]
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from camserve.errors import UsageError
 
-__all__ = ["PRESETS", "Situation", "host_cores", "preset_options", "preset_purpose"]
+__all__ = ["PRESETS", "HostProfile", "host_cores", "preset_options", "preset_purpose"]
 
 _LARGEST_TEAM = 4
 
 
 @dataclass(frozen=True)
-class Situation:
+class HostProfile:
     """What a preset's figures depend on: cores of the host that will serve, precision of the model, its backend."""
 
     cores: int
@@ -24,7 +24,7 @@ class Situation:
     backend: str = "onnxruntime"
 
 
-def cpu_latency(situation: Situation) -> dict[str, Any]:
+def cpu_latency(situation: HostProfile) -> dict[str, Any]:
     """One copy on all cores, nothing waits for company: the fastest answer while few ask at once."""
     return {
         "accelerator": "none",
@@ -35,7 +35,7 @@ def cpu_latency(situation: Situation) -> dict[str, Any]:
     }
 
 
-def cpu_throughput(situation: Situation) -> dict[str, Any]:
+def cpu_throughput(situation: HostProfile) -> dict[str, Any]:
     """Copies side by side on few cores each, which wait less for each other: the most images a second."""
     threads = max(1, min(_LARGEST_TEAM, situation.cores // _LARGEST_TEAM))
     return {
@@ -47,7 +47,7 @@ def cpu_throughput(situation: Situation) -> dict[str, Any]:
     }
 
 
-def gpu(situation: Situation) -> dict[str, Any]:
+def gpu(situation: HostProfile) -> dict[str, Any]:
     """CUDA, batches of 32, two copies so that one computes while the other copies; convolutions chosen without trials.
 
     cuDNN's default is to try every algorithm for each batch size that it meets, which holds up the first of each.
@@ -62,7 +62,7 @@ def gpu(situation: Situation) -> dict[str, Any]:
     return {**options, "cudnn_conv_algo_search": "heuristic"} if situation.backend == "onnxruntime" else options
 
 
-def tensorrt(situation: Situation) -> dict[str, Any]:
+def tensorrt(situation: HostProfile) -> dict[str, Any]:
     """TensorRT in the model's precision, one engine for batches of 1 to 32, kept on disk: minutes once, then fast."""
     return {
         "accelerator": "tensorrt",
@@ -78,7 +78,7 @@ def tensorrt(situation: Situation) -> dict[str, Any]:
     }
 
 
-PRESETS: Mapping[str, Callable[[Situation], dict[str, Any]]] = {
+PRESETS: Mapping[str, Callable[[HostProfile], dict[str, Any]]] = {
     "cpu-latency": cpu_latency,
     "cpu-throughput": cpu_throughput,
     "gpu": gpu,
@@ -87,7 +87,7 @@ PRESETS: Mapping[str, Callable[[Situation], dict[str, Any]]] = {
 """By name; the first line of each one's docstring says what it does and why."""
 
 
-def preset_options(name: str, situation: Situation) -> dict[str, Any]:
+def preset_options(name: str, situation: HostProfile) -> dict[str, Any]:
     """The options of a preset, by name.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2
 
 from camserve.contract import TensorSpec
-from camserve.serving.config.options import ServingOptions
+from camserve.serving.config.serving_options import ServingOptions
 
 __all__ = ["read_readiness", "write_readiness"]
 

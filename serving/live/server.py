@@ -16,7 +16,7 @@ from tritonclient.utils import InferenceServerException
 
 from camserve.contract import ModelContract
 from camserve.errors import ServerError
-from camserve.serving.live.connection import connect
+from camserve.serving.live.channel import connect
 from camserve.serving.live.refusals import explained, plain
 from camserve.tls import ClientTls
 

@@ -70,7 +70,7 @@ def deliver(
         RepositoryError: If the repository cannot be written, or the model there is another.
         ServerError: If the server does not answer with the new version; it was put back then.
     """
-    begin = progress or _unheard
+    begin = progress or _no_progress
     with _writable(repository, purpose, wait, begin) as root:
         remove_leftovers(root)
         draft = draft_of(root)
@@ -145,5 +145,5 @@ def _writable(repository: str | Path, purpose: str, wait: float, tell: Progress)
         raise
 
 
-def _unheard(phase: str) -> None:
+def _no_progress(phase: str) -> None:
     """Nobody asked how far the work is."""

@@ -21,7 +21,7 @@ _COARSEST = 2e-2
 
 
 def go_live(server: LiveServer, placed: Placed, draft: Draft, golden: Golden, *, before: Versions) -> None:
-    """Loads a version on a server and asks it the golden pictures; where that fails, all is as before.
+    """Loads a version on a server and asks it the golden images; where that fails, all is as before.
 
     Args:
         server: Where to load it.
@@ -41,13 +41,13 @@ def go_live(server: LiveServer, placed: Placed, draft: Draft, golden: Golden, *,
         server.wait_ready(name, placed.number)
         _check_answers(server, placed.number, draft, golden)
     except ServerError as error:
-        restored = _put_back(server, placed.undo, name, before=before)
+        restored = _restore_previous(server, placed.undo, name, before=before)
         raise ServerError(
             f"version {placed.number} of {name} was put back: {error.message}{restored}",
             hint=error.hint or "The server's log says more",
         ) from error
     except BaseException:
-        _put_back(server, placed.undo, name, before=before)
+        _restore_previous(server, placed.undo, name, before=before)
         raise
 
 
@@ -66,12 +66,12 @@ def _check_answers(server: LiveServer, number: int, draft: Draft, golden: Golden
     faults = compare(golden, draft.contract, answers, tolerance=max(_COARSEST, draft.tolerance))
     if faults:
         raise ServerError(
-            f"it does not answer its golden pictures through {server.url} as it did at its export: {'; '.join(faults)}",
+            f"it does not answer its golden images through {server.url} as it did at its export: {'; '.join(faults)}",
             hint="Look for what differs there: the configuration, the accelerator, the files that the server sees",
         )
 
 
-def _put_back(server: LiveServer, undo: ExitStack, name: str, *, before: Versions) -> str:
+def _restore_previous(server: LiveServer, undo: ExitStack, name: str, *, before: Versions) -> str:
     """Puts files and server back, and says what could not be."""
     undo.close()
     trouble = ""

@@ -19,12 +19,12 @@ _ONNX_TYPES = {"FP32": "tensor(float)", "UINT8": "tensor(uint8)", "INT32": "tens
 
 
 def check_servable(path: Path, contract: ModelContract, golden: Golden, *, tolerance: float) -> None:
-    """Loads the model and asks it the golden pictures, all at once and one at a time.
+    """Loads the model and asks it the golden images, all at once and one at a time.
 
     Args:
         path: The ONNX file.
         contract: What it must expect and answer.
-        golden: The pictures, and what it answered at its export.
+        golden: The images, and what it answered at its export.
         tolerance: How far answers may be apart, as for `camserve.golden.compare`.
 
     Raises:
@@ -81,7 +81,7 @@ def _check_answers(session: Any, contract: ModelContract, golden: Golden, tolera
         faults = compare(golden, contract, answers, tolerance=tolerance)
         if faults:
             raise BundleError(
-                f"model.onnx does not answer its golden pictures, asked {how}, as it did at its export: "
+                f"model.onnx does not answer its golden images, asked {how}, as it did at its export: "
                 f"{'; '.join(faults)}",
                 hint="Export the model again",
             )
@@ -92,7 +92,7 @@ def _ask(session: Any, contract: ModelContract, image: Any) -> dict[str, Any]:
     try:
         return dict(zip(names, session.run(names, {contract.input.name: image}), strict=True))
     except Exception as error:
-        raise BundleError(f"the graph cannot answer a picture: {error}", hint="Export the model again") from error
+        raise BundleError(f"the graph cannot answer an image: {error}", hint="Export the model again") from error
 
 
 def _mismatch(message: str) -> BundleError:

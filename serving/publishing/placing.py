@@ -16,10 +16,10 @@ from pathlib import Path
 from camserve.serving.config.message import CONFIG_NAME
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.publishing.plan import plan_config
+from camserve.serving.repository.allocation import Allocated, allocate_version, read_numbers
 from camserve.serving.repository.durable import rename, sync, sync_tree, write_text
-from camserve.serving.repository.ledger import Standing, config_text
-from camserve.serving.repository.numbers import Handed, hand_out, read_numbers
-from camserve.serving.repository.versions import claimed_numbers
+from camserve.serving.repository.ledger import PublishedModel, config_text
+from camserve.serving.repository.version_numbers import claimed_numbers
 
 __all__ = ["Placed", "place"]
 
@@ -41,7 +41,9 @@ class Placed:
     undo: ExitStack
 
 
-def place(root: Path, stage: Path, version: Path, manifest: str, draft: Draft, *, standing: Standing | None) -> Placed:
+def place(
+    root: Path, stage: Path, version: Path, manifest: str, draft: Draft, *, standing: PublishedModel | None
+) -> Placed:
     """Renames a version into its model.
 
     Args:
@@ -58,14 +60,14 @@ def place(root: Path, stage: Path, version: Path, manifest: str, draft: Draft, *
     number = _next_number(root, draft.model, standing)
     config = plan_config(draft, standing, number, manifest)
     text = config_text(config, "" if standing is None else standing.text)
-    hand_out(root, stage, draft.model.name, Handed(number, manifest))
+    allocate_version(root, stage, draft.model.name, Allocated(number, manifest))
     with ExitStack() as undo:
         into_model = _add if draft.model.exists() else _found
         into_model(stage, version, draft.model / str(number), text, undo)
         return Placed(number, manifest, number in config.version_policy.specific.versions, undo.pop_all())
 
 
-def _next_number(root: Path, model: Path, standing: Standing | None) -> int:
+def _next_number(root: Path, model: Path, standing: PublishedModel | None) -> int:
     handed = read_numbers(root).get(model.name)
     numbers = {0, handed.number if handed else 0, *(standing.ledger if standing else ())}
     return max(numbers | (claimed_numbers(model) if model.exists() else set())) + 1

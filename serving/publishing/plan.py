@@ -14,16 +14,16 @@ from camserve.manifest import MANIFEST_NAME, file_digest
 from camserve.serving.config.changes import make_options
 from camserve.serving.config.merging import merge_changes
 from camserve.serving.config.message import MODEL_FILES, build_config, read_options, update_config
-from camserve.serving.config.options import ServingOptions
 from camserve.serving.config.pinning import chosen_versions, pin
+from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.publishing.draft import Draft
-from camserve.serving.repository.ledger import Standing, write_ledger
-from camserve.serving.repository.versions import version_folders
+from camserve.serving.repository.ledger import PublishedModel, write_ledger
+from camserve.serving.repository.version_numbers import version_folders
 
 __all__ = ["plan_config"]
 
 
-def plan_config(draft: Draft, standing: Standing | None, number: int, manifest: str) -> Any:
+def plan_config(draft: Draft, standing: PublishedModel | None, number: int, manifest: str) -> Any:
     """The message, with the new version in its ledger and the versions that it serves named.
 
     Older versions that the policy would keep in service are left out where they could not do what the new one
@@ -66,7 +66,7 @@ def _built(draft: Draft, contract: ModelContract, options: ServingOptions) -> An
     return build_config(contract, labels, options, backend=draft.backend, precision=draft.precision, digest=digest)
 
 
-def _updated(draft: Draft, standing: Standing) -> Any:
+def _updated(draft: Draft, standing: PublishedModel) -> Any:
     config = model_config_pb2.ModelConfig()
     config.CopyFrom(standing.config)
     if (standing.contract.input, standing.contract.outputs) != (draft.contract.input, draft.contract.outputs):

@@ -7,19 +7,19 @@ from pathlib import Path
 from camserve.contract_change import contract_breaks
 from camserve.errors import RepositoryError
 from camserve.serving.publishing.draft import Draft
-from camserve.serving.repository.ledger import Standing, read_standing
+from camserve.serving.repository.ledger import PublishedModel, read_published
 from camserve.serving.repository.staging import STAGE_NAME
 
 __all__ = ["find_predecessor"]
 
 
-def find_predecessor(draft: Draft) -> Standing | None:
+def find_predecessor(draft: Draft) -> PublishedModel | None:
     """The model as it stands; None where the draft will be its first version.
 
     Raises:
         RepositoryError: If something else stands there, or clients would meet another contract.
     """
-    standing = read_standing(draft.model)
+    standing = read_published(draft.model)
     if standing is None:
         _refuse_foreign(draft.model)
     else:
@@ -36,7 +36,7 @@ def _refuse_foreign(model: Path) -> None:
         )
 
 
-def _refuse_breaks(draft: Draft, standing: Standing) -> None:
+def _refuse_breaks(draft: Draft, standing: PublishedModel) -> None:
     breaks = contract_breaks(
         standing.contract, draft.contract, known_labels=standing.labels, new_labels=draft.source.labels
     )

@@ -12,11 +12,11 @@ from camserve.names import check_model_name
 from camserve.serving.config.changes import changed_options
 from camserve.serving.config.choices import Backend
 from camserve.serving.config.message import BACKEND, read_options
-from camserve.serving.config.options import ServingOptions
+from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.delivery import Progress, Publication, deliver
 from camserve.serving.publishing.draft import Draft
-from camserve.serving.repository.ledger import read_standing
+from camserve.serving.repository.ledger import read_published
 from camserve.serving.repository.lock import LOCK_SECONDS
 from camserve.tls import ClientTls
 
@@ -39,7 +39,7 @@ def publish(
 ) -> Publication:
     """Publishes a bundle as the next version of a model.
 
-    The bundle is verified against its manifest, copied aside, loaded once in ONNX Runtime, asked its golden pictures,
+    The bundle is verified against its manifest, copied aside, loaded once in ONNX Runtime, asked its golden images,
     flushed to the disk and only then renamed into the repository, one publisher after the other. A number that was
     used once is never used again. Where it fails, no version is left behind and the old one serves on.
 
@@ -52,7 +52,7 @@ def publish(
         backend: `onnxruntime` serves the ONNX file, `tensorflow` the SavedModel.
         allow_contract_change: Publish even if clients find another contract or other labels than they know.
         url: `host:port` of gRPC of a Triton in explicit mode that serves this repository. It loads the version and must
-            answer the golden pictures with it; where it does not, the version before is put back.
+            answer the golden images with it; where it does not, the version before is put back.
         admin_key: What that server wants to hear before it loads models, where it restricts that.
         tls: Encrypt the connection to it.
         wait: Seconds to wait for another publisher.
@@ -83,7 +83,7 @@ def publish(
 
 def _check_options(changes: Mapping[str, Any], model: Path) -> None:
     """Finds out early what would be found out late: before anything is copied or waited for."""
-    standing = read_standing(model)
+    standing = read_published(model)
     changed_options(read_options(standing.config) if standing else {}, changes)
 
 

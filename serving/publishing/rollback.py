@@ -12,7 +12,7 @@ from camserve.serving.config.message import BACKEND, MODEL_FILES
 from camserve.serving.publishing.delivery import Progress, Publication, deliver
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.publishing.publish import served_on
-from camserve.serving.repository.ledger import Standing, read_standing
+from camserve.serving.repository.ledger import PublishedModel, read_published
 from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.lock import LOCK_SECONDS
 from camserve.tls import ClientTls
@@ -56,7 +56,7 @@ def rollback(
 
     def draft_of(_root: Path) -> Draft:
         folder = root / model
-        standing = read_standing(folder) if folder.parent == root else None
+        standing = read_published(folder) if folder.parent == root else None
         if standing is None:
             raise RepositoryError(f"there is no model {model} in {root}", hint="List them: camserve repository list")
         number = _target(model, standing, to)
@@ -68,7 +68,7 @@ def rollback(
         return deliver(root, f"rolls {model} back", draft_of, server=server, wait=wait, progress=progress)
 
 
-def _target(model: str, standing: Standing, to: int | None) -> int:
+def _target(model: str, standing: PublishedModel, to: int | None) -> int:
     stand = ", ".join(map(str, sorted(standing.ledger))) or "none"
     if to is not None and to not in standing.ledger:
         raise RepositoryError(f"{model} has no version {to}", hint=f"There are {stand}")
@@ -82,7 +82,7 @@ def _target(model: str, standing: Standing, to: int | None) -> int:
     return max(older)
 
 
-def _version(folder: Path, standing: Standing, number: int) -> Bundle:
+def _version(folder: Path, standing: PublishedModel, number: int) -> Bundle:
     try:
         source = load_bundle(folder / str(number))
     except BundleError as error:

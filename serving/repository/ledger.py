@@ -19,7 +19,7 @@ from camserve.serving.config.message import CONFIG_NAME, read_config, render_con
 from camserve.serving.config.pinning import chosen_versions, unpinned
 from camserve.serving.repository.seal import seal, without_seal
 
-__all__ = ["Standing", "config_text", "read_leaving", "read_ledger", "read_standing", "write_ledger"]
+__all__ = ["PublishedModel", "config_text", "read_leaving", "read_ledger", "read_published", "write_ledger"]
 
 _LEDGER = "camserve.versions"
 _LEAVING = "camserve.leaving"
@@ -28,7 +28,7 @@ _COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
-class Standing:
+class PublishedModel:
     """A model as its configuration has it.
 
     Attributes:
@@ -48,7 +48,7 @@ class Standing:
     served: tuple[int, ...]
 
 
-def read_standing(model: Path) -> Standing | None:
+def read_published(model: Path) -> PublishedModel | None:
     """The model in that folder; None where there is no configuration.
 
     Raises:
@@ -66,7 +66,7 @@ def read_standing(model: Path) -> Standing | None:
     contract = ModelContract.from_json(config.parameters[CONTRACT_PARAMETER].string_value, origin=str(path))
     ledger = read_ledger(config, model)
     labels = config.parameters[LABELS_PARAMETER].string_value if LABELS_PARAMETER in config.parameters else None
-    return Standing(
+    return PublishedModel(
         text=path.read_text(encoding="utf-8"),
         config=_unpinned(config, path),
         contract=contract,

@@ -9,9 +9,9 @@ from pathlib import Path
 from camserve.errors import CamserveError
 from camserve.manifest import MANIFEST_NAME, file_digest
 from camserve.serving.config.message import CONFIG_NAME, read_config
+from camserve.serving.repository.allocation import read_numbers
 from camserve.serving.repository.durable import rename
 from camserve.serving.repository.ledger import read_leaving, read_ledger
-from camserve.serving.repository.numbers import read_numbers
 
 __all__ = ["abandoned_versions", "take_out_abandoned"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from camserve.errors import RepositoryError
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.config.pinning import chosen_versions
-from camserve.serving.repository.report import Parity, read_facts
-from camserve.serving.repository.versions import version_folders
+from camserve.serving.repository.export_facts import Parity, read_facts
+from camserve.serving.repository.version_numbers import version_folders
 
 __all__ = ["ModelEntry", "VersionEntry", "list_models", "open_repository"]
 

@@ -44,7 +44,7 @@ def locked(
     Raises:
         RepositoryError: If another holds it all the time, or it cannot be had here.
     """
-    descriptor = _acquire(root / LOCK_NAME, wait, tell or _unheard)
+    descriptor = _acquire(root / LOCK_NAME, wait, tell or _no_progress)
     try:
         holder = f"process {os.getpid()} on {socket.gethostname()}, which {purpose} since {_now()}"
         with suppress(OSError):  # a full disk keeps nobody from holding it
@@ -112,5 +112,5 @@ def _now() -> str:
     return datetime.now(tz=timezone.utc).isoformat(timespec="seconds")
 
 
-def _unheard(line: str) -> None:
+def _no_progress(line: str) -> None:
     """Nobody asked who is waited for."""

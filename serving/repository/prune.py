@@ -10,7 +10,7 @@ from camserve.errors import RepositoryError, UsageError
 from camserve.serving.config.message import CONFIG_NAME
 from camserve.serving.config.pinning import pin
 from camserve.serving.repository.durable import remove_tree, rename, write_text
-from camserve.serving.repository.ledger import Standing, config_text, read_standing, write_ledger
+from camserve.serving.repository.ledger import PublishedModel, config_text, read_published, write_ledger
 from camserve.serving.repository.leftovers import take_out_abandoned
 from camserve.serving.repository.listing import ModelEntry, list_models, open_repository
 from camserve.serving.repository.lock import LOCK_SECONDS, locked
@@ -88,14 +88,14 @@ def _removable(root: Path, keep: int, names: Sequence[str], served: Mapping[str,
         )
     doomed = []
     for name in dict.fromkeys(names) or entries:
-        standing = read_standing(root / name)
+        standing = read_published(root / name)
         if standing is not None and standing.ledger:
             _refuse_unserved(name, standing)
             doomed += _oldest(entries[name], standing, keep, served.get(name, ()))
     return doomed
 
 
-def _refuse_unserved(name: str, standing: Standing) -> None:
+def _refuse_unserved(name: str, standing: PublishedModel) -> None:
     if not standing.served:
         raise RepositoryError(
             f"the version policy of {name} names none of its versions, so that none is known to be needed",
@@ -103,7 +103,7 @@ def _refuse_unserved(name: str, standing: Standing) -> None:
         )
 
 
-def _oldest(entry: ModelEntry, standing: Standing, keep: int, served: Collection[int]) -> list[Pruned]:
+def _oldest(entry: ModelEntry, standing: PublishedModel, keep: int, served: Collection[int]) -> list[Pruned]:
     """Of the versions that nobody needs, those whose folder is gone, and the oldest of the others."""
     needed = {*entry.served, *standing.served, *served}
     there = {version.number: version.size for version in entry.versions if version.number in standing.ledger}
@@ -113,7 +113,7 @@ def _oldest(entry: ModelEntry, standing: Standing, keep: int, served: Collection
 
 
 def _remove(root: Path, model: Path, numbers: Collection[int]) -> None:
-    standing = read_standing(model)
+    standing = read_published(model)
     if standing is None:
         raise RepositoryError(f"{model} has lost its {CONFIG_NAME}", hint="Restore it from a copy")
     config = standing.config

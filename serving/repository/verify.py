@@ -13,13 +13,13 @@ from camserve.contract import CONTRACT_PARAMETER
 from camserve.errors import CamserveError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest, manifest_faults
 from camserve.serving.config.message import CONFIG_NAME, read_config
+from camserve.serving.repository.allocation import NUMBERS_NAME, read_numbers
 from camserve.serving.repository.ledger import read_ledger
 from camserve.serving.repository.leftovers import abandoned_versions
 from camserve.serving.repository.listing import open_repository
-from camserve.serving.repository.numbers import NUMBERS_NAME, read_numbers
 from camserve.serving.repository.seal import is_sealed
 from camserve.serving.repository.staging import STAGE_NAME
-from camserve.serving.repository.versions import parse_version, version_folders
+from camserve.serving.repository.version_numbers import parse_version, version_folders
 
 __all__ = ["Fault", "Verification", "verify_repository"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from camserve.errors import ServerError
 from camserve.serving.server.environment import TritonInstallation
-from camserve.serving.server.options import ServerOptions
+from camserve.serving.server.server_options import ServerOptions
 
 __all__ = ["ADMIN_HEADER", "server_command"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camserve.errors import ServerError
-from camserve.serving.server.options import ADMIN_KEY_VARIABLE
+from camserve.serving.server.server_options import ADMIN_KEY_VARIABLE
 
 __all__ = ["BACKENDS", "TritonInstallation", "assemble", "copy_backend", "find_triton", "server_environment"]
 

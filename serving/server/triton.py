@@ -10,10 +10,10 @@ from typing import Any
 
 from camserve.errors import ServerError
 from camserve.serving.server.environment import TritonInstallation, find_triton
-from camserve.serving.server.health import is_ready, served_by_grpc, served_by_http
-from camserve.serving.server.models import check_models, chosen_models
-from camserve.serving.server.options import ServerOptions
-from camserve.serving.server.run import Run, launch
+from camserve.serving.server.launch import Run, launch
+from camserve.serving.server.model_selection import check_models, chosen_models
+from camserve.serving.server.server_health import is_ready, served_by_grpc, served_by_http
+from camserve.serving.server.server_options import ServerOptions
 
 __all__ = ["TritonServer"]
 

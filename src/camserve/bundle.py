@@ -68,7 +68,7 @@ class Bundle:
 
     @property
     def golden_path(self) -> Path | None:
-        """Pictures and the answers that the model gave to them at export, or None where they were not kept."""
+        """Images and the answers that the model gave to them at export, or None where they were not kept."""
         return self.path / GOLDEN_NAME if GOLDEN_NAME in self.files else None
 
 

@@ -54,7 +54,7 @@ class TensorSpec(_Value):
 class Preprocessing(_Value):
     """How pixels become the network's input.
 
-    A picture is fitted to the input's height and width, its channels are put into `color` order, and each channel c
+    An image is fitted to the input's height and width, its channels are put into `color` order, and each channel c
     becomes `(pixel / scale[c] - mean[c]) / std[c]`, computed in float32 in that order of operations, which is the
     order of `keras.applications.imagenet_utils.preprocess_input`.
 

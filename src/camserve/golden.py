@@ -1,4 +1,4 @@
-"""Golden answers: a few pictures and what the exported model said to them, kept beside it.
+"""Golden answers: a few images and what the exported model said to them, kept beside it.
 
 Whoever serves the model asks it the same again, and so learns whether this file, on this machine, in this server,
 still is the model that passed its export.
@@ -19,10 +19,10 @@ from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError
 from camserve.pixels import normalize
 
-__all__ = ["PICTURES", "Golden", "compare", "read_golden", "tolerance_of", "write_golden"]
+__all__ = ["IMAGES", "Golden", "compare", "read_golden", "tolerance_of", "write_golden"]
 
-PICTURES = 3
-"""How many pictures an export keeps answers to."""
+IMAGES = 3
+"""How many images an export keeps answers to."""
 
 _PIXELS = "pixels"
 _TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
@@ -35,7 +35,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """Pictures and answers.
+    """Images and answers.
 
     Attributes:
         pixels: uint8 `[n, height, width, channels]`, RGB or gray, of the input's size.
@@ -79,7 +79,7 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
         raise BundleError(f"the golden answers {path} cannot be read: {error}", hint=_EXPORT_AGAIN) from error
     pixels = arrays.pop(_PIXELS, None)
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != contract.input.shape or not len(pixels):
-        raise BundleError(f"{path} has no pictures of the model's input size", hint=_EXPORT_AGAIN)
+        raise BundleError(f"{path} has no images of the model's input size", hint=_EXPORT_AGAIN)
     faults = [fault for spec in contract.outputs for fault in _misfits(spec, arrays, len(pixels))]
     if faults:
         raise BundleError(f"the golden answers {path} do not fit the contract: {'; '.join(faults)}", hint=_EXPORT_AGAIN)
@@ -89,13 +89,13 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
 def compare(
     golden: Golden, contract: ModelContract, answers: Mapping[str, Array], *, tolerance: float
 ) -> tuple[str, ...]:
-    """In what the answers to the pictures are not the golden ones, in words: which output, which picture, how far.
+    """In what the answers to the images are not the golden ones, in words: which output, which image, how far.
 
     Maps are compared where both are of one class. The best classes must be equal wherever the golden logits tell them
     apart by more than the tolerance.
 
     Args:
-        golden: The pictures and their answers.
+        golden: The images and their answers.
         contract: What the model answers with.
         answers: By output, the answers to be judged; batch first.
         tolerance: Largest difference, relative to the largest golden value; of probabilities, to the largest logit.
@@ -152,7 +152,7 @@ def _far(name: str, said: Array, right: Array, bound: float) -> Iterator[str]:
     distances = np.abs(said - right).reshape(len(said), -1).max(axis=1)
     worst = int(distances.argmax())
     if distances[worst] > bound:
-        yield f"{name} of picture {worst + 1} is off by {distances[worst]:.3g}, and {bound:.3g} is allowed"
+        yield f"{name} of image {worst + 1} is off by {distances[worst]:.3g}, and {bound:.3g} is allowed"
 
 
 def _same_ranks(golden: Golden, answers: Mapping[str, Array]) -> Array | None:
@@ -170,14 +170,14 @@ def _wrong_classes(classes: Array, scores: Array, tolerance: float) -> Iterator[
         return
     ranked = -np.sort(-scores, axis=1)[:, : classes.shape[1]]
     apart = np.abs(ranked - np.take_along_axis(scores, classes, axis=1)) > 2 * tolerance * _scale(scores)
-    for picture in np.flatnonzero(apart.any(axis=1))[:1]:
-        best = np.argsort(-scores[picture], kind="stable")[: classes.shape[1]]
-        yield f"cam_class of picture {picture + 1} is {classes[picture].tolist()} and should be {best.tolist()}"
+    for image in np.flatnonzero(apart.any(axis=1))[:1]:
+        best = np.argsort(-scores[image], kind="stable")[: classes.shape[1]]
+        yield f"cam_class of image {image + 1} is {classes[image].tolist()} and should be {best.tolist()}"
 
 
 def _wrong_winner(said: Array, right: Array, tolerance: float) -> Iterator[str]:
     chosen, best = said.argmax(axis=1), right.argmax(axis=1)
     places = np.arange(len(right))
     wrong = right[places, best] - right[places, chosen] > 2 * tolerance * _scale(right)
-    for picture in np.flatnonzero(wrong)[:1]:
-        yield f"the best class of picture {picture + 1} is {chosen[picture]} and should be {best[picture]}"
+    for image in np.flatnonzero(wrong)[:1]:
+        yield f"the best class of image {image + 1} is {chosen[image]} and should be {best[image]}"

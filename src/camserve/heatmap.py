@@ -1,4 +1,4 @@
-"""The map as a picture: enlarged with aligned corners, stretched to the range of the colours, laid over the photo."""
+"""The map as an image: enlarged with aligned corners, stretched to the range of the colours, laid over the photo."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from camserve.argument_checks import check_number
 from camserve.colormaps import Colormap, color_table, colorize
 from camserve.errors import UsageError
 from camserve.interpolation import Order, weights
-from camserve.kinds import check_number
 from camserve.pixels import SIXTEEN_BIT_MODES, in_eight_bits
 
 __all__ = ["Box", "Order", "as_rgb", "normalize", "overlay", "resized", "upsample"]
@@ -23,34 +23,34 @@ Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels, the last two exclusive."""
 
 _PIXELS_AT_ONCE = 1 << 20
-"""How much of a large picture is coloured at once, so that its map in floating point never stands in memory whole."""
+"""How much of a large image is coloured at once, so that its map in floating point never stands in memory whole."""
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """The picture in RGB with 8 bits for showing it; 16 bits are scaled, not clipped."""
+    """The image in RGB with 8 bits for showing it; 16 bits are scaled, not clipped."""
     if image.mode in SIXTEEN_BIT_MODES:
         return Image.fromarray(in_eight_bits(np.asarray(image).clip(0, 0xFFFF))).convert("RGB")
     return image.convert("RGB")
 
 
 def resized(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
-    """The picture in RGB at that height and width; as large as it is if None.
+    """The image in RGB at that height and width; as large as it is if None.
 
     Enlarged by a whole factor, its pixels stay the squares that they are.
 
     Raises:
         UsageError: If it is no size, or a side is less than one.
     """
-    picture = as_rgb(image)
+    image = as_rgb(image)
     if size is None:
-        return picture
+        return image
     _check_size(size)
-    sharp = size[0] % picture.height == 0 and size[1] % picture.width == 0
-    return picture.resize((size[1], size[0]), Image.Resampling.NEAREST if sharp else Image.Resampling.BILINEAR)
+    sharp = size[0] % image.height == 0 and size[1] % image.width == 0
+    return image.resize((size[1], size[0]), Image.Resampling.NEAREST if sharp else Image.Resampling.BILINEAR)
 
 
 def upsample(grid: Array, size: tuple[int, int], order: Order = 1) -> Array:
-    """Enlarges a map with its corners on the corners of the picture.
+    """Enlarges a map with its corners on the corners of the image.
 
     Law: for whole factors this is `scipy.ndimage.zoom(grid, factors, order=order)`.
 
@@ -93,19 +93,19 @@ def overlay(
     colormap: Colormap = "jet",
     box: Box | None = None,
 ) -> Image.Image:
-    """Lays a map over a picture.
+    """Lays a map over an image.
 
     Args:
-        image: The picture.
-        heat: The map, `[rows, columns]`; enlarged to the picture and stretched to the whole range of colours.
+        image: The image.
+        heat: The map, `[rows, columns]`; enlarged to the image and stretched to the whole range of colours.
         alpha: Opacity of the map, from 0 to 1.
         span: Values that get the first and the last colour, so that two maps can be compared; by default the least
             and the greatest of this one.
         colormap: The colours.
-        box: The part of the picture that the map is of; what lies outside stays as it is. The whole unless given.
+        box: The part of the image that the map is of; what lies outside stays as it is. The whole unless given.
 
     Returns:
-        An RGB picture of the size of `image`.
+        An RGB image of the size of `image`.
 
     Raises:
         UsageError: If alpha is not from 0 to 1, or the colormap is unknown.

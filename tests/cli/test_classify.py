@@ -8,52 +8,52 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import run
 from PIL import Image
-from toy import write_toy_bundle
+from support.command_line import run
+from support.toy import write_toy_bundle
 
-from camserve.clients import Classifier, Crops, Reading
+from camserve.clients import Classifier, Crops, DecodeOptions
 from camserve.serving import TritonServer, publish
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    return write_picture(tmp_path / "photos" / "cat.png")
+def image(tmp_path: Path) -> Path:
+    return write_image(tmp_path / "photos" / "cat.png")
 
 
-def write_picture(path: Path, *, seed: int = 0, size: tuple[int, int] = (8, 8)) -> Path:
+def write_image(path: Path, *, seed: int = 0, size: tuple[int, int] = (8, 8)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
     Image.fromarray(pixels).save(path)
     return path
 
 
-def test_classify_prints_what_the_library_answers(picture: Path, toy_server: TritonServer) -> None:
-    result = run("classify", picture, "--model", "toy", "--url", toy_server.grpc_url, "--top", "2", "--json")
+def test_classify_prints_what_the_library_answers(image: Path, toy_server: TritonServer) -> None:
+    result = run("classify", image, "--model", "toy", "--url", toy_server.grpc_url, "--top", "2", "--json")
     assert result.returncode == 0, result.stderr
     with Classifier(toy_server.grpc_url, "toy") as classifier:
-        expected = classifier.classify(picture, top=2)
+        expected = classifier.classify(image, top=2)
     (answer,) = json.loads(result.stdout)
-    assert answer["image"] == str(picture)
+    assert answer["image"] == str(image)
     assert (answer["model"], answer["version"]) == ("toy", "1")
     assert [(one["index"], one["label"], one["probability"]) for one in answer["top"]] == [
         (one.index, one.label, one.probability) for one in expected.top
     ]
 
 
-def test_classify_prints_a_table_for_each_image(picture: Path, toy_server: TritonServer) -> None:
-    result = run("classify", picture, picture, "--model", "toy", "--url", toy_server.grpc_url)
+def test_classify_prints_a_table_for_each_image(image: Path, toy_server: TritonServer) -> None:
+    result = run("classify", image, image, "--model", "toy", "--url", toy_server.grpc_url)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("probability") == 2
     assert result.stdout.count("class 0") == 2
 
 
-def test_a_bad_image_among_good_ones_is_told_and_the_others_are_done(picture: Path, toy_server: TritonServer) -> None:
-    bad = picture.with_name("not\nan image.png")
+def test_a_bad_image_among_good_ones_is_told_and_the_others_are_done(image: Path, toy_server: TritonServer) -> None:
+    bad = image.with_name("not\nan image.png")
     bad.write_bytes(b"GIF89a")
-    missing = picture.with_name("missing.png")
+    missing = image.with_name("missing.png")
     url = toy_server.grpc_url
-    result = run("classify", bad, picture, missing, "--model", "toy", "--url", url, "--json")
+    result = run("classify", bad, image, missing, "--model", "toy", "--url", url, "--json")
     assert result.returncode == 3
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
@@ -62,15 +62,15 @@ def test_a_bad_image_among_good_ones_is_told_and_the_others_are_done(picture: Pa
 
 
 def test_a_map_is_written_for_each_image_and_none_replaces_that_of_another(
-    picture: Path, toy_server: TritonServer, tmp_path: Path
+    image: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
-    namesake = write_picture(tmp_path / "other" / "cat.png")  # of the same name and the same class
+    namesake = write_image(tmp_path / "other" / "cat.png")  # of the same name and the same class
     maps = tmp_path / "new" / "maps"
     arguments = ("--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", maps, "--json")
-    result = run("classify", picture, namesake, *arguments)
+    result = run("classify", image, namesake, *arguments)
     assert result.returncode == 0, result.stderr
     with Classifier(toy_server.grpc_url, "toy") as classifier:
-        best = classifier.classify(picture, cam=True).cams[0]
+        best = classifier.classify(image, cam=True).cams[0]
     documents = json.loads(result.stdout)
     for told in documents:
         assert (told["cam_class"], told["cam_peak"]) == (best.index, list(best.peak))
@@ -79,27 +79,27 @@ def test_a_map_is_written_for_each_image_and_none_replaces_that_of_another(
     assert len(set(written)) == 2
     assert sorted(maps.iterdir()) == sorted(written)
     for path in written:
-        with Image.open(path) as image:
-            assert image.format == "PNG"
-            assert min(image.size) >= 224
-            assert image.tobytes() == best.overlay(picture, size=(224, 224)).tobytes()
-    again = run("classify", namesake, picture, *arguments)
+        with Image.open(path) as map_:
+            assert map_.format == "PNG"
+            assert min(map_.size) >= 224
+            assert map_.tobytes() == best.overlay(image, size=(224, 224)).tobytes()
+    again = run("classify", namesake, image, *arguments)
     assert [Path(answer["cam"]) for answer in json.loads(again.stdout)] == written[::-1]
     assert sorted(maps.iterdir()) == sorted(written)
 
 
 def test_a_map_that_cannot_be_written_is_the_error_of_its_image_alone(
-    picture: Path, toy_server: TritonServer, tmp_path: Path
+    image: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
-    other = write_picture(picture.with_name("dog.png"))  # of the same class
+    other = write_image(image.with_name("dog.png"))  # of the same class
     maps = tmp_path / "maps"
     arguments = ("--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", maps, "--json")
-    (name,) = (Path(answer["cam"]).name for answer in json.loads(run("classify", picture, *arguments).stdout))
+    (name,) = (Path(answer["cam"]).name for answer in json.loads(run("classify", image, *arguments).stdout))
     (maps / name).unlink()
     (maps / name).symlink_to(tmp_path / "missing" / "map.png")
-    result = run("classify", picture, other, *arguments)
+    result = run("classify", image, other, *arguments)
     assert result.returncode == 3
-    assert f"the map of {picture} cannot be written to {maps}" in result.stderr
+    assert f"the map of {image} cannot be written to {maps}" in result.stderr
     assert "hint: " in result.stderr
     first, second = json.loads(result.stdout)
     assert ("top" in first, "error" in first, "cam" in first) == (True, True, False)
@@ -108,20 +108,20 @@ def test_a_map_that_cannot_be_written_is_the_error_of_its_image_alone(
 
 @pytest.mark.parametrize("stem", ["x" * 250, "日" * 83])
 def test_a_map_of_an_image_with_a_long_name_is_written(
-    picture: Path, toy_server: TritonServer, tmp_path: Path, stem: str
+    image: Path, toy_server: TritonServer, tmp_path: Path, stem: str
 ) -> None:
-    image = picture.rename(picture.with_name(f"{stem}.png"))
+    image = image.rename(image.with_name(f"{stem}.png"))
     maps = tmp_path / "maps"
     result = run("classify", image, "--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", maps)
     assert result.returncode == 0, result.stderr
     assert len(list(maps.glob("*.png"))) == 1
 
 
-def test_json_carries_the_identifier_of_a_class_that_has_one(picture: Path, tmp_path: Path) -> None:
+def test_json_carries_the_identifier_of_a_class_that_has_one(image: Path, tmp_path: Path) -> None:
     labels = [f"n0{index}\tname {index}" if index else "plain" for index in range(4)]
     publish(write_toy_bundle(tmp_path / "bundle", labels=labels), tmp_path / "repository")
     with TritonServer(tmp_path / "repository") as server:
-        result = run("classify", picture, "--model", "toy", "--url", server.grpc_url, "--json")
+        result = run("classify", image, "--model", "toy", "--url", server.grpc_url, "--json")
     (answer,) = json.loads(result.stdout)
     told = {(one["index"], one["label"], one.get("identifier")) for one in answer["top"]}
     assert told == {(0, "plain", None), *((index, f"name {index}", f"n0{index}") for index in range(1, 4))}
@@ -129,11 +129,11 @@ def test_json_carries_the_identifier_of_a_class_that_has_one(picture: Path, tmp_
 
 @pytest.mark.parametrize("command", ["classify", "score"])
 def test_warnings_of_the_image_library_stay_silent(
-    picture: Path, toy_server: TritonServer, tmp_path: Path, command: str
+    image: Path, toy_server: TritonServer, tmp_path: Path, command: str
 ) -> None:
-    see_through = picture.with_name("palette.png")
-    with Image.open(picture) as image:
-        image.quantize(16).save(see_through, transparency=bytes(range(16)))
+    see_through = image.with_name("palette.png")
+    with Image.open(image) as opened:
+        opened.quantize(16).save(see_through, transparency=bytes(range(16)))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         Image.open(see_through).convert("RGB")
@@ -143,22 +143,22 @@ def test_warnings_of_the_image_library_stay_silent(
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_a_model_that_is_not_loaded_is_named(picture: Path, toy_server: TritonServer) -> None:
-    result = run("classify", picture, "--model", "missing", "--url", toy_server.grpc_url)
+def test_a_model_that_is_not_loaded_is_named(image: Path, toy_server: TritonServer) -> None:
+    result = run("classify", image, "--model", "missing", "--url", toy_server.grpc_url)
     assert result.returncode == 1
     assert "'missing'" in result.stderr
     assert "hint: " in result.stderr
 
 
 def test_a_folder_is_searched_and_answered_in_the_order_of_names(
-    picture: Path, toy_server: TritonServer, tmp_path: Path
+    image: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
     for name in ("b/2.png", "b/10.png", "a.jpg"):
-        write_picture(picture.parent / name, seed=len(name))
-    (picture.parent / "notes.txt").write_text("no picture")
-    result = run("classify", picture.parent, picture, "--model", "toy", "--url", toy_server.grpc_url, "--json")
+        write_image(image.parent / name, seed=len(name))
+    (image.parent / "notes.txt").write_text("no image")
+    result = run("classify", image.parent, image, "--model", "toy", "--url", toy_server.grpc_url, "--json")
     assert result.returncode == 0, result.stderr
-    expected = [picture.parent / name for name in ("a.jpg", "b/10.png", "b/2.png", "cat.png")] + [picture]
+    expected = [image.parent / name for name in ("a.jpg", "b/10.png", "b/2.png", "cat.png")] + [image]
     assert [answer["image"] for answer in json.loads(result.stdout)] == [str(path) for path in expected]
     (tmp_path / "empty").mkdir()
     result = run("classify", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url)
@@ -167,10 +167,10 @@ def test_a_folder_is_searched_and_answered_in_the_order_of_names(
 
 
 def test_an_image_from_standard_input_is_answered_like_the_file(
-    picture: Path, toy_server: TritonServer, tmp_path: Path
+    image: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
     where = ("--model", "toy", "--url", toy_server.grpc_url, "--json", "--cam-dir", tmp_path / "maps")
-    result = run("classify", "-", picture, *where, stdin=picture)
+    result = run("classify", "-", image, *where, stdin=image)
     assert result.returncode == 0, result.stderr
     piped, read = json.loads(result.stdout)
     assert (piped["image"], piped["top"]) == ("-", read["top"])
@@ -180,13 +180,13 @@ def test_an_image_from_standard_input_is_answered_like_the_file(
     result = run("classify", "-", *where)
     assert result.returncode == 1
     assert "empty" in result.stderr
-    assert run("classify", "-", "-", *where, stdin=picture).returncode == 2
+    assert run("classify", "-", "-", *where, stdin=image).returncode == 2
 
 
 def test_a_file_named_like_standard_input_is_read_by_its_path(
-    picture: Path, toy_server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image: Path, toy_server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture.rename(tmp_path / "-")
+    image.rename(tmp_path / "-")
     monkeypatch.chdir(tmp_path)
     result = run("classify", "./-", "--model", "toy", "--url", toy_server.grpc_url, "--json", "--cam-dir", "maps")
     assert result.returncode == 0, result.stderr
@@ -194,18 +194,16 @@ def test_a_file_named_like_standard_input_is_read_by_its_path(
     assert Path(told["cam"]).name == f"--{told['top'][0]['label'].replace(' ', '_')}.png"
 
 
-def test_the_map_of_a_class_is_drawn_by_label_or_number(
-    picture: Path, toy_server: TritonServer, tmp_path: Path
-) -> None:
+def test_the_map_of_a_class_is_drawn_by_label_or_number(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
     where = ("--model", "toy", "--url", toy_server.grpc_url, "--json", "--cam-dir", tmp_path)
     with Classifier(toy_server.grpc_url, "toy") as classifier:
-        top = classifier.classify(picture, top=4).top
+        top = classifier.classify(image, top=4).top
     for class_ in (top[1].label, str(top[1].index)):
-        (told,) = json.loads(run("classify", picture, *where, "--class", class_).stdout)
+        (told,) = json.loads(run("classify", image, *where, "--class", class_).stdout)
         assert told["cam_class"] == top[1].index
         assert told["top"][0]["index"] == top[0].index
         assert Path(told["cam"]).name == f"cat-{top[1].label.replace(' ', '_')}.png"
-    result = run("classify", picture, *where, "--class", top[3].label)  # the toy has three maps
+    result = run("classify", image, *where, "--class", top[3].label)  # the toy has three maps
     assert result.returncode == 1
     assert f"{top[3].label!r} is not among them" in result.stderr
     assert "top" in json.loads(result.stdout)[0]
@@ -213,16 +211,16 @@ def test_the_map_of_a_class_is_drawn_by_label_or_number(
 
 @pytest.mark.parametrize(("class_", "said"), [("clas 1", "Did you mean 'class 1'"), ("4", "from 0 to 3")])
 def test_a_class_that_the_model_lacks_is_wrong_usage(
-    picture: Path, toy_server: TritonServer, tmp_path: Path, class_: str, said: str
+    image: Path, toy_server: TritonServer, tmp_path: Path, class_: str, said: str
 ) -> None:
     where = ("--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", tmp_path)
-    result = run("classify", picture, *where, "--class", class_)
+    result = run("classify", image, *where, "--class", class_)
     assert (result.returncode, result.stdout) == (2, "")
     assert said in result.stderr
 
 
 def test_crops_are_those_of_the_library(toy_server: TritonServer, tmp_path: Path) -> None:
-    image = write_picture(tmp_path / "large.png", size=(40, 60))
+    image = write_image(tmp_path / "large.png", size=(40, 60))
     where = ("--model", "toy", "--url", toy_server.grpc_url, "--json", "--cam-dir", tmp_path / "maps")
     (told,) = json.loads(run("classify", image, *where, "--crops", "5").stdout)
     with Classifier(toy_server.grpc_url, "toy") as classifier:
@@ -236,29 +234,29 @@ def test_crops_are_those_of_the_library(toy_server: TritonServer, tmp_path: Path
     second = expected.top[1].index
     (told,) = json.loads(run("classify", image, *where, "--crops", "5", "--class", str(second)).stdout)
     assert (told["cam_class"], told["cam_peak"]) == (second, list(expected.cams[1].peak))
-    small = write_picture(tmp_path / "small.png", size=(7, 60))
+    small = write_image(tmp_path / "small.png", size=(7, 60))
     assert run("classify", small, *where, "--crops", "5").returncode == 1
 
 
 def test_a_photo_is_turned_upright_when_asked(toy_server: TritonServer, tmp_path: Path) -> None:
-    image = write_picture(tmp_path / "photo.png", size=(10, 14))
+    image = write_image(tmp_path / "photo.png", size=(10, 14))
     exif = Image.Exif()
     exif[0x0112] = 6
     with Image.open(image) as lying:
         lying.save(image, exif=exif)
     where = ("--model", "toy", "--url", toy_server.grpc_url, "--json")
     (told,) = json.loads(run("classify", image, *where, "--exif").stdout)
-    with Classifier(toy_server.grpc_url, "toy", reading=Reading(exif=True)) as classifier:
+    with Classifier(toy_server.grpc_url, "toy", reading=DecodeOptions(exif=True)) as classifier:
         assert told["top"][0]["probability"] == classifier.classify(image).top[0].probability
     (told,) = json.loads(run("classify", image, *where).stdout)
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         assert told["top"][0]["probability"] == classifier.classify(image).top[0].probability
 
 
-def test_a_version_is_asked_for_by_its_number(picture: Path, toy_server: TritonServer) -> None:
+def test_a_version_is_asked_for_by_its_number(image: Path, toy_server: TritonServer) -> None:
     where = ("--model", "toy", "--url", toy_server.grpc_url)
-    assert run("classify", picture, *where, "--version", "1").returncode == 0
-    result = run("classify", picture, *where, "--version", "7")
+    assert run("classify", image, *where, "--version", "1").returncode == 0
+    result = run("classify", image, *where, "--version", "7")
     assert result.returncode == 1
     assert "7" in result.stderr
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import keras
 import pytest
-from command_line import run
-from networks import enliven, small_network
 from PIL import Image
+from support.command_line import run
+from support.networks import enliven, small_network
 
 from camserve.bundle import load_bundle
 from camserve.cli import main
@@ -52,10 +52,10 @@ def test_the_worst_of_all_batches_is_shown() -> None:
 
 
 def test_int8_of_pixels_in_one_line(tmp_path: Path) -> None:
-    source, pictures = tmp_path / "small.keras", write_pictures(tmp_path / "pictures", 64, (16, 16))
+    source, images = tmp_path / "small.keras", write_images(tmp_path / "pictures", 64, (16, 16))
     keras.utils.set_random_seed(0)
     enliven(small_network(), PRESETS["unit"]).save(source)
-    options = [*int8(pictures), "--input", "uint8", "--preprocess", "unit", "--bound", "top1_disagreement=0.5"]
+    options = [*int8(images), "--input", "uint8", "--preprocess", "unit", "--bound", "top1_disagreement=0.5"]
     result = run("export", source, "--out", tmp_path / "bundle", "--json", *options)
     assert result.returncode == 0, result.stderr
     bundle = load_bundle(tmp_path / "bundle")
@@ -129,22 +129,22 @@ def unregistered(folder: Path, package: str | None = None) -> Path:
     return path
 
 
-def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> Path:
-    from camserve.export.gate.samples import sample_pictures
+def write_images(folder: Path, count: int, size: tuple[int, int]) -> Path:
+    from camserve.export.gate.samples import sample_images
 
     folder.mkdir()
-    for number, pixels in enumerate(sample_pictures(count, *size, 3)):
+    for number, pixels in enumerate(sample_images(count, *size, 3)):
         Image.fromarray(pixels).save(folder / f"{number}.png")
     return folder
 
 
 def one_broken(folder: Path) -> Path:
-    (write_pictures(folder, 12, (8, 8)) / "3.png").write_bytes(b"no picture")
+    (write_images(folder, 12, (8, 8)) / "3.png").write_bytes(b"no image")
     return folder
 
 
-def int8(pictures: Path) -> list[str | Path]:
-    return ["--precision", "int8", "--calibration", pictures]
+def int8(images: Path) -> list[str | Path]:
+    return ["--precision", "int8", "--calibration", images]
 
 
 BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
@@ -159,19 +159,19 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
         "2 labels in {folder}/labels.txt for 3 classes",
     ),
     "other content in the bundle's place": (lambda folder: [occupied(folder) and small(folder)], 2, "other files"),
-    "int8 without pictures": (lambda folder: [small(folder), "--precision", "int8"], 2, "int8 needs pictures"),
-    "int8 with too few pictures": (
-        lambda folder: [small(folder), *int8(write_pictures(folder / "few", 3, (8, 8)))],
+    "int8 without images": (lambda folder: [small(folder), "--precision", "int8"], 2, "int8 needs images"),
+    "int8 with too few images": (
+        lambda folder: [small(folder), *int8(write_images(folder / "few", 3, (8, 8)))],
         2,
-        "holds 3 pictures",
+        "holds 3 images",
     ),
-    "int8 of a picture that is none": (
+    "int8 of an image that is none": (
         lambda folder: [small(folder), *int8(one_broken(folder / "broken"))],
         2,
         "broken/3.png cannot be read",
     ),
     "int8 of an opset too old for it": (
-        lambda folder: [small(folder), *int8(write_pictures(folder / "many", 9, (8, 8))), "--opset", "12"],
+        lambda folder: [small(folder), *int8(write_images(folder / "many", 9, (8, 8))), "--opset", "12"],
         2,
         "opset 12",
     ),

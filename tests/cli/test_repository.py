@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import run
-from toy import write_toy_bundle
+from support.command_line import run
+from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.cli.repository_view import version_number

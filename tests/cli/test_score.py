@@ -8,39 +8,39 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import run
 from PIL import Image
+from support.command_line import run
 
 from camserve.serving import TritonServer
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> Path:
+def image(tmp_path: Path) -> Path:
     path = tmp_path / "photos" / "cat.png"
     path.parent.mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)).save(path)
     return path
 
 
-def test_score_writes_one_row_each(picture: Path, toy_server: TritonServer, tmp_path: Path) -> None:
+def test_score_writes_one_row_each(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
-    result = run("score", picture.parent, picture, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
+    result = run("score", image.parent, image, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 0, result.stderr
     assert "2 images" in result.stdout
     with table.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["path"] for row in rows] == [str(picture), str(picture)]
+    assert [row["path"] for row in rows] == [str(image), str(image)]
     assert [row["error"] for row in rows] == ["", ""]
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_score_with_a_bad_image_ends_with_3_and_gives_it_a_row(
-    picture: Path, toy_server: TritonServer, tmp_path: Path, ending: str
+    image: Path, toy_server: TritonServer, tmp_path: Path, ending: str
 ) -> None:
-    picture.with_name("bad.png").write_bytes(b"no image")
+    image.with_name("bad.png").write_bytes(b"no image")
     table = tmp_path / f"table.{ending}"
     url = toy_server.grpc_url
-    result = run("score", picture.parent, "--model", "toy", "--url", url, "--output", table, "--json")
+    result = run("score", image.parent, "--model", "toy", "--url", url, "--output", table, "--json")
     assert result.returncode == 3
     summary = json.loads(result.stdout)
     assert (summary["rows"], summary["errors"], summary["output"]) == (2, 1, str(table))
@@ -65,23 +65,23 @@ def test_score_of_bad_images_alone_ends_with_1(toy_server: TritonServer, tmp_pat
 
 
 def test_a_misspelt_input_leaves_the_table_of_an_earlier_run(
-    picture: Path, toy_server: TritonServer, tmp_path: Path
+    image: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
     table = tmp_path / "table.csv"
     table.write_text("old")
-    misspelt = picture.with_name("cta.png")
-    result = run("score", picture, misspelt, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
+    misspelt = image.with_name("cta.png")
+    result = run("score", image, misspelt, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 2
     assert str(misspelt) in result.stderr
     assert table.read_text() == "old"
 
 
 def test_score_has_no_columns_for_classes_that_the_model_lacks(
-    picture: Path, toy_server: TritonServer, tmp_path: Path
+    image: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
     table = tmp_path / "table.csv"
     url = toy_server.grpc_url
-    result = run("score", picture, "--model", "toy", "--url", url, "--output", table, "--top", "900")
+    result = run("score", image, "--model", "toy", "--url", url, "--output", table, "--top", "900")
     assert result.returncode == 0, result.stderr
     assert "class_4" in table.read_text()
     assert "class_5" not in table.read_text()

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command_line import run
-from served import Served, listening
+from support.command_line import run
+from support.serve_process import Served, listening
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 

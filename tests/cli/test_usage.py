@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
-from command_line import run
+from support.command_line import run
 
 from camserve import __version__
 from camserve.bundle import Bundle

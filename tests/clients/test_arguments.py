@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from camserve.clients import AsyncClassifier, CAMExplainer, Classifier, Crops, Pixels, Reading, find_images, score
+from camserve.clients import AsyncClassifier, CAMExplainer, Classifier, Crops, DecodeOptions, Pixels, find_images, score
 from camserve.errors import UsageError
 from camserve.serving import TritonServer
 
@@ -102,8 +102,8 @@ def test_a_version_may_be_a_number_as_publish_returns_it(toy_server: TritonServe
         lambda _: CAMExplainer("localhost:8001"),  # type: ignore[arg-type]
         lambda _: Crops(count="3"),  # type: ignore[arg-type]
         lambda _: Crops(seed=None),  # type: ignore[arg-type]
-        lambda _: Reading(max_pixels=None),  # type: ignore[arg-type]
-        lambda _: Reading(exif="yes"),  # type: ignore[arg-type]
+        lambda _: DecodeOptions(max_pixels=None),  # type: ignore[arg-type]
+        lambda _: DecodeOptions(exif="yes"),  # type: ignore[arg-type]
         lambda _: Pixels(Image.new("P", (9, 9)), "gray"),  # type: ignore[arg-type]
     ],
 )
@@ -120,7 +120,7 @@ def test_a_call_with_a_value_of_another_kind_is_wrong_usage(
     ["cat.jpg", Path("cat.jpg"), b"cat", BytesIO(), Image.new("RGB", (9, 9)), Pixels(GRAY, "gray"), GRAY, None],
     ids=lambda alone: type(alone).__name__,
 )
-def test_one_picture_is_not_taken_for_several(toy_server: TritonServer, classifier: Classifier, alone: Any) -> None:
+def test_one_image_is_not_taken_for_several(toy_server: TritonServer, classifier: Classifier, alone: Any) -> None:
     with pytest.raises(UsageError, match="images is") as caught:
         classifier.classify_many(alone)
     assert "list" in str(caught.value.hint)

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answering import AnsweringServer
-from gates import Decoding, Gate
 from PIL import Image
-from toy import toy_contract
+from support.stream_gates import Decoding, Gate
+from support.stub_server import AnsweringServer
+from support.toy import toy_contract
 
 from camserve.clients import AsyncClassifier, Classification, Classifier
-from camserve.clients.pictures.arrays import Pixels
-from camserve.clients.pictures.crops import Crops
-from camserve.clients.pictures.images import Opened, open_image
+from camserve.clients.images.crops import Crops
+from camserve.clients.images.loading import Opened, open_image
+from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import ContractError, DeadlineError, ImageError, RequestError, UsageError
 from camserve.serving import TritonServer
 
 CONTRACT = toy_contract()
-PICTURE = Pixels(np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
+IMAGE = Pixels(np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
 Array = np.ndarray[Any, Any]
 
 
@@ -32,11 +32,11 @@ def test_it_says_what_the_classifier_of_threads_says(toy_server: TritonServer) -
     async def ask() -> list[Any]:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             return [
-                await classifier.classify(PICTURE, cam=True, top=2),
-                await classifier.classify(PICTURE, crops=Crops(count=3)),
-                await classifier.logits(PICTURE),
-                await classifier.cam(PICTURE),
-                await classifier.prepare(PICTURE),
+                await classifier.classify(IMAGE, cam=True, top=2),
+                await classifier.classify(IMAGE, crops=Crops(count=3)),
+                await classifier.logits(IMAGE),
+                await classifier.cam(IMAGE),
+                await classifier.prepare(IMAGE),
                 await classifier.infer(np.zeros((20, 8, 8, 3), np.float32), ["logits"]),
                 await classifier.is_ready(),
                 (classifier.contract, classifier.labels, classifier.urls, classifier.model),
@@ -44,12 +44,12 @@ def test_it_says_what_the_classifier_of_threads_says(toy_server: TritonServer) -
 
     found = asyncio.run(ask())
     with Classifier(toy_server.grpc_url, "toy") as classifier:
-        assert found[0] == classifier.classify(PICTURE, cam=True, top=2)
+        assert found[0] == classifier.classify(IMAGE, cam=True, top=2)
         assert [cam.index for cam in found[0].cams] == [each.index for each in found[0].top]
-        assert found[1] == classifier.classify(PICTURE, crops=Crops(count=3))
-        assert np.array_equal(found[2], classifier.logits(PICTURE))
-        assert np.array_equal(found[3].grid, classifier.cam(PICTURE).grid)
-        assert np.array_equal(found[4], classifier.prepare(PICTURE))
+        assert found[1] == classifier.classify(IMAGE, crops=Crops(count=3))
+        assert np.array_equal(found[2], classifier.logits(IMAGE))
+        assert np.array_equal(found[3].grid, classifier.cam(IMAGE).grid)
+        assert np.array_equal(found[4], classifier.prepare(IMAGE))
         assert found[5]["logits"].shape == (20, 4)
         assert found[6] is True
         assert found[7] == (classifier.contract, classifier.labels, classifier.urls, classifier.model)
@@ -60,13 +60,13 @@ def test_a_first_call_connects_and_before_it_nothing_is_known(toy_server: Triton
         classifier = AsyncClassifier(toy_server.grpc_url, "toy")
         with pytest.raises(UsageError, match="was not read yet"):
             _ = classifier.contract
-        results = await asyncio.gather(*(classifier.classify(PICTURE) for _ in range(5)))
+        results = await asyncio.gather(*(classifier.classify(IMAGE) for _ in range(5)))
         assert len(set(map(str, results))) == 1
         assert classifier.labels[0] == "class 0"
         await classifier.close()
         await classifier.close()
         with pytest.raises(UsageError, match="is closed"):
-            await classifier.classify(PICTURE)
+            await classifier.classify(IMAGE)
 
     asyncio.run(ask())
 
@@ -79,7 +79,7 @@ def test_a_model_that_cannot_be_read_is_refused_and_asked_again_at_the_next_call
         classifier = AsyncClassifier(toy_server.grpc_url, "cat")
         for _ in range(2):
             with pytest.raises(RequestError, match="is not loaded"):
-                await classifier.classify(PICTURE)
+                await classifier.classify(IMAGE)
         await classifier.close()
 
     asyncio.run(ask())
@@ -94,7 +94,7 @@ def test_many_calls_share_one_connection(toy_server: TritonServer) -> None:
     async def ask() -> int:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             before = connections()
-            await asyncio.gather(*(classifier.classify(PICTURE) for _ in range(200)))
+            await asyncio.gather(*(classifier.classify(IMAGE) for _ in range(200)))
             return connections() - before
 
     assert asyncio.run(ask()) == 0
@@ -104,7 +104,7 @@ def test_it_belongs_to_one_event_loop(toy_server: TritonServer) -> None:
     classifier = AsyncClassifier(toy_server.grpc_url, "toy")
     asyncio.run(classifier.connect())
     with pytest.raises(UsageError, match="event loop") as caught:
-        asyncio.run(classifier.classify(PICTURE))
+        asyncio.run(classifier.classify(IMAGE))
     assert caught.value.hint
 
 
@@ -120,7 +120,7 @@ def test_decoding_does_not_hold_up_the_event_loop(toy_server: TritonServer, monk
     async def ask() -> int:
         ticks = 0
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
-            task = asyncio.create_task(classifier.classify(PICTURE))
+            task = asyncio.create_task(classifier.classify(IMAGE))
             while not task.done():
                 await asyncio.sleep(0.01)
                 ticks += 1
@@ -134,7 +134,7 @@ def test_decoding_does_not_hold_up_the_event_loop(toy_server: TritonServer, monk
 def test_a_cancelled_call_ends_and_the_next_succeeds() -> None:
     async def ask(server: AnsweringServer, gate: Gate) -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
-            task = asyncio.create_task(classifier.classify(PICTURE))
+            task = asyncio.create_task(classifier.classify(IMAGE))
             while not server.asked:
                 await asyncio.sleep(0.01)
             task.cancel()
@@ -143,7 +143,7 @@ def test_a_cancelled_call_ends_and_the_next_succeeds() -> None:
                 await task
             assert time.monotonic() - began < 1.0
             gate.open()
-            assert (await classifier.classify(PICTURE)).version == "1"
+            assert (await classifier.classify(IMAGE)).version == "1"
 
     gate = Gate(CONTRACT)
     with AnsweringServer(CONTRACT, gate) as server:
@@ -156,10 +156,10 @@ def test_a_deadline_is_kept_and_the_next_call_succeeds() -> None:
         async with AsyncClassifier(server.url, "toy", timeout=0.3) as classifier:
             began = time.monotonic()
             with pytest.raises(DeadlineError, match=r"within 0\.3 s"):
-                await classifier.classify(PICTURE)
+                await classifier.classify(IMAGE)
             assert 0.3 <= time.monotonic() - began <= 0.8
             gate.open()
-            assert (await classifier.classify(PICTURE)).version == "1"
+            assert (await classifier.classify(IMAGE)).version == "1"
 
     gate = Gate(CONTRACT)
     with AnsweringServer(CONTRACT, gate) as server:
@@ -167,22 +167,22 @@ def test_a_deadline_is_kept_and_the_next_call_succeeds() -> None:
 
 
 def test_answers_of_a_stream_come_in_order_with_errors_at_their_place(toy_server: TritonServer) -> None:
-    pictures = [Pixels(np.full((9, 9, 3), shade, np.uint8), "rgb") for shade in range(0, 250, 5)]
-    given: list[Any] = [b"no picture" if place == 7 else each for place, each in enumerate(pictures)]
+    images = [Pixels(np.full((9, 9, 3), shade, np.uint8), "rgb") for shade in range(0, 250, 5)]
+    given: list[Any] = [b"no image" if place == 7 else each for place, each in enumerate(images)]
 
     async def slowly() -> AsyncIterator[Any]:
         for each in given:
             await asyncio.sleep(0)
             yield each
 
-    async def ask(images: Any) -> list[Any]:
+    async def ask(source: Any) -> list[Any]:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
-            return [answer async for answer in classifier.classify_many(images, errors="yield", concurrency=4)]
+            return [answer async for answer in classifier.classify_many(source, errors="yield", concurrency=4)]
 
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         expected = list(classifier.classify_many(given, errors="yield"))
-    for images in (given, slowly()):
-        answers = asyncio.run(ask(images))
+    for source in (given, slowly()):
+        answers = asyncio.run(ask(source))
         assert [isinstance(answer, ImageError) for answer in answers] == [place == 7 for place in range(50)]
         for found, right in zip(answers, expected, strict=True):
             if isinstance(right, Classification):
@@ -194,12 +194,12 @@ def test_a_stream_that_is_left_leaves_no_task_and_takes_up_no_more(toy_server: T
 
     async def ask() -> None:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
-            endless = ((next(taken) and PICTURE) or PICTURE for _ in itertools.count())
+            endless = ((next(taken) and IMAGE) or IMAGE for _ in itertools.count())
             async with aclosing(classifier.classify_many(endless, concurrency=3)) as answers:
                 async for _ in answers:
                     break
             assert next(taken) <= 8
-            async for _ in classifier.classify_many(itertools.repeat(PICTURE)):
+            async for _ in classifier.classify_many(itertools.repeat(IMAGE)):
                 break
             await asyncio.sleep(0.2)
             assert len(asyncio.all_tasks()) == 1
@@ -213,13 +213,13 @@ def test_leaving_a_stream_does_not_wait_for_a_server_that_hangs() -> None:
     gate = Gate(CONTRACT)
 
     async def ask(url: str) -> None:
-        async def pictures() -> AsyncIterator[Pixels]:
-            yield PICTURE
+        async def images() -> AsyncIterator[Pixels]:
+            yield IMAGE
             await asyncio.sleep(60)
 
         async with AsyncClassifier(url, "toy") as classifier:
             with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(anext(classifier.classify_many(pictures())), 0.5)
+                await asyncio.wait_for(anext(classifier.classify_many(images())), 0.5)
             await asyncio.sleep(0.1)
             assert len(asyncio.all_tasks()) == 1
 
@@ -231,7 +231,7 @@ def test_leaving_a_stream_does_not_wait_for_a_server_that_hangs() -> None:
 
 
 @pytest.mark.parametrize(("name", "window"), [("large.png", 13_000_000), ("large.bmp", 1)])
-def test_pictures_of_a_stream_take_no_more_bytes_together_than_the_window_and_the_first(
+def test_images_of_a_stream_take_no_more_bytes_together_than_the_window_and_the_first(
     toy_server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, window: int
 ) -> None:
     path = tmp_path / name
@@ -250,7 +250,7 @@ def test_pictures_of_a_stream_take_no_more_bytes_together_than_the_window_and_th
         assert decoding.most > 1  # the window is used
 
 
-def test_the_first_error_that_meets_every_picture_alike_ends_a_stream() -> None:
+def test_the_first_error_that_meets_every_image_alike_ends_a_stream() -> None:
     all_asked = threading.Barrier(3)
 
     def answer_nothing(names: Sequence[str], count: int) -> dict[str, Array]:
@@ -259,7 +259,7 @@ def test_the_first_error_that_meets_every_picture_alike_ends_a_stream() -> None:
 
     async def ask(server: AnsweringServer) -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
-            stream = classifier.classify_many([PICTURE] * 100, errors="yield", concurrency=3)
+            stream = classifier.classify_many([IMAGE] * 100, errors="yield", concurrency=3)
             with pytest.raises(ContractError, match="probabilities"):
                 [answer async for answer in stream]
             assert len(server.asked) == 3

@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answering import AnsweringServer, right_answer
-from toy import toy_contract
+from support.stub_server import AnsweringServer, right_answer
+from support.toy import toy_contract
 
 from camserve.clients import Classifier
-from camserve.clients.pictures.arrays import Pixels
-from camserve.clients.pictures.crops import Crops
+from camserve.clients.images.crops import Crops
+from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import CamserveError, ContractError, RequestError
 
 Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]
 
 CONTRACT = toy_contract()
-PICTURE = Pixels(np.zeros((8, 8, 3), np.uint8), "rgb")
+IMAGE = Pixels(np.zeros((8, 8, 3), np.uint8), "rgb")
 
 
 def answered(change: Callable[[Tensors], Mapping[str, Array]]) -> AnsweringServer:
@@ -78,15 +78,15 @@ def test_an_answer_that_breaks_its_promise_is_an_error_and_the_next_right_one_is
 ) -> None:
     with answered(change) as server, Classifier(server.url, "toy") as classifier:
         with pytest.raises(kind, match=why) as caught:
-            classifier.classify(PICTURE, cam=True)
+            classifier.classify(IMAGE, cam=True)
         assert caught.value.hint
         server.answer = lambda names, count: {name: right_answer(CONTRACT, count)[name] for name in names}
-        assert classifier.classify(PICTURE, cam=True).top[0].label == "b"
+        assert classifier.classify(IMAGE, cam=True).top[0].label == "b"
 
 
 def test_a_right_answer_is_read_in_any_order_of_its_outputs() -> None:
     with answered(reordered) as server, Classifier(server.url, "toy") as classifier:
-        result = classifier.classify(PICTURE, cam=True)
+        result = classifier.classify(IMAGE, cam=True)
     assert [each.label for each in result.top] == ["b", "a", "c", "d"]
     assert [each.index for each in result.cams] == [1, 0, 2]
 
@@ -99,12 +99,12 @@ def test_a_crop_that_is_answered_nan_is_an_error_although_another_is_sure() -> N
     with answered(change) as server, Classifier(server.url, "toy") as classifier:
         for choose in ("highest", "average"):
             with pytest.raises(RequestError, match="NaN"):
-                classifier.classify(PICTURE, crops=Crops(count=3, choose=choose))
+                classifier.classify(IMAGE, crops=Crops(count=3, choose=choose))
 
 
-def test_the_crops_of_a_picture_go_as_one_batch() -> None:
+def test_the_crops_of_a_image_go_as_one_batch() -> None:
     with answered(dict) as server, Classifier(server.url, "toy") as classifier:
-        classifier.classify(PICTURE, crops=Crops(count=5))
+        classifier.classify(IMAGE, crops=Crops(count=5))
     assert server.asked == [5]
 
 
@@ -146,7 +146,7 @@ def test_parts_go_to_one_server_where_servers_follow_different_versions() -> Non
     assert len(old.asked) + len(new.asked) == 4 * (3 + 3)  # once to see it, once to one of them
 
 
-def test_a_refusal_is_told_at_once_though_servers_take_different_numbers_of_pictures() -> None:
+def test_a_refusal_is_told_at_once_though_servers_take_different_numbers_of_images() -> None:
     def refuse(names: Any, count: int) -> Tensors:
         raise ValueError("out of order")
 

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answering import AnsweringServer, right_answer
-from halting import halted
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from toy import expected_outputs
+from support.halting import halted
+from support.stub_server import AnsweringServer, right_answer
+from support.toy import expected_outputs
 
 from camserve.bundle import Bundle
 from camserve.clients import Classifier, load_image, prepare
-from camserve.clients.pictures.arrays import Pixels
-from camserve.clients.pictures.crops import Crops, crop_image
+from camserve.clients.images.crops import Crops, crop_image
+from camserve.clients.images.pixel_arrays import Pixels
 from camserve.contract import ModelContract
 from camserve.errors import (
     ConnectionFailedError,
@@ -74,7 +74,7 @@ def test_the_answer_is_the_models_own_for_what_keras_would_send(
     assert (result.model, result.version) == ("toy", "1")
 
 
-def test_however_a_picture_is_given_it_is_answered_alike(
+def test_however_a_image_is_given_it_is_answered_alike(
     classifier: Classifier, pixels: Array, photo: Pixels, tmp_path: Path
 ) -> None:
     path = tmp_path / "photo.png"
@@ -86,9 +86,9 @@ def test_however_a_picture_is_given_it_is_answered_alike(
 
 
 def test_raw_outputs_come_for_the_whole_batch(classifier: Classifier, toy_bundle: Bundle, pixels: Array) -> None:
-    pictures = [Pixels(array, "rgb") for array in (pixels, pixels[::-1], pixels[:, ::-1])]
-    batch = np.stack([classifier.prepare(picture) for picture in pictures])
-    assert np.array_equal(batch[0], prepare(load_image(pictures[0]), toy_bundle.contract))
+    images = [Pixels(array, "rgb") for array in (pixels, pixels[::-1], pixels[:, ::-1])]
+    batch = np.stack([classifier.prepare(image) for image in images])
+    assert np.array_equal(batch[0], prepare(load_image(images[0]), toy_bundle.contract))
     expected = expected_outputs(toy_bundle, batch)
     answer = classifier.infer(batch, ["logits", "cam"])
     assert list(answer) == ["logits", "cam"]
@@ -120,7 +120,7 @@ def test_logits_and_maps_are_had_by_themselves(classifier: Classifier, toy_bundl
         assert classifier.cam(photo, f"class {index}").index == index
     (last,) = {0, 1, 2, 3} - set(best)
     with pytest.raises(
-        UsageError, match=rf"the 3 best classes of a picture, and {last} \(class {last}\) is not"
+        UsageError, match=rf"the 3 best classes of an image, and {last} \(class {last}\) is not"
     ) as told:
         classifier.cam(photo, last)
     assert ", ".join(f"{index} (class {index})" for index in best) in str(told.value)
@@ -142,10 +142,10 @@ def test_classes_come_with_the_map_of_the_one_asked_for(classifier: Classifier, 
             list(classifier.classify_many([photo], cam=True, class_=wrong))
 
 
-def test_crops_are_asked_in_place_of_the_picture(classifier: Classifier, photo: Pixels) -> None:
+def test_crops_are_asked_in_place_of_the_image(classifier: Classifier, photo: Pixels) -> None:
     crops = Crops(count=6, seed=1)
     parts = crop_image(load_image(photo), classifier.contract, crops)
-    answers = [classifier.classify(part.picture, cam=True) for part in parts]
+    answers = [classifier.classify(part.image, cam=True) for part in parts]
     surest = max(range(6), key=lambda place: answers[place].top[0].probability)
     found = classifier.classify(photo, cam=True, crops=crops)
     assert np.allclose(found.probabilities, answers[surest].probabilities, atol=1e-6)
@@ -249,16 +249,16 @@ def test_a_closed_classifier_says_so_and_closes_twice(toy_server: TritonServer, 
 
 def test_threads_share_a_classifier(classifier: Classifier) -> None:
     arrays = np.random.default_rng(0).integers(0, 256, (8, 12, 10, 3), dtype=np.uint8)
-    pictures = [Pixels(array, "rgb") for array in arrays]
-    expected = [classifier.classify(picture, cam=True).probabilities for picture in pictures]
+    images = [Pixels(array, "rgb") for array in arrays]
+    expected = [classifier.classify(image, cam=True).probabilities for image in images]
     wrong: list[int] = []
 
     def ask(number: int) -> None:
         for _ in range(20):
-            if not np.allclose(classifier.classify(pictures[number]).probabilities, expected[number], atol=1e-6):
+            if not np.allclose(classifier.classify(images[number]).probabilities, expected[number], atol=1e-6):
                 wrong.append(number)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(pictures))]
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(images))]
     for thread in threads:
         thread.start()
     for thread in threads:

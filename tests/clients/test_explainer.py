@@ -41,17 +41,17 @@ def test_the_figure_lays_the_map_in_jet_over_the_photo_each_at_half_opacity(expl
     (result,) = explainer.results
     best = result.cams[0]
     (axes,) = figure.axes
-    picture, heat = axes.images
-    assert (picture.get_alpha(), heat.get_alpha(), heat.get_cmap().name) == (0.5, 0.5, "jet")
-    assert np.array_equal(picture.get_array(), np.asarray(best.picture))
+    image, heat = axes.images
+    assert (image.get_alpha(), heat.get_alpha(), heat.get_cmap().name) == (0.5, 0.5, "jet")
+    assert np.array_equal(image.get_array(), np.asarray(best.image))
     assert np.array_equal(heat.get_array(), best.upsample())
     assert axes.get_title() == f"{best.label}: {best.probability:.1%}"
     assert best.index == result.top[0].index
 
 
-def test_several_pictures_stand_in_a_grid_in_their_order(explainer: CAMExplainer) -> None:
-    pictures = [photo(name) for name in ("flower.jpg", "china.jpg") * 3][:5]
-    figure = explainer.fit(*pictures).plot()
+def test_several_images_stand_in_a_grid_in_their_order(explainer: CAMExplainer) -> None:
+    images = [photo(name) for name in ("flower.jpg", "china.jpg") * 3][:5]
+    figure = explainer.fit(*images).plot()
     assert len(explainer.results) == len(figure.axes) == 5
     for axes, result in zip(figure.axes, explainer.results, strict=True):
         assert np.array_equal(axes.images[1].get_array(), result.cams[0].upsample())
@@ -62,16 +62,16 @@ def test_several_pictures_stand_in_a_grid_in_their_order(explainer: CAMExplainer
         explainer.plot(columns=0)
 
 
-def test_a_picture_that_cannot_be_read_leaves_the_answers_of_before(explainer: CAMExplainer) -> None:
+def test_a_image_that_cannot_be_read_leaves_the_answers_of_before(explainer: CAMExplainer) -> None:
     explainer.fit(photo("flower.jpg"))
     before = explainer.results
     with pytest.raises(ImageError):
-        explainer.fit(photo("china.jpg"), b"no picture")
+        explainer.fit(photo("china.jpg"), b"no image")
     assert explainer.results is before
 
 
-def test_explaining_no_picture_is_refused(explainer: CAMExplainer) -> None:
-    with pytest.raises(UsageError, match="no picture"):
+def test_explaining_no_image_is_refused(explainer: CAMExplainer) -> None:
+    with pytest.raises(UsageError, match="no image"):
         explainer.fit()
 
 
@@ -92,7 +92,7 @@ def test_it_draws_where_it_is_told(explainer: CAMExplainer) -> None:
     assert [len(each.images) for each in axes] == [0, 2, 0]
     assert explainer.fit(photo("china.jpg"), photo("flower.jpg")).plot([axes[0], axes[2]]) is figure
     assert [len(each.images) for each in axes] == [2, 2, 2]
-    with pytest.raises(UsageError, match="3 axes for 2 pictures"):
+    with pytest.raises(UsageError, match="3 axes for 2 images"):
         explainer.plot(axes)
 
 

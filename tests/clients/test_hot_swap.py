@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answering import AnsweringServer, Tensors, right_answer
-from chaos import times
 from PIL import Image
-from toy import expected_outputs, toy_contract, write_toy_bundle
+from support.chaos import times
+from support.stub_server import AnsweringServer, Tensors, right_answer
+from support.toy import expected_outputs, toy_contract, write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.clients import AsyncClassifier, Classification, Classifier, prepare
-from camserve.clients.answers import versions
-from camserve.clients.pictures.arrays import Pixels
+from camserve.clients.answers import known_versions
+from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import CamserveError, ContractError
 from camserve.serving import TritonServer, publish
 
@@ -29,8 +29,8 @@ CLIENTS = 4
 BETWEEN = 30
 """Right answers of a version that each kind of client has before the next swap."""
 
-PICTURE = Pixels(np.random.default_rng(5).integers(0, 256, (40, 50, 3), dtype=np.uint8), "rgb")
-SHOWN = Image.fromarray(PICTURE.array)
+IMAGE = Pixels(np.random.default_rng(5).integers(0, 256, (40, 50, 3), dtype=np.uint8), "rgb")
+SHOWN = Image.fromarray(IMAGE.array)
 
 CHANGES: list[dict[str, Any]] = [
     {"labels": ["ant", "bee", "cat", "dog"]},
@@ -47,7 +47,7 @@ def bundles_that_break(folder: Path, count: int) -> list[Bundle]:
 
 
 class Expected:
-    """What each version says of the picture, prepared and named by its own contract."""
+    """What each version says of the image, prepared and named by its own contract."""
 
     def __init__(self, bundles: dict[int, Bundle]) -> None:
         self._top = {str(version): self._read(bundle) for version, bundle in bundles.items()}
@@ -99,7 +99,7 @@ def ask_in_threads(classifier: Classifier, tally: Tally, over: threading.Event) 
         while not over.is_set():
             outcome: Classification | CamserveError
             try:
-                outcome = classifier.classify(PICTURE)
+                outcome = classifier.classify(IMAGE)
             except CamserveError as error:
                 outcome = error
             tally.note(outcome, before)
@@ -114,7 +114,7 @@ async def ask_in_tasks(url: str, tally: Tally, over: threading.Event) -> None:
         while not over.is_set():
             outcome: Classification | CamserveError
             try:
-                outcome = await classifier.classify(PICTURE)
+                outcome = await classifier.classify(IMAGE)
             except CamserveError as error:
                 outcome = error
             tally.note(outcome, before)
@@ -183,7 +183,7 @@ def test_an_answer_read_by_the_contract_before_would_be_told_from_a_right_one(tm
     bundles = bundles_that_break(tmp_path, 5)
     publish(bundles[0], tmp_path / "repository")
     with TritonServer(tmp_path / "repository") as server, Classifier(server.grpc_url, "toy") as classifier:
-        result = classifier.classify(PICTURE)
+        result = classifier.classify(IMAGE)
     assert Expected({1: bundles[0]}).is_right(result)
     assert not any(Expected({1: other}).is_right(result) for other in bundles[1:])
 
@@ -195,13 +195,13 @@ def test_after_a_swap_the_classifier_tells_the_new_contract(tmp_path: Path) -> N
         TritonServer(tmp_path / "repository", model_control="explicit") as server,
         Classifier(server.grpc_url, "toy") as classifier,
     ):
-        batch = classifier.prepare(PICTURE)[np.newaxis]
+        batch = classifier.prepare(IMAGE)[np.newaxis]
         publish(new, tmp_path / "repository", url=server.grpc_url, allow_contract_change=True)
         with pytest.raises(ContractError, match=r"made for version 1, and version 2 .*input changes") as caught:
             classifier.infer(batch, ["logits"])
         assert "next call" in str(caught.value)
         assert (classifier.contract, classifier.labels) == (new.contract, tuple("wxyz"))
-        assert classifier.classify(PICTURE).version == "2"
+        assert classifier.classify(IMAGE).version == "2"
 
 
 def answered_with(server: AnsweringServer, names: Sequence[str], count: int) -> Tensors:
@@ -213,17 +213,17 @@ def test_a_batch_of_the_contract_before_is_refused_also_when_another_call_met_th
     server = AnsweringServer(toy_contract(), lambda names, count: answered_with(server, names, count))
     with server, Classifier(server.url, "toy") as classifier:
         before = classifier.contract
-        batch = classifier.prepare(PICTURE)[np.newaxis]
+        batch = classifier.prepare(IMAGE)[np.newaxis]
         assert classifier.infer(batch, ["logits"], contract=before)["logits"].shape == (1, 4)
         server.contract, server.version = toy_contract(preset="raw-rgb"), "2"
         with pytest.raises(ContractError, match="made for version 1, and version 2"):
-            classifier.classify(PICTURE)
+            classifier.classify(IMAGE)
         asked = len(server.asked)
         with pytest.raises(ContractError, match=r"version 2 has another \(preprocessing changes"):
             classifier.infer(batch, ["logits"], contract=before)
         assert len(server.asked) == asked
         now = classifier.contract
-        batch = classifier.prepare(PICTURE)[np.newaxis]
+        batch = classifier.prepare(IMAGE)[np.newaxis]
         assert classifier.infer(batch, ["logits"], contract=now)["logits"].shape == (1, 4)
 
 
@@ -233,21 +233,21 @@ def test_a_batch_of_the_contract_before_is_refused_also_when_another_task_met_th
     async def ask() -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
             before = classifier.contract
-            batch = (await classifier.prepare(PICTURE))[np.newaxis]
+            batch = (await classifier.prepare(IMAGE))[np.newaxis]
             server.contract, server.version = toy_contract(preset="raw-rgb"), "2"
             with pytest.raises(ContractError, match="made for version 1, and version 2"):
-                await classifier.classify(PICTURE)
+                await classifier.classify(IMAGE)
             with pytest.raises(ContractError, match=r"version 2 has another \(preprocessing changes"):
                 await classifier.infer(batch, ["logits"], contract=before)
             now = classifier.contract
-            batch = (await classifier.prepare(PICTURE))[np.newaxis]
+            batch = (await classifier.prepare(IMAGE))[np.newaxis]
             assert (await classifier.infer(batch, ["logits"], contract=now))["logits"].shape == (1, 4)
 
     with server:
         asyncio.run(ask())
 
 
-def test_another_maximum_of_pictures_is_no_other_contract(tmp_path: Path) -> None:
+def test_another_maximum_of_images_is_no_other_contract(tmp_path: Path) -> None:
     bundle = write_toy_bundle(tmp_path / "1")
     publish(bundle, tmp_path / "repository")
     with (
@@ -255,7 +255,7 @@ def test_another_maximum_of_pictures_is_no_other_contract(tmp_path: Path) -> Non
         Classifier(server.grpc_url, "toy") as classifier,
     ):
         publish(bundle, tmp_path / "repository", url=server.grpc_url, options={"max_batch_size": 2})
-        batch = np.stack([classifier.prepare(PICTURE)] * 7)
+        batch = np.stack([classifier.prepare(IMAGE)] * 7)
         assert classifier.infer(batch, ["logits"])["logits"].shape == (7, 4)
 
 
@@ -263,12 +263,12 @@ def test_a_version_whose_number_was_used_again_is_noticed_once_it_is_read_anew(m
     contract = toy_contract()
     server = AnsweringServer(contract, lambda names, count: {name: right_answer(contract)[name] for name in names})
     with server, Classifier(server.url, "toy") as classifier:
-        assert classifier.classify(PICTURE).top[0].label == "b"
+        assert classifier.classify(IMAGE).top[0].label == "b"
         server.labels = ["d", "c", "b", "a"]  # as another server would, that took over the address
-        monkeypatch.setattr(versions, "TRUSTED_SECONDS", 0.0)
+        monkeypatch.setattr(known_versions, "TRUSTED_SECONDS", 0.0)
         with pytest.raises(ContractError, match="labels change"):
-            classifier.classify(PICTURE)
-        assert classifier.classify(PICTURE).top[0].label == "c"
+            classifier.classify(IMAGE)
+        assert classifier.classify(IMAGE).top[0].label == "c"
 
 
 def test_a_version_that_breaks_its_contract_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +277,7 @@ def test_a_version_that_breaks_its_contract_is_read_anew(monkeypatch: pytest.Mon
     with server, Classifier(server.url, "toy") as classifier:
         server.contract, server.labels = large, list("vwxyz")
         with pytest.raises(ContractError, match=r"\[1, 5\] as 'probabilities'"):
-            classifier.classify(PICTURE)
+            classifier.classify(IMAGE)
         with pytest.raises(ContractError, match="classes changes"):
-            classifier.classify(PICTURE)
-        assert classifier.classify(PICTURE).top[0].label == "w"
+            classifier.classify(IMAGE)
+        assert classifier.classify(IMAGE).top[0].label == "w"

@@ -12,17 +12,17 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
-from toy import expected_outputs, write_toy_bundle
+from support.toy import expected_outputs, write_toy_bundle
 from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import Bundle
 from camserve.clients import Classifier
-from camserve.clients.pictures.arrays import Pixels
+from camserve.clients.images.pixel_arrays import Pixels
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, ContractError, UsageError
 from camserve.serving import TritonServer
 
-PICTURE = Pixels(np.random.default_rng(3).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
+IMAGE = Pixels(np.random.default_rng(3).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
 NAMES = {"image": "input_1", "probabilities": "predictions", "logits": "scores"}
 LABELS = ["ant", "bee", "cat", "dog"]
 TYPES = {"FP32": model_config_pb2.TYPE_FP32, "INT32": model_config_pb2.TYPE_INT32}
@@ -72,20 +72,20 @@ def test_with_a_contract_and_labels_it_answers_like_any_other(
     path = shutil.copy(bundle.path / "contract.json", tmp_path)
     for contract in (bundle.contract, path, str(path)):
         with Classifier(server.grpc_url, "plain", contract=contract, labels=LABELS) as classifier:
-            result = classifier.classify(PICTURE, cam=True)
-            expected = expected_outputs(bundle, classifier.prepare(PICTURE)[np.newaxis])
+            result = classifier.classify(IMAGE, cam=True)
+            expected = expected_outputs(bundle, classifier.prepare(IMAGE)[np.newaxis])
             assert np.abs(result.probabilities - expected["probabilities"][0]).max() < 1e-6
             assert result.top[0].label == LABELS[int(expected["cam_class"][0][0])]
             assert np.abs(result.cams[0].grid - expected["cam"][0][0]).max() < 1e-5
-            assert classifier.cam(PICTURE, "dog").label == "dog"
+            assert classifier.cam(IMAGE, "dog").label == "dog"
 
 
 def test_its_own_names_of_tensors_are_mapped(server: TritonServer, bundle: Bundle) -> None:
     with Classifier(server.grpc_url, "renamed", contract=bundle.contract, labels=LABELS, names=NAMES) as classifier:
-        expected = expected_outputs(bundle, classifier.prepare(PICTURE)[np.newaxis])
-        assert np.abs(classifier.classify(PICTURE).probabilities - expected["probabilities"][0]).max() < 1e-6
-        assert np.abs(classifier.logits(PICTURE) - expected["logits"][0]).max() < 1e-5
-        raw = classifier.infer(np.stack([classifier.prepare(PICTURE)] * 9), ["logits"])
+        expected = expected_outputs(bundle, classifier.prepare(IMAGE)[np.newaxis])
+        assert np.abs(classifier.classify(IMAGE).probabilities - expected["probabilities"][0]).max() < 1e-6
+        assert np.abs(classifier.logits(IMAGE) - expected["logits"][0]).max() < 1e-5
+        raw = classifier.infer(np.stack([classifier.prepare(IMAGE)] * 9), ["logits"])
         assert raw["logits"].shape == (9, 4)
 
 
@@ -93,8 +93,8 @@ def test_a_contract_that_promises_only_logits_yields_probabilities(server: Trito
     outputs = tuple(output for output in bundle.contract.outputs if output.name == "logits")
     contract = bundle.contract.model_copy(update={"outputs": outputs, "cam": None})
     with Classifier(server.grpc_url, "plain", contract=contract, labels=LABELS) as classifier:
-        expected = expected_outputs(bundle, classifier.prepare(PICTURE)[np.newaxis])["probabilities"][0]
-        assert np.abs(classifier.classify(PICTURE).probabilities - expected).max() < 1e-6
+        expected = expected_outputs(bundle, classifier.prepare(IMAGE)[np.newaxis])["probabilities"][0]
+        assert np.abs(classifier.classify(IMAGE).probabilities - expected).max() < 1e-6
 
 
 def test_logits_that_are_named_as_probabilities_are_no_answer(server: TritonServer, bundle: Bundle) -> None:
@@ -105,12 +105,12 @@ def test_logits_that_are_named_as_probabilities_are_no_answer(server: TritonServ
         Classifier(server.grpc_url, "plain", **named) as classifier,
         pytest.raises(ContractError, match="none of a softm"),
     ):
-        classifier.classify(PICTURE)
+        classifier.classify(IMAGE)
 
 
 def test_a_model_that_is_not_batched_by_triton_takes_any_number(server: TritonServer, bundle: Bundle) -> None:
     with Classifier(server.grpc_url, "unbatched", contract=bundle.contract, labels=LABELS) as classifier:
-        batch = np.stack([classifier.prepare(PICTURE)] * 30)
+        batch = np.stack([classifier.prepare(IMAGE)] * 30)
         assert classifier.infer(batch, ["logits"])["logits"].shape == (30, 4)
 
 
@@ -126,7 +126,7 @@ def test_what_does_not_fit_the_model_is_refused_at_connect(server: TritonServer,
         ({"contract": bundle.contract}, ContractError, "0 labels for 4 classes.*Give labels"),
         ({"contract": bundle.contract, "labels": LABELS[:3]}, ContractError, "3 labels for 4 classes"),
         ({"contract": bundle.contract, "labels": LABELS, "names": {"image": "x"}}, ContractError, "'x' is missing"),
-        ({"contract": bundle.contract, "labels": LABELS, "names": {"picture": "x"}}, UsageError, "'picture'.*image, "),
+        ({"contract": bundle.contract, "labels": LABELS, "names": {"picture": "x"}}, UsageError, "'image'.*image, "),
         (
             {"contract": bundle.contract, "names": {"probabilities": "logits"}},
             UsageError,
@@ -144,7 +144,7 @@ def test_what_does_not_fit_the_model_is_refused_at_connect(server: TritonServer,
 def test_what_is_given_must_be_what_a_model_carries(toy_server: TritonServer, toy_bundle: Bundle) -> None:
     url = toy_server.grpc_url
     with Classifier(url, "toy", contract=toy_bundle.contract, labels=toy_bundle.labels) as classifier:
-        assert classifier.classify(PICTURE).version == "1"
+        assert classifier.classify(IMAGE).version == "1"
     with pytest.raises(ContractError, match="carries a contract, and it is not the one given"):
         Classifier(url, "toy", contract=other(toy_bundle, activation="sigmoid"))
     with pytest.raises(ContractError, match="carries labels, and they are not those given"):

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from answering import AnsweringServer, Tensors
-from gates import Gate
 from PIL import Image
-from toy import toy_contract
+from support.stream_gates import Gate
+from support.stub_server import AnsweringServer, Tensors
+from support.toy import toy_contract
 
 from camserve.clients import AsyncClassifier, Classifier, find_images, score
 from camserve.errors import ConnectionFailedError, DeadlineError, RequestError, UsageError
@@ -25,7 +25,7 @@ def classifier(toy_server: TritonServer) -> Iterator[Classifier]:
         yield opened
 
 
-def picture(path: Path, seed: int = 0) -> Path:
+def image(path: Path, seed: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (9, 11, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
@@ -33,7 +33,7 @@ def picture(path: Path, seed: int = 0) -> Path:
 
 
 def test_rows_come_in_the_order_of_the_files_and_say_what_classify_says(classifier: Classifier, tmp_path: Path) -> None:
-    paths = [picture(tmp_path / f"{number}.png", number) for number in range(50)]
+    paths = [image(tmp_path / f"{number}.png", number) for number in range(50)]
     order = [*paths[::-1], paths[7], paths[7]]
     rows = list(score(classifier, order, top=2, concurrency=4))
     assert [row.path for row in rows] == [str(path) for path in order]
@@ -45,7 +45,7 @@ def test_rows_come_in_the_order_of_the_files_and_say_what_classify_says(classifi
 
 
 def test_a_bad_image_becomes_a_row_with_its_error_and_the_others_go_on(classifier: Classifier, tmp_path: Path) -> None:
-    good = picture(tmp_path / "good.png")
+    good = image(tmp_path / "good.png")
     bad = tmp_path / "bad.png"
     bad.write_bytes(good.read_bytes()[:60])
     rows = list(score(classifier, [good, bad, tmp_path / "none.png", tmp_path, good]))
@@ -59,7 +59,7 @@ def test_a_bad_image_becomes_a_row_with_its_error_and_the_others_go_on(classifie
 
 @pytest.mark.timed
 def test_a_server_that_goes_ends_the_job(toy_repository: Path, tmp_path: Path) -> None:
-    path = picture(tmp_path / "one.png")
+    path = image(tmp_path / "one.png")
     with TritonServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
         rows = score(classifier, [path] * 1000, concurrency=2)
         assert next(rows).error is None
@@ -74,7 +74,7 @@ def test_a_refusal_is_a_row_while_the_model_is_served_and_ends_the_job_once_it_i
     def refuse(names: Sequence[str], count: int) -> Tensors:
         raise ValueError("refused\nin two lines")
 
-    path = picture(tmp_path / "one.png")
+    path = image(tmp_path / "one.png")
     with AnsweringServer(toy_contract(), refuse) as server, Classifier(server.url, "toy") as classifier:
         rows = list(score(classifier, [path, path]))
         assert [row.top for row in rows] == [(), ()]
@@ -85,7 +85,7 @@ def test_a_refusal_is_a_row_while_the_model_is_served_and_ends_the_job_once_it_i
 
 
 def test_inputs_are_read_no_further_than_the_window(classifier: Classifier, tmp_path: Path) -> None:
-    path = picture(tmp_path / "one.png")
+    path = image(tmp_path / "one.png")
     taken = 0
 
     def endless() -> Iterator[Path]:
@@ -109,8 +109,8 @@ def gate() -> Iterator[Gate]:
 
 
 @pytest.mark.timed
-def test_pictures_in_the_queue_are_not_sent_once_the_server_hangs(gate: Gate, tmp_path: Path) -> None:
-    path = picture(tmp_path / "one.png")
+def test_images_in_the_queue_are_not_sent_once_the_server_hangs(gate: Gate, tmp_path: Path) -> None:
+    path = image(tmp_path / "one.png")
     with AnsweringServer(toy_contract(), gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
         with pytest.raises(DeadlineError):
             list(score(classifier, [path] * 100, concurrency=3))
@@ -119,7 +119,7 @@ def test_pictures_in_the_queue_are_not_sent_once_the_server_hangs(gate: Gate, tm
 
 @pytest.mark.timed
 def test_who_leaves_does_not_wait_for_requests_under_way(gate: Gate, tmp_path: Path) -> None:
-    path = picture(tmp_path / "one.png")
+    path = image(tmp_path / "one.png")
     with AnsweringServer(toy_contract(), gate) as server, Classifier(server.url, "toy") as classifier:
         rows = score(classifier, [path] * 100, concurrency=3)
         leaver = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
@@ -165,7 +165,7 @@ def test_a_path_that_the_system_cannot_look_at_gets_its_row(classifier: Classifi
 
 
 def test_names_that_are_not_utf8_are_found_and_scored(classifier: Classifier, tmp_path: Path) -> None:
-    good = picture(tmp_path / "good.png")
+    good = image(tmp_path / "good.png")
     odd = good.rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
     (row,) = score(classifier, find_images([tmp_path]))
     assert row.error is None
@@ -179,7 +179,7 @@ def test_nothing_to_score_is_said_and_not_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_read_is_said_and_not_passed_over(tmp_path: Path) -> None:
-    picture(tmp_path / "a" / "one.png")
+    image(tmp_path / "a" / "one.png")
     (tmp_path / "b").mkdir()
     found = find_images([tmp_path])
     assert next(found).name == "one.png"

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reading import LABELS, served
-from toy import toy_contract
+from support.client_models import LABELS, served
+from support.toy import toy_contract
 
-from camserve.clients.answers import versions
-from camserve.clients.answers.asking import Question
+from camserve.clients.answers import known_versions
+from camserve.clients.answers.query import Query
 from camserve.clients.answers.readout import Answer
-from camserve.clients.answers.served import Given, Model
+from camserve.clients.answers.served_model import Model, Overrides
 from camserve.clients.session import Session
 from camserve.clients.steps import Call, Steps, Walk
+from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics
-from camserve.clients.wire.options import ConnectionOptions, Deadline
 from camserve.errors import ClientError, ConnectionFailedError
 
 
@@ -66,14 +66,14 @@ def taken(steps: Steps[Any], servers: Servers) -> Any:
 
 
 def connected(servers: Servers) -> Session:
-    session = Session("toy", "", tuple(servers.versions), Given(), ConnectionOptions())
+    session = Session("toy", "", tuple(servers.versions), Overrides(), ConnectionOptions())
     taken(session.connect(), servers)
     return session
 
 
-def asked(servers: Servers, pictures: int, *, session: Session | None = None, timed: bool = False) -> Answer:
-    def question(model: Model) -> Question:
-        return Question(model, np.zeros((pictures, *toy_contract().input.shape), np.float32), ("logits",))
+def asked(servers: Servers, images: int, *, session: Session | None = None, timed: bool = False) -> Answer:
+    def question(model: Model) -> Query:
+        return Query(model, np.zeros((images, *toy_contract().input.shape), np.float32), ("logits",))
 
     answer: Answer = taken((session or connected(servers)).ask(question, timed=timed), servers)
     return answer
@@ -114,7 +114,7 @@ def test_a_model_that_is_read_again_and_again_is_kept_once(monkeypatch: pytest.M
         gc.collect()
         return sum(isinstance(each, Model) for each in gc.get_objects())
 
-    monkeypatch.setattr(versions, "TRUSTED_SECONDS", 0.0)
+    monkeypatch.setattr(known_versions, "TRUSTED_SECONDS", 0.0)
     servers = Servers(one="1")
     session = connected(servers)
     before = kept()

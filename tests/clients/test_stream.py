@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from camserve.clients.async_stream import AsyncStream
-from camserve.clients.many import Room, Window
-from camserve.clients.pictures.files import bytes_to_read
-from camserve.clients.pictures.images import Opened
+from camserve.clients.images.files import bytes_to_read
+from camserve.clients.images.loading import Opened
 from camserve.clients.stream import Stream
+from camserve.clients.window import Room, Window
 from camserve.errors import CamserveError, ImageError
 
 SECONDS = 30.0
@@ -28,13 +28,13 @@ Ask = Callable[[Window, list[Any], Open, Answer], list[Any]]
 
 
 class Sized:
-    """Stands for an opened picture."""
+    """Stands for an opened image."""
 
     def __init__(self, decoded_bytes: int) -> None:
         self.decoded_bytes = decoded_bytes
 
 
-class Picture:
+class Image:
     """Something that is gone once nobody holds it."""
 
 
@@ -42,28 +42,28 @@ def opened(size: int) -> Opened:
     return cast(Opened, Sized(size))
 
 
-def by_threads(window: Window, pictures: list[Any], open_: Open, answer: Answer) -> list[Any]:
+def by_threads(window: Window, images: list[Any], open_: Open, answer: Answer) -> list[Any]:
     stream: Stream[Any, int] = Stream(
         window,
-        open_=lambda picture: opened(open_(picture)),
+        open_=lambda image: opened(open_(image)),
         answer=lambda of: answer(of.decoded_bytes),
         concerns_one=lambda _: True,
     )
-    return list(stream.answers(pictures, leave=lambda: None))
+    return list(stream.answers(images, leave=lambda: None))
 
 
-def by_tasks(window: Window, pictures: list[Any], open_: Open, answer: Answer) -> list[Any]:
+def by_tasks(window: Window, images: list[Any], open_: Open, answer: Answer) -> list[Any]:
     async def concerns_one(error: CamserveError) -> bool:
         return True
 
     async def main() -> list[Any]:
         stream: AsyncStream[Any, int] = AsyncStream(
             window,
-            open_=lambda picture: opened(open_(picture)),
+            open_=lambda image: opened(open_(image)),
             answer=lambda of: asyncio.to_thread(answer, of.decoded_bytes),
             concerns_one=concerns_one,
         )
-        return [each async for each in stream.answers(pictures)]
+        return [each async for each in stream.answers(images)]
 
     return asyncio.run(main())
 
@@ -87,7 +87,7 @@ def test_the_first_is_never_held_up_and_the_others_wait_until_they_fit() -> None
     assert room.fits(5, 99)
 
 
-def test_pictures_take_at_most_the_window_and_what_the_first_takes() -> None:
+def test_images_take_at_most_the_window_and_what_the_first_takes() -> None:
     chance = random.Random(1)
     for _ in range(50):
         room, held = Room(Window(bytes=100)), {}
@@ -115,12 +115,12 @@ def test_a_file_takes_its_size_before_it_is_read_and_what_is_in_memory_or_unknow
 
 
 @both
-def test_pictures_that_all_wait_for_more_room_than_there_is_do_not_wait_for_ever(ask: Ask, tmp_path: Path) -> None:
+def test_images_that_all_wait_for_more_room_than_there_is_do_not_wait_for_ever(ask: Ask, tmp_path: Path) -> None:
     path = tmp_path / "file.png"
     path.write_bytes(bytes(10))
     both_read = threading.Barrier(2)
 
-    def open_(picture: object) -> int:
+    def open_(image: object) -> int:
         both_read.wait(SECONDS)
         return 99
 
@@ -128,15 +128,15 @@ def test_pictures_that_all_wait_for_more_room_than_there_is_do_not_wait_for_ever
 
 
 @both
-def test_pictures_that_fail_give_back_what_they_took(ask: Ask, tmp_path: Path) -> None:
+def test_images_that_fail_give_back_what_they_took(ask: Ask, tmp_path: Path) -> None:
     path = tmp_path / "file.png"
     path.write_bytes(bytes(40))
     two_at_once = threading.Barrier(2)
 
-    def open_(picture: Any) -> int:
-        if picture == 1:
-            raise ImageError("no picture", hint="Give another one")
-        return 100 if isinstance(picture, Path) else int(picture)
+    def open_(image: Any) -> int:
+        if image == 1:
+            raise ImageError("no image", hint="Give another one")
+        return 100 if isinstance(image, Path) else int(image)
 
     def answer(size: int) -> int:
         if size == 100:
@@ -153,19 +153,19 @@ def test_whoever_waits_for_room_is_woken_when_the_stream_is_left() -> None:
     asked, opened_last, woken, left = (threading.Event() for _ in range(4))
     found = []
 
-    def open_(picture: int) -> Opened:
-        if picture == 11:  # there will be no room for it
+    def open_(image: int) -> Opened:
+        if image == 11:  # there will be no room for it
             asked.wait(SECONDS)
             opened_last.set()
-        return opened(picture)
+        return opened(image)
 
-    def answer(picture: Opened) -> int:
-        if picture.decoded_bytes == 10:
+    def answer(image: Opened) -> int:
+        if image.decoded_bytes == 10:
             asked.set()
             left.wait(2 * SECONDS)
         else:
             opened_last.wait(SECONDS)
-        return picture.decoded_bytes
+        return image.decoded_bytes
 
     def leave() -> None:
         found.append(woken.wait(SECONDS))
@@ -182,41 +182,41 @@ def test_whoever_waits_for_room_is_woken_when_the_stream_is_left() -> None:
     assert found == [True]
 
 
-def test_threads_hand_out_what_is_answered_before_the_next_picture_is_waited_for() -> None:
+def test_threads_hand_out_what_is_answered_before_the_next_image_is_waited_for() -> None:
     may_answer = threading.Event()
     gone = [threading.Event() for _ in range(4)]
     handed: list[object] = []
     at_next: list[int] = []
 
-    def pictures() -> Iterator[Picture]:
+    def images() -> Iterator[Image]:
         for event in gone:
-            picture = Picture()
-            weakref.finalize(picture, event.set)  # once its answer is there, and another one was taken up
-            yield picture
-            del picture
+            image = Image()
+            weakref.finalize(image, event.set)  # once its answer is there, and another one was taken up
+            yield image
+            del image
         may_answer.set()
         assert all(event.wait(SECONDS) for event in gone[:3])
-        yield Picture()
+        yield Image()
         at_next.append(len(handed))
 
-    def answer(picture: Opened) -> bool:
+    def answer(image: Opened) -> bool:
         return may_answer.wait(SECONDS)
 
-    stream: Stream[Picture, bool] = Stream(Window(concurrency=4), lambda _: opened(1), answer, lambda _: False)
-    for each in stream.answers(pictures(), leave=lambda: None):
+    stream: Stream[Image, bool] = Stream(Window(concurrency=4), lambda _: opened(1), answer, lambda _: False)
+    for each in stream.answers(images(), leave=lambda: None):
         handed.append(each)
     assert len(handed) == 5
     assert at_next[0] >= 3
 
 
-def test_tasks_hand_out_what_is_answered_before_the_next_picture_is_waited_for() -> None:
+def test_tasks_hand_out_what_is_answered_before_the_next_image_is_waited_for() -> None:
     handed: list[object] = []
     at_next: list[int] = []
 
     async def main() -> None:
         may_answer = asyncio.Event()
 
-        async def pictures() -> AsyncIterator[int]:
+        async def images() -> AsyncIterator[int]:
             for place in range(4):
                 yield place
             may_answer.set()
@@ -225,14 +225,14 @@ def test_tasks_hand_out_what_is_answered_before_the_next_picture_is_waited_for()
             yield 4
             at_next.append(len(handed))
 
-        async def answer(picture: Opened) -> bool:
+        async def answer(image: Opened) -> bool:
             return await may_answer.wait()
 
         async def concerns_one(error: CamserveError) -> bool:
             return False
 
         stream: AsyncStream[int, bool] = AsyncStream(Window(concurrency=4), lambda _: opened(1), answer, concerns_one)
-        async for each in stream.answers(pictures()):
+        async for each in stream.answers(images()):
             handed.append(each)
 
     asyncio.run(main())

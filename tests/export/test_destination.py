@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from odd_models import classifier, dense
+from support.odd_models import classifier, dense
 
 from camserve.bundle import load_bundle
 from camserve.errors import UsageError

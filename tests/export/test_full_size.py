@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 import pytest
-from networks import enliven
+from support.networks import enliven
 
 from camserve.bundle import Bundle
 from camserve.contract import PRESETS

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from odd_layers import OwnCall, softmax
-from odd_models import EXACT, WITHOUT_MAP, classifier, dense
+from support.odd_layers import OwnCall, softmax
+from support.odd_models import EXACT, WITHOUT_MAP, classifier, dense
 
 from camserve.errors import CamserveError, HeadError, ParityError, SourceError, UsageError
 from camserve.export import export_model

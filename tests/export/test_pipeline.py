@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 import tensorflow as tf
-from networks import enliven, small_network
+from support.networks import enliven, small_network
 
 from camserve.bundle import Bundle, load_bundle
 from camserve.contract import PRESETS, ModelContract

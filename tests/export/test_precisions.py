@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pointing
 import pytest
-from comparison import Compared, Said, ask_export, open_session
-from shapes import write_pictures
-from trained import NETWORKS, WAYS, Trained, shapes_network
+from support import pointing
+from support.comparison import Compared, Said, ask_export, open_session
+from support.shapes import write_images
+from support.trained import NETWORKS, WAYS, Trained, shapes_network
 
 from camserve.export import export_model
 
@@ -28,7 +28,7 @@ CLEARLY = 0.1
 
 @dataclass(frozen=True)
 class Case:
-    """An export of a trained network, compared with it on the pictures that were held out."""
+    """An export of a trained network, compared with it on the images that were held out."""
 
     trained: Trained
     compared: Compared
@@ -43,13 +43,13 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         trained.network,
         folder / "bundle",
         preprocessing=trained.preprocessing,
-        calibration=write_pictures(trained.calibration, folder / "calibration"),
+        calibration=write_images(trained.calibration, folder / "calibration"),
         cam_top_k=trained.network.output_shape[1],
         formats=["onnx"],
         **WAYS[way],
     )
     assert bundle.onnx_path is not None
-    exported = ask_export(open_session(bundle.onnx_path), trained.images)
+    exported = ask_export(open_session(bundle.onnx_path), trained.inputs)
     return Case(trained, Compared(trained.answers, exported, trained.bias))
 
 
@@ -84,7 +84,7 @@ def test_the_map_points_at_the_shape_as_often_as_the_map_of_keras(case: Case) ->
 
 
 def test_the_identity_is_measured_on_a_thousand_images(shapes: Trained) -> None:
-    assert len(shapes.pictures) >= 1000
+    assert len(shapes.images) >= 1000
 
 
 def test_the_map_of_keras_points_at_the_shape_clearly_more_often_than_chance(shapes: Trained) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 import keras
 import pytest
 from keras import layers
-from networks import enliven, small_network
+from support.networks import enliven, small_network
 
 from camserve.choices import InputType, Precision
 from camserve.contract import PRESETS
-from camserve.export import Budget, export_model
-from camserve.export.gate.samples import sample_pictures
+from camserve.export import Tolerances, export_model
+from camserve.export.gate.samples import sample_images
 from camserve.manifest import MANIFEST_NAME
 
 EXPORT = """
@@ -60,9 +60,9 @@ def test_two_exports_in_one_process_are_the_same(
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_two_exports_of_lower_precision_are_the_same(precision: Precision, tmp_path: Path) -> None:
-    for number, pixels in enumerate(sample_pictures(12, 16, 16, 3)):
+    for number, pixels in enumerate(sample_images(12, 16, 16, 3)):
         keras.utils.save_img(tmp_path / f"{number}.png", pixels)
-    model, budget = ordinary(), Budget(top1_disagreement=1, cam_distance=1)
+    model, budget = ordinary(), Tolerances(top1_disagreement=1, cam_distance=1)
     options: dict[str, Any] = {
         "preprocessing": "unit",
         "precision": precision,

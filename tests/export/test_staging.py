@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from command_line import PROGRAM
-from networks import small_network
-from toy import write_toy_bundle
+from support.command_line import PROGRAM
+from support.networks import small_network
+from support.toy import write_toy_bundle
 
 from camserve.errors import ConversionError, ExportError
 from camserve.export.staging import staged

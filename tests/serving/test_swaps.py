@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chaos import times
-from swapping import Askers, bundles_that_differ
-from toy import expected_outputs, toy_images
+from support.chaos import times
+from support.swapping import Askers, bundles_that_differ
+from support.toy import expected_outputs, toy_images
 
 from camserve.serving import TritonServer, publish
-from camserve.serving.server.health import is_ready
+from camserve.serving.server.server_health import is_ready
 
 pytestmark = pytest.mark.chaos
 

@@ -14,7 +14,7 @@ __all__ = ["Joiner", "split"]
 class Joiner:
     """Joins arrays along their first axis, into memory that it keeps.
 
-    A batch of pictures is megabytes: fresh memory for each would be paid for in page faults, every time anew. What
+    A batch of images is megabytes: fresh memory for each would be paid for in page faults, every time anew. What
     `join` returned before is overwritten by the next call.
     """
 

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import triton_python_backend_utils as pb_utils
 
-from .answering import Answering
 from .counting import MapCounter
+from .declared_tensors import Tensor, check_inputs, check_outputs, check_type
+from .execution import BatchExecution
 from .parameters import ModelRefusedError
-from .tensors import Tensor, check_inputs, check_kind, check_outputs
 
 __all__ = ["Instance", "Model", "version_file"]
 
@@ -56,13 +56,13 @@ class Instance(ABC):
         """Loads the model and holds the configuration against it."""
         config = json.loads(args["model_config"])
         try:
-            check_kind(config)
+            check_type(config)
             model = self.load(args, config)
             check_inputs(config, model.inputs, model.optional)
             check_outputs(config, model.outputs)
         except ModelRefusedError as error:
             raise pb_utils.TritonModelException(str(error)) from error
-        self._answering = Answering(config, model.run, MapCounter(config["name"], args["model_version"]))
+        self._answering = BatchExecution(config, model.run, MapCounter(config["name"], args["model_version"]))
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answers the requests of one batch, each with the outputs that it asked for."""

@@ -18,6 +18,7 @@ import onnxruntime
 import triton_python_backend_utils as pb_utils
 
 if TYPE_CHECKING:
+    from camserve.serving.backends.camserve_backend.declared_tensors import Tensor
     from camserve.serving.backends.camserve_backend.instance import Instance, version_file
     from camserve.serving.backends.camserve_backend.onnx_settings import (
         SessionSettings,
@@ -26,12 +27,11 @@ if TYPE_CHECKING:
         session_settings,
     )
     from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
-    from camserve.serving.backends.camserve_backend.tensors import Tensor
 else:
+    from camserve_backend.declared_tensors import Tensor
     from camserve_backend.instance import Instance, version_file
     from camserve_backend.onnx_settings import SessionSettings, choose_providers, data_type, session_settings
     from camserve_backend.parameters import ModelRefusedError
-    from camserve_backend.tensors import Tensor
 
 
 class TritonPythonModel(Instance):

@@ -19,6 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 if TYPE_CHECKING:
+    from camserve.serving.backends.camserve_backend.declared_tensors import Tensor
     from camserve.serving.backends.camserve_backend.instance import Instance, version_file
     from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
     from camserve.serving.backends.camserve_backend.tensorflow_settings import (
@@ -26,12 +27,11 @@ if TYPE_CHECKING:
         data_type,
         session_settings,
     )
-    from camserve.serving.backends.camserve_backend.tensors import Tensor
 else:
+    from camserve_backend.declared_tensors import Tensor
     from camserve_backend.instance import Instance, version_file
     from camserve_backend.parameters import ModelRefusedError
     from camserve_backend.tensorflow_settings import SessionSettings, data_type, session_settings
-    from camserve_backend.tensors import Tensor
 
 
 class TritonPythonModel(Instance):

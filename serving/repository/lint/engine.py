@@ -11,10 +11,10 @@ from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.config.presets import host_cores
 from camserve.serving.repository.lint import accelerator_rules, batching_rules, file_rules, target_rules
 from camserve.serving.repository.lint.findings import Finding, ModelFolder, Rule
-from camserve.serving.repository.lint.onnx_head import OnnxHead, read_onnx_head
+from camserve.serving.repository.lint.onnx_metadata import OnnxMetadata, read_onnx_metadata
 from camserve.serving.repository.lint.targets import NEWEST, Target, find_target
 from camserve.serving.repository.listing import open_repository
-from camserve.serving.repository.versions import version_folders
+from camserve.serving.repository.version_numbers import version_folders
 
 __all__ = ["RULES", "lint_model", "lint_repository", "read_model"]
 
@@ -111,10 +111,10 @@ def _lint_folder(folder: Path, target: Target) -> Iterator[Finding]:
     yield from lint_model(model, target)
 
 
-def _head(path: Path) -> OnnxHead | None:
+def _head(path: Path) -> OnnxMetadata | None:
     """The head of an ONNX file, if it is one; whether it should be is for `camserve repository verify`."""
     try:
-        return read_onnx_head(path)
+        return read_onnx_metadata(path)
     except (OSError, ValueError, IndexError):
         return None
 

@@ -9,7 +9,7 @@ from camserve.contract import CONTRACT_PARAMETER
 from camserve.serving.config.message import CONFIG_NAME
 from camserve.serving.repository.lint.findings import ModelFolder, Note, error, warning
 from camserve.serving.repository.lint.targets import Target
-from camserve.serving.repository.versions import claimed_number, parse_version
+from camserve.serving.repository.version_numbers import claimed_number, parse_version
 
 __all__ = [
     "bad_version_folder",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from camserve.serving.repository.lint.onnx_head import OnnxHead
+from camserve.serving.repository.lint.onnx_metadata import OnnxMetadata
 from camserve.serving.repository.lint.targets import Target
 
 __all__ = ["Finding", "ModelFolder", "Note", "Rule", "Severity", "error", "warning"]
@@ -32,7 +32,7 @@ class ModelFolder:
     files: frozenset[str] = frozenset()
     folders: frozenset[str] = frozenset()
     versions: Mapping[int, frozenset[str]] = field(default_factory=dict)
-    heads: Mapping[int, OnnxHead] = field(default_factory=dict)
+    heads: Mapping[int, OnnxMetadata] = field(default_factory=dict)
 
 
 class Note(NamedTuple):

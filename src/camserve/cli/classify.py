@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camserve.cli import connection
+from camserve.cli import client_options
 from camserve.cli.answer_view import answer_document, map_document, print_answer
 from camserve.cli.console import exit_code, fail, print_json, say, track
 from camserve.cli.grouped import GroupedCommand
+from camserve.cli.image_sources import Source, find_sources
 from camserve.cli.map_files import make_folder, save_map
 from camserve.cli.options import Json
-from camserve.cli.sources import Source, find_sources
 from camserve.errors import CamserveError, UsageError
 from camserve.text import printable
 
@@ -50,7 +50,7 @@ def classify(
             show_default=False,
         ),
     ],
-    model: connection.Model,
+    model: client_options.Model,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="How many classes to show.")] = 5,
     as_json: Json = False,
     exif: Annotated[
@@ -94,26 +94,26 @@ def classify(
             show_default=False,
         ),
     ] = None,
-    version: connection.Version = "",
-    url: connection.Url = "localhost:8001",
-    timeout: connection.Timeout = 30.0,
-    tls_ca: connection.TlsCa = None,
-    tls_certificate: connection.TlsCertificate = None,
-    tls_key: connection.TlsKey = None,
-    token_file: connection.TokenFile = None,
+    version: client_options.Version = "",
+    url: client_options.Url = "localhost:8001",
+    timeout: client_options.Timeout = 30.0,
+    tls_ca: client_options.TlsCa = None,
+    tls_certificate: client_options.TlsCertificate = None,
+    tls_key: client_options.TlsKey = None,
+    token_file: client_options.TokenFile = None,
 ) -> None:
     """Name what images show. With --cam-dir, also draw which of their parts speak for it.
 
     Exit codes: 0 all images have their answer; 3 some have an error instead; 1 all have.
     """
-    from camserve.clients import Crops, Reading
+    from camserve.clients import Crops, DecodeOptions
 
     if class_ is not None and cam_dir is None:
         raise UsageError("--class names a map, which needs a folder to go to", hint="Give --cam-dir DIR too")
     sources = find_sources(images)
     if cam_dir is not None:
         make_folder(cam_dir)
-    with connection.open_classifier(
+    with client_options.open_classifier(
         url,
         model,
         version=version,
@@ -122,7 +122,7 @@ def classify(
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         token_file=token_file,
-        reading=Reading(exif=exif),
+        reading=DecodeOptions(exif=exif),
     ) as classifier:
         answers = classifier.classify_many(
             [source.image for source in sources],

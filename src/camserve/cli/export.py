@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from camserve.bundle import Bundle
     from camserve.choices import InputType, Int8Target, Precision
     from camserve.contract import Fit, ResizeFilter
-    from camserve.export import Budget
+    from camserve.export import Tolerances
     from camserve.serving import Publication
 
 __all__ = ["register"]
@@ -85,7 +85,7 @@ def export(
     calibration: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Some hundred pictures: int8 learns from them, parity is measured on every fourth."
+            metavar="DIR", help="Some hundred images: int8 learns from them, parity is measured on every fourth."
         ),
     ] = None,
     int8_target: Annotated[
@@ -185,16 +185,16 @@ def _bounds(texts: Sequence[str]) -> dict[str, float]:
     return bounds
 
 
-def _budget(bounds: Mapping[str, float]) -> Budget:
+def _budget(bounds: Mapping[str, float]) -> Tolerances:
     from dataclasses import fields
 
-    from camserve.export import Budget
+    from camserve.export import Tolerances
 
-    known = [field.name for field in fields(Budget)]
+    known = [field.name for field in fields(Tolerances)]
     for name, value in bounds.items():
         if name not in known or not value >= 0:
             raise UsageError(f"--bound {name}={value:g} is no bound of the gate", hint=f"Figures: {', '.join(known)}")
-    return Budget(**bounds)
+    return Tolerances(**bounds)
 
 
 def _check_publishable(repository: Path, formats: tuple[str, ...], name: str | None) -> None:

@@ -48,7 +48,7 @@ def publish_command(bundle: Path) -> str:
 
 def worst_figures(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
     """One row per format and figure of the gate: the worst of all batches, its bound, the margin, and the batches."""
-    from camserve.export.report.figures import bound_of, format_title, room, title_of, value_of, worst_of
+    from camserve.export.report.metric_text import bound_of, format_title, room, title_of, value_of, worst_of
 
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in parity:

@@ -16,7 +16,7 @@ from camserve.text import printable
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from camserve.cli.sources import Source
+    from camserve.cli.image_sources import Source
     from camserve.clients import ActivationMap, ImageInput
 
 __all__ = ["make_folder", "save_map"]
@@ -113,7 +113,7 @@ def _origin_of(path: Path) -> str | None:
     import PIL.Image
 
     try:
-        with PIL.Image.open(path, formats=["PNG"]) as picture:
-            return picture.info.get(_ORIGIN_KEY)
+        with PIL.Image.open(path, formats=["PNG"]) as image:
+            return image.info.get(_ORIGIN_KEY)
     except OSError:
         return None

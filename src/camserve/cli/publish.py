@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from camserve.cli import live_options, serving_options
+from camserve.cli import publish_options, server_options
 from camserve.cli.console import Phases, print_json, say
 from camserve.cli.options import Json, Repository, check_choice
-from camserve.cli.serving_options import PublishCommand
+from camserve.cli.publish_options import PublishCommand
 
 if TYPE_CHECKING:
     from camserve.serving import Publication
@@ -36,28 +36,28 @@ def publish(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name to serve it under; the bundle's own unless given.")
     ] = None,
-    preset: serving_options.Preset = None,
-    cores: serving_options.Cores = None,
-    settings: serving_options.Settings = None,
-    max_batch: serving_options.MaxBatch = None,
-    delay: serving_options.Delay = None,
-    queue: serving_options.Queue = None,
-    instances: serving_options.Instances = None,
-    threads: serving_options.Threads = None,
-    accelerator: serving_options.Accelerator = None,
-    gpus: serving_options.Gpus = None,
-    tensorrt_precision: serving_options.TensorRTPrecision = None,
-    warm_up: serving_options.WarmUp = None,
-    latest_versions: serving_options.LatestVersions = None,
+    preset: publish_options.Preset = None,
+    cores: publish_options.Cores = None,
+    settings: publish_options.Settings = None,
+    max_batch: publish_options.MaxBatch = None,
+    delay: publish_options.Delay = None,
+    queue: publish_options.Queue = None,
+    instances: publish_options.Instances = None,
+    threads: publish_options.Threads = None,
+    accelerator: publish_options.Accelerator = None,
+    gpus: publish_options.Gpus = None,
+    tensorrt_precision: publish_options.TensorRTPrecision = None,
+    warm_up: publish_options.WarmUp = None,
+    latest_versions: publish_options.LatestVersions = None,
     backend: Annotated[
         str, typer.Option(metavar="NAME", help="onnxruntime for the ONNX file, tensorflow for the SavedModel.")
     ] = "onnxruntime",
-    allow_contract_change: live_options.AllowContractChange = False,
-    url: live_options.LiveUrl = None,
-    admin_key_file: live_options.AdminKeyFile = None,
-    tls_ca: live_options.TlsCa = None,
-    tls_certificate: live_options.TlsCertificate = None,
-    tls_key: live_options.TlsKey = None,
+    allow_contract_change: server_options.AllowContractChange = False,
+    url: server_options.LiveUrl = None,
+    admin_key_file: server_options.AdminKeyFile = None,
+    tls_ca: server_options.TlsCa = None,
+    tls_certificate: server_options.TlsCertificate = None,
+    tls_key: server_options.TlsKey = None,
     as_json: Json = False,
 ) -> None:
     """Add a bundle to a model repository. It becomes the newest version of its model.
@@ -70,7 +70,7 @@ def publish(
     from camserve.serving.config.choices import Backend
 
     check_choice(backend, get_args(Backend), "--backend")
-    options = serving_options.preset_and_given(
+    options = publish_options.preset_and_given(
         bundle,
         preset,
         cores,
@@ -89,7 +89,7 @@ def publish(
         },
         backend,
     )
-    admin_key, tls = live_options.access(admin_key_file, tls_ca, tls_certificate, tls_key)
+    admin_key, tls = server_options.access(admin_key_file, tls_ca, tls_certificate, tls_key)
     with Phases() as phases:
         publication = publish_bundle(
             bundle,

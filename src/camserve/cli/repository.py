@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from camserve.cli import live_options, repository_view
+from camserve.cli import repository_view, server_options
 from camserve.cli.console import Phases, note, print_json, say
 from camserve.cli.grouped import GroupedCommand
 from camserve.cli.options import Command, Json, Repository
@@ -61,11 +61,11 @@ def register(app: typer.Typer) -> None:
 
 def list_repository(
     repository: Repository,
-    url: live_options.LiveUrl = None,
-    admin_key_file: live_options.AdminKeyFile = None,
-    tls_ca: live_options.TlsCa = None,
-    tls_certificate: live_options.TlsCertificate = None,
-    tls_key: live_options.TlsKey = None,
+    url: server_options.LiveUrl = None,
+    admin_key_file: server_options.AdminKeyFile = None,
+    tls_ca: server_options.TlsCa = None,
+    tls_certificate: server_options.TlsCertificate = None,
+    tls_key: server_options.TlsKey = None,
     as_json: Json = False,
 ) -> None:
     """List the models and their versions.
@@ -77,7 +77,7 @@ def list_repository(
     models = list_models(repository)
     ready = None
     if url is not None:
-        with live_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
+        with server_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
             ready = server.served()
     if as_json:
         print_json(repository_view.documents(models, ready))
@@ -121,12 +121,12 @@ def rollback(
         str | None,
         typer.Option(metavar="VERSION", help="Version to go back to; the one before the served if left out."),
     ] = None,
-    allow_contract_change: live_options.AllowContractChange = False,
-    url: live_options.LiveUrl = None,
-    admin_key_file: live_options.AdminKeyFile = None,
-    tls_ca: live_options.TlsCa = None,
-    tls_certificate: live_options.TlsCertificate = None,
-    tls_key: live_options.TlsKey = None,
+    allow_contract_change: server_options.AllowContractChange = False,
+    url: server_options.LiveUrl = None,
+    admin_key_file: server_options.AdminKeyFile = None,
+    tls_ca: server_options.TlsCa = None,
+    tls_certificate: server_options.TlsCertificate = None,
+    tls_key: server_options.TlsKey = None,
     as_json: Json = False,
 ) -> None:
     """Publish an older version once more, under a new number.
@@ -136,7 +136,7 @@ def rollback(
     from camserve.serving.publishing.rollback import rollback as roll_back
 
     number = None if to is None else repository_view.version_number(to)
-    admin_key, tls = live_options.access(admin_key_file, tls_ca, tls_certificate, tls_key)
+    admin_key, tls = server_options.access(admin_key_file, tls_ca, tls_certificate, tls_key)
     with Phases() as phases:
         publication = roll_back(
             repository,
@@ -158,11 +158,11 @@ def prune(
         list[str] | None, typer.Argument(metavar="[MODEL]...", help="Names of models; all of them if left out.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
-    url: live_options.LiveUrl = None,
-    admin_key_file: live_options.AdminKeyFile = None,
-    tls_ca: live_options.TlsCa = None,
-    tls_certificate: live_options.TlsCertificate = None,
-    tls_key: live_options.TlsKey = None,
+    url: server_options.LiveUrl = None,
+    admin_key_file: server_options.AdminKeyFile = None,
+    tls_ca: server_options.TlsCa = None,
+    tls_certificate: server_options.TlsCertificate = None,
+    tls_key: server_options.TlsKey = None,
     as_json: Json = False,
 ) -> None:
     """Remove the oldest versions, and never one that is served.
@@ -173,7 +173,7 @@ def prune(
 
     served = None
     if url is not None:
-        with live_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
+        with server_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
             served = _loaded(server)
     removed = remove_oldest(repository, keep=keep, models=models or (), served=served, dry_run=dry_run, tell=note)
     if as_json:

@@ -36,7 +36,7 @@ def version_number(text: str) -> int:
     Raises:
         UsageError: If it is none: `0`, `01`, `-1`, `1.0`.
     """
-    from camserve.serving.repository.versions import parse_version
+    from camserve.serving.repository.version_numbers import parse_version
 
     number = parse_version(text)
     if number is None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from camserve.cli import connection
+from camserve.cli import client_options
 from camserve.cli.console import exit_code, note, print_json, say, track
 from camserve.cli.grouped import GroupedCommand
 from camserve.cli.options import Json
@@ -30,18 +30,18 @@ def score(
         list[Path],
         typer.Argument(metavar="INPUT", help="Image files, and folders to search for images.", show_default=False),
     ],
-    model: connection.Model,
+    model: client_options.Model,
     output: Annotated[Path, typer.Option(metavar="FILE", help="Table to write, ending in .csv or .parquet.")],
     top: Annotated[int, typer.Option(min=1, metavar="N", help="How many classes each row names.")] = 5,
     concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="How many requests are under way at once.")] = 8,
     as_json: Json = False,
-    version: connection.Version = "",
-    url: connection.Url = "localhost:8001",
-    timeout: connection.Timeout = 30.0,
-    tls_ca: connection.TlsCa = None,
-    tls_certificate: connection.TlsCertificate = None,
-    tls_key: connection.TlsKey = None,
-    token_file: connection.TokenFile = None,
+    version: client_options.Version = "",
+    url: client_options.Url = "localhost:8001",
+    timeout: client_options.Timeout = 30.0,
+    tls_ca: client_options.TlsCa = None,
+    tls_certificate: client_options.TlsCertificate = None,
+    tls_key: client_options.TlsKey = None,
+    token_file: client_options.TokenFile = None,
 ) -> None:
     """Classify many images into a table. Each gets a row, with its classes or its error.
 
@@ -55,7 +55,7 @@ def score(
     # Counted first rather than listed: a million paths need not be held to know how many there are.
     total = sum(1 for _ in find_images(inputs))
     began = time.monotonic()
-    with connection.open_classifier(
+    with client_options.open_classifier(
         url,
         model,
         version=version,

@@ -15,7 +15,7 @@ from camserve.cli.serve_run import run_until_end
 from camserve.errors import UsageError
 
 if TYPE_CHECKING:
-    from camserve.serving.server.tls import Tls
+    from camserve.serving.server.server_tls import Tls
 
 __all__ = ["register"]
 
@@ -64,7 +64,7 @@ def serve(
     answered, with exit code 0; where Triton ends by itself, its exit code is handed on.
     """
     from camserve.serving import TritonServer
-    from camserve.serving.server.options import ADMIN_KEY_VARIABLE, LogFormat, ModelControl, read_admin_key
+    from camserve.serving.server.server_options import ADMIN_KEY_VARIABLE, LogFormat, ModelControl, read_admin_key
 
     check_choice(model_control, get_args(ModelControl), "--model-control")
     check_choice(log_format, get_args(LogFormat), "--log-format")
@@ -99,7 +99,7 @@ def serve(
 
 
 def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
-    from camserve.serving.server.tls import Tls
+    from camserve.serving.server.server_tls import Tls
 
     if certificate is None and key is None:
         if client_ca is not None:

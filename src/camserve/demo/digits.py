@@ -1,4 +1,4 @@
-"""Scikit-learn's handwritten digits as pictures of 28 by 28 gray pixels, and a network trained on them."""
+"""Scikit-learn's handwritten digits as images of 28 by 28 gray pixels, and a network trained on them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from camserve.errors import ExportError
 
-__all__ = ["Digits", "load_digits", "train", "write_pictures"]
+__all__ = ["Digits", "load_digits", "train", "write_images"]
 
 _SIDE = 28
 _BRIGHTEST = 16  # the data set counts 0 to 16
@@ -25,18 +25,18 @@ _SEED = 7
 
 @dataclass(frozen=True)
 class Digits:
-    """Pictures and their classes, most for training and a fifth held out.
+    """Images and their classes, most for training and a fifth held out.
 
     Attributes:
-        pictures: uint8 `[count, 28, 28]`, white ink on black, for training.
+        images: uint8 `[count, 28, 28]`, white ink on black, for training.
         classes: The digit in each.
         held_out_pictures: The same, not seen in training.
         held_out_classes: The digit in each.
     """
 
-    pictures: npt.NDArray[np.uint8]
+    images: npt.NDArray[np.uint8]
     classes: npt.NDArray[np.int64]
-    held_out_pictures: npt.NDArray[np.uint8]
+    held_out_images: npt.NDArray[np.uint8]
     held_out_classes: npt.NDArray[np.int64]
 
 
@@ -52,14 +52,14 @@ def load_digits() -> Digits:
     except ImportError as error:
         raise ExportError("the demo needs scikit-learn", hint="Install it: pip install 'camserve[demo]'") from error
     data = datasets.load_digits()
-    pictures = np.stack([_enlarged(image) for image in data.images])
-    parts = train_test_split(pictures, data.target, test_size=_HELD_OUT, stratify=data.target, random_state=_SEED)
+    images = np.stack([_enlarged(image) for image in data.images])
+    parts = train_test_split(images, data.target, test_size=_HELD_OUT, stratify=data.target, random_state=_SEED)
     training, held_out, training_classes, held_out_classes = parts
     return Digits(training, training_classes, held_out, held_out_classes)
 
 
 def train(build: Callable[[], Any], digits: Digits) -> Any:
-    """Builds a network and trains it, with each picture shifted a little every time it is seen.
+    """Builds a network and trains it, with each image shifted a little every time it is seen.
 
     Args:
         build: Makes a Keras classifier of `[batch, 28, 28, 1]` pixels divided by 255.
@@ -70,22 +70,22 @@ def train(build: Callable[[], Any], digits: Digits) -> Any:
     keras.utils.set_random_seed(_SEED)  # of the first weights as well
     network = build()
     rng = np.random.default_rng(_SEED)
-    steps = _EPOCHS * len(digits.pictures) // 32
+    steps = _EPOCHS * len(digits.images) // 32
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     network.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
     for _ in range(_EPOCHS):
-        shifted = np.stack([_shifted(picture, rng) for picture in digits.pictures])
+        shifted = np.stack([_shifted(image, rng) for image in digits.images])
         inputs = shifted[..., np.newaxis].astype(np.float32) / 255.0
         network.fit(inputs, digits.classes, batch_size=32, epochs=1, verbose=0)
     return network
 
 
-def write_pictures(pictures: npt.NDArray[np.uint8], classes: npt.NDArray[np.int64], folder: Path) -> list[Path]:
-    """Writes each picture as a PNG file whose name tells its number and its digit."""
+def write_images(images: npt.NDArray[np.uint8], classes: npt.NDArray[np.int64], folder: Path) -> list[Path]:
+    """Writes each image as a PNG file whose name tells its number and its digit."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:04d}-is-{digit}.png" for number, digit in enumerate(classes)]
-    for path, picture in zip(paths, pictures, strict=True):
-        Image.fromarray(picture).save(path)
+    for path, image in zip(paths, images, strict=True):
+        Image.fromarray(image).save(path)
     return paths
 
 
@@ -94,7 +94,7 @@ def _enlarged(image: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     return np.asarray(small.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC))
 
 
-def _shifted(picture: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    framed = np.pad(picture, _SHIFT)
+def _shifted(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    framed = np.pad(image, _SHIFT)
     down, right = rng.integers(0, 2 * _SHIFT + 1, 2)
     return framed[down : down + _SIDE, right : right + _SIDE]

@@ -37,7 +37,7 @@ small { display: block; text-align: center; opacity: .7; }
 
 @dataclass(frozen=True)
 class Shown:
-    """An answer and what the picture really is."""
+    """An answer and what the image really is."""
 
     answer: Classification
     digit: int
@@ -49,7 +49,7 @@ class Shown:
 
 
 def gallery(shown: Sequence[Shown], figures: Mapping[str, str]) -> str:
-    """The page: figures, then every picture that was named wrongly, then some of each class that were named rightly."""
+    """The page: figures, then every image that was named wrongly, then some of each class that were named rightly."""
     wrong = [item for item in shown if not item.right]
     right = [item for item in shown if item.right]
     chosen = [item for digit in range(10) for item in [item for item in right if item.digit == digit][:_OF_EACH_CLASS]]
@@ -59,7 +59,7 @@ def gallery(shown: Sequence[Shown], figures: Mapping[str, str]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>camserve: handwritten digits</title><style>{_STYLE}</style></head>\n<body>"
         "<h1>Handwritten digits, classified and explained</h1>"
-        "<p>Each picture was sent to Triton Inference Server as a PNG file. Beside it stands the class activation map "
+        "<p>Each image was sent to Triton Inference Server as a PNG file. Beside it stands the class activation map "
         "that came back with the answer: red speaks for the class, blue does not.</p>"
         f"<dl>{terms}</dl>"
         f"<h2>Wrong: {len(wrong)}</h2>{_grid([_wrong(item) for item in wrong]) if wrong else '<p>None.</p>'}"
@@ -74,23 +74,23 @@ def _grid(cards: Sequence[str]) -> str:
 
 def _right(item: Shown) -> str:
     best = item.answer.top[0]
-    pictures = _picture(item.answer.cams[0]) + _map(item.answer.cams[0])
+    images = _image(item.answer.cams[0]) + _map(item.answer.cams[0])
     caption = f"<b>{escape(best.label)}</b> {best.probability:.1%}"
-    return f"<figure><div>{pictures}</div><figcaption>{caption}</figcaption></figure>"
+    return f"<figure><div>{images}</div><figcaption>{caption}</figcaption></figure>"
 
 
 def _wrong(item: Shown) -> str:
     best, cams = item.answer.top[0], item.answer.cams
     of_truth = next((cam for cam in cams if cam.index == item.digit), None)
-    pictures = _picture(cams[0]) + _map(cams[0], f"for {best.label}")
+    images = _image(cams[0]) + _map(cams[0], f"for {best.label}")
     if of_truth is not None:
-        pictures += _map(of_truth, f"for {of_truth.label}")
+        images += _map(of_truth, f"for {of_truth.label}")
     caption = f"<b>{escape(best.label)}</b> {best.probability:.1%}, but it is a <b>{item.digit}</b>"
-    return f'<figure class="wrong"><div>{pictures}</div><figcaption>{caption}</figcaption></figure>'
+    return f'<figure class="wrong"><div>{images}</div><figcaption>{caption}</figcaption></figure>'
 
 
-def _picture(cam: ActivationMap) -> str:
-    return f'<span><img class="pixels" alt="digit" src="{_data_uri(cam.picture)}"></span>'
+def _image(cam: ActivationMap) -> str:
+    return f'<span><img class="pixels" alt="digit" src="{_data_uri(cam.image)}"></span>'
 
 
 def _map(cam: ActivationMap, caption: str = "") -> str:
@@ -99,7 +99,7 @@ def _map(cam: ActivationMap, caption: str = "") -> str:
     return f'<span><img alt="map for {escape(cam.label)}" src="{_data_uri(drawn)}">{small}</span>'
 
 
-def _data_uri(picture: Image.Image) -> str:
+def _data_uri(image: Image.Image) -> str:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
+    image.save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -22,9 +22,9 @@ from prometheus_client import CollectorRegistry
 from camserve.clients import Classifier
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
+from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.messages import Request, ServedTensor
-from camserve.clients.wire.options import ConnectionOptions, Deadline
-from camserve.clients.wire.secrecy import without_secrets
+from camserve.clients.wire.redaction import redact
 from camserve.clients.wire.transport import Transport
 from camserve.errors import ClientError, ImageError, UsageError
 from camserve.serving import TritonServer
@@ -150,7 +150,7 @@ def test_the_name_of_a_model_is_one_line(echo: tuple[Echo, str], caplog: pytest.
     assert all(is_one_line(text) for text in (str(caught.value), *caplog.messages))
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\xff\xd8 no picture", b"GIF89a"])
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xd8 no image", b"GIF89a"])
 def test_the_name_of_a_file_is_one_line(
     content: bytes | None, toy_server: TritonServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -198,4 +198,4 @@ def test_a_key_that_is_none_is_not_quoted(tmp_path: Path) -> None:
 def test_only_values_long_enough_to_be_secret_are_blotted_out() -> None:
     metadata = (("authorization", f"Bearer {TOKEN}"), ("x-api-key", f"{TOKEN}-more"), ("x-tenant", "7"))
     said = f"7 tokens: {TOKEN}, {TOKEN}-more"
-    assert without_secrets(said, metadata) == "7 tokens: [hidden], [hidden]"
+    assert redact(said, metadata) == "7 tokens: [hidden], [hidden]"

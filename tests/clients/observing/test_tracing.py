@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from answering import AnsweringServer, right_answer
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from toy import toy_contract
+from support.stub_server import AnsweringServer, right_answer
+from support.toy import toy_contract
 
 from camserve.clients import AsyncClassifier, Classifier
 from camserve.clients.observing.monitor import Monitor
@@ -123,16 +123,16 @@ def test_the_headers_carry_the_span_and_the_span_hangs_below_the_callers(exporte
     assert (carried.trace_id, carried.span_id) == (page.context.trace_id, span.context.span_id)
 
 
-def by_threads(url: str, pictures: list[Any]) -> None:
+def by_threads(url: str, images: list[Any]) -> None:
     with Classifier(url, "toy") as classifier, trace.get_tracer("caller").start_as_current_span("page"):
-        list(classifier.classify_many(pictures))
+        list(classifier.classify_many(images))
 
 
-def by_tasks(url: str, pictures: list[Any]) -> None:
+def by_tasks(url: str, images: list[Any]) -> None:
     async def main() -> None:
         async with AsyncClassifier(url, "toy") as classifier:
             with trace.get_tracer("caller").start_as_current_span("page"):
-                [answer async for answer in classifier.classify_many(pictures)]
+                [answer async for answer in classifier.classify_many(images)]
 
     asyncio.run(main())
 

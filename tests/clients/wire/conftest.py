@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from python_models import write_python_models
-from shared_regions import Asker, names
-from transports import TRANSPORTS, Asking
+from support.python_models import write_python_models
+from support.shared_regions import Asker, names
+from support.transports import TRANSPORTS, Asking
 
 from camserve.clients.wire.shared_memory import SharedMemory
 from camserve.serving import TritonServer

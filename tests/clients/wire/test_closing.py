@@ -19,20 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos import times
 from grpc import aio
-from python_models import slow_request
-from scripted_server import Context, ScriptedServer, logits
-from transports import Asking, deadline, toy_request
+from support.chaos import times
+from support.python_models import slow_request
+from support.scripted_server import Context, ScriptedServer, logits
+from support.transports import Asking, deadline, toy_request
 
 from camserve.clients.observing.monitor import Monitor
-from camserve.clients.wire import health
+from camserve.clients.wire import health_checks
 from camserve.clients.wire.async_channels import AsyncChannel
 from camserve.clients.wire.async_transport import AsyncTransport
 from camserve.clients.wire.calls import Call
+from camserve.clients.wire.channel_settings import dialler
+from camserve.clients.wire.connection_options import ConnectionOptions
 from camserve.clients.wire.failures import CallFailed
-from camserve.clients.wire.options import ConnectionOptions
-from camserve.clients.wire.settings import dialler
 from camserve.clients.wire.transport import Transport
 from camserve.errors import ConnectionFailedError, DeadlineError, UsageError
 from camserve.serving import TritonServer
@@ -168,7 +168,7 @@ def test_one_client_serves_one_event_loop(toy_server: TritonServer) -> None:
 
 
 def test_a_transport_that_is_dropped_ends_its_health_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "INTERVAL", 0.05)
+    monkeypatch.setattr(health_checks, "INTERVAL", 0.05)
     dropped = Transport(("127.0.0.1:1", "127.0.0.1:2"), ConnectionOptions(), Monitor())
     (checking,) = (thread for thread in threading.enumerate() if thread.name == "camserve-health")
     time.sleep(0.2)
@@ -179,7 +179,7 @@ def test_a_transport_that_is_dropped_ends_its_health_checks(monkeypatch: pytest.
 
 
 def test_tasks_of_a_transport_that_is_dropped_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "INTERVAL", 0.05)
+    monkeypatch.setattr(health_checks, "INTERVAL", 0.05)
 
     async def use() -> None:
         dropped = AsyncTransport(("127.0.0.1:1", "127.0.0.1:2"), ConnectionOptions(retries=0), Monitor())
@@ -196,7 +196,7 @@ def test_tasks_of_a_transport_that_is_dropped_end(monkeypatch: pytest.MonkeyPatc
 _CALL = """
 import sys
 sys.path.insert(0, {tests!r})
-from transports import Blocking, deadline, toy_request
+from support.transports import Blocking, deadline, toy_request
 asking = Blocking(*{urls!r})
 print("asking", flush=True)
 try:
@@ -232,7 +232,7 @@ def test_an_interrupt_ends_a_call_promptly_and_cancels_it(servers: int) -> None:
 _USE = """
 import asyncio, json, os, sys, threading, time
 sys.path.insert(0, {tests!r})
-from transports import TRANSPORTS, deadline, toy_request
+from support.transports import TRANSPORTS, deadline, toy_request
 
 def left():
     return len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))

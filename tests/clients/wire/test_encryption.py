@@ -9,14 +9,14 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from certificates import Authority, Pair
-from python_models import echo_request, write_python_models
-from scripted_server import Context, ScriptedServer, logits
-from transports import Asking, deadline, toy_request
+from support.certificates import Authority, Pair
+from support.python_models import echo_request, write_python_models
+from support.scripted_server import Context, ScriptedServer, logits
+from support.transports import Asking, deadline, toy_request
 
 from camserve.errors import ConnectionFailedError, UsageError
 from camserve.serving import TritonServer
-from camserve.serving.server.tls import Tls
+from camserve.serving.server.server_tls import Tls
 from camserve.tls import ClientTls
 
 TOKEN = "a-token"

@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from camserve.clients.wire.endpoints import MISSES, Endpoints
-from camserve.clients.wire.health import Health
+from camserve.clients.wire.health_checks import Health
 
 ABC = ("a", "b", "c")
 

@@ -8,10 +8,10 @@ import pytest
 
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire.calls import Steps
+from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import CallFailed
-from camserve.clients.wire.options import ConnectionOptions, Deadline
 from camserve.errors import DeadlineError
 
 URLS = ("127.0.0.1:8001", "127.0.0.1:9001", "127.0.0.1:10001")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from camserve.clients.wire.failures import Again, CallFailed, Subject, diagnose
-from camserve.clients.wire.options import Deadline
+from camserve.clients.wire.connection_options import Deadline
+from camserve.clients.wire.failures import CallFailed, RetryScope, Subject, diagnose
 from camserve.errors import CamserveError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError
 
 CONNECTING = "failed to connect to all addresses; last error: "
@@ -13,7 +13,7 @@ HANDSHAKE = CONNECTING + "UNKNOWN: ipv4:1.2.3.4:1: Tls handshake failed (TSI_PRO
 VERIFY = HANDSHAKE + "1000007d:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: "
 
 
-def failure(status: str, why: str, *, encrypted: bool = False) -> tuple[CamserveError, Again]:
+def failure(status: str, why: str, *, encrypted: bool = False) -> tuple[CamserveError, RetryScope]:
     subject = Subject("infer", "toy", "3", Deadline.after(30), encrypted=encrypted)
     found = diagnose(CallFailed(status, why), subject, "1.2.3.4:1")
     return found.error, found.again
@@ -22,21 +22,26 @@ def failure(status: str, why: str, *, encrypted: bool = False) -> tuple[Camserve
 @pytest.mark.parametrize(
     ("status", "why", "kind", "again"),
     [
-        ("UNAVAILABLE", "Socket closed", ConnectionFailedError, Again.ANYWHERE),
-        ("UNAVAILABLE", "Exceeds maximum queue size", ConnectionFailedError, Again.ANYWHERE),
-        ("UNAVAILABLE", "Server is stopping", ConnectionFailedError, Again.ANYWHERE),
-        ("UNAVAILABLE", "Request for unknown model: 'toy' has no available versions", NotLoadedError, Again.ELSEWHERE),
-        ("UNAVAILABLE", "Request for unknown model: 'toy' is not ready", NotLoadedError, Again.ELSEWHERE),
-        ("UNAVAILABLE", "This protocol is restricted, expecting header 'a'", RequestError, Again.NOWHERE),
-        ("NOT_FOUND", "Request for unknown model: 'toy' is not found", NotLoadedError, Again.ELSEWHERE),
-        ("INVALID_ARGUMENT", "unexpected shape", RequestError, Again.NOWHERE),
-        ("INTERNAL", "onnx runtime error", RequestError, Again.NOWHERE),
-        ("RESOURCE_EXHAUSTED", "too large", RequestError, Again.NOWHERE),
-        ("DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineError, Again.NOWHERE),
-        ("UNIMPLEMENTED", "", ConnectionFailedError, Again.ELSEWHERE),
+        ("UNAVAILABLE", "Socket closed", ConnectionFailedError, RetryScope.ANYWHERE),
+        ("UNAVAILABLE", "Exceeds maximum queue size", ConnectionFailedError, RetryScope.ANYWHERE),
+        ("UNAVAILABLE", "Server is stopping", ConnectionFailedError, RetryScope.ANYWHERE),
+        (
+            "UNAVAILABLE",
+            "Request for unknown model: 'toy' has no available versions",
+            NotLoadedError,
+            RetryScope.ELSEWHERE,
+        ),
+        ("UNAVAILABLE", "Request for unknown model: 'toy' is not ready", NotLoadedError, RetryScope.ELSEWHERE),
+        ("UNAVAILABLE", "This protocol is restricted, expecting header 'a'", RequestError, RetryScope.NOWHERE),
+        ("NOT_FOUND", "Request for unknown model: 'toy' is not found", NotLoadedError, RetryScope.ELSEWHERE),
+        ("INVALID_ARGUMENT", "unexpected shape", RequestError, RetryScope.NOWHERE),
+        ("INTERNAL", "onnx runtime error", RequestError, RetryScope.NOWHERE),
+        ("RESOURCE_EXHAUSTED", "too large", RequestError, RetryScope.NOWHERE),
+        ("DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineError, RetryScope.NOWHERE),
+        ("UNIMPLEMENTED", "", ConnectionFailedError, RetryScope.ELSEWHERE),
     ],
 )
-def test_a_status_and_its_reason_say_what_to_do(status: str, why: str, kind: type, again: Again) -> None:
+def test_a_status_and_its_reason_say_what_to_do(status: str, why: str, kind: type, again: RetryScope) -> None:
     error, found = failure(status, why)
     assert (type(error), found) == (kind, again)
     assert "1.2.3.4:1" in error.message
@@ -46,15 +51,19 @@ def test_a_status_and_its_reason_say_what_to_do(status: str, why: str, kind: typ
 @pytest.mark.parametrize(
     ("why", "told", "again"),
     [
-        (VERIFY + "certificate has expired", "its certificate has expired", Again.ELSEWHERE),
-        (VERIFY + "self-signed certificate", "not of the authority that is trusted", Again.ELSEWHERE),
-        (CONNECTING + "UNKNOWN: Hostname Verification Check failed.", "is for another name", Again.ELSEWHERE),
-        (HANDSHAKE + "100000f7:SSL routines:WRONG_VERSION_NUMBER", "does not encrypt", Again.ELSEWHERE),
-        (HANDSHAKE + "10000410:SSL routines:ALERT_HANDSHAKE_FAILURE", "the two cannot agree", Again.ELSEWHERE),
-        (CONNECTING + "UNAVAILABLE: ipv4:1.2.3.4:1: Socket closed", "may ask clients for a TLS cert", Again.ANYWHERE),
+        (VERIFY + "certificate has expired", "its certificate has expired", RetryScope.ELSEWHERE),
+        (VERIFY + "self-signed certificate", "not of the authority that is trusted", RetryScope.ELSEWHERE),
+        (CONNECTING + "UNKNOWN: Hostname Verification Check failed.", "is for another name", RetryScope.ELSEWHERE),
+        (HANDSHAKE + "100000f7:SSL routines:WRONG_VERSION_NUMBER", "does not encrypt", RetryScope.ELSEWHERE),
+        (HANDSHAKE + "10000410:SSL routines:ALERT_HANDSHAKE_FAILURE", "the two cannot agree", RetryScope.ELSEWHERE),
+        (
+            CONNECTING + "UNAVAILABLE: ipv4:1.2.3.4:1: Socket closed",
+            "may ask clients for a TLS cert",
+            RetryScope.ANYWHERE,
+        ),
     ],
 )
-def test_a_connection_that_cannot_be_encrypted_says_why(why: str, told: str, again: Again) -> None:
+def test_a_connection_that_cannot_be_encrypted_says_why(why: str, told: str, again: RetryScope) -> None:
     error, found = failure("UNAVAILABLE", why, encrypted=True)
     assert (type(error), found) == (ConnectionFailedError, again)
     assert told in error.message
@@ -63,7 +72,7 @@ def test_a_connection_that_cannot_be_encrypted_says_why(why: str, told: str, aga
 
 def test_a_server_that_hangs_up_on_plain_text_may_expect_tls() -> None:
     error, again = failure("UNAVAILABLE", CONNECTING + "UNAVAILABLE: ipv4:1.2.3.4:1: Socket closed")
-    assert again is Again.ANYWHERE
+    assert again is RetryScope.ANYWHERE
     assert "it may expect TLS" in error.message
 
 

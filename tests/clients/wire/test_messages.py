@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from transports import toy_request
+from support.transports import toy_request
 from tritonclient.grpc import service_pb2
 
 from camserve.clients.wire.messages import (

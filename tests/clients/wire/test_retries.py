@@ -16,8 +16,8 @@ from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_INFO, TCP_USER_TIMEOUT, s
 import grpc
 import numpy as np
 import pytest
-from scripted_server import Context, ScriptedServer, failing, logits
-from transports import Asking, deadline, toy_request
+from support.scripted_server import Context, ScriptedServer, failing, logits
+from support.transports import Asking, deadline, toy_request
 
 from camserve.errors import CamserveError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError
 

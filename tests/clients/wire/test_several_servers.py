@@ -13,11 +13,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-from python_models import slow_request, write_python_models
-from scripted_server import Context, ScriptedServer, failing, logits
-from transports import Asking, Blocking, deadline, toy_request
+from support.python_models import slow_request, write_python_models
+from support.scripted_server import Context, ScriptedServer, failing, logits
+from support.transports import Asking, Blocking, deadline, toy_request
 
-from camserve.clients.wire import health
+from camserve.clients.wire import health_checks
 from camserve.clients.wire.failures import CallFailed
 from camserve.clients.wire.messages import Reply
 from camserve.errors import ConnectionFailedError
@@ -30,8 +30,8 @@ INTERVAL = 0.2
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Health checks follow sooner than they do for users."""
-    monkeypatch.setattr(health, "INTERVAL", INTERVAL)
-    monkeypatch.setattr(health, "PATIENCE", 0.5)
+    monkeypatch.setattr(health_checks, "INTERVAL", INTERVAL)
+    monkeypatch.setattr(health_checks, "PATIENCE", 0.5)
 
 
 @pytest.fixture
@@ -172,14 +172,14 @@ def test_a_server_that_is_not_ready_gets_no_requests(transport: Asking) -> None:
 def test_checks_go_on_after_one_that_fails_on_this_side(transport: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[bytes | CallFailed] = []
 
-    def judge(answer: bytes | CallFailed) -> health.Health:
+    def judge(answer: bytes | CallFailed) -> health_checks.Health:
         if len(failures) < 3:
             failures.append(answer)
             raise RuntimeError("can't start new thread")
         return judged(answer)
 
-    judged = health.judge
-    monkeypatch.setattr(health, "judge", judge)
+    judged = health_checks.judge
+    monkeypatch.setattr(health_checks, "judge", judge)
     one = ScriptedServer(ready=lambda message, context: NOT_READY)
     with one, ScriptedServer() as other, transport(one.url, other.url) as asking:
         asking.infer(toy_request(), deadline=deadline())

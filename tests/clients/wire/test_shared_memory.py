@@ -10,8 +10,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from shared_regions import SECONDS, Asker, names, registered
-from toy import expected_outputs, toy_images
+from support.shared_regions import SECONDS, Asker, names, registered
+from support.toy import expected_outputs, toy_images
 from tritonclient.grpc import service_pb2
 
 from camserve.bundle import Bundle

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shared_regions import Asker, names, registered
-from toy import toy_images
+from support.shared_regions import Asker, names, registered
+from support.toy import toy_images
 
 from camserve.bundle import Bundle
 from camserve.clients import Classifier
@@ -41,7 +41,7 @@ def test_a_forked_child_leaves_its_parents_segments_alone(shared: SharedMemory) 
 CLIENT = """
 import os, signal, sys
 import numpy as np
-from shared_regions import Asker
+from support.shared_regions import Asker
 from camserve.clients.wire.shared_memory import SharedMemory
 asker = Asker(sys.argv[1], SharedMemory())
 asker.logits(np.zeros((1, 8, 8, 3), np.float32))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from toy import expected_outputs, toy_images
-from transports import Blocking, deadline, toy_request
+from support.toy import expected_outputs, toy_images
+from support.transports import Blocking, deadline, toy_request
 
 from camserve.bundle import Bundle
 from camserve.serving import TritonServer

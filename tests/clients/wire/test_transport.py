@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from chaos import times
-from halting import halted
-from python_models import slow_request
-from toy import expected_outputs, toy_images
-from transports import Asking, deadline, toy_request
+from support.chaos import times
+from support.halting import halted
+from support.python_models import slow_request
+from support.toy import expected_outputs, toy_images
+from support.transports import Asking, deadline, toy_request
 
 from camserve.bundle import Bundle
 from camserve.clients.wire.messages import ServedTensor

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from keras import layers
-from networks import enliven, small_network
+from support.networks import enliven, small_network
 
 from camserve.contract import PRESETS
 from camserve.errors import ConversionError

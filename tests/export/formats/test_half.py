@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from graphs import Graph, answers, images, operators
 from onnx import TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from support.graphs import Graph, answers, images, operators
 
 from camserve.errors import ConversionError
 from camserve.export.formats.half import LARGEST_HALF, in_half_precision, largest_activation

@@ -12,17 +12,17 @@ import onnx
 import onnxruntime
 import pytest
 from keras import layers
-from networks import enliven, small_network
+from support.networks import enliven, small_network
 
 from camserve.bundle import Bundle
 from camserve.choices import InputType
 from camserve.contract import PRESETS, Preprocessing
 from camserve.export import export_model
-from camserve.export.gate.samples import sample_pictures
+from camserve.export.gate.samples import sample_images
 from camserve.export.graph.served import network_input
 from camserve.pixels import normalize
 
-PIXELS = sample_pictures(5, 16, 16, 3)
+PIXELS = sample_images(5, 16, 16, 3)
 GRAY = Preprocessing(color="gray", scale=(127.5,), mean=(1.0,), std=(1.0,))
 
 
@@ -33,7 +33,7 @@ def test_the_graph_prepares_pixels_as_the_client_does(preset: str) -> None:
 
 
 def test_the_graph_prepares_gray_pixels_as_the_client_does() -> None:
-    gray = sample_pictures(3, 8, 8, 1)
+    gray = sample_images(3, 8, 8, 1)
     np.testing.assert_array_equal(np.asarray(network_input(gray, GRAY)), normalize(gray, GRAY))
 
 

@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from graphs import Graph, answers, images, operators
 from onnx import TensorProto, numpy_helper
+from support.graphs import Graph, answers, images, operators
 
 from camserve.choices import Int8Target
 from camserve.errors import ConversionError
@@ -279,7 +279,7 @@ def test_another_process_writes_the_same_bytes() -> None:
     assert run.stdout.split()[-2:] == digests()
 
 
-def test_more_of_the_same_pictures_change_nothing() -> None:
+def test_more_of_the_same_images_change_nothing() -> None:
     model, head = network(residual)
     once = quantized(model, images(6), head, "cpu")
     twice = quantized(model, np.concatenate([images(6), images(6)]), head, "cpu")

@@ -11,9 +11,9 @@ import pytest
 from camserve.contract import Activation
 from camserve.errors import ParityError
 from camserve.export.gate.agreement import measure_agreement
-from camserve.export.gate.budget import Budget
 from camserve.export.gate.differences import cosines
-from camserve.export.gate.parity import Figure, judge
+from camserve.export.gate.parity import Metric, judge
+from camserve.export.gate.tolerances import Tolerances
 from camserve.export.graph.head import LinearHead, Pooling
 from camserve.export.graph.reference import Answers, class_maps
 
@@ -61,10 +61,10 @@ def rounded(values: Any) -> Any:
     return np.round(values * 64) / 64
 
 
-def figures(change: Callable[[Answer], Answer] = lambda said: said, **options: Any) -> dict[str, Figure]:
+def figures(change: Callable[[Answer], Answer] = lambda said: said, **options: Any) -> dict[str, Metric]:
     """Of an export that rounds its features, and whose answers are then changed."""
     found = measure_agreement(
-        "onnx", lambda images: change(answer(rounded(images))), batches(), head(), Budget(**options)
+        "onnx", lambda images: change(answer(rounded(images))), batches(), head(), Tolerances(**options)
     )
     return {figure.figure: figure for figure in found}
 
@@ -93,7 +93,7 @@ def test_an_export_that_rounds_passes_and_every_figure_is_told() -> None:
 def test_figures_do_not_depend_on_how_the_images_are_batched() -> None:
     images = np.concatenate([part for part, _ in batches()])
     whole = measure_agreement(
-        "onnx", lambda part: answer(rounded(part)), [(images, keras_says(images))], head(), Budget()
+        "onnx", lambda part: answer(rounded(part)), [(images, keras_says(images))], head(), Tolerances()
     )
     for figure in whole:
         assert figure.value == pytest.approx(figures()[figure.figure].value, rel=1e-9)
@@ -116,7 +116,7 @@ def test_no_batch_is_held_once_it_is_measured() -> None:
             del values
             assert alive <= 2
 
-    measure_agreement("onnx", lambda images: answer(rounded(np.asarray(images))), one_by_one(), head(), Budget())
+    measure_agreement("onnx", lambda images: answer(rounded(np.asarray(images))), one_by_one(), head(), Tolerances())
 
 
 def test_another_best_class_is_counted() -> None:
@@ -135,7 +135,7 @@ def test_another_best_class_is_counted() -> None:
 def test_a_tie_of_keras_is_no_disagreement() -> None:
     keras = Answers(np.full((1, 2), 0.5), np.array([[1.0, 1.0]]), None)
     run = {"logits": np.array([[0.9, 1.1]]), "probabilities": np.array([[0.4, 0.6]])}
-    (top1, *_) = measure_agreement("onnx", lambda images: run, [(np.zeros(1), keras)], None, Budget())
+    (top1, *_) = measure_agreement("onnx", lambda images: run, [(np.zeros(1), keras)], None, Tolerances())
     assert (top1.figure, top1.value) == ("top1_disagreement", 0.0)
 
 
@@ -164,7 +164,11 @@ def test_maps_of_other_classes_than_the_best_are_stopped() -> None:
         answer_of_worst[len(values)] = {"cam": maps, "cam_class": worst}
     values = features(3, 2)
     found = measure_agreement(
-        "onnx", lambda images: of_the_worst(answer(rounded(images))), [(values, keras_says(values))], head(), Budget()
+        "onnx",
+        lambda images: of_the_worst(answer(rounded(images))),
+        [(values, keras_says(values))],
+        head(),
+        Tolerances(),
     )
     assert {figure.figure for figure in found if not figure.passed} == {"cam_class"}
 
@@ -248,11 +252,13 @@ def test_probabilities_that_are_none_or_of_another_class_are_stopped(wrong: str)
     assert missed(spoil) == {"probabilities"}
 
 
-def of_activation(activation: Activation, said: Any, logits: Any) -> Figure:
+def of_activation(activation: Activation, said: Any, logits: Any) -> Metric:
     """The figure of probabilities, where the export says the logits of Keras."""
     keras = Answers(logits if activation == "linear" else 1 / (1 + np.exp(-logits)), logits, None)
     run = {"logits": logits, "probabilities": said}
-    found = measure_agreement("onnx", lambda images: run, [(np.zeros(1), keras)], None, Budget(), activation=activation)
+    found = measure_agreement(
+        "onnx", lambda images: run, [(np.zeros(1), keras)], None, Tolerances(), activation=activation
+    )
     return next(figure for figure in found if figure.figure == "probabilities")
 
 
@@ -268,7 +274,7 @@ def test_without_an_activation_probabilities_are_held_to_the_bound_of_logits() -
     logits = np.array([[20.0, -30.0, 5.0]])
     honest, twice = (of_activation("linear", logits * times, logits) for times in (1.1, 2.0))
     assert honest.passed
-    assert honest.bound == Budget().lower_logits
+    assert honest.bound == Tolerances().lower_logits
     assert honest.value == pytest.approx(0.1)
     assert not twice.passed
 
@@ -281,13 +287,13 @@ def test_every_map_counts_where_all_are_given() -> None:
 
 
 def test_a_classifier_without_maps_is_measured_by_its_answers() -> None:
-    found = measure_agreement("onnx", lambda images: answer(rounded(images)), batches(), None, Budget())
+    found = measure_agreement("onnx", lambda images: answer(rounded(images)), batches(), None, Tolerances())
     assert [figure.figure for figure in found] == ["top1_disagreement", "logits", "probabilities"]
 
 
 def test_no_images_measure_nothing() -> None:
     with pytest.raises(ParityError, match="no images to measure"):
-        measure_agreement("onnx", lambda images: {}, [], head(), Budget())
+        measure_agreement("onnx", lambda images: {}, [], head(), Tolerances())
 
 
 def test_the_cosine_is_one_of_alike_none_of_zero_and_one_of_two_zeros() -> None:
@@ -298,21 +304,21 @@ def test_the_cosine_is_one_of_alike_none_of_zero_and_one_of_two_zeros() -> None:
 
 def test_what_stops_lower_precision_says_what_helps() -> None:
     with pytest.raises(ParityError, match=r"top1_disagreement of onnx, batch 64: 0\.125 > 0\.01") as stop:
-        judge([Figure("onnx", "top1_disagreement", 64, 0.125, 0.01)])
+        judge([Metric("onnx", "top1_disagreement", 64, 0.125, 0.01)])
     assert "calibration" in str(stop.value.hint)
 
 
 def test_what_stops_logits_of_lower_precision_says_what_helps_there_and_only_there() -> None:
-    told = Figure("onnx", "top1_disagreement", 64, 0.0, 0.01)
+    told = Metric("onnx", "top1_disagreement", 64, 0.0, 0.01)
     with pytest.raises(ParityError) as stop:
-        judge([told, Figure("onnx", "logits", 64, 1.0, 0.25)])
+        judge([told, Metric("onnx", "logits", 64, 1.0, 0.25)])
     assert "too coarse" in str(stop.value.hint)
     with pytest.raises(ParityError) as stop:
-        judge([told, Figure("savedmodel", "logits", 8, 1.0, 1e-4)])
+        judge([told, Metric("savedmodel", "logits", 8, 1.0, 1e-4)])
     assert "too coarse" not in str(stop.value.hint)
 
 
 def test_an_activation_beyond_half_precision_is_stopped() -> None:
     with pytest.raises(ParityError, match=r"half_range of onnx, batch 8: 7e\+04 > 6\.55e\+04"):
-        judge([Figure("onnx", "half_range", 8, 70_000.0, 65504.0)])
-    judge([Figure("onnx", "half_range", 8, 65504.0, 65504.0)])
+        judge([Metric("onnx", "half_range", 8, 70_000.0, 65504.0)])
+    judge([Metric("onnx", "half_range", 8, 65504.0, 65504.0)])

@@ -1,4 +1,4 @@
-"""Pictures for calibration: which are read, how, and which are held out."""
+"""Images for calibration: which are read, how, and which are held out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from camserve.export.gate.calibration import FEWEST, SUFFIXES, read_calibration
 UNIT = PRESETS["unit"]
 
 
-def picture(seed: int, size: tuple[int, int] = (20, 30), mode: str = "RGB") -> Image.Image:
+def image(seed: int, size: tuple[int, int] = (20, 30), mode: str = "RGB") -> Image.Image:
     shape = size if mode == "L" else (*size, 3)
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, np.uint8))
 
@@ -25,14 +25,14 @@ def picture(seed: int, size: tuple[int, int] = (20, 30), mode: str = "RGB") -> I
 def fill(folder: Path, count: int, **options: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for seed in range(count):
-        picture(seed, **options).save(folder / f"{seed:03}.png")
+        image(seed, **options).save(folder / f"{seed:03}.png")
     return folder
 
 
 @pytest.mark.parametrize("resize", ["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"])
 @pytest.mark.parametrize("fit", ["stretch", "center-crop"])
 @pytest.mark.parametrize("color", ["rgb", "gray"])
-def test_pictures_are_read_as_keras_reads_them(tmp_path: Path, resize: Any, fit: Any, color: str) -> None:
+def test_images_are_read_as_keras_reads_them(tmp_path: Path, resize: Any, fit: Any, color: str) -> None:
     preset = UNIT.in_gray() if color == "gray" else UNIT
     preprocessing = Preprocessing.model_validate({**preset.model_dump(), "resize": resize, "fit": fit})
     found = read_calibration(fill(tmp_path, FEWEST), (12, 8), preprocessing)
@@ -51,7 +51,7 @@ def test_the_pixels_are_rgb_also_for_a_network_that_takes_bgr(tmp_path: Path) ->
     fill(tmp_path, FEWEST, size=(6, 6))
     for preset in ("caffe", "raw-bgr", "raw-rgb"):
         pixels = read_calibration(tmp_path, (6, 6), PRESETS[preset]).fit[0]
-        np.testing.assert_array_equal(pixels, np.asarray(picture(0, (6, 6))))
+        np.testing.assert_array_equal(pixels, np.asarray(image(0, (6, 6))))
 
 
 @pytest.mark.parametrize("size", [(20, 30), (21, 31), (7, 9)])
@@ -59,33 +59,33 @@ def test_crop_only_cuts_the_centre_and_resizes_nothing(tmp_path: Path, size: tup
     preprocessing = UNIT.model_copy(update={"fit": "crop-only"})
     pixels = read_calibration(fill(tmp_path, FEWEST, size=size), (6, 8), preprocessing).fit[1]
     top, left = size[0] // 2 - 3, size[1] // 2 - 4
-    np.testing.assert_array_equal(pixels, np.asarray(picture(1, size))[top : top + 6, left : left + 8])
+    np.testing.assert_array_equal(pixels, np.asarray(image(1, size))[top : top + 6, left : left + 8])
 
 
-def test_crop_only_refuses_a_picture_that_is_too_small(tmp_path: Path) -> None:
+def test_crop_only_refuses_a_image_that_is_too_small(tmp_path: Path) -> None:
     fill(tmp_path, FEWEST)
-    picture(FEWEST, (5, 30)).save(tmp_path / "short.png")
+    image(FEWEST, (5, 30)).save(tmp_path / "short.png")
     with pytest.raises(UsageError, match=r"short\.png is 30x5 pixels, and 8x6 are to be cut"):
         read_calibration(tmp_path, (6, 8), UNIT.model_copy(update={"fit": "crop-only"}))
 
 
-def test_every_fourth_picture_is_held_out_and_none_is_in_both(tmp_path: Path) -> None:
+def test_every_fourth_image_is_held_out_and_none_is_in_both(tmp_path: Path) -> None:
     found = read_calibration(fill(tmp_path, 19), (20, 30), UNIT)
     assert found.names == tuple(f"{number:03}.png" for number in range(19))
     assert (len(found.fit), len(found.held_out)) == (15, 4)
     assert found.held_out_names == ("003.png", "007.png", "011.png", "015.png")
     assert found.fit_names == tuple(name for name in found.names if name not in found.held_out_names)
     for place, number in enumerate((3, 7, 11, 15)):
-        np.testing.assert_array_equal(found.held_out[place], np.asarray(picture(number)))
+        np.testing.assert_array_equal(found.held_out[place], np.asarray(image(number)))
         assert not (found.fit == found.held_out[place]).all(axis=(1, 2, 3)).any()
 
 
 def test_folders_are_searched_through_and_other_files_left(tmp_path: Path) -> None:
     fill(tmp_path / "b" / "deep", 6)
     fill(tmp_path / "a", 6)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "folder.png").mkdir()
-    picture(9).save(tmp_path / "LOUD.JPG")
+    image(9).save(tmp_path / "LOUD.JPG")
     found = read_calibration(tmp_path, (20, 30), UNIT)
     assert found.names == (
         "LOUD.JPG",
@@ -100,7 +100,7 @@ def test_of_more_than_the_limit_so_many_are_read_from_first_to_last(tmp_path: Pa
     assert read_calibration(tmp_path, (4, 4), UNIT, limit=12).names == names
 
 
-def test_gray_pictures_become_rgb_and_the_reverse(tmp_path: Path) -> None:
+def test_gray_images_become_rgb_and_the_reverse(tmp_path: Path) -> None:
     fill(tmp_path, FEWEST, mode="L")
     assert read_calibration(tmp_path, (5, 6), UNIT).fit.shape == (9, 5, 6, 3)
     assert read_calibration(tmp_path, (5, 6), UNIT.in_gray()).fit.shape == (9, 5, 6, 1)
@@ -114,30 +114,30 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_calibration(tmp_path / "file", (4, 4), UNIT)
 
 
-def test_too_few_pictures_are_refused_with_what_counts_as_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"holds no pictures, and calibration needs {FEWEST}") as refusal:
+def test_too_few_images_are_refused_with_what_counts_as_one(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"holds no images, and calibration needs {FEWEST}") as refusal:
         read_calibration(tmp_path, (4, 4), UNIT)
     assert all(suffix in str(refusal.value.hint) for suffix in SUFFIXES)
-    with pytest.raises(UsageError, match=f"holds {FEWEST - 1} pictures"):
+    with pytest.raises(UsageError, match=f"holds {FEWEST - 1} images"):
         read_calibration(fill(tmp_path, FEWEST - 1), (4, 4), UNIT)
-    with pytest.raises(UsageError, match="3 pictures are too few"):
+    with pytest.raises(UsageError, match="3 images are too few"):
         read_calibration(fill(tmp_path, FEWEST), (4, 4), UNIT, limit=3)
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty"])
-def test_a_picture_that_cannot_be_read_is_named(tmp_path: Path, damage: str) -> None:
+def test_a_image_that_cannot_be_read_is_named(tmp_path: Path, damage: str) -> None:
     fill(tmp_path, FEWEST)
     broken = tmp_path / "bro\nken.png"
     whole = (tmp_path / "000.png").read_bytes()
-    broken.write_bytes({"cut": whole[: len(whole) // 2], "text": b"no picture", "empty": b""}[damage])
-    with pytest.raises(UsageError, match=r"bro\\nken\.png cannot be read as a picture") as refusal:
+    broken.write_bytes({"cut": whole[: len(whole) // 2], "text": b"no image", "empty": b""}[damage])
+    with pytest.raises(UsageError, match=r"bro\\nken\.png cannot be read as an image") as refusal:
         read_calibration(tmp_path, (20, 30), UNIT)
     assert "\n" not in refusal.value.message
 
 
 @pytest.mark.parametrize("preprocessing", [UNIT, UNIT.in_gray()], ids=["rgb", "gray"])
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_a_picture_of_more_than_8_bits_is_refused_and_not_clipped(
+def test_a_image_of_more_than_8_bits_is_refused_and_not_clipped(
     tmp_path: Path, mode: str, preprocessing: Preprocessing
 ) -> None:
     fill(tmp_path, FEWEST)
@@ -158,8 +158,8 @@ def test_a_gray_png_of_16_bits_is_refused(tmp_path: Path, preprocessing: Preproc
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
-def test_a_picture_of_8_bits_or_less_is_read_whatever_its_colours(tmp_path: Path, mode: str) -> None:
+def test_a_image_of_8_bits_or_less_is_read_whatever_its_colours(tmp_path: Path, mode: str) -> None:
     fill(tmp_path, FEWEST)
-    picture(99).convert(mode).save(tmp_path / "z.png")
+    image(99).convert(mode).save(tmp_path / "z.png")
     for preprocessing in (UNIT, UNIT.in_gray()):
         assert "z.png" in read_calibration(tmp_path, (20, 30), preprocessing).names

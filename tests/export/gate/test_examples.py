@@ -1,4 +1,4 @@
-"""The examples of a report: which pictures are chosen, and how the maps are drawn."""
+"""The examples of a report: which images are chosen, and how the maps are drawn."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from reports import Outline, Reported, report_small_export
+from support.reports import Outline, Reported, report_small_export
 
 from camserve.export.gate.examples import EXAMPLES, Example, example_values, examples_of
-from camserve.export.gate.samples import sample_pictures
+from camserve.export.gate.samples import sample_images
 from camserve.export.graph.reference import Answers
+from camserve.export.report.map_drawings import draw
 from camserve.export.report.page import page
-from camserve.export.report.pictures import draw
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_an_example_whose_class_the_export_ranks_low_comes_first_and_has_no_map(
         "cam": np.ones((2, 1, 2, 2)),
         "cam_class": np.array([[0], [2]]),
     }
-    found = examples_of(sample_pictures(2, 8, 8, 3), ["first", "second"], keras_says, export_says, "abc")
+    found = examples_of(sample_images(2, 8, 8, 3), ["first", "second"], keras_says, export_says, "abc")
     assert [(example.name, example.label) for example in found] == [("second", "b"), ("first", "a")]
     assert found[0].map is None
     assert found[0].difference is None
@@ -57,7 +57,7 @@ def test_the_example_whose_maps_differ_most_comes_first_and_the_others_in_order(
     maps = np.ones((6, 1, 2, 2))
     maps[4] += 0.5
     export_says = {"probabilities": np.full((6, 3), 1 / 3), "cam": maps, "cam_class": np.zeros((6, 1), int)}
-    found = examples_of(sample_pictures(6, 8, 8, 3), "uvwxyz", keras_says, export_says, "abc")
+    found = examples_of(sample_images(6, 8, 8, 3), "uvwxyz", keras_says, export_says, "abc")
     assert [example.name for example in found] == ["y", "u", "v", "w"]
     assert [example.difference for example in found] == [0.5, 0, 0, 0]
 
@@ -69,7 +69,7 @@ def answers(logits: Any, maps: Any) -> Answers:
 def test_without_maps_the_answers_alone_are_shown(exported: Reported) -> None:
     report = exported.report
     says = {"probabilities": np.full((1, 3), 1 / 3)}
-    found = examples_of(sample_pictures(1, 8, 8, 1), ["one"], answers(np.eye(1, 3), None), says, "abc")
+    found = examples_of(sample_images(1, 8, 8, 1), ["one"], answers(np.eye(1, 3), None), says, "abc")
     outline = Outline(page({**report, "head": None, "contract": {**report["contract"], "cam": None}}, found))
     assert "Answers of Keras and of the export" in outline.text
     assert sum(tag == "img" for tag, _ in outline.elements) == 1
@@ -78,8 +78,8 @@ def test_without_maps_the_answers_alone_are_shown(exported: Reported) -> None:
 def example_of(size: tuple[int, int], channels: int, export_scale: float = 1.0) -> Example:
     rng = np.random.default_rng(0)
     grid = rng.normal(size=(3, 4))
-    picture = rng.integers(0, 256, (*size, channels), dtype=np.uint8)  # noise, which no PNG makes small
-    return Example("noise", picture, "label", 0.5, grid, 0.5, grid * export_scale)
+    image = rng.integers(0, 256, (*size, channels), dtype=np.uint8)  # noise, which no PNG makes small
+    return Example("noise", image, "label", 0.5, grid, 0.5, grid * export_scale)
 
 
 def decoded(address: str) -> tuple[bytes, Image.Image]:
@@ -89,21 +89,21 @@ def decoded(address: str) -> tuple[bytes, Image.Image]:
 
 @pytest.mark.parametrize("size", [(1, 1), (28, 28), (64, 64), (224, 224), (600, 400), (30, 300), (1, 500)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_pictures_are_small_files_of_a_size_to_look_at(size: tuple[int, int], channels: int) -> None:
+def test_images_are_small_files_of_a_size_to_look_at(size: tuple[int, int], channels: int) -> None:
     drawings = draw(example_of(size, channels))
-    for address in (drawings.picture, drawings.keras, drawings.export):
+    for address in (drawings.image, drawings.keras, drawings.export):
         assert address is not None
-        png, picture = decoded(address)
+        png, image = decoded(address)
         assert len(png) <= 30_000
-        assert 64 <= max(picture.size) <= 224
+        assert 64 <= max(image.size) <= 224
         if min(size) >= 28:
-            assert picture.width / picture.height == pytest.approx(size[1] / size[0], rel=0.05)
+            assert image.width / image.height == pytest.approx(size[1] / size[0], rel=0.05)
 
 
-def test_a_small_picture_keeps_its_pixels() -> None:
+def test_a_small_image_keeps_its_pixels() -> None:
     example = example_of((28, 28), 1)
-    _, picture = decoded(draw(example).picture)
-    assert np.array_equal(np.asarray(picture)[::4, ::4], example.picture[..., 0])
+    _, image = decoded(draw(example).image)
+    assert np.array_equal(np.asarray(image)[::4, ::4], example.image[..., 0])
 
 
 def test_maps_that_are_equal_look_equal_and_others_do_not() -> None:

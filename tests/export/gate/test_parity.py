@@ -8,18 +8,18 @@ import keras
 import numpy as np
 import onnx
 import pytest
-from networks import enliven, small_network
-from sabotage import SABOTAGE, edit, rewritten
+from support.networks import enliven, small_network
+from support.sabotage import SABOTAGE, edit, rewritten
 
 from camserve.bundle import load_bundle
 from camserve.contract import PRESETS
 from camserve.errors import ParityError
 from camserve.export import export_model
-from camserve.export.gate.budget import Budget
 from camserve.export.gate.differences import wrong_ranks, wrong_winners
-from camserve.export.gate.parity import Figure, judge, measure
-from camserve.export.gate.samples import sample_pictures
-from camserve.export.graph import fold, maps
+from camserve.export.gate.parity import Metric, judge, measure
+from camserve.export.gate.samples import sample_images
+from camserve.export.gate.tolerances import Tolerances
+from camserve.export.graph import cam_layer, fold
 from camserve.export.graph.prepare import prepare
 from camserve.pixels import normalize
 
@@ -51,9 +51,9 @@ def test_an_honest_export_passes(model: keras.Model, tmp_path: Path) -> None:
     assert {figure["format"] for figure in bundle.report["parity"]} == {"network", "onnx", "savedmodel"}
 
 
-def test_the_sample_pictures_tell_images_apart(model: keras.Model) -> None:
-    pictures = normalize(sample_pictures(12, 16, 16, 3), PRESETS["unit"])
-    logits = prepare(model, cam=False, top_k=1, all_classes=False).reference(pictures).logits
+def test_the_sample_images_tell_images_apart(model: keras.Model) -> None:
+    images = normalize(sample_images(12, 16, 16, 3), PRESETS["unit"])
+    logits = prepare(model, cam=False, top_k=1, all_classes=False).reference(images).logits
     assert (logits.std(axis=0) > 0.25).all()
     assert len(set(logits.argmax(axis=1))) > 1
 
@@ -85,8 +85,8 @@ def test_what_is_wrong_before_the_conversion_is_stopped_in_both_formats(
 
 
 def test_maps_of_the_wrong_classes_are_stopped(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = maps.Maps.__call__
-    monkeypatch.setattr(maps.Maps, "__call__", lambda self, features, logits: right(self, features, -logits))
+    right = cam_layer.Maps.__call__
+    monkeypatch.setattr(cam_layer.Maps, "__call__", lambda self, features, logits: right(self, features, -logits))
     assert stopped_by(model, out) == {"cam_class"}
 
 
@@ -120,14 +120,14 @@ def test_probabilities_are_measured_apart_from_logits(
 
 def test_a_figure_that_is_no_number_never_passes() -> None:
     with pytest.raises(ParityError, match=r"logits of onnx, batch 3: nan > 0\.0001"):
-        judge([Figure("onnx", "logits", 3, float("nan"), 1e-4)])
+        judge([Metric("onnx", "logits", 3, float("nan"), 1e-4)])
 
 
 def test_a_figure_without_a_bound_passes_if_it_is_a_number() -> None:
-    judge([Figure("onnx", "logits", 3, 1e9, None)])
+    judge([Metric("onnx", "logits", 3, 1e9, None)])
     for value in (float("nan"), float("inf")):
         with pytest.raises(ParityError, match=rf"logits of onnx, batch 3: {value}\. "):
-            judge([Figure("onnx", "logits", 3, value, None)])
+            judge([Metric("onnx", "logits", 3, value, None)])
 
 
 def test_not_a_number_in_the_weights_is_stopped(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,14 +139,14 @@ def test_not_a_number_in_the_weights_is_stopped(model: keras.Model, out: Path, m
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")], ids=str)
 def test_a_value_that_is_no_number_is_stopped_in_every_output(output: str, wrong: float, model: keras.Model) -> None:
     prepared = prepare(model, cam=True, top_k=2, all_classes=True)
-    images = normalize(sample_pictures(3, 16, 16, 3), PRESETS["unit"])
+    images = normalize(sample_images(3, 16, 16, 3), PRESETS["unit"])
     keras_says = prepared.reference(images)
     honest = {name: np.asarray(value) for name, value in prepared.served.function(images).items()}
     spoilt = {**honest, output: honest[output].copy()}
     spoilt[output].flat[1] = wrong
 
     def missed(said: dict[str, Any]) -> set[str]:
-        found = measure("onnx", lambda _: said, [(images, keras_says)], prepared.head, Budget())
+        found = measure("onnx", lambda _: said, [(images, keras_says)], prepared.head, Tolerances())
         return {figure.figure for figure in found if not figure.passed}
 
     assert missed(honest) == set()
@@ -163,11 +163,11 @@ def loud(times: float) -> keras.Model:
 
 def test_large_logits_without_an_activation_are_measured_by_their_size(tmp_path: Path) -> None:
     model = loud(40)
-    pictures = normalize(sample_pictures(12, 16, 16, 3), PRESETS["unit"])
-    assert np.abs(model(pictures)).max() > 30
+    images = normalize(sample_images(12, 16, 16, 3), PRESETS["unit"])
+    assert np.abs(model(images)).max() > 30
     report = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"]).report
     bounds = {figure["figure"]: figure["bound"] for figure in report["parity"]}
-    assert bounds["probabilities"] == bounds["reading"] == Budget().logits
+    assert bounds["probabilities"] == bounds["reading"] == Tolerances().logits
 
 
 @pytest.mark.parametrize("times", [1, 40])
@@ -179,7 +179,7 @@ def test_an_answer_that_is_off_without_an_activation_is_stopped_whatever_its_siz
 
 
 def test_a_tighter_budget_is_kept_to(model: keras.Model, out: Path) -> None:
-    assert stopped_by(model, out, budget=Budget(logits=0.0)) == {"logits"}
+    assert stopped_by(model, out, budget=Tolerances(logits=0.0)) == {"logits"}
 
 
 def test_the_earlier_bundle_stays_when_the_new_one_fails(

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from networks import enliven, small_network
+from support.networks import enliven, small_network
 
 from camserve.contract import PRESETS
 from camserve.errors import HeadError, SourceError
@@ -228,7 +228,7 @@ def test_a_softmax_over_other_numbers_than_the_classes_is_refused() -> None:
         prepare(model, cam=False, top_k=5, all_classes=False)
 
 
-def test_a_network_that_gives_a_picture_is_no_classifier() -> None:
+def test_a_network_that_gives_a_image_is_no_classifier() -> None:
     with pytest.raises(SourceError, match=r"a classifier gives \[batch, classes\]"):
         prepare(classifier(lambda x: x), cam=False, top_k=5, all_classes=False)
 

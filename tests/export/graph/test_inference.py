@@ -48,12 +48,12 @@ FACTORS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", _AUGMENTATION)
 def test_augmentation_that_is_taken_out_did_nothing(kind: type) -> None:
-    pictures = np.random.default_rng(4).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    images = np.random.default_rng(4).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
     try:
         layer = kind(**FACTORS.get(kind.__name__, {}))
     except TypeError:
         layer = kind(factor=0.2)  # what most of them need
-    np.testing.assert_array_equal(layer(pictures, training=False), pictures)
+    np.testing.assert_array_equal(layer(images, training=False), images)
 
 
 def test_augmentation_is_no_layer_built_for_training() -> None:

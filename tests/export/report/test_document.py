@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from networks import small_network
-from reports import Outline, Reported, report_small_export
+from support.networks import small_network
+from support.reports import Outline, Reported, report_small_export
 
 from camserve.export.provenance import weights_digest
 from camserve.export.report.document import files, write_report

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reports import Outline, Reported, report_small_export
+from support.reports import Outline, Reported, report_small_export
 
 from camserve.export.gate.calibration import Calibration
-from camserve.export.gate.pictures import Pictures
+from camserve.export.gate.measurement_images import MeasurementImages
 from camserve.export.report.measured import kind_of, measured_in_words, measured_on, measuring_warnings
 from camserve.export.report.page import page
 
@@ -20,8 +20,8 @@ def pixels_of(count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.random.default_rng(count).integers(0, 256, (count, 4, 4, 3), np.uint8)
 
 
-def pictures_of(count: int, kind: str = "picture") -> Pictures:
-    return Pictures(pixels_of(count), tuple(f"{kind} {number}" for number in range(count)))
+def images_of(count: int, kind: str = "picture") -> MeasurementImages:
+    return MeasurementImages(pixels_of(count), tuple(f"{kind} {number}" for number in range(count)))
 
 
 def calibration_of(fit: int, held_out: int) -> Calibration:
@@ -47,20 +47,20 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
 def test_float32_is_measured_on_the_first_and_lower_precisions_on_all(
     precision: str, calibration: Calibration | None, expected: tuple[str, int, int]
 ) -> None:
-    pictures = pictures_of(64)
-    measured = measured_on(pictures, calibration, precision)
+    images = images_of(64)
+    measured = measured_on(images, calibration, precision)
     assert (measured["kind"], measured["pictures"], measured["calibrated_on"]) == expected
-    assert measured["sha256"] == hashlib.sha256(pictures.pixels[: expected[1]].tobytes()).hexdigest()
+    assert measured["sha256"] == hashlib.sha256(images.pixels[: expected[1]].tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
     ("precision", "counts", "said"),
-    [("fp32", (12, 7), "5 held-out and 7 drawn pictures"), ("int8 (cpu)", (5, 0), "5 held-out pictures")],
+    [("fp32", (12, 7), "5 held-out and 7 drawn images"), ("int8 (cpu)", (5, 0), "5 held-out images")],
 )
-def test_drawn_pictures_beside_few_held_out_ones_are_told_apart(
+def test_drawn_images_beside_few_held_out_ones_are_told_apart(
     precision: str, counts: tuple[int, int], said: str
 ) -> None:
-    filled = replace(pictures_of(12), fillers=7)
+    filled = replace(images_of(12), fillers=7)
     measured = measured_on(filled, calibration_of(15, 5), precision)
     assert (measured["pictures"], measured["fillers"]) == counts
     assert measured["sha256"] == hashlib.sha256(filled.pixels[-counts[0] :].tobytes()).hexdigest()
@@ -68,46 +68,46 @@ def test_drawn_pictures_beside_few_held_out_ones_are_told_apart(
 
 
 def test_the_hash_is_that_of_the_pixels_and_not_of_names() -> None:
-    def digest(pictures: Pictures) -> str:
-        return str(measured_on(pictures, None, "fp16")["sha256"])
+    def digest(images: MeasurementImages) -> str:
+        return str(measured_on(images, None, "fp16")["sha256"])
 
-    altered = pictures_of(20)
+    altered = images_of(20)
     altered.pixels[19, 0, 0, 0] ^= 1
-    assert digest(pictures_of(20)) == digest(pictures_of(20, "another"))
-    assert digest(pictures_of(20)) != digest(altered)
+    assert digest(images_of(20)) == digest(images_of(20, "another"))
+    assert digest(images_of(20)) != digest(altered)
 
 
 @pytest.mark.parametrize(
     ("precision", "fit", "held_out", "warned"),
     [
-        ("int8 (cpu)", 48, 16, ["learnt its ranges from 48 pictures", "measured on 16 held-out pictures"]),
-        ("int8 (cpu)", 99, 50, ["learnt its ranges from 99 pictures"]),
-        ("int8 (cpu)", 100, 49, ["measured on 49 held-out pictures"]),
+        ("int8 (cpu)", 48, 16, ["learnt its ranges from 48 images", "measured on 16 held-out images"]),
+        ("int8 (cpu)", 99, 50, ["learnt its ranges from 99 images"]),
+        ("int8 (cpu)", 100, 49, ["measured on 49 held-out images"]),
         ("int8 (cpu)", 100, 50, []),
-        ("fp16", 6, 2, ["parity of fp16 was measured on 2 held-out pictures"]),
-        ("fp16", 6, 1, ["measured on 1 held-out picture,"]),
+        ("fp16", 6, 2, ["parity of fp16 was measured on 2 held-out images"]),
+        ("fp16", 6, 1, ["measured on 1 held-out image,"]),
         ("fp32", 6, 2, []),
     ],
 )
-def test_few_pictures_are_warned_of(precision: str, fit: int, held_out: int, warned: list[str]) -> None:
-    measured = measured_on(pictures_of(held_out), calibration_of(fit, held_out), precision)
+def test_few_images_are_warned_of(precision: str, fit: int, held_out: int, warned: list[str]) -> None:
+    measured = measured_on(images_of(held_out), calibration_of(fit, held_out), precision)
     warnings = measuring_warnings(measured, precision)
     assert len(warnings) == len(warned)
     assert all(part in warning for part, warning in zip(warned, warnings, strict=True))
 
 
-def test_drawn_pictures_are_no_reason_to_warn() -> None:
-    assert measuring_warnings(measured_on(pictures_of(20), None, "fp16"), "fp16") == []
+def test_drawn_images_are_no_reason_to_warn() -> None:
+    assert measuring_warnings(measured_on(images_of(20), None, "fp16"), "fp16") == []
 
 
 def test_the_page_says_on_how_many_of_which_kind(exported: Reported) -> None:
     measured = exported.report["measured_on"]
     assert (measured["kind"], measured["pictures"]) == ("drawn", 6)
-    assert "Parity with Keras, on 6 drawn pictures" in text_of(exported.report)
+    assert "Parity with Keras, on 6 drawn images" in text_of(exported.report)
     held_out = {"kind": "held out", "pictures": 16, "fillers": 0, "calibrated_on": 48, "sha256": "ab" * 32}
     text = text_of({**exported.report, "measured_on": held_out})
-    assert "Parity with Keras, on 16 held-out pictures" in text
-    assert "Measured on 16 held-out pictures; int8 learnt from 48 others" in text
+    assert "Parity with Keras, on 16 held-out images" in text
+    assert "Measured on 16 held-out images; int8 learnt from 48 others" in text
     assert "ab" * 32 in text
 
 
@@ -117,8 +117,8 @@ def text_of(report: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(("count", "said"), [(64, "the first 12"), (5, "12, 7 of them drawn")])
 def test_a_format_that_was_measured_on_others_is_named(count: int, said: str) -> None:
-    measured = measured_on(pictures_of(count), calibration_of(15, count), "fp16")
+    measured = measured_on(images_of(count), calibration_of(15, count), "fp16")
     onnx = [{"format": "onnx", "figure": "logits", "batch": count}]
     saved = [{"format": "savedmodel", "figure": "logits", "batch": batch} for batch in (1, 3, 8)]
     words = measured_in_words({"measured_on": measured, "parity": onnx + saved})
-    assert words == f"{count} held-out pictures; SavedModel on {said}"
+    assert words == f"{count} held-out images; SavedModel on {said}"

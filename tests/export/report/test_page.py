@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reports import Outline, Reported, report_small_export
+from support.reports import Outline, Reported, report_small_export
 
-from camserve.export.gate.parity import Figure
+from camserve.export.gate.parity import Metric
 from camserve.export.report.page import page
 
 HOSTILE = "</td><script>alert(1)</script><img src=x onerror=alert(2)>\"'&\u202e\n"
@@ -73,7 +73,7 @@ def spoilt(value: Any, key: str = "") -> Any:
     return value + HOSTILE if isinstance(value, str) and key not in ("format", "figure") else value
 
 
-def with_figures(report: Mapping[str, Any], *figures: Figure) -> str:
+def with_figures(report: Mapping[str, Any], *figures: Metric) -> str:
     """The page of an export with these figures, through JSON as a bundle has them."""
     rows = [
         {**vars(figure), "value": figure.value if np.isfinite(figure.value) else None, "passed": figure.passed}
@@ -89,15 +89,15 @@ def text_of(markup: str) -> str:
 @pytest.mark.parametrize(
     ("figure", "said"),
     [
-        (Figure("onnx", "cam", 3, 2e-3, 1e-4), "Maps, ONNX Runtime, 3 images: 2e-03 > 1e-04, 20× the bound"),
-        (Figure("onnx", "cam_class", 1, 2, 0), "Classes of maps, ONNX Runtime, 1 image: 2 > 0, must be 0"),
-        (Figure("onnx", "cam", 8, 4e37, 1e-4), "Maps, ONNX Runtime, 8 images: 4e+37 > 1e-04, > 1,000× the bound"),
-        (Figure("savedmodel", "logits", 8, float("nan"), 1e-4), "Logits, SavedModel, 8 images: NaN, bound 1e-04"),
-        (Figure("onnx", "logits", 8, float("nan"), None), "Logits, ONNX Runtime, 8 images: NaN, not a number"),
+        (Metric("onnx", "cam", 3, 2e-3, 1e-4), "Maps, ONNX Runtime, 3 images: 2e-03 > 1e-04, 20× the bound"),
+        (Metric("onnx", "cam_class", 1, 2, 0), "Classes of maps, ONNX Runtime, 1 image: 2 > 0, must be 0"),
+        (Metric("onnx", "cam", 8, 4e37, 1e-4), "Maps, ONNX Runtime, 8 images: 4e+37 > 1e-04, > 1,000× the bound"),
+        (Metric("savedmodel", "logits", 8, float("nan"), 1e-4), "Logits, SavedModel, 8 images: NaN, bound 1e-04"),
+        (Metric("onnx", "logits", 8, float("nan"), None), "Logits, ONNX Runtime, 8 images: NaN, not a number"),
     ],
 )
-def test_a_missed_figure_is_the_first_thing_said(exported: Reported, figure: Figure, said: str) -> None:
-    good = Figure("onnx", "logits", 3, 1e-7, 1e-4)
+def test_a_missed_figure_is_the_first_thing_said(exported: Reported, figure: Metric, said: str) -> None:
+    good = Metric("onnx", "logits", 3, 1e-7, 1e-4)
     text = text_of(with_figures(exported.report, good, figure))
     assert "parity missed" in text
     assert "Figures within their bounds: 1 of 2; do not serve it." in text
@@ -145,7 +145,7 @@ def test_a_figure_that_is_told_and_not_judged_decides_nothing(exported: Reported
 def test_a_bar_grows_by_powers_of_ten_and_reaches_the_line_at_the_bound(
     exported: Reported, share_of_bound: float, percent: float
 ) -> None:
-    markup = with_figures(exported.report, Figure("onnx", "logits", 1, share_of_bound * 1e-4, 1e-4))
+    markup = with_figures(exported.report, Metric("onnx", "logits", 1, share_of_bound * 1e-4, 1e-4))
     (bar,) = [attributes["style"] for attributes in bars(markup)]
     assert bar == f"width:{percent:.1f}%"
 
@@ -157,7 +157,7 @@ def bars(markup: str) -> Iterator[dict[str, str | None]]:
 
 
 def test_the_worst_batch_is_the_one_that_is_shown(exported: Reported) -> None:
-    figures = [Figure("onnx", "logits", batch, value, 1e-4) for batch, value in ((1, 1e-7), (3, 3e-6), (8, 2e-7))]
+    figures = [Metric("onnx", "logits", batch, value, 1e-4) for batch, value in ((1, 1e-7), (3, 3e-6), (8, 2e-7))]
     text = text_of(with_figures(exported.report, *figures))
     assert "Logits 3e-06 ≤ 1e-04 33× below" in text
     assert "1 image 3 images 8 images ONNX Runtime Logits 1e-07 3e-06 2e-07" in text
@@ -170,15 +170,15 @@ OF_LOGITS, OF_KERAS = "than the export's own logits rank there, or of one class 
 def test_classes_of_maps_in_a_lower_precision_are_said_to_be_held_to_the_exports_own_logits(
     exported: Reported, marker: Any
 ) -> None:
-    of_onnx = Figure("onnx", "cam_class", 64, 0, 0), Figure("onnx", marker, 64, 0, 0.01)
+    of_onnx = Metric("onnx", "cam_class", 64, 0, 0), Metric("onnx", marker, 64, 0, 0.01)
     text = text_of(with_figures(exported.report, *of_onnx))
     assert OF_LOGITS in text
     assert OF_KERAS not in text
-    both = text_of(with_figures(exported.report, *of_onnx, Figure("savedmodel", "cam_class", 8, 0, 0)))
+    both = text_of(with_figures(exported.report, *of_onnx, Metric("savedmodel", "cam_class", 8, 0, 0)))
     assert f"ONNX Runtime: maps of another class {OF_LOGITS}; SavedModel: maps of another class {OF_KERAS}" in both
 
 
 def test_classes_of_maps_in_float32_are_said_to_be_held_to_keras(exported: Reported) -> None:
-    text = text_of(with_figures(exported.report, Figure("onnx", "cam_class", 8, 0, 0)))
+    text = text_of(with_figures(exported.report, Metric("onnx", "cam_class", 8, 0, 0)))
     assert OF_KERAS in text
     assert OF_LOGITS not in text

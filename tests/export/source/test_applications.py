@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from networks import enliven
+from support.networks import enliven
 
 from camserve.bundle import Bundle
 from camserve.errors import HeadError

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from networks import small_network
+from support.networks import small_network
 
 from camserve.errors import CamserveError, SourceError, UsageError
 from camserve.export.source.downloads import imagenet_labels
@@ -86,9 +86,9 @@ def test_what_is_not_there_is_refused() -> None:
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
-    picture = tmp_path / "cat.jpg"
-    picture.write_bytes(b"\xff\xd8\xff")
-    assert "'.jpg'" in refused(picture)
+    image = tmp_path / "cat.jpg"
+    image.write_bytes(b"\xff\xd8\xff")
+    assert "'.jpg'" in refused(image)
     for name in ("model.keras", "model.h5"):
         (tmp_path / name).write_text("weights")
         assert name in refused(tmp_path / name)

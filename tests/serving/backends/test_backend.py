@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy import expected_outputs, toy_images, write_toy_bundle
+from support.toy import expected_outputs, toy_images, write_toy_bundle
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
@@ -120,7 +120,7 @@ def test_a_configuration_that_the_model_does_not_fit_is_refused_at_load(toy_bund
     assert "bad-dims version 1: output 'probabilities' is of shape [-1, 4] in the model and [-1, 5]" in message
     assert "bad-rank version 1: output 'cam_class' is of shape [-1, 3] in the model and [-1, 3, 1]" in message
     assert "bad-dtype version 1: output 'cam_class' is TYPE_INT32 in the model and TYPE_FP32" in message
-    assert "bad-input version 1: the model has no input 'picture'; it has image" in message
+    assert "bad-input version 1: the model has no input 'image'; it has image" in message
     assert "bad-mode version 1: execution_mode must be 0 or 1 and is 7" in message
     assert "bad-threads version 1: parameter intra_op_thread_count must be a whole number and is 'many'" in message
     assert "good" not in message

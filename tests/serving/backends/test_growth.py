@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chaos import times
-from toy import toy_images
+from support.chaos import times
+from support.toy import toy_images
 from tritonclient.grpc import InferenceServerClient, InferInput
 
 from camserve.bundle import Bundle

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any, get_args
 
 import pytest
-from modelfolder import toy_config, write_model_folder
+from support.model_folder import toy_config, write_model_folder
 from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import Bundle
@@ -14,7 +14,7 @@ from camserve.errors import RepositoryError, UsageError
 from camserve.serving import Accelerator, ServingOptions, TritonServer
 from camserve.serving.config.changes import DEFAULTS
 from camserve.serving.config.message import build_config, read_config, read_options, render_config, update_config
-from camserve.serving.config.options import Resource
+from camserve.serving.config.serving_options import Resource
 
 
 def _config(bundle: Bundle, **options: Any) -> Any:

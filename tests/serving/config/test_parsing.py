@@ -7,8 +7,8 @@ import pytest
 
 from camserve.errors import UsageError
 from camserve.serving import ServingOptions
-from camserve.serving.config.options import Resource
 from camserve.serving.config.parsing import format_option, parse_option, parse_settings
+from camserve.serving.config.serving_options import Resource
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from google.protobuf import text_format
-from toy import toy_contract
+from support.toy import toy_contract
 from tritonclient.grpc import model_config_pb2
 
 from camserve.serving import ServingOptions

@@ -10,14 +10,14 @@ from camserve.errors import UsageError
 from camserve.serving import ServingOptions
 from camserve.serving.config.choices import Backend
 from camserve.serving.config.message import build_config, read_options
-from camserve.serving.config.presets import PRESETS, Situation, host_cores, preset_options, preset_purpose
+from camserve.serving.config.presets import PRESETS, HostProfile, host_cores, preset_options, preset_purpose
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "tensorflow"])
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_suits_every_model(name: str, precision: str, backend: Backend, toy_bundle: Bundle) -> None:
-    options = ServingOptions(**preset_options(name, Situation(8, precision, backend)))
+    options = ServingOptions(**preset_options(name, HostProfile(8, precision, backend)))
     if (name, backend) == ("tensorrt", "tensorflow"):
         with pytest.raises(UsageError, match="tensorflow backend"):
             build_config(toy_bundle.contract, toy_bundle.labels, options, backend="tensorflow", precision=precision)
@@ -28,7 +28,7 @@ def test_every_preset_suits_every_model(name: str, precision: str, backend: Back
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 6, 8, 16, 64, 192])
 def test_presets_of_cpus_take_no_more_threads_than_there_are_cores(cores: int) -> None:
-    latency, throughput = (preset_options(name, Situation(cores)) for name in ("cpu-latency", "cpu-throughput"))
+    latency, throughput = (preset_options(name, HostProfile(cores)) for name in ("cpu-latency", "cpu-throughput"))
     assert (latency["instances"], latency["threads"]) == (1, cores)
     taken = throughput["instances"] * throughput["threads"]
     assert taken <= cores < taken + throughput["threads"]
@@ -40,7 +40,7 @@ def test_every_preset_says_what_it_is_for_in_a_line() -> None:
 
 def test_an_unknown_preset_is_met_with_all_of_them() -> None:
     with pytest.raises(UsageError, match="turbo") as caught:
-        preset_options("turbo", Situation(2))
+        preset_options("turbo", HostProfile(2))
     assert all(name in str(caught.value.hint) for name in PRESETS)
 
 

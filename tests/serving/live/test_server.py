@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from certificates import Authority
-from toy import expected_outputs, toy_images
+from support.certificates import Authority
+from support.toy import expected_outputs, toy_images
 
 from camserve.bundle import Bundle
 from camserve.errors import ServerError, UsageError
 from camserve.serving import TritonServer
 from camserve.serving.live.server import LiveServer
-from camserve.serving.server.tls import Tls
+from camserve.serving.server.server_tls import Tls
 from camserve.tls import ClientTls
 
 KEY = "a-key-of-more-than-16-characters"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy import write_toy_bundle
+from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.errors import BundleError, RepositoryError

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from toy import write_toy_bundle
+from support.toy import write_toy_bundle
 
 from camserve.bundle import ONNX_NAME, Bundle
 from camserve.errors import BundleError

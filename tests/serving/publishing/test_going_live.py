@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toy import expected_outputs, toy_images, write_toy_bundle
+from support.toy import expected_outputs, toy_images, write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError, ServerError
@@ -132,7 +132,7 @@ def test_a_version_that_answers_otherwise_is_put_back(
     shutil.copy(write_toy_bundle(root.parent / "third", seed=9).path / "model.onnx", root / "toy" / "forgotten.onnx")
     path.write_text(right.replace('"model.onnx"', '"../forgotten.onnx"'))
     before, standing = server.served(), _content(root)
-    with pytest.raises(ServerError, match=r"put back: it does not answer its golden pictures through .*logits of"):
+    with pytest.raises(ServerError, match=r"put back: it does not answer its golden images through .*logits of"):
         publish(other, root, url=server.grpc_url)
     assert _content(root) == standing
     path.write_text(right)

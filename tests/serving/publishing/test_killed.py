@@ -9,16 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import publishers
 import pytest
-from chaos import times
-from toy import write_toy_bundle
+from support import publishers
+from support.chaos import times
+from support.toy import write_toy_bundle
 
 from camserve.golden import compare, read_golden
 from camserve.serving import TritonServer, list_models, publish
 from camserve.serving.config.message import read_config
 from camserve.serving.live.server import LiveServer
-from camserve.serving.repository.ledger import read_standing
+from camserve.serving.repository.ledger import read_published
 from camserve.serving.repository.verify import verify_repository
 
 pytestmark = pytest.mark.chaos
@@ -84,7 +84,7 @@ def test_triton_serves_whatever_a_killed_publisher_left(killed: Killed) -> None:
     for folder in {*visible.values(), killed.folders[-1]}:
         with TritonServer(folder / "repository") as server, LiveServer(server.grpc_url) as live:
             (version,) = server.served()["toy"]
-            standing = read_standing(folder / "repository" / "toy")
+            standing = read_published(folder / "repository" / "toy")
             assert standing is not None
             golden = read_golden(folder / "repository" / "toy" / str(version) / "golden.npz", standing.contract)
             answers = live.ask("toy", version, standing.contract, golden.image(standing.contract))
@@ -103,7 +103,7 @@ def test_what_a_killed_publisher_left_is_sound_and_removed_by_the_next(killed: K
         found = verify_repository(repository)
         assert (found.faults, found.notes) == ((), ())
         assert [path.name for path in folder.iterdir()] == ["repository"]
-        standing = read_standing(repository / "toy")
+        standing = read_published(repository / "toy")
         assert standing is not None
         expected = {"config.pbtxt", *map(str, standing.ledger)}
         assert {path.name for path in (repository / "toy").iterdir()} == expected

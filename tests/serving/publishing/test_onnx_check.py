@@ -1,4 +1,4 @@
-"""A bundle is asked its golden pictures before it is published."""
+"""A bundle is asked its golden images before it is published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from toy import write_toy_bundle
+from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.errors import BundleError
@@ -35,12 +35,12 @@ def test_one_weight_that_was_changed_under_a_fresh_manifest_is_refused(bundle: B
     dense.CopyFrom(numpy_helper.from_array(weights, "dense"))
     onnx.save(model, bundle.path / "model.onnx")
     write_manifest(bundle.path)
-    _refused(bundle, tmp_path / "repository", r"does not answer its golden pictures, asked in one batch.*logits of")
+    _refused(bundle, tmp_path / "repository", r"does not answer its golden images, asked in one batch.*logits of")
 
 
 def test_a_graph_whose_answers_depend_on_the_batch_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     model = onnx.load(bundle.path / "model.onnx")
-    # What a BatchNorm left in training does: it looks at the whole batch. Three pictures, as golden, change nothing.
+    # What a BatchNorm left in training does: it looks at the whole batch. Three images, as golden, change nothing.
     add = next(node for node in model.graph.node if node.op_type == "Add")
     index = list(model.graph.node).index(add)
     add.output[0] = "plain_logits"
@@ -59,7 +59,7 @@ def test_a_graph_whose_answers_depend_on_the_batch_is_refused(bundle: Bundle, tm
         model.graph.node.insert(index + 1, node)
     onnx.save(model, bundle.path / "model.onnx")
     write_manifest(bundle.path)
-    _refused(bundle, tmp_path / "repository", "does not answer its golden pictures, asked one at a time")
+    _refused(bundle, tmp_path / "repository", "does not answer its golden images, asked one at a time")
 
 
 def test_a_bundle_without_golden_answers_is_to_be_exported_again(bundle: Bundle, tmp_path: Path) -> None:
@@ -72,4 +72,4 @@ def test_golden_answers_of_another_model_are_refused(bundle: Bundle, tmp_path: P
     other = write_toy_bundle(tmp_path / "other", seed=7)
     (bundle.path / "golden.npz").write_bytes((other.path / "golden.npz").read_bytes())
     write_manifest(bundle.path)
-    _refused(bundle, tmp_path / "repository", "does not answer its golden pictures")
+    _refused(bundle, tmp_path / "repository", "does not answer its golden images")

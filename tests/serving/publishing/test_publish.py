@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from toy import write_toy_bundle
+from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from toy import write_toy_bundle
+from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.errors import BundleError, RepositoryError
@@ -80,5 +80,5 @@ def test_a_version_that_answers_otherwise_now_is_refused(repository: Path, monke
     from camserve.serving.publishing import draft
 
     monkeypatch.setattr(draft, "tolerance_of", lambda precision: -1.0)
-    with pytest.raises(BundleError, match="does not answer its golden pictures"):
+    with pytest.raises(BundleError, match="does not answer its golden images"):
         rollback(repository, "toy")

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 import pytest
-from modelfolder import toy_config, write_model_folder
+from support.model_folder import toy_config, write_model_folder
 
 from camserve.bundle import Bundle
 from camserve.contract import CONTRACT_PARAMETER

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from chaos import times
+from support.chaos import times
 
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError

@@ -8,7 +8,7 @@ import pytest
 from camserve.errors import ServerError
 from camserve.serving.server.command import server_command
 from camserve.serving.server.environment import TritonInstallation, find_triton
-from camserve.serving.server.options import ServerOptions
+from camserve.serving.server.server_options import ServerOptions
 
 PORTS = {"HTTP": ("127.0.0.1", 1), "gRPC": ("127.0.0.1", 2), "metrics": ("127.0.0.1", 3)}
 KEY = "a-key-of-sixteen-letters"

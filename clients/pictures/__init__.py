@@ -1,1 +1,0 @@
-"""Pictures: decoded with care, fitted to the network's input, and turned into its tensor."""

@@ -1,0 +1,68 @@
+"""Settings of gRPC channels: one place, so that none replaces another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import grpc
+
+from camserve.clients.wire.connection_options import ConnectionOptions, is_local
+
+__all__ = ["SERVICE", "dialler", "settings"]
+
+C = TypeVar("C")
+
+SERVICE = "/inference.GRPCInferenceService/"
+"""What the name of a method follows."""
+
+_COMPRESSION = {
+    "none": grpc.Compression.NoCompression,
+    "gzip": grpc.Compression.Gzip,
+    "deflate": grpc.Compression.Deflate,
+}
+# Triton takes a third ping within five minutes without data for an attack, and hangs up.
+_KEEPALIVE_MS = 310_000
+# Also the time that sent data may stay unacknowledged (TCP_USER_TIMEOUT): what notices a dead peer.
+_KEEPALIVE_TIMEOUT_MS = 10_000
+
+
+def settings(options: ConnectionOptions, url: str) -> list[tuple[str, int]]:
+    """The settings of a channel to an address."""
+    return [
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.enable_retries", 0),  # it would retry what must not be, past what was asked for
+        # gRPC sends even what is for this host through the proxy of the environment, and a token with it.
+        ("grpc.enable_http_proxy", 0 if is_local(url) else 1),
+        ("grpc.use_local_subchannel_pool", 1),  # so that closing a channel closes its connection
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.min_reconnect_backoff_ms", round(options.connect_timeout * 1000)),  # of an attempt to connect
+        ("grpc.dns_min_time_between_resolutions_ms", 2_000),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.keepalive_permit_without_calls", 0),
+    ]
+
+
+def dialler(options: ConnectionOptions, plain: Callable[..., C], encrypted: Callable[..., C]) -> Callable[[str], C]:
+    """What opens a channel to an address.
+
+    Args:
+        options: How the servers are called.
+        plain: `insecure_channel` of `grpc` or `grpc.aio`.
+        encrypted: `secure_channel` of the same.
+
+    Raises:
+        UsageError: If a file of `options.tls` cannot be read.
+    """
+    secrets = None if options.tls is None else grpc.ssl_channel_credentials(*options.tls.read())
+    compression = _COMPRESSION[options.compression]
+
+    def dial(url: str) -> C:
+        if secrets is None:
+            return plain(url, settings(options, url), compression)
+        return encrypted(url, secrets, settings(options, url), compression)
+
+    return dial

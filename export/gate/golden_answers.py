@@ -1,0 +1,27 @@
+"""What an export answers to a few drawn images, kept so that those who serve it can ask again."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from camserve.contract import ModelContract
+from camserve.export.formats.runner import Runner
+from camserve.export.gate.measurement_images import as_given
+from camserve.export.gate.samples import sample_images
+from camserve.golden import IMAGES, Golden
+
+__all__ = ["golden_of"]
+
+_DTYPES = {"FP32": np.float32, "UINT8": np.uint8, "INT32": np.int32}
+
+
+def golden_of(run: Runner, contract: ModelContract) -> Golden:
+    """The file's answers to drawn images; never to images of the calibration, which are their owner's.
+
+    Args:
+        run: Runs the file that has passed the gate.
+        contract: What it answers with.
+    """
+    pixels = sample_images(IMAGES, *contract.input.shape)
+    answers = run(as_given(pixels, contract.preprocessing))
+    return Golden(pixels, {spec.name: np.asarray(answers[spec.name], _DTYPES[spec.dtype]) for spec in contract.outputs})

@@ -1,0 +1,132 @@
+"""Runs that end before their work is done: by a signal, or because the server hangs or goes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.command_line import PROGRAM
+from support.halting import halted
+
+from camserve.serving import TritonServer
+
+MANY = 3000
+
+
+@pytest.fixture(scope="module")
+def own_server(toy_repository: Path) -> Iterator[TritonServer]:
+    with TritonServer(toy_repository) as server:
+        yield server
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "cat.png"
+    Image.new("RGB", (8, 8)).save(path)
+    return path
+
+
+@pytest.fixture
+def hang_up_heard() -> Iterator[None]:
+    """Programs hear a hang-up also where pytest runs under nohup: they inherit that it is ignored, but no handler."""
+    before = signal.signal(signal.SIGHUP, lambda number, frame: None)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """The program on its way; ended by force if a test leaves it running."""
+    with subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextmanager
+def scoring(image: Path, table: Path, url: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """`camserve score` of many images, which has begun to write its table."""
+    with started("score", *[image] * MANY, "--model", "toy", "--url", url, "--output", table, *options) as process:
+        wait_until(lambda: any(table.parent.glob(".camserve-*.tmp")))
+        yield process
+
+
+@pytest.mark.timed
+@pytest.mark.usefixtures("hang_up_heard")
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGINT, "Interrupted"), (signal.SIGTERM, "Terminated"), (signal.SIGHUP, "Hung up")],
+)
+def test_a_signal_ends_scoring_at_once_though_the_server_hangs_and_leaves_the_old_table(
+    image: Path, own_server: TritonServer, tmp_path: Path, number: int, said: str
+) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("old")
+    with scoring(image, table, own_server.grpc_url) as process, halted(own_server):
+        time.sleep(0.3)
+        process.send_signal(number)
+        began = time.monotonic()
+        _, errors = process.communicate(timeout=20)
+        assert time.monotonic() - began < 5
+    assert (process.returncode, errors) == (128 + number, f"{said}\n")
+    assert table.read_text() == "old"
+    assert sorted(tmp_path.iterdir()) == [image, table]
+
+
+def test_an_ignored_hang_up_stays_ignored(image: Path, own_server: TritonServer, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does; a child inherits it
+    try:
+        with scoring(image, table, own_server.grpc_url) as process:
+            process.send_signal(signal.SIGHUP)
+            _, errors = process.communicate(timeout=60)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert process.returncode == 0, errors
+    assert table.exists()
+
+
+@pytest.mark.timed
+def test_scoring_waits_no_longer_than_one_deadline_for_a_server_that_hangs(
+    image: Path, own_server: TritonServer, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.csv"
+    with scoring(image, table, own_server.grpc_url, "--timeout", "3") as process, halted(own_server):
+        began = time.monotonic()
+        _, errors = process.communicate(timeout=30)
+        assert time.monotonic() - began < 5.5
+    assert process.returncode == 1
+    assert "within 3 s" in errors
+    assert "--timeout" in errors
+    assert list(tmp_path.iterdir()) == [image]
+
+
+def test_a_server_that_hangs_ends_classify_and_what_it_answered_before_is_printed(
+    image: Path, own_server: TritonServer, tmp_path: Path
+) -> None:
+    maps = tmp_path / "maps"
+    arguments = ("--model", "toy", "--url", own_server.grpc_url, "--cam-dir", maps, "--timeout", "1", "--json")
+    with started("classify", *[image] * MANY, *arguments) as process:
+        wait_until(lambda: any(maps.glob("*.png")))
+        with halted(own_server):
+            out, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors.count("error: ") == 1
+    answers = json.loads(out)
+    assert 1 <= len(answers) < MANY
+    assert all("top" in answer for answer in answers)

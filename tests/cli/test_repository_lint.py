@@ -1,0 +1,114 @@
+"""`camserve repository lint` and the serving options of `camserve publish`, as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.command_line import run
+from support.model_folder import toy_config, write_model_folder
+
+from camserve.bundle import Bundle
+from camserve.serving.config.changes import DEFAULTS
+from camserve.serving.config.message import read_config, read_options
+from camserve.serving.config.presets import PRESETS
+from camserve.serving.repository.lint.targets import RELEASES
+
+
+def _options_of(model: Path) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in read_options(read_config(model / "config.pbtxt")).items()
+        if value != DEFAULTS[name] and name != "versions"
+    }
+
+
+def test_a_clean_repository_has_no_findings(toy_repository: Path) -> None:
+    result = run("repository", "lint", "--repository", toy_repository)
+    assert (result.returncode, result.stdout) == (0, "no findings for Triton 26.07\n"), result.stderr
+    assert run("repository", "lint", "--repository", toy_repository, "--json").stdout == "[]\n"
+
+
+def test_warnings_end_with_0_and_errors_with_1(toy_bundle: Bundle, tmp_path: Path) -> None:
+    config = toy_config(toy_bundle)
+    config.ClearField("instance_group")
+    folder = write_model_folder(tmp_path, toy_bundle, config)
+    result = run("repository", "lint", "--repository", tmp_path, "--cores", "2")
+    assert result.returncode == 0, result.stderr
+    assert "missing-instance-group" in result.stdout
+    assert "→ Set it: camserve publish … --instances 1" in result.stdout
+    assert result.stdout.endswith("0 errors and 1 warning for Triton 26.07\n")
+    (folder / "labels.txt").unlink()
+    result = run("repository", "lint", "--repository", tmp_path, "--json")
+    assert result.returncode == 1
+    found = [(finding["model"], finding["rule"], finding["severity"]) for finding in json.loads(result.stdout)]
+    assert found == [("toy", "missing-labels", "error"), ("toy", "missing-instance-group", "warning")]
+
+
+def test_the_target_decides(toy_bundle: Bundle, tmp_path: Path) -> None:
+    config = toy_config(toy_bundle)
+    config.backend, config.platform = "", "tensorflow_savedmodel"
+    write_model_folder(tmp_path, toy_bundle, config)
+    codes = [
+        run("repository", "lint", "--repository", tmp_path, "--target-triton", release).returncode
+        for release in ("25.02", "25.03")
+    ]
+    assert codes == [0, 1]
+
+
+def test_an_unknown_target_is_met_with_those_that_are_known(tmp_path: Path) -> None:
+    result = run("repository", "lint", "--repository", tmp_path, "--target-triton", "19.01")
+    assert result.returncode == 2
+    assert all(release in result.stderr for release in RELEASES)
+
+
+def test_a_preset_is_laid_beneath_what_is_given_and_shown(toy_bundle: Bundle, tmp_path: Path) -> None:
+    arguments = ("--preset", "cpu-throughput", "--cores", "16", "--max-batch", "4", "--set", "max_queue_size=9")
+    result = run("publish", toy_bundle.path, "--repository", tmp_path, *arguments)
+    assert result.returncode == 0, result.stderr
+    assert "Preset cpu-throughput on 16 cores: accelerator=none instances=4 threads=4 max_batch_size=4" in result.stderr
+    assert _options_of(tmp_path / "toy") == {
+        "accelerator": "none",
+        "instances": 4,
+        "threads": 4,
+        "max_batch_size": 4,
+        "max_queue_delay_us": 1000,
+        "max_queue_size": 9,
+    }
+
+
+def test_settings_reach_options_without_a_flag_and_stay(toy_bundle: Bundle, tmp_path: Path) -> None:
+    for given in (["--set", "priority_levels=3", "--set", "default_priority=2"], ["--set", "default_priority=1"]):
+        result = run("publish", toy_bundle.path, "--repository", tmp_path, *given)
+        assert result.returncode == 0, result.stderr
+    assert _options_of(tmp_path / "toy") == {"priority_levels": 3, "default_priority": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--preset", "turbo"], "cpu-latency"),
+        (["--cores", "4"], "--preset"),
+        (["--set", "max_queue_sise=4"], "Did you mean max_queue_size?"),
+        (["--set", "max_queue_size"], "max_queue_size=64"),
+        (["--gpus", "0", "--accelerator", "none"], "gpus"),
+        (["--gpus", "first"], "gpus"),
+        (["--accelerator", "tensorrt", "--tensorrt-precision", "int8"], "--precision int8"),
+    ],
+)
+def test_wrong_serving_options_are_wrong_usage(
+    arguments: list[str], told: str, toy_bundle: Bundle, tmp_path: Path
+) -> None:
+    result = run("publish", toy_bundle.path, "--repository", tmp_path / "repository", *arguments)
+    assert result.returncode == 2, result.stderr
+    assert told in result.stderr
+    assert not (tmp_path / "repository").exists()
+
+
+def test_help_names_every_preset_and_every_option() -> None:
+    text = run("publish", "--help").stdout
+    assert [name for name in PRESETS if f"  {name} " not in text] == []
+    flags = {"max_batch_size", "max_queue_delay_us", "max_queue_size", "instances", "threads", "accelerator", "gpus"}
+    flags |= {"tensorrt_precision", "warmup", "latest_versions"}
+    assert [name for name in DEFAULTS if name not in flags and f"{name}=" not in text] == []

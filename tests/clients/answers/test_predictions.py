@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import numpy as np
+import pytest
+
+from camserve.clients.answers.predictions import Label, Prediction, check_probabilities, parse_label, top_predictions
+from camserve.contract import Activation
+from camserve.errors import ContractError, RequestError, UsageError
+
+
+@pytest.fixture
+def imagenet_labels(monkeypatch: pytest.MonkeyPatch) -> list[Label]:
+    """Stands in for Keras's class index, which Keras would download."""
+    from keras.src.applications import imagenet_utils
+
+    index = {str(number): [f"n{number:08d}", f"thing_{number}"] for number in range(1000)}
+    monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", index)
+    return [parse_label("\t".join(index[str(number)])) for number in range(1000)]
+
+
+def rows() -> list[np.ndarray[Any, Any]]:
+    random = np.random.default_rng(0)
+    smooth = random.dirichlet(np.ones(1000), 3).astype(np.float32)
+    tied = np.round(smooth, 3)
+    one_hot = np.zeros((1, 1000), np.float32)
+    one_hot[0, 7] = 1.0
+    return [*smooth, *tied, *one_hot, np.full(1000, 0.001, np.float32)]
+
+
+@pytest.mark.parametrize("top", [1, 5, 10, 1000, 2000])
+def test_top_classes_equal_keras_decode_predictions(imagenet_labels: list[Label], top: int) -> None:
+    from keras.applications.imagenet_utils import decode_predictions
+
+    for row in rows():
+        (theirs,) = decode_predictions(row[np.newaxis], top=top)
+        ours = top_predictions(row, imagenet_labels, top)
+        assert [(each.identifier, each.label, each.probability) for each in ours] == [
+            (identifier, label, float(probability)) for identifier, label, probability in theirs
+        ]
+
+
+def test_more_classes_than_there_are_gives_all() -> None:
+    labels = [Label("a"), Label("b")]
+    best = top_predictions(np.array([0.25, 0.75], np.float32), labels, 5)
+    assert best == (Prediction(1, "b", 0.75), Prediction(0, "a", 0.25))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_are_an_error_and_never_a_class(bad: float) -> None:
+    with pytest.raises(RequestError, match="NaN or infinity in probabilities"):
+        top_predictions(np.array([0.5, bad, 0.5], np.float32), [Label("x")] * 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("activation", "row"),
+    [
+        ("softmax", [-0.4, 2.1, -1.7]),
+        ("softmax", [0.5, 0.9, 0.1]),
+        ("sigmoid", [-0.1, 0.5, 0.9]),
+        ("sigmoid", [1.5, 0, 0]),
+    ],
+)
+def test_logits_are_not_taken_for_probabilities(activation: Activation, row: list[float]) -> None:
+    with pytest.raises(ContractError, match=f"that are none of a {activation}"):
+        check_probabilities(np.array([row], np.float32), activation)
+
+
+def test_probabilities_in_half_precision_are_taken() -> None:
+    check_probabilities(np.random.default_rng(0).dirichlet(np.ones(1000), 8).astype(np.float16), "softmax")
+    check_probabilities(np.array([[0.9, 0.8, 1.0]], np.float32), "sigmoid")
+    check_probabilities(np.array([[-7.0, 3.0]], np.float32), "linear")
+
+
+@pytest.mark.parametrize("top", [0, -1])
+def test_less_than_one_class_makes_no_sense(top: int) -> None:
+    with pytest.raises(UsageError, match="at least one"):
+        top_predictions(np.array([1.0], np.float32), [Label("x")], top)
+
+
+def test_a_label_line_is_a_label_or_identifier_tab_label() -> None:
+    assert parse_label("n02123045\ttabby cat") == Label("tabby cat", "n02123045")
+    assert parse_label("tabby cat") == Label("tabby cat", None)
+
+
+def test_a_prediction_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Prediction(0, "a", 1.0).label = "b"  # type: ignore[misc]

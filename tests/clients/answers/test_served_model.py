@@ -1,0 +1,225 @@
+"""Models that do not keep their contract, or answer what cannot be read, served by a real Triton."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from google.protobuf import text_format
+from onnx import numpy_helper
+from PIL import Image
+from sklearn.datasets import load_sample_image
+from support.toy import write_toy_bundle
+from tritonclient.grpc import model_config_pb2
+
+from camserve.clients import Classifier
+from camserve.clients.images.pixel_arrays import Pixels
+from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER
+from camserve.errors import CamserveError, ContractError, RequestError, UsageError
+from camserve.serving import TritonServer, publish
+
+Array = np.ndarray[Any, Any]
+Edit = Callable[[Any, dict[str, Any]], None]
+
+
+@pytest.fixture(scope="module")
+def photo() -> Pixels:
+    return Pixels(load_sample_image("china.jpg"), "rgb")
+
+
+def no_contract(config: Any, contract: dict[str, Any]) -> None:
+    contract.clear()
+
+
+def no_labels(config: Any, contract: dict[str, Any]) -> None:
+    del config.parameters[LABELS_PARAMETER]
+
+
+def short_labels(config: Any, contract: dict[str, Any]) -> None:
+    config.parameters[LABELS_PARAMETER].string_value = "a\nb"
+
+
+def future_version(config: Any, contract: dict[str, Any]) -> None:
+    contract["version"] = 2
+
+
+def other_input_name(config: Any, contract: dict[str, Any]) -> None:
+    contract["input"]["name"] = "picture"
+
+
+def other_height(config: Any, contract: dict[str, Any]) -> None:
+    contract["input"]["shape"][0] = 9
+
+
+def other_input_type(config: Any, contract: dict[str, Any]) -> None:
+    contract["input"]["dtype"] = "UINT8"
+
+
+def other_classes(config: Any, contract: dict[str, Any]) -> None:
+    contract["classes"] = 3
+    config.parameters[LABELS_PARAMETER].string_value = "a\nb\nc"
+
+
+def unknown_output(config: Any, contract: dict[str, Any]) -> None:
+    contract["outputs"].append({"name": "features", "dtype": "FP32", "shape": [6]})
+
+
+def unnamed_output(config: Any, contract: dict[str, Any]) -> None:
+    del contract["outputs"][1]
+
+
+def other_output_type(config: Any, contract: dict[str, Any]) -> None:
+    contract["outputs"][3]["dtype"] = "FP32"
+
+
+def other_grid(config: Any, contract: dict[str, Any]) -> None:
+    contract["cam"]["grid"] = [5, 5]
+
+
+def no_scores(config: Any, contract: dict[str, Any]) -> None:
+    del contract["outputs"][:2]
+    del config.output[:2]
+
+
+def only_logits(config: Any, contract: dict[str, Any]) -> None:
+    del contract["outputs"][0]
+    del config.output[0]
+
+
+def without_maps(config: Any, contract: dict[str, Any]) -> None:
+    contract["cam"] = None
+    del contract["outputs"][2:]
+    del config.output[2:]
+
+
+def with_identifiers(config: Any, contract: dict[str, Any]) -> None:
+    config.parameters[LABELS_PARAMETER].string_value = "\n".join(f"n{index}\tthing {index}" for index in range(4))
+
+
+REFUSED: list[tuple[Edit, str]] = [
+    (no_contract, "carries no contract"),
+    (no_labels, "0 labels for 4 classes"),
+    (short_labels, "2 labels for 4 classes"),
+    (future_version, "not a valid camserve contract: version"),
+    (other_input_name, "input 'image' is not in the contract; input 'image' is missing"),
+    (other_height, r"input 'image' is FP32 \[-1, 8, 8, 3\], promised FP32 \[-1, 9, 8, 3\]"),
+    (other_input_type, "promised UINT8"),
+    (other_classes, r"does not promise 'probabilities' as FP32 \[3\]"),
+    (unknown_output, "output 'features' is missing"),
+    (unnamed_output, "output 'logits' is not in the contract"),
+    (other_output_type, r"output 'cam_class' is INT32 \[-1, 3\], promised FP32"),
+    (other_grid, "does not promise 'cam'"),
+    (no_scores, "promises neither 'probabilities' nor 'logits'"),
+]
+ACCEPTED: list[Edit] = [without_maps, with_identifiers, only_logits]
+
+
+def add_variant(repository: Path, original: Path, edit: Edit) -> None:
+    """Copies the published toy under the edit's name, with its configuration and contract changed."""
+    folder = repository / edit.__name__
+    shutil.copytree(original / "toy", folder)
+    path = folder / "config.pbtxt"
+    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    contract = json.loads(config.parameters[CONTRACT_PARAMETER].string_value)
+    config.name = edit.__name__
+    del config.model_warmup[:]
+    edit(config, contract)
+    if contract:
+        config.parameters[CONTRACT_PARAMETER].string_value = json.dumps(contract)
+    else:
+        del config.parameters[CONTRACT_PARAMETER]
+    path.write_text(text_format.MessageToString(config))
+
+
+def add_overflowing(repository: Path, original: Path, name: str, initializer: str) -> None:
+    """Copies the published toy with one of its weights replaced by NaN."""
+
+    def rename(config: Any, contract: dict[str, Any]) -> None:
+        config.name = name
+
+    rename.__name__ = name
+    add_variant(repository, original, rename)
+    path = repository / name / "1" / "model.onnx"
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        if tensor.name == initializer:
+            array = numpy_helper.to_array(tensor).copy()
+            array.flat[0] = np.nan
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    onnx.save(model, path)
+
+
+@pytest.fixture(scope="module")
+def odd_server(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
+    """A Triton with many variants of the toy, most of them at odds with their contract."""
+    repository = tmp_path_factory.mktemp("odd") / "repository"
+    for edit in [each for each, _ in REFUSED] + ACCEPTED:
+        add_variant(repository, toy_repository, edit)
+    add_overflowing(repository, toy_repository, "overflowing", "dense_bias")
+    gray = tmp_path_factory.mktemp("gray")
+    publish(write_toy_bundle(gray / "bundle", name="gray", channels=1, size=(12, 10)), repository)
+    with TritonServer(repository) as server:
+        yield server
+
+
+@pytest.mark.parametrize(("edit", "why"), REFUSED, ids=[edit.__name__ for edit, _ in REFUSED])
+def test_a_model_that_does_not_keep_its_contract_is_refused_at_connect(
+    odd_server: TritonServer, edit: Edit, why: str
+) -> None:
+    with pytest.raises(ContractError, match=why) as caught:
+        Classifier(odd_server.grpc_url, edit.__name__)
+    assert edit.__name__ in str(caught.value)
+    assert caught.value.hint
+
+
+def test_maps_asked_of_a_model_without_are_a_clear_error(odd_server: TritonServer, photo: Pixels) -> None:
+    with Classifier(odd_server.grpc_url, "without_maps") as classifier:
+        assert len(classifier.classify(photo).top) == 4
+        with pytest.raises(UsageError, match="'without_maps' has no maps"):
+            classifier.classify(photo, cam=True)
+
+
+def test_a_model_that_gives_only_logits_is_answered_through_its_activation(
+    odd_server: TritonServer, toy_server: TritonServer, photo: Pixels
+) -> None:
+    with Classifier(odd_server.grpc_url, "only_logits") as bare, Classifier(toy_server.grpc_url, "toy") as classifier:
+        found, right = bare.classify(photo, cam=True), classifier.classify(photo, cam=True)
+    assert np.abs(found.probabilities - right.probabilities).max() < 1e-6
+    assert [cam.index for cam in found.cams] == [cam.index for cam in right.cams]
+
+
+def test_a_label_line_with_an_identifier_gives_both(odd_server: TritonServer, photo: Pixels) -> None:
+    with Classifier(odd_server.grpc_url, "with_identifiers") as classifier:
+        best = classifier.classify(photo).top[0]
+        assert (best.identifier, best.label) == (f"n{best.index}", f"thing {best.index}")
+        assert classifier.labels == ("thing 0", "thing 1", "thing 2", "thing 3")
+
+
+def test_a_model_that_answers_nan_is_an_error_and_never_a_class(odd_server: TritonServer, photo: Pixels) -> None:
+    with Classifier(odd_server.grpc_url, "overflowing") as classifier:
+        for cam in (False, True):
+            with pytest.raises(RequestError, match="NaN"):
+                classifier.classify(photo, cam=cam)
+
+
+def test_a_gray_model_takes_colour_and_gray_images(odd_server: TritonServer, photo: Pixels, tmp_path: Path) -> None:
+    with Classifier(odd_server.grpc_url, "gray") as classifier:
+        gray = np.asarray(Image.fromarray(photo.array).convert("L"))
+        assert classifier.prepare(photo).shape == (12, 10, 1)
+        first, second = classifier.classify(photo, cam=True), classifier.classify(gray, cam=True)
+        assert np.array_equal(first.probabilities, second.probabilities)
+        assert first.cams[0].overlay().size == (10, 12)
+
+
+def test_every_refusal_names_what_to_do(odd_server: TritonServer) -> None:
+    for address in ("127.0.0.1:1", odd_server.http_url):
+        with pytest.raises(CamserveError) as caught:
+            Classifier(address, "toy")
+        assert caught.value.hint
+        assert address in str(caught.value)

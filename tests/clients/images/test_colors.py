@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.image_files import png, save, sixteen_bit_png
+
+from camserve.clients.images.colors import in_colors_of
+from camserve.clients.images.loading import load_image
+from camserve.contract import Preprocessing
+from camserve.errors import ImageError
+
+RGB = Preprocessing()
+GRAY = Preprocessing(color="gray", scale=(1.0,), mean=(0.0,), std=(1.0,))
+
+WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (255, 0, 0)
+
+
+def row(mode: str, values: Sequence[Any]) -> Image.Image:
+    """An image of one row."""
+    image = Image.new(mode, (len(values), 1))
+    image.putdata(values)
+    return image
+
+
+def palette(mode: str, *colors: tuple[int, int, int], transparent: bytes | int | None = None) -> Image.Image:
+    image = row("P", range(len(colors)))
+    image.putpalette([value for color in colors for value in color])
+    if mode == "PA":
+        return image.convert("PA")
+    if transparent is not None:
+        image.info["transparency"] = transparent
+    return image
+
+
+# Per image: what it becomes in RGB, and in gray.
+GOLDEN: dict[str, tuple[Image.Image, list[tuple[int, int, int]], list[int]]] = {
+    "1": (row("1", [0, 255]), [BLACK, WHITE], [0, 255]),
+    "L": (row("L", [0, 100, 255]), [BLACK, (100, 100, 100), WHITE], [0, 100, 255]),
+    "LA": (row("LA", [(100, 0), (200, 255)]), [(100, 100, 100), (200, 200, 200)], [100, 200]),
+    "P": (palette("P", RED, (0, 128, 0)), [RED, (0, 128, 0)], [76, 75]),
+    "P, one transparent": (palette("P", RED, (0, 128, 0), transparent=0), [RED, (0, 128, 0)], [76, 75]),
+    "P, by alpha": (palette("P", RED, (0, 128, 0), transparent=b"\x00\x80"), [RED, (0, 128, 0)], [76, 75]),
+    "PA": (palette("PA", RED, (0, 128, 0)), [RED, (0, 128, 0)], [76, 75]),
+    "RGB": (row("RGB", [RED, (10, 20, 30)]), [RED, (10, 20, 30)], [76, 18]),
+    "RGB, one transparent": (row("RGB", [RED, (10, 20, 30)]), [RED, (10, 20, 30)], [76, 18]),
+    "RGBA": (row("RGBA", [(255, 0, 0, 0), (10, 20, 30, 255)]), [RED, (10, 20, 30)], [76, 18]),
+    "CMYK": (
+        row("CMYK", [(0, 0, 0, 0), (255, 0, 0, 0), (0, 0, 0, 128), (128, 64, 0, 64)]),
+        [WHITE, (0, 255, 255), (127, 127, 127), (95, 143, 191)],
+        [255, 179, 127, 134],
+    ),
+    "YCbCr": (
+        row("YCbCr", [(128, 128, 128), (76, 85, 255), (150, 44, 21)]),
+        [(128, 128, 128), (254, 0, 0), (0, 255, 1)],
+        [128, 76, 150],
+    ),
+    "I": (
+        row("I", [0, 128, 129, 257, 40_000, 65_535]),
+        [BLACK, BLACK, (1, 1, 1), (1, 1, 1), (156, 156, 156), WHITE],
+        [0, 0, 1, 1, 156, 255],
+    ),
+}
+for _name in ("I;16", "I;16L", "I;16B"):
+    _wide = np.array([[0, 128, 129, 257, 40_000, 65_535]], ">u2" if _name == "I;16B" else "<u2")
+    GOLDEN[_name] = (Image.frombytes(_name, (6, 1), _wide.tobytes()), *GOLDEN["I"][1:])
+GOLDEN["RGB, one transparent"][0].info["transparency"] = (255, 0, 0)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", GOLDEN)
+def test_every_mode_becomes_its_golden_colours(name: str) -> None:
+    image, rgb, gray = GOLDEN[name]
+    before = image.copy()
+    assert image.mode == name.split(",", maxsplit=1)[0]
+    assert np.asarray(in_colors_of(RGB, image))[0].tolist() == [list(color) for color in rgb]
+    assert np.asarray(in_colors_of(GRAY, image))[0].tolist() == gray
+    assert (image.mode, image.info, image.tobytes()) == (before.mode, before.info, before.tobytes())
+
+
+def test_a_transparent_palette_warns_only_who_lets_pillow_convert_it() -> None:
+    image = GOLDEN["P, by alpha"][0]
+    with pytest.warns(UserWarning, match="Palette images with Transparency"):
+        image.convert("RGB")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        in_colors_of(RGB, load_image(save(image, "PNG")))
+
+
+def test_every_value_of_sixteen_bits_is_divided_by_257_and_rounded() -> None:
+    values = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
+    expected = np.rint(values.astype(np.float64) / 257)
+    for image in (Image.fromarray(values), Image.fromarray(values.astype(np.int32))):
+        assert np.array_equal(np.asarray(in_colors_of(GRAY, image)), expected)
+        assert np.array_equal(np.asarray(in_colors_of(RGB, image))[:, :, 1], expected)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "PPM"])
+def test_files_of_sixteen_bits_are_scaled(file_format: str) -> None:
+    values = np.array([[0, 129, 40_000, 65_535]], np.int32 if file_format == "PPM" else np.uint16)
+    image = load_image(save(Image.fromarray(values), file_format))
+    assert np.asarray(in_colors_of(GRAY, image)).tolist() == [[0, 1, 156, 255]]
+
+
+def test_of_sixteen_bits_in_colour_the_upper_eight_are_kept() -> None:
+    image = load_image(sixteen_bit_png())
+    assert image.mode == "RGB"
+    assert np.asarray(in_colors_of(RGB, image))[0, 0].tolist() == [0, 2, 4]
+    white = load_image(png(1, 1, b"\0" + b"\xff" * 6, depth=16))
+    assert np.asarray(in_colors_of(RGB, white)).tolist() == [[[255, 255, 255]]]
+
+
+@pytest.mark.parametrize("values", [[-1, 5], [0, 65_536]])
+def test_more_than_sixteen_bits_are_refused(values: list[int]) -> None:
+    stream = io.BytesIO()
+    row("I", values).save(stream, "TIFF")
+    image = load_image(stream.getvalue())
+    for color in (RGB, GRAY):
+        with pytest.raises(ImageError, match=f"holds values from {values[0]} to {values[1]}"):
+            in_colors_of(color, image)
+
+
+@pytest.mark.parametrize("file_format", ["TIFF", "PPM"])
+def test_floating_point_is_refused(file_format: str) -> None:
+    image = load_image(save(row("F", [0.0, 0.5, 1.0]), file_format))
+    assert image.mode == "F"
+    for color in (RGB, GRAY):
+        with pytest.raises(ImageError, match="no agreed range") as caught:
+            in_colors_of(color, image)
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "mode",
+    ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "LA", "PA", "RGBX", "RGBa", "La", "I;16N"],
+)
+def test_any_other_mode_of_pillow_is_converted_or_refused(mode: str) -> None:
+    image = Image.new(mode, (3, 2))
+    for color, expected in ((RGB, "RGB"), (GRAY, "L")):
+        try:
+            found = in_colors_of(color, image)
+        except ImageError:
+            assert mode in {"F", "HSV", "LAB", "RGBa", "La"}
+        else:
+            assert (found.mode, found.size) == (expected, (3, 2))

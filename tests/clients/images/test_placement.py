@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+
+from camserve.clients.images.placement import Placement
+
+
+def test_the_edges_of_the_input_are_the_edges_of_the_box() -> None:
+    placement = Placement((100, 200), (50, 20, 150, 80))
+    assert placement.to_original(0, 0) == (50, 20)
+    assert placement.to_original(1, 1) == (150, 80)
+    assert placement.to_original(0.5, 0.5) == (100, 50)
+
+
+@pytest.mark.parametrize("cells", [1, 7])
+def test_the_centres_of_cells_lie_evenly_in_the_whole_image(cells: int) -> None:
+    placement = Placement((70, 140), (0, 0, 140, 70))
+    found = [placement.to_original((cell + 0.5) / cells, 0)[0] for cell in range(cells)]
+    assert found == pytest.approx([140 / cells * (cell + 0.5) for cell in range(cells)])

@@ -1,0 +1,298 @@
+"""Streams of images: in order, bounded, and gone without a trace when they are left."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import signal
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support.chaos import times
+from support.stream_gates import Decoding, Gate
+from support.stub_server import AnsweringServer, Tensors
+from support.toy import toy_contract
+
+from camserve.clients import Classification, Classifier
+from camserve.clients.images.loading import open_image
+from camserve.clients.images.pixel_arrays import Pixels
+from camserve.errors import CamserveError, ConnectionFailedError, DeadlineError, ImageError, RequestError, UsageError
+from camserve.serving import TritonServer
+
+CONTRACT = toy_contract()
+LEAVING = 2.0
+"""Seconds within which a stream that was left is gone, on a busy machine."""
+
+
+@pytest.fixture
+def classifier(toy_server: TritonServer) -> Iterator[Classifier]:
+    with Classifier(toy_server.grpc_url, "toy") as opened:
+        yield opened
+
+
+def image(seed: int) -> Pixels:
+    return Pixels(np.random.default_rng(seed).integers(0, 256, (9, 11, 3), dtype=np.uint8), "rgb")
+
+
+def streams() -> list[str]:
+    """Threads that a stream has left behind."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("camserve")]
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (no Path for each of them)
+
+
+def test_answers_come_in_the_order_of_the_images_and_say_what_classify_says(classifier: Classifier) -> None:
+    images = [image(seed) for seed in range(60)]
+    answers = list(classifier.classify_many(images, top=2, cam=True, concurrency=5))
+    for found, each in zip(answers, images, strict=True):
+        expected = classifier.classify(each, top=2, cam=True)
+        assert np.allclose(found.probabilities, expected.probabilities, atol=1e-6)
+        assert [cam.index for cam in found.cams] == [cam.index for cam in expected.cams]
+    assert len({answer.probabilities.tobytes() for answer in answers}) == 60
+    assert streams() == []
+
+
+def test_errors_of_one_image_stand_at_its_place(classifier: Classifier, tmp_path: Path) -> None:
+    images: list[Pixels | Path | bytes] = [image(seed) for seed in range(30)]
+    for place in (0, 7, 8, 29):
+        images[place] = tmp_path / f"{place}.png"
+    answers = list(classifier.classify_many(images, errors="yield", concurrency=4))
+    assert [place for place, answer in enumerate(answers) if isinstance(answer, ImageError)] == [0, 7, 8, 29]
+    assert all(isinstance(answer, Classification) for place, answer in enumerate(answers) if place not in (0, 7, 8, 29))
+    assert f"{tmp_path}/7.png does not exist" in str(answers[7])
+
+
+def test_an_error_is_raised_after_the_answers_before_it(classifier: Classifier) -> None:
+    answers = classifier.classify_many([image(0), image(1), b"no image", image(2)], concurrency=4)
+    assert [next(answers).version for _ in range(2)] == ["1", "1"]
+    with pytest.raises(ImageError):
+        next(answers)
+    assert list(answers) == []
+    assert streams() == []
+
+
+def test_an_endless_stream_is_taken_up_no_further_than_the_window(classifier: Classifier) -> None:
+    taken = itertools.count()
+    answers = classifier.classify_many((image(next(taken)) for _ in itertools.count()), concurrency=3)
+    for expected in range(20):
+        next(answers)
+        assert next(taken) - 2 * expected <= 8  # it is counted on with each look
+    answers.close()
+    assert streams() == []
+
+
+def test_nothing_happens_until_the_first_answer_is_wanted(classifier: Classifier) -> None:
+    before = descriptors()
+    images = iter([image(0)])
+    answers = classifier.classify_many(images)
+    assert (streams(), descriptors()) == ([], before)
+    del answers
+    assert len(list(images)) == 1
+
+
+def test_who_stops_early_leaves_no_thread_no_request_and_no_descriptor(classifier: Classifier) -> None:
+    classifier.classify(image(0))
+    before = descriptors()
+    for _ in range(5):
+        for _ in classifier.classify_many(image(seed) for seed in itertools.count()):
+            break
+    gc.collect()
+    assert streams() == []
+    deadline = time.monotonic() + LEAVING
+    while descriptors() > before and time.monotonic() < deadline:
+        time.sleep(0.01)  # gRPC closes its sockets a moment later
+    assert descriptors() <= before
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate(CONTRACT)
+    yield made
+    made.open()
+
+
+@pytest.mark.timed
+def test_leaving_does_not_wait_for_a_server_that_hangs(gate: Gate) -> None:
+    with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
+        leaver = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
+        leaver.start()
+        with pytest.raises(KeyboardInterrupt):
+            list(classifier.classify_many(image(seed) for seed in itertools.count()))
+        began = time.monotonic()
+        assert streams() == []
+        gate.open()
+        assert classifier.classify(image(0)).version == "1"  # its own connection stands
+    assert time.monotonic() - began < LEAVING
+
+
+@pytest.mark.timed
+def test_closing_the_classifier_ends_its_streams(gate: Gate) -> None:
+    with AnsweringServer(CONTRACT, gate) as server:
+        classifier = Classifier(server.url, "toy")
+        closer = threading.Timer(0.5, classifier.close)
+        closer.start()
+        began = time.monotonic()
+        with pytest.raises(UsageError, match="is closed"):
+            list(classifier.classify_many(image(seed) for seed in itertools.count()))
+        assert time.monotonic() - began < 0.5 + LEAVING
+        assert streams() == []
+        with pytest.raises(UsageError, match="is closed"):
+            next(classifier.classify_many([image(0)]))
+
+
+@pytest.mark.timed
+def test_no_more_requests_are_under_way_than_asked_for(gate: Gate) -> None:
+    with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
+        opener = threading.Timer(0.5, gate.open)
+        opener.start()
+        assert len(list(classifier.classify_many((image(seed) for seed in range(40)), concurrency=3))) == 40
+        assert gate.most == 3
+
+
+@pytest.mark.timed
+def test_once_the_server_hangs_no_further_image_is_sent(gate: Gate) -> None:
+    with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
+        with pytest.raises(DeadlineError):
+            list(classifier.classify_many((image(seed) for seed in range(100)), concurrency=3, errors="yield"))
+        assert len(server.asked) == 3
+
+
+def test_a_refusal_is_of_one_image_while_the_model_is_served_and_ends_the_stream_once_it_is_not(gate: Gate) -> None:
+    gate.open()
+
+    with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
+        server.answer = refuse
+        answers = list(classifier.classify_many([image(0), image(1)], errors="yield"))
+        assert [type(answer) for answer in answers] == [RequestError, RequestError]
+        server.ready = False
+        with pytest.raises(RequestError, match="out of order"):
+            list(classifier.classify_many([image(0), image(1)], errors="yield"))
+
+
+def test_a_server_that_goes_ends_the_stream(toy_repository: Path) -> None:
+    with TritonServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
+        answers = classifier.classify_many((image(seed) for seed in itertools.count()), errors="yield")
+        assert isinstance(next(answers), Classification)
+        server.stop()
+        with pytest.raises(ConnectionFailedError):
+            list(answers)
+        assert streams() == []
+
+
+@pytest.fixture(params=["large.png", "large.bmp"])
+def large(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """An image whose file takes next to nothing of its bytes, or nearly half of them."""
+    path = tmp_path / str(request.param)
+    Image.fromarray(np.zeros((1000, 1000, 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(("window", "most"), [(3, 4), (100, 8), (0.001, 1)])
+def test_images_under_way_take_no_more_bytes_together_than_the_window_and_the_first(
+    classifier: Classifier, large: Path, monkeypatch: pytest.MonkeyPatch, window: float, most: int
+) -> None:
+    one = open_image(large).decoded_bytes
+    decoding = Decoding(monkeypatch)
+    answers = classifier.classify_many([large] * 40, window_bytes=int(window * one), concurrency=8)
+    assert len(list(answers)) == 40
+    assert decoding.most <= most
+    assert decoding.most_bytes <= int(window * one) + one
+    if window > 3 or (window == 3 and large.suffix == ".png"):
+        assert decoding.most > 1  # the window is used
+
+
+@pytest.mark.parametrize(
+    "senseless", [{"concurrency": 0}, {"window_bytes": 0}, {"errors": "ignore"}, {"top": 0}], ids=str
+)
+def test_senseless_figures_are_refused_at_the_call(classifier: Classifier, senseless: dict[str, object]) -> None:
+    with pytest.raises(UsageError) as caught:
+        classifier.classify_many([], **senseless)  # type: ignore[call-overload]
+    assert caught.value.hint
+
+
+def test_an_answer_is_not_held_back_until_the_window_is_full(classifier: Classifier) -> None:
+    taken = itertools.count()
+
+    def as_a_camera_would() -> Iterator[Pixels]:
+        while True:
+            time.sleep(0.1)
+            yield image(next(taken))
+
+    answers = classifier.classify_many(as_a_camera_would(), concurrency=20)
+    next(answers)
+    assert next(taken) < 20
+    answers.close()
+
+
+def refuse(names: Sequence[str], count: int) -> Tensors:
+    raise ValueError("out of order")
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_an_error_that_is_kept_does_not_keep_its_image() -> None:
+    kept: list[Classification | CamserveError] = []
+    images: list[weakref.ref[Pixels]] = []
+
+    def watched() -> Iterator[Pixels]:
+        for seed in range(20):
+            one = Pixels(np.zeros((0, 0, 3), np.uint8), "rgb") if seed % 2 else image(seed)
+            images.append(weakref.ref(one))
+            yield one
+            del one
+
+    with AnsweringServer(CONTRACT, refuse) as server, Classifier(server.url, "toy") as classifier:
+        kept.extend(classifier.classify_many(watched(), errors="yield"))
+    assert {type(error) for error in kept} == {RequestError, ImageError}
+    assert [each for each in images if each() is not None] == []
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_an_error_that_was_handled_does_not_keep_its_image() -> None:
+    with AnsweringServer(CONTRACT, refuse) as server, Classifier(server.url, "toy") as classifier:
+        for shape in ((9, 11, 3), (0, 0, 3)):
+            one = Pixels(np.zeros(shape, np.uint8), "rgb")
+            of_image = weakref.ref(one)
+            with suppress(RequestError, ImageError):
+                classifier.classify(one)
+            del one
+            assert of_image() is None
+
+
+def test_no_image_gives_no_answer(classifier: Classifier) -> None:
+    assert list(classifier.classify_many([])) == []
+
+
+@pytest.mark.chaos
+def test_memory_is_flat_over_ten_thousand_images(classifier: Classifier) -> None:
+    def resident() -> float:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    one, count, warm = image(0), times(11_000), times(3_000)
+    wrong: list[CamserveError] = []
+    for place, answer in enumerate(classifier.classify_many(itertools.repeat(one, count), errors="yield")):
+        if isinstance(answer, CamserveError):
+            wrong.append(answer)
+        if place == warm:
+            before = resident()
+    grown = resident() - before
+    assert wrong == []
+    assert grown < 1.0, f"{grown:.2f} MiB over {count - warm:,} images"

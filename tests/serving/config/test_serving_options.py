@@ -1,0 +1,84 @@
+"""Serving options: what is out of range, and what contradicts itself."""
+
+from typing import Any
+
+import pytest
+
+from camserve.errors import UsageError
+from camserve.serving import ServingOptions
+from camserve.serving.config.serving_options import Resource
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_batch_size": 0},
+        {"max_batch_size": 2.5},
+        {"max_batch_size": True},
+        {"max_queue_delay_us": -1},
+        {"max_queue_size": -1},
+        {"queue_timeout_us": -1},
+        {"queue_timeout_action": "drop"},
+        {"queue_timeout_override": 1},
+        {"preferred_batch_sizes": (0,)},
+        {"priority_levels": -1},
+        {"instances": 0},
+        {"threads": 0},
+        {"inter_threads": 0},
+        {"latest_versions": 0},
+        {"accelerator": "quantum"},
+        {"cudnn_conv_algo_search": "thorough"},
+        {"gpu_mem_limit": 0},
+        {"arena_extend_strategy": "never"},
+        {"warmup": "yes"},
+        {"response_cache": None},
+        {"versions": "newest"},
+        {"versions": (0,)},
+        {"versions": ()},
+        {"rate_limiter_priority": 0},
+        {"rate_limiter_resources": (Resource(name="disk", count=0),)},
+        {"rate_limiter_resources": (Resource(name="disk"), Resource(name="disk"))},
+    ],
+)
+def test_a_value_out_of_range_is_named(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(UsageError, match=name):
+        ServingOptions(**wrong)
+
+
+_TENSORRT = {"accelerator": "tensorrt"}
+
+
+@pytest.mark.parametrize(
+    ("contradiction", "named", "mended"),
+    [
+        ({"priority_levels": 3}, "default_priority", {"default_priority": 3}),
+        ({"priority_levels": 3, "default_priority": 4}, "default_priority", {"default_priority": 2}),
+        ({"default_priority": 1}, "priority_levels", {"priority_levels": 1}),
+        ({"preferred_batch_sizes": (4, 16)}, "max_batch_size", {"max_batch_size": 16}),
+        ({"gpus": (0,), "accelerator": "none"}, "gpus", {"accelerator": "cuda"}),
+        ({"gpus": (0,)}, "gpus", {"accelerator": "tensorrt"}),
+        ({"gpus": (1, 1), "accelerator": "cuda"}, "gpus", {"gpus": (1, 2)}),
+        ({"gpu_mem_limit": 2**30, "accelerator": "openvino"}, "gpu_mem_limit", {"accelerator": "auto"}),
+        ({"tensorrt_precision": "fp16", "accelerator": "cuda"}, "tensorrt_precision", _TENSORRT),
+        ({**_TENSORRT, "tensorrt_opt_batch_size": 9}, "tensorrt_opt_batch_size", {"max_batch_size": 9}),
+        ({**_TENSORRT, "tensorrt_cache_path": ""}, "tensorrt_cache_path", {"tensorrt_cache_path": "/cache"}),
+        ({"versions": "all", "latest_versions": 2}, "latest_versions", {"versions": "latest"}),
+        ({**_TENSORRT, "latest_versions": 2}, "one version at a time", {"tensorrt_engine_cache": False}),
+        ({**_TENSORRT, "versions": (1, 2)}, "one version at a time", {"versions": (2,)}),
+    ],
+)
+def test_a_contradiction_is_named_and_its_hint_mends_it(
+    contradiction: dict[str, Any], named: str, mended: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError, match=named) as caught:
+        ServingOptions(**contradiction)
+    assert caught.value.hint
+    ServingOptions(**{**contradiction, **mended})
+
+
+def test_options_are_equal_however_they_are_said() -> None:
+    said = ServingOptions(accelerator="tensorrt", max_batch_size=4, tensorrt_opt_batch_size=4)
+    assert said == ServingOptions(accelerator="tensorrt", max_batch_size=4)
+    listed: Any = [1, 2]
+    assert ServingOptions(versions=listed) == ServingOptions(versions=(1, 2))

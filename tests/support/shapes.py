@@ -1,0 +1,159 @@
+"""Drawn shapes at random places: images whose class and place are known, to train on and to point at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+__all__ = ["SHAPES", "SIDE", "Drawn", "draw", "write_images"]
+
+SHAPES = ("disc", "ring", "square", "triangle", "cross", "star")
+SIDE = 64
+
+_RADII = (12.0, 19.0)  # of the circle around a shape, in pixels
+_LARGEST_TURN = 0.2  # radians
+_DARK = 130.0  # the brightest that a background is in any channel, before its grain
+_LIGHT = 120.0  # the darkest that a shape is
+_LEAST_CONTRAST = 70.0  # between the brightness of a shape and of what lies behind it
+_BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+
+Array = Any  # an array; what numpy's functions give is typed so
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Images, each of one shape.
+
+    Attributes:
+        images: uint8 RGB `[count, 64, 64, 3]`.
+        classes: Index into `SHAPES`, `[count]`.
+        masks: Where the shape is, bool `[count, 64, 64]`.
+    """
+
+    images: npt.NDArray[np.uint8]
+    classes: npt.NDArray[np.int64]
+    masks: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+def draw(count: int, seed: int) -> Drawn:
+    """Draws light shapes of any size, place and colour on darker backgrounds with waves and grain.
+
+    Args:
+        count: How many; each shape as often as any other.
+        seed: The same seed and count give the same images.
+    """
+    rng = np.random.default_rng(seed)
+    classes = rng.permutation(np.arange(count) % len(SHAPES))
+    distances = _distances(classes, rng)
+    behind = _backgrounds(count, rng)
+    fill = _fills(behind, distances < 0, rng)
+    ink = np.clip(0.5 - distances, 0, 1)[..., np.newaxis]  # soft edges, one pixel wide
+    grain = rng.standard_normal(behind.shape, np.float32) * rng.uniform(1, 8, (count, 1, 1, 1)).astype(np.float32)
+    images = behind + ink * (fill - behind) + grain
+    return Drawn(np.clip(np.round(images), 0, 255).astype(np.uint8), classes, distances < 0)
+
+
+def write_images(images: npt.NDArray[np.uint8], folder: Path) -> Path:
+    """Writes each image, RGB or gray, as a PNG file; returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(images):
+        Image.fromarray(image.squeeze()).save(folder / f"{number:04d}.png")
+    return folder
+
+
+def _distances(classes: Array, rng: np.random.Generator) -> Array:
+    """How far each pixel's middle lies outside its image's shape, in pixels; negative inside."""
+    count = len(classes)
+    radii = rng.uniform(*_RADII, count)
+    down, across = rng.uniform(radii + 1, SIDE - 1 - radii, (2, count))
+    turns = rng.uniform(-_LARGEST_TURN, _LARGEST_TURN, count)
+    middles = np.arange(SIDE, dtype=np.float32) + 0.5
+    rows = np.broadcast_to(middles[:, np.newaxis], (count, SIDE, SIDE)) - _each(down)
+    columns = np.broadcast_to(middles, (count, SIDE, SIDE)) - _each(across)
+    x = _each(np.cos(turns)) * columns + _each(np.sin(turns)) * rows
+    y = _each(np.cos(turns)) * rows - _each(np.sin(turns)) * columns
+    distances = np.empty_like(x)
+    for index, name in enumerate(SHAPES):
+        chosen = classes == index
+        distances[chosen] = _OUTLINES[name](x[chosen], y[chosen], _each(radii[chosen]))
+    return distances
+
+
+def _each(values: Array) -> Array:
+    """One value for each image, to be combined with its pixels."""
+    return np.asarray(values, np.float32)[:, np.newaxis, np.newaxis]
+
+
+def _disc(x: Array, y: Array, radius: Array) -> Array:
+    return np.hypot(x, y) - radius
+
+
+def _ring(x: Array, y: Array, radius: Array) -> Array:
+    return np.abs(np.hypot(x, y) - 0.78 * radius) - 0.22 * radius
+
+
+def _square(x: Array, y: Array, radius: Array) -> Array:
+    return np.maximum(np.abs(x), np.abs(y)) - radius * np.float32(np.sqrt(0.5))
+
+
+def _triangle(x: Array, y: Array, radius: Array) -> Array:
+    slanted = np.abs(x) * np.float32(np.sqrt(0.75)) - 0.5 * y
+    return np.maximum(slanted, y) - 0.5 * radius
+
+
+def _cross(x: Array, y: Array, radius: Array) -> Array:
+    long, short = 0.95 * radius, 0.3 * radius
+    lying = np.maximum(np.abs(x) - long, np.abs(y) - short)
+    standing = np.maximum(np.abs(x) - short, np.abs(y) - long)
+    return np.minimum(lying, standing)
+
+
+def _star(x: Array, y: Array, radius: Array) -> Array:
+    """Five points: the line from a point to the notch beside it, mirrored and repeated around the middle."""
+    half = np.pi / 5
+    angle = np.abs((np.arctan2(x, -y) + half) % (2 * half) - half)
+    distance = np.hypot(x, y)
+    inner = 0.42
+    along, across = np.array([inner * np.cos(half) - 1, inner * np.sin(half)])
+    length = np.hypot(along, across)
+    outside = (distance * np.cos(angle) - radius) * across - distance * np.sin(angle) * along
+    return np.asarray(outside / length, np.float32)
+
+
+_OUTLINES: dict[str, Callable[[Array, Array, Array], Array]] = {
+    "disc": _disc,
+    "ring": _ring,
+    "square": _square,
+    "triangle": _triangle,
+    "cross": _cross,
+    "star": _star,
+}
+
+
+def _backgrounds(count: int, rng: np.random.Generator) -> Array:
+    """Two colours that pass into each other in slanting waves, long or short: float32 `[count, 64, 64, 3]`."""
+    first = rng.uniform(0, 0.85 * _DARK, (count, 1, 1, 3)).astype(np.float32)
+    second = np.clip(first + rng.uniform(-60, 60, first.shape), 0, _DARK).astype(np.float32)
+    waves = rng.uniform(-0.2, 0.2, (2, count))
+    ramp = np.arange(SIDE, dtype=np.float32)
+    phase = _each(waves[0]) * ramp[:, np.newaxis] + _each(waves[1]) * ramp + _each(rng.uniform(0, 2 * np.pi, count))
+    part = (0.5 + 0.5 * np.sin(phase))[..., np.newaxis]
+    return np.asarray(first + part * (second - first), np.float32)
+
+
+def _fills(behind: Array, masks: Array, rng: np.random.Generator) -> Array:
+    """A colour for each shape that is clearly brighter than what it lies on: float32 `[count, 1, 1, 3]`."""
+    covered = ((behind @ _BRIGHTNESS) * masks).sum(axis=(1, 2)) / masks.sum(axis=(1, 2))
+    colors = rng.uniform(_LIGHT, 255, (8, len(behind), 3)).astype(np.float32)
+    colors[-1] = 255  # stands in where none of the others will do
+    first = np.argmax(colors @ _BRIGHTNESS - covered >= _LEAST_CONTRAST, axis=0)
+    return colors[first, np.arange(len(behind))][:, np.newaxis, np.newaxis, :]

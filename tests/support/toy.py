@@ -1,0 +1,206 @@
+"""A tiny but real bundle: one convolution, a mean, a linear layer and the exact map, and what it must answer.
+
+The graph is written by hand with `onnx.helper`, so that tests of serving and of the clients need no Keras.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, ONNX_NAME, REPORT_NAME, Bundle, load_bundle
+from camserve.contract import CONTRACT_PARAMETER, PRESETS, CamContract, ModelContract, TensorSpec
+from camserve.golden import IMAGES, Golden, write_golden
+from camserve.manifest import write_manifest
+from camserve.pixels import normalize
+
+__all__ = ["expected_outputs", "toy_contract", "toy_images", "toy_pixels", "write_toy_bundle"]
+
+Array = npt.NDArray[Any]
+_FILTERS = 6
+_STRIDE = 2
+
+
+def write_toy_bundle(
+    folder: Path,
+    *,
+    name: str = "toy",
+    size: tuple[int, int] = (8, 8),
+    channels: int = 3,
+    classes: int = 4,
+    preset: str = "unit",
+    top_k: int = 3,
+    labels: Sequence[str] | None = None,
+    seed: int = 0,
+    all_maps: bool = False,
+) -> Bundle:
+    """Writes the bundle into `folder` and returns it, loaded and verified.
+
+    Args:
+        folder: Created if missing.
+        name: The model's name in its contract.
+        size: Height and width of the input in pixels.
+        channels: 3, or 1 for gray.
+        classes: Number of classes.
+        preset: Name in `camserve.contract.PRESETS`.
+        top_k: Number of maps.
+        labels: One per class; `class 0`, `class 1` and so on if left out.
+        seed: Of the random weights.
+        all_maps: Whether it also answers with the map of every class, as `cam_all`.
+    """
+    contract = toy_contract(
+        name=name, size=size, channels=channels, classes=classes, preset=preset, top_k=top_k, all_maps=all_maps
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(_model(contract, np.random.default_rng(seed)), folder / ONNX_NAME)
+    (folder / CONTRACT_NAME).write_text(contract.to_json(indent=2), encoding="utf-8")
+    lines = [f"class {index}" for index in range(classes)] if labels is None else labels
+    (folder / LABELS_NAME).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    report = {"name": name, "source": "toy", "precision": "fp32", "opset": 17, "formats": ["onnx"], "parity": {}}
+    (folder / REPORT_NAME).write_text(json.dumps(report, indent=2), encoding="utf-8")
+    pixels = toy_pixels(contract)
+    answers = _expected(folder / ONNX_NAME, contract, normalize(pixels, contract.preprocessing))
+    write_golden(folder / GOLDEN_NAME, Golden(pixels, answers))
+    write_manifest(folder)
+    return load_bundle(folder)
+
+
+def toy_pixels(contract: ModelContract, count: int = IMAGES, *, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Random images `[count, H, W, C]`."""
+    shape = (count, *contract.input.shape)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def toy_contract(
+    *,
+    name: str = "toy",
+    size: tuple[int, int] = (8, 8),
+    channels: int = 3,
+    classes: int = 4,
+    preset: str = "unit",
+    top_k: int = 3,
+    all_maps: bool = False,
+) -> ModelContract:
+    """The contract of a toy bundle."""
+    preprocessing = PRESETS[preset] if channels == 3 else PRESETS[preset].in_gray()
+    grid = (-(-size[0] // _STRIDE), -(-size[1] // _STRIDE))
+    of_all = (TensorSpec(name="cam_all", dtype="FP32", shape=(classes, *grid)),) if all_maps else ()
+    return ModelContract(
+        name=name,
+        input=TensorSpec(name="image", dtype="FP32", shape=(*size, channels)),
+        outputs=(
+            TensorSpec(name="probabilities", dtype="FP32", shape=(classes,)),
+            TensorSpec(name="logits", dtype="FP32", shape=(classes,)),
+            TensorSpec(name="cam", dtype="FP32", shape=(top_k, *grid)),
+            TensorSpec(name="cam_class", dtype="INT32", shape=(top_k,)),
+            *of_all,
+        ),
+        preprocessing=preprocessing,
+        activation="softmax",
+        classes=classes,
+        cam=CamContract(kind="global-average", grid=grid, top_k=top_k, all_classes=all_maps),
+    )
+
+
+def toy_images(bundle: Bundle, count: int = 1, *, seed: int = 0) -> npt.NDArray[np.float32]:
+    """Random input tensors `[count, H, W, C]` in [0, 1)."""
+    shape = (count, *bundle.contract.input.shape)
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def expected_outputs(bundle: Bundle, images: Array) -> dict[str, Array]:
+    """What the toy must answer to input tensors `[batch, H, W, C]`, by output name, reckoned in float64 by numpy."""
+    return _expected(bundle.path / ONNX_NAME, bundle.contract, images)
+
+
+def _expected(path: Path, contract: ModelContract, images: Array) -> dict[str, Array]:
+    weights = _weights(path)
+    features = _features(images.astype(np.float64), weights["kernel"], weights["kernel_bias"])
+    logits = features.mean(axis=(2, 3)) @ weights["dense"] + weights["dense_bias"]
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    top_k = contract.cam.top_k if contract.cam else 0
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :top_k]
+    maps = np.einsum("bfhw,fc->bchw", features, weights["dense"])
+    answers = {
+        "probabilities": (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32),
+        "logits": logits.astype(np.float32),
+        "cam": np.take_along_axis(maps, best[:, :, None, None], axis=1).astype(np.float32),
+        "cam_class": best.astype(np.int32),
+        "cam_all": maps.astype(np.float32),
+    }
+    return {output.name: answers[output.name] for output in contract.outputs}
+
+
+def _weights(path: Path) -> dict[str, Array]:
+    graph = onnx.load(path).graph
+    return {tensor.name: numpy_helper.to_array(tensor).astype(np.float64) for tensor in graph.initializer}
+
+
+def _features(images: Array, kernel: Array, bias: Array) -> Array:
+    padded = np.pad(images.transpose(0, 3, 1, 2), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    view = np.lib.stride_tricks.sliding_window_view
+    windows = view(view(padded, 3, axis=2), 3, axis=3)[:, :, ::_STRIDE, ::_STRIDE]
+    convolved: Array = np.einsum("bchwij,fcij->bfhw", windows, kernel) + bias[:, None, None]
+    return np.maximum(convolved, 0.0)
+
+
+def _model(contract: ModelContract, random: np.random.Generator) -> onnx.ModelProto:
+    graph = helper.make_graph(_nodes(contract), "toy", [_value(contract.input)], [_value(o) for o in contract.outputs])
+    graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in _arrays(contract, random).items())
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, {CONTRACT_PARAMETER: contract.to_json()})
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _arrays(contract: ModelContract, random: np.random.Generator) -> dict[str, Array]:
+    if contract.cam is None:
+        raise ValueError("a toy contract always has maps")
+    height, width = contract.cam.grid
+    channels = contract.input.shape[2]
+    return {
+        "kernel": random.normal(0, 0.5, (_FILTERS, channels, 3, 3)).astype(np.float32),
+        "kernel_bias": random.normal(0, 0.1, _FILTERS).astype(np.float32),
+        "dense": random.normal(0, 1.0, (_FILTERS, contract.classes)).astype(np.float32),
+        "dense_bias": random.normal(0, 0.1, contract.classes).astype(np.float32),
+        "top_k": np.array([contract.cam.top_k], dtype=np.int64),
+        "last_axis": np.array([2], dtype=np.int64),
+        "flat_grid": np.array([0, _FILTERS, height * width], dtype=np.int64),
+        "grid": np.array([0, contract.cam.top_k, height, width], dtype=np.int64),
+        **({"whole_grid": np.array([0, contract.classes, height, width])} if contract.cam.all_classes else {}),
+    }
+
+
+def _nodes(contract: ModelContract) -> list[onnx.NodeProto]:
+    node = helper.make_node
+    of_all = [node("Reshape", ["all_maps", "whole_grid"], ["cam_all"])]
+    return [
+        node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
+        node("Conv", ["planes", "kernel", "kernel_bias"], ["convolved"], pads=[1, 1, 1, 1], strides=[_STRIDE, _STRIDE]),
+        node("Relu", ["convolved"], ["features"]),
+        node("ReduceMean", ["features"], ["pooled"], axes=[2, 3], keepdims=0),
+        node("MatMul", ["pooled", "dense"], ["products"]),
+        node("Add", ["products", "dense_bias"], ["logits"]),
+        node("Softmax", ["logits"], ["probabilities"], axis=1),
+        node("TopK", ["logits", "top_k"], ["best_logits", "best"], axis=1),
+        node("Cast", ["best"], ["cam_class"], to=TensorProto.INT32),
+        node("Reshape", ["features", "flat_grid"], ["flat_features"]),
+        node("Transpose", ["dense"], ["class_weights"], perm=[1, 0]),
+        node("MatMul", ["class_weights", "flat_features"], ["all_maps"]),
+        node("Unsqueeze", ["best", "last_axis"], ["best_indices"]),
+        node("GatherND", ["all_maps", "best_indices"], ["best_maps"], batch_dims=1),
+        node("Reshape", ["best_maps", "grid"], ["cam"]),
+        *(of_all if contract.output("cam_all") else ()),
+    ]
+
+
+def _value(spec: TensorSpec) -> onnx.ValueInfoProto:
+    dtypes = {"FP32": TensorProto.FLOAT, "INT32": TensorProto.INT32, "UINT8": TensorProto.UINT8}
+    return helper.make_tensor_value_info(spec.name, dtypes[spec.dtype], ["batch", *spec.shape])
