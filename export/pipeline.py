@@ -32,7 +32,7 @@ from camserve.export.option_checks import (
     check_pixels,
     check_precision,
 )
-from camserve.export.provenance import PROVENANCE, provenance_of
+from camserve.export.provenance import PROVENANCE, collect_provenance
 from camserve.export.report.document import files, report_of, write_report
 from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
 from camserve.export.source.load import load_source
@@ -124,7 +124,12 @@ def export_model(
     check_pixels(network.dtype, pixels)
     pixels = pixels.model_copy(update={"in_graph": input_dtype == "uint8"})
     prepared = prepare(
-        loaded.model, cam=cam, top_k=cam_top_k, all_classes=cam_all, pixels=pixels if pixels.in_graph else None
+        loaded.model,
+        cam=cam,
+        top_k=cam_top_k,
+        all_classes=cam_all,
+        pixels=pixels if pixels.in_graph else None,
+        network=network,
     )
     contract = _contract(resolve_name(loaded, name), prepared, pixels)
     class_labels = resolve_labels(loaded, contract.classes, labels)
@@ -132,12 +137,12 @@ def export_model(
     if calibration is not None:
         begin("read the calibration images")
         calibrated = read_calibration(calibration, (contract.height, contract.width), pixels)
-    provenance = provenance_of(loaded)
+    provenance = collect_provenance(loaded)
     images = measurement_images(contract, calibrated, settings)
     with staged(destination) as folder:
         graph = None
         if "onnx" in wanted:
-            begin(f"write onnx, {settings.told}")
+            begin(f"write onnx, {settings.label}")
             graph = write_onnx(
                 folder,
                 prepared.served,
@@ -164,7 +169,7 @@ def export_model(
             contract,
             figures,
             provenance=provenance,
-            precision=settings.told,
+            precision=settings.label,
             images=images,
             calibration=calibrated,
             graph=_graph(graph, network, opset) if graph else None,
