@@ -104,7 +104,7 @@ def read_map(answer: Answer, wanted: ClassifyRequest) -> ActivationMap:
 def _maps(answer: Answer, place: int, probabilities: Array, wanted: ClassifyRequest) -> Maps:
     """The maps of the image at that place of the batch."""
     tensors = {name: array[place] for name, array in answer.tensors.items()}
-    return Maps(answer.question.model, tensors, probabilities, answer.question.views[place], wanted.reading)
+    return Maps(answer.question.model, tensors, probabilities, answer.question.views[place], wanted.decode_options)
 
 
 def _probabilities(answer: Answer) -> Array:
