@@ -27,12 +27,12 @@ def test_no_layer_imports_what_it_must_not() -> None:
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("serving/repository/versions.py", "camserve.clients.answers.predictions"),
-        ("clients/answers/decode.py", "camserve.export.graph.fold"),
+        ("serving/repository/version_numbers.py", "camserve.clients.answers.predictions"),
+        ("clients/answers/classification.py", "camserve.export.graph.fold"),
         ("errors.py", "camserve.contract"),
         ("export/graph/fold.py", "camserve.cli"),
         ("export/source/load.py", "camserve.export.gate.parity"),
-        ("serving/config/options.py", "camserve.serving.repository.listing"),
+        ("serving/config/serving_options.py", "camserve.serving.repository.listing"),
     ],
 )
 def test_a_forbidden_import_is_found(module: str, forbidden: str, tmp_path: Path) -> None:
