@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,9 @@ from camserve.export.source.load import load_source
 from camserve.export.staging import staged
 from camserve.golden import write_golden
 from camserve.manifest import write_manifest
+from camserve.progress import Progress, no_progress
 
 __all__ = ["export_model"]
-
-Progress = Callable[[str], None]
 
 
 def export_model(
@@ -109,7 +108,7 @@ def export_model(
         ParityError: If the export does not say what Keras says; nothing is written then.
         ExportError: If the bundle cannot be written.
     """
-    begin = progress or _no_progress
+    begin = progress or no_progress
     destination, wanted = check_destination(out), check_formats(formats)
     settings = OnnxSettings(opset, precision, int8_target)
     check_opset(opset)
@@ -180,10 +179,6 @@ def export_model(
         write_manifest(folder)
         bundle = load_bundle(folder)
     return replace(bundle, path=destination)
-
-
-def _no_progress(phase: str) -> None:
-    """Nobody asked how far the work is."""
 
 
 def _graph(graph: WrittenGraph, network: Network, opset: int) -> dict[str, Any]:
