@@ -146,7 +146,7 @@ class BaseClassifier(ABC):
         return class_index(self._session.model, class_)
 
     def _classifying(self, image: ImageInput | Opened, wanted: ClassifyRequest) -> Steps[Classification]:
-        opened = _OpenImage(image, wanted.reading)
+        opened = _OpenImage(image, wanted.decode_options)
         answer = yield from self._session.ask(
             lambda model: query_classes(opened.load, model, wanted), timed=wanted.timings
         )
@@ -160,8 +160,8 @@ class BaseClassifier(ABC):
         return read_logits(answer)
 
     def _finding_map(self, image: ImageInput, class_: int | str | None) -> Steps[ActivationMap]:
-        wanted = ClassifyRequest(cam=True, class_=class_, reading=self._reading)
-        opened = _OpenImage(image, wanted.reading)
+        wanted = ClassifyRequest(cam=True, class_=class_, decode_options=self._reading)
+        opened = _OpenImage(image, wanted.decode_options)
         answer = yield from self._session.ask(lambda model: query_classes(opened.load, model, wanted))
         return read_map(answer, wanted)
 

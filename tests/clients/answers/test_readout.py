@@ -125,7 +125,7 @@ def test_maps_stand_in_the_order_of_the_classes_also_where_probabilities_are_equ
 
 
 def mapped(model: Model, class_: int | str) -> Any:
-    wanted = ClassifyRequest(top=1, cam=True, class_=class_, reading=DecodeOptions(exif=True))
+    wanted = ClassifyRequest(top=1, cam=True, class_=class_, decode_options=DecodeOptions(exif=True))
     question = query_classes(lambda: IMAGE, model, wanted)
     tensors = right_answer(model.contract)
     if "cam_all" in question.outputs:
@@ -138,7 +138,7 @@ def test_the_map_of_any_class_is_had_where_the_model_gives_all() -> None:
     for class_ in (3, "d", "n7"):
         (found,) = mapped(model, class_)
         assert (found.index, found.label, found.grid.max()) == (3, "d", 3.0)
-        assert found.reading == DecodeOptions(exif=True)
+        assert found.decode_options == DecodeOptions(exif=True)
         assert found.grid.base is None  # or each map that is kept would keep those of all classes
         assert not found.grid.flags.writeable
 
