@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, load_bundle
 from camserve.choices import FORMATS, InputType, Int8Target, Precision

@@ -47,7 +47,7 @@ def validate_replies(question: Query, replies: Sequence[Reply], timings: Timings
     Raises:
         ContractError: If one of them is not what the contract promises.
     """
-    parts = zip(split(question.batch, question.model.limit), replies, strict=True)
+    parts = zip(split(question.batch, question.model.max_batch_size), replies, strict=True)
     tensors = [outputs_of(reply.tensors, question.outputs, len(part), question.model) for part, reply in parts]
     return Answer(question, join(tensors), replies[0].version, replies[0].url, timings)
 

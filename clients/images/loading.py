@@ -58,8 +58,7 @@ def load_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> 
         The decoded image in the mode of its file.
 
     Raises:
-        ImageError: If it is no image, is cut short or damaged, is larger than `decode_options` allows, or is not a plain
-            file.
+        ImageError: If it is not an image or not a regular file, is truncated or corrupt, or exceeds a limit.
     """
     return open_image(source, decode_options).load()
 

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import onnx
+from camserve.export.frameworks import onnx
 
 from camserve.export.graph.served import MAPS, PIXELS, STEP
 

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from camserve.export.frameworks import onnx, onnxruntime, tf
+
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnxruntime
-import tensorflow as tf
 
 from camserve import __version__
 from camserve.contract import TensorSpec

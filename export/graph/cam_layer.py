@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from camserve.export.frameworks import tf
+
 import numpy as np
-import tensorflow as tf
 
 from camserve.contract import CamContract
 from camserve.export.graph.head import LinearHead

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
-import keras
+from camserve.export.frameworks import keras
+
 import numpy as np
 import numpy.typing as npt
 

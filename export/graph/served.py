@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
 
-import tensorflow as tf
+from camserve.export.frameworks import tf
 
 from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
 from camserve.export.graph.cam_layer import ClassMaps
