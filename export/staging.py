@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import tensorflow as tf
+from camserve.export.frameworks import tf
 
 from camserve.errors import ExportError
 
