@@ -21,7 +21,7 @@ PACKAGE = "camserve.clients"
 SOURCES = Path(__file__).parent.parent / "src"
 
 GROUPS = {
-    "Asking a model": ("classifier", "async_classifier", "base"),
+    "TransportClass a model": ("classifier", "async_classifier", "base"),
     "What it answers": ("answers",),
     "Pictures": ("pictures",),
     "Many files into one table": ("scoring", "table"),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from camserve.bundle import CONTRACT_NAME
 from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
 from camserve.contract import Preprocessing
 from camserve.errors import BundleError, UsageError
-from camserve.export.formats.writing import OnnxSettings
 from camserve.manifest import verify_manifest
+
+if TYPE_CHECKING:
+    from camserve.export.formats.writing import OnnxSettings
 
 __all__ = [
     "check_destination",

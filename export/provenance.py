@@ -8,12 +8,12 @@ import platform
 from importlib import import_module
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve import __version__
 from camserve.export.source.load import Source
 
-__all__ = ["PROVENANCE", "provenance_of", "weights_digest"]
+__all__ = ["PROVENANCE", "collect_provenance", "weights_digest"]
 
 PROVENANCE = "camserve.provenance"
 """Name of the ONNX metadata property that holds it as JSON."""
@@ -22,7 +22,7 @@ PROVENANCE = "camserve.provenance"
 _PACKAGES = ("keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
 
 
-def provenance_of(source: Source) -> dict[str, Any]:
+def collect_provenance(source: Source) -> dict[str, Any]:
     """What was loaded, the hashes of its file and of its weights, and the versions of the tools."""
     return {
         "source": source.title,

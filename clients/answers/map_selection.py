@@ -104,14 +104,14 @@ class Maps:
         tensors: Its outputs `cam` and `cam_class`, or `cam_all`, of this image.
         probabilities: Its probabilities, `[classes]`.
         view: The image.
-        reading: How it was read.
+        decode_options: How it was read.
     """
 
     model: Model
     tensors: Mapping[str, Array]
     probabilities: Array
     view: Fitted
-    reading: DecodeOptions
+    decode_options: DecodeOptions
 
     def best(self) -> tuple[ActivationMap, ...]:
         """The maps of the best classes, the most probable first.
@@ -174,7 +174,7 @@ class Maps:
             grid=_alone(grid),
             image=self.view.image,
             placement=self.view.placement,
-            reading=self.reading,
+            decode_options=self.decode_options,
         )
 
 

@@ -49,7 +49,7 @@ class ClassifyRequest:
         class_: The class whose map alone to ask for, by number or label.
         crops: Parts of the image that are asked in its place.
         timings: Whether to ask the server how long it took.
-        reading: How the image is read.
+        decode_options: How the image is read.
 
     Raises:
         UsageError: If a value is of another kind, `top` is less than one, maps are asked of an average, or one of a
@@ -61,7 +61,7 @@ class ClassifyRequest:
     class_: int | str | None = None
     crops: Crops | None = None
     timings: bool = False
-    reading: DecodeOptions = AS_KERAS
+    decode_options: DecodeOptions = AS_KERAS
 
     def __post_init__(self) -> None:
         check_top(self.top)

@@ -42,7 +42,7 @@ class Model:
         contract: What it expects and answers.
         labels: One for each class.
         input: Its input, as the server names it.
-        limit: Most images of one request; 0 where there is no maximum.
+        max_batch_size: Most images of one request; 0 where there is no maximum.
         names: The model's own name of a tensor, where it is not the contract's.
     """
 
@@ -51,7 +51,7 @@ class Model:
     contract: ModelContract
     labels: tuple[Label, ...]
     input: ServedTensor
-    limit: int
+    max_batch_size: int
     names: Mapping[str, str]
 
     def output(self, name: str) -> TensorSpec:
@@ -105,7 +105,7 @@ def read_model(served: ServedModel, given: Overrides) -> Model:
         contract=contract,
         labels=_labels(served, given, contract),
         input=tensor,
-        limit=1 if tensor.shape[0] == 1 else served.max_batch_size,
+        max_batch_size=1 if tensor.shape[0] == 1 else served.max_batch_size,
         names=names,
     )
 

@@ -11,11 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import onnx
+from camserve.export.frameworks import onnx
 
 from camserve.export.graph.served import MAPS, PIXELS, STEP
 
-__all__ = ["canonical", "layer_of"]
+__all__ = ["canonicalize", "layer_of"]
 
 _SCOPE = re.compile(rf"(?:.*?/)??(?:{STEP}(\d+)|({PIXELS}|{MAPS}))/")  # the outermost; a layer may have its own inside
 _ROLES = {
@@ -27,7 +27,7 @@ _ROLES = {
 }
 
 
-def canonical(graph: onnx.GraphProto, steps: Sequence[str], into: onnx.GraphProto) -> None:
+def canonicalize(graph: onnx.GraphProto, steps: Sequence[str], into: onnx.GraphProto) -> None:
     """Writes the same graph, ordered and named by what it computes alone, and moves its weights there.
 
     Law: the result does not depend on the names in `graph`, the scopes of `served.scope_of` in them aside, nor on the

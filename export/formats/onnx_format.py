@@ -7,16 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from camserve.export.frameworks import onnx, onnxruntime, tf
+
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnxruntime
-import tensorflow as tf
 
 from camserve import __version__
 from camserve.contract import TensorSpec
 from camserve.errors import ConversionError
-from camserve.export.formats.canonical import canonical, layer_of
+from camserve.export.formats.canonical import canonicalize, layer_of
 from camserve.export.formats.conversion import to_onnx
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.simplify import (
@@ -61,7 +60,7 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
         producer_name="camserve",
         producer_version=__version__,
     )
-    canonical(model.graph, served.steps, converted.graph)
+    canonicalize(model.graph, served.steps, converted.graph)
     return converted
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from camserve.export.frameworks import tf
+
 import numpy as np
-import tensorflow as tf
 
 from camserve.contract import CamContract
 from camserve.export.graph.head import LinearHead
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS
 
-__all__ = ["Maps"]
+__all__ = ["ClassMaps"]
 
 
-class Maps:
+class ClassMaps:
     """M_c(x, y) = Σ_k w_k,c(cell of x, y) · f_k(x, y), for the best classes or for all, as TensorFlow operations.
 
     Args:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
 
-import tensorflow as tf
+from camserve.export.frameworks import tf
 
 from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
-from camserve.export.graph.cam_layer import Maps
+from camserve.export.graph.cam_layer import ClassMaps
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.network import Network, Step, Value, run
 from camserve.tensors import CAM, DATA_TYPES, IMAGE, LOGITS, PROBABILITIES, expected_outputs
 
-__all__ = ["MAPS", "PIXELS", "STEP", "ServedGraph", "network_input", "serve"]
+__all__ = ["MAPS", "PIXELS", "STEP", "ServedGraph", "build_served_graph", "preprocess"]
 
 STEP, PIXELS, MAPS = "step", "pixels", CAM
 """Name scopes in the TensorFlow function: of the network's steps, of the arithmetic on pixels, of the maps."""
@@ -53,7 +53,7 @@ class ServedGraph:
         return tf.TensorSpec((None, *self.input.shape), DATA_TYPES[self.input.dtype].numpy, name=self.input.name)
 
 
-def serve(
+def build_served_graph(
     network: Network,
     logits: Value,
     activation: Activation,
@@ -83,12 +83,12 @@ def serve(
             kind=head.pooling.kind, grid=head.pooling.grid, top_k=min(top_k, classes), all_classes=all_classes
         )
         wanted.append(head.features)
-    maps = None if head is None or cam is None else Maps(head, cam)
+    maps = None if head is None or cam is None else ClassMaps(head, cam)
 
     def function(image: Any) -> dict[str, Any]:
         if pixels is not None:
             with tf.name_scope(f"{PIXELS}/"):
-                image = network_input(image, pixels)
+                image = preprocess(image, pixels)
         probabilities, scores, *features = run(network, image, wanted, scope_of)
         with tf.name_scope(f"{MAPS}/"):
             answers = {PROBABILITIES: tf.identity(probabilities), LOGITS: tf.identity(scores)}
@@ -112,7 +112,7 @@ def scope_of(step: int) -> AbstractContextManager[str]:
     return tf.name_scope(f"{STEP}{step}/")  # type: ignore[no-any-return]
 
 
-def network_input(image: Any, pixels: Preprocessing) -> Any:
+def preprocess(image: Any, pixels: Preprocessing) -> Any:
     """What `camserve.pixels.normalize` does, on a batch of uint8 pixels in the graph.
 
     The channels move to the front, and change places, while they are bytes: a quarter of what floats would be. Back to

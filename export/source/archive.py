@@ -13,7 +13,7 @@ from typing import Any
 from camserve.errors import SourceError
 from camserve.export.source.hdf5 import LARGEST_CONFIG, check_hdf5, check_size, refusal
 
-__all__ = ["architecture_in_archive", "check_archive", "is_archive_of_keras_2"]
+__all__ = ["architecture_in_archive", "check_archive", "is_keras_2_archive"]
 
 _CONFIG = "config.json"
 _METADATA = "metadata.json"
@@ -42,7 +42,7 @@ def check_archive(path: Path) -> None:
         ) from error
 
 
-def is_archive_of_keras_2(path: Path) -> bool:
+def is_keras_2_archive(path: Path) -> bool:
     """Whether the archive, whose members have been checked, was written by Keras 2."""
     with zipfile.ZipFile(path) as archive:
         if _METADATA not in archive.namelist():

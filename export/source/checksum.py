@@ -9,12 +9,12 @@ from pathlib import Path
 from camserve.errors import SourceError, UsageError
 from camserve.manifest import file_digest
 
-__all__ = ["checked_digest"]
+__all__ = ["verify_checksum"]
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
-def checked_digest(given: Sequence[Path], expected: str | None) -> str | None:
+def verify_checksum(given: Sequence[Path], expected: str | None) -> str | None:
     """SHA-256 of the first file given, held to what is expected of it.
 
     Args:

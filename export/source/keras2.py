@@ -19,13 +19,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from camserve.export.frameworks import keras, tf
+
 import h5py
-import keras
-import tensorflow as tf
 
 from camserve.errors import ExportError
 
-__all__ = ["as_keras_3", "is_of_keras_2", "load_keras_2", "without_keras_output", "without_nesting"]
+__all__ = ["flatten_nested_models", "is_keras_2_hdf5", "load_keras_2", "silence_keras", "to_keras_3"]
 
 _NO_LONGER = {  # settings that Keras 2 wrote and could not mean
     "Conv2DTranspose": ("groups",),
@@ -36,7 +36,7 @@ _FUNCTIONAL = "tf_keras.src.engine.functional"
 _IDLE = re.compile(r"Random(?!Crop)|\w*Dropout|GaussianNoise|ActivityRegularization")
 
 
-def is_of_keras_2(path: Path) -> bool:
+def is_keras_2_hdf5(path: Path) -> bool:
     """Whether the HDF5 file was written by Keras 2."""
     with h5py.File(path, "r") as file:
         return str(file.attrs.get("keras_version", "")).startswith("2.")
@@ -58,22 +58,22 @@ def load_keras_2(path: Path) -> keras.Model:
         raise ExportError(
             "reading a model of Keras 2 needs tf_keras", hint="Install it: pip install 'camserve[export]'"
         ) from error
-    with without_keras_output():
+    with silence_keras():
         if path.suffix != ".keras":
-            return as_keras_3(tf_keras.models.load_model(str(path), compile=False))
+            return to_keras_3(tf_keras.models.load_model(str(path), compile=False))
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / "model.keras"
             _copy_for_tf_keras(path, copy)
-            return as_keras_3(tf_keras.models.load_model(str(copy), compile=False))
+            return to_keras_3(tf_keras.models.load_model(str(copy), compile=False))
 
 
-def as_keras_3(model: Any) -> keras.Model:
+def to_keras_3(model: Any) -> keras.Model:
     """The same network as a model of Keras 3, by way of an HDF5 file.
 
     Args:
         model: A functional or sequential model of tf_keras that has been built; not to be used afterwards.
     """
-    with tempfile.TemporaryDirectory() as folder, without_keras_output():
+    with tempfile.TemporaryDirectory() as folder, silence_keras():
         copy = Path(folder) / "model.h5"
         _save_for_keras_3(model, copy)
         loaded = keras.models.load_model(copy, compile=False)
@@ -82,7 +82,7 @@ def as_keras_3(model: Any) -> keras.Model:
 
 
 @contextlib.contextmanager
-def without_keras_output() -> Iterator[None]:
+def silence_keras() -> Iterator[None]:
     """Silences what both versions say of their own formats while a model passes from one to the other."""
     loggers = (logging.getLogger("tensorflow"), logging.getLogger("absl"))
     levels = [logger.level for logger in loggers]
@@ -117,7 +117,7 @@ def _save_for_keras_3(model: Any, path: Path) -> None:
         model: A functional or sequential model of tf_keras that has been built; not to be used afterwards.
         path: The file, whose name ends in `.h5`.
     """
-    without_nesting(model).save(str(path), include_optimizer=False)
+    flatten_nested_models(model).save(str(path), include_optimizer=False)
     with h5py.File(path, "r+") as file:
         architecture = json.loads(file.attrs["model_config"])
         for layer in architecture["config"]["layers"]:
@@ -126,7 +126,7 @@ def _save_for_keras_3(model: Any, path: Path) -> None:
         file.attrs["model_config"] = json.dumps(architecture)
 
 
-def without_nesting(model: Any) -> Any:
+def flatten_nested_models(model: Any) -> Any:
     """The same network as one flat functional model of tf_keras, without dropout, noise and augmentation.
 
     Args:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.contract import Preprocessing
 from camserve.errors import SourceError, UsageError
 from camserve.export.framework_errors import reason
 from camserve.export.source.applications import application
-from camserve.export.source.checksum import checked_digest
+from camserve.export.source.checksum import verify_checksum
 from camserve.export.source.custom_objects import import_custom_objects
 from camserve.export.source.downloads import imagenet_model
 from camserve.export.source.model_file import check_weights_file, load_model_file
@@ -82,7 +82,7 @@ def load_source(
             f"--weights {weights} is for recipes, and {path or _IN_MEMORY!r} has weights of its own",
             hint="Leave --weights out, or give a file of weights",
         )
-    digest = checked_digest([given for given in (path, weights_path) if given is not None], sha256)
+    digest = verify_checksum([given for given in (path, weights_path) if given is not None], sha256)
     custom = import_custom_objects(custom_objects)
     if isinstance(source, keras.Model):
         loaded = Source(source, _IN_MEMORY, _IN_MEMORY, source.name)

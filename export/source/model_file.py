@@ -6,15 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.errors import CamserveError, SourceError
 from camserve.export.framework_errors import reason
 from camserve.export.source.architecture import check_architecture, unknown_class
-from camserve.export.source.archive import architecture_in_archive, check_archive, is_archive_of_keras_2
+from camserve.export.source.archive import architecture_in_archive, check_archive, is_keras_2_archive
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.hdf5 import architecture_in_hdf5, check_hdf5
-from camserve.export.source.keras2 import is_of_keras_2, load_keras_2
+from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
 from camserve.export.source.saved_model import load_saved_model
 
 __all__ = ["check_weights_file", "load_model_file"]
@@ -54,8 +54,8 @@ def _is_for_tf_keras(path: Path, custom: CustomObjects) -> bool:
     """Whether Keras 3 would lose its way in the file, which has been looked at."""
     if path.suffix in _HDF5:
         # Layers of the user's own are of Keras 3, and tf_keras cannot take them.
-        return not custom.modules and is_of_keras_2(path)
-    return is_archive_of_keras_2(path)
+        return not custom.modules and is_keras_2_hdf5(path)
+    return is_keras_2_archive(path)
 
 
 def check_weights_file(path: Path) -> None:

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.errors import ExportError, SourceError
 from camserve.export.source.architecture import check_architecture
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.hdf5 import refusal
-from camserve.export.source.keras2 import as_keras_3, without_keras_output
+from camserve.export.source.keras2 import silence_keras, to_keras_3
 
 __all__ = ["load_saved_model"]
 
@@ -37,12 +37,12 @@ def load_saved_model(path: Path, custom: CustomObjects) -> keras.Model:
     check_architecture(architecture, CustomObjects(custom.modules, {}), str(path))
     import tf_keras  # noqa: PLC0415  it takes seconds, and few sources need it
 
-    with without_keras_output():
+    with silence_keras():
         network = tf_keras.models.model_from_json(json.dumps(architecture))
         restored = network.load_weights(str(path / "variables" / "variables"))
         restored.assert_existing_objects_matched()
         restored.expect_partial()  # an optimizer's state is there too
-    return as_keras_3(network)
+    return to_keras_3(network)
 
 
 def _check_folder(path: Path) -> None:

@@ -15,8 +15,8 @@ import pytest
 import tf_keras
 
 from camserve.errors import SourceError
-from camserve.export.source.archive import is_archive_of_keras_2
-from camserve.export.source.keras2 import is_of_keras_2, load_keras_2
+from camserve.export.source.archive import is_keras_2_archive
+from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
 from camserve.export.source.load import load_source
 
 layers = tf_keras.layers
@@ -79,12 +79,12 @@ def test_a_model_of_keras_2_says_in_keras_3_what_it_said(name: str, tmp_path: Pa
 def test_the_version_is_told_by_the_file(tmp_path: Path) -> None:
     classifier(inner()).save(tmp_path / "old.h5")
     keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save(tmp_path / "new.h5")
-    assert is_of_keras_2(tmp_path / "old.h5")
-    assert not is_of_keras_2(tmp_path / "new.h5")
+    assert is_keras_2_hdf5(tmp_path / "old.h5")
+    assert not is_keras_2_hdf5(tmp_path / "new.h5")
     classifier(inner()).save(tmp_path / "old.keras")
     keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save(tmp_path / "new.keras")
-    assert is_archive_of_keras_2(tmp_path / "old.keras")
-    assert not is_archive_of_keras_2(tmp_path / "new.keras")
+    assert is_keras_2_archive(tmp_path / "old.keras")
+    assert not is_keras_2_archive(tmp_path / "new.keras")
 
 
 def rewritten(path: Path, change: Callable[[str], str]) -> Path:
