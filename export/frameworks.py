@@ -1,4 +1,4 @@
-"""The frameworks' manners: what they print and send unasked, settled before any of them is loaded."""
+"""Import of the frameworks, without their startup logs and telemetry."""
 
 from __future__ import annotations
 
@@ -14,50 +14,44 @@ from camserve.errors import ExportError
 
 __all__ = ["load_frameworks"]
 
-_NEEDED = {
-    "tensorflow": "tensorflow",
-    "keras": "keras",
-    "onnx": "onnx",
-    "onnxruntime": "onnxruntime",
-    "tf2onnx": "tf2onnx",
-}
+_FRAMEWORKS = ("tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx")
 
 
 def load_frameworks() -> None:
-    """Imports TensorFlow, Keras, ONNX, ONNX Runtime and tf2onnx, quietly.
+    """Import TensorFlow, Keras, ONNX, ONNX Runtime and tf2onnx.
 
-    ONNX Runtime's telemetry is switched off unless the environment says otherwise.
+    ONNX Runtime's telemetry is disabled unless `ORT_DISABLE_TELEMETRY` is set to another value.
 
     Raises:
-        ExportError: If one of them is not installed; it names the package.
+        ExportError: If one of them cannot be imported, or Keras uses another backend than TensorFlow.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what fails is raised as well
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # failures are raised as well
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it says is said again by the exception
-    for module, package in _NEEDED.items():
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # its exceptions contain what it logs
+    for module in _FRAMEWORKS:
         try:
-            with _stderr_held_back():
+            with _stderr_unless_failed():
                 importlib.import_module(module)
         except ImportError as error:
             raise ExportError(
-                f"{module} cannot be imported: {error}",
-                hint=f"Install it with the export tools: pip install 'camserve[export]' (it comes from {package})",
+                f"cannot import {module}: {error}", hint="Install the export tools: pip install 'camserve[export]'"
             ) from error
-    with _stderr_held_back():
-        sys.modules["tensorflow"].config.list_logical_devices()  # complains of a missing GPU the first time
-    if sys.modules["keras"].backend.backend() != "tensorflow":
+    with _stderr_unless_failed():
+        sys.modules["tensorflow"].config.list_logical_devices()  # warns of a missing GPU the first time
+    backend = sys.modules["keras"].backend.backend()
+    if backend != "tensorflow":
         raise ExportError(
-            f"Keras runs on {sys.modules['keras'].backend.backend()!r}, and export needs TensorFlow",
-            hint="Set KERAS_BACKEND=tensorflow before Keras is imported",
+            f"export requires the TensorFlow backend of Keras, got {backend!r}",
+            hint="Set the environment variable before Keras is imported: KERAS_BACKEND=tensorflow",
         )
 
 
 @contextlib.contextmanager
-def _stderr_held_back() -> Iterator[None]:
-    """Holds back what native code writes to standard error, and lets it out if the block fails.
+def _stderr_unless_failed() -> Iterator[None]:
+    """Discard what native code writes to standard error, unless the block fails.
 
-    TensorFlow's libraries log there before their own log level is read.
+    TensorFlow's libraries log there before they read their own log level.
     """
     sys.stderr.flush()
     try:
@@ -65,13 +59,13 @@ def _stderr_held_back() -> Iterator[None]:
     except OSError:  # there is no standard error
         yield
         return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except BaseException:
-            held.seek(0)
-            os.write(original, held.read())
+            captured.seek(0)
+            os.write(original, captured.read())
             raise
         finally:
             os.dup2(original, 2)

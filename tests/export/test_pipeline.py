@@ -144,8 +144,8 @@ def refused(model: keras.Model, out: Path, kind: type[ExportError | UsageError] 
 
 def test_options_that_make_no_sense_are_refused(model: keras.Model, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    assert "does not say how its pixels are prepared" in refused(model, out, preprocessing=None)
-    assert "no preprocessing 'vgg'" in refused(model, out, preprocessing="vgg")
+    assert "the preprocessing of a model in memory is unknown" in refused(model, out, preprocessing=None)
+    assert "unknown preprocessing 'vgg'" in refused(model, out, preprocessing="vgg")
     assert "no format caffe" in refused(model, out, formats=["caffe"])
     assert "0 maps" in refused(model, out, cam_top_k=0)
     assert "cannot be a model name" in refused(model, out, name="a b")
