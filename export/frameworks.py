@@ -1,4 +1,8 @@
-"""Import of the frameworks, without their startup logs and telemetry."""
+"""Import TensorFlow, Keras, ONNX, ONNX Runtime and tf2onnx with their environment prepared and their logs suppressed.
+
+Every module of `camserve.export` that uses a framework imports this module first: the frameworks read the environment
+when they are loaded.
+"""
 
 from __future__ import annotations
 
@@ -12,51 +16,47 @@ from collections.abc import Iterator
 
 from camserve.errors import ExportError
 
-__all__ = ["load_frameworks"]
-
 _FRAMEWORKS = ("tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx")
 
 
-def load_frameworks() -> None:
-    """Import TensorFlow, Keras, ONNX, ONNX Runtime and tf2onnx.
-
-    ONNX Runtime's telemetry is disabled unless `ORT_DISABLE_TELEMETRY` is set to another value.
+def _load_frameworks() -> None:
+    """Import the frameworks.
 
     Raises:
-        ExportError: If one of them cannot be imported, or Keras uses another backend than TensorFlow.
+        ExportError: If one is not installed, or Keras uses another backend than TensorFlow.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # failures are raised as well
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # failures are raised as exceptions as well
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # its exceptions contain what it logs
-    for module in _FRAMEWORKS:
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # its exceptions repeat what it logs
+    for name in _FRAMEWORKS:
         try:
-            with _stderr_unless_failed():
-                importlib.import_module(module)
+            with _suppressed_stderr():
+                importlib.import_module(name)
         except ImportError as error:
             raise ExportError(
-                f"cannot import {module}: {error}", hint="Install the export tools: pip install 'camserve[export]'"
+                f"cannot import {name}: {error}", hint="Install the export tools: pip install 'camserve[export]'"
             ) from error
-    with _stderr_unless_failed():
-        sys.modules["tensorflow"].config.list_logical_devices()  # warns of a missing GPU the first time
+    with _suppressed_stderr():
+        sys.modules["tensorflow"].config.list_logical_devices()  # warns once if there is no GPU
     backend = sys.modules["keras"].backend.backend()
     if backend != "tensorflow":
         raise ExportError(
-            f"export requires the TensorFlow backend of Keras, got {backend!r}",
-            hint="Set the environment variable before Keras is imported: KERAS_BACKEND=tensorflow",
+            f"export requires Keras's TensorFlow backend, got {backend!r}",
+            hint="Set KERAS_BACKEND=tensorflow before Keras is imported",
         )
 
 
 @contextlib.contextmanager
-def _stderr_unless_failed() -> Iterator[None]:
-    """Discard what native code writes to standard error, unless the block fails.
+def _suppressed_stderr() -> Iterator[None]:
+    """Suppress what native code writes to standard error, and print it if the block raises.
 
-    TensorFlow's libraries log there before they read their own log level.
+    TensorFlow's libraries log before they read their log level.
     """
     sys.stderr.flush()
     try:
         original = os.dup(2)
-    except OSError:  # there is no standard error
+    except OSError:  # standard error is closed
         yield
         return
     with tempfile.TemporaryFile() as captured:
@@ -70,3 +70,13 @@ def _stderr_unless_failed() -> Iterator[None]:
         finally:
             os.dup2(original, 2)
             os.close(original)
+
+
+_load_frameworks()
+
+import keras  # noqa: E402
+import onnx  # noqa: E402
+import onnxruntime  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+__all__ = ["keras", "onnx", "onnxruntime", "tf"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from camserve.bundle import ONNX_NAME
 from camserve.errors import RepositoryError
+from camserve.progress import Progress, no_progress
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.draft import Draft, read_draft_golden, write_version
 from camserve.serving.publishing.going_live import go_live
@@ -20,9 +21,7 @@ from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.lock import LOCK_NAME, LOCK_SECONDS, locked
 from camserve.serving.repository.staging import remove_leftovers, staged
 
-__all__ = ["Progress", "Publication", "deliver"]
-
-Progress = Callable[[str], None]
+__all__ = ["Publication", "deliver"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def deliver(
         RepositoryError: If the repository cannot be written, or the model there is another.
         ServerError: If the server does not answer with the new version; it was put back then.
     """
-    begin = progress or _no_progress
+    begin = progress or no_progress
     with _writable(repository, purpose, wait, begin) as root:
         remove_leftovers(root)
         draft = draft_of(root)
@@ -143,7 +142,3 @@ def _writable(repository: str | Path, purpose: str, wait: float, tell: Progress)
         if isinstance(error, OSError):
             raise RepositoryError(f"the repository {path} cannot be written: {error}") from error
         raise
-
-
-def _no_progress(phase: str) -> None:
-    """Nobody asked how far the work is."""

@@ -7,14 +7,16 @@ from pathlib import Path
 from camserve.bundle import Bundle, load_bundle
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest
+from camserve.progress import Progress
 from camserve.serving.config.choices import Backend
 from camserve.serving.config.message import BACKEND, MODEL_FILES
-from camserve.serving.publishing.delivery import Progress, Publication, deliver
+from camserve.serving.publishing.delivery import Publication, deliver
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.publishing.publish import served_on
 from camserve.serving.repository.ledger import PublishedModel, read_published
 from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.lock import LOCK_SECONDS
+from camserve.serving.repository.unknown_model import unknown_model
 from camserve.tls import ClientTls
 
 __all__ = ["rollback"]
@@ -58,7 +60,7 @@ def rollback(
         folder = root / model
         standing = read_published(folder) if folder.parent == root else None
         if standing is None:
-            raise RepositoryError(f"there is no model {model} in {root}", hint="List them: camserve repository list")
+            raise unknown_model(root, model)
         number = _target(model, standing, to)
         source = _version(folder, standing, number)
         contract = source.contract.model_copy(update={"name": model})

@@ -13,6 +13,7 @@ from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.lock import locked
 from camserve.serving.repository.seal import seal
 from camserve.serving.repository.staging import remove_leftovers, staged
+from camserve.serving.repository.unknown_model import unknown_model
 
 __all__ = ["accept_config"]
 
@@ -31,7 +32,7 @@ def accept_config(repository: str | Path, model: str) -> None:
     path = root / model / CONFIG_NAME
     with locked(root, f"accepts the configuration of {model}"):
         if model not in {each.name for each in root.iterdir()} or not path.is_file():
-            raise RepositoryError(f"there is no model {model} in {root}", hint="List them: camserve repository list")
+            raise unknown_model(root, model)
         config = read_config(path)
         if CONTRACT_PARAMETER not in config.parameters or config.name != model or not read_ledger(config, path.parent):
             raise RepositoryError(

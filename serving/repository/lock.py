@@ -11,12 +11,13 @@ import fcntl
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
 from camserve.errors import RepositoryError
+from camserve.progress import Progress, no_progress
 from camserve.text import printable
 
 __all__ = ["LOCK_NAME", "LOCK_SECONDS", "locked"]
@@ -30,9 +31,7 @@ _PATIENCE = 1.0
 
 
 @contextmanager
-def locked(
-    root: Path, purpose: str, *, wait: float = LOCK_SECONDS, tell: Callable[[str], None] | None = None
-) -> Iterator[None]:
+def locked(root: Path, purpose: str, *, wait: float = LOCK_SECONDS, tell: Progress | None = None) -> Iterator[None]:
     """Holds the repository's lock.
 
     Args:
@@ -44,7 +43,7 @@ def locked(
     Raises:
         RepositoryError: If another holds it all the time, or it cannot be had here.
     """
-    descriptor = _acquire(root / LOCK_NAME, wait, tell or _no_progress)
+    descriptor = _acquire(root / LOCK_NAME, wait, tell or no_progress)
     try:
         holder = f"process {os.getpid()} on {socket.gethostname()}, which {purpose} since {_now()}"
         with suppress(OSError):  # a full disk keeps nobody from holding it
@@ -57,7 +56,7 @@ def locked(
         os.close(descriptor)
 
 
-def _acquire(path: Path, wait: float, tell: Callable[[str], None]) -> int:
+def _acquire(path: Path, wait: float, tell: Progress) -> int:
     began, told = time.monotonic(), False
     while True:
         descriptor = _try(path)
@@ -110,7 +109,3 @@ def _holder(path: Path) -> str:
 
 def _now() -> str:
     return datetime.now(tz=timezone.utc).isoformat(timespec="seconds")
-
-
-def _no_progress(line: str) -> None:
-    """Nobody asked who is waited for."""

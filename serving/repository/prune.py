@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from camserve.errors import RepositoryError, UsageError
+from camserve.progress import Progress
 from camserve.serving.config.message import CONFIG_NAME
 from camserve.serving.config.pinning import pin
 from camserve.serving.repository.durable import remove_tree, rename, write_text
@@ -15,6 +16,7 @@ from camserve.serving.repository.leftovers import take_out_abandoned
 from camserve.serving.repository.listing import ModelEntry, list_models, open_repository
 from camserve.serving.repository.lock import LOCK_SECONDS, locked
 from camserve.serving.repository.staging import remove_leftovers, staged
+from camserve.serving.repository.unknown_model import unknown_model
 
 __all__ = ["Pruned", "prune"]
 
@@ -42,7 +44,7 @@ def prune(
     served: Mapping[str, Collection[int]] | None = None,
     dry_run: bool = False,
     wait: float = LOCK_SECONDS,
-    tell: Callable[[str], None] | None = None,
+    tell: Progress | None = None,
 ) -> tuple[Pruned, ...]:
     """Removes the oldest versions of each model, so that `keep` remain.
 
@@ -83,9 +85,7 @@ def _removable(root: Path, keep: int, names: Sequence[str], served: Mapping[str,
     entries = {entry.name: entry for entry in list_models(root)}
     unknown = [name for name in names if name not in entries]
     if unknown:
-        raise RepositoryError(
-            f"there is no model {', '.join(unknown)} in {root}", hint="List them: camserve repository list"
-        )
+        raise unknown_model(root, unknown[0])
     doomed = []
     for name in dict.fromkeys(names) or entries:
         standing = read_published(root / name)

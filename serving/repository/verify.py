@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from camserve.contract import CONTRACT_PARAMETER
 from camserve.errors import CamserveError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest, manifest_faults
+from camserve.progress import Progress
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.repository.allocation import NUMBERS_NAME, read_numbers
 from camserve.serving.repository.ledger import read_ledger
@@ -62,7 +63,7 @@ class Verification:
     notes: tuple[Fault, ...]
 
 
-def verify_repository(repository: str | Path, *, progress: Callable[[str], None] | None = None) -> Verification:
+def verify_repository(repository: str | Path, *, progress: Progress | None = None) -> Verification:
     """Holds every version to its manifest, every manifest to its model's ledger, and every configuration to its seal.
 
     A changed bit, a file or version that was added, removed or renamed is a fault. Somebody who changes a file and

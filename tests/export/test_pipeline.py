@@ -167,7 +167,7 @@ def test_a_gray_model_refuses_preprocessing_by_colour(tmp_path: Path) -> None:
     gray = keras.Sequential(
         [keras.layers.Input((8, 8, 1)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
     )
-    assert "no gray form" in refused(gray, tmp_path / "bundle", preprocessing="caffe")
+    assert "differs between colour channels" in refused(gray, tmp_path / "bundle", preprocessing="caffe")
     four = keras.Sequential([keras.layers.Input((8, 8, 4)), keras.layers.Flatten(), keras.layers.Dense(2)])
     assert "4 channels" in refused(four, tmp_path / "bundle")
 

@@ -47,7 +47,7 @@ def test_what_is_not_there_is_told_with_what_is(repository: Path, toy_bundle: Bu
     with pytest.raises(RepositoryError, match=r"toy has no version 9\. There are 1, 2"):
         rollback(repository, "toy", to=9)
     for name in ("none", "..", "../repository/toy", "toy/1"):
-        with pytest.raises(RepositoryError, match="there is no model"):
+        with pytest.raises(RepositoryError, match="unknown model"):
             rollback(repository, name)
     publish(toy_bundle, repository, name="single")
     with pytest.raises(RepositoryError, match="no version before the one that is served"):

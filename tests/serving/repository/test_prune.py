@@ -40,7 +40,7 @@ def test_the_oldest_go_and_as_many_stay_as_asked_for(repository: Path, tmp_path:
 def test_only_the_named_models_are_touched(repository: Path) -> None:
     prune(repository, keep=1, models=["b"])
     assert _versions(repository) == {"a": [1, 2, 3, 4], "b": [4]}
-    with pytest.raises(RepositoryError, match="there is no model c"):
+    with pytest.raises(RepositoryError, match="unknown model 'c'"):
         prune(repository, keep=1, models=["c"])
 
 

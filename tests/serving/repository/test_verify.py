@@ -190,7 +190,7 @@ def test_an_edit_by_hand_is_told_and_can_be_accepted(repository: Path) -> None:
 
 def test_what_is_no_model_of_camserve_is_not_accepted(repository: Path) -> None:
     for name in ("none", "..", "../repository/toy"):
-        with pytest.raises(RepositoryError, match="there is no model"):
+        with pytest.raises(RepositoryError, match="unknown model"):
             accept_config(repository, name)
     path = repository / "toy" / "config.pbtxt"
     path.write_text(path.read_text().replace("camserve.contract", "camserve.kontract"))
