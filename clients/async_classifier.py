@@ -76,7 +76,7 @@ class AsyncClassifier(BaseClassifier):
     ) -> Classification:
         """Names what an image shows; see `Classifier.classify`."""
         wanted = ClassifyRequest(
-            top=top, cam=cam, class_=class_, crops=crops, timings=timings, decode_options=self._reading
+            top=top, cam=cam, class_=class_, crops=crops, timings=timings, decode_options=self._decode_options
         )
         return await self._run(self._classifying(image, wanted))
 
@@ -129,7 +129,7 @@ class AsyncClassifier(BaseClassifier):
         An answer is handed out once the next image was taken up or `images` has ended. Where `images` waits for an
         answer before it gives the next image, both would wait for ever: call `classify` for each of those.
         """
-        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, decode_options=self._reading)
+        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, decode_options=self._decode_options)
         check_several(images, awaited=True)
         self._check_open()
         return self._stream(images, wanted, Window(concurrency, window_bytes, errors))

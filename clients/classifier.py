@@ -90,7 +90,7 @@ class Classifier(BaseClassifier):
                 with another contract; the next call follows that.
         """
         wanted = ClassifyRequest(
-            top=top, cam=cam, class_=class_, crops=crops, timings=timings, decode_options=self._reading
+            top=top, cam=cam, class_=class_, crops=crops, timings=timings, decode_options=self._decode_options
         )
         return self._run(self._classifying(image, wanted))
 
@@ -162,7 +162,7 @@ class Classifier(BaseClassifier):
             UsageError: If an option makes no sense, or one image is given alone.
             CamserveError: What `classify` raises, at the place of the image that it was met with.
         """
-        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, decode_options=self._reading)
+        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, decode_options=self._decode_options)
         check_several(images)
         self._check_open()
         return self._stream(images, wanted, Window(concurrency, window_bytes, errors))

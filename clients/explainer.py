@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["CAMExplainer"]
 
 _PANELS_PER_ROW = 4
-_INCHES = 3.2
+_INCHES, _TITLE_INCHES = 3.2, 0.4
 _MIN_DPI, _MAX_DPI = 100, 300
 _MIN_SIDE = 224
 """Smaller images are enlarged by a whole factor under the map, which would otherwise have visible steps."""
@@ -97,7 +97,7 @@ class CAMExplainer:
         maps = [result.cams[0] for result in self.results]
         panels = 1 if style == "notebook" else 2
         if ax is None:
-            axes = _new_axes(self._images, panels, columns)
+            axes = _new_axes([cam.image for cam in maps] if panels == 1 else self._images, panels, columns)
         else:
             axes, panels = _check_axes(ax, len(maps), panels)
         for place, (image, cam) in enumerate(zip(self._images, maps, strict=True)):
@@ -111,7 +111,8 @@ def _draw(axes: Sequence[Any], image: Image.Image, cam: ActivationMap, style: St
         axes[-1].imshow(np.asarray(as_rgb(cam.image)), alpha=0.5)
         axes[-1].imshow(cam.upsample(), cmap="jet", alpha=0.5)
     else:
-        axes[0].imshow(np.asarray(image))
+        for each in axes[:-1]:
+            each.imshow(np.asarray(image))
         _draw_overlay(axes[-1], image, cam)
     label = textwrap.shorten(cam.label, 2 * _LINE, placeholder=" …")
     axes[-1].set_title("\n".join(textwrap.wrap(f"{label}: {cam.probability:.1%}", _LINE)), fontsize="medium")
@@ -148,9 +149,10 @@ def _new_axes(images: Sequence[Image.Image], panels: int, columns: int | None) -
             raise UsageError(f"columns must be at least 1, got {columns}", hint="Pass the number of images per row")
     across = min(len(images), columns or _PANELS_PER_ROW // panels) * panels
     down = math.ceil(len(images) * panels / across)
+    tallest = max(image.height / image.width for image in images)
     resolution = max(chain.from_iterable(image.size for image in images)) / _INCHES
     figure = _new_figure(
-        figsize=(_INCHES * across, (_INCHES + 0.3) * down),
+        figsize=(_INCHES * across, (_INCHES * min(max(tallest, 0.5), 2.0) + _TITLE_INCHES) * down),
         layout="constrained",
         dpi=min(max(resolution, _MIN_DPI), _MAX_DPI),
     )

@@ -55,8 +55,8 @@ def application(url: str, model: str) -> web.Application:
 
     async def connected(app: web.Application) -> AsyncIterator[None]:
         # Photos of strangers: upright, and no larger than the service can stand.
-        reading = DecodeOptions(exif=True, max_pixels=24_000_000)
-        async with AsyncClassifier(url, model, timeout=10.0, reading=reading) as classifier:
+        decode_options = DecodeOptions(exif=True, max_pixels=24_000_000)
+        async with AsyncClassifier(url, model, timeout=10.0, decode_options=decode_options) as classifier:
             app[CLASSIFIER] = classifier
             yield
 

@@ -89,7 +89,7 @@ class ActivationMap:
             size: Height and width of the image in the result (default: those of the image).
             style: With `highlight`, the opacity follows the map: where the map is at its lowest value, the image is
                 unchanged. With `notebook`, the map covers the whole image at one opacity.
-            alpha: Opacity, from 0 to 1; with `highlight`, that of the highest value (default: 0.8 with `highlight`,
+            alpha: Opacity, from 0 to 1; with `highlight`, that of the highest value (default: 0.7 with `highlight`,
                 0.5 with `notebook`).
             colormap: `inferno`, `viridis`, `jet`, `gray`, the name of another colormap of matplotlib if that is
                 installed, or a table of 256 colours, uint8 `[256, 3]` in RGB. The first colour is that of the lowest

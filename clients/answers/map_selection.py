@@ -13,10 +13,11 @@ import numpy as np
 from camserve.argument_checks import check_type
 from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.predictions import check_finite, ranking
-from camserve.clients.answers.served_model import CAM, CAM_ALL, CAM_CLASS, Model
+from camserve.clients.answers.served_model import Model
 from camserve.clients.images.decode_options import DecodeOptions
 from camserve.clients.images.placement import Fitted
 from camserve.errors import RequestError, UsageError
+from camserve.tensors import CAM, CAM_ALL, CAM_CLASS
 
 __all__ = ["Maps", "check_class", "class_index", "outputs_for_maps"]
 

@@ -14,8 +14,8 @@ from camserve.clients.answers.classification import Classification, Timings
 from camserve.clients.answers.map_selection import Maps
 from camserve.clients.answers.predictions import check_finite, check_probabilities, probabilities_of, top_predictions
 from camserve.clients.answers.query import ClassifyRequest, Query
-from camserve.clients.answers.served_model import LOGITS, PROBABILITIES
 from camserve.clients.wire.messages import Reply
+from camserve.tensors import LOGITS, PROBABILITIES
 
 __all__ = ["Answer", "read_classes", "read_logits", "read_map", "validate_replies"]
 

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from camserve.contract import Preprocessing
+from camserve.contract import Operation, Preprocessing
 
 __all__ = ["SIXTEEN_BIT_MODES", "normalize", "to_eight_bits"]
 
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 """Pillow's modes for 16-bit gray pixels; mode `I` can also contain 32-bit values."""
+
+_OPERATIONS: dict[Operation, np.ufunc] = {"divide": np.divide, "subtract": np.subtract}
 
 
 def to_eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -31,20 +33,15 @@ def normalize(pixels: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDA
         preprocessing: Channel order and arithmetic.
     """
     values = np.array(pixels[..., ::-1] if preprocessing.color == "bgr" else pixels, np.float32, order="C")
-    _apply(np.divide, values, preprocessing.scale, neutral=1.0)
-    _apply(np.subtract, values, preprocessing.mean, neutral=0.0)
-    _apply(np.divide, values, preprocessing.std, neutral=1.0)
+    for operation, operands in preprocessing.arithmetic:
+        _apply(_OPERATIONS[operation], values, operands)
     return values
 
 
-def _apply(
-    operation: np.ufunc, values: npt.NDArray[np.float32], operands: tuple[float, ...], *, neutral: float
-) -> None:
-    """Apply one operand per channel in place; a loop over channels is faster than broadcasting in NumPy."""
-    if set(operands) == {neutral}:
-        return
+def _apply(operate: np.ufunc, values: npt.NDArray[np.float32], operands: tuple[float, ...]) -> None:
+    """Apply the operand of each channel in place, one channel at a time: broadcasting over three channels is slow."""
     if len(set(operands)) == 1:
-        operation(values, np.float32(operands[0]), out=values)
+        operate(values, np.float32(operands[0]), out=values)
         return
     for channel, operand in enumerate(operands):
-        operation(values[..., channel], np.float32(operand), out=values[..., channel])
+        operate(values[..., channel], np.float32(operand), out=values[..., channel])
