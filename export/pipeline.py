@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, load_bundle
 from camserve.choices import FORMATS, InputType, Int8Target, Precision
@@ -32,17 +32,16 @@ from camserve.export.option_checks import (
     check_pixels,
     check_precision,
 )
-from camserve.export.provenance import PROVENANCE, provenance_of
+from camserve.export.provenance import PROVENANCE, collect_provenance
 from camserve.export.report.document import files, report_of, write_report
 from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
 from camserve.export.source.load import load_source
-from camserve.export.staging import staged
+from camserve.export.staging import staged_bundle
 from camserve.golden import write_golden
 from camserve.manifest import write_manifest
+from camserve.progress import Progress, no_progress
 
 __all__ = ["export_model"]
-
-Progress = Callable[[str], None]
 
 
 def export_model(
@@ -109,7 +108,7 @@ def export_model(
         ParityError: If the export does not say what Keras says; nothing is written then.
         ExportError: If the bundle cannot be written.
     """
-    begin = progress or _no_progress
+    begin = progress or no_progress
     destination, wanted = check_destination(out), check_formats(formats)
     settings = OnnxSettings(opset, precision, int8_target)
     check_opset(opset)
@@ -124,7 +123,12 @@ def export_model(
     check_pixels(network.dtype, pixels)
     pixels = pixels.model_copy(update={"in_graph": input_dtype == "uint8"})
     prepared = prepare(
-        loaded.model, cam=cam, top_k=cam_top_k, all_classes=cam_all, pixels=pixels if pixels.in_graph else None
+        loaded.model,
+        cam=cam,
+        top_k=cam_top_k,
+        all_classes=cam_all,
+        pixels=pixels if pixels.in_graph else None,
+        network=network,
     )
     contract = _contract(resolve_name(loaded, name), prepared, pixels)
     class_labels = resolve_labels(loaded, contract.classes, labels)
@@ -132,12 +136,12 @@ def export_model(
     if calibration is not None:
         begin("read the calibration images")
         calibrated = read_calibration(calibration, (contract.height, contract.width), pixels)
-    provenance = provenance_of(loaded)
+    provenance = collect_provenance(loaded)
     images = measurement_images(contract, calibrated, settings)
-    with staged(destination) as folder:
+    with staged_bundle(destination) as folder:
         graph = None
         if "onnx" in wanted:
-            begin(f"write onnx, {settings.told}")
+            begin(f"write onnx, {settings.label}")
             graph = write_onnx(
                 folder,
                 prepared.served,
@@ -164,7 +168,7 @@ def export_model(
             contract,
             figures,
             provenance=provenance,
-            precision=settings.told,
+            precision=settings.label,
             images=images,
             calibration=calibrated,
             graph=_graph(graph, network, opset) if graph else None,
@@ -175,10 +179,6 @@ def export_model(
         write_manifest(folder)
         bundle = load_bundle(folder)
     return replace(bundle, path=destination)
-
-
-def _no_progress(phase: str) -> None:
-    """Nobody asked how far the work is."""
 
 
 def _graph(graph: WrittenGraph, network: Network, opset: int) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 import pytest
 
-from camserve.text import count
+from camserve.text import count, suggest
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,8 @@ def test_count_agrees_with_its_noun(number: int, noun: str, expected: str) -> No
 
 def test_count_takes_an_irregular_plural() -> None:
     assert count(2, "copy", "copies") == "2 copies"
+
+
+def test_suggest_names_the_most_similar_choice() -> None:
+    assert suggest("resnet5", ["digits", "resnet50"]) == "Did you mean 'resnet50'?"
+    assert suggest("resnet5", ["digits"]) is None

@@ -11,15 +11,16 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from camserve.export.frameworks import onnx
+
 import numpy as np
 import numpy.typing as npt
-import onnx
 from onnx import TensorProto
 
 from camserve.errors import ConversionError
 from camserve.export.formats.activations import activation_ranges, float_tensors
 
-__all__ = ["LARGEST_HALF", "in_half_precision", "largest_activation"]
+__all__ = ["LARGEST_HALF", "largest_activation", "to_half_precision"]
 
 LARGEST_HALF = 65504.0
 """The largest finite number of half precision (IEEE 754 binary16)."""
@@ -29,7 +30,7 @@ _TYPED_BY_ATTRIBUTE = frozenset({"Constant", "ConstantOfShape", "EyeLike"})
 _NEVER_LARGER = frozenset({"Concat", "Flatten", "MaxPool", "Relu", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
-def in_half_precision(model: onnx.ModelProto, stay_float: Collection[str]) -> onnx.ModelProto:
+def to_half_precision(model: onnx.ModelProto, stay_float: Collection[str]) -> onnx.ModelProto:
     """The graph with weights and activations in half precision, where it is not told to stay in float32.
 
     Inputs and outputs of the graph keep their types. A Cast stands where a tensor passes from one precision to the
@@ -62,14 +63,14 @@ def in_half_precision(model: onnx.ModelProto, stay_float: Collection[str]) -> on
 
 
 def largest_activation(model: onnx.ModelProto, stay_float: Collection[str], images: npt.NDArray[np.generic]) -> float:
-    """The largest magnitude, in float32, of any tensor that `in_half_precision` would put into half.
+    """The largest magnitude, in float32, of any tensor that `to_half_precision` would put into half.
 
     Above `LARGEST_HALF` a device that computes in half gives infinity. ONNX Runtime on the CPU computes half graphs in
     float32 where it can, and would not show it.
 
     Args:
         model: The float32 graph.
-        stay_float: As given to `in_half_precision`.
+        stay_float: As given to `to_half_precision`.
         images: `[n, height, width, channels]` as the graph takes them, n > 0; a few are run at a time.
     """
     plan = _plan(model, stay_float)

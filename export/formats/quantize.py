@@ -20,9 +20,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from camserve.export.frameworks import onnx
+
 import numpy as np
 import numpy.typing as npt
-import onnx
 from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
@@ -30,7 +31,7 @@ from camserve.choices import Int8Target
 from camserve.errors import ConversionError
 from camserve.export.formats.activations import activation_ranges, float_tensors
 
-__all__ = ["quantized"]
+__all__ = ["quantize"]
 
 
 _OLDEST_OPSET = 13  # the first whose QuantizeLinear takes a scale for each channel
@@ -47,7 +48,7 @@ _INFERRED = ("onnx.infer", "onnxruntime.quant")  # tells the quantizer that the 
 Nodes = list[onnx.NodeProto]
 
 
-def quantized(
+def quantize(
     model: onnx.ModelProto, images: npt.NDArray[Any], stay_float: Collection[str], target: Int8Target
 ) -> onnx.ModelProto:
     """The graph in int8, where it is not told to stay in float32. Inputs and outputs keep their types.

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from camserve.bundle import ONNX_NAME, SAVED_MODEL_NAME
 from camserve.choices import Int8Target, Precision
 from camserve.export.formats import onnx_format, saved_model_format
-from camserve.export.formats.half import in_half_precision, largest_activation
-from camserve.export.formats.quantize import quantized
+from camserve.export.formats.half import largest_activation, to_half_precision
+from camserve.export.formats.quantize import quantize
 from camserve.export.formats.runner import Runner
 from camserve.export.graph.served import MAPS, PIXELS, ServedGraph
 
@@ -38,7 +38,7 @@ class OnnxSettings:
     target: Int8Target = "cpu"
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """The precision in words: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`."""
         return f"int8 ({self.target})" if self.precision == "int8" else self.precision
 
@@ -86,9 +86,9 @@ def write_onnx(
     largest = None
     if settings.precision == "fp16":
         largest = largest_activation(model, stay_float, measured[:_PROBES])
-        model = in_half_precision(model, stay_float)
+        model = to_half_precision(model, stay_float)
     elif settings.precision == "int8":
-        model = quantized(model, np.asarray(calibrated), stay_float, settings.target)
+        model = quantize(model, np.asarray(calibrated), stay_float, settings.target)
     onnx_format.write_onnx(model, folder / ONNX_NAME, metadata)
     return WrittenGraph(onnx_format.count_operators(model), model.ir_version, largest)
 

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras, tf
+
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from camserve.export.graph.fold import ScaleAndShift, scale_and_shift
 from camserve.export.graph.network import Step
 
-__all__ = ["Affine", "DecodeOptions", "activation_name", "moves", "reading"]
+__all__ = ["Affine", "BackwardRule", "activation_name", "backward_rule", "only_rearranges"]
 
 Array = npt.NDArray[np.float64]
 
@@ -55,10 +55,10 @@ class Affine:
         return Affine(self.weights.reshape(*shape, -1), self.bias)
 
 
-DecodeOptions = Callable[[Affine], Affine]
+BackwardRule = Callable[[Affine], Affine]
 
 
-def reading(step: Step) -> DecodeOptions | None:
+def backward_rule(step: Step) -> BackwardRule | None:
     """How to read the step backwards; None if it is not affine, or of a form that is not read."""
     if len(step.inputs) != 1 or len(step.outputs) != 1:
         return None
@@ -66,7 +66,7 @@ def reading(step: Step) -> DecodeOptions | None:
     return reader(step) if reader is not None and activation_name(step) == "linear" else None
 
 
-def moves(step: Step) -> bool:
+def only_rearranges(step: Step) -> bool:
     """Whether the step is of a kind that changes no number, only its place."""
     return _reader(step) in (_of_moving, _of_permutation)
 
@@ -84,7 +84,7 @@ def activation_name(step: Step) -> str:
     return name if own else f"{name} (not Keras's own)"
 
 
-def _reader(step: Step) -> Callable[[Step], DecodeOptions | None] | None:
+def _reader(step: Step) -> Callable[[Step], BackwardRule | None] | None:
     operation = step.operation
     return _LAYERS.get(type(operation)) if _is_layer(operation) else _OPERATIONS.get(step.kind)
 
@@ -93,12 +93,12 @@ def _is_layer(operation: Any) -> bool:
     return isinstance(operation, keras.layers.Layer)
 
 
-def _of_dense(step: Step) -> DecodeOptions:
+def _of_dense(step: Step) -> BackwardRule:
     kernel, bias = _kernel_and_bias(step.operation)
     return lambda after: after.before_matrix(kernel, bias)
 
 
-def _of_convolution(step: Step) -> DecodeOptions | None:
+def _of_convolution(step: Step) -> BackwardRule | None:
     """Of a convolution that mixes channels only, or takes the whole grid at once."""
     layer = step.operation
     grid = step.inputs[0].shape[1:3]
@@ -110,28 +110,28 @@ def _of_convolution(step: Step) -> DecodeOptions | None:
     return lambda after: after.before_matrix(kernel, bias)
 
 
-def _of_batch_norm(step: Step) -> DecodeOptions:
+def _of_batch_norm(step: Step) -> BackwardRule:
     return _along_axis(step, *scale_and_shift(step.operation))
 
 
-def _of_scale_and_shift(step: Step) -> DecodeOptions:
+def _of_scale_and_shift(step: Step) -> BackwardRule:
     return _along_axis(step, _float64(step.operation.scale), _float64(step.operation.shift))
 
 
-def _along_axis(step: Step, scale: Array, shift: Array) -> DecodeOptions:
+def _along_axis(step: Step, scale: Array, shift: Array) -> BackwardRule:
     axis = step.operation.axis
     shape = [1] * len(step.inputs[0].shape)
     shape[axis[0] if isinstance(axis, list | tuple) else axis] = -1
     return lambda after: after.before_scaling(scale.reshape(shape[1:]), shift.reshape(shape[1:]))
 
 
-def _of_rescaling(step: Step) -> DecodeOptions:
+def _of_rescaling(step: Step) -> BackwardRule:
     layer, shape = step.operation, _shape(step)
     scale, shift = (np.broadcast_to(np.asarray(part, np.float64), shape) for part in (layer.scale, layer.offset))
     return lambda after: after.before_scaling(scale, shift)
 
 
-def _of_arithmetic(step: Step) -> DecodeOptions | None:
+def _of_arithmetic(step: Step) -> BackwardRule | None:
     """Of an operation with a constant, read from what it makes of zeros and of ones."""
     if step.outputs[0].shape != step.inputs[0].shape or (step.kind == "TrueDivide" and step.inputs[0] is step.args[1]):
         return None
@@ -144,13 +144,13 @@ def _result(step: Step, value: Array) -> Array:
     return np.asarray(_ARITHMETIC[step.kind](*args), np.float64)
 
 
-def _of_moving(step: Step) -> DecodeOptions | None:
+def _of_moving(step: Step) -> BackwardRule | None:
     if getattr(step.operation, "data_format", None) == "channels_first":
         return None
     return lambda after: after.before_moving(_shape(step))
 
 
-def _of_permutation(step: Step) -> DecodeOptions:
+def _of_permutation(step: Step) -> BackwardRule:
     back = np.argsort(step.operation.dims)
     return lambda after: Affine(np.transpose(after.weights, (*back, len(back))), after.bias)
 
@@ -167,7 +167,7 @@ def _float64(value: Any) -> Array:
     return np.asarray(keras.ops.convert_to_numpy(value), np.float64)
 
 
-_LAYERS: dict[type, Callable[[Step], DecodeOptions | None]] = {  # exact types: a subclass may do something else
+_LAYERS: dict[type, Callable[[Step], BackwardRule | None]] = {  # exact types: a subclass may do something else
     keras.layers.Activation: _of_moving,
     keras.layers.BatchNormalization: _of_batch_norm,
     keras.layers.Conv2D: _of_convolution,
@@ -185,7 +185,7 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "Subtract": np.subtract,
     "TrueDivide": np.true_divide,
 }
-_OPERATIONS: dict[str, Callable[[Step], DecodeOptions | None]] = {
+_OPERATIONS: dict[str, Callable[[Step], BackwardRule | None]] = {
     **dict.fromkeys(_ARITHMETIC, _of_arithmetic),
     **dict.fromkeys(("ExpandDims", "Reshape", "Squeeze"), _of_moving),
 }

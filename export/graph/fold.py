@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
+
 import numpy as np
 import numpy.typing as npt
 
 from camserve.export.graph.network import Network, Step, Value
-from camserve.export.graph.remake import remake
+from camserve.export.graph.rebuild import rebuild_layer
 
 __all__ = ["FoldReport", "ScaleAndShift", "fold", "foldable", "scale_and_shift"]
 
@@ -149,7 +150,7 @@ def _merged(layer: Any, norm: Any) -> Any:
     weights = [_float64(weight) for weight in layer.get_weights()]
     bias = weights.pop() if layer.use_bias else np.zeros_like(scale)
     weights[-1] = weights[-1] * _along_output_channels(layer, scale)
-    return remake(layer, [*weights, bias * scale + shift], use_bias=True)
+    return rebuild_layer(layer, [*weights, bias * scale + shift], use_bias=True)
 
 
 def _as_scale_and_shift(step: Step) -> Step:

@@ -16,18 +16,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
-import keras
+from camserve.export.frameworks import keras
+
 import numpy as np
 import numpy.typing as npt
 
 from camserve.contract import Activation
 from camserve.errors import HeadError, SourceError
-from camserve.export.graph.affine import Affine, DecodeOptions, activation_name, moves, reading
+from camserve.export.graph.affine import Affine, BackwardRule, activation_name, backward_rule, only_rearranges
 from camserve.export.graph.network import Network, Step, Value
 from camserve.export.graph.pooling import Pooling, pooling_of, unpooled
-from camserve.export.graph.remake import remake
+from camserve.export.graph.rebuild import rebuild_layer
+from camserve.tensors import PROBABILITIES
 
-__all__ = ["LinearHead", "Pooling", "find_linear_head", "with_logits"]
+__all__ = ["LinearHead", "Pooling", "find_linear_head", "split_logits"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ class LinearHead:
         return weights * covered[:, :, np.newaxis, np.newaxis]
 
 
-def with_logits(network: Network) -> tuple[Network, Value, Activation]:
+def split_logits(network: Network) -> tuple[Network, Value, Activation]:
     """Moves the last activation to a step of its own at the very end, so that the logits are a value before it.
 
     Returns:
@@ -94,9 +96,7 @@ def with_logits(network: Network) -> tuple[Network, Value, Activation]:
     stripped = _without_activation(network, last)
     logits = stripped.output
     probabilities = network.fresh(logits.shape)
-    activation = keras.layers.Activation(
-        name, name="probabilities", dtype=getattr(last.operation, "compute_dtype", None)
-    )
+    activation = keras.layers.Activation(name, name=PROBABILITIES, dtype=getattr(last.operation, "compute_dtype", None))
     steps = (*stripped.steps, Step(activation, (logits,), {}, (probabilities,)))
     return stripped.with_steps(steps, output=probabilities), logits, "softmax" if name == "softmax" else "sigmoid"
 
@@ -115,25 +115,25 @@ def find_linear_head(network: Network, logits: Value) -> LinearHead:
         return _head(stop.inputs[0], pooling, path, logits)
     values = [step.outputs[0] for step, _ in path] + [network.input if stop is None else stop.outputs[0]]
     # What a Reshape has just made of other numbers is no image, whatever its shape.
-    made = [moves(step) for step, _ in path] + [False]
+    made = [only_rearranges(step) for step, _ in path] + [False]
     place = next((place for place, value in enumerate(values) if _is_spatial(value) and not made[place]), None)
     if place is None:
         raise _not_linear(stop)
     return _head(values[place], unpooled(values[place]), path[:place], logits)
 
 
-def _affine_path(network: Network, logits: Value) -> tuple[list[tuple[Step, DecodeOptions]], Step | None]:
+def _affine_path(network: Network, logits: Value) -> tuple[list[tuple[Step, BackwardRule]], Step | None]:
     """The affine steps back from the logits, last first, and the step before them: a pooling, or one not affine."""
-    path: list[tuple[Step, DecodeOptions]] = []
+    path: list[tuple[Step, BackwardRule]] = []
     for step in _back_from(network, logits):
-        read = reading(step)
+        read = backward_rule(step)
         if read is None:
             return path, step
         path.append((step, read))
     return path, None
 
 
-def _head(features: Value, pooling: Pooling, path: Sequence[tuple[Step, DecodeOptions]], logits: Value) -> LinearHead:
+def _head(features: Value, pooling: Pooling, path: Sequence[tuple[Step, BackwardRule]], logits: Value) -> LinearHead:
     classes = int(logits.shape[1] or 0)
     whole = reduce(lambda after, link: link[1](after), path, Affine.identity(classes))
     weights = whole.weights.reshape(*pooling.cells, int(features.shape[3] or 0), classes)
@@ -156,7 +156,11 @@ def _is_spatial(value: Value) -> bool:
 
 def _keeps_order(step: Step) -> bool:
     """Whether the step leaves every number as it is, in the same order."""
-    return moves(step) and not isinstance(step.operation, keras.layers.Permute) and reading(step) is not None
+    return (
+        only_rearranges(step)
+        and not isinstance(step.operation, keras.layers.Permute)
+        and backward_rule(step) is not None
+    )
 
 
 def _ends_in_nothing_known(step: Step) -> bool:
@@ -169,7 +173,7 @@ def _ends_in_nothing_known(step: Step) -> bool:
 def _without_activation(network: Network, last: Step) -> Network:
     if not getattr(last.operation, "weights", None):
         return network.without(lambda step: step is last)
-    bare = remake(last.operation, activation="linear")
+    bare = rebuild_layer(last.operation, activation="linear")
     return network.with_steps(replace(step, operation=bare) if step is last else step for step in network.steps)
 
 

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.errors import SourceError
 from camserve.export.graph.network import Network, Step
-from camserve.export.graph.remake import remake
+from camserve.export.graph.rebuild import rebuild_layer
 
-__all__ = ["BuiltForTraining", "in_float32", "in_inference_mode"]
+__all__ = ["BuiltForTraining", "to_float32", "to_inference_mode"]
 
 _NOISE = (
     keras.layers.ActivityRegularization,
@@ -48,7 +48,7 @@ class BuiltForTraining:
     noise: tuple[str, ...]
 
 
-def in_inference_mode(network: Network) -> tuple[Network, BuiltForTraining]:
+def to_inference_mode(network: Network) -> tuple[Network, BuiltForTraining]:
     """Takes training out of the network.
 
     A layer that was called with `training=True` when the model was built keeps that through `.h5` and `.keras`, and
@@ -73,7 +73,7 @@ def in_inference_mode(network: Network) -> tuple[Network, BuiltForTraining]:
     return network.with_steps(steps).without(_is_idle), found
 
 
-def in_float32(network: Network) -> Network:
+def to_float32(network: Network) -> Network:
     """The network with every layer and weight in float32; layers that are float32 already are shared, not copied.
 
     Raises:
@@ -125,4 +125,4 @@ def _in_float32(step: Step) -> Any:
         return layer
     # Layers inside a layer of the user's own may be built by its first call, and not before.
     args, kwargs = step.called_with(lambda value: keras.KerasTensor(value.shape, "float32"))
-    return remake(layer, build=lambda copy: copy(*args, **kwargs), dtype="float32")
+    return rebuild_layer(layer, build=lambda copy: copy(*args, **kwargs), dtype="float32")

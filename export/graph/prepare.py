@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.contract import Preprocessing
 from camserve.export.graph.fold import FoldReport, fold, foldable
-from camserve.export.graph.head import LinearHead, find_linear_head, with_logits
-from camserve.export.graph.inference import BuiltForTraining, in_float32, in_inference_mode
+from camserve.export.graph.head import LinearHead, find_linear_head, split_logits
+from camserve.export.graph.inference import BuiltForTraining, to_float32, to_inference_mode
 from camserve.export.graph.network import Network, trace
 from camserve.export.graph.reference import KerasReference
-from camserve.export.graph.served import ServedGraph, serve
+from camserve.export.graph.served import ServedGraph, build_served_graph
 
 __all__ = ["Prepared", "prepare"]
 
@@ -67,34 +67,47 @@ class Prepared:
 
 
 def prepare(
-    model: keras.Model, *, cam: bool, top_k: int, all_classes: bool, pixels: Preprocessing | None = None
+    model: keras.Model,
+    *,
+    cam: bool,
+    top_k: int,
+    all_classes: bool,
+    pixels: Preprocessing | None = None,
+    network: Network | None = None,
 ) -> Prepared:
-    """Puts a classifier into inference mode, folds its BatchNorm, and adds its maps.
+    """Put a classifier into inference mode, fold its BatchNorm layers and add its class activation maps.
 
     Args:
         model: The classifier.
         cam: Whether to add the maps.
-        top_k: Number of maps, of the best classes.
-        all_classes: Whether to answer with the map of every class as well.
-        pixels: What the graph does to uint8 pixels; None for a graph that takes the model's own input.
+        top_k: Number of maps, one for each of the best classes.
+        all_classes: Whether to add the map of every class as well.
+        pixels: Preprocessing that the graph applies to uint8 pixels; None if the graph takes the model's own input.
+        network: The result of `trace(model)`, if the caller has it; None traces the model here.
 
     Raises:
         SourceError: If the model is no classifier that camserve can read.
         HeadError: If maps are asked for and the head is not linear.
     """
-    traced = trace(model)
-    inference, trained = in_inference_mode(traced)
+    traced = trace(model) if network is None else network
+    inference, trained = to_inference_mode(traced)
     dtype = _precision(inference)
     # Half precision is no yardstick for an export in single precision; its weights are.
-    original, logits, _ = with_logits(in_float32(inference) if "16" in dtype else inference)
+    original, logits, _ = split_logits(to_float32(inference) if "16" in dtype else inference)
     head = find_linear_head(original, logits) if cam else None
     folded, folding = fold(original)
-    network, served_logits, activation = with_logits(in_float32(folded))
-    served_head = find_linear_head(network, served_logits) if cam else None
+    exported, exported_logits, activation = split_logits(to_float32(folded))
+    exported_head = find_linear_head(exported, exported_logits) if cam else None
     return Prepared(
         model=model,
-        served=serve(
-            network, served_logits, activation, served_head, pixels=pixels, top_k=top_k, all_classes=all_classes
+        served=build_served_graph(
+            exported,
+            exported_logits,
+            activation,
+            exported_head,
+            pixels=pixels,
+            top_k=top_k,
+            all_classes=all_classes,
         ),
         reference=KerasReference(original, logits, head),
         head=head,
@@ -102,7 +115,7 @@ def prepare(
         dtype=dtype,
         input_dtype=traced.dtype,
         trained=trained,
-        foldable=len(foldable(network)),
+        foldable=len(foldable(exported)),
     )
 
 

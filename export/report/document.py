@@ -50,7 +50,7 @@ def report_of(
         prepared: What was made of it.
         contract: What the export expects and answers.
         figures: The figures of the gate.
-        provenance: Hashes and versions, as `provenance_of` gives them.
+        provenance: Hashes and versions, as `collect_provenance` gives them.
         precision: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`.
         images: What the gate was given to measure on.
         calibration: What they were held out of; None where they were drawn.

@@ -33,13 +33,13 @@ def measured_on(images: MeasurementImages, calibration: Calibration | None, prec
         because too few were held out; `calibrated_on`, how many taught int8 its ranges; `sha256`, of the pixels of all
         that were measured on, uint8 `[images, height, width, channels]` in C order.
     """
-    in_float32 = precision == _FLOAT32
-    measured = images.pixels[:FEWEST] if in_float32 else images.pixels[images.fillers :]
+    to_float32 = precision == _FLOAT32
+    measured = images.pixels[:FEWEST] if to_float32 else images.pixels[images.fillers :]
     learnt_from = calibration.fit if calibration is not None and precision.startswith("int8") else ()
     return {
         "kind": _DRAWN if calibration is None else _HELD_OUT,
         "pictures": len(measured),
-        "fillers": images.fillers if in_float32 else 0,
+        "fillers": images.fillers if to_float32 else 0,
         "calibrated_on": len(learnt_from),
         "sha256": hashlib.sha256(measured.tobytes()).hexdigest(),
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from camserve.bundle import ONNX_NAME
 from camserve.errors import RepositoryError
+from camserve.progress import Progress, no_progress
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.activation import activate
 from camserve.serving.publishing.draft import Draft, read_draft_golden, write_version
@@ -20,9 +21,7 @@ from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.lock import LOCK_NAME, LOCK_SECONDS, locked
 from camserve.serving.repository.staging_area import remove_leftovers, staged
 
-__all__ = ["Progress", "Publication", "deliver"]
-
-Progress = Callable[[str], None]
+__all__ = ["Publication", "deliver"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def deliver(
         RepositoryError: If the repository cannot be written, or the published model is a different one.
         ServerError: If the server does not serve the new version correctly; the version was rolled back then.
     """
-    report = progress or _no_progress
+    report = progress or no_progress
     with _writable(repository, purpose, wait, report) as root:
         remove_leftovers(root)
         draft = make_draft(root)
@@ -145,7 +144,3 @@ def _writable(repository: str | Path, purpose: str, wait: float, progress: Progr
                 f"cannot write to the repository {path}: {error}", hint="Check its permissions and the free disk space"
             ) from None
         raise
-
-
-def _no_progress(phase: str) -> None:
-    """Ignore the phase."""

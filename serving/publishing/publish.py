@@ -8,12 +8,13 @@ from typing import Any
 
 from camserve.bundle import Bundle, load_bundle
 from camserve.names import check_model_name
+from camserve.progress import Progress
 from camserve.serving.config.changes import changed_options
 from camserve.serving.config.choices import Backend
 from camserve.serving.config.message import BACKEND, read_options
 from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.live.server import open_live_server
-from camserve.serving.publishing.delivery import Progress, Publication, deliver
+from camserve.serving.publishing.delivery import Publication, deliver
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.repository.ledger import read_published
 from camserve.serving.repository.lock import LOCK_SECONDS

@@ -7,10 +7,11 @@ from pathlib import Path
 from camserve.bundle import Bundle, load_bundle
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest
+from camserve.progress import Progress
 from camserve.serving.config.choices import Backend
 from camserve.serving.config.message import BACKEND, MODEL_FILES
 from camserve.serving.live.server import open_live_server
-from camserve.serving.publishing.delivery import Progress, Publication, deliver
+from camserve.serving.publishing.delivery import Publication, deliver
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.repository.ledger import PublishedModel, read_published
 from camserve.serving.repository.listing import check_known_models, open_repository

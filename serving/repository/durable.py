@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+
+from camserve.atomic import sync
 
 __all__ = [
     "copy_tree",
@@ -14,25 +15,9 @@ __all__ = [
     "remove_tree",
     "rename",
     "replace_text",
-    "sync",
     "sync_tree",
     "write_text",
 ]
-
-_FOLDER_SYNC_UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
-
-
-def sync(path: Path) -> None:
-    """Flush the content of a file, or the entries of a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems do not support this for a folder.
-        if error.errno not in _FOLDER_SYNC_UNSUPPORTED or not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def sync_tree(folder: Path) -> None:

@@ -14,6 +14,7 @@ from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.config.pinning import chosen_versions
 from camserve.serving.repository.export_facts import Parity, read_export_facts
 from camserve.serving.repository.version_numbers import version_folders
+from camserve.text import suggest
 
 __all__ = ["ModelEntry", "VersionEntry", "check_known_models", "list_models", "open_repository"]
 
@@ -112,12 +113,12 @@ def check_known_models(root: Path, models: Iterable[str]) -> None:
         RepositoryError: If it lacks one; the message lists the models that it has.
     """
     names = _model_names(root)
-    unknown = [name for name in models if name not in names]
-    if unknown:
-        raise RepositoryError(
-            f"unknown model {', '.join(map(repr, unknown))}; the repository {root} has: {', '.join(names) or 'none'}",
-            hint=f"List the models and versions with: camserve repository list --repository {shlex.quote(str(root))}",
-        )
+    for name in models:
+        if name not in names:
+            raise RepositoryError(
+                f"unknown model {name!r}; the repository {root} has: {', '.join(names) or 'no models'}",
+                hint=suggest(name, names) or f"Run: camserve repository list --repository {shlex.quote(str(root))}",
+            )
 
 
 def _model_names(root: Path) -> list[str]:

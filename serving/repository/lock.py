@@ -11,12 +11,13 @@ import fcntl
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
 from camserve.errors import RepositoryError
+from camserve.progress import Progress, no_progress
 from camserve.text import printable
 
 __all__ = ["LOCK_NAME", "LOCK_SECONDS", "locked"]
@@ -30,9 +31,7 @@ _REPORT_AFTER_SECONDS = 1.0
 
 
 @contextmanager
-def locked(
-    root: Path, purpose: str, *, wait: float = LOCK_SECONDS, progress: Callable[[str], None] | None = None
-) -> Iterator[None]:
+def locked(root: Path, purpose: str, *, wait: float = LOCK_SECONDS, progress: Progress | None = None) -> Iterator[None]:
     """Hold the lock of a repository.
 
     Args:
@@ -44,7 +43,7 @@ def locked(
     Raises:
         RepositoryError: If another process holds the lock for that long, or the folder cannot be locked.
     """
-    descriptor = _acquire(root / LOCK_NAME, wait, progress)
+    descriptor = _acquire(root / LOCK_NAME, wait, progress or no_progress)
     try:
         holder = f"process {os.getpid()} on {socket.gethostname()} ({purpose} since {_now()})"
         with suppress(OSError):  # the lock works on a full disk, too
@@ -57,8 +56,8 @@ def locked(
         os.close(descriptor)
 
 
-def _acquire(path: Path, wait: float, progress: Callable[[str], None] | None) -> int:
-    start, reported = time.monotonic(), progress is None
+def _acquire(path: Path, wait: float, progress: Progress) -> int:
+    start, reported = time.monotonic(), False
     while True:
         descriptor = _try_lock(path)
         if descriptor is not None:
@@ -69,7 +68,7 @@ def _acquire(path: Path, wait: float, progress: Callable[[str], None] | None) ->
                 f"the repository {path.parent} is still locked after {wait:g} s by {_holder(path)}",
                 hint="Try again when it has finished",
             )
-        if waited >= _REPORT_AFTER_SECONDS and progress is not None and not reported:
+        if waited >= _REPORT_AFTER_SECONDS and not reported:
             reported = True
             progress(f"wait for {_holder(path)}")
         time.sleep(_POLL_SECONDS)

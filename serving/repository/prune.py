@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from camserve.errors import RepositoryError, UsageError
+from camserve.progress import Progress
 from camserve.serving.config.message import CONFIG_NAME
 from camserve.serving.config.pinning import pin
 from camserve.serving.repository.durable import remove_tree, rename, replace_text
@@ -42,7 +43,7 @@ def prune(
     served: Mapping[str, Collection[int]] | None = None,
     dry_run: bool = False,
     wait: float = LOCK_SECONDS,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Pruned, ...]:
     """Remove the oldest versions of each model, so that `keep` remain.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from camserve.contract import CONTRACT_PARAMETER
 from camserve.errors import CamserveError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest, manifest_faults
+from camserve.progress import Progress
 from camserve.serving.config.message import CONFIG_NAME, parse_config
 from camserve.serving.repository.allocation import NUMBERS_NAME, read_numbers
 from camserve.serving.repository.ledger import read_ledger
@@ -64,7 +65,7 @@ class Verification:
     notes: tuple[Fault, ...]
 
 
-def verify_repository(repository: str | Path, *, progress: Callable[[str], None] | None = None) -> Verification:
+def verify_repository(repository: str | Path, *, progress: Progress | None = None) -> Verification:
     """Verify every version against its manifest, every manifest against its model, and every configuration's seal.
 
     A changed bit is a fault, and so is a file or version that was added, removed or renamed. The checksums detect

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["count", "printable"]
+__all__ = ["count", "printable", "suggest"]
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -26,3 +28,9 @@ def printable(text: str | Path) -> str:
     For text from outside, such as the name of a file, that becomes part of a message.
     """
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+
+
+def suggest(word: str, choices: Iterable[str]) -> str | None:
+    """Return the hint `Did you mean 'resnet50'?` for the choice most like the word, or None if none is like it."""
+    close = get_close_matches(word, list(choices), n=1)
+    return f"Did you mean {close[0]!r}?" if close else None

@@ -7,7 +7,7 @@ from camserve.export.framework_errors import reason
 TRACEBACK = """in user code:
 
     File "/somewhere/served.py", line 81, in function  *
-        image = network_input(image, pixels)
+        image = preprocess(image, pixels)
 
     ValueError: 'conv 1/' is not a valid root scope name.
 """

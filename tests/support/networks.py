@@ -12,7 +12,7 @@ from keras import layers
 
 from camserve.contract import Preprocessing
 from camserve.export.gate.samples import sample_images
-from camserve.export.graph.inference import in_inference_mode
+from camserve.export.graph.inference import to_inference_mode
 from camserve.export.graph.network import Network, run, trace
 from camserve.pixels import normalize
 
@@ -50,7 +50,7 @@ def enliven(model: keras.Model, preprocessing: Preprocessing, seed: int = 0) -> 
     residual branches add little to their shortcuts, and where there are none an activation passes most of what it gets.
     """
     # What a file would be converted as: nested models flattened, dropout gone.
-    network = in_inference_mode(trace(model))[0]
+    network = to_inference_mode(trace(model))[0]
     images = _images(network, preprocessing)
     rng = np.random.default_rng(seed)
     ends = _ends_of_branches(network)

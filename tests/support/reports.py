@@ -22,7 +22,7 @@ from camserve.export.gate.parity import measure
 from camserve.export.gate.samples import sample_images
 from camserve.export.gate.tolerances import Tolerances
 from camserve.export.graph.prepare import prepare
-from camserve.export.provenance import provenance_of
+from camserve.export.provenance import collect_provenance
 from camserve.export.report.document import files, report_of, write_report
 from camserve.export.source.load import load_source
 from camserve.pixels import normalize
@@ -80,7 +80,7 @@ def report_small_export(folder: Path) -> Reported:
         prepared,
         contract,
         figures,
-        provenance=provenance_of(loaded),
+        provenance=collect_provenance(loaded),
         precision="fp32",
         images=MeasurementImages(pixels, names),
         calibration=None,

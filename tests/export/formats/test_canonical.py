@@ -6,8 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from camserve.export.formats.canonical import canonical as write_canonical
-from camserve.export.formats.canonical import layer_of
+from camserve.export.formats.canonical import canonicalize, layer_of
 
 STEPS = ("conv1", "relu1", "conv1", "head")
 
@@ -44,7 +43,7 @@ def graph(counter: int = 0, *, turned: bool = False, scopes: bool = True) -> onn
 
 def canonical(graph: onnx.GraphProto, steps: tuple[str, ...]) -> onnx.GraphProto:
     made = onnx.GraphProto()
-    write_canonical(graph, steps, made)
+    canonicalize(graph, steps, made)
     return made
 
 

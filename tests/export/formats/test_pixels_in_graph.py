@@ -19,7 +19,7 @@ from camserve.choices import InputType
 from camserve.contract import PRESETS, Preprocessing
 from camserve.export import export_model
 from camserve.export.gate.samples import sample_images
-from camserve.export.graph.served import network_input
+from camserve.export.graph.served import preprocess
 from camserve.pixels import normalize
 
 PIXELS = sample_images(5, 16, 16, 3)
@@ -28,13 +28,13 @@ GRAY = Preprocessing(color="gray", scale=(127.5,), mean=(1.0,), std=(1.0,))
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_the_graph_prepares_pixels_as_the_client_does(preset: str) -> None:
-    prepared = np.asarray(network_input(PIXELS, PRESETS[preset]))
+    prepared = np.asarray(preprocess(PIXELS, PRESETS[preset]))
     np.testing.assert_array_equal(prepared, normalize(PIXELS, PRESETS[preset]))
 
 
 def test_the_graph_prepares_gray_pixels_as_the_client_does() -> None:
     gray = sample_images(3, 8, 8, 1)
-    np.testing.assert_array_equal(np.asarray(network_input(gray, GRAY)), normalize(gray, GRAY))
+    np.testing.assert_array_equal(np.asarray(preprocess(gray, GRAY)), normalize(gray, GRAY))
 
 
 def answers(bundle: Bundle, images: Any) -> list[Any]:

@@ -20,7 +20,7 @@ from support.graphs import Graph, answers, images, operators
 
 from camserve.choices import Int8Target
 from camserve.errors import ConversionError
-from camserve.export.formats.quantize import quantized
+from camserve.export.formats.quantize import quantize
 
 BYTES = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "NhwcMaxPool", "MaxPool", "Transpose", "QGemm"}
@@ -153,7 +153,7 @@ def optimized(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 def test_int8_answers_almost_the_same(body: Callable[[Graph], str], target: Int8Target) -> None:
     model, head = network(body)
     expected = answers(model, images(16, seed=2))
-    found = answers(quantized(model, images(64), head, target), images(16, seed=2))
+    found = answers(quantize(model, images(64), head, target), images(16, seed=2))
     assert 0 < distance(found["logits"], expected["logits"]) < 0.05
     assert distance(found["cam"], expected["cam"]) < 0.1
 
@@ -161,7 +161,7 @@ def test_int8_answers_almost_the_same(body: Callable[[Graph], str], target: Int8
 @pytest.mark.parametrize("body", FUSED, ids=lambda body: body.__name__)
 def test_onnx_runtime_runs_the_whole_body_on_bytes(body: Callable[[Graph], str], tmp_path: Path) -> None:
     model, head = network(body)
-    made = operators(optimized(quantized(model, images(16), head, "cpu"), tmp_path))
+    made = operators(optimized(quantize(model, images(16), head, "cpu"), tmp_path))
     floats = {name for name in made if name not in BYTES and not name.startswith("QLinear")}
     assert floats <= set(operators(model)[-len(head) :])
     assert made.count("QuantizeLinear") == 1
@@ -171,7 +171,7 @@ def test_arithmetic_right_before_the_head_stays_in_float() -> None:
     graph = Graph()
     x = graph.convolve(graph.add("Relu", graph.convolve(graph.features, 8)), 8)
     model, head = graph.classifier(graph.add("Mul", x, graph.add("Sigmoid", x), name="features"))
-    result = quantized(model, images(8), head, "cpu")
+    result = quantize(model, images(8), head, "cpu")
     readers = {node.op_type for node in result.graph.node if "features" in node.input}
     assert "QuantizeLinear" not in readers
 
@@ -182,7 +182,7 @@ def test_the_head_stays_in_float_and_the_ends_keep_their_types(
     body: Callable[[Graph], str], target: Int8Target
 ) -> None:
     model, head = network(body)
-    result = quantized(model, images(8), head, target)
+    result = quantize(model, images(8), head, target)
     before, after = ({node.name: node for node in graph.graph.node} for graph in (model, result))
     for name in head:
         assert after[name].op_type == before[name].op_type
@@ -199,7 +199,7 @@ def test_the_head_stays_in_float_and_the_ends_keep_their_types(
 
 def test_for_cpus_activations_are_unsigned_and_weights_signed_by_channel() -> None:
     model, head = network(residual)
-    values = constants(quantized(model, images(8), head, "cpu"))
+    values = constants(quantize(model, images(8), head, "cpu"))
     zeros = {name: value for name, value in values.items() if name.endswith("_zero_point") and value.dtype != np.int32}
     weights = {name for name, value in zeros.items() if value.ndim == 1}
     assert len(weights) == 3
@@ -209,7 +209,7 @@ def test_for_cpus_activations_are_unsigned_and_weights_signed_by_channel() -> No
 
 def test_for_tensorrt_activations_are_symmetric_and_biases_stay_in_float() -> None:
     model, head = network(residual)
-    result = quantized(model, images(8), head, "tensorrt")
+    result = quantize(model, images(8), head, "tensorrt")
     zeros = [value for name, value in constants(result).items() if name.endswith("_zero_point")]
     assert zeros
     assert all(value.dtype == np.int8 and not value.any() for value in zeros)
@@ -219,7 +219,7 @@ def test_for_tensorrt_activations_are_symmetric_and_biases_stay_in_float() -> No
 
 def test_for_tensorrt_only_what_weights_are_multiplied_with_is_quantized() -> None:
     model, head = network(residual)
-    result = quantized(model, images(8), head, "tensorrt")
+    result = quantize(model, images(8), head, "tensorrt")
     made = {name: node.op_type for node in result.graph.node for name in node.output}
     convolutions = [node for node in result.graph.node if node.op_type == "Conv"]
     assert {made[name] for node in convolutions for name in node.input[:2]} == {"DequantizeLinear"}
@@ -229,12 +229,12 @@ def test_for_tensorrt_only_what_weights_are_multiplied_with_is_quantized() -> No
 @pytest.mark.parametrize("target", TARGETS)
 def test_pixels_of_bytes_are_taken(target: Int8Target) -> None:
     model, head = network(residual, TensorProto.UINT8)
-    result = quantized(model, images(32, TensorProto.UINT8), head, target)
+    result = quantize(model, images(32, TensorProto.UINT8), head, target)
     expected = answers(model, images(8, TensorProto.UINT8, 2))
     found = answers(result, images(8, TensorProto.UINT8, 2))
     assert 0 < distance(found["logits"], expected["logits"]) < 0.05
     floats, head = network(residual)
-    same = answers(quantized(floats, images(32), head, target), images(8, seed=2))
+    same = answers(quantize(floats, images(32), head, target), images(8, seed=2))
     assert distance(found["logits"], same["logits"]) < 0.01
 
 
@@ -247,7 +247,7 @@ def test_a_channel_without_weights_and_a_tensor_without_values_do_no_harm() -> N
     silent = graph.add("Relu", graph.convolve(graph.add("Relu", graph.add("Mul", x, graph.constant(np.float32(0)))), 8))
     model, head = graph.classifier(graph.add("Add", x, silent))
     for target in TARGETS:
-        found = answers(quantized(model, images(16), head, target), images(4, seed=2))
+        found = answers(quantize(model, images(16), head, target), images(4, seed=2))
         assert distance(found["logits"], answers(model, images(4, seed=2))["logits"]) < 0.05
 
 
@@ -258,7 +258,7 @@ def test_quantizing_leaves_the_graph_as_it_was_and_no_file_behind(
     before = model.SerializeToString(deterministic=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    quantized(model, images(8), head, "cpu")
+    quantize(model, images(8), head, "cpu")
     assert model.SerializeToString(deterministic=True) == before
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
@@ -267,7 +267,7 @@ def test_quantizing_leaves_the_graph_as_it_was_and_no_file_behind(
 
 def digests() -> list[str]:
     model, head = network(residual)
-    results = (quantized(model, images(8), head, target) for target in TARGETS)
+    results = (quantize(model, images(8), head, target) for target in TARGETS)
     return [hashlib.sha256(result.SerializeToString(deterministic=True)).hexdigest() for result in results]
 
 
@@ -281,8 +281,8 @@ def test_another_process_writes_the_same_bytes() -> None:
 
 def test_more_of_the_same_images_change_nothing() -> None:
     model, head = network(residual)
-    once = quantized(model, images(6), head, "cpu")
-    twice = quantized(model, np.concatenate([images(6), images(6)]), head, "cpu")
+    once = quantize(model, images(6), head, "cpu")
+    twice = quantize(model, np.concatenate([images(6), images(6)]), head, "cpu")
     assert once.SerializeToString(deterministic=True) == twice.SerializeToString(deterministic=True)
 
 
@@ -290,7 +290,7 @@ def test_an_operator_set_without_scales_by_channel_is_refused() -> None:
     graph = Graph()
     model, head = graph.classifier(plain(graph), opset=12)
     with pytest.raises(ConversionError, match="opset 12 cannot hold int8 weights"):
-        quantized(model, images(8), head, "cpu")
+        quantize(model, images(8), head, "cpu")
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -298,4 +298,4 @@ def test_a_network_that_is_all_head_is_refused(target: Int8Target) -> None:
     graph = Graph()
     model, head = graph.classifier(graph.add("Relu", graph.features))
     with pytest.raises(ConversionError, match="no convolution and no matrix product before the head"):
-        quantized(model, images(8), head, target)
+        quantize(model, images(8), head, target)

@@ -85,8 +85,8 @@ def test_what_is_wrong_before_the_conversion_is_stopped_in_both_formats(
 
 
 def test_maps_of_the_wrong_classes_are_stopped(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    right = cam_layer.Maps.__call__
-    monkeypatch.setattr(cam_layer.Maps, "__call__", lambda self, features, logits: right(self, features, -logits))
+    right = cam_layer.ClassMaps.__call__
+    monkeypatch.setattr(cam_layer.ClassMaps, "__call__", lambda self, features, logits: right(self, features, -logits))
     assert stopped_by(model, out) == {"cam_class"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from camserve.export.graph.fold import fold, foldable
-from camserve.export.graph.inference import in_float32, in_inference_mode
+from camserve.export.graph.inference import to_float32, to_inference_mode
 from camserve.export.graph.network import build, run, trace
 
 PAIRS = int(os.environ.get("CAMSERVE_FOLD_PAIRS", "50"))
@@ -205,10 +205,10 @@ def test_random_pairs_fold_to_single_precision() -> None:
     seen = set()
     for seed in range(PAIRS):
         kind, model = random_pair(seed)
-        network, _ = in_inference_mode(trace(model))
+        network, _ = to_inference_mode(trace(model))
         folded, report = fold(network)
         assert len(report.folded) == 1, f"pair {seed}, {kind}"
-        single = in_float32(folded)
+        single = to_float32(folded)
         (expected,) = (np.asarray(value) for value in run(network, images, [network.output]))
         (answer,) = (np.asarray(value) for value in run(single, images.astype(np.float32), [single.output]))
         difference = np.abs(answer - expected).max() / max(np.abs(expected).max(), 1e-30)
@@ -222,7 +222,7 @@ def test_dropout_between_does_not_hinder_folding() -> None:
     image = layers.Input((9, 9, 6))
     x = layers.SpatialDropout2D(0.2)(layers.Conv2D(6, 3)(image))
     model = randomize(keras.Model(image, layers.BatchNormalization()(x)))
-    network, _ = in_inference_mode(trace(model))
+    network, _ = to_inference_mode(trace(model))
     folded, report = fold(network)
     assert [step.kind for step in folded.steps] == ["Conv2D"]
     assert len(report.folded) == 1

@@ -8,8 +8,8 @@ from support.networks import enliven, small_network
 
 from camserve.contract import PRESETS
 from camserve.errors import HeadError, SourceError
-from camserve.export.graph.head import find_linear_head, with_logits
-from camserve.export.graph.inference import in_inference_mode
+from camserve.export.graph.head import find_linear_head, split_logits
+from camserve.export.graph.inference import to_inference_mode
 from camserve.export.graph.network import build, trace
 from camserve.export.graph.prepare import prepare
 from camserve.export.graph.reference import KerasReference, logits_of_maps
@@ -115,7 +115,7 @@ HEADS = {
 @pytest.mark.parametrize("name", HEADS)
 def test_the_maps_add_up_to_the_logits(name: str) -> None:
     images = IMAGES[:, :7, :7]
-    network, logits, _ = with_logits(in_inference_mode(trace(HEADS[name]))[0])
+    network, logits, _ = split_logits(to_inference_mode(trace(HEADS[name]))[0])
     head = find_linear_head(network, logits)
     answers = KerasReference(network, logits, head)(images)
     assert answers.maps is not None
@@ -161,7 +161,7 @@ def test_for_global_average_pooling_the_map_is_the_weighted_sum_of_features() ->
 
 
 def has_one_weight(model: keras.Model) -> bool:
-    network, logits, _ = with_logits(in_inference_mode(trace(model))[0])
+    network, logits, _ = split_logits(to_inference_mode(trace(model))[0])
     return find_linear_head(network, logits).has_one_weight
 
 
@@ -235,7 +235,7 @@ def test_a_network_that_gives_a_image_is_no_classifier() -> None:
 
 def test_splitting_the_activation_keeps_the_output() -> None:
     for model in HEADS.values():
-        network, _, _ = with_logits(in_inference_mode(trace(model))[0])
+        network, _, _ = split_logits(to_inference_mode(trace(model))[0])
         np.testing.assert_allclose(
             build(network)(IMAGES[:, :7, :7]), model(IMAGES[:, :7, :7], training=False), atol=1e-6
         )

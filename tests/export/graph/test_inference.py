@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from camserve.export.graph.inference import _AUGMENTATION, in_float32, in_inference_mode
+from camserve.export.graph.inference import _AUGMENTATION, to_float32, to_inference_mode
 from camserve.export.graph.network import build, trace
 
 IMAGES = np.random.default_rng(3).normal(size=(4, 8, 8, 3)).astype(np.float32)
@@ -27,7 +27,7 @@ def test_inference_mode_survives_saving_with_training_true(suffix: str, tmp_path
     model = keras.models.load_model(path, compile=False)
     one, three = (np.asarray(model(IMAGES[:n]))[0] for n in (1, 3))
     assert np.abs(one - three).max() > 1e-3, "the model must depend on its batch for this test to say anything"
-    network, frozen = in_inference_mode(trace(model))
+    network, frozen = to_inference_mode(trace(model))
     fixed = build(network)
     one, three = (np.asarray(fixed(IMAGES[:n]))[0] for n in (1, 3))
     np.testing.assert_allclose(one, three, atol=1e-6)
@@ -35,7 +35,7 @@ def test_inference_mode_survives_saving_with_training_true(suffix: str, tmp_path
 
 
 def test_what_only_training_needs_is_taken_out() -> None:
-    network, _ = in_inference_mode(trace(built_for_training()))
+    network, _ = to_inference_mode(trace(built_for_training()))
     assert [step.kind for step in network.steps] == ["Conv2D", "BatchNormalization", "GlobalAveragePooling2D", "Dense"]
 
 
@@ -59,7 +59,7 @@ def test_augmentation_that_is_taken_out_did_nothing(kind: type) -> None:
 def test_augmentation_is_no_layer_built_for_training() -> None:
     image = layers.Input((8, 8, 3))
     x = layers.Conv2D(4, 3)(layers.RandomFlip()(image))
-    network, found = in_inference_mode(trace(keras.Model(image, x)))
+    network, found = to_inference_mode(trace(keras.Model(image, x)))
     assert [step.kind for step in network.steps] == ["Conv2D"]
     assert found.noise == ()
 
@@ -69,13 +69,13 @@ def test_an_adapted_normalization_stays_adapted_in_float32() -> None:
     normalization.adapt(IMAGES)
     image = layers.Input((8, 8, 3), dtype="float64")
     network = trace(keras.Model(image, normalization(image)))
-    np.testing.assert_allclose(build(in_float32(network))(IMAGES), build(network)(IMAGES), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(build(to_float32(network))(IMAGES), build(network)(IMAGES), rtol=1e-5, atol=1e-5)
 
 
 def test_a_double_precision_network_keeps_its_weights_rounded_once() -> None:
     model = built_for_training("float64")
-    network, _ = in_inference_mode(trace(model))
-    single = in_float32(network)
+    network, _ = to_inference_mode(trace(model))
+    single = to_float32(network)
     assert single.dtype == "float32"
     assert {step.operation.compute_dtype for step in single.steps} == {"float32"}
     expected = build(network)(IMAGES.astype(np.float64))
@@ -83,5 +83,5 @@ def test_a_double_precision_network_keeps_its_weights_rounded_once() -> None:
 
 
 def test_a_single_precision_network_is_shared_and_not_copied() -> None:
-    network, _ = in_inference_mode(trace(built_for_training()))
-    assert all(a.operation is b.operation for a, b in zip(network.steps, in_float32(network).steps, strict=True))
+    network, _ = to_inference_mode(trace(built_for_training()))
+    assert all(a.operation is b.operation for a, b in zip(network.steps, to_float32(network).steps, strict=True))

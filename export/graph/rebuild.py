@@ -7,10 +7,10 @@ from typing import Any
 
 from camserve.errors import SourceError
 
-__all__ = ["remake"]
+__all__ = ["rebuild_layer"]
 
 
-def remake(
+def rebuild_layer(
     layer: Any,
     weights: Sequence[Any] | None = None,
     *,
