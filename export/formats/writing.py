@@ -11,36 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.bundle import ONNX_NAME, SAVED_MODEL_NAME
-from camserve.choices import Int8Target, Precision
 from camserve.export.formats import onnx_format, saved_model_format
 from camserve.export.formats.half import largest_activation, to_half_precision
 from camserve.export.formats.quantize import quantize
+from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.formats.runner import Runner
 from camserve.export.graph.served import MAPS, PIXELS, ServedGraph
 
-__all__ = ["OnnxSettings", "WrittenGraph", "open_format", "write_onnx", "write_saved_model"]
+__all__ = ["WrittenGraph", "open_format", "write_onnx", "write_saved_model"]
 
 _PROBES = 16  # images whose activations are looked at for half precision; a few times the network's own time each
-
-
-@dataclass(frozen=True)
-class OnnxSettings:
-    """How the ONNX file is written.
-
-    Attributes:
-        opset: Operator set.
-        precision: Of weights and activations before the head.
-        target: What int8 is meant for.
-    """
-
-    opset: int = 17
-    precision: Precision = "fp32"
-    target: Int8Target = "cpu"
-
-    @property
-    def label(self) -> str:
-        """The precision in words: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`."""
-        return f"int8 ({self.target})" if self.precision == "int8" else self.precision
 
 
 @dataclass(frozen=True)

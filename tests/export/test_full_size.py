@@ -13,7 +13,7 @@ from camserve.bundle import Bundle
 from camserve.contract import PRESETS
 from camserve.errors import HeadError
 from camserve.export import RECIPES, export_model
-from camserve.export.source import recipes
+from camserve.export.source import networks
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def test_a_classifier_of_keras_with_another_head_is_refused_by_its_layer(tmp_pat
 
 
 def test_batchnorm_called_for_training_passes_the_gate_with_a_warning(tmp_path: Path) -> None:
-    model = enliven(recipes._resnet50_signs(training=True), PRESETS["unit"])
+    model = enliven(networks.resnet50_signs(training=True), PRESETS["unit"])
     model.save(tmp_path / "signs.h5")
     bundle = export_model(tmp_path / "signs.h5", tmp_path / "bundle", preprocessing="unit")
     assert passes_the_gate(bundle)
