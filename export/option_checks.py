@@ -185,7 +185,7 @@ def check_pixels(dtype: str, preprocessing: Preprocessing) -> None:
 
 def _check_opset(opset: int) -> None:
     if not _MIN_OPSET <= opset <= _MAX_OPSET:
-        raise UsageError(f"opset must be from {_MIN_OPSET} to {_MAX_OPSET}, got {opset}")
+        raise UsageError(f"opset must be from {_MIN_OPSET} to {_MAX_OPSET}, got {opset}", hint="Use --opset 17")
 
 
 def _check_precision(settings: OnnxSettings, formats: Sequence[str], *, calibrated: bool) -> None:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from camserve.bundle import ONNX_NAME, SAVED_MODEL_NAME
 from camserve.export.formats import onnx_format, saved_model_format
 from camserve.export.formats.half import largest_activation, to_half_precision
-from camserve.export.formats.quantize import quantize
 from camserve.export.formats.onnx_settings import OnnxSettings
+from camserve.export.formats.quantize import quantize
 from camserve.export.formats.runner import Runner
 from camserve.export.graph.served import MAPS, PIXELS, ServedGraph
 

@@ -115,9 +115,7 @@ class _Totals:
         if CAM_ALL in exported:
             self.cam = largest_magnitude(self.cam, exported[CAM_ALL] - maps)
 
-    def metrics(
-        self, tolerances: Tolerances, activation: Activation
-    ) -> dict[MetricName, tuple[float, float | None]]:
+    def metrics(self, tolerances: Tolerances, activation: Activation) -> dict[MetricName, tuple[float, float | None]]:
         """Return the value and the tolerance of each metric."""
         scale = scale_of(self.largest_logit)
         metrics: dict[MetricName, tuple[float, float | None]] = {

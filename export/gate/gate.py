@@ -104,7 +104,9 @@ class Gate:
         metrics = measure_network(self._prepared, batch.images, batch.answers, self._tolerances)
         for format_name, run in runners.items():
             lower = format_name == "onnx" and precision != "fp32"
-            metrics += self._measure_lower_precision(format_name, run) if lower else self._measure_fp32(format_name, run)
+            metrics += (
+                self._measure_lower_precision(format_name, run) if lower else self._measure_fp32(format_name, run)
+            )
             if format_name == "onnx" and largest_half is not None:
                 metrics.append(Metric(format_name, "half_range", 0, largest_half, LARGEST_HALF))
         return metrics

@@ -79,9 +79,7 @@ def _score_differences(
     winners = other_winners(exported[LOGITS], keras.logits, tolerance=2 * tolerances.logits * scale)
     return {
         "logits": largest_magnitude(exported[LOGITS] - keras.logits) / scale,
-        "probabilities": probability_difference(
-            exported[PROBABILITIES], keras.probabilities, keras.logits, activation
-        ),
+        "probabilities": probability_difference(exported[PROBABILITIES], keras.probabilities, keras.logits, activation),
         "top1": float(winners.sum()),
     }
 

@@ -67,7 +67,8 @@ def measurement_warnings(measurement: Mapping[str, Any], precision: str) -> list
 
 def summarize_images(measurement: Mapping[str, Any]) -> str:
     """Return the number of images and their kind, such as `12 synthetic images`."""
-    kind, fillers = _ADJECTIVES[measurement["kind"]], measurement["fillers"]
+    kind, fillers = measurement["kind"], measurement["fillers"]
+    kind = _ADJECTIVES.get(kind, kind)
     if fillers:
         return f"{measurement['pictures'] - fillers:,} {kind} and {count(fillers, 'synthetic image')}"
     return count(measurement["pictures"], f"{kind} image")

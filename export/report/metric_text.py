@@ -42,7 +42,9 @@ _METRICS = {
     "reading": _Text(
         "Traced network", "ratio", "largest difference between the traced network and the model when it is called"
     ),
-    "top1": _Text("Top-1 class", "count", "images whose best class differs from Keras's, where Keras separates the two"),
+    "top1": _Text(
+        "Top-1 class", "count", "images whose best class differs from Keras's, where Keras separates the two"
+    ),
     "top1_disagreement": _Text("Top-1 disagreement", "share", "share of images whose best class differs from Keras's"),
     "logits": _Text("Logits", "ratio", "largest difference from Keras, relative to its largest |logit|"),
     "probabilities": _Text(
@@ -100,7 +102,7 @@ def title(row: Row) -> str:
 
 
 def sort_key(row: Row) -> int:
-    """Return the position of the metric among the others: first of the network, then of the scores, then of the maps."""
+    """Return the position of the metric: first those of the network, then of the scores, then of the maps."""
     return list(_METRICS).index(row["figure"]) if row["figure"] in _METRICS else len(_METRICS)
 
 

@@ -102,7 +102,8 @@ def other_winners(scores: Array, reference: Array, *, tolerance: float) -> npt.N
         `[batch]`.
     """
     chosen = np.take_along_axis(reference, scores.argmax(axis=1)[:, np.newaxis], axis=1)[:, 0]
-    return ~(reference.max(axis=1) - chosen <= tolerance)
+    others: npt.NDArray[np.bool_] = ~(reference.max(axis=1) - chosen <= tolerance)
+    return others
 
 
 def misranked_maps(classes: Array, reference: Array, *, tolerance: float) -> npt.NDArray[np.bool_]:
@@ -119,4 +120,5 @@ def misranked_maps(classes: Array, reference: Array, *, tolerance: float) -> npt
     ranked = -np.sort(-reference, axis=1)[:, : classes.shape[1]]
     chosen = np.take_along_axis(reference, classes, axis=1)
     repeated = np.tril(classes[:, :, np.newaxis] == classes[:, np.newaxis, :], k=-1).any(axis=2)
-    return repeated | ~(np.abs(ranked - chosen) <= tolerance)
+    misranked: npt.NDArray[np.bool_] = repeated | ~(np.abs(ranked - chosen) <= tolerance)
+    return misranked
