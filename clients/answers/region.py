@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["largest_part"]
+__all__ = ["largest_region"]
 
 Array = np.ndarray[Any, Any]
 Run = tuple[int, int, int]
 """Neighbours in a row that are all marked: row, first column, column after the last."""
 
 
-def largest_part(mask: Array) -> tuple[int, int, int, int] | None:
+def largest_region(mask: Array) -> tuple[int, int, int, int] | None:
     """The box around the largest connected part of what is marked: left, top, right, bottom, the last two exclusive.
 
     Cells are connected by their sides, as in `scipy.ndimage.label`; of parts that are equally large the first counts,

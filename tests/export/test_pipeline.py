@@ -53,7 +53,7 @@ def test_a_changed_bundle_is_noticed(model: keras.Model, tmp_path: Path) -> None
     bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
     with (bundle.path / "labels.txt").open("a") as stream:
         stream.write("one more\n")
-    with pytest.raises(BundleError, match=r"labels\.txt was altered"):
+    with pytest.raises(BundleError, match=r"labels\.txt was changed"):
         load_bundle(bundle.path)
 
 
@@ -148,7 +148,7 @@ def test_options_that_make_no_sense_are_refused(model: keras.Model, tmp_path: Pa
     assert "unknown preprocessing 'vgg'" in refused(model, out, preprocessing="vgg")
     assert "no format caffe" in refused(model, out, formats=["caffe"])
     assert "0 maps" in refused(model, out, cam_top_k=0)
-    assert "cannot be a model name" in refused(model, out, name="a b")
+    assert "invalid model name" in refused(model, out, name="a b")
     assert "2 labels in the list for 6 classes" in refused(model, out, labels=["a", "b"])
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from camserve.clients.answers.region import largest_part
+from camserve.clients.answers.region import largest_region
 
 
 def marked(*rows: str) -> np.ndarray[Any, Any]:
@@ -23,8 +23,8 @@ def marked(*rows: str) -> np.ndarray[Any, Any]:
         (marked("##..", "..##"), (0, 0, 2, 1)),  # a corner does not connect
     ],
 )
-def test_the_largest_part_is_boxed(mask: np.ndarray[Any, Any], box: tuple[int, ...] | None) -> None:
-    assert largest_part(mask) == box
+def test_the_largest_region_is_boxed(mask: np.ndarray[Any, Any], box: tuple[int, ...] | None) -> None:
+    assert largest_region(mask) == box
 
 
 def test_parts_are_those_of_scipy() -> None:
@@ -39,4 +39,4 @@ def test_parts_are_those_of_scipy() -> None:
         if count:
             rows, columns = ndimage.find_objects(labels)[int(np.argmax(sizes))]
             expected = (columns.start, rows.start, columns.stop, rows.stop)
-        assert largest_part(mask) == expected
+        assert largest_region(mask) == expected
