@@ -13,7 +13,7 @@ import pytest
 from deployment import documents, kubernetes, kustomize
 from support.command_line import run
 
-from camserve.serving.config.serving_options import ServingOptions
+from camserve.serving import TensorRT
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -51,7 +51,7 @@ def test_a_server_is_given_longer_to_end_than_it_waits_for_requests() -> None:
 
 
 def test_engines_of_tensorrt_are_kept_where_triton_writes_them() -> None:
-    path = ServingOptions().tensorrt_cache_path
+    path = TensorRT().cache_path
     assert f"tensorrt-cache:{path}" in compose()["services"]["server-gpu"]["volumes"]
     assert path in (DOCKER / "server.Dockerfile").read_text()
     assert path in (KUBERNETES / "overlays" / "gpu" / "deployment.yaml").read_text()
