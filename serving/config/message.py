@@ -130,31 +130,32 @@ def render_config(config: Any) -> str:
 
 
 def read_config(path: Path) -> Any:
-    """Read a `config.pbtxt`.
+    """Read a `config.pbtxt` and return its `ModelConfig` message.
 
     Raises:
-        RepositoryError: If it cannot be read or is not a model configuration.
+        RepositoryError: If the file cannot be read or is not a model configuration.
     """
     try:
-        return parse_config(path.read_text(encoding="utf-8"), path)
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error) from None
+    return parse_config(text, path)
 
 
 def parse_config(text: str, path: Path) -> Any:
-    """Parse the text of a `config.pbtxt`.
+    """Parse the text of a `config.pbtxt` and return its `ModelConfig` message.
 
     Args:
-        text: The text.
-        path: The file, for the error message.
+        text: Content of the file.
+        path: The file, for the message of an error.
 
     Raises:
-        RepositoryError: If it is not a model configuration.
+        RepositoryError: If the text is not a model configuration.
     """
     try:
         return text_format.Parse(text, model_config_pb2.ModelConfig())
-    except text_format.ParseError as error:
-        raise _unreadable(path, error) from error
+    except (UnicodeDecodeError, text_format.ParseError) as error:
+        raise _unreadable(path, error) from None
 
 
 def _unreadable(path: Path, error: Exception) -> RepositoryError:

@@ -94,7 +94,7 @@ def test_a_version_may_be_a_number_as_publish_returns_it(toy_server: TritonServe
         lambda it: it.infer(it.prepare(GRAY)[np.newaxis], []),
         lambda it: it.infer(it.prepare(GRAY)[np.newaxis], None),
         lambda it: it.cam(GRAY).bbox(None),
-        lambda it: it.cam(GRAY).overlay(alpha=None),
+        lambda it: it.cam(GRAY).overlay(alpha="0.5"),
         lambda it: it.cam(GRAY).overlay(size=224),
         lambda it: it.cam(GRAY).upsample((8, 8, 3)),
         lambda it: it.cam(GRAY).upsample((8.5, 8)),
