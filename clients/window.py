@@ -42,7 +42,7 @@ class Window:
         for name, value in (("concurrency", self.concurrency), ("window_bytes", self.bytes)):
             check_whole(name, value)
             if value < 1:
-                raise UsageError(f"{name} must be at least 1, got {value}")
+                raise UsageError(f"{name} must be at least 1, got {value}", hint="Pass a positive integer, or omit it")
         if self.errors not in get_args(Errors):
             raise UsageError(f"unknown value of errors: {self.errors!r}", hint="Choose 'raise' or 'yield'")
 

@@ -62,7 +62,9 @@ class Exchange:
 
         return self._retry(self._operation("infer", request.model, request.version, deadline), send, url)
 
-    def describe(self, model: str, version: str = "", *, url: str | None = None, deadline: Deadline) -> Steps[ServedModel]:
+    def describe(
+        self, model: str, version: str = "", *, url: str | None = None, deadline: Deadline
+    ) -> Steps[ServedModel]:
         """Query tensors and parameters of a model."""
         operation = self._operation("describe", model, version, deadline)
         return self._retry(operation, lambda server: server.describe(model, version), url)

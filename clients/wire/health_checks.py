@@ -11,13 +11,14 @@ from camserve.clients.steps import Call, Metadata
 from camserve.clients.wire.failures import CallFailed, is_restricted
 from camserve.text import printable
 
-__all__ = ["INTERVAL", "Health", "check", "error_message", "judge"]
+__all__ = ["INTERVAL", "TIMEOUT", "Health", "check", "error_message", "judge"]
 
 INTERVAL = 1.0
 """Seconds between two rounds of checks."""
 
 _METHOD = "ServerReady"
-_TIMEOUT = 1.0
+TIMEOUT = 1.0
+"""Timeout of a check, in seconds."""
 
 
 class Health(Enum):
@@ -31,7 +32,7 @@ class Health(Enum):
 
 def check(url: str, metadata: Metadata) -> Call:
     """Return the call that checks a server."""
-    return Call(url, _METHOD, b"", metadata, _TIMEOUT)
+    return Call(url, _METHOD, b"", metadata, TIMEOUT)
 
 
 def judge(reply: bytes | CallFailed) -> Health:

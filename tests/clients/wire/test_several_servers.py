@@ -31,7 +31,7 @@ INTERVAL = 0.2
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Health checks follow sooner than they do for users."""
     monkeypatch.setattr(health_checks, "INTERVAL", INTERVAL)
-    monkeypatch.setattr(health_checks, "PATIENCE", 0.5)
+    monkeypatch.setattr(health_checks, "TIMEOUT", 0.5)
 
 
 @pytest.fixture
