@@ -23,6 +23,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from camserve.atomic import replace_file
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 COLUMNS = (
@@ -69,9 +71,7 @@ def measure(name: str) -> dict[str, str]:
         report = export(model, recipe.preprocessing, cam=True)
         row[COLUMNS[2]] = "{}×{}".format(*report["contract"]["cam"]["grid"])
     except HeadError as error:
-        layer = error.message.rsplit(": ", 1)[1].removesuffix(
-            " stands between the last spatial features and the logits"
-        )
+        layer = error.message.rsplit(": ", 1)[1].removesuffix(" is between the last spatial features and the logits")
         row[COLUMNS[2]] = layer.replace("'", "`")
         report = export(model, recipe.preprocessing, cam=False)
     folding, figures = report["folding"], report["parity"]
@@ -153,9 +153,8 @@ def write_rows(path: Path, rows: Mapping[str, Mapping[str, str]], known: Sequenc
     lines += [f"| {' | '.join(rows[name].get(column, '–') for column in COLUMNS)} |" for name in sorted(rows)]
     missing = [name for name in known if name not in rows]
     lines += ["", f"Not measured yet: {', '.join(missing)}."] if missing else []
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(HEAD + "\n".join(lines) + "\n" + FOOT, encoding="utf-8")
-    aside.replace(path)
+    with replace_file(path) as temporary:
+        temporary.write_text(HEAD + "\n".join(lines) + "\n" + FOOT, encoding="utf-8")
 
 
 def main() -> None:

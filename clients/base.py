@@ -127,6 +127,11 @@ class BaseClassifier(ABC):
         return f"{type(self).__name__}({','.join(self.urls)!r}, {self.model!r})"
 
     @property
+    def decode_options(self) -> DecodeOptions:
+        """How image files are decoded."""
+        return self._decode_options
+
+    @property
     def contract(self) -> ModelContract:
         """The contract of the model; it changes if a hot swap changes it."""
         return self._session.model.contract

@@ -138,8 +138,7 @@ def check_pixels(dtype: str, preprocessing: Preprocessing) -> None:
     Raises:
         UsageError: If the model takes whole numbers and the preprocessing makes others.
     """
-    arithmetic = set(preprocessing.scale) | set(preprocessing.std) != {1.0} or set(preprocessing.mean) != {0.0}
-    if "int" in dtype and arithmetic:
+    if "int" in dtype and preprocessing.arithmetic:
         raise UsageError(
             f"the model takes {dtype} pixels, and its preprocessing makes other numbers of them",
             hint="Such a model does its arithmetic itself: --preprocess raw-rgb or raw-bgr",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from camserve.colormaps import css_gradient
+from camserve.contract import Operation, Preprocessing
 from camserve.export.gate.examples import Example
 from camserve.export.report.map_drawings import draw
 from camserve.export.report.markup import Html, details, join, number, section, table, tag
@@ -14,8 +16,9 @@ __all__ = ["contract", "files", "folding", "graph", "inputs", "maps", "megabytes
 
 _LISTED = 7
 _LEGEND = (
-    "Red speaks for the class, blue does not; both maps in the colours of Keras's range. The largest difference is "
-    "relative to the largest value of Keras's map."
+    "The brighter the colour, the more that part of the image contributes to the class; where the map is low, it is "
+    "transparent. Both maps use one colour scale, the range of Keras's map, in units of the logit. The largest "
+    "difference is relative to the largest value of Keras's map."
 )
 
 
@@ -116,18 +119,18 @@ def digest(value: str) -> Html:
 def pixels(preprocessing: Mapping[str, Any]) -> str:
     """How pixels become the input."""
     fitted = f"{preprocessing['color']}, {preprocessing['fit']}, {preprocessing['resize']}"
-    arithmetic = _arithmetic(preprocessing)
-    where = " in the graph" if preprocessing["in_graph"] and arithmetic != "as they are" else ""
-    return f"{fitted}; {arithmetic}{where}"
+    arithmetic = Preprocessing.model_construct(**preprocessing).arithmetic
+    if not arithmetic:
+        return f"{fitted}; unchanged"
+    return f"{fitted}; {_formula(arithmetic)}{' in the graph' if preprocessing['in_graph'] else ''}"
 
 
-def _arithmetic(preprocessing: Mapping[str, Any]) -> str:
+def _formula(arithmetic: Iterable[tuple[Operation, Sequence[float]]]) -> str:
     formula = "x"
-    for sign, key, neutral in (("/", "scale", 1.0), ("−", "mean", 0.0), ("/", "std", 1.0)):
-        if set(preprocessing[key]) != {neutral}:
-            left = f"({formula})" if "−" in formula else formula
-            formula = f"{left} {sign} {_channels(preprocessing[key])}"
-    return "as they are" if formula == "x" else formula
+    for operation, operands in arithmetic:
+        left = f"({formula})" if "−" in formula else formula
+        formula = f"{left} {'/' if operation == 'divide' else '−'} {_channels(operands)}"
+    return formula
 
 
 def _channels(values: Sequence[float]) -> str:
@@ -180,15 +183,24 @@ def _share(count: int, largest: int) -> Html:
 
 def _card(example: Example) -> Html:
     drawings = draw(example)
-    shown = [_image("picture", drawings.image, example.name)]
+    shown = [_image("image", drawings.image, example.name)]
     if drawings.keras is not None:
         shown.append(_image("Keras", drawings.keras, f"Keras's map of {example.label}"))
         shown.append(_image("export", drawings.export, f"the export's map of {example.label}"))
     known = {"Keras": _percent(example.keras_probability), "export": _percent(example.probability)}
     if example.difference is not None:
         known["maps differ by"] = f"{example.difference:.1e}" if example.difference else "nothing"
-    text = tag("div", tag("b", example.label), tag("small", example.name), _terms(known))
+    text = tag("div", tag("b", example.label), tag("small", example.name), _terms(known), _color_scale(drawings.span))
     return tag("figure", tag("div", *shown, class_="trio"), tag("figcaption", text))
+
+
+def _color_scale(span: tuple[float, float] | None) -> Html:
+    if span is None:
+        return join()
+    low, high = (tag("span", f"{value:.3g}") for value in span)
+    return tag(
+        "div", low, tag("i", style=f"background:{css_gradient('inferno')}", aria_hidden="true"), high, class_="scale"
+    )
 
 
 def _image(title: str, address: str | None, description: str) -> Html:

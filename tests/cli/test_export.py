@@ -148,7 +148,7 @@ def int8(images: Path) -> list[str | Path]:
 
 
 BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
-    "a source that is not there": (lambda _: ["resnet51"], 1, "neither a recipe nor a file"),
+    "a source that is not there": (lambda _: ["resnet51"], 1, "neither a recipe nor an existing file"),
     "a part of a model": (lambda folder: [truncated(folder)], 1, "part.keras"),
     "a layer that is not registered": (lambda folder: [unregistered(folder)], 1, "'Doubled'"),
     "a head that is not linear": (lambda folder: [small(folder, hidden=True)], 1, "'hidden'"),

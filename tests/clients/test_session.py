@@ -123,5 +123,5 @@ def test_compatible_swap_is_followed_by_the_next_query() -> None:
     servers = Servers(one="1")
     session = connected(servers)
     servers.versions["one"] = "2"
-    assert answer_of(servers, 1, session=session).question.model.version == "1"
-    assert answer_of(servers, 1, session=session).question.model.version == "2"
+    assert answer_of(servers, 1, session=session).query.model.version == "1"
+    assert answer_of(servers, 1, session=session).query.model.version == "2"

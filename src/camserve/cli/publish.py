@@ -116,7 +116,7 @@ def report_publication(publication: Publication, *, as_json: bool) -> None:
 
 def say_published(publication: Publication) -> None:
     """Says what was published and how to serve it."""
-    again = "" if publication.again is None else f", which is version {publication.again} once more"
+    again = "" if publication.source_version is None else f", which is version {publication.source_version} once more"
     say(f"Published: {publication.name}, version {publication.version}{again}, in {publication.path}")
     if publication.url is not None:
         say(f"Serving:   {publication.url} answers with it, and as the export did")
@@ -138,5 +138,5 @@ def publication_document(publication: Publication) -> dict[str, Any]:
         "path": str(publication.path),
         "url": publication.url,
         "served": publication.served,
-        "again": publication.again,
+        "again": publication.source_version,
     }
