@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from support.networks import enliven, small_network
-from support.sabotage import SABOTAGE, edit, rewritten
+from support.sabotage import SABOTAGE, change_onnx_file, edit_weights
 
 from camserve.answer_differences import misranked_maps, other_winners
 from camserve.bundle import load_bundle
@@ -116,7 +116,7 @@ def test_probabilities_are_measured_separately(model: keras.Model, out: Path, mo
         node.op_type = "Sigmoid"
         del node.attribute[:]
 
-    rewritten(monkeypatch, sigmoid_for_softmax)
+    change_onnx_file(monkeypatch, sigmoid_for_softmax)
     assert failed_metrics(model, out) == {"probabilities"}
 
 
@@ -133,7 +133,9 @@ def test_metric_without_tolerance_passes_if_finite() -> None:
 
 
 def test_nan_in_the_weights_fails(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rewritten(monkeypatch, lambda graph: edit(graph, "Conv", lambda weights: weights * np.float32("nan")))
+    change_onnx_file(
+        monkeypatch, lambda graph: edit_weights(graph, "Conv", lambda weights: weights * np.float32("nan"))
+    )
     assert failed_metrics(model, out) >= {"logits", "probabilities", "cam", "cam_identity"}
 
 
@@ -174,7 +176,9 @@ def test_linear_logits_are_measured_relative_to_their_magnitude(tmp_path: Path) 
 
 @pytest.mark.parametrize("times", [1, 40])
 def test_wrong_linear_answer_fails_at_any_magnitude(times: float, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rewritten(monkeypatch, lambda graph: edit(graph, "Conv", lambda weights: weights * np.float32(1.001)))
+    change_onnx_file(
+        monkeypatch, lambda graph: edit_weights(graph, "Conv", lambda weights: weights * np.float32(1.001))
+    )
     assert failed_metrics(scaled_logits(times), out) >= {"logits", "probabilities"}
 
 
@@ -186,7 +190,7 @@ def test_failed_export_keeps_the_previous_bundle(
     model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
-    rewritten(monkeypatch, lambda graph: edit(graph, "Conv", lambda weights: weights * 2))
+    change_onnx_file(monkeypatch, lambda graph: edit_weights(graph, "Conv", lambda weights: weights * 2))
     with pytest.raises(ParityError):
         export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
     assert load_bundle(tmp_path / "bundle") == earlier
