@@ -237,7 +237,7 @@ def test_serve_without_a_model_says_how_to_publish_one(tmp_path: Path) -> None:
         (("--host", "0.0.0.0", "--model-control", "explicit"), "CAMSERVE_ADMIN_KEY"),
         (("--tls-key", "key.pem"), "--tls-certificate"),
         (("--tls-client-ca", "ca.pem"), "without TLS"),
-        (("--no-http", "--http-port", "8000"), "HTTP has a port and is not served"),
+        (("--no-http", "--http-port", "8000"), "http_port is set, but HTTP is disabled"),
         (("--admin-key-file", "/nowhere/key"), "/nowhere/key: No such file"),
     ],
 )
