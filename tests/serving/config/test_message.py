@@ -5,13 +5,14 @@ from random import Random
 from typing import Any, get_args
 
 import pytest
+from support.disposable_server import DisposableServer
 from support.model_folder import toy_config, write_model_folder
 from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import Bundle
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 from camserve.errors import RepositoryError, UsageError
-from camserve.serving import Accelerator, ServingOptions, TritonServer
+from camserve.serving import Accelerator, ServingOptions
 from camserve.serving.config.changes import DEFAULTS
 from camserve.serving.config.message import build_config, read_config, read_options, render_config, update_config
 from camserve.serving.config.serving_options import Resource
@@ -264,5 +265,5 @@ def test_triton_takes_every_option_that_a_cpu_has(toy_bundle: Bundle, tmp_path: 
         "rate_limiter_priority": 2,
     }
     write_model_folder(tmp_path / "repository", toy_bundle, toy_config(toy_bundle, options=options))
-    with TritonServer(tmp_path / "repository") as server:
+    with DisposableServer(tmp_path / "repository") as server:
         assert server.grpc_url

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.certificates import Authority, Pair
+from support.disposable_server import DisposableServer
 from support.toy import expected_outputs, toy_images
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
@@ -32,7 +33,7 @@ def server(authority: Authority, toy_repository: Path) -> Iterator[TritonServer]
     """A server that requires a client certificate."""
     pair = authority.issue("server")
     tls = Tls(certificate=pair.certificate, key=pair.key, client_ca=authority.certificate)
-    with TritonServer(toy_repository, tls=tls) as running:
+    with DisposableServer(toy_repository, tls=tls) as running:
         yield running
 
 
@@ -43,7 +44,7 @@ def _logits(url: str, images: Any, ca: Path | None, pair: Pair | None = None) ->
     if pair is not None:
         certificates |= {"private_key": str(pair.key), "certificate_chain": str(pair.certificate)}
     with InferenceServerClient(url, ssl=ca is not None, **certificates) as client:
-        return client.infer("toy", [tensor], client_timeout=5).as_numpy("logits")
+        return client.infer("toy", [tensor], client_timeout=30).as_numpy("logits")
 
 
 def test_a_client_with_a_valid_certificate_is_answered(
@@ -87,7 +88,7 @@ def test_served_versions_need_no_client_certificate(server: TritonServer) -> Non
 def test_a_client_refuses_an_expired_server(authority: Authority, toy_repository: Path, toy_bundle: Bundle) -> None:
     pair = authority.issue("expired", days=-1)
     tls = Tls(certificate=pair.certificate, key=pair.key)
-    with TritonServer(toy_repository, tls=tls, http=True) as server:
+    with DisposableServer(toy_repository, tls=tls, http=True) as server:
         assert server.http_url.startswith("127.0.0.1:")
         assert server.served() == {"toy": (1,)}
         with pytest.raises(InferenceServerException):

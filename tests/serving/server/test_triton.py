@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from support.disposable_server import DisposableServer
 
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError, ServerError
@@ -90,7 +91,7 @@ def test_the_server_ends_if_its_parent_is_killed(toy_repository: Path, scratch: 
         assert _alive(pid)
         (shared,) = _shared_memory(scratch)
         parent.kill()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (_group(pid) or any(scratch.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert _group(pid) == []
@@ -146,7 +147,7 @@ def test_a_start_that_takes_too_long_fails(toy_repository: Path, scratch: Path) 
 def test_the_highest_version_is_served(toy_bundle: Bundle, tmp_path: Path) -> None:
     for _ in range(2):
         publish(toy_bundle, tmp_path)
-    with TritonServer(tmp_path) as server:
+    with DisposableServer(tmp_path) as server:
         for version, status in ((2, 200), (1, 400)):
             url = f"http://{server.http_url}/v2/models/toy/versions/{version}/ready"
             try:
@@ -160,7 +161,7 @@ def test_served_versions_come_from_the_server(toy_bundle: Bundle, tmp_path: Path
     options = ServingOptions(latest_versions=2)
     for name in ("one", "two", "two", "two"):
         publish(toy_bundle, tmp_path, name=name, options=options)
-    server = TritonServer(tmp_path)
+    server = DisposableServer(tmp_path)
     with pytest.raises(ServerError, match="not running"):
         server.served()
     with server:
@@ -177,7 +178,7 @@ def test_a_program_that_ignores_sigchld_ends_the_server(toy_repository: Path, sc
         "if sys.argv[2] == 'wait':\n    os.kill(server.pid, signal.SIGKILL)\n    server.wait()\nserver.stop()\n"
     )
     command = [sys.executable, "-c", program, str(toy_repository), end]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert result.returncode == 0, result.stderr
     assert _group(int(result.stdout)) == []
     assert list(scratch.iterdir()) == []
@@ -195,5 +196,5 @@ def test_a_guard_that_cannot_start_ends_the_server(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_host_can_be_a_name(toy_repository: Path) -> None:
-    with TritonServer(toy_repository, host="localhost", start_timeout=20) as server:
+    with DisposableServer(toy_repository, host="localhost") as server:
         assert server.http_url.startswith("127.0.0.1:")
