@@ -82,7 +82,7 @@ def test_a_map_is_written_for_each_image_and_none_replaces_that_of_another(
         with Image.open(path) as map_:
             assert map_.format == "PNG"
             assert min(map_.size) >= 224
-            assert map_.tobytes() == best.overlay(image, size=(224, 224)).tobytes()
+            assert map_.tobytes() == best.overlay(image, size=(224, 224), caption=True).tobytes()
     again = run("classify", namesake, image, *arguments)
     assert [Path(answer["cam"]) for answer in json.loads(again.stdout)] == written[::-1]
     assert sorted(maps.iterdir()) == sorted(written)
@@ -230,7 +230,7 @@ def test_crops_are_those_of_the_library(toy_server: TritonServer, tmp_path: Path
     assert told["top"][0]["probability"] != whole.top[0].probability
     assert told["cam_peak"] == list(expected.cams[0].peak)
     with Image.open(told["cam"]) as drawn:
-        assert drawn.tobytes() == expected.cams[0].overlay(size=(224, 224)).tobytes()  # the crop alone
+        assert drawn.tobytes() == expected.cams[0].overlay(size=(224, 224), caption=True).tobytes()  # the crop alone
     second = expected.top[1].index
     (told,) = json.loads(run("classify", image, *where, "--crops", "5", "--class", str(second)).stdout)
     assert (told["cam_class"], told["cam_peak"]) == (second, list(expected.cams[1].peak))

@@ -263,7 +263,7 @@ def test_a_failed_start_ends_with_its_log(toy_bundle: Bundle, tmp_path: Path) ->
     _, error, *end, hint = result.stderr.splitlines()
     assert error.startswith("error: Triton cannot serve")
     assert error.endswith("the end of its log:")
-    assert hint.startswith("hint: Publish a sound version")
+    assert hint.startswith("hint: Publish a working version")
     assert 5 < len(end) <= 15
     assert all(line.startswith("  ") for line in end)
     written = log.read_text(encoding="utf-8")

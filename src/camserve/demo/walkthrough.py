@@ -12,7 +12,7 @@ import numpy as np
 
 from camserve.clients import Classification, Classifier
 from camserve.demo.digits import load_digits, train, write_images
-from camserve.demo.gallery import Shown, gallery
+from camserve.demo.gallery import LabeledResult, gallery
 from camserve.errors import ExportError, ParityError
 from camserve.serving import TritonServer, publish
 
@@ -94,11 +94,11 @@ def run_demo(work: Path, repository: Path, begin: Callable[[str], None]) -> Demo
     begin("compare with Keras, draw the gallery")
     said_by_keras = _ask_keras(network, paths)
     said = np.stack([answer.probabilities for answer in answers])
-    shown = [Shown(answer, int(digit)) for answer, digit in zip(answers, digits.held_out_classes, strict=True)]
+    shown = [LabeledResult(answer, int(digit)) for answer, digit in zip(answers, digits.held_out_classes, strict=True)]
     page = work / "gallery.html"
     result = DemoResult(
         images=len(paths),
-        right=sum(item.right for item in shown),
+        right=sum(item.is_correct for item in shown),
         same_class=int(np.sum(said.argmax(axis=1) == said_by_keras.argmax(axis=1))),
         largest_difference=float(np.abs(said - said_by_keras).max()),
         training_seconds=trained,
