@@ -123,7 +123,7 @@ def tiled_tiff(side: int = 16) -> bytes:
 def tiff(
     width: int, height: int, body: bytes, *, compression: int, more: tuple[tuple[int, int], ...] | None = None
 ) -> bytes:
-    """Return a gray TIFF with a declared size and any content, in one strip unless `more` tags define tiles or strips."""
+    """Return a gray TIFF with a declared size and any content, in one strip or as defined by `more` tags."""
     placed = ((273, 8), (278, height), (279, len(body))) if more is None else more
     tags = sorted(((256, width), (257, height), (258, 8), (259, compression), (262, 1), (277, 1), *placed))
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)

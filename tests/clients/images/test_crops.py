@@ -76,7 +76,7 @@ def test_an_image_of_the_crops_size_has_one_position() -> None:
 
 @pytest.mark.parametrize("size", [(9, 30), (40, 11), (1, 1)])
 def test_a_smaller_image_is_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(ImageError, match=f"{size[0]} x {size[1]} pixels is smaller than the model.s crop of 10 x 12"):
+    with pytest.raises(ImageError, match=rf"{size[0]} x {size[1]} pixels is smaller than the model's crop of 10 x 12"):
         crop_image(Image.new("RGB", size), contract(), Crops())
 
 

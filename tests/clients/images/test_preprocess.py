@@ -147,7 +147,7 @@ def test_crop_only_returns_the_unchanged_centre(height: int, width: int, size: t
 
 @pytest.mark.parametrize("shape", [(223, 500, 3), (500, 223, 3)])
 def test_crop_only_refuses_a_smaller_image(shape: tuple[int, int, int]) -> None:
-    with pytest.raises(ImageError, match="smaller than the model.s crop of 224 x 224"):
+    with pytest.raises(ImageError, match=r"smaller than the model's crop of 224 x 224"):
         prepare(
             load_image(Pixels(np.zeros(shape, np.uint8), "rgb")), contract(Preprocessing(fit="crop-only"), (224, 224))
         )
