@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
 from support import pointing
-from support.comparison import Compared, ask_export, open_session
+from support.comparison import Comparison, open_session, run_export_file
 from support.shapes import write_images
 from support.trained import EXPORTS, NETWORKS, Trained
 
@@ -77,12 +77,12 @@ def speeds(files: dict[str, Path], images: Any) -> dict[str, float]:
     return {way: median(seconds["fp32"]) / median(taken) for way, taken in seconds.items()}
 
 
-def told_of_pointing(compared: Compared, trained: Trained) -> str:
+def told_of_pointing(comparison: Comparison, trained: Trained) -> str:
     """The pointing game's three figures, or a dash where places are not known."""
     if trained.masks is None:
         return "–"
-    grid = compared.keras.maps.shape[2:]
-    shares = (*compared.pointing(trained.masks), pointing.chance_level(grid, trained.masks))
+    grid = comparison.keras.maps.shape[2:]
+    shares = (*comparison.pointing(trained.masks), pointing.chance_level(grid, trained.masks))
     return " / ".join(f"{share:.1%}" for share in shares)
 
 
@@ -95,14 +95,16 @@ def main() -> None:
             files = export(trained, Path(folder))
             relative = speeds(files, trained.inputs)
             for way, path in files.items():
-                compared = Compared(trained.answers, ask_export(open_session(path), trained.inputs), trained.bias)
+                comparison = Comparison(
+                    trained.answers, run_export_file(open_session(path), trained.inputs), trained.bias
+                )
                 line = (
                     name,
                     way,
-                    f"{np.mean(compared.export.classes == trained.classes):.1%}",
-                    f"{compared.agreement:.2%}",
-                    f"{compared.cosine:.4f}",
-                    told_of_pointing(compared, trained),
+                    f"{np.mean(comparison.export.classes == trained.classes):.1%}",
+                    f"{comparison.agreement:.2%}",
+                    f"{comparison.cosine:.4f}",
+                    told_of_pointing(comparison, trained),
                     f"{path.stat().st_size / 1e6:.1f} MB",
                     f"{relative[way]:.2f}×",
                 )

@@ -54,9 +54,9 @@ class Trained:
         return normalize(self.images, self.preprocessing)
 
     @cached_property
-    def answers(self) -> comparison.Said:
+    def answers(self) -> comparison.Outputs:
         """Return the outputs of Keras for the held-out images."""
-        return comparison.ask_keras(self.network, self.inputs)
+        return comparison.run_keras(self.network, self.inputs)
 
     @property
     def bias(self) -> npt.NDArray[np.float32]:
