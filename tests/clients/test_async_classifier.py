@@ -28,7 +28,7 @@ IMAGE = Pixels(np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.u
 Array = np.ndarray[Any, Any]
 
 
-def test_it_says_what_the_classifier_of_threads_says(toy_server: TritonServer) -> None:
+def test_results_equal_those_of_the_sync_classifier(toy_server: TritonServer) -> None:
     async def ask() -> list[Any]:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             return [
@@ -55,7 +55,7 @@ def test_it_says_what_the_classifier_of_threads_says(toy_server: TritonServer) -
         assert found[7] == (classifier.contract, classifier.labels, classifier.urls, classifier.model)
 
 
-def test_a_first_call_connects_and_before_it_nothing_is_known(toy_server: TritonServer) -> None:
+def test_first_call_connects(toy_server: TritonServer) -> None:
     async def ask() -> None:
         classifier = AsyncClassifier(toy_server.grpc_url, "toy")
         with pytest.raises(UsageError, match="has not been read yet"):
@@ -71,7 +71,7 @@ def test_a_first_call_connects_and_before_it_nothing_is_known(toy_server: Triton
     asyncio.run(ask())
 
 
-def test_a_model_that_cannot_be_read_is_refused_and_asked_again_at_the_next_call(toy_server: TritonServer) -> None:
+def test_failed_connect_is_repeated_at_the_next_call(toy_server: TritonServer) -> None:
     async def ask() -> None:
         with pytest.raises(RequestError, match="is not loaded"):
             async with AsyncClassifier(toy_server.grpc_url, "cat"):
@@ -85,7 +85,7 @@ def test_a_model_that_cannot_be_read_is_refused_and_asked_again_at_the_next_call
     asyncio.run(ask())
 
 
-def test_many_calls_share_one_connection(toy_server: TritonServer) -> None:
+def test_concurrent_calls_share_one_connection(toy_server: TritonServer) -> None:
     def connections() -> int:
         port = f":{int(toy_server.grpc_url.rpartition(':')[2]):04X}"
         lines = Path("/proc/self/net/tcp").read_text().splitlines()[1:]
@@ -100,7 +100,7 @@ def test_many_calls_share_one_connection(toy_server: TritonServer) -> None:
     assert asyncio.run(ask()) == 0
 
 
-def test_it_belongs_to_one_event_loop(toy_server: TritonServer) -> None:
+def test_use_on_a_second_event_loop_is_an_error(toy_server: TritonServer) -> None:
     classifier = AsyncClassifier(toy_server.grpc_url, "toy")
     asyncio.run(classifier.connect())
     with pytest.raises(UsageError, match="event loop") as caught:
@@ -108,7 +108,7 @@ def test_it_belongs_to_one_event_loop(toy_server: TritonServer) -> None:
     assert caught.value.hint
 
 
-def test_decoding_does_not_hold_up_the_event_loop(toy_server: TritonServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_decoding_does_not_block_the_event_loop(toy_server: TritonServer, monkeypatch: pytest.MonkeyPatch) -> None:
     load = Opened.load
 
     def slow(opened: Opened) -> Image.Image:
@@ -131,7 +131,7 @@ def test_decoding_does_not_hold_up_the_event_loop(toy_server: TritonServer, monk
 
 
 @pytest.mark.timed
-def test_a_cancelled_call_ends_and_the_next_succeeds() -> None:
+def test_next_call_succeeds_after_cancellation() -> None:
     async def ask(server: StubServer, gate: Gate) -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
             task = asyncio.create_task(classifier.classify(IMAGE))
@@ -151,7 +151,7 @@ def test_a_cancelled_call_ends_and_the_next_succeeds() -> None:
 
 
 @pytest.mark.timed
-def test_a_deadline_is_kept_and_the_next_call_succeeds() -> None:
+def test_next_call_succeeds_after_a_deadline_error() -> None:
     async def ask(server: StubServer, gate: Gate) -> None:
         async with AsyncClassifier(server.url, "toy", timeout=0.3) as classifier:
             began = time.monotonic()
@@ -166,7 +166,7 @@ def test_a_deadline_is_kept_and_the_next_call_succeeds() -> None:
         asyncio.run(ask(server, gate))
 
 
-def test_answers_of_a_stream_come_in_order_with_errors_at_their_place(toy_server: TritonServer) -> None:
+def test_stream_yields_results_and_errors_in_order(toy_server: TritonServer) -> None:
     images = [Pixels(np.full((9, 9, 3), shade, np.uint8), "rgb") for shade in range(0, 250, 5)]
     given: list[Any] = [b"no image" if place == 7 else each for place, each in enumerate(images)]
 
@@ -189,7 +189,7 @@ def test_answers_of_a_stream_come_in_order_with_errors_at_their_place(toy_server
                 assert np.allclose(found.probabilities, right.probabilities, atol=1e-6)
 
 
-def test_a_stream_that_is_left_leaves_no_task_and_takes_up_no_more(toy_server: TritonServer) -> None:
+def test_closed_stream_leaves_no_task_and_takes_no_more_images(toy_server: TritonServer) -> None:
     taken = itertools.count()
 
     async def ask() -> None:
@@ -209,7 +209,7 @@ def test_a_stream_that_is_left_leaves_no_task_and_takes_up_no_more(toy_server: T
 
 
 @pytest.mark.timed
-def test_leaving_a_stream_does_not_wait_for_a_server_that_hangs() -> None:
+def test_closing_a_stream_does_not_wait_for_a_hanging_server() -> None:
     gate = Gate(CONTRACT)
 
     async def ask(url: str) -> None:
@@ -231,7 +231,7 @@ def test_leaving_a_stream_does_not_wait_for_a_server_that_hangs() -> None:
 
 
 @pytest.mark.parametrize(("name", "window"), [("large.png", 13_000_000), ("large.bmp", 1)])
-def test_images_of_a_stream_take_no_more_bytes_together_than_the_window_and_the_first(
+def test_stream_keeps_to_its_memory_limit(
     toy_server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, window: int
 ) -> None:
     path = tmp_path / name
@@ -250,7 +250,7 @@ def test_images_of_a_stream_take_no_more_bytes_together_than_the_window_and_the_
         assert decoding.most > 1  # the window is used
 
 
-def test_the_first_error_that_meets_every_image_alike_ends_a_stream() -> None:
+def test_error_that_affects_every_image_ends_the_stream() -> None:
     all_asked = threading.Barrier(3)
 
     def answer_nothing(names: Sequence[str], count: int) -> dict[str, Array]:

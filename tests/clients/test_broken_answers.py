@@ -73,7 +73,7 @@ BROKEN: list[tuple[str, Callable[[Tensors], Tensors], type[CamserveError], str]]
 
 
 @pytest.mark.parametrize(("change", "kind", "why"), [each[1:] for each in BROKEN], ids=[each[0] for each in BROKEN])
-def test_an_answer_that_breaks_its_promise_is_an_error_and_the_next_right_one_is_read(
+def test_invalid_answer_is_an_error_and_the_next_succeeds(
     change: Callable[[Tensors], Tensors], kind: type[CamserveError], why: str
 ) -> None:
     with answered(change) as server, Classifier(server.url, "toy") as classifier:
@@ -84,14 +84,14 @@ def test_an_answer_that_breaks_its_promise_is_an_error_and_the_next_right_one_is
         assert classifier.classify(IMAGE, cam=True).top[0].label == "b"
 
 
-def test_a_right_answer_is_read_in_any_order_of_its_outputs() -> None:
+def test_outputs_may_come_in_any_order() -> None:
     with answered(reordered) as server, Classifier(server.url, "toy") as classifier:
         result = classifier.classify(IMAGE, cam=True)
     assert [each.label for each in result.top] == ["b", "a", "c", "d"]
     assert [each.index for each in result.cams] == [1, 0, 2]
 
 
-def test_a_crop_that_is_answered_nan_is_an_error_although_another_is_sure() -> None:
+def test_nan_for_one_crop_is_an_error() -> None:
     def change(tensors: Tensors) -> Tensors:
         tensors["probabilities"][-1] = np.nan
         return tensors
@@ -102,13 +102,13 @@ def test_a_crop_that_is_answered_nan_is_an_error_although_another_is_sure() -> N
                 classifier.classify(IMAGE, crops=Crops(count=3, choose=choose))
 
 
-def test_the_crops_of_a_image_go_as_one_batch() -> None:
+def test_crops_are_sent_as_one_batch() -> None:
     with answered(dict) as server, Classifier(server.url, "toy") as classifier:
         classifier.classify(IMAGE, crops=Crops(count=5))
     assert server.asked == [5]
 
 
-def test_a_batch_over_the_maximum_is_split_and_joined_in_order() -> None:
+def test_large_batch_is_split_and_joined_in_order() -> None:
     def numbered(names: Any, count: int) -> Tensors:
         begin = sum(server.asked[:-1])
         return {"logits": np.repeat(np.arange(begin, begin + count, dtype=np.float32)[:, np.newaxis], 4, axis=1)}
@@ -120,7 +120,7 @@ def test_a_batch_over_the_maximum_is_split_and_joined_in_order() -> None:
     assert logits[:, 0].tolist() == list(range(19))
 
 
-def test_parts_that_two_versions_answered_are_asked_again() -> None:
+def test_batch_is_repeated_after_mixed_versions() -> None:
     def swapping(names: Any, count: int) -> Tensors:
         server.version = "1" if len(server.asked) == 1 else "2"
         return {"logits": np.full((count, 4), float(server.version), np.float32)}
@@ -132,7 +132,7 @@ def test_parts_that_two_versions_answered_are_asked_again() -> None:
     assert np.unique(logits).tolist() == [2.0]
 
 
-def test_parts_go_to_one_server_where_servers_follow_different_versions() -> None:
+def test_parts_use_one_server_if_servers_differ_in_version() -> None:
     def numbered(server: StubServer) -> Callable[[Any, int], Tensors]:
         return lambda names, count: {"logits": np.full((count, 4), float(server.version), np.float32)}
 
@@ -146,7 +146,7 @@ def test_parts_go_to_one_server_where_servers_follow_different_versions() -> Non
     assert len(old.asked) + len(new.asked) == 4 * (3 + 3)  # once to see it, once to one of them
 
 
-def test_a_refusal_is_told_at_once_though_servers_take_different_numbers_of_images() -> None:
+def test_refusal_is_raised_at_once_with_different_batch_limits() -> None:
     def refuse(names: Any, count: int) -> Tensors:
         raise ValueError("out of order")
 

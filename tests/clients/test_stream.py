@@ -71,7 +71,7 @@ def by_tasks(window: Window, images: list[Any], open_: Open, answer: Answer) -> 
 both = pytest.mark.parametrize("ask", [by_threads, by_tasks])
 
 
-def test_the_first_is_never_held_up_and_the_others_wait_until_they_fit() -> None:
+def test_first_image_never_waits_and_others_wait_for_memory() -> None:
     room = MemoryLimit(Window(bytes=10))
     for place in (3, 4, 5):
         room.enter(place)
@@ -87,7 +87,7 @@ def test_the_first_is_never_held_up_and_the_others_wait_until_they_fit() -> None
     assert room.fits(5, 99)
 
 
-def test_images_take_at_most_the_window_and_what_the_first_takes() -> None:
+def test_memory_of_images_stays_within_the_limit() -> None:
     chance = random.Random(1)
     for _ in range(50):
         room, held = MemoryLimit(Window(bytes=100)), {}
@@ -105,7 +105,7 @@ def test_images_take_at_most_the_window_and_what_the_first_takes() -> None:
                 del held[gone]
 
 
-def test_a_file_takes_its_size_before_it_is_read_and_what_is_in_memory_or_unknown_nothing(tmp_path: Path) -> None:
+def test_file_counts_with_its_size_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "one.png"
     path.write_bytes(b"12345")
     with path.open("rb") as buffered, path.open("rb", buffering=0) as plain:
@@ -115,7 +115,7 @@ def test_a_file_takes_its_size_before_it_is_read_and_what_is_in_memory_or_unknow
 
 
 @both
-def test_images_that_all_wait_for_more_room_than_there_is_do_not_wait_for_ever(ask: Ask, tmp_path: Path) -> None:
+def test_images_larger_than_the_limit_do_not_deadlock(ask: Ask, tmp_path: Path) -> None:
     path = tmp_path / "file.png"
     path.write_bytes(bytes(10))
     both_read = threading.Barrier(2)
@@ -128,7 +128,7 @@ def test_images_that_all_wait_for_more_room_than_there_is_do_not_wait_for_ever(a
 
 
 @both
-def test_images_that_fail_give_back_what_they_took(ask: Ask, tmp_path: Path) -> None:
+def test_failed_images_free_their_memory(ask: Ask, tmp_path: Path) -> None:
     path = tmp_path / "file.png"
     path.write_bytes(bytes(40))
     two_at_once = threading.Barrier(2)
@@ -149,7 +149,7 @@ def test_images_that_fail_give_back_what_they_took(ask: Ask, tmp_path: Path) -> 
     assert found[5:] == [50, 50]
 
 
-def test_whoever_waits_for_room_is_woken_when_the_stream_is_left() -> None:
+def test_waiting_images_end_with_the_stream() -> None:
     asked, opened_last, woken, left = (threading.Event() for _ in range(4))
     found = []
 
@@ -182,7 +182,7 @@ def test_whoever_waits_for_room_is_woken_when_the_stream_is_left() -> None:
     assert found == [True]
 
 
-def test_threads_hand_out_what_is_answered_before_the_next_image_is_waited_for() -> None:
+def test_threads_yield_finished_results_before_the_next_image() -> None:
     may_answer = threading.Event()
     gone = [threading.Event() for _ in range(4)]
     handed: list[object] = []
@@ -209,7 +209,7 @@ def test_threads_hand_out_what_is_answered_before_the_next_image_is_waited_for()
     assert at_next[0] >= 3
 
 
-def test_tasks_hand_out_what_is_answered_before_the_next_image_is_waited_for() -> None:
+def test_tasks_yield_finished_results_before_the_next_image() -> None:
     handed: list[object] = []
     at_next: list[int] = []
 

@@ -62,9 +62,7 @@ class Holding:
             self.cancelled.set()
 
 
-def test_a_closed_transport_says_so_and_closing_twice_changes_nothing(
-    transport: TransportClass, toy_server: TritonServer
-) -> None:
+def test_closed_transport_raises_and_closes_twice(transport: TransportClass, toy_server: TritonServer) -> None:
     for urls in ([toy_server.grpc_url], [toy_server.grpc_url, "127.0.0.1:1"]):
         asking = transport(*urls)
         asking.infer(toy_request(), deadline=deadline())
@@ -78,7 +76,7 @@ def test_a_closed_transport_says_so_and_closing_twice_changes_nothing(
                 describe("toy", deadline=deadline())
 
 
-def test_a_closed_transport_of_asyncio_says_so() -> None:
+def test_closed_async_transport_raises() -> None:
     async def use() -> None:
         asking = AsyncTransport(("127.0.0.1:1",), ConnectionOptions(), Monitor())
         await asking.close()
@@ -90,7 +88,7 @@ def test_a_closed_transport_of_asyncio_says_so() -> None:
 
 
 @pytest.mark.timed
-def test_closing_ends_the_calls_under_way(transport: TransportClass) -> None:
+def test_closing_ends_pending_calls(transport: TransportClass) -> None:
     holding = Holding()
     with ScriptedServer(holding) as server, ThreadPoolExecutor(1) as pool:
         asking = transport(server.url)
@@ -106,7 +104,7 @@ def test_closing_ends_the_calls_under_way(transport: TransportClass) -> None:
 
 
 @pytest.mark.timed
-def test_closing_ends_the_wait_for_the_next_try(transport: TransportClass, refused_port: int) -> None:
+def test_closing_ends_the_wait_before_a_retry(transport: TransportClass, refused_port: int) -> None:
     with ThreadPoolExecutor(1) as pool:
         asking = transport(f"127.0.0.1:{refused_port}")
         call = pool.submit(asking.infer, toy_request(), deadline=deadline(20))
@@ -118,7 +116,7 @@ def test_closing_ends_the_wait_for_the_next_try(transport: TransportClass, refus
         assert time.monotonic() - start <= PROMPTLY
 
 
-def test_cancelling_a_task_cancels_the_call_and_no_other() -> None:
+def test_cancelling_a_task_cancels_only_its_call() -> None:
     holding = Holding()
 
     async def use(url: str) -> None:
@@ -139,7 +137,7 @@ def test_cancelling_a_task_cancels_the_call_and_no_other() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="before, a task does not tell whether it was cancelled")
-def test_a_task_that_is_cancelled_while_its_channel_is_reset_ends_as_cancelled() -> None:
+def test_task_cancelled_during_a_reset_ends_as_cancelled() -> None:
     holding = Holding()
 
     async def use(url: str) -> None:
@@ -161,14 +159,14 @@ def test_a_task_that_is_cancelled_while_its_channel_is_reset_ends_as_cancelled()
         asyncio.run(use(server.url))
 
 
-def test_one_client_serves_one_event_loop(toy_server: TritonServer) -> None:
+def test_transport_is_for_one_event_loop(toy_server: TritonServer) -> None:
     asking = AsyncTransport((toy_server.grpc_url,), ConnectionOptions(), Monitor())
     asyncio.run(asking.run(Exchange.infer, toy_request(), deadline=deadline()))
     with pytest.raises(UsageError, match="another event loop"):
         asyncio.run(asking.run(Exchange.infer, toy_request(), deadline=deadline()))
 
 
-def test_a_transport_that_is_dropped_ends_its_health_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropped_transport_ends_its_health_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_checks, "INTERVAL", 0.05)
     dropped = Transport(("127.0.0.1:1", "127.0.0.1:2"), ConnectionOptions(), Monitor())
     (checking,) = (thread for thread in threading.enumerate() if thread.name == "camserve-health")
@@ -179,7 +177,7 @@ def test_a_transport_that_is_dropped_ends_its_health_checks(monkeypatch: pytest.
     assert (was_alive, checking.is_alive()) == (True, False)
 
 
-def test_tasks_of_a_transport_that_is_dropped_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropped_async_transport_ends_its_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_checks, "INTERVAL", 0.05)
 
     async def use() -> None:
@@ -210,7 +208,7 @@ except KeyboardInterrupt:
 
 @pytest.mark.timed
 @pytest.mark.parametrize("servers", [1, 2])
-def test_an_interrupt_ends_a_call_promptly_and_cancels_it(servers: int) -> None:
+def test_interrupt_ends_and_cancels_a_call(servers: int) -> None:
     holding = [Holding() for _ in range(servers)]
     running = [ScriptedServer(each).__enter__() for each in holding]
     code = _CALL.format(tests=str(Path(__file__).parents[2]), urls=[server.url for server in running])
@@ -272,7 +270,7 @@ def test_closing_leaves_no_thread_and_no_descriptor(toy_server: TritonServer, ki
 
 
 @pytest.mark.chaos
-def test_many_requests_with_random_deadlines_leave_nothing_behind(
+def test_random_deadlines_leave_nothing_behind(
     transport: TransportClass, python_server: TritonServer, record_property: Callable[[str, object], None]
 ) -> None:
     """Three in ten are late, by far: Triton 24.10 may crash when an answer is ready just as its call ends."""

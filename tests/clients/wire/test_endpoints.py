@@ -17,14 +17,14 @@ def endpoints() -> Endpoints:
     return Endpoints(ABC, random_number=lambda: 1.0)
 
 
-def test_the_one_with_the_fewest_calls_is_taken() -> None:
+def test_server_with_the_fewest_calls_is_chosen() -> None:
     known = endpoints()
     assert [known.take(ABC) for _ in range(3)] == ["a", "b", "c"]
     known.release("b")
     assert known.take(ABC) == "b"
 
 
-def test_of_equally_busy_ones_each_has_its_turn() -> None:
+def test_equally_busy_servers_take_turns() -> None:
     known = endpoints()
     taken = []
     for _ in range(9):
@@ -33,7 +33,7 @@ def test_of_equally_busy_ones_each_has_its_turn() -> None:
     assert taken == list("abcabcabc")
 
 
-def test_the_one_that_is_taken_is_never_busier_than_another_whatever_the_length_of_calls() -> None:
+def test_chosen_server_is_never_busier_than_another() -> None:
     known, chance = endpoints(), random.Random(0)
     under_way: list[str] = []
     for _ in range(3000):
@@ -45,7 +45,7 @@ def test_the_one_that_is_taken_is_never_busier_than_another_whatever_the_length_
             known.release(under_way.pop(chance.randrange(len(under_way))))
 
 
-def test_one_that_failed_is_left_alone_until_its_health_is_found_good() -> None:
+def test_failed_server_is_avoided_until_a_good_health_check() -> None:
     known = endpoints()
     known.record_failure("a", now=100.0)
     assert {known.take(ABC) for _ in range(6)} == {"b", "c"}
@@ -62,7 +62,7 @@ def test_calls_lost_together_count_as_one_failure() -> None:
     assert "a" in known.due(0.5)
 
 
-def test_one_that_keeps_failing_is_asked_less_and_less_often_and_an_answer_makes_good_for_all() -> None:
+def test_checks_back_off_until_a_reply_resets_the_failures() -> None:
     known = endpoints()
     known.record_failure("a", now=0.0)
     known.record_check("a", Health.UNREACHABLE, now=0.5)
@@ -74,7 +74,7 @@ def test_one_that_keeps_failing_is_asked_less_and_less_often_and_an_answer_makes
     assert "a" in known.due(4.5)
 
 
-def test_one_that_is_not_ready_gets_no_calls_even_while_it_answers_those_that_it_has() -> None:
+def test_server_not_ready_gets_no_calls_despite_replies() -> None:
     known = endpoints()
     assert known.take(("a",)) == "a"
     assert not known.record_check("a", Health.NOT_READY, now=0.0)
@@ -85,21 +85,21 @@ def test_one_that_is_not_ready_gets_no_calls_even_while_it_answers_those_that_it
     assert known.take(ABC) == "a"
 
 
-def test_one_that_was_silent_is_up_once_it_answers() -> None:
+def test_server_is_up_after_a_reply() -> None:
     known = endpoints()
     known.record_check("a", Health.TIMED_OUT, now=0.0)
     known.record_reply("a")
     assert known.take(ABC) == "a"
 
 
-def test_where_all_are_down_one_is_asked_all_the_same() -> None:
+def test_server_is_chosen_even_if_all_are_down() -> None:
     known = endpoints()
     for url in ABC:
         known.record_failure(url, now=0.0)
     assert {known.take(ABC) for _ in range(3)} == set(ABC)
 
 
-def test_one_that_is_to_be_avoided_is_taken_last() -> None:
+def test_avoided_server_is_chosen_last() -> None:
     known = endpoints()
     known.record_failure("b", now=0.0)
     assert known.take(ABC, avoid={"a"}) == "c"
@@ -110,9 +110,7 @@ def test_one_that_is_to_be_avoided_is_taken_last() -> None:
 @pytest.mark.parametrize(
     ("under_way", "others_up", "given_up"), [(True, True, True), (True, False, False), (False, True, False)]
 )
-def test_calls_are_taken_from_one_that_hangs_if_another_can_have_them(
-    under_way: bool, others_up: bool, given_up: bool
-) -> None:
+def test_hanging_server_is_reset_if_another_is_up(under_way: bool, others_up: bool, given_up: bool) -> None:
     known = endpoints()
     if under_way:
         assert known.take(("a",)) == "a"
@@ -123,7 +121,7 @@ def test_calls_are_taken_from_one_that_hangs_if_another_can_have_them(
     assert told == [False] * (MISSES - 1) + [given_up]
 
 
-def test_a_single_late_answer_takes_no_calls_away() -> None:
+def test_single_missed_check_resets_nothing() -> None:
     known = endpoints()
     known.take(("a",))
     for second in range(0, 20, 2):

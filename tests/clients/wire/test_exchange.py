@@ -40,7 +40,7 @@ def unanswered(steps: Steps[Any]) -> None:
 
 @pytest.mark.parametrize("looks", range(8))
 @pytest.mark.parametrize("question", ["describe", "is_ready"])
-def test_time_that_runs_out_at_any_moment_is_a_deadline_that_has_passed(question: str, looks: int) -> None:
+def test_deadline_at_any_moment_is_a_deadline_error(question: str, looks: int) -> None:
     exchange = Exchange(URLS, ConnectionOptions(), Monitor(), Endpoints(URLS))
     arguments = {"model": "toy", "version": "", "deadline": RunningOut(looks)}
     if question == "describe":

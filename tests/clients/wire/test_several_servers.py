@@ -51,7 +51,7 @@ def ask_for(asking: ThreadTransport, seconds: float, until: threading.Event) -> 
 
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-def test_a_server_that_goes_is_not_noticed_by_the_caller(
+def test_failover_when_a_server_stops(
     transport: TransportClass, python_server: TritonServer, mortal: TritonServer, blow: signal.Signals
 ) -> None:
     """Requests of each kind are under way at both when it happens: short ones, and one that takes seconds."""
@@ -73,7 +73,7 @@ def test_a_server_that_goes_is_not_noticed_by_the_caller(
     assert max(reply.seconds for reply in shorts + answers) <= 10
 
 
-def test_a_server_that_shuts_down_in_order_is_not_noticed_by_the_caller(
+def test_failover_when_a_server_shuts_down_in_order(
     transport: TransportClass, toy_server: TritonServer, toy_repository: Path
 ) -> None:
     """It unloads its models first, and says meanwhile that it does not have them."""
@@ -96,7 +96,7 @@ def ask_toy_for(asking: ThreadTransport, until: threading.Event) -> list[str]:
     return urls
 
 
-def test_a_server_that_comes_back_is_given_work_again(transport: TransportClass) -> None:
+def test_restarted_server_receives_requests_again(transport: TransportClass) -> None:
     with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
         one.stop()
         assert {asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
@@ -107,7 +107,7 @@ def test_a_server_that_comes_back_is_given_work_again(transport: TransportClass)
                 time.sleep(0.05)
 
 
-def test_work_goes_to_the_server_that_is_least_busy(transport: TransportClass) -> None:
+def test_requests_go_to_the_least_busy_server(transport: TransportClass) -> None:
     def slow(message: bytes, context: Context) -> bytes:
         time.sleep(0.2)
         return logits()
@@ -122,14 +122,14 @@ def test_work_goes_to_the_server_that_is_least_busy(transport: TransportClass) -
     assert shares[other.url] > 3 * shares[one.url] > 0
 
 
-def test_equally_busy_servers_have_their_turns(transport: TransportClass) -> None:
+def test_idle_servers_take_turns(transport: TransportClass) -> None:
     with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
         answered = [asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)]
     assert answered == [one.url, other.url] * 5
 
 
 @pytest.mark.timed
-def test_another_server_is_asked_at_once_when_one_is_not_available(transport: TransportClass) -> None:
+def test_other_server_is_used_at_once_if_one_is_unavailable(transport: TransportClass) -> None:
     busy = failing(grpc.StatusCode.UNAVAILABLE, "busy")
     with ScriptedServer(busy) as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
         reply = asking.infer(toy_request(), deadline=deadline())
@@ -138,7 +138,7 @@ def test_another_server_is_asked_at_once_when_one_is_not_available(transport: Tr
         assert asking.infer(toy_request(), deadline=deadline()).attempts == 1
 
 
-def test_a_model_is_described_by_a_server_that_is_there(
+def test_model_is_described_by_an_available_server(
     transport: TransportClass, toy_server: TritonServer, refused_port: int
 ) -> None:
     gone = f"127.0.0.1:{refused_port}"
@@ -149,7 +149,7 @@ def test_a_model_is_described_by_a_server_that_is_there(
             asking.describe("toy", url=gone, deadline=deadline(1.0))
 
 
-def test_a_server_that_hangs_leaves_time_to_ask_another_about_the_model(
+def test_hanging_server_leaves_time_for_another(
     transport: TransportClass, toy_server: TritonServer, silent_port: int
 ) -> None:
     hung = f"127.0.0.1:{silent_port}"
@@ -159,7 +159,7 @@ def test_a_server_that_hangs_leaves_time_to_ask_another_about_the_model(
         assert asking.is_ready("toy", deadline=deadline(1.0))
 
 
-def test_a_server_that_is_not_ready_gets_no_requests(transport: TransportClass) -> None:
+def test_server_not_ready_gets_no_requests(transport: TransportClass) -> None:
     one = ScriptedServer(ready=lambda message, context: NOT_READY)
     with one, ScriptedServer() as other, transport(one.url, other.url) as asking:
         asking.infer(toy_request(), deadline=deadline())
@@ -169,9 +169,7 @@ def test_a_server_that_is_not_ready_gets_no_requests(transport: TransportClass) 
         assert {asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
 
 
-def test_checks_go_on_after_one_that_fails_on_this_side(
-    transport: TransportClass, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_health_checks_continue_after_a_local_error(transport: TransportClass, monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[bytes | CallFailed] = []
 
     def judge(answer: bytes | CallFailed) -> health_checks.Health:
@@ -191,16 +189,14 @@ def test_checks_go_on_after_one_that_fails_on_this_side(
             time.sleep(INTERVAL)
 
 
-def test_one_server_alone_is_not_asked_for_its_health(transport: TransportClass) -> None:
+def test_single_server_has_no_health_checks(transport: TransportClass) -> None:
     with ScriptedServer() as one, transport(one.url) as asking:
         asking.infer(toy_request(), deadline=deadline())
         time.sleep(3 * INTERVAL)
     assert one.asked == ["ModelInfer"]
 
 
-def test_calls_wait_for_the_only_server_that_is_left_even_if_it_hangs(
-    transport: TransportClass, refused_port: int
-) -> None:
+def test_calls_to_the_last_server_are_not_reset(transport: TransportClass, refused_port: int) -> None:
     """There is nowhere else to go, so its calls are left to their deadline."""
     hanging = threading.Event()
 

@@ -26,15 +26,13 @@ Array = np.ndarray[Any, Any]
 BATCH = np.arange(32, dtype=np.float32)
 
 
-def test_what_is_asked_through_shared_memory_is_answered_as_over_the_socket(
-    asker: SharedMemoryClient, toy_bundle: Bundle
-) -> None:
+def test_shared_memory_gives_the_same_answer(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     for count, seed in ((1, 0), (3, 1), (1, 2)):
         batch = toy_images(toy_bundle, count, seed=seed)
         np.testing.assert_allclose(asker.logits(batch), expected_outputs(toy_bundle, batch)["logits"], atol=1e-5)
 
 
-def test_a_segment_is_told_to_the_server_once_and_used_again(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_segment_is_registered_once_and_reused(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     for seed in range(10):
         asker.logits(toy_images(toy_bundle, 3, seed=seed))
         asker.logits(toy_images(toy_bundle, 2, seed=seed))
@@ -42,7 +40,7 @@ def test_a_segment_is_told_to_the_server_once_and_used_again(asker: SharedMemory
     assert len(asker.regions()) == 1
 
 
-def test_no_name_stands_once_the_server_has_opened_a_segment(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_registered_segment_has_no_name(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     asker.logits(toy_images(toy_bundle))
     assert names() == []
 
@@ -65,7 +63,7 @@ def test_threads_never_share_a_segment(asker: SharedMemoryClient, toy_bundle: Bu
     assert asker.registered <= len(threads) * 2
 
 
-def test_a_server_that_has_forgotten_is_told_anew(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_lost_segment_is_registered_again(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     batch = toy_images(toy_bundle)
     asker.logits(batch)
     asker.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name="")])
@@ -75,7 +73,7 @@ def test_a_server_that_has_forgotten_is_told_anew(asker: SharedMemoryClient, toy
     assert len(asker.regions()) == 1
 
 
-def test_a_server_that_forbids_it_is_told_from_one_that_forgot(
+def test_refused_registration_is_not_a_lost_segment(
     toy_server: TritonServer, toy_bundle: Bundle, shared: SharedMemory
 ) -> None:
     asker = SharedMemoryClient(toy_server.grpc_url, shared)
@@ -89,7 +87,7 @@ def test_a_server_that_forbids_it_is_told_from_one_that_forgot(
     assert "--allow-shared-memory" in str(error)
 
 
-def test_a_segment_that_could_not_be_told_is_not_used_again_and_is_unregistered_in_the_end(
+def test_failed_registration_discards_and_unregisters_the_segment(
     shared: SharedMemory,
 ) -> None:
     with shared.lease("a:1", BATCH) as lease:
@@ -103,12 +101,12 @@ def test_a_segment_that_could_not_be_told_is_not_used_again_and_is_unregistered_
     assert shared.unregistrations("a:1") == []
 
 
-def test_each_server_has_segments_of_its_own(shared: SharedMemory) -> None:
+def test_each_server_has_its_own_segments(shared: SharedMemory) -> None:
     assert registered(shared, "a:1") == registered(shared, "a:1")
     assert registered(shared, "a:1") != registered(shared, "b:1")
 
 
-def test_no_more_is_taken_than_the_bound() -> None:
+def test_memory_limit_is_kept() -> None:
     shared = SharedMemory(limit=2 * 4096)
     with shared.lease("a:1", BATCH) as first, shared.lease("b:1", BATCH) as second, shared.lease("a:1", BATCH) as third:
         assert first is not None
@@ -120,7 +118,7 @@ def test_no_more_is_taken_than_the_bound() -> None:
     assert names() == []
 
 
-def test_a_full_shared_memory_is_told_once_and_is_no_error(
+def test_full_shared_memory_is_logged_once(
     shared: SharedMemory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(*_: int) -> None:
@@ -138,7 +136,7 @@ def test_a_full_shared_memory_is_told_once_and_is_no_error(
         assert lease is not None
 
 
-def test_memory_is_taken_before_it_is_written() -> None:
+def test_memory_is_allocated_before_it_is_written() -> None:
     name, memory = segments.create(1 << 20)
     assert (FOLDER / name).stat().st_blocks * 512 >= 1 << 20
     assert (FOLDER / name).stat().st_mode & 0o777 == 0o600
@@ -146,13 +144,13 @@ def test_memory_is_taken_before_it_is_written() -> None:
     memory.close()
 
 
-def test_a_host_without_it_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_host_without_shared_memory_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("camserve.clients.wire.shared_memory.FOLDER", tmp_path / "none")
     with pytest.raises(UsageError, match="Remove shared_memory"):
         SharedMemory()
 
 
-def test_closed_it_lends_nothing_and_frees_what_is_on_lease_when_that_ends() -> None:
+def test_closing_frees_a_segment_when_its_lease_ends() -> None:
     shared = SharedMemory()
     with shared.lease("a:1", BATCH) as lease:
         assert lease is not None
@@ -164,7 +162,7 @@ def test_closed_it_lends_nothing_and_frees_what_is_on_lease_when_that_ends() -> 
         assert after is None
 
 
-def test_descriptors_are_given_back() -> None:
+def test_descriptors_are_closed() -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         shared = SharedMemory()
@@ -174,7 +172,7 @@ def test_descriptors_are_given_back() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) <= before  # what other tests have left may end meanwhile
 
 
-def test_what_a_server_still_computes_on_outlives_the_client(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_segment_in_use_by_a_server_outlives_the_client(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     batch = toy_images(toy_bundle)
     with asker.shared.lease(asker.url, batch) as lease:
         assert lease is not None
@@ -190,7 +188,7 @@ def test_what_a_server_still_computes_on_outlives_the_client(asker: SharedMemory
     asker.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name=message.name)])
 
 
-def test_a_classifier_through_shared_memory_answers_as_over_the_socket_and_leaves_nothing(
+def test_classifier_with_shared_memory_leaves_nothing(
     open_server: TritonServer, toy_bundle: Bundle, asker: SharedMemoryClient
 ) -> None:
     batch = toy_images(toy_bundle, 3)
@@ -204,9 +202,7 @@ def test_a_classifier_through_shared_memory_answers_as_over_the_socket_and_leave
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_tasks_of_one_loop_never_share_a_segment(
-    open_server: TritonServer, toy_bundle: Bundle, asker: SharedMemoryClient
-) -> None:
+def test_tasks_never_share_a_segment(open_server: TritonServer, toy_bundle: Bundle, asker: SharedMemoryClient) -> None:
     async def main() -> None:
         async with AsyncClassifier(open_server.grpc_url, "toy", shared_memory=True) as classifier:
             batches = [toy_images(toy_bundle, 1 + seed % 3, seed=seed) for seed in range(40)]
@@ -220,7 +216,7 @@ def test_tasks_of_one_loop_never_share_a_segment(
     assert names() == []
 
 
-def test_a_classifier_whose_server_forbids_it_says_what_to_do(toy_server: TritonServer, toy_bundle: Bundle) -> None:
+def test_refused_shared_memory_has_a_hint(toy_server: TritonServer, toy_bundle: Bundle) -> None:
     classifier = Classifier(toy_server.grpc_url, "toy", shared_memory=True)
     with classifier, pytest.raises(RequestError, match="--allow-shared-memory"):
         classifier.infer(toy_images(toy_bundle), ["logits"])

@@ -20,7 +20,7 @@ from camserve.serving import TritonServer
 BATCH = np.arange(32, dtype=np.float32)
 
 
-def test_a_forked_child_leaves_its_parents_segments_alone(shared: SharedMemory) -> None:
+def test_forked_child_keeps_segments_of_its_parent(shared: SharedMemory) -> None:
     mine = registered(shared, "a:1")
     with shared.lease("a:1", BATCH) as lease:
         assert lease is not None
@@ -58,9 +58,7 @@ def start_client(url: str, end: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "raise SystemExit(1 / 0)", "sys.exit()"])
-def test_a_client_that_ends_without_a_word_leaves_no_name_and_its_segment_can_be_unregistered(
-    end: str, asker: SharedMemoryClient
-) -> None:
+def test_killed_client_leaves_no_name(end: str, asker: SharedMemoryClient) -> None:
     client = start_client(asker.url, end)
     said, complaint = client.communicate(timeout=60)
     assert said == "asked\n", complaint
@@ -73,12 +71,12 @@ def test_a_client_that_ends_without_a_word_leaves_no_name_and_its_segment_can_be
     assert asker.regions(client.pid) == []
 
 
-def test_a_living_clients_segment_is_not_abandoned(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_segment_of_a_running_client_is_not_abandoned(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     asker.logits(toy_images(toy_bundle))
     assert SharedMemory().abandoned(asker.regions()) == []
 
 
-def test_a_name_left_by_a_killed_client_is_taken_away_by_the_next() -> None:
+def test_name_of_a_killed_client_is_removed_by_the_next() -> None:
     code = (
         "import os, signal; from camserve.clients.wire.segments import create; "
         "print(create(4096)[0], flush=True); os.kill(os.getpid(), signal.SIGKILL)"
@@ -93,7 +91,7 @@ def test_a_name_left_by_a_killed_client_is_taken_away_by_the_next() -> None:
     memory.close()
 
 
-def test_whose_process_number_was_given_out_again_has_lost_its_owner() -> None:
+def test_reused_process_number_is_recognized() -> None:
     name, memory = segments.create(4096)
     segments.remove(name)
     memory.close()
@@ -105,7 +103,7 @@ def test_whose_process_number_was_given_out_again_has_lost_its_owner() -> None:
     assert not segments.is_abandoned("camserve-anything")
 
 
-def test_the_next_classifier_has_the_server_forget_what_a_killed_one_left(
+def test_next_classifier_unregisters_segments_of_a_killed_one(
     open_server: TritonServer, toy_bundle: Bundle, asker: SharedMemoryClient
 ) -> None:
     client = start_client(asker.url, "os.kill(os.getpid(), signal.SIGKILL)")

@@ -17,7 +17,7 @@ Array = np.ndarray[Any, Any]
 THREADS = 4
 
 
-def test_a_restarted_server_is_told_anew_of_every_segment(toy_repository: Path, toy_bundle: Bundle) -> None:
+def test_restarted_server_receives_every_segment_again(toy_repository: Path, toy_bundle: Bundle) -> None:
     images = toy_images(toy_bundle, 8)
     expected = expected_outputs(toy_bundle, images)["logits"]
     first = TritonServer(toy_repository, allow_shared_memory=True)

@@ -35,9 +35,7 @@ def own_server(toy_repository: Path) -> Iterator[TritonServer]:
     server.stop(grace=0.0)
 
 
-def test_a_model_is_described_in_the_version_that_is_served(
-    transport: TransportClass, toy_server: TritonServer
-) -> None:
+def test_describe_returns_the_served_version(transport: TransportClass, toy_server: TritonServer) -> None:
     with transport(toy_server.grpc_url) as asking:
         for version in ("", "1"):
             served = asking.describe("toy", version, deadline=deadline())
@@ -47,9 +45,7 @@ def test_a_model_is_described_in_the_version_that_is_served(
             assert CONTRACT_PARAMETER in served.parameters
 
 
-def test_an_answer_is_that_of_the_model(
-    transport: TransportClass, toy_server: TritonServer, toy_bundle: Bundle
-) -> None:
+def test_reply_equals_the_model(transport: TransportClass, toy_server: TritonServer, toy_bundle: Bundle) -> None:
     images = toy_images(toy_bundle, 3)
     expected = expected_outputs(toy_bundle, images)
     with transport(toy_server.grpc_url) as asking:
@@ -75,7 +71,7 @@ def test_an_answer_is_that_of_the_model(
     ],
     ids=["float64", "uint8", "no batch", "NCHW", "too small", "empty", "too many"],
 )
-def test_a_wrong_tensor_is_refused_once_and_the_next_request_is_answered(
+def test_wrong_tensor_is_refused_without_retry(
     transport: TransportClass,
     toy_server: TritonServer,
     toy_bundle: Bundle,
@@ -92,7 +88,7 @@ def test_a_wrong_tensor_is_refused_once_and_the_next_request_is_answered(
 
 
 @pytest.mark.parametrize(("model", "version"), [("none", ""), ("toy", "7")])
-def test_what_is_not_loaded_is_not_ready_and_told_as_such(
+def test_unloaded_model_is_not_ready(
     transport: TransportClass, toy_server: TritonServer, model: str, version: str
 ) -> None:
     with transport(toy_server.grpc_url) as asking:
@@ -104,7 +100,7 @@ def test_what_is_not_loaded_is_not_ready_and_told_as_such(
         assert asking.is_ready("toy", deadline=deadline())
 
 
-def test_a_server_tells_what_it_has_spent_on_a_model(transport: TransportClass, toy_server: TritonServer) -> None:
+def test_statistics_count_the_requests(transport: TransportClass, toy_server: TritonServer) -> None:
     url = toy_server.grpc_url
     with transport(url) as asking:
         before = asking.statistics("toy", "1", url=url, deadline=deadline())
@@ -117,7 +113,7 @@ def test_a_server_tells_what_it_has_spent_on_a_model(transport: TransportClass, 
 
 
 @pytest.mark.timed
-def test_a_server_that_never_answers_is_a_deadline_on_time(transport: TransportClass, silent_port: int) -> None:
+def test_silent_server_is_a_deadline_error_on_time(transport: TransportClass, silent_port: int) -> None:
     with transport(f"127.0.0.1:{silent_port}") as asking:
         for ask in (
             lambda: asking.describe("any", deadline=deadline(0.3)),
@@ -132,7 +128,7 @@ def test_a_server_that_never_answers_is_a_deadline_on_time(transport: TransportC
 
 @pytest.mark.timed
 @pytest.mark.parametrize("where", ["refused_port", "black_hole"])
-def test_without_a_server_the_question_for_a_model_fails_within_its_deadline(
+def test_describe_without_a_server_fails_within_the_deadline(
     transport: TransportClass, where: str, request: pytest.FixtureRequest
 ) -> None:
     url = f"127.0.0.1:{request.getfixturevalue(where)}"
@@ -145,7 +141,7 @@ def test_without_a_server_the_question_for_a_model_fails_within_its_deadline(
 
 
 @pytest.mark.timed
-def test_a_host_that_does_not_exist_fails_within_the_deadline(transport: TransportClass) -> None:
+def test_unknown_host_fails_within_the_deadline(transport: TransportClass) -> None:
     with transport("no-such-host.invalid:8001") as asking:
         start = time.monotonic()
         with pytest.raises((ConnectionFailedError, DeadlineError), match=r"no-such-host\.invalid"):
@@ -154,9 +150,7 @@ def test_a_host_that_does_not_exist_fails_within_the_deadline(transport: Transpo
 
 
 @pytest.mark.timed
-def test_an_attempt_to_connect_has_its_own_deadline_below_that_of_a_request(
-    transport: TransportClass, black_hole: int
-) -> None:
+def test_connect_timeout_applies_to_each_connection_attempt(transport: TransportClass, black_hole: int) -> None:
     with transport(f"127.0.0.1:{black_hole}", connect_timeout=CONNECT, retries=0) as asking:
         start = time.monotonic()
         with pytest.raises(ConnectionFailedError):
@@ -165,9 +159,7 @@ def test_an_attempt_to_connect_has_its_own_deadline_below_that_of_a_request(
 
 
 @pytest.mark.parametrize("service", ["HTTP", "metrics"])
-def test_another_port_of_triton_is_told_as_not_that_of_grpc(
-    transport: TransportClass, toy_server: TritonServer, service: str
-) -> None:
+def test_other_port_of_triton_is_reported(transport: TransportClass, toy_server: TritonServer, service: str) -> None:
     with (
         transport(toy_server.addresses[service]) as asking,
         pytest.raises(ConnectionFailedError, match="no Triton server at") as caught,
@@ -177,9 +169,7 @@ def test_another_port_of_triton_is_told_as_not_that_of_grpc(
 
 
 @pytest.mark.timed
-def test_a_slow_model_is_a_deadline_on_time_and_the_next_call_succeeds(
-    transport: TransportClass, python_server: TritonServer
-) -> None:
+def test_slow_model_is_a_deadline_error_on_time(transport: TransportClass, python_server: TritonServer) -> None:
     with transport(python_server.grpc_url) as asking:
         asking.infer(slow_request(0.0), deadline=deadline())
         for _ in range(5):
@@ -192,7 +182,7 @@ def test_a_slow_model_is_a_deadline_on_time_and_the_next_call_succeeds(
 
 @pytest.mark.timed
 @pytest.mark.chaos
-def test_every_call_to_a_stopped_server_returns_on_time(
+def test_calls_to_a_suspended_server_return_on_time(
     transport: TransportClass, own_server: TritonServer, record_property: Callable[[str, object], None]
 ) -> None:
     with transport(own_server.grpc_url) as asking:
