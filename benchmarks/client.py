@@ -36,7 +36,7 @@ import tritonclient.grpc.aio as triton_aio
 from onnx import TensorProto, helper
 from PIL import Image
 from prometheus_client import CollectorRegistry
-from support.alternating import Ask, alternate, async_alternate, async_requests_per_second, rate
+from support.alternating import Call, alternate, async_alternate, async_requests_per_second, rate
 from support.toy import write_toy_bundle
 
 from camserve.bundle import CONTRACT_NAME, ONNX_NAME, Bundle, load_bundle
@@ -242,7 +242,7 @@ def shared(url: str, arguments: argparse.Namespace) -> None:
                 )
 
 
-def asked_of(classifiers: tuple[Classifier, Classifier], batch: Array) -> tuple[Ask, Ask]:
+def asked_of(classifiers: tuple[Classifier, Classifier], batch: Array) -> tuple[Call, Call]:
     """The same request to each of two."""
     one, other = classifiers
     return (lambda: one.infer(batch, PROBABILITIES), lambda: other.infer(batch, PROBABILITIES))

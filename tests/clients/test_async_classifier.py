@@ -29,7 +29,7 @@ Array = np.ndarray[Any, Any]
 
 
 def test_results_equal_those_of_the_sync_classifier(toy_server: TritonServer) -> None:
-    async def ask() -> list[Any]:
+    async def main() -> list[Any]:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             return [
                 await classifier.classify(IMAGE, cam=True, top=2),
@@ -42,7 +42,7 @@ def test_results_equal_those_of_the_sync_classifier(toy_server: TritonServer) ->
                 (classifier.contract, classifier.labels, classifier.urls, classifier.model),
             ]
 
-    found = asyncio.run(ask())
+    found = asyncio.run(main())
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         assert found[0] == classifier.classify(IMAGE, cam=True, top=2)
         assert [cam.index for cam in found[0].cams] == [each.index for each in found[0].top]
@@ -56,7 +56,7 @@ def test_results_equal_those_of_the_sync_classifier(toy_server: TritonServer) ->
 
 
 def test_first_call_connects(toy_server: TritonServer) -> None:
-    async def ask() -> None:
+    async def main() -> None:
         classifier = AsyncClassifier(toy_server.grpc_url, "toy")
         with pytest.raises(UsageError, match="has not been read yet"):
             _ = classifier.contract
@@ -68,11 +68,11 @@ def test_first_call_connects(toy_server: TritonServer) -> None:
         with pytest.raises(UsageError, match="is closed"):
             await classifier.classify(IMAGE)
 
-    asyncio.run(ask())
+    asyncio.run(main())
 
 
 def test_failed_connect_is_repeated_at_the_next_call(toy_server: TritonServer) -> None:
-    async def ask() -> None:
+    async def main() -> None:
         with pytest.raises(RequestError, match="is not loaded"):
             async with AsyncClassifier(toy_server.grpc_url, "cat"):
                 pass
@@ -82,7 +82,7 @@ def test_failed_connect_is_repeated_at_the_next_call(toy_server: TritonServer) -
                 await classifier.classify(IMAGE)
         await classifier.close()
 
-    asyncio.run(ask())
+    asyncio.run(main())
 
 
 def test_concurrent_calls_share_one_connection(toy_server: TritonServer) -> None:
@@ -91,13 +91,13 @@ def test_concurrent_calls_share_one_connection(toy_server: TritonServer) -> None
         lines = Path("/proc/self/net/tcp").read_text().splitlines()[1:]
         return sum(line.split()[2].endswith(port) and line.split()[3] == "01" for line in lines)
 
-    async def ask() -> int:
+    async def main() -> int:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             before = connections()
             await asyncio.gather(*(classifier.classify(IMAGE) for _ in range(200)))
             return connections() - before
 
-    assert asyncio.run(ask()) == 0
+    assert asyncio.run(main()) == 0
 
 
 def test_use_on_a_second_event_loop_is_an_error(toy_server: TritonServer) -> None:
@@ -117,7 +117,7 @@ def test_decoding_does_not_block_the_event_loop(toy_server: TritonServer, monkey
 
     monkeypatch.setattr(Opened, "load", slow)
 
-    async def ask() -> int:
+    async def main() -> int:
         ticks = 0
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             task = asyncio.create_task(classifier.classify(IMAGE))
@@ -127,15 +127,15 @@ def test_decoding_does_not_block_the_event_loop(toy_server: TritonServer, monkey
             await task
         return ticks
 
-    assert asyncio.run(ask()) >= 10
+    assert asyncio.run(main()) >= 10
 
 
 @pytest.mark.timed
 def test_next_call_succeeds_after_cancellation() -> None:
-    async def ask(server: StubServer, gate: Gate) -> None:
+    async def main(server: StubServer, gate: Gate) -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
             task = asyncio.create_task(classifier.classify(IMAGE))
-            while not server.asked:
+            while not server.batch_sizes:
                 await asyncio.sleep(0.01)
             task.cancel()
             began = time.monotonic()
@@ -147,12 +147,12 @@ def test_next_call_succeeds_after_cancellation() -> None:
 
     gate = Gate(CONTRACT)
     with StubServer(CONTRACT, gate) as server:
-        asyncio.run(ask(server, gate))
+        asyncio.run(main(server, gate))
 
 
 @pytest.mark.timed
 def test_next_call_succeeds_after_a_deadline_error() -> None:
-    async def ask(server: StubServer, gate: Gate) -> None:
+    async def main(server: StubServer, gate: Gate) -> None:
         async with AsyncClassifier(server.url, "toy", timeout=0.3) as classifier:
             began = time.monotonic()
             with pytest.raises(DeadlineError, match=r"within 0\.3 s"):
@@ -163,26 +163,26 @@ def test_next_call_succeeds_after_a_deadline_error() -> None:
 
     gate = Gate(CONTRACT)
     with StubServer(CONTRACT, gate) as server:
-        asyncio.run(ask(server, gate))
+        asyncio.run(main(server, gate))
 
 
 def test_stream_yields_results_and_errors_in_order(toy_server: TritonServer) -> None:
     images = [Pixels(np.full((9, 9, 3), shade, np.uint8), "rgb") for shade in range(0, 250, 5)]
-    given: list[Any] = [b"no image" if place == 7 else each for place, each in enumerate(images)]
+    images_with_error: list[Any] = [b"no image" if place == 7 else each for place, each in enumerate(images)]
 
     async def slowly() -> AsyncIterator[Any]:
-        for each in given:
+        for each in images_with_error:
             await asyncio.sleep(0)
             yield each
 
-    async def ask(source: Any) -> list[Any]:
+    async def main(source: Any) -> list[Any]:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             return [answer async for answer in classifier.classify_many(source, errors="yield", concurrency=4)]
 
     with Classifier(toy_server.grpc_url, "toy") as classifier:
-        expected = list(classifier.classify_many(given, errors="yield"))
-    for source in (given, slowly()):
-        answers = asyncio.run(ask(source))
+        expected = list(classifier.classify_many(images_with_error, errors="yield"))
+    for source in (images_with_error, slowly()):
+        answers = asyncio.run(main(source))
         assert [isinstance(answer, ImageError) for answer in answers] == [place == 7 for place in range(50)]
         for found, right in zip(answers, expected, strict=True):
             if isinstance(right, Classification):
@@ -192,7 +192,7 @@ def test_stream_yields_results_and_errors_in_order(toy_server: TritonServer) -> 
 def test_closed_stream_leaves_no_task_and_takes_no_more_images(toy_server: TritonServer) -> None:
     taken = itertools.count()
 
-    async def ask() -> None:
+    async def main() -> None:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             endless = ((next(taken) and IMAGE) or IMAGE for _ in itertools.count())
             async with aclosing(classifier.classify_many(endless, concurrency=3)) as answers:
@@ -205,14 +205,14 @@ def test_closed_stream_leaves_no_task_and_takes_no_more_images(toy_server: Trito
             assert len(asyncio.all_tasks()) == 1
             assert await classifier.is_ready()
 
-    asyncio.run(ask())
+    asyncio.run(main())
 
 
 @pytest.mark.timed
 def test_closing_a_stream_does_not_wait_for_a_hanging_server() -> None:
     gate = Gate(CONTRACT)
 
-    async def ask(url: str) -> None:
+    async def main(url: str) -> None:
         async def images() -> AsyncIterator[Pixels]:
             yield IMAGE
             await asyncio.sleep(60)
@@ -225,7 +225,7 @@ def test_closing_a_stream_does_not_wait_for_a_hanging_server() -> None:
 
     with StubServer(CONTRACT, gate) as server:
         began = time.monotonic()
-        asyncio.run(ask(server.url))
+        asyncio.run(main(server.url))
         assert time.monotonic() - began < 5
         gate.open()
 
@@ -239,12 +239,12 @@ def test_stream_keeps_to_its_memory_limit(
     one = open_image(path).decoded_bytes
     decoding = Decoding(monkeypatch)
 
-    async def ask() -> int:
+    async def main() -> int:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             stream = classifier.classify_many([path] * 30, window_bytes=window)
             return len([answer async for answer in stream])
 
-    assert asyncio.run(ask()) == 30
+    assert asyncio.run(main()) == 30
     assert decoding.most_bytes <= window + one
     if window > one:
         assert decoding.most > 1  # the window is used
@@ -257,14 +257,14 @@ def test_error_that_affects_every_image_ends_the_stream() -> None:
         all_asked.wait(30)
         return {}
 
-    async def ask(server: StubServer) -> None:
+    async def main(server: StubServer) -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
             stream = classifier.classify_many([IMAGE] * 100, errors="yield", concurrency=3)
             with pytest.raises(ContractError, match="probabilities"):
                 [answer async for answer in stream]
-            assert len(server.asked) == 3
+            assert len(server.batch_sizes) == 3
             await asyncio.sleep(0)
             assert len(asyncio.all_tasks()) == 1
 
     with StubServer(CONTRACT, answer_nothing) as server:
-        asyncio.run(ask(server))
+        asyncio.run(main(server))

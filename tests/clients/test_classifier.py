@@ -79,8 +79,8 @@ def test_all_kinds_of_image_input_give_the_same_answer(
 ) -> None:
     path = tmp_path / "photo.png"
     Image.fromarray(pixels).save(path)
-    given = (path, str(path), path.read_bytes(), BytesIO(path.read_bytes()), Image.open(path), photo)
-    answers = [classifier.classify(each) for each in (*given, Pixels(pixels[:, :, ::-1], "bgr"))]
+    sources = (path, str(path), path.read_bytes(), BytesIO(path.read_bytes()), Image.open(path), photo)
+    answers = [classifier.classify(each) for each in (*sources, Pixels(pixels[:, :, ::-1], "bgr"))]
     assert all(answer == answers[0] for answer in answers)
     assert all(np.array_equal(answer.probabilities, answers[0].probabilities) for answer in answers)
 
@@ -121,10 +121,10 @@ def test_logits_and_map_methods(classifier: Classifier, toy_bundle: Bundle, phot
     (last,) = {0, 1, 2, 3} - set(best)
     with pytest.raises(
         UsageError, match=rf"the 3 most probable classes of an image, without class {last} \(class {last}\)"
-    ) as told:
+    ) as caught:
         classifier.cam(photo, last)
-    assert ", ".join(f"{index} (class {index})" for index in best) in str(told.value)
-    assert "--cam-all" in str(told.value)
+    assert ", ".join(f"{index} (class {index})" for index in best) in str(caught.value)
+    assert "--cam-all" in str(caught.value)
 
 
 def test_classify_returns_the_map_of_the_requested_class(classifier: Classifier, photo: Pixels) -> None:
@@ -172,8 +172,8 @@ def test_timings_add_up(classifier: Classifier, photo: Pixels, toy_server: Trito
 def test_several_servers_share_the_requests(toy_repository: Path, toy_server: TritonServer, photo: Pixels) -> None:
     with TritonServer(toy_repository) as other:
         urls = (toy_server.grpc_url, other.grpc_url)
-        for given in (urls, ",".join(urls)):
-            with Classifier(given, "toy") as classifier:
+        for url in (urls, ",".join(urls)):
+            with Classifier(url, "toy") as classifier:
                 assert classifier.urls == urls
                 assert {classifier.classify(photo).url for _ in range(8)} == set(urls)
                 assert classifier.classify(photo, timings=True).timings.compute is not None
@@ -226,7 +226,7 @@ def test_wrong_batch_is_refused_before_it_is_sent(toy_bundle: Bundle, batch: Arr
     with StubServer(toy_bundle.contract, lambda names, count: {}) as server:
         with Classifier(server.url, "toy") as classifier, pytest.raises(UsageError):
             classifier.infer(batch, ["logits"])
-        assert server.asked == []
+        assert server.batch_sizes == []
 
 
 def test_unknown_output_is_a_usage_error(classifier: Classifier) -> None:
@@ -253,12 +253,12 @@ def test_threads_share_a_classifier(classifier: Classifier) -> None:
     expected = [classifier.classify(image, cam=True).probabilities for image in images]
     wrong: list[int] = []
 
-    def ask(number: int) -> None:
+    def call(number: int) -> None:
         for _ in range(20):
             if not np.allclose(classifier.classify(images[number]).probabilities, expected[number], atol=1e-6):
                 wrong.append(number)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(images))]
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(len(images))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -277,13 +277,13 @@ def test_suspended_server_is_a_deadline_error_until_it_resumes(own_server: Trito
     with Classifier(own_server.grpc_url, "toy", timeout=1.0) as classifier:
         before = classifier.classify(photo)
         with suspended(own_server):
-            for ask in (
+            for call in (
                 lambda: classifier.classify(photo),
                 lambda: Classifier(own_server.grpc_url, "toy", timeout=1.0),
             ):
                 start = time.monotonic()
                 with pytest.raises(DeadlineError, match="within 1 s"):
-                    ask()
+                    call()
                 assert 0.9 <= time.monotonic() - start <= 1.0 + GRACE
         assert classifier.classify(photo) == before
 
@@ -295,4 +295,4 @@ def test_stopped_server_is_a_connection_error(toy_repository: Path, photo: Pixel
     start = time.monotonic()
     with classifier, pytest.raises(ConnectionFailedError, match=url):
         classifier.classify(photo)
-    assert time.monotonic() - start <= 10.0  # after all its tries
+    assert time.monotonic() - start <= 10.0  # after all attempts

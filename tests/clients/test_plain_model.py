@@ -1,4 +1,4 @@
-"""Models that camserve did not publish: the caller says what they expect, and the tensors must agree."""
+"""Models that camserve did not publish: the caller passes the contract, which must match the tensors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def add_plain(repository: Path, name: str, bundle: Bundle, *, names: dict[str, str], max_batch_size: int) -> None:
-    """A model as another publisher would write it: its tensors, with names of its own, and nothing else."""
+    """Add a model as others would publish it: tensors with other names, and no contract."""
     (repository / name / "1").mkdir(parents=True)
     model = onnx.load(bundle.path / "model.onnx")
     for node in model.graph.node:
@@ -133,9 +133,9 @@ def test_mismatching_arguments_are_refused_at_connect(server: TritonServer, bund
         ({"contract": "nowhere.json"}, UsageError, "cannot read nowhere.json"),
         ({"contract": __file__}, UsageError, "not a valid camserve contract"),
     ]
-    for given, kind, why in cases:
+    for arguments, kind, why in cases:
         with pytest.raises(kind, match=why) as caught:
-            Classifier(server.grpc_url, "plain", **given)
+            Classifier(server.grpc_url, "plain", **arguments)
         assert caught.value.hint
 
 

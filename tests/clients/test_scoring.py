@@ -114,7 +114,7 @@ def test_images_in_the_queue_are_not_sent_once_the_server_hangs(gate: Gate, tmp_
     with StubServer(toy_contract(), gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
         with pytest.raises(DeadlineError):
             list(score(classifier, [path] * 100, concurrency=3))
-        assert len(server.asked) == 3
+        assert len(server.batch_sizes) == 3
 
 
 @pytest.mark.timed

@@ -1,4 +1,4 @@
-"""Streams of images: in order, bounded, and gone without a trace when they are left."""
+"""Streams of images: order, limits, and cleanup when they are closed early."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from camserve.serving import TritonServer
 
 CONTRACT = toy_contract()
 LEAVING = 2.0
-"""Seconds within which a stream that was left is gone, on a busy machine."""
+"""Seconds within which a closed stream has ended, on a busy machine."""
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def image(seed: int) -> Pixels:
 
 
 def streams() -> list[str]:
-    """Threads that a stream has left behind."""
+    """Return the names of the client's threads."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("camserve")]
 
 
@@ -86,7 +86,7 @@ def test_endless_stream_is_read_only_within_the_window(classifier: Classifier) -
     answers = classifier.classify_many((image(next(taken)) for _ in itertools.count()), concurrency=3)
     for expected in range(20):
         next(answers)
-        assert next(taken) - 2 * expected <= 8  # it is counted on with each look
+        assert next(taken) - 2 * expected <= 8  # each check increments it
     answers.close()
     assert streams() == []
 
@@ -131,7 +131,7 @@ def test_closing_does_not_wait_for_a_hanging_server(gate: Gate) -> None:
         began = time.monotonic()
         assert streams() == []
         gate.open()
-        assert classifier.classify(image(0)).version == "1"  # its own connection stands
+        assert classifier.classify(image(0)).version == "1"  # its own connection is still open
     assert time.monotonic() - began < LEAVING
 
 
@@ -164,7 +164,7 @@ def test_no_further_image_is_sent_to_a_hanging_server(gate: Gate) -> None:
     with StubServer(CONTRACT, gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
         with pytest.raises(DeadlineError):
             list(classifier.classify_many((image(seed) for seed in range(100)), concurrency=3, errors="yield"))
-        assert len(server.asked) == 3
+        assert len(server.batch_sizes) == 3
 
 
 def test_refusal_ends_the_stream_only_if_the_model_is_gone(gate: Gate) -> None:
@@ -191,7 +191,7 @@ def test_stopped_server_ends_the_stream(toy_repository: Path) -> None:
 
 @pytest.fixture(params=["large.png", "large.bmp"])
 def large(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """An image whose file takes next to nothing of its bytes, or nearly half of them."""
+    """An image whose file is almost none, or almost half, of its decoded size."""
     path = tmp_path / str(request.param)
     Image.fromarray(np.zeros((1000, 1000, 3), np.uint8)).save(path)
     return path

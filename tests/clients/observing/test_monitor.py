@@ -50,8 +50,8 @@ except UsageError as error:
 
 
 def test_optional_packages_may_be_missing() -> None:
-    said = run(BLOCKED.format(blocked=("opentelemetry", "prometheus_client")))
-    headers, loaded, error = said.splitlines()
+    output = run(BLOCKED.format(blocked=("opentelemetry", "prometheus_client")))
+    headers, loaded, error = output.splitlines()
     assert (headers, loaded) == ("()", "[]")
     assert "pip install 'camserve[metrics]'" in error
 

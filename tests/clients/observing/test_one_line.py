@@ -1,4 +1,4 @@
-"""Whatever file names and servers say stands in one line, and what the client proves itself by stands nowhere."""
+"""Text from file names and servers is always one line, and credentials are never shown."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ODD_REQUEST = Request(f"toy{ODD}", "", REQUEST.tensor, REQUEST.batch, REQUEST.ou
 
 
 class Echo(grpc.GenericRpcHandler):
-    """A server that refuses every request, and quotes its headers in what it says."""
+    """A server that refuses every request and quotes its headers in the error."""
 
     def __init__(self) -> None:
         self.status = grpc.StatusCode.INVALID_ARGUMENT
@@ -76,12 +76,12 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
 
 
 def is_one_line(text: str) -> bool:
-    """Whether a terminal, and a reader of logs, takes a text for one line, and none of it for a command."""
+    """Return whether a terminal and a log reader take a text for one line without control sequences."""
     return text.isprintable()
 
 
 def leaked(text: str, secrets: tuple[str, ...] = SECRETS) -> list[str]:
-    """Those of the secrets that can be read in a text."""
+    """Return the secrets that a text contains."""
     return [secret for secret in secrets if secret in text]
 
 
@@ -116,14 +116,14 @@ def test_server_text_is_one_line_without_secrets_everywhere(
     ] * tries
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("camserve")]
     (span,) = exporter.get_finished_spans()
-    told = [str(caught.value), *lines, str(span.status.description), *(str(e.attributes) for e in span.events)]
+    texts = [str(caught.value), *lines, str(span.status.description), *(str(e.attributes) for e in span.events)]
     assert len(lines) == tries
     assert len(span.events) == tries
-    assert all(is_one_line(each) for each in told), told
-    assert all("CRITICAL root: forged" in each for each in told), "what the server said is told"
+    assert all(is_one_line(each) for each in texts), texts
+    assert all("CRITICAL root: forged" in each for each in texts), "the text of the server is reported"
     shown = [repr(caught.value), "".join(traceback.format_exception(caught.value)), caplog.text, span.to_json()]
     shown += [prometheus_client.generate_latest(registry).decode(), repr(options), repr(transport), repr(vars(span))]
-    assert leaked("\n".join([*told, *shown])) == []
+    assert leaked("\n".join([*texts, *shown])) == []
 
 
 def test_trace_context_is_sent_with_the_headers(echo: tuple[Echo, str], exporter: InMemorySpanExporter) -> None:
@@ -196,5 +196,5 @@ def test_invalid_key_is_not_quoted(tmp_path: Path) -> None:
 
 def test_only_long_header_values_are_redacted() -> None:
     metadata = (("authorization", f"Bearer {TOKEN}"), ("x-api-key", f"{TOKEN}-more"), ("x-tenant", "7"))
-    said = f"7 tokens: {TOKEN}, {TOKEN}-more"
-    assert redact(said, metadata) == "7 tokens: [hidden], [hidden]"
+    text = f"7 tokens: {TOKEN}, {TOKEN}-more"
+    assert redact(text, metadata) == "7 tokens: [hidden], [hidden]"

@@ -22,11 +22,11 @@ from camserve.errors import ConnectionFailedError, DeadlineError
 
 @pytest.fixture
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """What is traced while the test runs."""
+    """Collect the spans of the test."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    # set_tracer_provider takes only the first of a process.
+    # set_tracer_provider accepts only one provider per process.
     monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
     yield exporter
     provider.shutdown()
@@ -70,8 +70,8 @@ def test_request_is_a_span_with_server_and_version(exporter: InMemorySpanExporte
 def test_address_is_split_into_attributes(url: str, address: str, port: int | None, exporter: Any) -> None:
     with Monitor().observe("signs") as observed:
         observed.record_reply(url, "3", 4096, 1)
-    told = attributes(only(exporter))
-    assert (told["server.address"], told.get("server.port")) == (address, port)
+    found = attributes(only(exporter))
+    assert (found["server.address"], found.get("server.port")) == (address, port)
 
 
 def test_failed_attempt_is_a_span_event(exporter: InMemorySpanExporter) -> None:
@@ -107,9 +107,9 @@ def test_error_is_the_span_status_without_traceback(exporter: InMemorySpanExport
 
 def test_foreign_error_is_recorded_by_type_only(exporter: InMemorySpanExporter) -> None:
     with pytest.raises(asyncio.CancelledError), Monitor().observe("signs"):
-        raise asyncio.CancelledError("whatever it says")
+        raise asyncio.CancelledError("the reason")
     assert only(exporter).status.description == "CancelledError"
-    assert "whatever" not in only(exporter).to_json()
+    assert "the reason" not in only(exporter).to_json()
 
 
 def test_span_is_a_child_and_in_the_headers(exporter: InMemorySpanExporter) -> None:
@@ -137,13 +137,13 @@ def by_tasks(url: str, images: list[Any]) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("ask", [by_threads, by_tasks])
+@pytest.mark.parametrize("classify_all", [by_threads, by_tasks])
 def test_spans_of_a_stream_are_children_of_the_caller(
-    ask: Callable[[str, list[Any]], None], exporter: InMemorySpanExporter
+    classify_all: Callable[[str, list[Any]], None], exporter: InMemorySpanExporter
 ) -> None:
     contract = toy_contract()
     with StubServer(contract, lambda names, _: {name: correct_answer(contract)[name] for name in names}) as server:
-        ask(server.url, [np.zeros((9, 11), np.uint8)] * 3)
+        classify_all(server.url, [np.zeros((9, 11), np.uint8)] * 3)
     spans = exporter.get_finished_spans()
     (page,) = (span for span in spans if span.name == "page")
     assert [span.parent for span in spans if span.name == "camserve infer toy"] == [page.context] * 3
@@ -168,13 +168,13 @@ def test_invalid_trace_headers_are_left_out(monkeypatch: pytest.MonkeyPatch, exp
 def test_tasks_have_their_own_spans(exporter: InMemorySpanExporter) -> None:
     monitor = Monitor()
 
-    async def ask(model: str) -> tuple[tuple[str, str], ...]:
+    async def observe(model: str) -> tuple[tuple[str, str], ...]:
         with monitor.observe(model) as observed:
             await asyncio.sleep(0.01)
             return observed.headers
 
     async def main() -> None:
-        headers = await asyncio.gather(*(ask(f"m{number}") for number in range(8)))
+        headers = await asyncio.gather(*(observe(f"m{number}") for number in range(8)))
         assert len(set(headers)) == 8
 
     asyncio.run(main())

@@ -1,4 +1,4 @@
-"""Addresses, deadlines and secrets."""
+"""Addresses, deadlines and credentials."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ def test_grpc_neither_retries_nor_limits_messages() -> None:
 
 
 def test_no_proxy_for_this_host() -> None:
-    """A token may go there in plain text, which a proxy of the environment would read."""
+    """A token may be sent unencrypted to this host; a proxy of the environment would read it."""
     options = ConnectionOptions(token=SECRET)
     for url, through in (("localhost:1", 0), ("dns:///127.0.0.1:1", 0), ("unix:/run/t", 0), ("triton:8001", 1)):
         assert dict(settings(options, url))["grpc.enable_http_proxy"] == through
 
 
 @pytest.mark.parametrize(
-    ("given", "urls"),
+    ("value", "urls"),
     [
         ("a:1", ("a:1",)),
         ("a:1, b:2", ("a:1", "b:2")),
@@ -116,8 +116,8 @@ def test_no_proxy_for_this_host() -> None:
         (("[::1]:8001", "unix:/run/t"), ("[::1]:8001", "unix:/run/t")),
     ],
 )
-def test_addresses_may_be_a_string_or_a_sequence(given: Any, urls: tuple[str, ...]) -> None:
-    assert parse_urls(given) == urls
+def test_addresses_may_be_a_string_or_a_sequence(value: Any, urls: tuple[str, ...]) -> None:
+    assert parse_urls(value) == urls
 
 
 @pytest.mark.parametrize(

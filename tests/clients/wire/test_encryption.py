@@ -1,4 +1,4 @@
-"""TLS: who is answered, and what the others are told."""
+"""TLS: accepted connections, and the errors of all others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def mutual(authority: Authority, pair: Pair) -> ClientTls:
 
 @pytest.fixture(scope="module")
 def triton(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
-    """A Triton that asks clients for a certificate."""
+    """A Triton that requires client certificates."""
     own = authority.issue("server")
     tls = Tls(certificate=own.certificate, key=own.key, client_ca=authority.certificate)
     server = TritonServer(write_python_models(tmp_path_factory.mktemp("tls") / "repository", instances=1), tls=tls)
@@ -54,17 +54,17 @@ def triton(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def refusal(transport: TransportClass, url: str, tls: ClientTls | None) -> str:
-    """What a client is told that cannot connect, after one try."""
-    with transport(url, tls=tls) as asking, pytest.raises(ConnectionFailedError, match=url) as caught:
-        asking.describe("echo", deadline=deadline(5))
+    """Return the error of a client that cannot connect."""
+    with transport(url, tls=tls) as client, pytest.raises(ConnectionFailedError, match=url) as caught:
+        client.describe("echo", deadline=deadline(5))
     return f"{caught.value}"
 
 
 def test_client_of_a_trusted_authority_is_accepted(
     transport: TransportClass, triton: TritonServer, mutual: ClientTls
 ) -> None:
-    with transport(triton.grpc_url, tls=mutual, token=TOKEN) as asking:
-        assert asking.describe("echo", deadline=deadline()).version == "1"
+    with transport(triton.grpc_url, tls=mutual, token=TOKEN) as client:
+        assert client.describe("echo", deadline=deadline()).version == "1"
 
 
 @pytest.mark.parametrize("who", ["without a certificate", "of another authority", "expired"])
@@ -100,14 +100,14 @@ def test_server_of_an_untrusted_authority_is_refused(
 
 def test_expired_server_certificate_is_refused(transport: TransportClass, authority: Authority) -> None:
     with ScriptedServer(pair=authority.issue("expired", days=-1)) as server:
-        told = refusal(transport, server.url, ClientTls(ca=authority.certificate))
-    assert "the server's certificate has expired" in told
+        message = refusal(transport, server.url, ClientTls(ca=authority.certificate))
+    assert "the server's certificate has expired" in message
 
 
 def test_server_with_another_host_name_is_refused(transport: TransportClass, authority: Authority) -> None:
     with ScriptedServer(host="127.0.0.2", pair=authority.issue("server")) as server:
-        told = refusal(transport, server.url, ClientTls(ca=authority.certificate))
-    assert "is for another host name" in told
+        message = refusal(transport, server.url, ClientTls(ca=authority.certificate))
+    assert "is for another host name" in message
 
 
 def test_certificate_failure_is_not_retried(
@@ -115,10 +115,10 @@ def test_certificate_failure_is_not_retried(
 ) -> None:
     with (
         ScriptedServer(pair=authority.issue("server")) as server,
-        transport(server.url, tls=ClientTls(ca=stranger.certificate)) as asking,
+        transport(server.url, tls=ClientTls(ca=stranger.certificate)) as client,
         pytest.raises(ConnectionFailedError) as caught,
     ):
-        asking.infer(toy_request(), deadline=deadline(20))
+        client.infer(toy_request(), deadline=deadline(20))
     assert "attempts" not in caught.value.message
 
 
@@ -141,8 +141,8 @@ def test_hundred_megabytes_pass_with_any_options(
 ) -> None:
     values = np.tile(np.arange(1000, dtype=np.float32), 26_300)
     assert values.nbytes > 100 * 2**20
-    with transport(triton.grpc_url, tls=mutual, token=TOKEN, headers={"x-key": "k"}, retries=5) as asking:
-        reply = asking.infer(echo_request(values), deadline=deadline(60))
+    with transport(triton.grpc_url, tls=mutual, token=TOKEN, headers={"x-key": "k"}, retries=5) as client:
+        reply = client.infer(echo_request(values), deadline=deadline(60))
     np.testing.assert_array_equal(reply.tensors["taken"], values)
     assert reply.size > values.nbytes
 
@@ -159,8 +159,8 @@ def test_hundred_megabytes_are_sent_again_after_a_failure(transport: TransportCl
     images = np.zeros((26, 1024, 1024), np.float32)
     with (
         ScriptedServer(answer, pair=authority.issue("server")) as server,
-        transport(server.url, tls=ClientTls(ca=authority.certificate), token=TOKEN) as asking,
+        transport(server.url, tls=ClientTls(ca=authority.certificate), token=TOKEN) as client,
     ):
-        assert asking.infer(toy_request(images), deadline=deadline(60)).attempts == 2
+        assert client.infer(toy_request(images), deadline=deadline(60)).attempts == 2
     assert len(sizes) == 2
     assert min(sizes) > images.nbytes > 100_000_000

@@ -1,4 +1,4 @@
-"""Values to bytes and back."""
+"""Serializing requests and parsing replies."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_empty_output_is_read() -> None:
 
 
 def test_outputs_are_read_only_views_of_the_message() -> None:
-    """As with tritonclient; whoever wants to write makes a copy."""
+    """As in tritonclient; copy an output to modify it."""
     array = read_reply(reply(("out", "FP32", [1], bytes(4))))[1]["out"]
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 1

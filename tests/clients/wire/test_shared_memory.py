@@ -26,63 +26,63 @@ Array = np.ndarray[Any, Any]
 BATCH = np.arange(32, dtype=np.float32)
 
 
-def test_shared_memory_gives_the_same_answer(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_shared_memory_gives_the_same_answer(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
     for count, seed in ((1, 0), (3, 1), (1, 2)):
         batch = toy_images(toy_bundle, count, seed=seed)
-        np.testing.assert_allclose(asker.logits(batch), expected_outputs(toy_bundle, batch)["logits"], atol=1e-5)
+        np.testing.assert_allclose(sender.logits(batch), expected_outputs(toy_bundle, batch)["logits"], atol=1e-5)
 
 
-def test_segment_is_registered_once_and_reused(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_segment_is_registered_once_and_reused(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
     for seed in range(10):
-        asker.logits(toy_images(toy_bundle, 3, seed=seed))
-        asker.logits(toy_images(toy_bundle, 2, seed=seed))
-    assert asker.registered == 1
-    assert len(asker.regions()) == 1
+        sender.logits(toy_images(toy_bundle, 3, seed=seed))
+        sender.logits(toy_images(toy_bundle, 2, seed=seed))
+    assert sender.registered == 1
+    assert len(sender.regions()) == 1
 
 
-def test_registered_segment_has_no_name(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
-    asker.logits(toy_images(toy_bundle))
+def test_registered_segment_has_no_name(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
+    sender.logits(toy_images(toy_bundle))
     assert names() == []
 
 
-def test_threads_never_share_a_segment(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_threads_never_share_a_segment(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
     wrong: list[int] = []
 
-    def ask(number: int) -> None:
+    def infer(number: int) -> None:
         for seed in range(20):
             batch = toy_images(toy_bundle, 1 + number % 3, seed=100 * number + seed)
             expected = expected_outputs(toy_bundle, batch)["logits"]
-            wrong.extend([seed] * (not np.allclose(asker.logits(batch), expected, atol=1e-5)))
+            wrong.extend([seed] * (not np.allclose(sender.logits(batch), expected, atol=1e-5)))
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=infer, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert asker.registered <= len(threads) * 2
+    assert sender.registered <= len(threads) * 2
 
 
-def test_lost_segment_is_registered_again(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_lost_segment_is_registered_again(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
     batch = toy_images(toy_bundle)
-    asker.logits(batch)
-    asker.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name="")])
-    assert asker.regions() == []
-    np.testing.assert_allclose(asker.logits(batch), expected_outputs(toy_bundle, batch)["logits"], atol=1e-5)
-    assert asker.registered == 2
-    assert len(asker.regions()) == 1
+    sender.logits(batch)
+    sender.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name="")])
+    assert sender.regions() == []
+    np.testing.assert_allclose(sender.logits(batch), expected_outputs(toy_bundle, batch)["logits"], atol=1e-5)
+    assert sender.registered == 2
+    assert len(sender.regions()) == 1
 
 
 def test_refused_registration_is_not_a_lost_segment(
     toy_server: TritonServer, toy_bundle: Bundle, shared: SharedMemory
 ) -> None:
-    asker = SharedMemoryClient(toy_server.grpc_url, shared)
+    sender = SharedMemoryClient(toy_server.grpc_url, shared)
     with pytest.raises(grpc.RpcError) as caught:
-        asker.logits(toy_images(toy_bundle))
-    asker.close()
+        sender.logits(toy_images(toy_bundle))
+    sender.close()
     why = caught.value.details() or ""
     assert not is_unknown_region(why)
-    error = not_accepted(asker.url, why)
+    error = not_accepted(sender.url, why)
     assert "restricted" in error.message
     assert "--allow-shared-memory" in str(error)
 
@@ -169,40 +169,40 @@ def test_descriptors_are_closed() -> None:
         for url in ("a:1", "b:1"):
             registered(shared, url)
         shared.close()
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # what other tests have left may end meanwhile
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # leftovers of other tests may end meanwhile
 
 
-def test_segment_in_use_by_a_server_outlives_the_client(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_segment_in_use_by_a_server_outlives_the_client(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
     batch = toy_images(toy_bundle)
-    with asker.shared.lease(asker.url, batch) as lease:
+    with sender.shared.lease(sender.url, batch) as lease:
         assert lease is not None
         with lease.registering() as message:
-            asker.stub.SystemSharedMemoryRegister(message, timeout=SECONDS)
+            sender.stub.SystemSharedMemoryRegister(message, timeout=SECONDS)
         lease.discard()
     request = service_pb2.ModelInferRequest(model_name="toy")
     lease.describe(request.inputs.add(name="image", datatype="FP32", shape=batch.shape))
     request.outputs.add(name="logits")
-    answer = asker.stub.ModelInfer(request, timeout=SECONDS)
+    answer = sender.stub.ModelInfer(request, timeout=SECONDS)
     logits = np.frombuffer(answer.raw_output_contents[0], np.float32)
     np.testing.assert_allclose(logits, expected_outputs(toy_bundle, batch)["logits"][0], atol=1e-5)
-    asker.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name=message.name)])
+    sender.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name=message.name)])
 
 
 def test_classifier_with_shared_memory_leaves_nothing(
-    open_server: TritonServer, toy_bundle: Bundle, asker: SharedMemoryClient
+    open_server: TritonServer, toy_bundle: Bundle, sender: SharedMemoryClient
 ) -> None:
     batch = toy_images(toy_bundle, 3)
     with Classifier(open_server.grpc_url, "toy", shared_memory=True) as through:
         with Classifier(open_server.grpc_url, "toy") as plain:
             expected = plain.infer(batch, ["logits", "cam"])
         found = through.infer(batch, ["logits", "cam"])
-        assert len(asker.regions()) == 1
-    assert asker.regions() == []
+        assert len(sender.regions()) == 1
+    assert sender.regions() == []
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_tasks_never_share_a_segment(open_server: TritonServer, toy_bundle: Bundle, asker: SharedMemoryClient) -> None:
+def test_tasks_never_share_a_segment(open_server: TritonServer, toy_bundle: Bundle, sender: SharedMemoryClient) -> None:
     async def main() -> None:
         async with AsyncClassifier(open_server.grpc_url, "toy", shared_memory=True) as classifier:
             batches = [toy_images(toy_bundle, 1 + seed % 3, seed=seed) for seed in range(40)]
@@ -212,7 +212,7 @@ def test_tasks_never_share_a_segment(open_server: TritonServer, toy_bundle: Bund
             np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
 
     asyncio.run(main())
-    assert asker.regions() == []
+    assert sender.regions() == []
     assert names() == []
 
 
