@@ -31,5 +31,5 @@ def test_all_names_are_exported() -> None:
 def test_clients_import_neither_export_nor_serving() -> None:
     program = "import sys; from camserve.clients import *; print(*(m for m in sys.modules if 'camserve.' in m))"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    floors = {name.split(".")[1] for name in done.stdout.split()}
-    assert floors.isdisjoint({"export", "serving", "bundle", "cli"})
+    packages = {name.split(".")[1] for name in done.stdout.split()}
+    assert packages.isdisjoint({"export", "serving", "bundle", "cli"})
