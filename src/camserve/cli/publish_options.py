@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from camserve.cli.console import note
-from camserve.cli.grouped import GroupedCommand
+from camserve.cli.command import Command
 from camserve.errors import UsageError
 
 __all__ = [
@@ -174,7 +174,7 @@ _MEANINGS: Mapping[str, str] = {
 """Options without a flag of their own, for --set."""
 
 
-class PublishCommand(GroupedCommand):
+class PublishCommand(Command):
     """Publish, whose help names the presets and the options for --set."""
 
     def more_help(self) -> Sequence[tuple[str, Sequence[tuple[str, str]]]]:

@@ -1,0 +1,106 @@
+"""How the help of commands and groups of commands is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from camserve.cli.console import settings
+
+__all__ = ["DEBUG_HELP", "QUIET_HELP", "Command", "Group"]
+
+QUIET_HELP = "Print no progress and no notes, only results, warnings and errors."
+DEBUG_HELP = "Print the traceback of an error."
+
+_EXAMPLE = "Example:  "
+_OPTIONS = "Options"
+
+
+class Command(TyperCommand):
+    """A command of camserve.
+
+    Its help shows options under the headings that they name by `rich_help_panel`, which Typer does only with Rich, and
+    arguments as they are typed: IMAGE..., not `{IMAGE}...` of `<list[Path]>`. Examples in the epilog can be pasted into
+    a shell at any width. Each command accepts --quiet and --debug, as the program itself does.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.params += [_flag("quiet", QUIET_HELP), _flag("debug", DEBUG_HELP, hidden=True)]
+        for param in self.params:
+            if param.param_type_name == "argument":
+                # Typer has no setting for it, and shows the Python type beside a metavar too.
+                vars(param)["display_type_rich"] = lambda ctx: None  # noqa: ARG005  (the name that Typer calls it by)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return the words of the usage line."""
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments and options."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(_heading(param), []).append(record)
+        sections.update((heading, list(rows)) for heading, rows in self.more_help())
+        for heading, rows in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
+    def more_help(self) -> Sequence[tuple[str, Sequence[tuple[str, str]]]]:
+        """Return further headings, each with terms and their meanings."""
+        return ()
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the examples below the options."""
+        for paragraph in filter(None, (self.epilog or "").strip().split("\n\n")):
+            formatter.write_paragraph()
+            with formatter.indentation():
+                if paragraph.startswith(_EXAMPLE):
+                    formatter.write(_example(paragraph, formatter.width))
+                else:
+                    formatter.write_text(paragraph)
+
+
+class Group(TyperGroup):
+    """A group of commands whose help shows the first line of each command in full."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write each command with what it does."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, (command.help or "").partition("\n")[0]) for name, command in commands])
+
+
+def _flag(name: str, help_text: str, *, hidden: bool = False) -> TyperOption:
+    """Return an option of the whole program, so that it is also accepted after the command."""
+
+    def callback(_context: Any, _param: Any, value: bool) -> None:
+        if value:
+            setattr(settings, name, True)
+
+    declarations = [f"--{name}"]
+    return TyperOption(
+        param_decls=declarations, is_flag=True, expose_value=False, callback=callback, help=help_text, hidden=hidden
+    )
+
+
+def _heading(param: Any) -> str:
+    if param.param_type_name == "argument":
+        return "Arguments"
+    return getattr(param, "rich_help_panel", None) or _OPTIONS
+
+
+def _example(paragraph: str, width: int) -> str:
+    """Return an example in lines that end in a backslash, broken only before options."""
+    command, *options = " ".join(paragraph.removeprefix(_EXAMPLE).split()).split(" --")
+    lines = [f"  {_EXAMPLE}{command}"]
+    for option in options:
+        if len(f"{lines[-1]} --{option} \\") <= width:
+            lines[-1] += f" --{option}"
+        else:
+            lines.append(f"  {' ' * len(_EXAMPLE)}--{option}")
+    return " \\\n".join(lines) + "\n"
