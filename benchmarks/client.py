@@ -36,7 +36,7 @@ import tritonclient.grpc.aio as triton_aio
 from onnx import TensorProto, helper
 from PIL import Image
 from prometheus_client import CollectorRegistry
-from support.racing import Ask, async_in_turn, async_rate, in_turn, rate
+from support.alternating import Ask, alternate, async_alternate, async_requests_per_second, rate
 from support.toy import write_toy_bundle
 
 from camserve.bundle import CONTRACT_NAME, ONNX_NAME, Bundle, load_bundle
@@ -126,7 +126,7 @@ def overhead(url: str, arguments: argparse.Namespace) -> None:
     with Classifier(url, PHOTO) as classifier:
         batch = classifier.prepare(photo())[np.newaxis]
         bare, library = ask_bare(client, batch), lambda: classifier.infer(batch, PROBABILITIES)
-        alone = in_turn(bare, library, 60 * arguments.rounds)
+        alone = alternate(bare, library, 60 * arguments.rounds)
         many = [(rate(bare, AT_ONCE, seconds), rate(library, AT_ONCE, seconds)) for _ in range(arguments.rounds)]
     client.close()
     async_alone, async_many = asyncio.run(async_overhead(url, batch, arguments))
@@ -144,10 +144,13 @@ async def async_overhead(url: str, batch: Array, arguments: argparse.Namespace) 
     client: Any = triton_aio.InferenceServerClient(url)
     async with AsyncClassifier(url, PHOTO) as classifier:
         bare, library = ask_bare(client, batch), lambda: classifier.infer(batch, PROBABILITIES)
-        alone = await async_in_turn(bare, library, 60 * arguments.rounds)
+        alone = await async_alternate(bare, library, 60 * arguments.rounds)
         seconds = arguments.seconds
         many = [
-            (await async_rate(bare, AT_ONCE, seconds), await async_rate(library, AT_ONCE, seconds))
+            (
+                await async_requests_per_second(bare, AT_ONCE, seconds),
+                await async_requests_per_second(library, AT_ONCE, seconds),
+            )
             for _ in range(arguments.rounds)
         ]
     await client.close()
@@ -232,7 +235,7 @@ def shared(url: str, arguments: argparse.Namespace) -> None:
         with Classifier(url, model) as plain, Classifier(url, model, shared_memory=True) as through:
             for size in BATCHES:
                 batch = np.repeat(plain.prepare(photo())[np.newaxis], size, axis=0)
-                one, other, _ = in_turn(*asked_of((plain, through), batch), (100 * arguments.rounds) // (4 + size))
+                one, other, _ = alternate(*asked_of((plain, through), batch), (100 * arguments.rounds) // (4 + size))
                 name = f"{batch.dtype}, batch of {size}"
                 print(
                     f"| {name} | {batch.nbytes / 1e6:.1f} | {one * 1e3:.2f} | {other * 1e3:.2f} | {other / one:.2f} |"
@@ -251,7 +254,7 @@ def compression(url: str, arguments: argparse.Namespace) -> None:
     for model in (PHOTO, PIXELS):
         with Classifier(url, model) as plain, Classifier(url, model, compression="gzip") as packed:
             batch = plain.prepare(photo())[np.newaxis]
-            one, other, _ = in_turn(*asked_of((plain, packed), batch), 10 * arguments.rounds)
+            one, other, _ = alternate(*asked_of((plain, packed), batch), 10 * arguments.rounds)
             small = len(zlib.compress(batch.tobytes())) / 1e3
             print(f"| {batch.dtype} | {batch.nbytes / 1e3:.0f} | {small:.0f} | {one * 1e3:.2f} | {other * 1e3:.2f} |")
 

@@ -23,6 +23,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from camserve.atomic import replace_file
+
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 COLUMNS = (
@@ -153,9 +155,8 @@ def write_rows(path: Path, rows: Mapping[str, Mapping[str, str]], known: Sequenc
     lines += [f"| {' | '.join(rows[name].get(column, '–') for column in COLUMNS)} |" for name in sorted(rows)]
     missing = [name for name in known if name not in rows]
     lines += ["", f"Not measured yet: {', '.join(missing)}."] if missing else []
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(HEAD + "\n".join(lines) + "\n" + FOOT, encoding="utf-8")
-    aside.replace(path)
+    with replace_file(path) as temporary:
+        temporary.write_text(HEAD + "\n".join(lines) + "\n" + FOOT, encoding="utf-8")
 
 
 def main() -> None:

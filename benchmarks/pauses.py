@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
-from support.loading import Load, connected, send
+from support.load_generator import Load, connected, send
 from support.toy import toy_images, write_toy_bundle
 
 from camserve.serving import TritonServer, publish

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import numpy as np
 import onnxruntime
 from PIL import Image
-from support.loading import Load, Measured, connected, send
+from support.load_generator import Load, Measured, connected, send
 
 from camserve.bundle import Bundle
 from camserve.choices import InputType, Precision

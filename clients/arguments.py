@@ -35,7 +35,7 @@ _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "token": (str, "a string"),
     "headers": (Mapping, _HEADERS),
     "shared_memory": (bool, "True or False"),
-    "reading": (DecodeOptions, "Reading(), or Reading(exif=True)"),
+    "decode_options": (DecodeOptions, "DecodeOptions(), or DecodeOptions(exif=True)"),
     "metrics": (Metrics, "Metrics()"),
     "contract": ((ModelContract, str, os.PathLike), _A_CONTRACT),
     "labels": (Sequence, _LABELS),

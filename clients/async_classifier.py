@@ -75,7 +75,9 @@ class AsyncClassifier(BaseClassifier):
         timings: bool = False,
     ) -> Classification:
         """Names what an image shows; see `Classifier.classify`."""
-        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, timings=timings, reading=self._reading)
+        wanted = ClassifyRequest(
+            top=top, cam=cam, class_=class_, crops=crops, timings=timings, decode_options=self._decode_options
+        )
         return await self._run(self._classifying(image, wanted))
 
     @overload
@@ -127,7 +129,7 @@ class AsyncClassifier(BaseClassifier):
         An answer is handed out once the next image was taken up or `images` has ended. Where `images` waits for an
         answer before it gives the next image, both would wait for ever: call `classify` for each of those.
         """
-        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, reading=self._reading)
+        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, decode_options=self._decode_options)
         check_several(images, awaited=True)
         self._check_open()
         return self._stream(images, wanted, Window(concurrency, window_bytes, errors))
@@ -198,7 +200,7 @@ class AsyncClassifier(BaseClassifier):
         await self.connect()
         stream: AsyncStream[ImageInput, Classification] = AsyncStream(
             window,
-            open_=lambda image: open_image(image, wanted.reading),
+            open_=lambda image: open_image(image, wanted.decode_options),
             answer=lambda opened: self._run(self._classifying(opened, wanted)),
             concerns_one=lambda error: self._run(self._concerns_one_image(error)),
         )

@@ -56,7 +56,7 @@ class BaseClassifier(ABC):
         compression: Of the messages sent: `none`, `gzip` or `deflate`.
         shared_memory: Hand tensors over in memory that client and server share; the server must be on this host and
             allow it.
-        reading: How image files are read: which way up, and how large at most.
+        decode_options: How image files are read: which way up, and how large at most.
         metrics: Prometheus counters to keep.
         contract: What the model expects and answers, or the path of a `contract.json`, for a model that does not carry
             it.
@@ -82,7 +82,7 @@ class BaseClassifier(ABC):
         headers: Mapping[str, str] | None = None,
         compression: Compression = "none",
         shared_memory: bool = False,
-        reading: DecodeOptions = AS_KERAS,
+        decode_options: DecodeOptions = AS_KERAS,
         metrics: Metrics | None = None,
         contract: ModelContract | str | Path | None = None,
         labels: Sequence[str] | None = None,
@@ -98,7 +98,7 @@ class BaseClassifier(ABC):
             token=token,
             headers=headers,
             shared_memory=shared_memory,
-            reading=reading,
+            decode_options=decode_options,
             metrics=metrics,
             contract=contract,
             labels=labels,
@@ -116,7 +116,7 @@ class BaseClassifier(ABC):
         )
         self.urls = parse_urls(url)
         self.model = model
-        self._reading = reading
+        self._decode_options = decode_options
         self._session = Session(model, version_of(version), self.urls, given(contract, labels, names), options)
         self._open(options, Monitor(metrics=metrics))
 
@@ -146,7 +146,7 @@ class BaseClassifier(ABC):
         return class_index(self._session.model, class_)
 
     def _classifying(self, image: ImageInput | Opened, wanted: ClassifyRequest) -> Steps[Classification]:
-        opened = _OpenImage(image, wanted.reading)
+        opened = _OpenImage(image, wanted.decode_options)
         answer = yield from self._session.ask(
             lambda model: query_classes(opened.load, model, wanted), timed=wanted.timings
         )
@@ -155,19 +155,19 @@ class BaseClassifier(ABC):
         return replace(result, timings=replace(result.timings, read=time.perf_counter() - began))
 
     def _finding_logits(self, image: ImageInput) -> Steps[Array]:
-        opened = _OpenImage(image, self._reading)
+        opened = _OpenImage(image, self._decode_options)
         answer = yield from self._session.ask(lambda model: query_logits(opened.load, model))
         return read_logits(answer)
 
     def _finding_map(self, image: ImageInput, class_: int | str | None) -> Steps[ActivationMap]:
-        wanted = ClassifyRequest(cam=True, class_=class_, reading=self._reading)
-        opened = _OpenImage(image, wanted.reading)
+        wanted = ClassifyRequest(cam=True, class_=class_, decode_options=self._decode_options)
+        opened = _OpenImage(image, wanted.decode_options)
         answer = yield from self._session.ask(lambda model: query_classes(opened.load, model, wanted))
         return read_map(answer, wanted)
 
     def _preparing(self, image: ImageInput) -> Steps[Array]:
         contract = self._session.model.contract
-        tensor: Array = yield Work(lambda: prepare(load_image(image, self._reading), contract))
+        tensor: Array = yield Work(lambda: prepare(load_image(image, self._decode_options), contract))
         return tensor
 
     def _inferring(
@@ -194,11 +194,11 @@ class BaseClassifier(ABC):
 class _OpenImage:
     """An image that is opened when it is first wanted, and once: a stream can be read but once."""
 
-    def __init__(self, image: ImageInput | Opened, reading: DecodeOptions) -> None:
+    def __init__(self, image: ImageInput | Opened, decode_options: DecodeOptions) -> None:
         self._image = image
-        self._reading = reading
+        self._decode_options = decode_options
 
     def load(self) -> Image.Image:
         if not isinstance(self._image, Opened):
-            self._image = open_image(self._image, self._reading)
+            self._image = open_image(self._image, self._decode_options)
         return self._image.load()

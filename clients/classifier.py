@@ -89,7 +89,9 @@ class Classifier(BaseClassifier):
             ContractError: If the answer is not what the contract promises, or the model was replaced meanwhile by one
                 with another contract; the next call follows that.
         """
-        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, timings=timings, reading=self._reading)
+        wanted = ClassifyRequest(
+            top=top, cam=cam, class_=class_, crops=crops, timings=timings, decode_options=self._decode_options
+        )
         return self._run(self._classifying(image, wanted))
 
     @overload
@@ -160,7 +162,7 @@ class Classifier(BaseClassifier):
             UsageError: If an option makes no sense, or one image is given alone.
             CamserveError: What `classify` raises, at the place of the image that it was met with.
         """
-        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, reading=self._reading)
+        wanted = ClassifyRequest(top=top, cam=cam, class_=class_, crops=crops, decode_options=self._decode_options)
         check_several(images)
         self._check_open()
         return self._stream(images, wanted, Window(concurrency, window_bytes, errors))
@@ -264,7 +266,7 @@ class Classifier(BaseClassifier):
         transport = self._opened()  # so that its end ends the requests of this stream, and of no other
         stream: Stream[ImageInput, Classification] = Stream(
             window,
-            open_=lambda image: open_image(image, wanted.reading),
+            open_=lambda image: open_image(image, wanted.decode_options),
             answer=lambda opened: self._run(self._classifying(opened, wanted), transport),
             concerns_one=lambda error: self._run(self._concerns_one_image(error), transport),
         )

@@ -12,7 +12,7 @@ from operator import methodcaller
 
 from camserve.clients.answers.batch_tensors import split
 from camserve.clients.answers.classification import Timings
-from camserve.clients.answers.known_versions import Known, check_same
+from camserve.clients.answers.known_versions import KnownVersions, check_same
 from camserve.clients.answers.query import Query
 from camserve.clients.answers.readout import Answer, validate_replies
 from camserve.clients.answers.served_model import Model, Overrides, read_model
@@ -56,7 +56,7 @@ class Session:
         self._given = given
         self._timeout = options.timeout
         self._connect_timeout = min(options.connect_timeout, options.timeout)
-        self._read_so_far: Known | None = None
+        self._read_so_far: KnownVersions | None = None
         self._lock = threading.Lock()
 
     @property
@@ -82,9 +82,9 @@ class Session:
         """
         deadline = Deadline.after(self._connect_timeout)
         served = yield Call(methodcaller("describe", self._name, self._version, deadline=deadline))
-        known = Known(read_model(served, self._given))
+        known = KnownVersions(read_model(served, self._given))
         if len(self._urls) == 1:
-            known = known.learning(self._urls[0], known.current, time.monotonic())
+            known = known.with_version(self._urls[0], known.current, time.monotonic())
         self._read_so_far = known
 
     def is_ready(self) -> Steps[bool]:
@@ -134,7 +134,7 @@ class Session:
         """The replies to the parts of a question, from any server or that one; none if it must be made anew."""
         replies = []
         outputs = [question.model.served_name(name) for name in question.outputs]
-        for part in split(question.batch, question.model.limit):
+        for part in split(question.batch, question.model.max_batch_size):
             request = Request(self._name, self._version, question.model.input, part, outputs)
             try:
                 replies.append((yield Call(methodcaller("infer", request, url=url, deadline=deadline))))
@@ -158,8 +158,8 @@ class Session:
             with suppress(ConnectionFailedError, DeadlineError, RequestError):
                 model = yield from self._read(url, self._version, deadline)
                 self._check_same(question, model, url, refusal)
-                if 0 < model.limit < images:
-                    self._change(methodcaller("asking", model))
+                if 0 < model.max_batch_size < images:
+                    self._change(methodcaller("with_current", model))
                     return True
         return False
 
@@ -172,14 +172,14 @@ class Session:
         if len({reply.version for reply in replies}) > 1:
             return False
         for url, version in dict.fromkeys((reply.url, reply.version) for reply in replies):
-            model = self._known.model_of(url, version, time.monotonic())
+            model = self._known.model_at(url, version, time.monotonic())
             if model is None:
                 try:
                     model = yield from self._read(url, version, deadline)
                 except (ConnectionFailedError, NotLoadedError):
                     return False  # gone already
             self._check_same(question, model, url)
-            self._change(methodcaller("following", model))
+            self._change(methodcaller("with_newer", model))
         return True
 
     def _answer(self, question: Query, replies: Sequence[Reply], timings: Timings) -> Answer:
@@ -187,20 +187,20 @@ class Session:
             return validate_replies(question, replies, timings)
         except ContractError:
             for reply in replies:  # it is not what was read of it
-                self._change(methodcaller("forgetting", reply.url, reply.version))
+                self._change(methodcaller("without", reply.url, reply.version))
             raise
 
     def _read(self, url: str, version: str, deadline: Deadline) -> Steps[Model]:
         served = yield Call(methodcaller("describe", self._name, version, url=url, deadline=deadline))
-        model = self._known.recognised(read_model(served, self._given))
-        self._change(methodcaller("learning", url, model, time.monotonic()))
+        model = self._known.deduplicated(read_model(served, self._given))
+        self._change(methodcaller("with_version", url, model, time.monotonic()))
         return model
 
     def _check_same(self, question: Query, model: Model, url: str, cause: Exception | None = None) -> None:
         try:
             check_same(question.model, model, question.outputs, url)
         except ContractError as error:
-            self._change(methodcaller("asking", model))
+            self._change(methodcaller("with_current", model))
             _log.warning("%s", printable(error.message))
             raise error from cause
 
@@ -230,7 +230,7 @@ class Session:
         return found
 
     @property
-    def _known(self) -> Known:
+    def _known(self) -> KnownVersions:
         if self._read_so_far is None:
             raise UsageError(
                 f"model {self._name!r} was not read yet",
@@ -238,6 +238,6 @@ class Session:
             )
         return self._read_so_far
 
-    def _change(self, change: Callable[[Known], Known]) -> None:
+    def _change(self, change: Callable[[KnownVersions], KnownVersions]) -> None:
         with self._lock:
             self._read_so_far = change(self._known)

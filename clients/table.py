@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from camserve.atomic import replace_file
 from camserve.clients.scoring import ScoredRow
 from camserve.errors import ClientError, UsageError
 from camserve.text import printable
@@ -71,7 +70,7 @@ def write_table(path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5) ->
     write, target = _WRITERS[Path(path).suffix.lower()], _behind_links(path)
     counter = _Counter(rows)
     try:
-        with _aside(target) as temporary:
+        with replace_file(target) as temporary:
             write(temporary, counter, top)
     except OSError as error:
         if error is counter.raised:
@@ -113,25 +112,6 @@ class _Counter:
         except OSError as error:
             self.raised = error
             raise
-
-
-@contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    """A new file beside `target` that takes its place when the block ends well, and is removed when it does not."""
-    temporary = target.parent / f".camserve-{secrets.token_hex(8)}.tmp"
-    try:
-        temporary.open("xb").close()
-        yield temporary
-        _flush(temporary)
-        temporary.replace(target)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
 
 
 def _write_csv(path: Path, rows: Iterable[ScoredRow], top: int) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from camserve.bundle import CONTRACT_NAME
 from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
 from camserve.contract import Preprocessing
 from camserve.errors import BundleError, UsageError
-from camserve.export.formats.writing import OnnxSettings
 from camserve.manifest import verify_manifest
+
+if TYPE_CHECKING:
+    from camserve.export.formats.writing import OnnxSettings
 
 __all__ = [
     "check_destination",
@@ -135,8 +138,7 @@ def check_pixels(dtype: str, preprocessing: Preprocessing) -> None:
     Raises:
         UsageError: If the model takes whole numbers and the preprocessing makes others.
     """
-    arithmetic = set(preprocessing.scale) | set(preprocessing.std) != {1.0} or set(preprocessing.mean) != {0.0}
-    if "int" in dtype and arithmetic:
+    if "int" in dtype and preprocessing.arithmetic:
         raise UsageError(
             f"the model takes {dtype} pixels, and its preprocessing makes other numbers of them",
             hint="Such a model does its arithmetic itself: --preprocess raw-rgb or raw-bgr",

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, load_bundle
 from camserve.choices import FORMATS, InputType, Int8Target, Precision
@@ -36,7 +36,7 @@ from camserve.export.provenance import PROVENANCE, collect_provenance
 from camserve.export.report.document import files, report_of, write_report
 from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
 from camserve.export.source.load import load_source
-from camserve.export.staging import staged
+from camserve.export.staging import staged_bundle
 from camserve.golden import write_golden
 from camserve.manifest import write_manifest
 from camserve.progress import Progress, no_progress
@@ -138,7 +138,7 @@ def export_model(
         calibrated = read_calibration(calibration, (contract.height, contract.width), pixels)
     provenance = collect_provenance(loaded)
     images = measurement_images(contract, calibrated, settings)
-    with staged(destination) as folder:
+    with staged_bundle(destination) as folder:
         graph = None
         if "onnx" in wanted:
             begin(f"write onnx, {settings.label}")

@@ -8,7 +8,7 @@ import platform
 from importlib import import_module
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve import __version__
 from camserve.export.source.load import Source

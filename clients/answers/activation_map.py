@@ -36,7 +36,7 @@ class ActivationMap:
         grid: The map as the model gave it, float32 `[rows, columns]`, in units of the logit.
         image: The image as the network saw it: fitted to the input, in RGB or gray.
         placement: Where in the original image that lies.
-        reading: How the original image was read.
+        decode_options: How the original image was read.
     """
 
     index: int
@@ -45,7 +45,7 @@ class ActivationMap:
     grid: np.ndarray[Any, Any] = field(repr=False)
     image: Image.Image = field(repr=False)
     placement: Placement = field(repr=False)
-    reading: DecodeOptions = field(default=AS_KERAS, repr=False)
+    decode_options: DecodeOptions = field(default=AS_KERAS, repr=False)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -141,7 +141,7 @@ class ActivationMap:
     def _over_original(
         self, image: ImageInput, size: tuple[int, int] | None, alpha: float, colormap: Colormap
     ) -> Image.Image:
-        original = load_image(image, self.reading)
+        original = load_image(image, self.decode_options)
         height, width = self.placement.original
         if original.size != (width, height):
             raise UsageError(

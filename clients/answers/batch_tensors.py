@@ -10,12 +10,13 @@ import numpy as np
 from camserve.clients.answers.served_model import Model
 from camserve.contract import TensorSpec
 from camserve.errors import ContractError, UsageError
+from camserve.tensors import DATA_TYPES
 
 __all__ = ["check_batch", "join", "outputs_of", "split"]
 
 Array = np.ndarray[Any, Any]
 
-_NUMPY = {"FP32": np.dtype(np.float32), "UINT8": np.dtype(np.uint8), "INT32": np.dtype(np.int32)}
+_NUMPY = {name: np.dtype(dtype.numpy) for name, dtype in DATA_TYPES.items()}
 
 
 def check_batch(batch: object, model: Model) -> None:

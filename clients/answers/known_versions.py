@@ -15,7 +15,7 @@ from camserve.contract import ModelContract
 from camserve.contract_change import contract_breaks
 from camserve.errors import ContractError
 
-__all__ = ["TRUSTED_SECONDS", "Known", "check_prepared", "check_same"]
+__all__ = ["TRUSTED_SECONDS", "KnownVersions", "check_prepared", "check_same"]
 
 TRUSTED_SECONDS = 30.0
 """For how long a version counts as read. Another server may have taken over an address, and count its versions anew."""
@@ -24,7 +24,7 @@ _Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownVersions:
     """What was read of a model so far. A value: whoever learns more makes a new one.
 
     Attributes:
@@ -35,30 +35,30 @@ class Known:
     current: Model
     read: Mapping[_Place, tuple[Model, float]] = field(default_factory=dict)
 
-    def model_of(self, url: str, version: str, now: float) -> Model | None:
+    def model_at(self, url: str, version: str, now: float) -> Model | None:
         """The model of that version at that server; None if it must be read first."""
         model, when = self.read.get((url, version), (None, 0.0))
         return model if now - when < TRUSTED_SECONDS else None
 
-    def recognised(self, model: Model) -> Model:
+    def deduplicated(self, model: Model) -> Model:
         """The model that is known already and like this one in everything, so that no second one is kept; else this."""
         known = (self.current, *(each for each, _ in self.read.values()))
         return next((each for each in known if vars(each) == vars(model)), model)
 
-    def learning(self, url: str, model: Model, now: float) -> Known:
+    def with_version(self, url: str, model: Model, now: float) -> KnownVersions:
         """The same and, as of now, this model; what is too old to be trusted is dropped."""
         fresh = {place: entry for place, entry in self.read.items() if now - entry[1] < TRUSTED_SECONDS}
         return replace(self, read={**fresh, (url, model.version): (model, now)})
 
-    def asking(self, model: Model) -> Known:
+    def with_current(self, model: Model) -> KnownVersions:
         """The same, but questions are made for this model."""
         return self if model is self.current else replace(self, current=model)
 
-    def following(self, model: Model) -> Known:
+    def with_newer(self, model: Model) -> KnownVersions:
         """The same, but questions are made for this model if it is a newer version."""
-        return self.asking(model) if _number(model.version) > _number(self.current.version) else self
+        return self.with_current(model) if _number(model.version) > _number(self.current.version) else self
 
-    def forgetting(self, url: str, version: str) -> Known:
+    def without(self, url: str, version: str) -> KnownVersions:
         """The same without that version."""
         return replace(self, read={place: entry for place, entry in self.read.items() if place != (url, version)})
 

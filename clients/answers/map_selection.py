@@ -13,10 +13,11 @@ import numpy as np
 from camserve.argument_checks import check_type
 from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.predictions import check_finite, ranking
-from camserve.clients.answers.served_model import CAM, CAM_ALL, CAM_CLASS, Model
+from camserve.clients.answers.served_model import Model
 from camserve.clients.images.decode_options import DecodeOptions
 from camserve.clients.images.placement import Fitted
 from camserve.errors import RequestError, UsageError
+from camserve.tensors import CAM, CAM_ALL, CAM_CLASS
 
 __all__ = ["Maps", "check_class", "class_index", "outputs_for_maps"]
 
@@ -103,14 +104,14 @@ class Maps:
         tensors: Its outputs `cam` and `cam_class`, or `cam_all`, of this image.
         probabilities: Its probabilities, `[classes]`.
         view: The image.
-        reading: How it was read.
+        decode_options: How it was read.
     """
 
     model: Model
     tensors: Mapping[str, Array]
     probabilities: Array
     view: Fitted
-    reading: DecodeOptions
+    decode_options: DecodeOptions
 
     def best(self) -> tuple[ActivationMap, ...]:
         """The maps of the best classes, the most probable first.
@@ -173,7 +174,7 @@ class Maps:
             grid=_alone(grid),
             image=self.view.image,
             placement=self.view.placement,
-            reading=self.reading,
+            decode_options=self.decode_options,
         )
 
 

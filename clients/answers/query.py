@@ -14,13 +14,14 @@ from camserve.clients.answers.batch_tensors import check_batch
 from camserve.clients.answers.known_versions import check_prepared, check_same
 from camserve.clients.answers.map_selection import check_class, class_index, outputs_for_maps
 from camserve.clients.answers.predictions import check_top
-from camserve.clients.answers.served_model import LOGITS, Model
+from camserve.clients.answers.served_model import Model
 from camserve.clients.images.crops import Crops, crop_image
 from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.clients.images.placement import Fitted
 from camserve.clients.images.preprocess import fit_image, to_tensor
 from camserve.contract import ModelContract
 from camserve.errors import UsageError
+from camserve.tensors import LOGITS
 
 __all__ = [
     "ClassifyRequest",
@@ -48,7 +49,7 @@ class ClassifyRequest:
         class_: The class whose map alone to ask for, by number or label.
         crops: Parts of the image that are asked in its place.
         timings: Whether to ask the server how long it took.
-        reading: How the image is read.
+        decode_options: How the image is read.
 
     Raises:
         UsageError: If a value is of another kind, `top` is less than one, maps are asked of an average, or one of a
@@ -60,7 +61,7 @@ class ClassifyRequest:
     class_: int | str | None = None
     crops: Crops | None = None
     timings: bool = False
-    reading: DecodeOptions = AS_KERAS
+    decode_options: DecodeOptions = AS_KERAS
 
     def __post_init__(self) -> None:
         check_top(self.top)

@@ -14,8 +14,8 @@ from camserve.clients.answers.classification import Classification, Timings
 from camserve.clients.answers.map_selection import Maps
 from camserve.clients.answers.predictions import check_finite, check_probabilities, probabilities_of, top_predictions
 from camserve.clients.answers.query import ClassifyRequest, Query
-from camserve.clients.answers.served_model import LOGITS, PROBABILITIES
 from camserve.clients.wire.messages import Reply
+from camserve.tensors import LOGITS, PROBABILITIES
 
 __all__ = ["Answer", "read_classes", "read_logits", "read_map", "validate_replies"]
 
@@ -47,7 +47,7 @@ def validate_replies(question: Query, replies: Sequence[Reply], timings: Timings
     Raises:
         ContractError: If one of them is not what the contract promises.
     """
-    parts = zip(split(question.batch, question.model.limit), replies, strict=True)
+    parts = zip(split(question.batch, question.model.max_batch_size), replies, strict=True)
     tensors = [outputs_of(reply.tensors, question.outputs, len(part), question.model) for part, reply in parts]
     return Answer(question, join(tensors), replies[0].version, replies[0].url, timings)
 
@@ -104,7 +104,7 @@ def read_map(answer: Answer, wanted: ClassifyRequest) -> ActivationMap:
 def _maps(answer: Answer, place: int, probabilities: Array, wanted: ClassifyRequest) -> Maps:
     """The maps of the image at that place of the batch."""
     tensors = {name: array[place] for name, array in answer.tensors.items()}
-    return Maps(answer.question.model, tensors, probabilities, answer.question.views[place], wanted.reading)
+    return Maps(answer.question.model, tensors, probabilities, answer.question.views[place], wanted.decode_options)
 
 
 def _probabilities(answer: Answer) -> Array:

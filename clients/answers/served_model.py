@@ -7,17 +7,12 @@ from dataclasses import dataclass, field
 
 from camserve.clients.answers.predictions import Label, parse_label
 from camserve.clients.wire.messages import ServedModel, ServedTensor
-from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, Preprocessing, TensorSpec
+from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 from camserve.errors import BundleError, ContractError, UsageError
 from camserve.labels import label_lines
+from camserve.tensors import LOGITS, PROBABILITIES, expected_outputs
 
-__all__ = ["CAM", "CAM_ALL", "CAM_CLASS", "LOGITS", "PROBABILITIES", "Model", "Overrides", "read_model"]
-
-PROBABILITIES = "probabilities"
-LOGITS = "logits"
-CAM = "cam"
-CAM_CLASS = "cam_class"
-CAM_ALL = "cam_all"
+__all__ = ["Model", "Overrides", "read_model"]
 
 _PUBLISH_AGAIN = "Publish the model again from its bundle"
 
@@ -47,7 +42,7 @@ class Model:
         contract: What it expects and answers.
         labels: One for each class.
         input: Its input, as the server names it.
-        limit: Most images of one request; 0 where there is no maximum.
+        max_batch_size: Most images of one request; 0 where there is no maximum.
         names: The model's own name of a tensor, where it is not the contract's.
     """
 
@@ -56,7 +51,7 @@ class Model:
     contract: ModelContract
     labels: tuple[Label, ...]
     input: ServedTensor
-    limit: int
+    max_batch_size: int
     names: Mapping[str, str]
 
     def output(self, name: str) -> TensorSpec:
@@ -110,7 +105,7 @@ def read_model(served: ServedModel, given: Overrides) -> Model:
         contract=contract,
         labels=_labels(served, given, contract),
         input=tensor,
-        limit=1 if tensor.shape[0] == 1 else served.max_batch_size,
+        max_batch_size=1 if tensor.shape[0] == 1 else served.max_batch_size,
         names=names,
     )
 
@@ -202,26 +197,10 @@ def _faults_within(contract: ModelContract) -> Iterator[str]:
     """What a contract must also promise, so that an answer can be read from it."""
     if contract.output(PROBABILITIES) is None and contract.output(LOGITS) is None:
         yield f"the contract promises neither {PROBABILITIES!r} nor {LOGITS!r}"
-    for spec in _readable(contract):
-        if contract.output(spec.name) != spec:
+    for spec in expected_outputs(contract.classes, contract.cam):
+        optional = spec.name in (PROBABILITIES, LOGITS) and contract.output(spec.name) is None
+        if not optional and contract.output(spec.name) != spec:
             yield f"the contract does not promise {spec.name!r} as {spec.dtype} {list(spec.shape)}"
-    if contract.input.dtype == "UINT8" and not (contract.preprocessing.in_graph or _untouched(contract.preprocessing)):
+    pixels = contract.preprocessing
+    if contract.input.dtype == "UINT8" and not pixels.in_graph and (pixels.color == "bgr" or pixels.arithmetic):
         yield "the contract wants arithmetic from the client and bytes as the input"
-
-
-def _readable(contract: ModelContract) -> Iterator[TensorSpec]:
-    """What the outputs that a client reads must look like, as far as the model has them."""
-    for name in (PROBABILITIES, LOGITS):
-        if contract.output(name) is not None:
-            yield TensorSpec(name=name, dtype="FP32", shape=(contract.classes,))
-    if contract.cam is not None:
-        count, grid = contract.cam.top_k, contract.cam.grid
-        yield TensorSpec(name=CAM, dtype="FP32", shape=(count, *grid))
-        yield TensorSpec(name=CAM_CLASS, dtype="INT32", shape=(count,))
-        if contract.cam.all_classes:
-            yield TensorSpec(name=CAM_ALL, dtype="FP32", shape=(contract.classes, *grid))
-
-
-def _untouched(preprocessing: Preprocessing) -> bool:
-    divisors = {*preprocessing.scale, *preprocessing.std}
-    return preprocessing.color != "bgr" and divisors == {1.0} and set(preprocessing.mean) == {0.0}

@@ -45,41 +45,41 @@ _UNREADABLE_EXIF = (SyntaxError, ValueError, TypeError, LookupError, OSError, st
 _CARRIERS_OF_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp")
 
 
-def load_image(source: ImageInput, reading: DecodeOptions = AS_KERAS) -> Image.Image:
+def load_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> Image.Image:
     """Decodes an image; of several frames the first.
 
     May be called from several threads at once; one Pillow image or stream belongs to one of them.
 
     Args:
         source: The image.
-        reading: Which way up, and how large at most; like Keras's `load_img` unless told otherwise.
+        decode_options: Which way up, and how large at most; like Keras's `load_img` unless told otherwise.
 
     Returns:
         The decoded image in the mode of its file.
 
     Raises:
-        ImageError: If it is no image, is cut short or damaged, is larger than `reading` allows, or is not a plain file.
+        ImageError: If it is not an image or not a regular file, is truncated or corrupt, or exceeds a limit.
     """
-    return open_image(source, reading).load()
+    return open_image(source, decode_options).load()
 
 
-def open_image(source: ImageInput, reading: DecodeOptions = AS_KERAS) -> Opened:
+def open_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> Opened:
     """Reads an image's bytes and header, and decodes nothing yet; its size is checked here.
 
     Raises:
         ImageError: As `load_image`, but for damage behind the header.
     """
     if isinstance(source, Image.Image):
-        return Opened(_of_known_format(source), "the image", reading)
+        return Opened(_of_known_format(source), "the image", decode_options)
     if isinstance(source, Pixels | np.ndarray):
-        return Opened(image_of(source), "the array", reading)
+        return Opened(image_of(source), "the array", decode_options)
     if not is_file_input(source):
         raise ImageError(
             f"an image cannot be read from {type(source).__name__}",
             hint=_ONE_AT_A_TIME if isinstance(source, list | tuple) else _INPUTS,
         )
-    data, name = read_bytes(source, reading.max_bytes)
-    return Opened(_header(data, name, reading), name, reading, data)
+    data, name = read_bytes(source, decode_options.max_bytes)
+    return Opened(_header(data, name, decode_options), name, decode_options, data)
 
 
 def is_one_image(source: object) -> bool:
@@ -95,13 +95,13 @@ class Opened:
         decoded_bytes: About what the image takes while it is decoded and fitted: its file, and its pixels in RGB.
     """
 
-    def __init__(self, image: Image.Image, name: str, reading: DecodeOptions, data: bytes = b"") -> None:
-        check_size(image.size, name, reading.max_pixels)
+    def __init__(self, image: Image.Image, name: str, decode_options: DecodeOptions, data: bytes = b"") -> None:
+        check_size(image.size, name, decode_options.max_pixels)
         self.size = (image.height, image.width)
         self.decoded_bytes = len(data) + _bytes_of_pixels(image)
         self._image: Image.Image | None = image
         self._name = name
-        self._reading = reading
+        self._decode_options = decode_options
         self._data = data
 
     def load(self) -> Image.Image:
@@ -110,14 +110,14 @@ class Opened:
         Raises:
             ImageError: If it is cut short or damaged.
         """
-        image = _header(self._data, self._name, self._reading) if self._image is None else self._image
+        image = _header(self._data, self._name, self._decode_options) if self._image is None else self._image
         if self._data:
             self._image = None  # its pixels go as soon as the caller has no more need of them
         if isinstance(image, ImageFile.ImageFile):
             _check_strict(self._name)
         try:
             image.load()
-            return _upright(image) if self._reading.exif else image
+            return _upright(image) if self._decode_options.exif else image
         except Exception as error:  # decoders of damaged files raise whatever their parsing trips over
             raise _damaged(self._name, error) from error
 
@@ -128,13 +128,13 @@ def _bytes_of_pixels(image: Image.Image) -> int:
     return 4 * copies * image.width * image.height
 
 
-def _header(data: bytes, name: str, reading: DecodeOptions) -> Image.Image:
+def _header(data: bytes, name: str, decode_options: DecodeOptions) -> Image.Image:
     if canvas := canvas_of_webp(data):
-        check_size(canvas, name, reading.max_pixels)
+        check_size(canvas, name, decode_options.max_pixels)
     try:
         image = identify(data)
         if image is not None:
-            check_size(image.size, name, reading.max_pixels)
+            check_size(image.size, name, decode_options.max_pixels)
             check_claims(image, data, name)
             return image
     except ImageError:

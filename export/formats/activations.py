@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from camserve.export.frameworks import onnx, onnxruntime
+
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnxruntime
 
 from camserve.errors import ConversionError
 

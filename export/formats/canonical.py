@@ -11,14 +11,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-import onnx
+from camserve.export.frameworks import onnx
 
 from camserve.export.graph.served import MAPS, PIXELS, STEP
 
 __all__ = ["canonicalize", "layer_of"]
 
 _SCOPE = re.compile(rf"(?:.*?/)??(?:{STEP}(\d+)|({PIXELS}|{MAPS}))/")  # the outermost; a layer may have its own inside
-_OWN = {PIXELS: "pixels", MAPS: "cam"}
 _ROLES = {
     "Conv": ("", "weight", "bias"),
     "ConvTranspose": ("", "weight", "bias"),
@@ -70,7 +69,7 @@ def layer_of(name: str, steps: Sequence[str]) -> str | None:
     scope = _SCOPE.match(name)
     if scope is None:
         return None
-    return _OWN[scope[2]] if scope[1] is None else steps[int(scope[1])]
+    return scope[2] if scope[1] is None else steps[int(scope[1])]
 
 
 def _in_order(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

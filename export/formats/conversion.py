@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from camserve.export.frameworks import onnx, tf
+
 import numpy as np
 import numpy.typing as npt
-import onnx
-import tensorflow as tf
 from tf2onnx import utils
 from tf2onnx.convert import tensor_names_from_structed
 from tf2onnx.optimizer import optimize_graph

@@ -11,9 +11,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from camserve.export.frameworks import onnx
+
 import numpy as np
 import numpy.typing as npt
-import onnx
 from onnx import TensorProto
 
 from camserve.errors import ConversionError

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from camserve.export.frameworks import onnx, onnxruntime, tf
+
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnxruntime
-import tensorflow as tf
 
 from camserve import __version__
 from camserve.contract import TensorSpec
@@ -26,6 +25,7 @@ from camserve.export.formats.simplify import (
 )
 from camserve.export.framework_errors import reason
 from camserve.export.graph.served import ServedGraph
+from camserve.tensors import DATA_TYPES
 
 __all__ = ["IR_VERSION", "convert", "count_operators", "open_onnx", "write_onnx"]
 
@@ -154,5 +154,5 @@ def _declare(graph: onnx.GraphProto, served: ServedGraph) -> None:
 
 
 def _declared(tensor: TensorSpec) -> onnx.ValueInfoProto:
-    types = {"FP32": onnx.TensorProto.FLOAT, "UINT8": onnx.TensorProto.UINT8, "INT32": onnx.TensorProto.INT32}
-    return onnx.helper.make_tensor_value_info(tensor.name, types[tensor.dtype], (_BATCH, *tensor.shape))
+    dtype = onnx.TensorProto.DataType.Value(DATA_TYPES[tensor.dtype].onnx)
+    return onnx.helper.make_tensor_value_info(tensor.name, dtype, (_BATCH, *tensor.shape))

@@ -20,9 +20,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from camserve.export.frameworks import onnx
+
 import numpy as np
 import numpy.typing as npt
-import onnx
 from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
 

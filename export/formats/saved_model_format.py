@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from camserve.export.frameworks import tf
+
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from camserve.errors import ConversionError
 from camserve.export.formats.runner import Runner

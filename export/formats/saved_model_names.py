@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import camserve.export.frameworks  # noqa: F401  sets up TensorFlow before it is imported below
+
 from tensorflow.core.protobuf import saved_model_pb2
 
 __all__ = ["make_deterministic"]

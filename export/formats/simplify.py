@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from camserve.export.frameworks import onnx
+
 import numpy as np
-import onnx
 
 __all__ = ["drop_multiplication_by_one", "guard_padding_before_max_pool", "merge_padding"]
 

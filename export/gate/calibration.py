@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
+from camserve.export.frameworks import keras
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image

@@ -9,10 +9,9 @@ from camserve.export.formats.runner import Runner
 from camserve.export.gate.measurement_images import as_given
 from camserve.export.gate.samples import sample_images
 from camserve.golden import IMAGES, Golden
+from camserve.tensors import DATA_TYPES
 
 __all__ = ["golden_of"]
-
-_DTYPES = {"FP32": np.float32, "UINT8": np.uint8, "INT32": np.int32}
 
 
 def golden_of(run: Runner, contract: ModelContract) -> Golden:
@@ -24,4 +23,5 @@ def golden_of(run: Runner, contract: ModelContract) -> Golden:
     """
     pixels = sample_images(IMAGES, *contract.input.shape)
     answers = run(as_given(pixels, contract.preprocessing))
-    return Golden(pixels, {spec.name: np.asarray(answers[spec.name], _DTYPES[spec.dtype]) for spec in contract.outputs})
+    typed = {spec.name: np.asarray(answers[spec.name], DATA_TYPES[spec.dtype].numpy) for spec in contract.outputs}
+    return Golden(pixels, typed)

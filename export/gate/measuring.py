@@ -8,7 +8,8 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
+
 import numpy as np
 import numpy.typing as npt
 

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras, tf
+
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from camserve.export.graph.fold import ScaleAndShift, scale_and_shift
 from camserve.export.graph.network import Step

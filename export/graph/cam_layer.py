@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from camserve.export.frameworks import tf
+
 import numpy as np
-import tensorflow as tf
 
 from camserve.contract import CamContract
 from camserve.export.graph.head import LinearHead
+from camserve.tensors import CAM, CAM_ALL, CAM_CLASS
 
 __all__ = ["ClassMaps"]
 
@@ -46,12 +48,12 @@ class ClassMaps:
         if self._one_weight and not self._cam.all_classes:
             # Only what is asked for: a hundredth of the work where five of a thousand classes are.
             chosen = tf.matmul(tf.gather(self._weights, best), columns)
-            return {"cam": tf.reshape(chosen, (-1, self._cam.top_k, height, width)), "cam_class": best}
+            return {CAM: tf.reshape(chosen, (-1, self._cam.top_k, height, width)), CAM_CLASS: best}
         every = self._of_every_class(columns)
         chosen = tf.matmul(tf.one_hot(best, self._classes), every)
-        answers = {"cam": tf.reshape(chosen, (-1, self._cam.top_k, height, width)), "cam_class": best}
+        answers = {CAM: tf.reshape(chosen, (-1, self._cam.top_k, height, width)), CAM_CLASS: best}
         if self._cam.all_classes:
-            answers["cam_all"] = tf.reshape(every, (-1, self._classes, height, width))
+            answers[CAM_ALL] = tf.reshape(every, (-1, self._classes, height, width))
         return answers
 
     def _of_every_class(self, columns: Any) -> Any:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
+
 import numpy as np
 import numpy.typing as npt
 

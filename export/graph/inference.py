@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.errors import SourceError
 from camserve.export.graph.network import Network, Step

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.errors import SourceError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.export.graph.network import Step, Value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.contract import Preprocessing
 from camserve.export.graph.fold import FoldReport, fold, foldable

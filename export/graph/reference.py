@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import keras
+from camserve.export.frameworks import keras
+
 import numpy as np
 import numpy.typing as npt
 

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
 
-import tensorflow as tf
+from camserve.export.frameworks import tf
 
 from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
 from camserve.export.graph.cam_layer import ClassMaps
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.network import Network, Step, Value, run
+from camserve.tensors import CAM, DATA_TYPES, IMAGE, LOGITS, PROBABILITIES, expected_outputs
 
 __all__ = ["MAPS", "PIXELS", "STEP", "ServedGraph", "build_served_graph", "preprocess"]
 
-STEP, PIXELS, MAPS = "step", "pixels", "cam"
+STEP, PIXELS, MAPS = "step", "pixels", CAM
 """Name scopes in the TensorFlow function: of the network's steps, of the arithmetic on pixels, of the maps."""
 
 
@@ -49,8 +50,7 @@ class ServedGraph:
     @property
     def signature(self) -> tf.TensorSpec:
         """The input as TensorFlow declares it; only the batch is free."""
-        dtype = tf.uint8 if self.input.dtype == "UINT8" else tf.float32
-        return tf.TensorSpec((None, *self.input.shape), dtype, name=self.input.name)
+        return tf.TensorSpec((None, *self.input.shape), DATA_TYPES[self.input.dtype].numpy, name=self.input.name)
 
 
 def build_served_graph(
@@ -76,15 +76,12 @@ def build_served_graph(
         all_classes: Whether to answer with the map of every class as well.
     """
     classes = int(logits.shape[1] or 0)
-    outputs = [TensorSpec(name="probabilities", dtype="FP32", shape=(classes,))]
-    outputs += [TensorSpec(name="logits", dtype="FP32", shape=(classes,))]
     cam = None
     wanted = [network.output, logits]
     if head is not None:
         cam = CamContract(
             kind=head.pooling.kind, grid=head.pooling.grid, top_k=min(top_k, classes), all_classes=all_classes
         )
-        outputs += _cam_outputs(cam, classes)
         wanted.append(head.features)
     maps = None if head is None or cam is None else ClassMaps(head, cam)
 
@@ -94,7 +91,7 @@ def build_served_graph(
                 image = preprocess(image, pixels)
         probabilities, scores, *features = run(network, image, wanted, scope_of)
         with tf.name_scope(f"{MAPS}/"):
-            answers = {"probabilities": tf.identity(probabilities), "logits": tf.identity(scores)}
+            answers = {PROBABILITIES: tf.identity(probabilities), LOGITS: tf.identity(scores)}
             return answers if maps is None else {**answers, **maps(features[0], scores)}
 
     names = _step_names(network)
@@ -103,8 +100,8 @@ def build_served_graph(
         layers=network.layers,
         steps=tuple(names.values()),
         head=frozenset(names[step.outputs[0]] for step in _head_steps(network, logits, head)),
-        input=TensorSpec(name="image", dtype="FP32" if pixels is None else "UINT8", shape=network.shape),
-        outputs=tuple(outputs),
+        input=TensorSpec(name=IMAGE, dtype="FP32" if pixels is None else "UINT8", shape=network.shape),
+        outputs=expected_outputs(classes, cam),
         activation=activation,
         cam=cam,
     )
@@ -125,17 +122,10 @@ def preprocess(image: Any, pixels: Preprocessing) -> Any:
     if pixels.color == "bgr":
         values = tf.gather(values, (2, 1, 0), axis=1)
     values = tf.cast(values, tf.float32)
-    if set(pixels.scale) != {1.0}:
-        values /= _per_channel(pixels.scale)
-    if set(pixels.mean) != {0.0}:
-        values -= _per_channel(pixels.mean)
-    if set(pixels.std) != {1.0}:
-        values /= _per_channel(pixels.std)
+    for operation, operands in pixels.arithmetic:
+        per_channel = tf.constant(operands, tf.float32, (1, len(operands), 1, 1))
+        values = values / per_channel if operation == "divide" else values - per_channel
     return tf.transpose(values, (0, 2, 3, 1))
-
-
-def _per_channel(figures: tuple[float, ...]) -> Any:
-    return tf.constant(figures, tf.float32, (1, len(figures), 1, 1))
 
 
 def _step_names(network: Network) -> dict[Value, str]:
@@ -157,13 +147,3 @@ def _head_steps(network: Network, logits: Value, head: LinearHead | None) -> tup
     while last is not None and not getattr(last.operation, "weights", None) and len(last.inputs) == 1:
         last = network.producer(last.inputs[0])
     return () if last is None else (last, *network.after(last.outputs[0]))
-
-
-def _cam_outputs(cam: CamContract, classes: int) -> list[TensorSpec]:
-    outputs = [
-        TensorSpec(name="cam", dtype="FP32", shape=(cam.top_k, *cam.grid)),
-        TensorSpec(name="cam_class", dtype="INT32", shape=(cam.top_k,)),
-    ]
-    if cam.all_classes:
-        outputs.append(TensorSpec(name="cam_all", dtype="FP32", shape=(classes, *cam.grid)))
-    return outputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from camserve.contract import Operation, Preprocessing
 from camserve.export.gate.examples import Example
 from camserve.export.report.map_drawings import draw
 from camserve.export.report.markup import Html, details, join, number, section, table, tag
@@ -116,18 +117,18 @@ def digest(value: str) -> Html:
 def pixels(preprocessing: Mapping[str, Any]) -> str:
     """How pixels become the input."""
     fitted = f"{preprocessing['color']}, {preprocessing['fit']}, {preprocessing['resize']}"
-    arithmetic = _arithmetic(preprocessing)
-    where = " in the graph" if preprocessing["in_graph"] and arithmetic != "as they are" else ""
-    return f"{fitted}; {arithmetic}{where}"
+    arithmetic = Preprocessing.model_construct(**preprocessing).arithmetic
+    if not arithmetic:
+        return f"{fitted}; unchanged"
+    return f"{fitted}; {_formula(arithmetic)}{' in the graph' if preprocessing['in_graph'] else ''}"
 
 
-def _arithmetic(preprocessing: Mapping[str, Any]) -> str:
+def _formula(arithmetic: Iterable[tuple[Operation, Sequence[float]]]) -> str:
     formula = "x"
-    for sign, key, neutral in (("/", "scale", 1.0), ("−", "mean", 0.0), ("/", "std", 1.0)):
-        if set(preprocessing[key]) != {neutral}:
-            left = f"({formula})" if "−" in formula else formula
-            formula = f"{left} {sign} {_channels(preprocessing[key])}"
-    return "as they are" if formula == "x" else formula
+    for operation, operands in arithmetic:
+        left = f"({formula})" if "−" in formula else formula
+        formula = f"{left} {'/' if operation == 'divide' else '−'} {_channels(operands)}"
+    return formula
 
 
 def _channels(values: Sequence[float]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.contract import PRESETS
 from camserve.errors import SourceError

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.errors import SourceError, UsageError
 

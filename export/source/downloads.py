@@ -7,7 +7,8 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 
-import keras
+from camserve.export.frameworks import keras
+
 import numpy as np
 
 from camserve.errors import SourceError

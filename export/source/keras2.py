@@ -19,9 +19,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from camserve.export.frameworks import keras, tf
+
 import h5py
-import keras
-import tensorflow as tf
 
 from camserve.errors import ExportError
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.contract import Preprocessing
 from camserve.errors import SourceError, UsageError

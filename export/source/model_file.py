@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.errors import CamserveError, SourceError
 from camserve.export.framework_errors import reason

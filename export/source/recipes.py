@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import keras
+from camserve.export.frameworks import keras
+
 from keras import layers
 
 from camserve.contract import PRESETS, Preprocessing

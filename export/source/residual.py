@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import camserve.export.frameworks  # noqa: F401  sets up TensorFlow before it is imported below
+
 from keras import layers
 
 __all__ = ["stage", "stem", "wide_stage"]

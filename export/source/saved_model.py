@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.errors import ExportError, SourceError
 from camserve.export.source.architecture import check_architecture

@@ -12,10 +12,9 @@ from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError, ServingError
 from camserve.golden import Golden, compare
 from camserve.serving.publishing.external_data import check_self_contained
+from camserve.tensors import DATA_TYPES
 
 __all__ = ["check_servable"]
-
-_ONNX_TYPES = {"FP32": "tensor(float)", "UINT8": "tensor(uint8)", "INT32": "tensor(int32)"}
 
 
 def check_servable(path: Path, contract: ModelContract, golden: Golden, *, tolerance: float) -> None:
@@ -64,8 +63,9 @@ def _session(path: Path) -> Any:
 
 
 def _check_declared(spec: TensorSpec, found: Any) -> None:
-    if found.type != _ONNX_TYPES[spec.dtype]:
-        raise _mismatch(f"{spec.name} is {found.type} in the graph and {_ONNX_TYPES[spec.dtype]} in the contract")
+    expected = DATA_TYPES[spec.dtype].onnx_tensor
+    if found.type != expected:
+        raise _mismatch(f"{spec.name} is {found.type} in the graph and {expected} in the contract")
     if len(found.shape) != len(spec.shape) + 1 or isinstance(found.shape[0], int):
         raise _mismatch(f"{spec.name} has shape {found.shape} in the graph, without a free batch or of another rank")
 

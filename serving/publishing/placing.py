@@ -13,11 +13,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from camserve.atomic import sync
 from camserve.serving.config.message import CONFIG_NAME
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.publishing.plan import plan_config
 from camserve.serving.repository.allocation import Allocated, allocate_version, read_numbers
-from camserve.serving.repository.durable import rename, sync, sync_tree, write_text
+from camserve.serving.repository.durable import rename, sync_tree, write_text
 from camserve.serving.repository.ledger import PublishedModel, config_text
 from camserve.serving.repository.version_numbers import claimed_numbers
 

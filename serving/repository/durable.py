@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["copy_file", "copy_tree", "make_folder", "remove_tree", "rename", "sync", "sync_tree", "write_text"]
+from camserve.atomic import sync
 
-_NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
-
-
-def sync(path: Path) -> None:
-    """Waits until a file's content, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems know no such thing of a folder.
-        if error.errno not in _NOT_FOR_FOLDERS or not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)
+__all__ = ["copy_file", "copy_tree", "make_folder", "remove_tree", "rename", "sync_tree", "write_text"]
 
 
 def sync_tree(folder: Path) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "ColorOrder",
     "Fit",
     "ModelContract",
+    "Operation",
     "Preprocessing",
     "ResizeFilter",
     "TensorSpec",
@@ -37,6 +38,7 @@ ResizeFilter = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamm
 Fit = Literal["stretch", "center-crop", "crop-only"]
 Activation = Literal["softmax", "sigmoid", "linear"]
 DType = Literal["FP32", "UINT8", "INT32"]
+Operation = Literal["divide", "subtract"]
 
 
 class _Value(BaseModel):
@@ -91,6 +93,19 @@ class Preprocessing(_Value):
     def channels(self) -> int:
         """Number of channels: 1 for gray, else 3."""
         return 1 if self.color == "gray" else 3
+
+    @property
+    def arithmetic(self) -> tuple[tuple[Operation, tuple[float, ...]], ...]:
+        """The operations on the pixels, in order, each with its operand per channel; empty if values are unchanged.
+
+        Operations without effect (division by 1, subtraction of 0) are left out.
+        """
+        operations: tuple[tuple[Operation, tuple[float, ...], float], ...] = (
+            ("divide", self.scale, 1.0),
+            ("subtract", self.mean, 0.0),
+            ("divide", self.std, 1.0),
+        )
+        return tuple((name, operands) for name, operands, neutral in operations if set(operands) != {neutral})
 
     def in_gray(self) -> Preprocessing:
         """The same arithmetic for a single channel.

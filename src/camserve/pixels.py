@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from camserve.contract import Preprocessing
+from camserve.contract import Operation, Preprocessing
 
 __all__ = ["SIXTEEN_BIT_MODES", "in_eight_bits", "normalize"]
 
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 """Pillow's modes of gray pixels of 16 bits; those of `I` have room for 32."""
+
+
+_OPERATIONS: dict[Operation, np.ufunc] = {"divide": np.divide, "subtract": np.subtract}
 
 
 def in_eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -31,18 +34,15 @@ def normalize(pixels: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDA
         preprocessing: What to do.
     """
     values = np.array(pixels[..., ::-1] if preprocessing.color == "bgr" else pixels, np.float32, order="C")
-    _each(np.divide, values, preprocessing.scale, idle=1.0)
-    _each(np.subtract, values, preprocessing.mean, idle=0.0)
-    _each(np.divide, values, preprocessing.std, idle=1.0)
+    for operation, operands in preprocessing.arithmetic:
+        _apply(_OPERATIONS[operation], values, operands)
     return values
 
 
-def _each(operate: np.ufunc, values: npt.NDArray[np.float32], figures: tuple[float, ...], *, idle: float) -> None:
-    """Applies each channel's figure in place; one channel at a time, since NumPy is slow at three figures at a time."""
-    if set(figures) == {idle}:
+def _apply(operate: np.ufunc, values: npt.NDArray[np.float32], operands: tuple[float, ...]) -> None:
+    """Apply the operand of each channel in place, one channel at a time: broadcasting over three channels is slow."""
+    if len(set(operands)) == 1:
+        operate(values, np.float32(operands[0]), out=values)
         return
-    if len(set(figures)) == 1:
-        operate(values, np.float32(figures[0]), out=values)
-        return
-    for channel, figure in enumerate(figures):
-        operate(values[..., channel], np.float32(figure), out=values[..., channel])
+    for channel, operand in enumerate(operands):
+        operate(values[..., channel], np.float32(operand), out=values[..., channel])

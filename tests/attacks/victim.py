@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import io
 import json
-import os
 import resource
 import sys
 import time
@@ -15,13 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from camserve.export.frameworks import keras
 
 import h5py
-import keras
 import numpy as np
 
-import camserve.export  # noqa: F401  settles the frameworks' manners
 from camserve.cli import main
 from camserve.errors import CamserveError
 from camserve.export.source.load import load_source

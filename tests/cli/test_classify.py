@@ -246,7 +246,7 @@ def test_a_photo_is_turned_upright_when_asked(toy_server: TritonServer, tmp_path
         lying.save(image, exif=exif)
     where = ("--model", "toy", "--url", toy_server.grpc_url, "--json")
     (told,) = json.loads(run("classify", image, *where, "--exif").stdout)
-    with Classifier(toy_server.grpc_url, "toy", reading=DecodeOptions(exif=True)) as classifier:
+    with Classifier(toy_server.grpc_url, "toy", decode_options=DecodeOptions(exif=True)) as classifier:
         assert told["top"][0]["probability"] == classifier.classify(image).top[0].probability
     (told,) = json.loads(run("classify", image, *where).stdout)
     with Classifier(toy_server.grpc_url, "toy") as classifier:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support.command_line import PROGRAM
-from support.halting import halted
+from support.suspending import suspended
 
 from camserve.serving import TritonServer
 
@@ -77,7 +77,7 @@ def test_a_signal_ends_scoring_at_once_though_the_server_hangs_and_leaves_the_ol
 ) -> None:
     table = tmp_path / "table.csv"
     table.write_text("old")
-    with scoring(image, table, own_server.grpc_url) as process, halted(own_server):
+    with scoring(image, table, own_server.grpc_url) as process, suspended(own_server):
         time.sleep(0.3)
         process.send_signal(number)
         began = time.monotonic()
@@ -106,7 +106,7 @@ def test_scoring_waits_no_longer_than_one_deadline_for_a_server_that_hangs(
     image: Path, own_server: TritonServer, tmp_path: Path
 ) -> None:
     table = tmp_path / "table.csv"
-    with scoring(image, table, own_server.grpc_url, "--timeout", "3") as process, halted(own_server):
+    with scoring(image, table, own_server.grpc_url, "--timeout", "3") as process, suspended(own_server):
         began = time.monotonic()
         _, errors = process.communicate(timeout=30)
         assert time.monotonic() - began < 5.5
@@ -123,7 +123,7 @@ def test_a_server_that_hangs_ends_classify_and_what_it_answered_before_is_printe
     arguments = ("--model", "toy", "--url", own_server.grpc_url, "--cam-dir", maps, "--timeout", "1", "--json")
     with started("classify", *[image] * MANY, *arguments) as process:
         wait_until(lambda: any(maps.glob("*.png")))
-        with halted(own_server):
+        with suspended(own_server):
             out, errors = process.communicate(timeout=20)
     assert process.returncode == 1
     assert errors.count("error: ") == 1

@@ -45,7 +45,7 @@ def classifier(toy_server: TritonServer) -> Iterator[Classifier]:
         ("headers", [("x-key", "value")]),
         ("headers", {"x-key": SECRET}),
         ("shared_memory", "yes"),
-        ("reading", True),
+        ("decode_options", True),
         ("metrics", True),
         ("contract", {"name": "toy"}),
         ("labels", "labels.txt"),

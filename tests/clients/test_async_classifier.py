@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.stream_gates import Decoding, Gate
-from support.stub_server import AnsweringServer
+from support.stub_server import StubServer
 from support.toy import toy_contract
 
 from camserve.clients import AsyncClassifier, Classification, Classifier
@@ -132,7 +132,7 @@ def test_decoding_does_not_hold_up_the_event_loop(toy_server: TritonServer, monk
 
 @pytest.mark.timed
 def test_a_cancelled_call_ends_and_the_next_succeeds() -> None:
-    async def ask(server: AnsweringServer, gate: Gate) -> None:
+    async def ask(server: StubServer, gate: Gate) -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
             task = asyncio.create_task(classifier.classify(IMAGE))
             while not server.asked:
@@ -146,13 +146,13 @@ def test_a_cancelled_call_ends_and_the_next_succeeds() -> None:
             assert (await classifier.classify(IMAGE)).version == "1"
 
     gate = Gate(CONTRACT)
-    with AnsweringServer(CONTRACT, gate) as server:
+    with StubServer(CONTRACT, gate) as server:
         asyncio.run(ask(server, gate))
 
 
 @pytest.mark.timed
 def test_a_deadline_is_kept_and_the_next_call_succeeds() -> None:
-    async def ask(server: AnsweringServer, gate: Gate) -> None:
+    async def ask(server: StubServer, gate: Gate) -> None:
         async with AsyncClassifier(server.url, "toy", timeout=0.3) as classifier:
             began = time.monotonic()
             with pytest.raises(DeadlineError, match=r"within 0\.3 s"):
@@ -162,7 +162,7 @@ def test_a_deadline_is_kept_and_the_next_call_succeeds() -> None:
             assert (await classifier.classify(IMAGE)).version == "1"
 
     gate = Gate(CONTRACT)
-    with AnsweringServer(CONTRACT, gate) as server:
+    with StubServer(CONTRACT, gate) as server:
         asyncio.run(ask(server, gate))
 
 
@@ -223,7 +223,7 @@ def test_leaving_a_stream_does_not_wait_for_a_server_that_hangs() -> None:
             await asyncio.sleep(0.1)
             assert len(asyncio.all_tasks()) == 1
 
-    with AnsweringServer(CONTRACT, gate) as server:
+    with StubServer(CONTRACT, gate) as server:
         began = time.monotonic()
         asyncio.run(ask(server.url))
         assert time.monotonic() - began < 5
@@ -257,7 +257,7 @@ def test_the_first_error_that_meets_every_image_alike_ends_a_stream() -> None:
         all_asked.wait(30)
         return {}
 
-    async def ask(server: AnsweringServer) -> None:
+    async def ask(server: StubServer) -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
             stream = classifier.classify_many([IMAGE] * 100, errors="yield", concurrency=3)
             with pytest.raises(ContractError, match="probabilities"):
@@ -266,5 +266,5 @@ def test_the_first_error_that_meets_every_image_alike_ends_a_stream() -> None:
             await asyncio.sleep(0)
             assert len(asyncio.all_tasks()) == 1
 
-    with AnsweringServer(CONTRACT, answer_nothing) as server:
+    with StubServer(CONTRACT, answer_nothing) as server:
         asyncio.run(ask(server))

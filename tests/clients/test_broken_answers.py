@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.stub_server import AnsweringServer, right_answer
+from support.stub_server import StubServer, correct_answer
 from support.toy import toy_contract
 
 from camserve.clients import Classifier
@@ -22,11 +22,11 @@ CONTRACT = toy_contract()
 IMAGE = Pixels(np.zeros((8, 8, 3), np.uint8), "rgb")
 
 
-def answered(change: Callable[[Tensors], Mapping[str, Array]]) -> AnsweringServer:
+def answered(change: Callable[[Tensors], Mapping[str, Array]]) -> StubServer:
     """A server whose right answers are changed before they are sent."""
-    return AnsweringServer(
+    return StubServer(
         CONTRACT,
-        lambda names, count: change({name: right_answer(CONTRACT, count)[name] for name in names}),
+        lambda names, count: change({name: correct_answer(CONTRACT, count)[name] for name in names}),
     )
 
 
@@ -80,7 +80,7 @@ def test_an_answer_that_breaks_its_promise_is_an_error_and_the_next_right_one_is
         with pytest.raises(kind, match=why) as caught:
             classifier.classify(IMAGE, cam=True)
         assert caught.value.hint
-        server.answer = lambda names, count: {name: right_answer(CONTRACT, count)[name] for name in names}
+        server.answer = lambda names, count: {name: correct_answer(CONTRACT, count)[name] for name in names}
         assert classifier.classify(IMAGE, cam=True).top[0].label == "b"
 
 
@@ -113,7 +113,7 @@ def test_a_batch_over_the_maximum_is_split_and_joined_in_order() -> None:
         begin = sum(server.asked[:-1])
         return {"logits": np.repeat(np.arange(begin, begin + count, dtype=np.float32)[:, np.newaxis], 4, axis=1)}
 
-    server = AnsweringServer(CONTRACT, numbered, max_batch_size=8)
+    server = StubServer(CONTRACT, numbered, max_batch_size=8)
     with server, Classifier(server.url, "toy") as classifier:
         logits = classifier.infer(np.zeros((19, 8, 8, 3), np.float32), ["logits"])["logits"]
     assert server.asked == [8, 8, 3]
@@ -125,7 +125,7 @@ def test_parts_that_two_versions_answered_are_asked_again() -> None:
         server.version = "1" if len(server.asked) == 1 else "2"
         return {"logits": np.full((count, 4), float(server.version), np.float32)}
 
-    server = AnsweringServer(CONTRACT, swapping, max_batch_size=8)
+    server = StubServer(CONTRACT, swapping, max_batch_size=8)
     with server, Classifier(server.url, "toy") as classifier:
         logits = classifier.infer(np.zeros((10, 8, 8, 3), np.float32), ["logits"])["logits"]
     assert server.asked == [8, 2, 8, 2]
@@ -133,10 +133,10 @@ def test_parts_that_two_versions_answered_are_asked_again() -> None:
 
 
 def test_parts_go_to_one_server_where_servers_follow_different_versions() -> None:
-    def numbered(server: AnsweringServer) -> Callable[[Any, int], Tensors]:
+    def numbered(server: StubServer) -> Callable[[Any, int], Tensors]:
         return lambda names, count: {"logits": np.full((count, 4), float(server.version), np.float32)}
 
-    old, new = (AnsweringServer(CONTRACT, lambda names, count: {}, max_batch_size=4) for _ in range(2))
+    old, new = (StubServer(CONTRACT, lambda names, count: {}, max_batch_size=4) for _ in range(2))
     old.answer, new.answer, new.version = numbered(old), numbered(new), "2"
     with old, new, Classifier([old.url, new.url], "toy") as classifier:
         for _ in range(4):
@@ -150,7 +150,7 @@ def test_a_refusal_is_told_at_once_though_servers_take_different_numbers_of_imag
     def refuse(names: Any, count: int) -> Tensors:
         raise ValueError("out of order")
 
-    few, many = (AnsweringServer(CONTRACT, refuse, max_batch_size=most) for most in (4, 8))
+    few, many = (StubServer(CONTRACT, refuse, max_batch_size=most) for most in (4, 8))
     with few, many, Classifier([few.url, many.url], "toy") as classifier, pytest.raises(RequestError, match="out of"):
         classifier.infer(np.zeros((2, 8, 8, 3), np.float32), ["logits"])
     assert len(few.asked) + len(many.asked) == 1

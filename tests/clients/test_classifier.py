@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
-from support.halting import halted
-from support.stub_server import AnsweringServer, right_answer
+from support.stub_server import StubServer, correct_answer
+from support.suspending import suspended
 from support.toy import expected_outputs
 
 from camserve.bundle import Bundle
@@ -183,8 +183,8 @@ def test_an_older_contract_knows_nothing_of_later_fields(toy_bundle: Bundle, pho
     older = json.loads(toy_bundle.contract.to_json())
     del older["cam"]["all_classes"]
     contract = ModelContract.model_validate(older)
-    answer = right_answer(contract)
-    server = AnsweringServer(contract, lambda names, count: {name: answer[name] for name in names})
+    answer = correct_answer(contract)
+    server = StubServer(contract, lambda names, count: {name: answer[name] for name in names})
     with server, Classifier(server.url, "toy") as classifier:
         assert classifier.cam(photo, "b").index == 1
         with pytest.raises(UsageError, match="--cam-all"):
@@ -223,7 +223,7 @@ def test_the_http_port_is_not_taken_for_the_grpc_port(toy_server: TritonServer) 
     ids=["dtype", "byte order", "rank", "NCHW", "empty", "NaN"],
 )
 def test_a_batch_that_does_not_fit_is_refused_before_the_socket(toy_bundle: Bundle, batch: Array) -> None:
-    with AnsweringServer(toy_bundle.contract, lambda names, count: {}) as server:
+    with StubServer(toy_bundle.contract, lambda names, count: {}) as server:
         with Classifier(server.url, "toy") as classifier, pytest.raises(UsageError):
             classifier.infer(batch, ["logits"])
         assert server.asked == []
@@ -278,7 +278,7 @@ def test_a_stopped_server_is_a_deadline_and_answers_again_when_it_goes_on(
 ) -> None:
     with Classifier(own_server.grpc_url, "toy", timeout=1.0) as classifier:
         before = classifier.classify(photo)
-        with halted(own_server):
+        with suspended(own_server):
             for ask in (
                 lambda: classifier.classify(photo),
                 lambda: Classifier(own_server.grpc_url, "toy", timeout=1.0),

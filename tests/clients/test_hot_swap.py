@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.chaos import times
-from support.stub_server import AnsweringServer, Tensors, right_answer
+from support.stub_server import StubServer, Tensors, correct_answer
 from support.toy import expected_outputs, toy_contract, write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -204,13 +204,13 @@ def test_after_a_swap_the_classifier_tells_the_new_contract(tmp_path: Path) -> N
         assert classifier.classify(IMAGE).version == "2"
 
 
-def answered_with(server: AnsweringServer, names: Sequence[str], count: int) -> Tensors:
-    right = right_answer(server.contract, count)
+def answered_with(server: StubServer, names: Sequence[str], count: int) -> Tensors:
+    right = correct_answer(server.contract, count)
     return {name: right[name] for name in names}
 
 
 def test_a_batch_of_the_contract_before_is_refused_also_when_another_call_met_the_swap() -> None:
-    server = AnsweringServer(toy_contract(), lambda names, count: answered_with(server, names, count))
+    server = StubServer(toy_contract(), lambda names, count: answered_with(server, names, count))
     with server, Classifier(server.url, "toy") as classifier:
         before = classifier.contract
         batch = classifier.prepare(IMAGE)[np.newaxis]
@@ -228,7 +228,7 @@ def test_a_batch_of_the_contract_before_is_refused_also_when_another_call_met_th
 
 
 def test_a_batch_of_the_contract_before_is_refused_also_when_another_task_met_the_swap() -> None:
-    server = AnsweringServer(toy_contract(), lambda names, count: answered_with(server, names, count))
+    server = StubServer(toy_contract(), lambda names, count: answered_with(server, names, count))
 
     async def ask() -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
@@ -261,7 +261,7 @@ def test_another_maximum_of_images_is_no_other_contract(tmp_path: Path) -> None:
 
 def test_a_version_whose_number_was_used_again_is_noticed_once_it_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     contract = toy_contract()
-    server = AnsweringServer(contract, lambda names, count: {name: right_answer(contract)[name] for name in names})
+    server = StubServer(contract, lambda names, count: {name: correct_answer(contract)[name] for name in names})
     with server, Classifier(server.url, "toy") as classifier:
         assert classifier.classify(IMAGE).top[0].label == "b"
         server.labels = ["d", "c", "b", "a"]  # as another server would, that took over the address
@@ -273,7 +273,7 @@ def test_a_version_whose_number_was_used_again_is_noticed_once_it_is_read_anew(m
 
 def test_a_version_that_breaks_its_contract_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = toy_contract(), toy_contract(classes=5)
-    server = AnsweringServer(small, lambda names, count: {name: right_answer(server.contract)[name] for name in names})
+    server = StubServer(small, lambda names, count: {name: correct_answer(server.contract)[name] for name in names})
     with server, Classifier(server.url, "toy") as classifier:
         server.contract, server.labels = large, list("vwxyz")
         with pytest.raises(ContractError, match=r"\[1, 5\] as 'probabilities'"):

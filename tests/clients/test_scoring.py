@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.stream_gates import Gate
-from support.stub_server import AnsweringServer, Tensors
+from support.stub_server import StubServer, Tensors
 from support.toy import toy_contract
 
 from camserve.clients import AsyncClassifier, Classifier, find_images, score
@@ -75,7 +75,7 @@ def test_a_refusal_is_a_row_while_the_model_is_served_and_ends_the_job_once_it_i
         raise ValueError("refused\nin two lines")
 
     path = image(tmp_path / "one.png")
-    with AnsweringServer(toy_contract(), refuse) as server, Classifier(server.url, "toy") as classifier:
+    with StubServer(toy_contract(), refuse) as server, Classifier(server.url, "toy") as classifier:
         rows = list(score(classifier, [path, path]))
         assert [row.top for row in rows] == [(), ()]
         assert all(row.error is not None and "refused in two lines" in row.error for row in rows)
@@ -111,7 +111,7 @@ def gate() -> Iterator[Gate]:
 @pytest.mark.timed
 def test_images_in_the_queue_are_not_sent_once_the_server_hangs(gate: Gate, tmp_path: Path) -> None:
     path = image(tmp_path / "one.png")
-    with AnsweringServer(toy_contract(), gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
+    with StubServer(toy_contract(), gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
         with pytest.raises(DeadlineError):
             list(score(classifier, [path] * 100, concurrency=3))
         assert len(server.asked) == 3
@@ -120,7 +120,7 @@ def test_images_in_the_queue_are_not_sent_once_the_server_hangs(gate: Gate, tmp_
 @pytest.mark.timed
 def test_who_leaves_does_not_wait_for_requests_under_way(gate: Gate, tmp_path: Path) -> None:
     path = image(tmp_path / "one.png")
-    with AnsweringServer(toy_contract(), gate) as server, Classifier(server.url, "toy") as classifier:
+    with StubServer(toy_contract(), gate) as server, Classifier(server.url, "toy") as classifier:
         rows = score(classifier, [path] * 100, concurrency=3)
         leaver = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
         leaver.start()

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from support.chaos import times
 from support.stream_gates import Decoding, Gate
-from support.stub_server import AnsweringServer, Tensors
+from support.stub_server import StubServer, Tensors
 from support.toy import toy_contract
 
 from camserve.clients import Classification, Classifier
@@ -123,7 +123,7 @@ def gate() -> Iterator[Gate]:
 
 @pytest.mark.timed
 def test_leaving_does_not_wait_for_a_server_that_hangs(gate: Gate) -> None:
-    with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
+    with StubServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
         leaver = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
         leaver.start()
         with pytest.raises(KeyboardInterrupt):
@@ -137,7 +137,7 @@ def test_leaving_does_not_wait_for_a_server_that_hangs(gate: Gate) -> None:
 
 @pytest.mark.timed
 def test_closing_the_classifier_ends_its_streams(gate: Gate) -> None:
-    with AnsweringServer(CONTRACT, gate) as server:
+    with StubServer(CONTRACT, gate) as server:
         classifier = Classifier(server.url, "toy")
         closer = threading.Timer(0.5, classifier.close)
         closer.start()
@@ -152,7 +152,7 @@ def test_closing_the_classifier_ends_its_streams(gate: Gate) -> None:
 
 @pytest.mark.timed
 def test_no_more_requests_are_under_way_than_asked_for(gate: Gate) -> None:
-    with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
+    with StubServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
         opener = threading.Timer(0.5, gate.open)
         opener.start()
         assert len(list(classifier.classify_many((image(seed) for seed in range(40)), concurrency=3))) == 40
@@ -161,7 +161,7 @@ def test_no_more_requests_are_under_way_than_asked_for(gate: Gate) -> None:
 
 @pytest.mark.timed
 def test_once_the_server_hangs_no_further_image_is_sent(gate: Gate) -> None:
-    with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
+    with StubServer(CONTRACT, gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
         with pytest.raises(DeadlineError):
             list(classifier.classify_many((image(seed) for seed in range(100)), concurrency=3, errors="yield"))
         assert len(server.asked) == 3
@@ -170,7 +170,7 @@ def test_once_the_server_hangs_no_further_image_is_sent(gate: Gate) -> None:
 def test_a_refusal_is_of_one_image_while_the_model_is_served_and_ends_the_stream_once_it_is_not(gate: Gate) -> None:
     gate.open()
 
-    with AnsweringServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
+    with StubServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
         server.answer = refuse
         answers = list(classifier.classify_many([image(0), image(1)], errors="yield"))
         assert [type(answer) for answer in answers] == [RequestError, RequestError]
@@ -258,7 +258,7 @@ def test_an_error_that_is_kept_does_not_keep_its_image() -> None:
             yield one
             del one
 
-    with AnsweringServer(CONTRACT, refuse) as server, Classifier(server.url, "toy") as classifier:
+    with StubServer(CONTRACT, refuse) as server, Classifier(server.url, "toy") as classifier:
         kept.extend(classifier.classify_many(watched(), errors="yield"))
     assert {type(error) for error in kept} == {RequestError, ImageError}
     assert [each for each in images if each() is not None] == []
@@ -266,7 +266,7 @@ def test_an_error_that_is_kept_does_not_keep_its_image() -> None:
 
 @pytest.mark.usefixtures("no_collector")
 def test_an_error_that_was_handled_does_not_keep_its_image() -> None:
-    with AnsweringServer(CONTRACT, refuse) as server, Classifier(server.url, "toy") as classifier:
+    with StubServer(CONTRACT, refuse) as server, Classifier(server.url, "toy") as classifier:
         for shape in ((9, 11, 3), (0, 0, 3)):
             one = Pixels(np.zeros(shape, np.uint8), "rgb")
             of_image = weakref.ref(one)

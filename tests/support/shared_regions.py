@@ -1,4 +1,4 @@
-"""Asking through shared memory as a transport does, and what stands of it in the server and in the host's memory."""
+"""Inference through shared memory as a transport does it, and what the server and the host hold of it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from camserve.clients.wire.segments import FOLDER
 from camserve.clients.wire.shared_memory import SharedMemory, is_unknown_region
 
-__all__ = ["SECONDS", "Asker", "names", "registered"]
+__all__ = ["SECONDS", "SharedMemoryClient", "names", "registered"]
 
 Array = np.ndarray[Any, Any]
 SECONDS = 20
 BATCH = np.arange(32, dtype=np.float32)
 
 
-class Asker:
+class SharedMemoryClient:
     """Sends batches as a transport does, and counts what it told the server."""
 
     def __init__(self, url: str, shared: SharedMemory) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from support.stub_server import right_answer
+from support.stub_server import correct_answer
 
 from camserve.clients.images import loading
 from camserve.clients.images.files import read_bytes
@@ -25,7 +25,7 @@ _DECODING = 0.02
 
 
 class Gate:
-    """Right answers for an `AnsweringServer`, held back until the gate is opened.
+    """Right answers for an `StubServer`, held back until the gate is opened.
 
     Attributes:
         most: How many requests were waiting at once, at most.
@@ -45,7 +45,7 @@ class Gate:
         self._opened.wait(_SECONDS)
         with self._lock:
             self._waiting -= 1
-        return {name: right_answer(self._contract, count)[name] for name in names}
+        return {name: correct_answer(self._contract, count)[name] for name in names}
 
     def open(self) -> None:
         """Lets all answers go, now and from now on."""

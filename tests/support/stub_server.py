@@ -13,13 +13,13 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 
-__all__ = ["AnsweringServer", "Tensors", "right_answer"]
+__all__ = ["StubServer", "Tensors", "correct_answer"]
 
 Tensors = Mapping[str, np.ndarray[Any, Any]]
 _TYPES = {np.dtype(np.float32): "FP32", np.dtype(np.int32): "INT32", np.dtype(np.float64): "FP64"}
 
 
-def right_answer(contract: ModelContract, count: int = 1) -> dict[str, np.ndarray[Any, Any]]:
+def correct_answer(contract: ModelContract, count: int = 1) -> dict[str, np.ndarray[Any, Any]]:
     """An answer as the contract promises it: class 1 is the best, then 0, 2, 3 and so on."""
     scores = -np.arange(contract.classes, dtype=np.float32)
     scores[1] = 1.0
@@ -32,7 +32,7 @@ def right_answer(contract: ModelContract, count: int = 1) -> dict[str, np.ndarra
     return {name: np.stack([array] * count) for name, array in answers.items()}
 
 
-class AnsweringServer:
+class StubServer:
     """The server, as a context manager.
 
     Args:
@@ -67,7 +67,7 @@ class AnsweringServer:
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(self), self._server)
         self.url = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
-    def __enter__(self) -> AnsweringServer:
+    def __enter__(self) -> StubServer:
         self._server.start()
         return self
 
@@ -78,7 +78,7 @@ class AnsweringServer:
 
 
 class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
-    def __init__(self, server: AnsweringServer) -> None:
+    def __init__(self, server: StubServer) -> None:
         self._server = server
 
     def ModelReady(self, request: Any, context: Any) -> Any:  # noqa: N802

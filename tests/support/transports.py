@@ -16,13 +16,13 @@ from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.messages import Reply, Request, ServedModel, ServedTensor, Statistics
 from camserve.clients.wire.transport import Transport
 
-__all__ = ["TRANSPORTS", "Asking", "Blocking", "Looped", "deadline", "toy_request"]
+__all__ = ["TRANSPORTS", "AsyncioTransport", "ThreadTransport", "TransportClass", "deadline", "toy_request"]
 
 T = TypeVar("T")
 _SECONDS = 60
 
 
-class Blocking:
+class ThreadTransport:
     """The transport of threads."""
 
     def __init__(self, *urls: str, **options: Any) -> None:
@@ -35,7 +35,7 @@ class Blocking:
     def close(self) -> None:
         self._transport.close()
 
-    def __enter__(self) -> Blocking:
+    def __enter__(self) -> ThreadTransport:
         return self
 
     def __exit__(
@@ -44,7 +44,7 @@ class Blocking:
         self.close()
 
 
-class Looped(Blocking):
+class AsyncioTransport(ThreadTransport):
     """The transport of asyncio, on a loop in a thread of its own."""
 
     def __init__(self, *urls: str, **options: Any) -> None:
@@ -72,8 +72,8 @@ class Looped(Blocking):
         return call
 
 
-Asking = type[Blocking]
-TRANSPORTS: tuple[Asking, ...] = (Blocking, Looped)
+TransportClass = type[ThreadTransport]
+TRANSPORTS: tuple[TransportClass, ...] = (ThreadTransport, AsyncioTransport)
 
 
 def deadline(seconds: float = 10.0) -> Deadline:

@@ -123,7 +123,7 @@ def classify(
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         token_file=token_file,
-        reading=DecodeOptions(exif=exif),
+        decode_options=DecodeOptions(exif=exif),
     ) as classifier:
         answers = classifier.classify_many(
             [source.image for source in sources],

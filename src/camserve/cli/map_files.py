@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from camserve.atomic import replace_file
 from camserve.errors import ClientError, UsageError
 from camserve.text import printable
 
@@ -94,7 +95,8 @@ def _write(drawn: Image, label: str, source: Source, folder: Path) -> Path:
     path = next(path for path in _numbered(folder, stem) if not path.exists() or _origin_of(path) == origin)
     told = PngInfo()
     told.add_itxt(_ORIGIN_KEY, origin)
-    drawn.save(path, pnginfo=told)
+    with replace_file(path) as temporary:
+        drawn.save(temporary, format="PNG", pnginfo=told)
     return path
 
 

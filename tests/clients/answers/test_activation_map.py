@@ -20,11 +20,15 @@ PHOTO = (90, 120)  # height, width
 
 
 def a_map(
-    grid: Any, *, box: Box = (15, 0, 105, 90), original: tuple[int, int] = PHOTO, reading: DecodeOptions | None = None
+    grid: Any,
+    *,
+    box: Box = (15, 0, 105, 90),
+    original: tuple[int, int] = PHOTO,
+    decode_options: DecodeOptions | None = None,
 ) -> ActivationMap:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
     grid = np.asarray(grid, np.float32)
-    return ActivationMap(3, "fox", 0.9, grid, image, Placement(original, box), reading or DecodeOptions())
+    return ActivationMap(3, "fox", 0.9, grid, image, Placement(original, box), decode_options or DecodeOptions())
 
 
 def a_photo(height: int = PHOTO[0], width: int = PHOTO[1]) -> Image.Image:
@@ -151,7 +155,7 @@ def test_the_original_is_read_as_it_was_for_the_answer(tmp_path: Path) -> None:
     photo.save(path, exif=exif, quality=95)
     grid = one_hot(1, 1)
     lying = a_map(grid, box=(0, 0, 120, 90)).overlay(path, alpha=0.0)
-    upright = a_map(grid, box=(0, 0, 120, 90), reading=DecodeOptions(exif=True)).overlay(path, alpha=0.0)
+    upright = a_map(grid, box=(0, 0, 120, 90), decode_options=DecodeOptions(exif=True)).overlay(path, alpha=0.0)
     assert upright == lying.transpose(Image.Transpose.ROTATE_180)
 
 

@@ -4,7 +4,7 @@ import pytest
 from support.client_models import model_of
 from support.toy import toy_contract
 
-from camserve.clients.answers.known_versions import TRUSTED_SECONDS, Known, check_prepared, check_same
+from camserve.clients.answers.known_versions import TRUSTED_SECONDS, KnownVersions, check_prepared, check_same
 from camserve.clients.answers.served_model import Model
 from camserve.contract import ModelContract
 from camserve.errors import ContractError
@@ -14,46 +14,46 @@ ONE, TWO = model_of(version="1"), model_of(version="2")
 
 
 def test_what_was_read_is_known_at_that_server_and_no_other() -> None:
-    known = Known(ONE).learning(URL, TWO, now=100.0)
-    assert known.model_of(URL, "2", now=100.0) is TWO
-    assert known.model_of(URL, "1", now=100.0) is None
-    assert known.model_of("127.0.0.1:9001", "2", now=100.0) is None
-    assert Known(ONE).model_of(URL, "2", now=0.0) is None
+    known = KnownVersions(ONE).with_version(URL, TWO, now=100.0)
+    assert known.model_at(URL, "2", now=100.0) is TWO
+    assert known.model_at(URL, "1", now=100.0) is None
+    assert known.model_at("127.0.0.1:9001", "2", now=100.0) is None
+    assert KnownVersions(ONE).model_at(URL, "2", now=0.0) is None
 
 
 def test_what_was_read_long_ago_is_read_again_and_no_longer_kept() -> None:
-    known = Known(ONE).learning(URL, ONE, now=100.0)
-    assert known.model_of(URL, "1", now=100.0 + TRUSTED_SECONDS / 2) is ONE
-    assert known.model_of(URL, "1", now=100.0 + TRUSTED_SECONDS) is None
-    later = known.learning(URL, TWO, now=101.0 + TRUSTED_SECONDS)
+    known = KnownVersions(ONE).with_version(URL, ONE, now=100.0)
+    assert known.model_at(URL, "1", now=100.0 + TRUSTED_SECONDS / 2) is ONE
+    assert known.model_at(URL, "1", now=100.0 + TRUSTED_SECONDS) is None
+    later = known.with_version(URL, TWO, now=101.0 + TRUSTED_SECONDS)
     assert list(later.read) == [(URL, "2")]
 
 
 def test_what_was_forgotten_is_read_again() -> None:
-    known = Known(ONE).learning(URL, ONE, now=0.0).learning(URL, TWO, now=0.0).forgetting(URL, "1")
-    assert known.model_of(URL, "1", now=0.0) is None
-    assert known.model_of(URL, "2", now=0.0) is TWO
+    known = KnownVersions(ONE).with_version(URL, ONE, now=0.0).with_version(URL, TWO, now=0.0).without(URL, "1")
+    assert known.model_at(URL, "1", now=0.0) is None
+    assert known.model_at(URL, "2", now=0.0) is TWO
 
 
 def test_a_model_that_is_read_again_is_the_one_that_is_known() -> None:
-    known = Known(ONE).learning(URL, TWO, now=0.0)
-    assert known.recognised(model_of(version="1")) is ONE
-    assert known.recognised(model_of(version="2")) is TWO
+    known = KnownVersions(ONE).with_version(URL, TWO, now=0.0)
+    assert known.deduplicated(model_of(version="1")) is ONE
+    assert known.deduplicated(model_of(version="2")) is TWO
     for other in (model_of(version="3"), model_of(labels=("e", "f", "g", "h")), model_of(toy_contract(all_maps=True))):
-        assert known.recognised(other) is other
+        assert known.deduplicated(other) is other
 
 
 def test_questions_follow_a_newer_version_and_never_an_older_one() -> None:
     ten = model_of(version="10")
-    assert Known(ONE).following(TWO).current is TWO
-    assert Known(TWO).following(ten).current is ten
-    assert Known(ten).following(TWO).current is ten
-    assert Known(TWO).asking(ONE).current is ONE
+    assert KnownVersions(ONE).with_newer(TWO).current is TWO
+    assert KnownVersions(TWO).with_newer(ten).current is ten
+    assert KnownVersions(ten).with_newer(TWO).current is ten
+    assert KnownVersions(TWO).with_current(ONE).current is ONE
 
 
 def test_what_is_learnt_makes_a_new_value() -> None:
-    known = Known(ONE)
-    known.learning(URL, TWO, now=0.0).asking(TWO)
+    known = KnownVersions(ONE)
+    known.with_version(URL, TWO, now=0.0).with_current(TWO)
     assert (known.current, dict(known.read)) == (ONE, {})
 
 

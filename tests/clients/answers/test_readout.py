@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.client_models import model_of, served
-from support.stub_server import right_answer
+from support.stub_server import correct_answer
 from support.toy import toy_contract
 
 from camserve.clients.answers.classification import Timings
@@ -81,7 +81,7 @@ def test_a_model_that_gives_only_logits_is_read_through_its_activation(activatio
 
 def test_the_surest_crop_counts_with_its_maps_and_its_place() -> None:
     crops = Crops(count=3, seed=4)
-    tensors = {name: array.copy() for name, array in right_answer(toy_contract(), 3).items()}
+    tensors = {name: array.copy() for name, array in correct_answer(toy_contract(), 3).items()}
     tensors["probabilities"][2] = [0.05, 0.0, 0.05, 0.9]
     tensors["cam_class"][2] = [3, 0, 2]
     tensors["cam"][2] = 7.0
@@ -111,13 +111,13 @@ def test_probabilities_cannot_be_written_to_wherever_they_come_from(choose: Any)
     for contract, name in ((toy_contract(), "probabilities"), (without(toy_contract(), "probabilities"), "logits")):
         model = model_of(contract, max_batch_size=2)
         question = query_classes(lambda: IMAGE, model, wanted)
-        parts = [{name: right_answer(toy_contract(), count)[name]} for count in (2, 1)]
+        parts = [{name: correct_answer(toy_contract(), count)[name]} for count in (2, 1)]
         result = read_classes(replied(model, question, *parts), wanted)
         assert not result.probabilities.flags.writeable
 
 
 def test_maps_stand_in_the_order_of_the_classes_also_where_probabilities_are_equal() -> None:
-    tensors = right_answer(toy_contract())
+    tensors = correct_answer(toy_contract())
     tensors["probabilities"][:] = 0.25  # saturated: the logits still rank
     result = classified(model_of(), ClassifyRequest(top=4, cam=True), tensors)
     ranks = [prediction.index for prediction in result.top]
@@ -125,9 +125,9 @@ def test_maps_stand_in_the_order_of_the_classes_also_where_probabilities_are_equ
 
 
 def mapped(model: Model, class_: int | str) -> Any:
-    wanted = ClassifyRequest(top=1, cam=True, class_=class_, reading=DecodeOptions(exif=True))
+    wanted = ClassifyRequest(top=1, cam=True, class_=class_, decode_options=DecodeOptions(exif=True))
     question = query_classes(lambda: IMAGE, model, wanted)
-    tensors = right_answer(model.contract)
+    tensors = correct_answer(model.contract)
     if "cam_all" in question.outputs:
         tensors["cam_all"] = np.arange(4, dtype=np.float32).repeat(16).reshape(1, 4, 4, 4)
     return read_classes(replied(model, question, {name: tensors[name] for name in question.outputs}), wanted).cams
@@ -138,7 +138,7 @@ def test_the_map_of_any_class_is_had_where_the_model_gives_all() -> None:
     for class_ in (3, "d", "n7"):
         (found,) = mapped(model, class_)
         assert (found.index, found.label, found.grid.max()) == (3, "d", 3.0)
-        assert found.reading == DecodeOptions(exif=True)
+        assert found.decode_options == DecodeOptions(exif=True)
         assert found.grid.base is None  # or each map that is kept would keep those of all classes
         assert not found.grid.flags.writeable
 
@@ -150,7 +150,7 @@ def test_the_map_of_one_of_the_best_is_had_from_every_model_with_maps() -> None:
 def test_who_asks_for_a_map_that_there_is_not_is_told_of_those_that_there_are() -> None:
     model, wanted = model_of(), ClassifyRequest(cam=True, class_="d")
     question = query_classes(lambda: IMAGE, model, wanted)
-    tensors = right_answer(model.contract)
+    tensors = correct_answer(model.contract)
     tensors["probabilities"][:] = (0, 1, 0, 0)  # saturated: the logits still rank
     answer = replied(model, question, {name: tensors[name] for name in question.outputs})
     with pytest.raises(UsageError, match=r"the 3 best classes of an image, and 3 \(d\) is not") as told:

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from support.stub_server import AnsweringServer, right_answer
+from support.stub_server import StubServer, correct_answer
 from support.toy import toy_contract
 
 from camserve.clients import AsyncClassifier, Classifier
@@ -142,7 +142,7 @@ def test_the_spans_of_a_stream_hang_below_the_callers(
     ask: Callable[[str, list[Any]], None], exporter: InMemorySpanExporter
 ) -> None:
     contract = toy_contract()
-    with AnsweringServer(contract, lambda names, _: {name: right_answer(contract)[name] for name in names}) as server:
+    with StubServer(contract, lambda names, _: {name: correct_answer(contract)[name] for name in names}) as server:
         ask(server.url, [np.zeros((9, 11), np.uint8)] * 3)
     spans = exporter.get_finished_spans()
     (page,) = (span for span in spans if span.name == "page")

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 from support.python_models import write_python_models
-from support.shared_regions import Asker, names
-from support.transports import TRANSPORTS, Asking
+from support.shared_regions import SharedMemoryClient, names
+from support.transports import TRANSPORTS, TransportClass
 
 from camserve.clients.wire.shared_memory import SharedMemory
 from camserve.serving import TritonServer
 
 
 @pytest.fixture(params=TRANSPORTS, ids=["threads", "asyncio"])
-def transport(request: pytest.FixtureRequest) -> Asking:
+def transport(request: pytest.FixtureRequest) -> TransportClass:
     """Either transport, to be opened."""
-    kind: Asking = request.param
+    kind: TransportClass = request.param
     return kind
 
 
@@ -75,8 +75,8 @@ def open_server(toy_repository: Path) -> Iterator[TritonServer]:
 
 
 @pytest.fixture
-def asker(open_server: TritonServer, shared: SharedMemory) -> Iterator[Asker]:
-    asker = Asker(open_server.grpc_url, shared)
+def asker(open_server: TritonServer, shared: SharedMemory) -> Iterator[SharedMemoryClient]:
+    asker = SharedMemoryClient(open_server.grpc_url, shared)
     yield asker
     asker.unregister(shared.unregistrations(asker.url))
     assert asker.regions() == []

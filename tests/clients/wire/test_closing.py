@@ -23,7 +23,7 @@ from grpc import aio
 from support.chaos import times
 from support.python_models import slow_request
 from support.scripted_server import Context, ScriptedServer, logits
-from support.transports import Asking, deadline, toy_request
+from support.transports import TransportClass, deadline, toy_request
 
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire import health_checks
@@ -62,7 +62,7 @@ class Holding:
 
 
 def test_a_closed_transport_says_so_and_closing_twice_changes_nothing(
-    transport: Asking, toy_server: TritonServer
+    transport: TransportClass, toy_server: TritonServer
 ) -> None:
     for urls in ([toy_server.grpc_url], [toy_server.grpc_url, "127.0.0.1:1"]):
         asking = transport(*urls)
@@ -70,7 +70,7 @@ def test_a_closed_transport_says_so_and_closing_twice_changes_nothing(
         infer, describe = asking.infer, asking.describe
         asking.close()
         asking.close()
-        if transport.__name__ == "Blocking":
+        if transport.__name__ == "ThreadTransport":
             with pytest.raises(UsageError, match="is closed"):
                 infer(toy_request(), deadline=deadline())
             with pytest.raises(UsageError, match="is closed"):
@@ -89,7 +89,7 @@ def test_a_closed_transport_of_asyncio_says_so() -> None:
 
 
 @pytest.mark.timed
-def test_closing_ends_the_calls_under_way(transport: Asking) -> None:
+def test_closing_ends_the_calls_under_way(transport: TransportClass) -> None:
     holding = Holding()
     with ScriptedServer(holding) as server, ThreadPoolExecutor(1) as pool:
         asking = transport(server.url)
@@ -105,7 +105,7 @@ def test_closing_ends_the_calls_under_way(transport: Asking) -> None:
 
 
 @pytest.mark.timed
-def test_closing_ends_the_wait_for_the_next_try(transport: Asking, refused_port: int) -> None:
+def test_closing_ends_the_wait_for_the_next_try(transport: TransportClass, refused_port: int) -> None:
     with ThreadPoolExecutor(1) as pool:
         asking = transport(f"127.0.0.1:{refused_port}")
         call = pool.submit(asking.infer, toy_request(), deadline=deadline(20))
@@ -196,8 +196,8 @@ def test_tasks_of_a_transport_that_is_dropped_end(monkeypatch: pytest.MonkeyPatc
 _CALL = """
 import sys
 sys.path.insert(0, {tests!r})
-from support.transports import Blocking, deadline, toy_request
-asking = Blocking(*{urls!r})
+from support.transports import ThreadTransport, deadline, toy_request
+asking = ThreadTransport(*{urls!r})
 print("asking", flush=True)
 try:
     asking.infer(toy_request(), deadline=deadline(30))
@@ -272,7 +272,7 @@ def test_closing_leaves_no_thread_and_no_descriptor(toy_server: TritonServer, ki
 
 @pytest.mark.chaos
 def test_many_requests_with_random_deadlines_leave_nothing_behind(
-    transport: Asking, python_server: TritonServer, record_property: Callable[[str, object], None]
+    transport: TransportClass, python_server: TritonServer, record_property: Callable[[str, object], None]
 ) -> None:
     """Three in ten are late, by far: Triton 24.10 may crash when an answer is ready just as its call ends."""
     plan = seconds_and_deadlines(times(10_000))

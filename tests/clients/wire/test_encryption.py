@@ -12,7 +12,7 @@ import pytest
 from support.certificates import Authority, Pair
 from support.python_models import echo_request, write_python_models
 from support.scripted_server import Context, ScriptedServer, logits
-from support.transports import Asking, deadline, toy_request
+from support.transports import TransportClass, deadline, toy_request
 
 from camserve.errors import ConnectionFailedError, UsageError
 from camserve.serving import TritonServer
@@ -53,7 +53,7 @@ def triton(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> It
     server.stop(grace=0.0)
 
 
-def refusal(transport: Asking, url: str, tls: ClientTls | None) -> str:
+def refusal(transport: TransportClass, url: str, tls: ClientTls | None) -> str:
     """What a client is told that cannot connect, after one try."""
     with transport(url, tls=tls) as asking, pytest.raises(ConnectionFailedError, match=url) as caught:
         asking.describe("echo", deadline=deadline(5))
@@ -61,7 +61,7 @@ def refusal(transport: Asking, url: str, tls: ClientTls | None) -> str:
 
 
 def test_a_client_of_the_right_authority_is_answered(
-    transport: Asking, triton: TritonServer, mutual: ClientTls
+    transport: TransportClass, triton: TritonServer, mutual: ClientTls
 ) -> None:
     with transport(triton.grpc_url, tls=mutual, token=TOKEN) as asking:
         assert asking.describe("echo", deadline=deadline()).version == "1"
@@ -69,7 +69,7 @@ def test_a_client_of_the_right_authority_is_answered(
 
 @pytest.mark.parametrize("who", ["without a certificate", "of another authority", "expired"])
 def test_a_client_that_the_server_does_not_trust_is_told_of_certificates(
-    transport: Asking, triton: TritonServer, authority: Authority, stranger: Authority, who: str
+    transport: TransportClass, triton: TritonServer, authority: Authority, stranger: Authority, who: str
 ) -> None:
     tls = ClientTls(ca=authority.certificate)
     if who != "without a certificate":
@@ -78,19 +78,19 @@ def test_a_client_that_the_server_does_not_trust_is_told_of_certificates(
     assert "may ask clients for a TLS certificate" in refusal(transport, triton.grpc_url, tls)
 
 
-def test_plain_text_to_a_server_that_encrypts_is_told_of_tls(transport: Asking, triton: TritonServer) -> None:
+def test_plain_text_to_a_server_that_encrypts_is_told_of_tls(transport: TransportClass, triton: TritonServer) -> None:
     assert "it may expect TLS" in refusal(transport, triton.grpc_url, None)
 
 
 def test_tls_to_a_server_that_does_not_encrypt_is_told_so(
-    transport: Asking, toy_server: TritonServer, authority: Authority
+    transport: TransportClass, toy_server: TritonServer, authority: Authority
 ) -> None:
     assert "does not encrypt" in refusal(transport, toy_server.grpc_url, ClientTls(ca=authority.certificate))
 
 
 @pytest.mark.parametrize("ca", ["another", "the default"])
 def test_a_server_of_an_authority_that_is_not_trusted_is_refused(
-    transport: Asking, triton: TritonServer, stranger: Authority, mutual: ClientTls, ca: str
+    transport: TransportClass, triton: TritonServer, stranger: Authority, mutual: ClientTls, ca: str
 ) -> None:
     tls = ClientTls(
         ca=stranger.certificate if ca == "another" else None, certificate=mutual.certificate, key=mutual.key
@@ -98,20 +98,20 @@ def test_a_server_of_an_authority_that_is_not_trusted_is_refused(
     assert "not of the authority that is trusted" in refusal(transport, triton.grpc_url, tls)
 
 
-def test_an_expired_server_is_refused(transport: Asking, authority: Authority) -> None:
+def test_an_expired_server_is_refused(transport: TransportClass, authority: Authority) -> None:
     with ScriptedServer(pair=authority.issue("expired", days=-1)) as server:
         told = refusal(transport, server.url, ClientTls(ca=authority.certificate))
     assert "its certificate has expired" in told
 
 
-def test_a_server_of_another_name_is_refused(transport: Asking, authority: Authority) -> None:
+def test_a_server_of_another_name_is_refused(transport: TransportClass, authority: Authority) -> None:
     with ScriptedServer(host="127.0.0.2", pair=authority.issue("server")) as server:
         told = refusal(transport, server.url, ClientTls(ca=authority.certificate))
     assert "is for another name" in told
 
 
 def test_a_certificate_that_will_not_do_is_not_tried_again(
-    transport: Asking, authority: Authority, stranger: Authority
+    transport: TransportClass, authority: Authority, stranger: Authority
 ) -> None:
     with (
         ScriptedServer(pair=authority.issue("server")) as server,
@@ -137,7 +137,7 @@ def test_files_that_will_not_do_are_refused_before_any_call(authority: Authority
 
 
 def test_whatever_else_is_set_a_hundred_megabytes_pass_both_ways(
-    transport: Asking, triton: TritonServer, mutual: ClientTls
+    transport: TransportClass, triton: TritonServer, mutual: ClientTls
 ) -> None:
     values = np.tile(np.arange(1000, dtype=np.float32), 26_300)
     assert values.nbytes > 100 * 2**20
@@ -147,7 +147,7 @@ def test_whatever_else_is_set_a_hundred_megabytes_pass_both_ways(
     assert reply.received > values.nbytes
 
 
-def test_a_hundred_megabytes_are_sent_again_after_a_failure(transport: Asking, authority: Authority) -> None:
+def test_a_hundred_megabytes_are_sent_again_after_a_failure(transport: TransportClass, authority: Authority) -> None:
     sizes = []
 
     def answer(message: bytes, context: Context) -> bytes:

@@ -17,7 +17,7 @@ import grpc
 import numpy as np
 import pytest
 from support.scripted_server import Context, ScriptedServer, failing, logits
-from support.transports import Asking, deadline, toy_request
+from support.transports import TransportClass, deadline, toy_request
 
 from camserve.errors import CamserveError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError
 
@@ -25,14 +25,16 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
 @pytest.mark.parametrize("failures", [1, 2])
-def test_a_server_that_was_not_available_is_asked_again(transport: Asking, failures: int) -> None:
+def test_a_server_that_was_not_available_is_asked_again(transport: TransportClass, failures: int) -> None:
     with ScriptedServer(failing(UNAVAILABLE, "busy", times=failures)) as server, transport(server.url) as asking:
         assert asking.infer(toy_request(), deadline=deadline()).tries == failures + 1
     assert server.requests() == failures + 1
 
 
 @pytest.mark.parametrize("retries", [0, 2])
-def test_a_server_that_is_never_available_is_asked_as_often_as_was_said(transport: Asking, retries: int) -> None:
+def test_a_server_that_is_never_available_is_asked_as_often_as_was_said(
+    transport: TransportClass, retries: int
+) -> None:
     with (
         ScriptedServer(failing(UNAVAILABLE, "busy")) as server,
         transport(server.url, retries=retries) as asking,
@@ -57,7 +59,7 @@ def test_a_server_that_is_never_available_is_asked_as_often_as_was_said(transpor
     ids=["invalid", "internal", "not found", "deadline", "cancelled", "not loaded", "restricted"],
 )
 def test_a_refusal_is_not_tried_again(
-    transport: Asking, code: grpc.StatusCode, why: str, kind: type[CamserveError]
+    transport: TransportClass, code: grpc.StatusCode, why: str, kind: type[CamserveError]
 ) -> None:
     with ScriptedServer(failing(code, why)) as server, transport(server.url) as asking, pytest.raises(kind):
         asking.infer(toy_request(), deadline=deadline())
@@ -65,7 +67,7 @@ def test_a_refusal_is_not_tried_again(
 
 
 @pytest.mark.timed
-def test_all_tries_share_one_deadline(transport: Asking) -> None:
+def test_all_tries_share_one_deadline(transport: TransportClass) -> None:
     left = []
 
     def answer(message: bytes, context: Context) -> bytes:
@@ -82,7 +84,7 @@ def test_all_tries_share_one_deadline(transport: Asking) -> None:
     assert all(later < sooner - 0.15 for sooner, later in pairwise(left)), "each try has what the others have left"
 
 
-def test_a_call_whose_connection_is_lost_is_answered_by_the_server_that_comes_back(transport: Asking) -> None:
+def test_a_call_whose_connection_is_lost_is_answered_by_the_server_that_comes_back(transport: TransportClass) -> None:
     holding = threading.Event()
 
     def stuck(message: bytes, context: Context) -> bytes:
@@ -102,7 +104,7 @@ def test_a_call_whose_connection_is_lost_is_answered_by_the_server_that_comes_ba
     assert reply.tries > 1
 
 
-def test_garbage_is_told_as_such(transport: Asking) -> None:
+def test_garbage_is_told_as_such(transport: TransportClass) -> None:
     with (
         ScriptedServer(lambda message, context: b"\xff\xff\xff") as server,
         transport(server.url) as asking,
@@ -111,14 +113,14 @@ def test_garbage_is_told_as_such(transport: Asking) -> None:
         asking.infer(toy_request(), deadline=deadline())
 
 
-def test_headers_and_token_go_with_every_call(transport: Asking) -> None:
+def test_headers_and_token_go_with_every_call(transport: TransportClass) -> None:
     with ScriptedServer() as server, transport(server.url, token="t0ken", headers={"x-key": "k3y"}) as asking:
         asking.infer(toy_request(), deadline=deadline())
     assert server.metadata.items() >= {"authorization": "Bearer t0ken", "x-key": "k3y"}.items()
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])
-def test_messages_are_compressed_as_asked_for(transport: Asking, compression: str) -> None:
+def test_messages_are_compressed_as_asked_for(transport: TransportClass, compression: str) -> None:
     images = np.zeros((1, 500, 500, 3), np.float32)
     with ScriptedServer() as server, transport(server.url, compression=compression) as asking:
         asking.infer(toy_request(images), deadline=deadline())
@@ -127,7 +129,7 @@ def test_messages_are_compressed_as_asked_for(transport: Asking, compression: st
     assert (sent < images.nbytes / 50) == (compression != "none")
 
 
-def test_data_that_is_not_acknowledged_ends_a_connection_after_ten_seconds(transport: Asking) -> None:
+def test_data_that_is_not_acknowledged_ends_a_connection_after_ten_seconds(transport: TransportClass) -> None:
     """What notices a peer that has vanished, without pings that Triton would take for an attack."""
     with ScriptedServer() as server, transport(server.url) as asking:
         asking.infer(toy_request(), deadline=deadline())

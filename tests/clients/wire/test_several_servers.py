@@ -15,7 +15,7 @@ import grpc
 import pytest
 from support.python_models import slow_request, write_python_models
 from support.scripted_server import Context, ScriptedServer, failing, logits
-from support.transports import Asking, Blocking, deadline, toy_request
+from support.transports import ThreadTransport, TransportClass, deadline, toy_request
 
 from camserve.clients.wire import health_checks
 from camserve.clients.wire.failures import CallFailed
@@ -43,7 +43,7 @@ def mortal(tmp_path: Path) -> Iterator[TritonServer]:
     server.stop(grace=0.0)
 
 
-def ask_for(asking: Blocking, seconds: float, until: threading.Event) -> list[Reply]:
+def ask_for(asking: ThreadTransport, seconds: float, until: threading.Event) -> list[Reply]:
     replies = []
     while not until.is_set():
         replies.append(asking.infer(slow_request(seconds), deadline=deadline(30)))
@@ -52,7 +52,7 @@ def ask_for(asking: Blocking, seconds: float, until: threading.Event) -> list[Re
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_a_server_that_goes_is_not_noticed_by_the_caller(
-    transport: Asking, python_server: TritonServer, mortal: TritonServer, blow: signal.Signals
+    transport: TransportClass, python_server: TritonServer, mortal: TritonServer, blow: signal.Signals
 ) -> None:
     """Requests of each kind are under way at both when it happens: short ones, and one that takes seconds."""
     until, survivor = threading.Event(), python_server.grpc_url
@@ -74,7 +74,7 @@ def test_a_server_that_goes_is_not_noticed_by_the_caller(
 
 
 def test_a_server_that_shuts_down_in_order_is_not_noticed_by_the_caller(
-    transport: Asking, toy_server: TritonServer, toy_repository: Path
+    transport: TransportClass, toy_server: TritonServer, toy_repository: Path
 ) -> None:
     """It unloads its models first, and says meanwhile that it does not have them."""
     going, until = TritonServer(toy_repository), threading.Event()
@@ -89,14 +89,14 @@ def test_a_server_that_shuts_down_in_order_is_not_noticed_by_the_caller(
     assert set(urls) == {gone, toy_server.grpc_url}
 
 
-def ask_toy_for(asking: Blocking, until: threading.Event) -> list[str]:
+def ask_toy_for(asking: ThreadTransport, until: threading.Event) -> list[str]:
     urls = []
     while not until.is_set():
         urls.append(asking.infer(toy_request(), deadline=deadline(30)).url)
     return urls
 
 
-def test_a_server_that_comes_back_is_given_work_again(transport: Asking) -> None:
+def test_a_server_that_comes_back_is_given_work_again(transport: TransportClass) -> None:
     with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
         one.stop()
         assert {asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
@@ -107,7 +107,7 @@ def test_a_server_that_comes_back_is_given_work_again(transport: Asking) -> None
                 time.sleep(0.05)
 
 
-def test_work_goes_to_the_server_that_is_least_busy(transport: Asking) -> None:
+def test_work_goes_to_the_server_that_is_least_busy(transport: TransportClass) -> None:
     def slow(message: bytes, context: Context) -> bytes:
         time.sleep(0.2)
         return logits()
@@ -122,14 +122,14 @@ def test_work_goes_to_the_server_that_is_least_busy(transport: Asking) -> None:
     assert shares[other.url] > 3 * shares[one.url] > 0
 
 
-def test_equally_busy_servers_have_their_turns(transport: Asking) -> None:
+def test_equally_busy_servers_have_their_turns(transport: TransportClass) -> None:
     with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
         answered = [asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)]
     assert answered == [one.url, other.url] * 5
 
 
 @pytest.mark.timed
-def test_another_server_is_asked_at_once_when_one_is_not_available(transport: Asking) -> None:
+def test_another_server_is_asked_at_once_when_one_is_not_available(transport: TransportClass) -> None:
     busy = failing(grpc.StatusCode.UNAVAILABLE, "busy")
     with ScriptedServer(busy) as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
         reply = asking.infer(toy_request(), deadline=deadline())
@@ -139,7 +139,7 @@ def test_another_server_is_asked_at_once_when_one_is_not_available(transport: As
 
 
 def test_a_model_is_described_by_a_server_that_is_there(
-    transport: Asking, toy_server: TritonServer, refused_port: int
+    transport: TransportClass, toy_server: TritonServer, refused_port: int
 ) -> None:
     gone = f"127.0.0.1:{refused_port}"
     with transport(gone, toy_server.grpc_url) as asking:
@@ -150,7 +150,7 @@ def test_a_model_is_described_by_a_server_that_is_there(
 
 
 def test_a_server_that_hangs_leaves_time_to_ask_another_about_the_model(
-    transport: Asking, toy_server: TritonServer, silent_port: int
+    transport: TransportClass, toy_server: TritonServer, silent_port: int
 ) -> None:
     hung = f"127.0.0.1:{silent_port}"
     with transport(hung, toy_server.grpc_url) as asking:
@@ -159,7 +159,7 @@ def test_a_server_that_hangs_leaves_time_to_ask_another_about_the_model(
         assert asking.is_ready("toy", deadline=deadline(1.0))
 
 
-def test_a_server_that_is_not_ready_gets_no_requests(transport: Asking) -> None:
+def test_a_server_that_is_not_ready_gets_no_requests(transport: TransportClass) -> None:
     one = ScriptedServer(ready=lambda message, context: NOT_READY)
     with one, ScriptedServer() as other, transport(one.url, other.url) as asking:
         asking.infer(toy_request(), deadline=deadline())
@@ -169,7 +169,9 @@ def test_a_server_that_is_not_ready_gets_no_requests(transport: Asking) -> None:
         assert {asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
 
 
-def test_checks_go_on_after_one_that_fails_on_this_side(transport: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checks_go_on_after_one_that_fails_on_this_side(
+    transport: TransportClass, monkeypatch: pytest.MonkeyPatch
+) -> None:
     failures: list[bytes | CallFailed] = []
 
     def judge(answer: bytes | CallFailed) -> health_checks.Health:
@@ -189,14 +191,16 @@ def test_checks_go_on_after_one_that_fails_on_this_side(transport: Asking, monke
             time.sleep(INTERVAL)
 
 
-def test_one_server_alone_is_not_asked_for_its_health(transport: Asking) -> None:
+def test_one_server_alone_is_not_asked_for_its_health(transport: TransportClass) -> None:
     with ScriptedServer() as one, transport(one.url) as asking:
         asking.infer(toy_request(), deadline=deadline())
         time.sleep(3 * INTERVAL)
     assert one.asked == ["ModelInfer"]
 
 
-def test_calls_wait_for_the_only_server_that_is_left_even_if_it_hangs(transport: Asking, refused_port: int) -> None:
+def test_calls_wait_for_the_only_server_that_is_left_even_if_it_hangs(
+    transport: TransportClass, refused_port: int
+) -> None:
     """There is nowhere else to go, so its calls are left to their deadline."""
     hanging = threading.Event()
 

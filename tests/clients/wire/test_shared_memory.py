@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from support.shared_regions import SECONDS, Asker, names, registered
+from support.shared_regions import SECONDS, SharedMemoryClient, names, registered
 from support.toy import expected_outputs, toy_images
 from tritonclient.grpc import service_pb2
 
@@ -26,13 +26,15 @@ Array = np.ndarray[Any, Any]
 BATCH = np.arange(32, dtype=np.float32)
 
 
-def test_what_is_asked_through_shared_memory_is_answered_as_over_the_socket(asker: Asker, toy_bundle: Bundle) -> None:
+def test_what_is_asked_through_shared_memory_is_answered_as_over_the_socket(
+    asker: SharedMemoryClient, toy_bundle: Bundle
+) -> None:
     for count, seed in ((1, 0), (3, 1), (1, 2)):
         batch = toy_images(toy_bundle, count, seed=seed)
         np.testing.assert_allclose(asker.logits(batch), expected_outputs(toy_bundle, batch)["logits"], atol=1e-5)
 
 
-def test_a_segment_is_told_to_the_server_once_and_used_again(asker: Asker, toy_bundle: Bundle) -> None:
+def test_a_segment_is_told_to_the_server_once_and_used_again(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     for seed in range(10):
         asker.logits(toy_images(toy_bundle, 3, seed=seed))
         asker.logits(toy_images(toy_bundle, 2, seed=seed))
@@ -40,12 +42,12 @@ def test_a_segment_is_told_to_the_server_once_and_used_again(asker: Asker, toy_b
     assert len(asker.regions()) == 1
 
 
-def test_no_name_stands_once_the_server_has_opened_a_segment(asker: Asker, toy_bundle: Bundle) -> None:
+def test_no_name_stands_once_the_server_has_opened_a_segment(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     asker.logits(toy_images(toy_bundle))
     assert names() == []
 
 
-def test_threads_never_share_a_segment(asker: Asker, toy_bundle: Bundle) -> None:
+def test_threads_never_share_a_segment(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     wrong: list[int] = []
 
     def ask(number: int) -> None:
@@ -63,7 +65,7 @@ def test_threads_never_share_a_segment(asker: Asker, toy_bundle: Bundle) -> None
     assert asker.registered <= len(threads) * 2
 
 
-def test_a_server_that_has_forgotten_is_told_anew(asker: Asker, toy_bundle: Bundle) -> None:
+def test_a_server_that_has_forgotten_is_told_anew(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     batch = toy_images(toy_bundle)
     asker.logits(batch)
     asker.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name="")])
@@ -76,7 +78,7 @@ def test_a_server_that_has_forgotten_is_told_anew(asker: Asker, toy_bundle: Bund
 def test_a_server_that_forbids_it_is_told_from_one_that_forgot(
     toy_server: TritonServer, toy_bundle: Bundle, shared: SharedMemory
 ) -> None:
-    asker = Asker(toy_server.grpc_url, shared)
+    asker = SharedMemoryClient(toy_server.grpc_url, shared)
     with pytest.raises(grpc.RpcError) as caught:
         asker.logits(toy_images(toy_bundle))
     asker.close()
@@ -172,7 +174,7 @@ def test_descriptors_are_given_back() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) <= before  # what other tests have left may end meanwhile
 
 
-def test_what_a_server_still_computes_on_outlives_the_client(asker: Asker, toy_bundle: Bundle) -> None:
+def test_what_a_server_still_computes_on_outlives_the_client(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     batch = toy_images(toy_bundle)
     with asker.shared.lease(asker.url, batch) as lease:
         assert lease is not None
@@ -189,7 +191,7 @@ def test_what_a_server_still_computes_on_outlives_the_client(asker: Asker, toy_b
 
 
 def test_a_classifier_through_shared_memory_answers_as_over_the_socket_and_leaves_nothing(
-    open_server: TritonServer, toy_bundle: Bundle, asker: Asker
+    open_server: TritonServer, toy_bundle: Bundle, asker: SharedMemoryClient
 ) -> None:
     batch = toy_images(toy_bundle, 3)
     with Classifier(open_server.grpc_url, "toy", shared_memory=True) as through:
@@ -202,7 +204,9 @@ def test_a_classifier_through_shared_memory_answers_as_over_the_socket_and_leave
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_tasks_of_one_loop_never_share_a_segment(open_server: TritonServer, toy_bundle: Bundle, asker: Asker) -> None:
+def test_tasks_of_one_loop_never_share_a_segment(
+    open_server: TritonServer, toy_bundle: Bundle, asker: SharedMemoryClient
+) -> None:
     async def main() -> None:
         async with AsyncClassifier(open_server.grpc_url, "toy", shared_memory=True) as classifier:
             batches = [toy_images(toy_bundle, 1 + seed % 3, seed=seed) for seed in range(40)]

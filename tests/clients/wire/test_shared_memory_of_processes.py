@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.shared_regions import Asker, names, registered
+from support.shared_regions import SharedMemoryClient, names, registered
 from support.toy import toy_images
 
 from camserve.bundle import Bundle
@@ -41,9 +41,9 @@ def test_a_forked_child_leaves_its_parents_segments_alone(shared: SharedMemory) 
 CLIENT = """
 import os, signal, sys
 import numpy as np
-from support.shared_regions import Asker
+from support.shared_regions import SharedMemoryClient
 from camserve.clients.wire.shared_memory import SharedMemory
-asker = Asker(sys.argv[1], SharedMemory())
+asker = SharedMemoryClient(sys.argv[1], SharedMemory())
 asker.logits(np.zeros((1, 8, 8, 3), np.float32))
 print("asked", flush=True)
 {end}
@@ -59,7 +59,7 @@ def start_client(url: str, end: str) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "raise SystemExit(1 / 0)", "sys.exit()"])
 def test_a_client_that_ends_without_a_word_leaves_no_name_and_its_segment_can_be_unregistered(
-    end: str, asker: Asker
+    end: str, asker: SharedMemoryClient
 ) -> None:
     client = start_client(asker.url, end)
     said, complaint = client.communicate(timeout=60)
@@ -73,7 +73,7 @@ def test_a_client_that_ends_without_a_word_leaves_no_name_and_its_segment_can_be
     assert asker.regions(client.pid) == []
 
 
-def test_a_living_clients_segment_is_not_abandoned(asker: Asker, toy_bundle: Bundle) -> None:
+def test_a_living_clients_segment_is_not_abandoned(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
     asker.logits(toy_images(toy_bundle))
     assert SharedMemory().abandoned(asker.regions()) == []
 
@@ -106,7 +106,7 @@ def test_whose_process_number_was_given_out_again_has_lost_its_owner() -> None:
 
 
 def test_the_next_classifier_has_the_server_forget_what_a_killed_one_left(
-    open_server: TritonServer, toy_bundle: Bundle, asker: Asker
+    open_server: TritonServer, toy_bundle: Bundle, asker: SharedMemoryClient
 ) -> None:
     client = start_client(asker.url, "os.kill(os.getpid(), signal.SIGKILL)")
     client.communicate(timeout=60)

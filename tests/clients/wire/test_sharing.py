@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from support.toy import expected_outputs, toy_images
-from support.transports import Blocking, deadline, toy_request
+from support.transports import ThreadTransport, deadline, toy_request
 
 from camserve.bundle import Bundle
 from camserve.serving import TritonServer
@@ -23,14 +23,14 @@ def test_a_restarted_server_is_told_anew_of_every_segment(toy_repository: Path, 
     first = TritonServer(toy_repository, allow_shared_memory=True)
     first.start()
     port = int(first.grpc_url.rpartition(":")[2])
-    with Blocking(first.grpc_url, shared_memory=True) as asking:
+    with ThreadTransport(first.grpc_url, shared_memory=True) as asking:
         ask_at_once(asking, images, expected)
         first.stop(grace=0.0)
         with TritonServer(toy_repository, allow_shared_memory=True, grpc_port=port):
             ask_at_once(asking, images, expected)
 
 
-def ask_at_once(asking: Blocking, images: Array, expected: Array) -> None:
+def ask_at_once(asking: ThreadTransport, images: Array, expected: Array) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
         calls = [pool.submit(asking.infer, toy_request(images), deadline=deadline(20)) for _ in range(5 * THREADS)]
         for call in calls:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from support.chaos import times
-from support.halting import halted
 from support.python_models import slow_request
+from support.suspending import suspended
 from support.toy import expected_outputs, toy_images
-from support.transports import Asking, deadline, toy_request
+from support.transports import TransportClass, deadline, toy_request
 
 from camserve.bundle import Bundle
 from camserve.clients.wire.messages import ServedTensor
@@ -35,7 +35,9 @@ def own_server(toy_repository: Path) -> Iterator[TritonServer]:
     server.stop(grace=0.0)
 
 
-def test_a_model_is_described_in_the_version_that_is_served(transport: Asking, toy_server: TritonServer) -> None:
+def test_a_model_is_described_in_the_version_that_is_served(
+    transport: TransportClass, toy_server: TritonServer
+) -> None:
     with transport(toy_server.grpc_url) as asking:
         for version in ("", "1"):
             served = asking.describe("toy", version, deadline=deadline())
@@ -45,7 +47,9 @@ def test_a_model_is_described_in_the_version_that_is_served(transport: Asking, t
             assert CONTRACT_PARAMETER in served.parameters
 
 
-def test_an_answer_is_that_of_the_model(transport: Asking, toy_server: TritonServer, toy_bundle: Bundle) -> None:
+def test_an_answer_is_that_of_the_model(
+    transport: TransportClass, toy_server: TritonServer, toy_bundle: Bundle
+) -> None:
     images = toy_images(toy_bundle, 3)
     expected = expected_outputs(toy_bundle, images)
     with transport(toy_server.grpc_url) as asking:
@@ -72,7 +76,7 @@ def test_an_answer_is_that_of_the_model(transport: Asking, toy_server: TritonSer
     ids=["float64", "uint8", "no batch", "NCHW", "too small", "empty", "too many"],
 )
 def test_a_wrong_tensor_is_refused_once_and_the_next_request_is_answered(
-    transport: Asking,
+    transport: TransportClass,
     toy_server: TritonServer,
     toy_bundle: Bundle,
     change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]],
@@ -89,7 +93,7 @@ def test_a_wrong_tensor_is_refused_once_and_the_next_request_is_answered(
 
 @pytest.mark.parametrize(("model", "version"), [("none", ""), ("toy", "7")])
 def test_what_is_not_loaded_is_not_ready_and_told_as_such(
-    transport: Asking, toy_server: TritonServer, model: str, version: str
+    transport: TransportClass, toy_server: TritonServer, model: str, version: str
 ) -> None:
     with transport(toy_server.grpc_url) as asking:
         assert not asking.is_ready(model, version, deadline=deadline())
@@ -100,7 +104,7 @@ def test_what_is_not_loaded_is_not_ready_and_told_as_such(
         assert asking.is_ready("toy", deadline=deadline())
 
 
-def test_a_server_tells_what_it_has_spent_on_a_model(transport: Asking, toy_server: TritonServer) -> None:
+def test_a_server_tells_what_it_has_spent_on_a_model(transport: TransportClass, toy_server: TritonServer) -> None:
     url = toy_server.grpc_url
     with transport(url) as asking:
         before = asking.statistics("toy", "1", url=url, deadline=deadline())
@@ -113,7 +117,7 @@ def test_a_server_tells_what_it_has_spent_on_a_model(transport: Asking, toy_serv
 
 
 @pytest.mark.timed
-def test_a_server_that_never_answers_is_a_deadline_on_time(transport: Asking, silent_port: int) -> None:
+def test_a_server_that_never_answers_is_a_deadline_on_time(transport: TransportClass, silent_port: int) -> None:
     with transport(f"127.0.0.1:{silent_port}") as asking:
         for ask in (
             lambda: asking.describe("any", deadline=deadline(0.3)),
@@ -129,7 +133,7 @@ def test_a_server_that_never_answers_is_a_deadline_on_time(transport: Asking, si
 @pytest.mark.timed
 @pytest.mark.parametrize("where", ["refused_port", "black_hole"])
 def test_without_a_server_the_question_for_a_model_fails_within_its_deadline(
-    transport: Asking, where: str, request: pytest.FixtureRequest
+    transport: TransportClass, where: str, request: pytest.FixtureRequest
 ) -> None:
     url = f"127.0.0.1:{request.getfixturevalue(where)}"
     with transport(url, connect_timeout=CONNECT) as asking:
@@ -141,7 +145,7 @@ def test_without_a_server_the_question_for_a_model_fails_within_its_deadline(
 
 
 @pytest.mark.timed
-def test_a_host_that_does_not_exist_fails_within_the_deadline(transport: Asking) -> None:
+def test_a_host_that_does_not_exist_fails_within_the_deadline(transport: TransportClass) -> None:
     with transport("no-such-host.invalid:8001") as asking:
         start = time.monotonic()
         with pytest.raises((ConnectionFailedError, DeadlineError), match=r"no-such-host\.invalid"):
@@ -150,7 +154,9 @@ def test_a_host_that_does_not_exist_fails_within_the_deadline(transport: Asking)
 
 
 @pytest.mark.timed
-def test_an_attempt_to_connect_has_its_own_deadline_below_that_of_a_request(transport: Asking, black_hole: int) -> None:
+def test_an_attempt_to_connect_has_its_own_deadline_below_that_of_a_request(
+    transport: TransportClass, black_hole: int
+) -> None:
     with transport(f"127.0.0.1:{black_hole}", connect_timeout=CONNECT, retries=0) as asking:
         start = time.monotonic()
         with pytest.raises(ConnectionFailedError):
@@ -160,7 +166,7 @@ def test_an_attempt_to_connect_has_its_own_deadline_below_that_of_a_request(tran
 
 @pytest.mark.parametrize("service", ["HTTP", "metrics"])
 def test_another_port_of_triton_is_told_as_not_that_of_grpc(
-    transport: Asking, toy_server: TritonServer, service: str
+    transport: TransportClass, toy_server: TritonServer, service: str
 ) -> None:
     with (
         transport(toy_server.addresses[service]) as asking,
@@ -172,7 +178,7 @@ def test_another_port_of_triton_is_told_as_not_that_of_grpc(
 
 @pytest.mark.timed
 def test_a_slow_model_is_a_deadline_on_time_and_the_next_call_succeeds(
-    transport: Asking, python_server: TritonServer
+    transport: TransportClass, python_server: TritonServer
 ) -> None:
     with transport(python_server.grpc_url) as asking:
         asking.infer(slow_request(0.0), deadline=deadline())
@@ -187,11 +193,11 @@ def test_a_slow_model_is_a_deadline_on_time_and_the_next_call_succeeds(
 @pytest.mark.timed
 @pytest.mark.chaos
 def test_every_call_to_a_stopped_server_returns_on_time(
-    transport: Asking, own_server: TritonServer, record_property: Callable[[str, object], None]
+    transport: TransportClass, own_server: TritonServer, record_property: Callable[[str, object], None]
 ) -> None:
     with transport(own_server.grpc_url) as asking:
         asking.infer(toy_request(), deadline=deadline())
-        with halted(own_server), ThreadPoolExecutor(50) as pool:
+        with suspended(own_server), ThreadPoolExecutor(50) as pool:
             late = list(pool.map(lambda number: lateness(asking, 0.1 + number % 5 / 10), range(times(1000))))
         assert asking.infer(toy_request(), deadline=deadline()).tries == 1
     record_property("most_late_seconds", max(late))

@@ -1,4 +1,4 @@
-"""A server that hangs: halted as by a debugger, and then let go on."""
+"""A server that hangs: suspended as by a debugger, and then let go on."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 from camserve.serving import TritonServer
 
-__all__ = ["halted"]
+__all__ = ["suspended"]
 
 
 @contextmanager
-def halted(server: TritonServer) -> Iterator[None]:
+def suspended(server: TritonServer) -> Iterator[None]:
     """The server, which takes connections and answers nothing, until the block ends."""
     os.kill(server.pid, signal.SIGSTOP)
     os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)  # the signal takes a while to halt every thread

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
-__all__ = ["Ask", "AsyncAsk", "async_in_turn", "async_rate", "in_turn", "rate"]
+__all__ = ["Ask", "AsyncAsk", "alternate", "async_alternate", "async_requests_per_second", "rate"]
 
 Ask = Callable[[], object]
 AsyncAsk = Callable[[], Awaitable[object]]
@@ -17,7 +17,7 @@ Medians = tuple[float, float, float]
 _WARM_UP = 30
 
 
-def in_turn(one: Ask, other: Ask, times: int) -> Medians:
+def alternate(one: Ask, other: Ask, times: int) -> Medians:
     """Medians of the seconds of two kinds of request, and of by how much the other takes longer."""
     for _ in range(min(_WARM_UP, times)):
         one()
@@ -31,7 +31,7 @@ def in_turn(one: Ask, other: Ask, times: int) -> Medians:
     return _compared(pairs)
 
 
-async def async_in_turn(one: AsyncAsk, other: AsyncAsk, times: int) -> Medians:
+async def async_alternate(one: AsyncAsk, other: AsyncAsk, times: int) -> Medians:
     """The same on an event loop."""
     for _ in range(min(_WARM_UP, times)):
         await one()
@@ -61,7 +61,7 @@ def rate(ask: Ask, at_once: int, seconds: float) -> float:
     return count / (time.perf_counter() - began)
 
 
-async def async_rate(ask: AsyncAsk, at_once: int, seconds: float) -> float:
+async def async_requests_per_second(ask: AsyncAsk, at_once: int, seconds: float) -> float:
     """Requests a second of so many tasks."""
     began = time.perf_counter()
 
