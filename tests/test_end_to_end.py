@@ -67,7 +67,7 @@ def test_pixels_through_a_graph_that_prepares_them_are_what_keras_says(photo: Pa
 
 
 @pytest.mark.slow
-def test_the_demo_names_digits_and_says_what_keras_says(tmp_path: Path) -> None:
+def test_the_demo_is_accurate_and_agrees_with_keras(tmp_path: Path) -> None:
     phases: list[str] = []
     result = run_demo(tmp_path / "work", tmp_path / "repository", phases.append)
     assert result.images == 360

@@ -51,8 +51,7 @@ TokenFile = Annotated[
     _option(
         "--token-file",
         metavar="FILE",
-        help="File with a bearer token to send; to another host only with TLS.  "
-        f"[default: ${_TOKEN_VARIABLE}]",
+        help=f"File with a bearer token to send; to another host only with TLS.  [default: ${_TOKEN_VARIABLE}]",
         show_default=False,
     ),
 ]

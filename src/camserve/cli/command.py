@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
 
-from typer.core import TyperCommand, TyperGroup, TyperOption
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 from camserve.cli.console import settings
 
@@ -18,17 +21,33 @@ _EXAMPLE = "Example:  "
 _OPTIONS = "Options"
 
 
-class Command(TyperCommand):
+class _Examples:
+    """Examples in an epilog, which can be pasted into a shell at any width."""
+
+    epilog: str | None
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the examples below the options."""
+        for paragraph in filter(None, (self.epilog or "").strip().split("\n\n")):
+            formatter.write_paragraph()
+            with formatter.indentation():
+                if paragraph.startswith(_EXAMPLE):
+                    formatter.write(_example(paragraph, formatter.width))
+                else:
+                    formatter.write_text(paragraph)
+
+
+class Command(_Examples, TyperCommand):
     """A command of camserve.
 
     Its help shows options under the headings that they name by `rich_help_panel`, which Typer does only with Rich, and
-    arguments as they are typed: IMAGE..., not `{IMAGE}...` of `<list[Path]>`. Examples in the epilog can be pasted into
-    a shell at any width. Each command accepts --quiet and --debug, as the program itself does.
+    arguments as they are typed: IMAGE..., not `{IMAGE}...` of `<list[Path]>`. Each command accepts --quiet and --debug,
+    as the program itself does.
     """
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.params += [_flag("quiet", QUIET_HELP), _flag("debug", DEBUG_HELP, hidden=True)]
+        self.params += _program_params()
         for param in self.params:
             if param.param_type_name == "argument":
                 # Typer has no setting for it, and shows the Python type beside a metavar too.
@@ -54,38 +73,36 @@ class Command(TyperCommand):
         """Return further headings, each with terms and their meanings."""
         return ()
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Write the examples below the options."""
-        for paragraph in filter(None, (self.epilog or "").strip().split("\n\n")):
-            formatter.write_paragraph()
-            with formatter.indentation():
-                if paragraph.startswith(_EXAMPLE):
-                    formatter.write(_example(paragraph, formatter.width))
-                else:
-                    formatter.write_text(paragraph)
 
-
-class Group(TyperGroup):
+class Group(_Examples, TyperGroup):
     """A group of commands whose help shows the first line of each command in full."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write each command with what it does."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, (command.help or "").partition("\n")[0]) for name, command in commands])
+            formatter.write_dl(
+                [(name, (command.help or "").partition("\n")[0]) for name, command in commands if command]
+            )
 
 
-def _flag(name: str, help_text: str, *, hidden: bool = False) -> TyperOption:
-    """Return an option of the whole program, so that it is also accepted after the command."""
+def _set(_context: typer.Context, param: typer.CallbackParam, value: bool) -> None:
+    if value:
+        setattr(settings, str(param.name), True)
 
-    def callback(_context: Any, _param: Any, value: bool) -> None:
-        if value:
-            setattr(settings, name, True)
 
-    declarations = [f"--{name}"]
-    return TyperOption(
-        param_decls=declarations, is_flag=True, expose_value=False, callback=callback, help=help_text, hidden=hidden
-    )
+def _program_options(
+    quiet: Annotated[bool, typer.Option("--quiet", help=QUIET_HELP, callback=_set, expose_value=False)] = False,
+    debug: Annotated[bool, typer.Option("--debug", hidden=True, callback=_set, expose_value=False)] = False,
+) -> None:
+    """Declare the options of the program that are also accepted after a command."""
+
+
+@cache
+def _program_params() -> list[Any]:
+    carrier = typer.Typer(add_completion=False)
+    carrier.command()(_program_options)
+    return get_command(carrier).params
 
 
 def _heading(param: Any) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _CAM_TOP_K = 5
+_SOURCE, _PREPROCESSING, _PRECISION, _MAPS = "Source", "Preprocessing", "Precision and parity", "Class activation maps"
 
 _EPILOG = """\
 Recipes for SOURCE: resnet50, resnet-mini, resnet50-signs, resnet50-signs-126, resnet50-camera, and keras:NAME for any
@@ -55,21 +56,27 @@ def export(
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write the bundle into.")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the model.  [default: that of the source]")
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the model.  [default: that of the source]", rich_help_panel=_SOURCE),
     ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
-            metavar="imagenet|none|FILE", help="Pretrained weights, random weights, or a file of weights, for a recipe."
+            metavar="imagenet|none|FILE",
+            help="Pretrained weights, random weights, or a file of weights, for a recipe.",
+            rich_help_panel=_SOURCE,
         ),
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option("--sha256", metavar="HEX", help="Expected SHA-256 of the source file.")
+        str | None,
+        typer.Option("--sha256", metavar="HEX", help="Expected SHA-256 of the source file.", rich_help_panel=_SOURCE),
     ] = None,
     custom_objects: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="MODULE", help="Python module that defines custom layers of the source; can be repeated."
+            metavar="MODULE",
+            help="Python module that defines custom layers of the source; can be repeated.",
+            rich_help_panel=_SOURCE,
         ),
     ] = None,
     preprocess: Annotated[
@@ -78,11 +85,16 @@ def export(
             metavar="PRESET",
             help="Preprocessing of pixels, as in training: caffe, tf, torch, unit, raw-rgb or raw-bgr.",
             autocompletion=_complete_preset,
+            rich_help_panel=_PREPROCESSING,
         ),
     ] = None,
     resize: Annotated[
         str | None,
-        typer.Option(metavar="FILTER", help="Interpolation of the resize, as in training: nearest, bilinear, …"),
+        typer.Option(
+            metavar="FILTER",
+            help="Interpolation of the resize, as in training: nearest, bilinear, …",
+            rich_help_panel=_PREPROCESSING,
+        ),
     ] = None,
     fit: Annotated[
         str | None,
@@ -90,10 +102,14 @@ def export(
             metavar="FIT",
             help="How images are fitted to the input size, as in training: stretch, center-crop or crop-only.",
             autocompletion=one_of(("stretch", "center-crop", "crop-only")),
+            rich_help_panel=_PREPROCESSING,
         ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Text file with the label of each class, one per line.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Text file with the label of each class, one per line.", rich_help_panel=_PREPROCESSING
+        ),
     ] = None,
     input_dtype: Annotated[
         str,
@@ -103,6 +119,7 @@ def export(
             help="float32: clients normalize the pixels. uint8: the graph does, and requests are a quarter of the "
             "size.",
             autocompletion=one_of(INPUTS),
+            rich_help_panel=_PREPROCESSING,
         ),
     ] = INPUTS[0],
     precision: Annotated[
@@ -111,6 +128,7 @@ def export(
             metavar="PRECISION",
             help="fp32, fp16 (for GPUs) or int8; the head and the maps are always fp32.",
             autocompletion=one_of(PRECISIONS),
+            rich_help_panel=_PRECISION,
         ),
     ] = PRECISIONS[0],
     calibration: Annotated[
@@ -118,25 +136,43 @@ def export(
         typer.Option(
             metavar="DIR",
             help="Some hundred images for int8 calibration; every fourth is kept to measure parity instead.",
+            rich_help_panel=_PRECISION,
         ),
     ] = None,
     int8_target: Annotated[
         str,
         typer.Option(
-            metavar="TARGET", help="Runtime of an int8 model: cpu or tensorrt.", autocompletion=one_of(INT8_TARGETS)
+            metavar="TARGET",
+            help="Runtime of an int8 model: cpu or tensorrt.",
+            autocompletion=one_of(INT8_TARGETS),
+            rich_help_panel=_PRECISION,
         ),
     ] = INT8_TARGETS[0],
     bound: Annotated[
         list[str] | None,
-        typer.Option(metavar="METRIC=VALUE", help="Another tolerance for a parity metric; can be repeated."),
+        typer.Option(
+            metavar="METRIC=VALUE",
+            help="Another tolerance for a parity metric; can be repeated.",
+            rich_help_panel=_PRECISION,
+        ),
     ] = None,
     cam_top_k: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help=f"Return the maps of the N best classes.  [default: {_CAM_TOP_K}]"),
+        typer.Option(
+            min=1,
+            metavar="N",
+            help=f"Return the maps of the N best classes.  [default: {_CAM_TOP_K}]",
+            rich_help_panel=_MAPS,
+        ),
     ] = None,
-    cam_all: Annotated[bool, typer.Option("--cam-all", help="Also offer the map of every class.")] = False,
+    cam_all: Annotated[
+        bool, typer.Option("--cam-all", help="Also offer the map of every class.", rich_help_panel=_MAPS)
+    ] = False,
     no_cam: Annotated[
-        bool, typer.Option("--no-cam", help="Export without maps, e.g. a model whose head is not linear.")
+        bool,
+        typer.Option(
+            "--no-cam", help="Export without maps, e.g. a model whose head is not linear.", rich_help_panel=_MAPS
+        ),
     ] = False,
     formats: Annotated[
         str,
@@ -224,12 +260,13 @@ def _parse_tolerances(texts: Sequence[str]) -> Tolerances:
     known = [field.name for field in fields(Tolerances)]
     tolerances = {}
     for text in texts:
-        metric, separator, value = (part.strip() for part in text.partition("="))
+        metric, _, value = (part.strip() for part in text.partition("="))
         try:
             tolerances[metric] = float(value)
         except ValueError:
-            problem = f"expected a number after {metric}=, got {value!r}" if separator else f"expected METRIC=VALUE, got {text!r}"
-            raise UsageError(f"--bound: {problem}", hint="For instance: --bound top1_disagreement=0.02") from None
+            raise UsageError(
+                f"--bound: expected METRIC=NUMBER, got {text!r}", hint="For instance: --bound top1_disagreement=0.02"
+            ) from None
         if metric not in known:
             raise UsageError(
                 f"--bound: unknown metric {metric!r}; choose one of {', '.join(known)}", hint=suggest(metric, known)

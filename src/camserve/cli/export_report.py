@@ -57,7 +57,7 @@ def publish_command(bundle: Path) -> str:
 
 
 def worst_metrics(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
-    """Return a row per format and metric: the worst value of all batches, its tolerance, its margin, the batch sizes."""
+    """Return a row per format and metric: the worst value, its tolerance, its margin, the batch sizes."""
     from camserve.export.report.metric_text import bound_of, format_title, room, title_of, value_of, worst_of
 
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -67,5 +67,7 @@ def worst_metrics(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str
     for (format_name, _), rows in groups.items():
         worst = worst_of(rows)
         batches = ", ".join(str(row["batch"]) for row in rows if row["batch"]) or "-"
-        table.append((format_title(format_name), title_of(worst), value_of(worst), bound_of(worst), room(worst), batches))
+        table.append(
+            (format_title(format_name), title_of(worst), value_of(worst), bound_of(worst), room(worst), batches)
+        )
     return table

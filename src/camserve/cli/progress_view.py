@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, redirect_stdout
 from types import TracebackType
-from typing import TypeVar
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, TypeVar
 
 from camserve.cli.console import note, settings
 from camserve.text import printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 __all__ = ["Phases", "track"]
 
@@ -24,6 +24,8 @@ Item = TypeVar("Item")
 
 def track(items: Iterable[Item], total: int) -> Iterator[Item]:
     """Yield the items, and show how many were processed: a bar on a terminal, else a line from time to time."""
+    from rich.console import Console
+
     console = Console(file=sys.stderr)
     if settings.quiet:
         yield from items
@@ -54,6 +56,8 @@ class Phases:
     """
 
     def __init__(self) -> None:
+        from rich.console import Console
+
         self._console = Console(file=sys.stderr, quiet=settings.quiet)
         self._status = self._console.status("")
         self._resources = ExitStack()
@@ -71,7 +75,7 @@ class Phases:
         if settings.quiet:
             return
         if self._console.is_terminal:
-            self._status.update(Text(f"{self._phase[0]} …"))
+            self._status.update(_literal(f"{self._phase[0]} …"))
             self._status.start()
         else:
             note(f"[{time.monotonic() - self._started:6.1f} s] {phase}")
@@ -86,5 +90,12 @@ class Phases:
     def _end_phase(self) -> None:
         if self._phase is not None and self._console.is_terminal:
             name, started = self._phase
-            self._console.print(Text(f"{time.monotonic() - started:7.1f} s  {name}"))
+            self._console.print(_literal(f"{time.monotonic() - started:7.1f} s  {name}"))
         self._phase = None
+
+
+def _literal(text: str) -> Text:
+    """Return the text for Rich, with its brackets unchanged."""
+    from rich.text import Text
+
+    return Text(text)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from camserve.cli.console import note
 from camserve.cli.command import Command
+from camserve.cli.console import note
 from camserve.errors import UsageError
 
 __all__ = [

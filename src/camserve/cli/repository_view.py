@@ -43,9 +43,7 @@ def version_number(text: str) -> int:
 
     number = parse_version(text)
     if number is None:
-        raise UsageError(
-            f"invalid version {text!r}", hint="Give a whole number of at least 1, without leading zeros"
-        )
+        raise UsageError(f"invalid version {text!r}", hint="Give a whole number of at least 1, without leading zeros")
     return number
 
 

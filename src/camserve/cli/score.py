@@ -79,7 +79,7 @@ def score(
         rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
         say(f"{rate}: {output}{' (replaced)' if replaced else ''}")
     if summary.errors:
-        warn(f"{summary.errors:,} of {count(summary.rows, 'row')} contain an error, see the column 'error'")
+        warn(f"{summary.errors:,} of {summary.rows:,} rows contain an error; see the column 'error'")
         raise typer.Exit(exit_code(summary.errors, summary.rows))
 
 

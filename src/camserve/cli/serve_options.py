@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,158 +44,156 @@ _MODELS = "Models"
 _SECURITY = "Security"
 _RUNTIME = "Runtime"
 
-Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.", rich_help_panel=_NETWORK)]
+
+def _option(*names: str, panel: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, **settings)
+
+
+Host = Annotated[str, _option(panel=_NETWORK, metavar="ADDRESS", help="Address to listen on.")]
 GrpcPort = Annotated[
     int,
-    typer.Option(min=0, max=65535, metavar="PORT", help="Port of gRPC; 0 selects a free port.", rich_help_panel=_NETWORK),
+    _option(panel=_NETWORK, min=0, max=65535, metavar="PORT", help="Port of gRPC; 0 selects a free port."),
 ]
 Http = Annotated[
     bool | None,
-    typer.Option(
+    _option(
         "--http/--no-http",
+        panel=_NETWORK,
         help="Serve HTTP, which has no TLS. With TLS for gRPC it is off by default, and with --http listens on the "
         "loopback interface only.  [default: --http]",
         show_default=False,
-        rich_help_panel=_NETWORK,
     ),
 ]
 HttpPort = Annotated[
     int | None,
-    typer.Option(
+    _option(
+        panel=_NETWORK,
         min=0,
         max=65535,
         metavar="PORT",
         help=f"Port of HTTP; 0 selects a free port.  [default: {PORTS['http']}]",
         show_default=False,
-        rich_help_panel=_NETWORK,
     ),
 ]
 Metrics = Annotated[
     bool,
-    typer.Option("--metrics/--no-metrics", help="Serve metrics for Prometheus, without TLS.", rich_help_panel=_NETWORK),
+    _option("--metrics/--no-metrics", panel=_NETWORK, help="Serve metrics for Prometheus, without TLS."),
 ]
 MetricsPort = Annotated[
     int | None,
-    typer.Option(
+    _option(
+        panel=_NETWORK,
         min=0,
         max=65535,
         metavar="PORT",
         help=f"Port of the metrics; 0 selects a free port.  [default: {PORTS['metrics']}]",
         show_default=False,
-        rich_help_panel=_NETWORK,
     ),
 ]
 ModelControl = Annotated[
     str,
-    typer.Option(
+    _option(
+        panel=_MODELS,
         metavar="MODE",
         help="none: serve the models that are in the repository at the start. explicit: clients load and unload "
         "models, as 'camserve publish --url' does. Triton's third mode, poll, is not offered: it may read a version "
         "that is still being copied, and then never serves it.",
         autocompletion=one_of(("none", "explicit")),
-        rich_help_panel=_MODELS,
     ),
 ]
 Load = Annotated[
     list[str] | None,
-    typer.Option(
+    _option(
+        panel=_MODELS,
         metavar="NAME",
         help="Model to load at the start, in explicit mode; can be repeated.  [default: all]",
         show_default=False,
-        rich_help_panel=_MODELS,
     ),
 ]
-LoadNone = Annotated[
-    bool, typer.Option("--load-none", help="Load no model at the start, in explicit mode.", rich_help_panel=_MODELS)
-]
+LoadNone = Annotated[bool, _option("--load-none", panel=_MODELS, help="Load no model at the start, in explicit mode.")]
 AdminKeyFile = Annotated[
     Path | None,
-    typer.Option(
+    _option(
+        panel=_SECURITY,
         metavar="FILE",
         help="File with the admin key, which clients must send to load, unload and list models. Triton receives it as "
         "an argument, so users of this host can read it.  [default: $CAMSERVE_ADMIN_KEY]",
         show_default=False,
-        rich_help_panel=_SECURITY,
     ),
 ]
 TlsCertificate = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Certificate chain that encrypts gRPC (PEM).", show_default=False, rich_help_panel=_SECURITY),
+    _option(panel=_SECURITY, metavar="FILE", help="Certificate chain that encrypts gRPC (PEM).", show_default=False),
 ]
 TlsKey = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Private key of the certificate (PEM).", show_default=False, rich_help_panel=_SECURITY),
+    _option(panel=_SECURITY, metavar="FILE", help="Private key of the certificate (PEM).", show_default=False),
 ]
 TlsClientCa = Annotated[
     Path | None,
-    typer.Option(
+    _option(
+        panel=_SECURITY,
         metavar="FILE",
         help="Require client certificates signed by these authorities (PEM).",
         show_default=False,
-        rich_help_panel=_SECURITY,
     ),
 ]
 AllowSharedMemory = Annotated[
     bool,
-    typer.Option(
-        "--allow-shared-memory",
-        help="Let clients on this host pass tensors in shared memory.",
-        rich_help_panel=_SECURITY,
-    ),
+    _option("--allow-shared-memory", panel=_SECURITY, help="Let clients on this host pass tensors in shared memory."),
 ]
 HttpThreads = Annotated[
     int | None,
-    typer.Option(
-        min=1, max=1024, metavar="N", help="Number of threads that handle HTTP.", show_default=False, rich_help_panel=_RUNTIME
+    _option(
+        panel=_RUNTIME, min=1, max=1024, metavar="N", help="Number of threads that handle HTTP.", show_default=False
     ),
 ]
 GrpcThreads = Annotated[
     int | None,
-    typer.Option(
+    _option(
+        panel=_RUNTIME,
         min=1,
         max=1024,
         metavar="N",
         help="Number of threads that handle gRPC, where this Triton has that option.",
         show_default=False,
-        rich_help_panel=_RUNTIME,
     ),
 ]
 ResponseCache = Annotated[
     int,
-    typer.Option(
-        min=0, max=2**20, metavar="MIB", help="Size of the response cache, for models published with response_cache=on.", rich_help_panel=_RUNTIME
+    _option(
+        panel=_RUNTIME,
+        min=0,
+        max=2**20,
+        metavar="MIB",
+        help="Size of the response cache, for models published with response_cache=on.",
     ),
 ]
-RateLimit = Annotated[
-    bool, typer.Option("--rate-limit", help="Enforce the rate limits of the models.", rich_help_panel=_RUNTIME)
-]
+RateLimit = Annotated[bool, _option("--rate-limit", panel=_RUNTIME, help="Enforce the rate limits of the models.")]
 StartTimeout = Annotated[
     float,
-    typer.Option(
-        min=0, max=86400, metavar="SECONDS", help="Time limit until all models are ready.", rich_help_panel=_RUNTIME
-    ),
+    _option(panel=_RUNTIME, min=0, max=86400, metavar="SECONDS", help="Time limit until all models are ready."),
 ]
 Drain = Annotated[
     int,
-    typer.Option(
-        min=0, max=3600, metavar="SECONDS", help="Time limit for requests in flight at the end.", rich_help_panel=_RUNTIME
-    ),
+    _option(panel=_RUNTIME, min=0, max=3600, metavar="SECONDS", help="Time limit for requests in flight at the end."),
 ]
 Log = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="Append the log of Triton to this file.", show_default=False, rich_help_panel=_RUNTIME
-    ),
+    _option(panel=_RUNTIME, metavar="FILE", help="Append the log of Triton to this file.", show_default=False),
 ]
 LogFormat = Annotated[
     str,
-    typer.Option(
+    _option(
+        panel=_RUNTIME,
         metavar="FORMAT",
         help="Time stamps of the log: default, or iso8601.",
         autocompletion=one_of(("default", "iso8601")),
-        rich_help_panel=_RUNTIME,
     ),
 ]
 LogVerbose = Annotated[
-    int, typer.Option(min=0, max=4, metavar="LEVEL", help="Verbosity of the log; from 1 on every request is logged.", rich_help_panel=_RUNTIME)
+    int,
+    _option(
+        panel=_RUNTIME, min=0, max=4, metavar="LEVEL", help="Verbosity of the log; from 1 on every request is logged."
+    ),
 ]

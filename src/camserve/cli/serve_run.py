@@ -101,8 +101,10 @@ def _print_ready(server: TritonServer, *, as_json: bool) -> None:
     for name, address in addresses.items():
         say(f"  {name:8} {address}{' (TLS)' if name == 'grpc' and server.options.tls else ''}")
     if server.options.model_control == "explicit" and server.options.admin_key is None:
-        warn("any client that reaches these addresses can load models, and with them programs; --admin-key-file FILE "
-             "restricts that")
+        warn(
+            "any client that reaches these addresses can load models, and with them programs; --admin-key-file FILE "
+            "restricts that"
+        )
     note("Stop it with Ctrl-C")
 
 

@@ -6,12 +6,6 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
-from rich import box
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from camserve.cli.console import note
 from camserve.text import printable
 
@@ -33,12 +27,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, opt
         rows: One value per column each.
         optional: Headings of columns that may be left out, the least important first.
     """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     cells = [[printable(str(cell)) for cell in row] for row in rows]
     width = _width()
     shown = list(range(len(columns)))
     left_out = []
     for heading in optional:
-        if _natural_width([columns[index] for index in shown], [[row[index] for index in shown] for row in cells]) <= width:
+        if _natural_width([[row[index] for index in shown] for row in [list(columns), *cells]]) <= width:
             break
         left_out.append(heading.strip())
         shown.remove(columns.index(heading))
@@ -55,13 +54,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, opt
 
 def _width() -> int:
     """Return the width of the output: $COLUMNS, or the terminal's, or that of a file."""
+    from rich.console import Console
+
     given = os.environ.get("COLUMNS", "")
     if given.isdecimal() and int(given) > 0:
         return int(given)
     return Console(file=sys.stdout).width if sys.stdout.isatty() else _WIDTH_OF_FILES
 
 
-def _natural_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Return the width at which no cell is wrapped."""
-    widths = [max(map(cell_len, (heading.strip(), *cells))) for heading, *cells in zip(columns, *rows, strict=True)]
+def _natural_width(rows: Sequence[Sequence[str]]) -> int:
+    """Return the width at which no cell of the rows, headings included, is wrapped."""
+    from rich.cells import cell_len
+
+    widths = [max(cell_len(cell.strip()) for cell in column) for column in zip(*rows, strict=True)]
     return sum(widths) + _GAP * (len(widths) - 1) + _MARGIN
