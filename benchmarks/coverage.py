@@ -71,9 +71,7 @@ def measure(name: str) -> dict[str, str]:
         report = export(model, recipe.preprocessing, cam=True)
         row[COLUMNS[2]] = "{}×{}".format(*report["contract"]["cam"]["grid"])
     except HeadError as error:
-        layer = error.message.rsplit(": ", 1)[1].removesuffix(
-            " stands between the last spatial features and the logits"
-        )
+        layer = error.message.rsplit(": ", 1)[1].removesuffix(" is between the last spatial features and the logits")
         row[COLUMNS[2]] = layer.replace("'", "`")
         report = export(model, recipe.preprocessing, cam=False)
     folding, figures = report["folding"], report["parity"]

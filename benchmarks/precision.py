@@ -23,7 +23,7 @@ import numpy as np
 from support import pointing
 from support.comparison import Compared, ask_export, open_session
 from support.shapes import write_images
-from support.trained import NETWORKS, WAYS, Trained
+from support.trained import EXPORTS, NETWORKS, Trained
 
 from camserve.export import export_model
 
@@ -45,7 +45,7 @@ def export(trained: Trained, folder: Path) -> dict[str, Path]:
     """The network's ONNX file in each precision."""
     calibration = write_images(trained.calibration, folder / "calibration")
     files = {}
-    for way, options in WAYS.items():
+    for way, options in EXPORTS.items():
         bundle = export_model(
             trained.network,
             folder / way,
@@ -82,7 +82,7 @@ def told_of_pointing(compared: Compared, trained: Trained) -> str:
     if trained.masks is None:
         return "–"
     grid = compared.keras.maps.shape[2:]
-    shares = (*compared.pointing(trained.masks), pointing.by_chance(grid, trained.masks))
+    shares = (*compared.pointing(trained.masks), pointing.chance_level(grid, trained.masks))
     return " / ".join(f"{share:.1%}" for share in shares)
 
 

@@ -128,6 +128,11 @@ class BaseClassifier(ABC):
         return f"{type(self).__name__}({','.join(self.urls)!r}, {self.model!r})"
 
     @property
+    def decode_options(self) -> DecodeOptions:
+        """How image files are decoded."""
+        return self._decode_options
+
+    @property
     def contract(self) -> ModelContract:
         """What the model expects and answers; another one after a hot swap that changed it."""
         return self._session.model.contract

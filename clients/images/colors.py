@@ -15,7 +15,7 @@ from PIL import Image
 
 from camserve.contract import Preprocessing
 from camserve.errors import ImageError
-from camserve.pixels import SIXTEEN_BIT_MODES, in_eight_bits
+from camserve.pixels import SIXTEEN_BIT_MODES, to_eight_bits
 
 __all__ = ["in_colors_of"]
 
@@ -54,7 +54,7 @@ def _of_sixteen_bits(image: Image.Image) -> Image.Image:
     values: np.ndarray[Any, Any] = np.asarray(image)
     if image.mode == "I":
         _check_sixteen_bits(values)
-    return Image.fromarray(in_eight_bits(values))
+    return Image.fromarray(to_eight_bits(values))
 
 
 def _check_sixteen_bits(values: np.ndarray[Any, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from camserve.colormaps import css_gradient
 from camserve.contract import Operation, Preprocessing
 from camserve.export.gate.examples import Example
 from camserve.export.report.map_drawings import draw
@@ -15,8 +16,9 @@ __all__ = ["contract", "files", "folding", "graph", "inputs", "maps", "megabytes
 
 _LISTED = 7
 _LEGEND = (
-    "Red speaks for the class, blue does not; both maps in the colours of Keras's range. The largest difference is "
-    "relative to the largest value of Keras's map."
+    "The brighter the colour, the more that part of the image contributes to the class; where the map is low, it is "
+    "transparent. Both maps use one colour scale, the range of Keras's map, in units of the logit. The largest "
+    "difference is relative to the largest value of Keras's map."
 )
 
 
@@ -181,15 +183,24 @@ def _share(count: int, largest: int) -> Html:
 
 def _card(example: Example) -> Html:
     drawings = draw(example)
-    shown = [_image("picture", drawings.image, example.name)]
+    shown = [_image("image", drawings.image, example.name)]
     if drawings.keras is not None:
         shown.append(_image("Keras", drawings.keras, f"Keras's map of {example.label}"))
         shown.append(_image("export", drawings.export, f"the export's map of {example.label}"))
     known = {"Keras": _percent(example.keras_probability), "export": _percent(example.probability)}
     if example.difference is not None:
         known["maps differ by"] = f"{example.difference:.1e}" if example.difference else "nothing"
-    text = tag("div", tag("b", example.label), tag("small", example.name), _terms(known))
+    text = tag("div", tag("b", example.label), tag("small", example.name), _terms(known), _color_scale(drawings.span))
     return tag("figure", tag("div", *shown, class_="trio"), tag("figcaption", text))
+
+
+def _color_scale(span: tuple[float, float] | None) -> Html:
+    if span is None:
+        return join()
+    low, high = (tag("span", f"{value:.3g}") for value in span)
+    return tag(
+        "div", low, tag("i", style=f"background:{css_gradient('inferno')}", aria_hidden="true"), high, class_="scale"
+    )
 
 
 def _image(title: str, address: str | None, description: str) -> Html:

@@ -62,6 +62,8 @@ td.empty, td.unjudged { color: var(--faint); }
   font-size: 12px; border-radius: 4px; padding: 4px; }
 figcaption { min-width: 0; flex: 1; overflow-wrap: anywhere; line-height: 1.3; }
 figcaption small { display: block; } figcaption dl { margin-top: 4px; font-variant-numeric: tabular-nums; }
+.scale { display: flex; align-items: center; gap: 6px; margin-top: 4px; font-size: 12px; }
+.scale i { width: 96px; height: 8px; border-radius: 2px; }
 dl { margin: 0; } dl div { display: flex; gap: 10px; padding: 3px 0; border-bottom: 1px solid var(--line); }
 figcaption dl div { border: 0; padding: 0; gap: 6px; font-size: 12px; }
 dt { flex: none; width: 98px; color: var(--faint); } dd { margin: 0; min-width: 0; overflow-wrap: anywhere; flex: 1; }

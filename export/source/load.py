@@ -1,4 +1,4 @@
-"""From a SOURCE to a Keras model: a recipe, `keras:NAME`, or a file, looked at before anything in it is believed."""
+"""Loading of a source: a recipe, `keras:NAME`, a model file or a Keras model."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _NO_WEIGHTS = ", weights none"
 
 @dataclass(frozen=True)
 class Source:
-    """A loaded classifier and what is known of it.
+    """A loaded classifier and its origin.
 
     Attributes:
         model: The Keras model.
-        origin: What it was loaded from, with paths, for messages.
-        title: The same without folders, so that it reads alike on every machine: `resnet50, weights none`, `cat.keras`.
-        name: The name that it is served under unless another is given.
-        preprocessing: How its pixels are prepared; None where only its owner knows.
-        labels: Names of its classes; None where only its owner knows.
-        imagenet: Whether its classes are ImageNet's, whose names are fetched when they are needed.
-        sha256: SHA-256 of the file that was given as source, in hexadecimal; of the file of weights where the source
-            is none; None where there is neither.
+        origin: What it was loaded from, with full paths, for messages.
+        title: The same without folders, so that it is equal on every machine: `resnet50, weights none`, `cat.keras`.
+        name: Default for the name that it is served under.
+        preprocessing: The preprocessing of its images; None if unknown.
+        labels: The labels of its classes; None if unknown.
+        imagenet: Whether its classes are those of ImageNet, whose labels are downloaded when they are needed.
+        sha256: SHA-256 of the source file in hexadecimal, or of the weights file if the source is not a file; None if
+            there is neither.
     """
 
     model: keras.Model
@@ -60,36 +60,36 @@ def load_source(
     sha256: str | None = None,
     custom_objects: Sequence[str] = (),
 ) -> Source:
-    """Loads or builds a classifier.
+    """Load or build a classifier.
 
     Args:
-        source: A recipe (see `RECIPES`), `keras:NAME`, a `.keras` or `.h5` file, the folder of a SavedModel that
-            Keras wrote, or a Keras model.
-        weights: `imagenet`, `none` for random weights (always the same), or a file of weights; by default
-            `imagenet` for `resnet50` and `keras:NAME`, `none` for the other recipes, those in the file for a file.
-        sha256: What the SHA-256 of the file must be, in hexadecimal: of the source, or of the file of weights of a
-            recipe or a model in memory. Checked before anything in the file is read.
+        source: A recipe (see `RECIPES`), `keras:NAME`, a `.keras` or `.h5` file, a SavedModel folder written by Keras
+            2, or a Keras model.
+        weights: `imagenet`, `none` for random weights (always the same), or a weights file (default: `imagenet` for
+            `resnet50` and `keras:NAME`, `none` for the other recipes, those in the file for a file).
+        sha256: Expected SHA-256 of the source file, or of the weights file of a recipe or model, in hexadecimal.
+            Verified before the file is read.
         custom_objects: Dotted names of Python modules to import first, which define or register what the source uses
             besides Keras's own layers.
 
     Raises:
-        SourceError: If it cannot be loaded, is not the file expected, or the weights do not fit.
-        UsageError: If such weights do not exist for the source, or there is no one file to hold to the hash.
+        SourceError: If the source cannot be loaded, has another SHA-256, or the weights do not fit.
+        UsageError: If there are no such weights for the source, or `sha256` does not apply to exactly one file.
     """
     path, weights_path = _source_path(source), _weights_path(weights)
     if weights is not None and weights_path is None and (path is not None or isinstance(source, keras.Model)):
         raise UsageError(
-            f"--weights {weights} is for recipes, and {path or _IN_MEMORY!r} has weights of its own",
-            hint="Leave --weights out, or give a file of weights",
+            f"--weights {weights} applies to recipes only; {path or _IN_MEMORY} already has weights",
+            hint="Remove --weights, or pass a weights file: --weights FILE",
         )
-    digest = verify_checksum([given for given in (path, weights_path) if given is not None], sha256)
+    digest = verify_checksum([file for file in (path, weights_path) if file is not None], sha256)
     custom = import_custom_objects(custom_objects)
     if isinstance(source, keras.Model):
         loaded = Source(source, _IN_MEMORY, _IN_MEMORY, source.name)
     elif path is not None:
         loaded = Source(load_model_file(path, custom), str(source), path.name, path.stem)
     else:
-        loaded = _built(str(source), "none" if weights_path is not None else weights)
+        loaded = _build_recipe(str(source), "none" if weights_path is not None else weights)
     loaded = replace(loaded, sha256=digest)
     return loaded if weights_path is None else _with_weights(loaded, weights_path)
 
@@ -100,8 +100,8 @@ def _source_path(source: str | Path | keras.Model) -> Path | None:
     path = Path(source).expanduser()
     if not path.exists():
         raise SourceError(
-            f"{str(source)!r} is neither a recipe nor a file that exists",
-            hint=f"Recipes: {', '.join(RECIPES)}, keras:NAME; files: .keras, .h5, a SavedModel folder",
+            f"{str(source)!r} is neither a recipe nor an existing file",
+            hint=f"Choose a recipe ({', '.join(RECIPES)}), keras:NAME, or a .keras file, .h5 file or SavedModel folder",
         )
     return path
 
@@ -111,12 +111,15 @@ def _weights_path(weights: str | None) -> Path | None:
         return None
     path = Path(weights).expanduser()
     if not path.is_file():
-        raise SourceError(f"there is no file of weights {weights!r}", hint="Give a .weights.h5, .h5 or .keras file")
+        raise SourceError(
+            f"weights file {weights!r} {'is not a regular file' if path.exists() else 'does not exist'}",
+            hint="Use imagenet, none, or a .weights.h5, .h5 or .keras file: --weights FILE",
+        )
     return path
 
 
-def _built(name: str, weights: str | None) -> Source:
-    """A recipe's network, or one of `keras.applications`, with random weights or those of ImageNet."""
+def _build_recipe(name: str, weights: str | None) -> Source:
+    """Build a recipe or a classifier of `keras.applications`, with random or ImageNet weights."""
     is_application = name.startswith(_APPLICATION)
     recipe = application(name.removeprefix(_APPLICATION)) if is_application else RECIPES[name]
     imagenet = is_application or name == "resnet50"
@@ -127,7 +130,9 @@ def _built(name: str, weights: str | None) -> Source:
         labels = None if imagenet else recipe.labels
         return Source(recipe.build(), title, title, served_name, recipe.preprocessing, labels)
     if recipe.with_imagenet is None:
-        raise UsageError(f"there are no ImageNet weights for {name!r}", hint="Use --weights none or a file")
+        raise UsageError(
+            f"recipe {name!r} has no ImageNet weights", hint="Use --weights none or a weights file: --weights FILE"
+        )
     model = imagenet_model(name, recipe.with_imagenet)
     return Source(model, title, title, served_name, recipe.preprocessing, imagenet=True)
 
@@ -135,15 +140,15 @@ def _built(name: str, weights: str | None) -> Source:
 def _with_weights(source: Source, path: Path) -> Source:
     check_weights_file(path)
     model, origin = source.model, source.origin.removesuffix(_NO_WEIGHTS)
-    before = model.get_weights()
+    previous = model.get_weights()
     try:
         _load_weights(model, path)
-    except Exception as error:  # h5py, zipfile and Keras each raise their own
-        model.set_weights(before)
+    except Exception as error:  # noqa: BLE001  h5py, zipfile and Keras raise different exceptions
+        model.set_weights(previous)
         raise SourceError(
-            f"the weights in {path} do not fit {origin}: {reason(error)}",
-            hint="Give weights that were saved from a model of the same layers",
-        ) from error
+            f"cannot load the weights in {path} into {origin}: {reason(error)}",
+            hint="Pass weights that were saved from a model with the same layers",
+        ) from None
     title = f"{source.title.removesuffix(_NO_WEIGHTS)}, weights {path.name}"
     return replace(source, origin=f"{origin}, weights {path}", title=title)
 
@@ -152,5 +157,5 @@ def _load_weights(model: keras.Model, path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         model.load_weights(str(path))
-    if caught:  # Keras warns, and no more, of layers that it finds no weights for
+    if caught:  # Keras only warns of layers for which the file has no weights
         raise ValueError(str(caught[0].message))

@@ -1,4 +1,4 @@
-"""The five residual networks that camserve builds by name."""
+"""Recipes: the five residual networks that camserve builds by name."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["RECIPES", "Recipe"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network by name.
+    """A network that camserve builds by name.
 
     Attributes:
         build: Builds the network with random weights.
-        preprocessing: How its pixels are prepared.
-        labels: Names of its classes, or None where only the weights know them.
-        with_imagenet: Builds the network with ImageNet weights, which Keras downloads; None where there are none.
+        preprocessing: The preprocessing of its images.
+        labels: The labels of its classes; None if they depend on the weights.
+        with_imagenet: Builds the network with ImageNet weights, which Keras downloads; None if it has none.
     """
 
     build: Callable[[], keras.Model]
@@ -51,7 +51,7 @@ def _resnet50(weights: str | None = None) -> keras.Model:
 
 
 def _resnet_mini() -> keras.Model:
-    """ResNet50 cut after its third stage, for 28×28 gray images."""
+    """Build ResNet50 up to its third stage, for 28×28 gray images."""
     image = layers.Input((28, 28, 1))
     x = residual.stem(image)
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
@@ -65,7 +65,7 @@ def _resnet_mini() -> keras.Model:
 def _resnet50_signs(
     name: str = "resnet50-signs", *, third: int = 128, last_stride: int = 2, training: bool | None = None
 ) -> keras.Model:
-    """ResNet50 for 64×64 images of six hand signs.
+    """Build ResNet50 for 64×64 images of six hand signs.
 
     Args:
         name: Name of the model.
@@ -86,12 +86,12 @@ def _resnet50_signs(
 
 
 def _resnet50_signs_126() -> keras.Model:
-    """The variant with 126 filters in stage 3 and stride 1 in stage 5: its 4×4 features are pooled into 2×2 cells."""
+    """Build the variant with 126 filters in stage 3 and stride 1 in stage 5: 4×4 features, pooled into 2×2 cells."""
     return _resnet50_signs("resnet50-signs-126", third=126, last_stride=1)
 
 
 def _resnet50_camera() -> keras.Model:
-    """A residual network for 224×224 crops of ten camera models, without biases in its blocks."""
+    """Build a residual network for 224×224 crops of ten camera models, without biases in its blocks."""
     image = layers.Input((224, 224, 3))
     x = layers.Conv2D(64, 7, strides=2, padding="same", name="conv1")(image)
     x = layers.BatchNormalization(name="bn_conv1")(x)
@@ -116,4 +116,4 @@ RECIPES: dict[str, Recipe] = {
     "resnet50-signs-126": Recipe(_resnet50_signs_126, _UNIT, _DIGITS[:6]),
     "resnet50-camera": Recipe(_resnet50_camera, PRESETS["raw-bgr"].model_copy(update={"fit": "crop-only"}), _CAMERAS),
 }
-"""The recipes by the name that `camserve export` takes."""
+"""The recipes by the name that `camserve export` accepts."""

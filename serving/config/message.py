@@ -28,6 +28,7 @@ __all__ = [
     "CONFIG_NAME",
     "MODEL_FILES",
     "build_config",
+    "parse_config",
     "read_config",
     "read_options",
     "render_config",
@@ -128,18 +129,39 @@ def render_config(config: Any) -> str:
 
 
 def read_config(path: Path) -> Any:
-    """Reads a `config.pbtxt`.
+    """Read a `config.pbtxt` and return its `ModelConfig` message.
 
     Raises:
-        RepositoryError: If it cannot be read or is no model configuration.
+        RepositoryError: If the file cannot be read or is not a model configuration.
     """
     try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise RepositoryError(
-            f"{path} is not a readable Triton model configuration: {error}",
-            hint="Correct it, or move the folder out of the repository and publish the model again",
-        ) from error
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from None
+    return parse_config(text, path)
+
+
+def parse_config(text: str, path: Path) -> Any:
+    """Parse the text of a `config.pbtxt` and return its `ModelConfig` message.
+
+    Args:
+        text: Content of the file.
+        path: The file, for the message of an error.
+
+    Raises:
+        RepositoryError: If the text is not a model configuration.
+    """
+    try:
+        return text_format.Parse(text, model_config_pb2.ModelConfig())
+    except (UnicodeDecodeError, text_format.ParseError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> RepositoryError:
+    return RepositoryError(
+        f"{path} is not a readable Triton model configuration: {error}",
+        hint="Correct it, or move the folder out of the repository and publish the model again",
+    )
 
 
 def _build(contract: ModelContract, options: ServingOptions, backend: Backend) -> Any:

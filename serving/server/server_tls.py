@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from camserve.tls import check_authority, check_pair, readable
+from camserve.tls import check_authority, check_pair, check_readable
 
 __all__ = ["Tls"]
 
@@ -30,7 +30,7 @@ class Tls:
     def __post_init__(self) -> None:
         for name in ("certificate", "key", "client_ca"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, readable(getattr(self, name), name.replace("_", " ")))
+                object.__setattr__(self, name, check_readable(getattr(self, name), name.replace("_", " ")))
         check_pair(self.certificate, self.key)
         if self.client_ca is not None:
             check_authority(self.client_ca, "client CA")

@@ -80,7 +80,7 @@ def test_images_of_the_same_name_get_maps_of_their_own(image: Path, toy_server: 
         with Image.open(path) as map_:
             assert map_.format == "PNG"
             assert min(map_.size) >= 224
-            assert map_.tobytes() == best.overlay(image, size=(224, 224)).tobytes()
+            assert map_.tobytes() == best.overlay(image, size=(224, 224), caption=True).tobytes()
     second = run("classify", namesake, image, *arguments)
     assert [Path(answer["cam"]) for answer in json.loads(second.stdout)] == written[::-1]
     assert sorted(maps.iterdir()) == sorted(written)
@@ -224,7 +224,7 @@ def test_crops_match_those_of_the_library(toy_server: TritonServer, tmp_path: Pa
     assert answer["top"][0]["probability"] != whole.top[0].probability
     assert answer["cam_peak"] == list(expected.cams[0].peak)
     with Image.open(answer["cam"]) as drawn:
-        assert drawn.tobytes() == expected.cams[0].overlay(size=(224, 224)).tobytes()  # the crop alone
+        assert drawn.tobytes() == expected.cams[0].overlay(size=(224, 224), caption=True).tobytes()  # the crop alone
     second = expected.top[1].index
     (answer,) = json.loads(run("classify", image, *where, "--crops", "5", "--class", str(second)).stdout)
     assert (answer["cam_class"], answer["cam_peak"]) == (second, list(expected.cams[1].peak))

@@ -148,7 +148,7 @@ def int8(images: Path) -> list[str | Path]:
 
 
 BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
-    "a missing source": (lambda _: ["resnet51"], 1, "neither a recipe nor a file"),
+    "a missing source": (lambda _: ["resnet51"], 1, "neither a recipe nor an existing file"),
     "a truncated model": (lambda folder: [truncated(folder)], 1, "part.keras"),
     "an unregistered layer": (lambda folder: [unregistered(folder)], 1, "'Doubled'"),
     "a nonlinear head": (lambda folder: [small(folder, hidden=True)], 1, "'hidden'"),

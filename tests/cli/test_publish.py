@@ -77,5 +77,5 @@ def test_an_altered_bundle_is_not_published(toy_bundle: Bundle, tmp_path: Path) 
     (bundle / "labels.txt").write_text("a\nb\nc\nd\n")
     result = run("publish", bundle, "--repository", tmp_path / "repository")
     assert result.returncode == 1
-    assert "labels.txt was altered" in result.stderr
+    assert "labels.txt was changed" in result.stderr
     assert not (tmp_path / "repository").exists()

@@ -56,10 +56,10 @@ def test_verify_names_each_fault_and_ends_with_1(repository: Path) -> None:
     (repository / "toy" / "2" / "labels.txt").write_text("x")
     damaged = run("repository", "verify", "--repository", repository)
     assert damaged.returncode == 1
-    assert damaged.stdout.startswith("toy/2: labels.txt was altered\n1 fault in ")
+    assert damaged.stdout.startswith("toy/2: labels.txt was changed\n1 fault in ")
     document = json.loads(run("repository", "verify", "--repository", repository, "--json").stdout)
     assert document["sound"] is False
-    assert document["faults"] == [{"path": "toy/2", "what": "labels.txt was altered"}]
+    assert document["faults"] == [{"path": "toy/2", "what": "labels.txt was changed"}]
     assert document["bytes"] > 0
 
 

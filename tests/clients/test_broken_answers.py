@@ -56,9 +56,9 @@ def with_more(tensors: Tensors) -> Tensors:
 
 
 BROKEN: list[tuple[str, Callable[[Tensors], Tensors], type[CamserveError], str]] = [
-    ("missing", without("probabilities"), ContractError, "nothing that can be read as 'probabilities'"),
-    ("missing map", without("cam_class"), ContractError, "nothing that can be read as 'cam_class'"),
-    ("extra", with_more, ContractError, "'features', which was not asked for"),
+    ("missing", without("probabilities"), ContractError, "no readable tensor as 'probabilities'"),
+    ("missing map", without("cam_class"), ContractError, "no readable tensor as 'cam_class'"),
+    ("extra", with_more, ContractError, "'features', which was not requested"),
     ("short", replaced("probabilities", lambda array: array[:, :3]), ContractError, r"float32 \[1, 3\] as 'prob"),
     ("fewer maps", replaced("cam", lambda array: array[:, :2]), ContractError, r"\[1, 2, 4, 4\] as 'cam'"),
     ("two rows", replaced("cam", lambda array: np.concatenate([array, array])), ContractError, r"\[2, 3, 4, 4\]"),
@@ -67,8 +67,8 @@ BROKEN: list[tuple[str, Callable[[Tensors], Tensors], type[CamserveError], str]]
     ("nan", with_value("probabilities", np.nan), RequestError, "NaN or infinity in probabilities"),
     ("infinite", with_value("probabilities", np.inf), RequestError, "NaN or infinity in probabilities"),
     ("nan in a map", with_value("cam", np.nan), RequestError, "NaN or infinity in cam"),
-    ("class too high", with_value("cam_class", 4), RequestError, "class 4, which it does not have"),
-    ("negative class", with_value("cam_class", -1), RequestError, "class -1, which it does not have"),
+    ("class too high", with_value("cam_class", 4), RequestError, "class 4, but has 4 classes"),
+    ("negative class", with_value("cam_class", -1), RequestError, "class -1, but has 4 classes"),
 ]
 
 

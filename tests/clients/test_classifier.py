@@ -120,7 +120,7 @@ def test_logits_and_maps_are_had_by_themselves(classifier: Classifier, toy_bundl
         assert classifier.cam(photo, f"class {index}").index == index
     (last,) = {0, 1, 2, 3} - set(best)
     with pytest.raises(
-        UsageError, match=rf"the 3 best classes of an image, and {last} \(class {last}\) is not"
+        UsageError, match=rf"the 3 most probable classes of an image, without class {last} \(class {last}\)"
     ) as told:
         classifier.cam(photo, last)
     assert ", ".join(f"{index} (class {index})" for index in best) in str(told.value)
@@ -235,7 +235,7 @@ def test_an_output_that_the_model_does_not_have_is_refused(classifier: Classifie
 
 
 def test_less_than_one_class_is_refused(classifier: Classifier, photo: Pixels) -> None:
-    with pytest.raises(UsageError, match="at least one"):
+    with pytest.raises(UsageError, match="top must be at least 1, got 0"):
         classifier.classify(photo, top=0)
 
 

@@ -62,7 +62,7 @@ def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def test_without_a_contract_it_is_refused_and_told_what_to_do(server: TritonServer) -> None:
-    with pytest.raises(ContractError, match=r"'plain' carries no contract.*give Classifier a contract"):
+    with pytest.raises(ContractError, match=r"'plain' has no contract.*pass a contract"):
         Classifier(server.grpc_url, "plain")
 
 
@@ -103,7 +103,7 @@ def test_logits_that_are_named_as_probabilities_are_no_answer(server: TritonServ
     named: dict[str, Any] = {"contract": contract, "labels": LABELS, "names": {"probabilities": "logits"}}
     with (
         Classifier(server.grpc_url, "plain", **named) as classifier,
-        pytest.raises(ContractError, match="none of a softm"),
+        pytest.raises(ContractError, match="which a softmax cannot return"),
     ):
         classifier.classify(IMAGE)
 
@@ -122,15 +122,15 @@ def other(bundle: Bundle, **changes: Any) -> ModelContract:
 def test_what_does_not_fit_the_model_is_refused_at_connect(server: TritonServer, bundle: Bundle) -> None:
     larger = other(bundle, input={"name": "image", "dtype": "FP32", "shape": [9, 8, 3]})
     cases: list[tuple[dict[str, Any], type[CamserveError], str]] = [
-        ({"contract": larger, "labels": LABELS}, ContractError, r"promised FP32 \[-1, 9, 8, 3\].*names that fit"),
-        ({"contract": bundle.contract}, ContractError, "0 labels for 4 classes.*Give labels"),
-        ({"contract": bundle.contract, "labels": LABELS[:3]}, ContractError, "3 labels for 4 classes"),
+        ({"contract": larger, "labels": LABELS}, ContractError, r"expected FP32 \[-1, 9, 8, 3\].*names that match"),
+        ({"contract": bundle.contract}, ContractError, "4 classes, but 0 labels.*Pass labels"),
+        ({"contract": bundle.contract, "labels": LABELS[:3]}, ContractError, "4 classes, but 3 labels"),
         ({"contract": bundle.contract, "labels": LABELS, "names": {"image": "x"}}, ContractError, "'x' is missing"),
-        ({"contract": bundle.contract, "labels": LABELS, "names": {"picture": "x"}}, UsageError, "'image'.*image, "),
+        ({"contract": bundle.contract, "labels": LABELS, "names": {"picture": "x"}}, UsageError, "'picture'.*image, "),
         (
             {"contract": bundle.contract, "names": {"probabilities": "logits"}},
             UsageError,
-            "'logits' to several tensors",
+            "several tensors of the contract to 'logits'",
         ),
         ({"contract": "nowhere.json"}, UsageError, "nowhere.json cannot be read"),
         ({"contract": __file__}, UsageError, "not a valid camserve contract"),
@@ -145,7 +145,7 @@ def test_what_is_given_must_be_what_a_model_carries(toy_server: TritonServer, to
     url = toy_server.grpc_url
     with Classifier(url, "toy", contract=toy_bundle.contract, labels=toy_bundle.labels) as classifier:
         assert classifier.classify(IMAGE).version == "1"
-    with pytest.raises(ContractError, match="carries a contract, and it is not the one given"):
+    with pytest.raises(ContractError, match="has a contract, which differs from the argument contract"):
         Classifier(url, "toy", contract=other(toy_bundle, activation="sigmoid"))
-    with pytest.raises(ContractError, match="carries labels, and they are not those given"):
+    with pytest.raises(ContractError, match="has labels, which differ from the argument labels"):
         Classifier(url, "toy", labels=LABELS)

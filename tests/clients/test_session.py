@@ -127,5 +127,5 @@ def test_after_a_swap_that_keeps_the_contract_questions_are_made_for_the_new_ver
     servers = Servers(one="1")
     session = connected(servers)
     servers.versions["one"] = "2"
-    assert asked(servers, 1, session=session).question.model.version == "1"
-    assert asked(servers, 1, session=session).question.model.version == "2"
+    assert asked(servers, 1, session=session).query.model.version == "1"
+    assert asked(servers, 1, session=session).query.model.version == "2"

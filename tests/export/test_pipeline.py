@@ -53,7 +53,7 @@ def test_a_changed_bundle_is_noticed(model: keras.Model, tmp_path: Path) -> None
     bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
     with (bundle.path / "labels.txt").open("a") as stream:
         stream.write("one more\n")
-    with pytest.raises(BundleError, match=r"labels\.txt was altered"):
+    with pytest.raises(BundleError, match=r"labels\.txt was changed"):
         load_bundle(bundle.path)
 
 
@@ -144,11 +144,11 @@ def refused(model: keras.Model, out: Path, kind: type[ExportError | UsageError] 
 
 def test_options_that_make_no_sense_are_refused(model: keras.Model, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    assert "does not say how its pixels are prepared" in refused(model, out, preprocessing=None)
-    assert "no preprocessing 'vgg'" in refused(model, out, preprocessing="vgg")
+    assert "the preprocessing of a model in memory is unknown" in refused(model, out, preprocessing=None)
+    assert "unknown preprocessing 'vgg'" in refused(model, out, preprocessing="vgg")
     assert "no format caffe" in refused(model, out, formats=["caffe"])
     assert "0 maps" in refused(model, out, cam_top_k=0)
-    assert "cannot be a model name" in refused(model, out, name="a b")
+    assert "invalid model name" in refused(model, out, name="a b")
     assert "2 labels in the list for 6 classes" in refused(model, out, labels=["a", "b"])
 
 
@@ -167,7 +167,7 @@ def test_a_gray_model_refuses_preprocessing_by_colour(tmp_path: Path) -> None:
     gray = keras.Sequential(
         [keras.layers.Input((8, 8, 1)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
     )
-    assert "no gray form" in refused(gray, tmp_path / "bundle", preprocessing="caffe")
+    assert "differs between colour channels" in refused(gray, tmp_path / "bundle", preprocessing="caffe")
     four = keras.Sequential([keras.layers.Input((8, 8, 4)), keras.layers.Flatten(), keras.layers.Dense(2)])
     assert "4 channels" in refused(four, tmp_path / "bundle")
 

@@ -9,14 +9,14 @@ import pytest
 from support import pointing
 from support.comparison import Compared, Said, ask_export, open_session
 from support.shapes import write_images
-from support.trained import NETWORKS, WAYS, Trained, shapes_network
+from support.trained import EXPORTS, NETWORKS, Trained, shapes_network
 
 from camserve.export import export_model
 
 # The first test of each network trains it.
 pytestmark = [pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(1200)]
 
-CASES = [(name, way) for name in NETWORKS for way in WAYS if (name, way) != ("digits", "int8-tensorrt")]
+CASES = [(name, way) for name in NETWORKS for way in EXPORTS if (name, way) != ("digits", "int8-tensorrt")]
 OF_KNOWN_PLACE = [case for case in CASES if case[0] == "shapes"]
 LEAST_LEARNT = 0.97
 LEAST_AGREEMENT = 0.99
@@ -46,7 +46,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         calibration=write_images(trained.calibration, folder / "calibration"),
         cam_top_k=trained.network.output_shape[1],
         formats=["onnx"],
-        **WAYS[way],
+        **EXPORTS[way],
     )
     assert bundle.onnx_path is not None
     exported = ask_export(open_session(bundle.onnx_path), trained.inputs)
@@ -91,7 +91,7 @@ def test_the_map_of_keras_points_at_the_shape_clearly_more_often_than_chance(sha
     assert shapes.masks is not None
     said = shapes.answers
     maps = said.maps_of(said.classes)
-    assert pointing.hits(maps, shapes.masks).mean() >= pointing.by_chance(maps.shape[1:], shapes.masks) + CLEARLY
+    assert pointing.hits(maps, shapes.masks).mean() >= pointing.chance_level(maps.shape[1:], shapes.masks) + CLEARLY
 
 
 def test_maps_of_another_class_are_noticed(shapes: Trained) -> None:

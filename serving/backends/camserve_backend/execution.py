@@ -10,7 +10,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from .batches import Joiner, split
-from .counting import MapCounter
+from .cam_metrics import MapCounter
 
 __all__ = ["BatchExecution", "Run"]
 

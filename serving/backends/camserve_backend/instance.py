@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import triton_python_backend_utils as pb_utils
 
-from .counting import MapCounter
+from .cam_metrics import MapCounter
 from .declared_tensors import Tensor, check_inputs, check_outputs, check_type
 from .execution import BatchExecution
 from .parameters import ModelRefusedError

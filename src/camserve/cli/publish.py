@@ -118,7 +118,7 @@ def report_publication(publication: Publication, *, as_json: bool) -> None:
 
 def print_publication(publication: Publication) -> None:
     """Print what was published and how to serve it."""
-    source = "" if publication.again is None else f" (version {publication.again} again)"
+    source = "" if publication.source_version is None else f" (version {publication.source_version} again)"
     say(f"Published: {publication.name}, version {publication.version}{source}, in {publication.path}")
     if publication.url is not None:
         say(f"Serving:   {publication.url} loaded it and returns the outputs recorded at export")
@@ -141,5 +141,5 @@ def publication_document(publication: Publication) -> dict[str, Any]:
         "path": str(publication.path),
         "url": publication.url,
         "served": publication.served,
-        "again": publication.again,
+        "again": publication.source_version,
     }

@@ -187,7 +187,7 @@ def prune(
     if url is not None:
         with connection_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
             served = _loaded(server)
-    removed = remove_oldest(repository, keep=keep, models=models or (), served=served, dry_run=dry_run, tell=note)
+    removed = remove_oldest(repository, keep=keep, models=models or (), served=served, dry_run=dry_run, progress=note)
     if as_json:
         print_json(repository_view.pruned_document(removed, dry_run=dry_run))
         return

@@ -12,7 +12,7 @@ import numpy as np
 
 from camserve.clients import Classification, Classifier
 from camserve.demo.digits import load_digits, train, write_images
-from camserve.demo.gallery import Shown, gallery
+from camserve.demo.gallery import LabeledResult, gallery
 from camserve.errors import ExportError, ParityError
 from camserve.progress import Progress
 from camserve.serving import TritonServer, publish
@@ -95,10 +95,10 @@ def run_demo(work: Path, repository: Path, progress: Progress) -> DemoResult:
     progress("compare with Keras, draw the gallery")
     expected = _predict_with_keras(network, paths)
     probabilities = np.stack([answer.probabilities for answer in answers])
-    shown = [Shown(answer, int(digit)) for answer, digit in zip(answers, digits.held_out_classes, strict=True)]
+    shown = [LabeledResult(answer, int(digit)) for answer, digit in zip(answers, digits.held_out_classes, strict=True)]
     result = DemoResult(
         images=len(paths),
-        correct=sum(item.right for item in shown),
+        correct=sum(item.is_correct for item in shown),
         same_class=int(np.sum(probabilities.argmax(axis=1) == expected.argmax(axis=1))),
         largest_difference=float(np.abs(probabilities - expected).max()),
         training_seconds=training_seconds,

@@ -126,11 +126,11 @@ def test_files_that_will_not_do_are_refused_before_any_call(authority: Authority
     other = authority.issue("other")
     (tmp_path / "none.pem").write_text("nothing")
     for tls, why in (
-        ({"ca": tmp_path / "gone.pem"}, r"the TLS ca .*gone\.pem.* cannot be read: No such file"),
-        ({"ca": tmp_path / "none.pem"}, "holds no certificate"),
-        ({"certificate": pair.certificate, "key": other.key}, "cannot be used together"),
-        ({"certificate": pair.certificate}, "a certificate needs its key"),
-        ({"key": pair.key}, "a certificate needs its key"),
+        ({"ca": tmp_path / "gone.pem"}, r"cannot read the TLS ca .*gone\.pem.*: No such file"),
+        ({"ca": tmp_path / "none.pem"}, "contains no certificate"),
+        ({"certificate": pair.certificate, "key": other.key}, "does not work with the key"),
+        ({"certificate": pair.certificate}, "the TLS key is missing"),
+        ({"key": pair.key}, "the TLS certificate is missing"),
     ):
         with pytest.raises(UsageError, match=why):
             ClientTls(**tls)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from support.networks import enliven, small_network
-from support.sabotage import SABOTAGE, edit, rewritten
+from support.sabotage import SABOTAGE, change_onnx_file, edit_weights
 
 from camserve.bundle import load_bundle
 from camserve.contract import PRESETS
@@ -114,7 +114,7 @@ def test_probabilities_are_measured_apart_from_logits(
         node.op_type = "Sigmoid"
         del node.attribute[:]
 
-    rewritten(monkeypatch, sigmoid_for_softmax)
+    change_onnx_file(monkeypatch, sigmoid_for_softmax)
     assert stopped_by(model, out) == {"probabilities"}
 
 
@@ -131,7 +131,9 @@ def test_a_figure_without_a_bound_passes_if_it_is_a_number() -> None:
 
 
 def test_not_a_number_in_the_weights_is_stopped(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rewritten(monkeypatch, lambda graph: edit(graph, "Conv", lambda weights: weights * np.float32("nan")))
+    change_onnx_file(
+        monkeypatch, lambda graph: edit_weights(graph, "Conv", lambda weights: weights * np.float32("nan"))
+    )
     assert stopped_by(model, out) >= {"logits", "probabilities", "cam", "cam_identity"}
 
 
@@ -174,7 +176,9 @@ def test_large_logits_without_an_activation_are_measured_by_their_size(tmp_path:
 def test_an_answer_that_is_off_without_an_activation_is_stopped_whatever_its_size(
     times: float, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rewritten(monkeypatch, lambda graph: edit(graph, "Conv", lambda weights: weights * np.float32(1.001)))
+    change_onnx_file(
+        monkeypatch, lambda graph: edit_weights(graph, "Conv", lambda weights: weights * np.float32(1.001))
+    )
     assert stopped_by(loud(times), out) >= {"logits", "probabilities"}
 
 
@@ -186,7 +190,7 @@ def test_the_earlier_bundle_stays_when_the_new_one_fails(
     model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     earlier = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
-    rewritten(monkeypatch, lambda graph: edit(graph, "Conv", lambda weights: weights * 2))
+    change_onnx_file(monkeypatch, lambda graph: edit_weights(graph, "Conv", lambda weights: weights * 2))
     with pytest.raises(ParityError):
         export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
     assert load_bundle(tmp_path / "bundle") == earlier

@@ -1,4 +1,4 @@
-"""Names that a model may not be published under."""
+"""Invalid model names."""
 
 from pathlib import Path
 
@@ -42,18 +42,18 @@ BAD_NAMES = {
 
 
 @pytest.mark.parametrize("kind", BAD_NAMES)
-def test_a_bad_name_touches_nothing(toy_bundle: Bundle, tmp_path: Path, kind: str) -> None:
+def test_an_invalid_name_changes_nothing(toy_bundle: Bundle, tmp_path: Path, kind: str) -> None:
     with pytest.raises(UsageError):
         publish(toy_bundle, tmp_path / "repository", name=BAD_NAMES[kind])
     assert _tree(tmp_path) == set()
 
 
-def test_a_good_name_passes(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_valid_names_are_accepted(toy_bundle: Bundle, tmp_path: Path) -> None:
     for name in ("x" * 128, "0", "a.b_c-d", "ResNet50"):
         assert publish(toy_bundle, tmp_path / "repository", name=name).name == name
 
 
-def test_a_model_that_is_a_link_out_of_the_repository_is_not_written_to(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_model_folder_that_is_a_link_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
     publish(toy_bundle, tmp_path / "elsewhere")
     before = _content(tmp_path / "elsewhere")
     (tmp_path / "repository").mkdir()

@@ -103,9 +103,9 @@ def test_a_key_comes_from_the_file_before_the_environment(tmp_path: Path) -> Non
 def test_a_certificate_without_its_own_key_is_refused(authority: Authority, tmp_path: Path) -> None:
     one, other = authority.issue("one"), authority.issue("other")
     assert Tls(certificate=one.certificate, key=one.key, client_ca=authority.certificate).client_ca is not None
-    with pytest.raises(UsageError, match="cannot be used together"):
+    with pytest.raises(UsageError, match="does not work with the key"):
         Tls(certificate=one.certificate, key=other.key)
-    with pytest.raises(UsageError, match=r"TLS key .* cannot be read: No such file"):
+    with pytest.raises(UsageError, match=r"cannot read the TLS key .*: No such file"):
         Tls(certificate=one.certificate, key=tmp_path / "none.key")
-    with pytest.raises(UsageError, match="holds no certificate"):
+    with pytest.raises(UsageError, match="contains no certificate"):
         Tls(certificate=one.certificate, key=one.key, client_ca=one.key)

@@ -1,10 +1,10 @@
-"""A place to build what will appear in a repository all at once, and to take out what shall go.
+"""The staging area: where versions are built before they appear in a repository, and moved to before deletion.
 
-Triton takes every folder at the repository's root for a model, so nothing unfinished may stand there. A version is
-built outside and renamed in, which a file system does in one step, provided that both places are on the same one.
+Triton treats every folder at the root of the repository as a model, so nothing unfinished may be there. A version is
+built outside and renamed into the repository, which is atomic as long as both are on the same file system.
 
-Everything here is done by the holder of the repository's lock. There is then one such place at most, and one that is
-found belongs to a writer that was killed.
+All functions require the repository's lock. There is then at most one staging area at a time, and one that is found
+belongs to a publisher that was killed.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _PROBE = ".camserve.probe"
 
 @contextmanager
 def staged(root: Path, model: Path) -> Iterator[Path]:
-    """Gives an empty folder from which a rename into the repository succeeds, and removes it after.
+    """Create an empty staging area that supports renames into the repository, and remove it at the end.
 
-    It is beside the repository where that is the same file system, else inside a model's folder: Triton passes over
-    names there that are no numbers. Best in a model that stands, since a folder without a configuration fails to load.
+    It is beside the repository if that is the same file system, otherwise in the folder of a model, where Triton
+    ignores names that are not numbers. An existing model is preferred: a folder without a configuration fails to load.
 
     Args:
         root: The repository's folder.
         model: The folder of the model that is written to.
     """
     stage = _beside(root)
-    founded = False
-    if not _can_stage(stage, root):
+    created_host = False
+    if not _supports_rename(stage, root):
         host = model if model.is_dir() else next(_models(root), model)
-        founded = not host.exists()
-        if founded:
+        created_host = not host.exists()
+        if created_host:
             make_folder(host)
         stage = host / STAGE_NAME
         make_folder(stage)
@@ -46,25 +46,25 @@ def staged(root: Path, model: Path) -> Iterator[Path]:
         yield stage
     finally:
         remove_tree(stage)
-        if founded:
+        if created_host:
             with suppress(OSError):  # it is a model now
                 model.rmdir()
 
 
 def remove_leftovers(root: Path) -> None:
-    """Removes what killed writers left behind; only what can be nothing else."""
+    """Remove the staging areas that killed publishers left behind, and nothing else."""
     (root / _PROBE).unlink(missing_ok=True)
     remove_tree(_beside(root))
     for folder in root.iterdir():
         stage = folder / STAGE_NAME
         if not folder.is_symlink() and stage.is_dir() and not stage.is_symlink():
             remove_tree(stage)
-            with suppress(OSError):  # it holds something else
+            with suppress(OSError):  # it contains something else
                 folder.rmdir()
 
 
 def _beside(root: Path) -> Path:
-    """Named after its repository, since another one may have the same parent."""
+    """Return a path named after the repository, since another repository may have the same parent."""
     return root.parent / f".{root.name}{STAGE_NAME}"
 
 
@@ -72,8 +72,8 @@ def _models(root: Path) -> Iterator[Path]:
     return (path for path in sorted(root.iterdir()) if (path / CONFIG_NAME).is_file())
 
 
-def _can_stage(stage: Path, root: Path) -> bool:
-    """Tries it with a file: two mounts of one file system look alike until a rename between them is tried."""
+def _supports_rename(stage: Path, root: Path) -> bool:
+    """Try a rename with a file: two mounts of one file system cannot be told apart in another way."""
     if root.parent == root:
         return False
     try:

@@ -1,4 +1,4 @@
-"""The connection to a running server."""
+"""The gRPC connection to a running server."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ import tritonclient.grpc as triton
 from camserve.address import check_address
 from camserve.tls import ClientTls
 
-__all__ = ["connect"]
+__all__ = ["ADMIN_HEADER", "GRPC_HEADER_PREFIX", "connect"]
+
+ADMIN_HEADER = "camserve-admin-key"
+"""Name of the HTTP header that carries the admin key; in gRPC metadata it follows `GRPC_HEADER_PREFIX`."""
+
+GRPC_HEADER_PREFIX = "triton-grpc-protocol-"
+"""Prefix of the header of a restricted protocol in gRPC metadata."""
 
 
 def connect(url: str, tls: ClientTls | None) -> Any:
-    """A client of tritonclient; nothing is sent yet.
+    """Create a client of tritonclient, without sending anything.
 
     Raises:
         UsageError: If `url` is not `host:port`.

@@ -1,4 +1,4 @@
-"""Into service on a running server, and back where it does not answer as it should."""
+"""Loading a version on a running server, and rolling it back on failure."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def server(root: Path) -> Iterator[TritonServer]:
 
 
 @pytest.fixture
-def standing(root: Path) -> dict[str, bytes]:
-    """What stands before the test."""
+def files_before(root: Path) -> dict[str, bytes]:
+    """The files of the repository before the test."""
     return _content(root)
 
 
@@ -54,20 +54,20 @@ def _answers_as(server: TritonServer, bundle: Bundle, model: str = "toy") -> boo
     images = toy_images(bundle, 2)
     with LiveServer(server.grpc_url) as live:
         (version,) = live.served()[model]
-        answers = live.ask(model, version, bundle.contract, images)
+        answers = live.infer(model, version, bundle.contract, images)
     return bool(np.allclose(answers["logits"], expected_outputs(bundle, images)["logits"], atol=1e-4))
 
 
-def test_a_version_is_loaded_and_seen_to_answer(server: TritonServer, root: Path, other: Bundle) -> None:
+def test_a_version_is_loaded_and_verified(server: TritonServer, root: Path, other: Bundle) -> None:
     phases: list[str] = []
     publication = publish(other, root, url=server.grpc_url, progress=phases.append)
     assert publication.url == server.grpc_url
     assert server.served() == {"toy": (publication.version,)}
     assert _answers_as(server, other)
-    assert any("compare its answers" in phase for phase in phases)
+    assert any("compare answers" in phase for phase in phases)
 
 
-def test_a_rollback_is_seen_to_answer_under_a_new_number(server: TritonServer, root: Path, toy_bundle: Bundle) -> None:
+def test_a_rollback_is_loaded_and_verified(server: TritonServer, root: Path, toy_bundle: Bundle) -> None:
     (before,) = server.served()["toy"]
     publication = rollback(root, "toy", to=1, url=server.grpc_url)
     assert publication.version > before
@@ -76,19 +76,19 @@ def test_a_rollback_is_seen_to_answer_under_a_new_number(server: TritonServer, r
     assert _content(root)[f"toy/{publication.version}/manifest.json"] == _content(root)["toy/1/manifest.json"]
 
 
-def test_a_server_that_lagged_behind_its_repository_is_said_to_have_moved(
+def test_a_server_that_was_behind_its_repository_is_reported(
     server: TritonServer, root: Path, other: Bundle, toy_bundle: Bundle
 ) -> None:
     (behind,) = server.served()["toy"]
     ahead = publish(toy_bundle, root).version
-    told = rf"put back: .*it now has version {ahead}, as the repository says, and had version {behind}"
-    with pytest.raises(ServerError, match=told):
+    moved = rf"rolled back: .*it now serves version {ahead} of toy, as in the repository, instead of version {behind}"
+    with pytest.raises(ServerError, match=moved):
         publish(other, root, url=server.grpc_url, options=NO_SUCH_GPU)
     assert server.served() == {"toy": (ahead,)}
 
 
-def test_a_publication_that_is_interrupted_is_put_back(
-    server: TritonServer, root: Path, other: Bundle, standing: dict[str, bytes]
+def test_an_interrupted_publication_is_rolled_back(
+    server: TritonServer, root: Path, other: Bundle, files_before: dict[str, bytes]
 ) -> None:
     before = server.served()
 
@@ -98,60 +98,60 @@ def test_a_publication_that_is_interrupted_is_put_back(
 
     with pytest.raises(KeyboardInterrupt):
         publish(other, root, url=server.grpc_url, progress=interrupt)
-    assert _content(root) == standing
+    assert _content(root) == files_before
     assert server.served() == before
     assert verify_repository(root).notes == ()
 
 
-def test_a_model_that_the_server_does_not_see_is_told_with_what_to_look_for(
-    server: TritonServer, other: Bundle, tmp_path: Path
-) -> None:
-    with pytest.raises(ServerError, match=r"cannot load elsewhere: .*Does it serve this repository"):
+def test_a_model_that_the_server_does_not_see_is_reported(server: TritonServer, other: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match=r"cannot load elsewhere: .*Check that it serves this repository"):
         publish(other, tmp_path / "repository", name="elsewhere", url=server.grpc_url)
     assert "elsewhere" not in server.served()
 
 
-def test_a_version_that_triton_cannot_load_is_put_back(
-    server: TritonServer, root: Path, other: Bundle, standing: dict[str, bytes], toy_bundle: Bundle
+def test_a_version_that_triton_cannot_load_is_rolled_back(
+    server: TritonServer, root: Path, other: Bundle, files_before: dict[str, bytes], toy_bundle: Bundle
 ) -> None:
     before = server.served()
-    with pytest.raises(ServerError, match=r"version \d+ of toy was put back: the server .* cannot load toy: .*"):
+    with pytest.raises(ServerError, match=r"version \d+ of toy was rolled back: the server .* cannot load toy: .*"):
         publish(other, root, url=server.grpc_url, options=NO_SUCH_GPU)
-    assert _content(root) == standing
+    assert _content(root) == files_before
     assert server.served() == before
     assert _answers_as(server, toy_bundle)
     assert verify_repository(root).faults == ()
 
 
-def test_a_version_that_answers_otherwise_is_put_back(
+def test_a_version_with_other_answers_is_rolled_back(
     server: TritonServer, root: Path, other: Bundle, toy_bundle: Bundle
 ) -> None:
-    # An edit by hand has the server load a forgotten file in place of the version's own.
+    # An edit by hand makes the server load another file than the version's own.
     path = root / "toy" / "config.pbtxt"
-    right = path.read_text()
-    shutil.copy(write_toy_bundle(root.parent / "third", seed=9).path / "model.onnx", root / "toy" / "forgotten.onnx")
-    path.write_text(right.replace('"model.onnx"', '"../forgotten.onnx"'))
-    before, standing = server.served(), _content(root)
-    with pytest.raises(ServerError, match=r"put back: it does not answer its golden images through .*logits of"):
+    original = path.read_text()
+    shutil.copy(write_toy_bundle(root.parent / "third", seed=9).path / "model.onnx", root / "toy" / "stale.onnx")
+    path.write_text(original.replace('"model.onnx"', '"../stale.onnx"'))
+    before, files_before = server.served(), _content(root)
+    with pytest.raises(
+        ServerError, match=r"rolled back: .* does not reproduce the golden answers of the export: .*logits of"
+    ):
         publish(other, root, url=server.grpc_url)
-    assert _content(root) == standing
-    path.write_text(right)
-    (root / "toy" / "forgotten.onnx").unlink()
+    assert _content(root) == files_before
+    path.write_text(original)
+    (root / "toy" / "stale.onnx").unlink()
     with LiveServer(server.grpc_url) as live:
         live.load("toy")
     assert server.served() == before
     assert _answers_as(server, toy_bundle)
 
 
-def test_a_new_model_that_cannot_be_loaded_leaves_nothing(
-    server: TritonServer, root: Path, other: Bundle, standing: dict[str, bytes]
+def test_a_new_model_that_does_not_load_is_removed(
+    server: TritonServer, root: Path, other: Bundle, files_before: dict[str, bytes]
 ) -> None:
     before = server.served()
-    with pytest.raises(ServerError, match="version 1 of fresh was put back"):
+    with pytest.raises(ServerError, match="version 1 of fresh was rolled back"):
         publish(other, root, name="fresh", url=server.grpc_url, options=NO_SUCH_GPU)
     assert not (root / "fresh").exists()
     assert server.served() == before
-    # Its number was seen by the server and is not used again.
+    # The server has seen its number, so it is not used again.
     assert publish(other, root, name="fresh", url=server.grpc_url).version == 2
     assert server.served()["fresh"] == (2,)
     with LiveServer(server.grpc_url) as live:
@@ -159,27 +159,29 @@ def test_a_new_model_that_cannot_be_loaded_leaves_nothing(
     shutil.rmtree(root / "fresh")
 
 
-def test_a_version_that_is_not_to_be_served_cannot_be_tried(
-    server: TritonServer, root: Path, other: Bundle, standing: dict[str, bytes]
+def test_a_version_that_is_not_served_cannot_be_tested(
+    server: TritonServer, root: Path, other: Bundle, files_before: dict[str, bytes]
 ) -> None:
-    with pytest.raises(RepositoryError, match=r"cannot be tried on .*its version policy does not serve it"):
+    with pytest.raises(RepositoryError, match=r"cannot be tested on .*the version policy does not serve it"):
         publish(other, root, url=server.grpc_url, options={"versions": (1,)})
-    assert _content(root) == standing
+    assert _content(root) == files_before
 
 
-def test_a_server_of_another_repository_is_noticed(server: TritonServer, other: Bundle, tmp_path: Path) -> None:
+def test_a_server_of_another_repository_is_detected(server: TritonServer, other: Bundle, tmp_path: Path) -> None:
     (served,) = server.served()["toy"]
     for _ in range(served - 1):
         publish(other, tmp_path / "repository")
     before = _content(tmp_path / "repository")
-    # The very number that is served there, so that the number alone would not tell.
-    with pytest.raises(ServerError, match=rf"version {served} of toy was put back: .* loaded another toy.*repository"):
+    # The same number is served there, so the number alone does not reveal it.
+    with pytest.raises(
+        ServerError, match=rf"version {served} of toy was rolled back: .* loaded another toy.*repository"
+    ):
         publish(other, tmp_path / "repository", url=server.grpc_url)
     assert _content(tmp_path / "repository") == before
     assert server.served()["toy"] == (served,)
 
 
-def test_without_explicit_control_nothing_is_published(
+def test_nothing_is_published_to_a_server_without_explicit_mode(
     toy_server: TritonServer, toy_bundle: Bundle, tmp_path: Path
 ) -> None:
     with pytest.raises(ServerError, match=r"does not load models on request.*--model-control explicit"):
@@ -187,7 +189,7 @@ def test_without_explicit_control_nothing_is_published(
     assert not (tmp_path / "repository").exists()
 
 
-def test_without_a_server_nothing_is_published(toy_bundle: Bundle, tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match=r"no answer from the server 127\.0\.0\.1:1: .*Is it running"):
+def test_nothing_is_published_without_the_server(toy_bundle: Bundle, tmp_path: Path) -> None:
+    with pytest.raises(ServerError, match=r"no answer from the server 127\.0\.0\.1:1: .*Check that it is running"):
         publish(toy_bundle, tmp_path / "repository", url="127.0.0.1:1")
     assert not (tmp_path / "repository").exists()
