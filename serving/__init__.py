@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from camserve.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from camserve.serving.config.choices import Accelerator
+    from camserve.serving.config.accelerator_options import Accelerator, Auto, Cpu, Cuda, OpenVINO, TensorRT
     from camserve.serving.config.presets import PRESETS
-    from camserve.serving.config.serving_options import Resource, ServingOptions
+    from camserve.serving.config.resources import Resource
+    from camserve.serving.config.serving_options import ServingOptions
     from camserve.serving.live.server import LiveServer
     from camserve.serving.publishing.publish import Publication, publish
     from camserve.serving.publishing.rollback import rollback
@@ -35,17 +36,22 @@ else:
 __all__ = [
     "PRESETS",
     "Accelerator",
+    "Auto",
     "ClientTls",
+    "Cpu",
+    "Cuda",
     "Fault",
     "Finding",
     "LiveServer",
     "ModelEntry",
+    "OpenVINO",
     "Parity",
     "Pruned",
     "Publication",
     "Resource",
     "ServerOptions",
     "ServingOptions",
+    "TensorRT",
     "Tls",
     "TritonServer",
     "Verification",

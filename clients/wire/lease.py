@@ -1,4 +1,4 @@
-"""A segment of shared memory on lease to one request, and the ledger of what servers were told of."""
+"""A segment of shared memory leased to one request, and the record of the segments that servers know."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from camserve.clients.wire.segments import create, remove
 
 __all__ = ["Lease", "Ledger"]
 
-_MOST_DOUBTFUL = 1024
+_MAX_UNCERTAIN = 1024
 
 
 class Ledger:
-    """Names of the segments that servers know, or may know since they were told and did not answer."""
+    """Names of the segments that servers know, or may know because they did not reply."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._told: dict[str, set[str]] = {}
+        self._names: dict[str, set[str]] = {}
 
     def add(self, url: str, name: str, *, certain: bool) -> None:
-        """Notes that a server was told; what is doubtful is forgotten rather than piled up without bound."""
+        """Record a segment that a server knows; uncertain ones only up to a limit."""
         with self._lock:
-            told = self._told.setdefault(url, set())
-            if certain or len(told) < _MOST_DOUBTFUL:
-                told.add(name)
+            names = self._names.setdefault(url, set())
+            if certain or len(names) < _MAX_UNCERTAIN:
+                names.add(name)
 
     def forget(self, url: str, name: str) -> None:
-        """Notes that a server does not know a segment."""
+        """Record that a server does not know a segment."""
         with self._lock:
-            self._told.get(url, set()).discard(name)
+            self._names.get(url, set()).discard(name)
 
     def take(self, url: str) -> list[str]:
-        """All names that a server was told, which are forgotten hereby."""
+        """Return and forget the names of all segments of a server."""
         with self._lock:
-            return sorted(self._told.pop(url, ()))
+            return sorted(self._names.pop(url, ()))
 
 
 class Lease:
-    """A segment that holds one batch, for the length of one try at one server.
+    """A segment that contains one batch, for one attempt at one server.
 
     Attributes:
         registered: Whether the server knows the segment.
-        usable: Whether it may hold another batch after this one.
+        usable: Whether it may be used again after this batch.
         url: The server that it is for.
-        size: Bytes that it has room for.
-        pid: The process that made it.
-        name: Under which the server knows it.
+        size: Size in bytes.
+        pid: The process that created it.
+        name: Its name in `/dev/shm` and at the server.
     """
 
     def __init__(self, ledger: Ledger, url: str, size: int) -> None:
@@ -67,7 +67,7 @@ class Lease:
 
     @contextmanager
     def registering(self) -> Iterator[Any]:
-        """Yields the `SystemSharedMemoryRegisterRequest` to send; the name stands in `/dev/shm` until the block ends.
+        """Yield the `SystemSharedMemoryRegisterRequest` to send; the name is in `/dev/shm` until the block ends.
 
         If the block raises, the segment is not used again.
         """
@@ -82,22 +82,22 @@ class Lease:
             remove(self.name)
 
     def describe(self, tensor: Any) -> None:
-        """Writes into a `ModelInferRequest.InferInputTensor` where its bytes lie."""
+        """Write the location of the bytes into a `ModelInferRequest.InferInputTensor`."""
         tensor.parameters["shared_memory_region"].string_param = self.name
         tensor.parameters["shared_memory_byte_size"].int64_param = self._used
 
     def discard(self) -> None:
-        """Has the segment freed at the end of the lease: for when the server turns out not to know it."""
+        """Free the segment at the end of the lease, because the server does not know it."""
         self.usable = False
         self._ledger.forget(self.url, self.name)
 
     def write(self, batch: np.ndarray[Any, Any]) -> None:
-        """Copies a batch to the beginning of the segment."""
+        """Copy a batch to the start of the segment."""
         self._used = batch.nbytes
         np.copyto(np.frombuffer(self._memory, batch.dtype, batch.size).reshape(batch.shape), batch)
 
     def free(self) -> None:
-        """Gives the memory back to the kernel, or leaves it to the server if that still reads it."""
+        """Return the memory to the kernel, or leave it to the server if that still maps it."""
         remove(self.name)
-        with suppress(BufferError):  # a traceback holds the array that was written: the memory goes with it
+        with suppress(BufferError):  # a traceback refers to the written array: the memory is freed with it
             self._memory.close()

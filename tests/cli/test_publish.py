@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 
 from support.command_line import run
 
 from camserve.bundle import Bundle
-from camserve.serving import ServingOptions
 from camserve.serving.config.message import read_config, read_options
+from camserve.serving.config.named_options import DEFAULTS
 
 
 def test_publish_counts_versions_up_and_list_shows_them(toy_bundle: Bundle, tmp_path: Path) -> None:
@@ -58,7 +57,7 @@ def test_publish_changes_only_the_options_that_are_given(toy_bundle: Bundle, tmp
     for given in (["--max-batch", "4", "--threads", "2"], ["--no-warm-up"], []):
         assert run("publish", toy_bundle.path, "--repository", tmp_path, *given).returncode == 0
     path = tmp_path / "toy" / "config.pbtxt"
-    assert read_options(read_config(path)) == asdict(ServingOptions(max_batch_size=4, threads=2, warmup=False))
+    assert read_options(read_config(path)) == {**DEFAULTS, "max_batch_size": 4, "threads": 2, "warmup": False}
     run("publish", toy_bundle.path, "--repository", tmp_path, "--threads", "0")
     assert read_options(read_config(path))["threads"] is None
 

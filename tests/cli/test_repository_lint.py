@@ -10,8 +10,8 @@ from support.command_line import run
 from support.model_folder import toy_config, write_model_folder
 
 from camserve.bundle import Bundle
-from camserve.serving.config.changes import DEFAULTS
 from camserve.serving.config.message import read_config, read_options
+from camserve.serving.config.named_options import DEFAULTS, OPTIONS, format_value
 from camserve.serving.config.presets import PRESETS
 from camserve.serving.repository.lint.targets import RELEASES
 
@@ -67,7 +67,7 @@ def test_a_preset_is_laid_beneath_what_is_given_and_shown(toy_bundle: Bundle, tm
     arguments = ("--preset", "cpu-throughput", "--cores", "16", "--max-batch", "4", "--set", "max_queue_size=9")
     result = run("publish", toy_bundle.path, "--repository", tmp_path, *arguments)
     assert result.returncode == 0, result.stderr
-    assert "Preset cpu-throughput on 16 cores: accelerator=none instances=4 threads=4 max_batch_size=4" in result.stderr
+    assert "Preset cpu-throughput for 16 cores: accelerator=none instances=4 threads=4 max_batch" in result.stderr
     assert _options_of(tmp_path / "toy") == {
         "accelerator": "none",
         "instances": 4,
@@ -90,10 +90,12 @@ def test_settings_reach_options_without_a_flag_and_stay(toy_bundle: Bundle, tmp_
     [
         (["--preset", "turbo"], "cpu-latency"),
         (["--cores", "4"], "--preset"),
-        (["--set", "max_queue_sise=4"], "Did you mean max_queue_size?"),
+        (["--set", "max_queue_sise=4"], "Did you mean 'max_queue_size'?"),
         (["--set", "max_queue_size"], "max_queue_size=64"),
         (["--gpus", "0", "--accelerator", "none"], "gpus"),
-        (["--gpus", "first"], "gpus"),
+        (["--gpus", "first"], "--gpus must be a whole number, got 'first'"),
+        (["--max-batch", "0"], "--max-batch must be from 1 to 4096, got 0"),
+        (["--accelerator", "quantum"], "unknown --accelerator 'quantum'"),
         (["--accelerator", "tensorrt", "--tensorrt-precision", "int8"], "--precision int8"),
     ],
 )
@@ -106,9 +108,11 @@ def test_wrong_serving_options_are_wrong_usage(
     assert not (tmp_path / "repository").exists()
 
 
-def test_help_names_every_preset_and_every_option() -> None:
+def test_help_lists_every_preset_and_every_option() -> None:
     text = run("publish", "--help").stdout
     assert [name for name in PRESETS if f"  {name} " not in text] == []
-    flags = {"max_batch_size", "max_queue_delay_us", "max_queue_size", "instances", "threads", "accelerator", "gpus"}
-    flags |= {"tensorrt_precision", "warmup", "latest_versions"}
-    assert [name for name in DEFAULTS if name not in flags and f"{name}=" not in text] == []
+    for name, option in OPTIONS.items():
+        if option.flag is None:
+            assert f"  {name}={format_value(DEFAULTS[name])}" in text
+        else:
+            assert f"  {option.flag.replace('/', ' / ')}" in text

@@ -58,7 +58,7 @@ def test_it_says_what_the_classifier_of_threads_says(toy_server: TritonServer) -
 def test_a_first_call_connects_and_before_it_nothing_is_known(toy_server: TritonServer) -> None:
     async def ask() -> None:
         classifier = AsyncClassifier(toy_server.grpc_url, "toy")
-        with pytest.raises(UsageError, match="was not read yet"):
+        with pytest.raises(UsageError, match="has not been read yet"):
             _ = classifier.contract
         results = await asyncio.gather(*(classifier.classify(IMAGE) for _ in range(5)))
         assert len(set(map(str, results))) == 1

@@ -132,7 +132,7 @@ def test_what_does_not_fit_the_model_is_refused_at_connect(server: TritonServer,
             UsageError,
             "several tensors of the contract to 'logits'",
         ),
-        ({"contract": "nowhere.json"}, UsageError, "nowhere.json cannot be read"),
+        ({"contract": "nowhere.json"}, UsageError, "cannot read nowhere.json"),
         ({"contract": __file__}, UsageError, "not a valid camserve contract"),
     ]
     for given, kind, why in cases:

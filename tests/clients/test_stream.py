@@ -18,7 +18,7 @@ from camserve.clients.async_stream import AsyncStream
 from camserve.clients.images.files import bytes_to_read
 from camserve.clients.images.loading import Opened
 from camserve.clients.stream import Stream
-from camserve.clients.window import Room, Window
+from camserve.clients.window import MemoryLimit, Window
 from camserve.errors import CamserveError, ImageError
 
 SECONDS = 30.0
@@ -47,13 +47,13 @@ def by_threads(window: Window, images: list[Any], open_: Open, answer: Answer) -
         window,
         open_=lambda image: opened(open_(image)),
         answer=lambda of: answer(of.decoded_bytes),
-        concerns_one=lambda _: True,
+        affects_one=lambda _: True,
     )
-    return list(stream.answers(images, leave=lambda: None))
+    return list(stream.answers(images, stop=lambda: None))
 
 
 def by_tasks(window: Window, images: list[Any], open_: Open, answer: Answer) -> list[Any]:
-    async def concerns_one(error: CamserveError) -> bool:
+    async def affects_one(error: CamserveError) -> bool:
         return True
 
     async def main() -> list[Any]:
@@ -61,7 +61,7 @@ def by_tasks(window: Window, images: list[Any], open_: Open, answer: Answer) -> 
             window,
             open_=lambda image: opened(open_(image)),
             answer=lambda of: asyncio.to_thread(answer, of.decoded_bytes),
-            concerns_one=concerns_one,
+            affects_one=affects_one,
         )
         return [each async for each in stream.answers(images)]
 
@@ -72,7 +72,7 @@ both = pytest.mark.parametrize("ask", [by_threads, by_tasks])
 
 
 def test_the_first_is_never_held_up_and_the_others_wait_until_they_fit() -> None:
-    room = Room(Window(bytes=10))
+    room = MemoryLimit(Window(bytes=10))
     for place in (3, 4, 5):
         room.enter(place)
     assert room.fits(3, 99)
@@ -90,7 +90,7 @@ def test_the_first_is_never_held_up_and_the_others_wait_until_they_fit() -> None
 def test_images_take_at_most_the_window_and_what_the_first_takes() -> None:
     chance = random.Random(1)
     for _ in range(50):
-        room, held = Room(Window(bytes=100)), {}
+        room, held = MemoryLimit(Window(bytes=100)), {}
         for place in range(200):
             room.enter(place)
             held[place] = 0
@@ -171,12 +171,12 @@ def test_whoever_waits_for_room_is_woken_when_the_stream_is_left() -> None:
         found.append(woken.wait(SECONDS))
         left.set()
 
-    def concerns_one(error: CamserveError) -> bool:
+    def affects_one(error: CamserveError) -> bool:
         woken.set()
         return False
 
     window = Window(concurrency=3, bytes=10, errors="yield")
-    answers = Stream(window, open_, answer, concerns_one).answers([0, 10, 11], leave)
+    answers = Stream(window, open_, answer, affects_one).answers([0, 10, 11], leave)
     assert next(answers) == 0
     cast(Generator[Any, Any, Any], answers).close()
     assert found == [True]
@@ -203,7 +203,7 @@ def test_threads_hand_out_what_is_answered_before_the_next_image_is_waited_for()
         return may_answer.wait(SECONDS)
 
     stream: Stream[Image, bool] = Stream(Window(concurrency=4), lambda _: opened(1), answer, lambda _: False)
-    for each in stream.answers(images(), leave=lambda: None):
+    for each in stream.answers(images(), stop=lambda: None):
         handed.append(each)
     assert len(handed) == 5
     assert at_next[0] >= 3
@@ -228,10 +228,10 @@ def test_tasks_hand_out_what_is_answered_before_the_next_image_is_waited_for() -
         async def answer(image: Opened) -> bool:
             return await may_answer.wait()
 
-        async def concerns_one(error: CamserveError) -> bool:
+        async def affects_one(error: CamserveError) -> bool:
             return False
 
-        stream: AsyncStream[int, bool] = AsyncStream(Window(concurrency=4), lambda _: opened(1), answer, concerns_one)
+        stream: AsyncStream[int, bool] = AsyncStream(Window(concurrency=4), lambda _: opened(1), answer, affects_one)
         async for each in stream.answers(images()):
             handed.append(each)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from camserve.bundle import LABELS_NAME, ONNX_NAME, Bundle
-from camserve.serving import ServingOptions
 from camserve.serving.config.message import CONFIG_NAME, build_config, render_config
+from camserve.serving.config.named_options import make_options
 
 __all__ = ["toy_config", "write_model_folder"]
 
@@ -17,7 +17,7 @@ __all__ = ["toy_config", "write_model_folder"]
 def toy_config(bundle: Bundle, *, name: str = "toy", options: Mapping[str, Any] | None = None) -> Any:
     """The configuration by which the bundle would be published."""
     contract = bundle.contract.model_copy(update={"name": name})
-    return build_config(contract, bundle.labels, ServingOptions(**(options or {})), digest=bundle.files[ONNX_NAME])
+    return build_config(contract, bundle.labels, make_options(options or {}), digest=bundle.files[ONNX_NAME])
 
 
 def write_model_folder(repository: Path, bundle: Bundle, config: Any, *, name: str = "toy") -> Path:

@@ -8,7 +8,8 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2
 
 from camserve.serving.config.accelerators import profile_sizes, tensorrt_accelerator
-from camserve.serving.config.instances import THREADS, backend_of, read_parameter
+from camserve.serving.config.backends import THREADS, backend_of
+from camserve.serving.config.instances import read_parameter
 from camserve.serving.repository.lint.findings import ModelFolder, Note, warning
 from camserve.serving.repository.lint.targets import Target
 

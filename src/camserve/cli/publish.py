@@ -28,7 +28,7 @@ Example:  camserve publish bundles/resnet50 --repository model_repository --pres
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command(cls=PublishCommand, epilog=_EPILOG)(publish)
+    app.command(cls=PublishCommand, epilog=_EPILOG)(publish_options.with_serving_flags(publish))
 
 
 def publish(
@@ -40,16 +40,6 @@ def publish(
     preset: publish_options.Preset = None,
     cores: publish_options.Cores = None,
     settings: publish_options.Settings = None,
-    max_batch: publish_options.MaxBatch = None,
-    delay: publish_options.Delay = None,
-    queue: publish_options.Queue = None,
-    instances: publish_options.Instances = None,
-    threads: publish_options.Threads = None,
-    accelerator: publish_options.Accelerator = None,
-    gpus: publish_options.Gpus = None,
-    tensorrt_precision: publish_options.TensorRTPrecision = None,
-    warm_up: publish_options.WarmUp = None,
-    latest_versions: publish_options.LatestVersions = None,
     backend: Annotated[
         str, typer.Option(metavar="NAME", help="onnxruntime for the ONNX file, tensorflow for the SavedModel.")
     ] = "onnxruntime",
@@ -60,6 +50,7 @@ def publish(
     tls_certificate: connection_options.TlsCertificate = None,
     tls_key: connection_options.TlsKey = None,
     as_json: Json = False,
+    **flags: Any,
 ) -> None:
     """Add a bundle to a model repository as the newest version of its model.
 
@@ -69,28 +60,10 @@ def publish(
     Options that are not given keep the values of the model's previous publication.
     """
     from camserve.serving import publish as publish_bundle
-    from camserve.serving.config.choices import Backend
+    from camserve.serving.config.backends import Backend
 
     check_choice(backend, get_args(Backend), "--backend")
-    options = publish_options.preset_and_given(
-        bundle,
-        preset,
-        cores,
-        settings,
-        {
-            "max_batch_size": max_batch,
-            "max_queue_delay_us": delay,
-            "max_queue_size": queue,
-            "instances": instances,
-            "threads": threads,
-            "accelerator": accelerator,
-            "gpus": gpus,
-            "tensorrt_precision": tensorrt_precision,
-            "warmup": warm_up,
-            "latest_versions": latest_versions,
-        },
-        backend,
-    )
+    options = publish_options.requested_options(bundle, preset, cores, settings, flags, backend)
     admin_key, tls = connection_options.read_access(admin_key_file, tls_ca, tls_certificate, tls_key)
     with Phases() as phases:
         publication = publish_bundle(

@@ -11,19 +11,19 @@ from camserve.errors import ConnectionFailedError
 
 
 def test_a_retry_is_a_warning_and_an_answer_is_for_those_who_debug(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, "camserve"), Monitor().request("signs") as observed:
-        observed.tried("a:1", ConnectionFailedError("gone", hint="Start it"), 0.25)
-        observed.answered("b:2", "3", 4096, 2)
+    with caplog.at_level(logging.DEBUG, "camserve"), Monitor().observe("signs") as observed:
+        observed.record_failure("a:1", ConnectionFailedError("gone", hint="Start it"), 0.25)
+        observed.record_reply("b:2", "3", 4096, 2)
     warning, answer = caplog.records
     assert (warning.levelname, warning.name) == ("WARNING", "camserve.clients.wire")
-    assert warning.getMessage() == "infer signs at a:1, try 1: ConnectionFailedError: gone; again in 0.25 s"
+    assert warning.getMessage() == "infer signs at a:1, attempt 1: ConnectionFailedError: gone; retry in 0.25 s"
     assert answer.levelname == "DEBUG"
-    assert answer.getMessage().startswith("infer signs at b:2: version 3, 4096 bytes, try 2, 0.0")
+    assert answer.getMessage().startswith("infer signs at b:2: version 3, 4096 bytes, attempt 2, 0.0")
 
 
 def test_an_error_that_the_caller_sees_is_the_callers_to_log(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "camserve"), Monitor().request("signs") as observed:
-        observed.tried("a:1", ConnectionFailedError("gone"), None)
+    with caplog.at_level(logging.INFO, "camserve"), Monitor().observe("signs") as observed:
+        observed.record_failure("a:1", ConnectionFailedError("gone"), None)
     assert caplog.records == []
 
 
@@ -37,9 +37,9 @@ sys.meta_path.insert(0, Blocker())
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.errors import ConnectionFailedError, UsageError
-with Monitor().request("signs") as observed:
-    observed.tried("a:1", ConnectionFailedError("gone"), 0.1)
-    observed.answered("a:1", "3", 4096, 2)
+with Monitor().observe("signs") as observed:
+    observed.record_failure("a:1", ConnectionFailedError("gone"), 0.1)
+    observed.record_reply("a:1", "3", 4096, 2)
     print(observed.headers)
 print([name for name in {blocked!r} if name in sys.modules])
 try:
@@ -72,7 +72,7 @@ def test_an_import_loads_neither() -> None:
 def test_a_program_without_logging_hears_nothing() -> None:
     code = (
         "from camserve.clients.observing.monitor import Monitor; from camserve.errors import DeadlineError\n"
-        "with Monitor().request('signs') as observed: observed.tried('a:1', DeadlineError('late'), 0.1)"
+        "with Monitor().observe('signs') as observed: observed.record_failure('a:1', DeadlineError('late'), 0.1)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")

@@ -23,8 +23,9 @@ from camserve.clients import Classifier
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
+from camserve.clients.wire.exchange import Exchange
+from camserve.clients.wire.failures import redact
 from camserve.clients.wire.messages import Request, ServedTensor
-from camserve.clients.wire.redaction import redact
 from camserve.clients.wire.transport import Transport
 from camserve.errors import ClientError, ImageError, UsageError
 from camserve.serving import TritonServer
@@ -106,7 +107,7 @@ def test_what_a_server_says_is_one_line_without_secrets_wherever_it_is_told(
     options = ConnectionOptions(token=TOKEN, headers={"x-api-key": KEY}, retries=2)
     transport = Transport([url], options, Monitor(metrics=Metrics(registry)))
     with caplog.at_level(logging.DEBUG), pytest.raises(ClientError) as caught:
-        transport.infer(REQUEST, deadline=Deadline.after(10))
+        transport.run(Exchange.infer, REQUEST, deadline=Deadline(10))
     transport.close()
 
     tries = 1 if status is grpc.StatusCode.INVALID_ARGUMENT else 3
@@ -131,7 +132,7 @@ def test_the_trace_arrives_at_the_server_beside_the_headers(
     handler, url = echo
     transport = Transport([url], ConnectionOptions(token=TOKEN, headers={"x-api-key": KEY}), Monitor())
     with pytest.raises(ClientError), trace.get_tracer("caller").start_as_current_span("page"):
-        transport.infer(REQUEST, deadline=Deadline.after(10))
+        transport.run(Exchange.infer, REQUEST, deadline=Deadline(10))
     transport.close()
     (received,) = handler.received
     span, page = exporter.get_finished_spans()
@@ -145,7 +146,7 @@ def test_the_name_of_a_model_is_one_line(echo: tuple[Echo, str], caplog: pytest.
     _, url = echo
     transport = Transport([url], ConnectionOptions(token=TOKEN, headers={"x-api-key": KEY}), Monitor())
     with caplog.at_level(logging.DEBUG, "camserve"), pytest.raises(ClientError) as caught:
-        transport.infer(ODD_REQUEST, deadline=Deadline.after(10))
+        transport.run(Exchange.infer, ODD_REQUEST, deadline=Deadline(10))
     transport.close()
     assert all(is_one_line(text) for text in (str(caught.value), *caplog.messages))
 

@@ -42,8 +42,8 @@ def attributes(span: Any) -> dict[str, Any]:
 
 
 def test_a_request_is_a_span_that_says_who_answered(exporter: InMemorySpanExporter) -> None:
-    with Monitor().request("signs") as observed:
-        observed.answered("dns:///triton.example:8001", "3", 4096, 2)
+    with Monitor().observe("signs") as observed:
+        observed.record_reply("dns:///triton.example:8001", "3", 4096, 2)
     span = only(exporter)
     assert (span.name, span.kind, span.status.status_code) == (
         "camserve infer signs",
@@ -68,16 +68,16 @@ def test_a_request_is_a_span_that_says_who_answered(exporter: InMemorySpanExport
     ("url", "address", "port"), [("[::1]:8001", "::1", 8001), ("unix:/run/triton.sock", "unix:/run/triton.sock", None)]
 )
 def test_an_address_is_told_by_its_parts(url: str, address: str, port: int | None, exporter: Any) -> None:
-    with Monitor().request("signs") as observed:
-        observed.answered(url, "3", 4096, 1)
+    with Monitor().observe("signs") as observed:
+        observed.record_reply(url, "3", 4096, 1)
     told = attributes(only(exporter))
     assert (told["server.address"], told.get("server.port")) == (address, port)
 
 
 def test_a_try_that_failed_is_an_event_of_the_span(exporter: InMemorySpanExporter) -> None:
-    with Monitor().request("signs") as observed:
-        observed.tried("a:1", ConnectionFailedError("gone\nwith the wind"), 0.25)
-        observed.answered("b:2", "3", 4096, 2)
+    with Monitor().observe("signs") as observed:
+        observed.record_failure("a:1", ConnectionFailedError("gone\nwith the wind"), 0.25)
+        observed.record_reply("b:2", "3", 4096, 2)
     (event,) = only(exporter).events
     assert attributes(event) == {
         "server.address": "a",
@@ -92,8 +92,8 @@ def test_an_error_is_the_spans_status_and_brings_no_traceback_along(exporter: In
     error = DeadlineError("too late", hint="Allow more time")
 
     def fail() -> None:
-        with Monitor().request("signs") as observed:
-            observed.tried("a:1", error, None)
+        with Monitor().observe("signs") as observed:
+            observed.record_failure("a:1", error, None)
             raise error from ValueError("what a cause quotes")
 
     with pytest.raises(DeadlineError):
@@ -106,14 +106,14 @@ def test_an_error_is_the_spans_status_and_brings_no_traceback_along(exporter: In
 
 
 def test_of_a_foreign_error_only_the_kind_is_told(exporter: InMemorySpanExporter) -> None:
-    with pytest.raises(asyncio.CancelledError), Monitor().request("signs"):
+    with pytest.raises(asyncio.CancelledError), Monitor().observe("signs"):
         raise asyncio.CancelledError("whatever it says")
     assert only(exporter).status.description == "CancelledError"
     assert "whatever" not in only(exporter).to_json()
 
 
 def test_the_headers_carry_the_span_and_the_span_hangs_below_the_callers(exporter: InMemorySpanExporter) -> None:
-    with trace.get_tracer("caller").start_as_current_span("page"), Monitor().request("signs") as observed:
+    with trace.get_tracer("caller").start_as_current_span("page"), Monitor().observe("signs") as observed:
         (header,) = observed.headers
     span, page = exporter.get_finished_spans()
     assert span.context is not None
@@ -150,7 +150,7 @@ def test_the_spans_of_a_stream_hang_below_the_callers(
 
 
 def test_without_a_span_of_anyone_there_are_no_headers() -> None:
-    with Monitor().request("signs") as observed:
+    with Monitor().observe("signs") as observed:
         assert observed.headers == ()
 
 
@@ -161,7 +161,7 @@ def test_what_grpc_could_not_carry_is_left_out(monkeypatch: pytest.MonkeyPatch, 
         carrier.update({"X-B3-TraceId": "0af7", "x ray": "1", "name-bin": "1", "city": "Zürich", "line": "a\nb"})
 
     monkeypatch.setattr(propagate, "inject", inject)
-    with Monitor().request("signs") as observed:
+    with Monitor().observe("signs") as observed:
         assert observed.headers == (("x-b3-traceid", "0af7"),)
 
 
@@ -169,7 +169,7 @@ def test_tasks_of_one_loop_have_spans_of_their_own(exporter: InMemorySpanExporte
     monitor = Monitor()
 
     async def ask(model: str) -> tuple[tuple[str, str], ...]:
-        with monitor.request(model) as observed:
+        with monitor.observe(model) as observed:
             await asyncio.sleep(0.01)
             return observed.headers
 

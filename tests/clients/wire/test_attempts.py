@@ -13,11 +13,11 @@ FOREVER = 1e9
 
 
 def waits(tries: Attempts, *failures: tuple[str, RetryScope], remaining: float = FOREVER) -> list[float | None]:
-    return [tries.failed(url, again, remaining) for url, again in failures]
+    return [tries.record_failure(url, again, remaining) for url, again in failures]
 
 
 def test_one_server_is_tried_as_often_as_was_asked_for_each_time_after_a_longer_wait() -> None:
-    tries = Attempts(("a",), 5, patient=True, chance=lambda: 1.0)
+    tries = Attempts(("a",), 5, patient=True, random_number=lambda: 1.0)
     assert waits(tries, *[("a", RetryScope.ANYWHERE)] * 6) == [0.25, 0.5, 1.0, 2.0, 4.0, None]
     assert tries.count == 6
 
@@ -30,7 +30,7 @@ def test_no_call_is_tried_more_often_than_was_asked_for(retries: int) -> None:
 
 
 def test_waits_are_spread_by_chance_over_the_whole_of_their_bound() -> None:
-    found = [Attempts(("a",), 5, patient=True, chance=random.Random(n).random) for n in range(2000)]
+    found = [Attempts(("a",), 5, patient=True, random_number=random.Random(n).random) for n in range(2000)]
     second = [waits(tries, *[("a", RetryScope.ANYWHERE)] * 2)[1] or 0.0 for tries in found]
     assert min(second) < 0.005
     assert max(second) > 0.495
@@ -38,17 +38,17 @@ def test_waits_are_spread_by_chance_over_the_whole_of_their_bound() -> None:
 
 
 def test_another_server_is_asked_at_once_and_only_then_is_there_a_wait() -> None:
-    tries = Attempts(("a", "b", "c"), 5, patient=True, chance=lambda: 1.0)
-    assert tries.failed("b", RetryScope.ANYWHERE, FOREVER) == 0.0
+    tries = Attempts(("a", "b", "c"), 5, patient=True, random_number=lambda: 1.0)
+    assert tries.record_failure("b", RetryScope.ANYWHERE, FOREVER) == 0.0
     assert set(tries.avoid) == {"b"}
-    assert tries.failed("a", RetryScope.ANYWHERE, FOREVER) == 0.0
+    assert tries.record_failure("a", RetryScope.ANYWHERE, FOREVER) == 0.0
     assert set(tries.avoid) == {"a", "b"}
-    assert tries.failed("c", RetryScope.ANYWHERE, FOREVER) == 1.0
+    assert tries.record_failure("c", RetryScope.ANYWHERE, FOREVER) == 1.0
     assert set(tries.avoid) == set()
 
 
 def test_a_server_to_which_it_is_no_use_to_come_back_is_not_asked_again() -> None:
-    tries = Attempts(("a", "b"), 5, patient=True, chance=lambda: 1.0)
+    tries = Attempts(("a", "b"), 5, patient=True, random_number=lambda: 1.0)
     assert waits(tries, ("a", RetryScope.ELSEWHERE), ("b", RetryScope.ANYWHERE)) == [0.0, 0.5]
     assert set(tries.avoid) == {"a"}
     assert waits(Attempts(("a",), 5, patient=True), ("a", RetryScope.ELSEWHERE)) == [None]
@@ -59,7 +59,7 @@ def test_what_is_refused_is_not_tried_again() -> None:
 
 
 def test_no_wait_goes_past_the_deadline() -> None:
-    tries = Attempts(("a",), 5, patient=True, chance=lambda: 1.0)
+    tries = Attempts(("a",), 5, patient=True, random_number=lambda: 1.0)
     assert waits(tries, ("a", RetryScope.ANYWHERE), remaining=0.3) == [0.25]
     assert waits(tries, ("a", RetryScope.ANYWHERE), remaining=0.3) == [None]
     assert waits(Attempts(("a", "b"), 5, patient=True), ("a", RetryScope.ANYWHERE), remaining=0.0) == [None]

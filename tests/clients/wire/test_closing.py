@@ -26,12 +26,13 @@ from support.scripted_server import Context, ScriptedServer, logits
 from support.transports import TransportClass, deadline, toy_request
 
 from camserve.clients.observing.monitor import Monitor
+from camserve.clients.steps import Call
 from camserve.clients.wire import health_checks
 from camserve.clients.wire.async_channels import AsyncChannel
 from camserve.clients.wire.async_transport import AsyncTransport
-from camserve.clients.wire.calls import Call
 from camserve.clients.wire.channel_settings import dialler
 from camserve.clients.wire.connection_options import ConnectionOptions
+from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import CallFailed
 from camserve.clients.wire.transport import Transport
 from camserve.errors import ConnectionFailedError, DeadlineError, UsageError
@@ -83,7 +84,7 @@ def test_a_closed_transport_of_asyncio_says_so() -> None:
         await asking.close()
         await asking.close()
         with pytest.raises(UsageError, match="is closed"):
-            await asking.describe("toy", deadline=deadline())
+            await asking.run(Exchange.describe, "toy", deadline=deadline())
 
     asyncio.run(use())
 
@@ -122,7 +123,7 @@ def test_cancelling_a_task_cancels_the_call_and_no_other() -> None:
 
     async def use(url: str) -> None:
         asking = AsyncTransport((url,), ConnectionOptions(), Monitor())
-        task = asyncio.create_task(asking.infer(toy_request(), deadline=deadline(20)))
+        task = asyncio.create_task(asking.run(Exchange.infer, toy_request(), deadline=deadline(20)))
         while not holding.began.is_set():
             await asyncio.sleep(0.01)
         task.cancel()
@@ -130,7 +131,7 @@ def test_cancelling_a_task_cancels_the_call_and_no_other() -> None:
             await task
         assert await asyncio.to_thread(holding.cancelled.wait, 5)
         holding.let_go.set()
-        assert (await asking.infer(toy_request(), deadline=deadline(5))).tries == 1
+        assert (await asking.run(Exchange.infer, toy_request(), deadline=deadline(5))).attempts == 1
         await asking.close()
 
     with ScriptedServer(holding) as server:
@@ -162,9 +163,9 @@ def test_a_task_that_is_cancelled_while_its_channel_is_reset_ends_as_cancelled()
 
 def test_one_client_serves_one_event_loop(toy_server: TritonServer) -> None:
     asking = AsyncTransport((toy_server.grpc_url,), ConnectionOptions(), Monitor())
-    asyncio.run(asking.infer(toy_request(), deadline=deadline()))
+    asyncio.run(asking.run(Exchange.infer, toy_request(), deadline=deadline()))
     with pytest.raises(UsageError, match="another event loop"):
-        asyncio.run(asking.infer(toy_request(), deadline=deadline()))
+        asyncio.run(asking.run(Exchange.infer, toy_request(), deadline=deadline()))
 
 
 def test_a_transport_that_is_dropped_ends_its_health_checks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +185,7 @@ def test_tasks_of_a_transport_that_is_dropped_end(monkeypatch: pytest.MonkeyPatc
     async def use() -> None:
         dropped = AsyncTransport(("127.0.0.1:1", "127.0.0.1:2"), ConnectionOptions(retries=0), Monitor())
         with suppress(ConnectionFailedError):
-            await dropped.describe("toy", deadline=deadline())
+            await dropped.run(Exchange.describe, "toy", deadline=deadline())
         (checking,) = asyncio.all_tasks() - {asyncio.current_task()}
         del dropped
         gc.collect()  # the traceback of the error held it
@@ -288,7 +289,7 @@ def test_many_requests_with_random_deadlines_leave_nothing_behind(
             for first in range(0, len(plan), _ROUND):  # what a pool has not begun yet takes memory, too
                 outcomes.update(pool.map(ask, plan[first : first + _ROUND]))
             after = _left()
-        assert asking.infer(slow_request(0.0), deadline=deadline()).tries == 1
+        assert asking.infer(slow_request(0.0), deadline=deadline()).attempts == 1
     record_property("outcomes", dict(outcomes))
     record_property("descriptors_threads_kib", [before, after])
     assert set(outcomes) == {"answered", "late"}

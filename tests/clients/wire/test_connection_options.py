@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from camserve.clients.wire.channel_settings import settings
-from camserve.clients.wire.connection_options import ConnectionOptions, Deadline, check_secrecy, parse_urls
+from camserve.clients.wire.connection_options import ConnectionOptions, Deadline, check_token_protected, parse_urls
 from camserve.errors import UsageError
 from camserve.tls import ClientTls
 
@@ -19,14 +19,14 @@ SECRET = "s3cr3t-value"
 @pytest.mark.parametrize("name", ["timeout", "connect_timeout"])
 def test_no_call_is_without_a_deadline(name: str, timeout: float) -> None:
     values: dict[str, Any] = {name: timeout}
-    with pytest.raises(UsageError, match=f"a {name} of .* seconds makes no sense"):
+    with pytest.raises(UsageError, match=rf"^{name} must be (positive|finite), got"):
         ConnectionOptions(**values)
-    with pytest.raises(UsageError, match="timeout"):
-        Deadline.after(timeout)
+    with pytest.raises(UsageError, match="timeout must be"):
+        Deadline(timeout)
 
 
 def test_the_time_that_is_left_shrinks_to_nothing() -> None:
-    deadline = Deadline.after(0.05)
+    deadline = Deadline(0.05)
     before, had_expired = deadline.remaining(), deadline.expired
     time.sleep(0.06)
     assert 0 < before <= 0.05
@@ -39,13 +39,13 @@ def test_the_time_that_is_left_shrinks_to_nothing() -> None:
     [
         ({"retries": 6}, "from 0 to 5"),
         ({"retries": -1}, "from 0 to 5"),
-        ({"compression": "zip"}, "no compression 'zip'"),
-        ({"token": ""}, "the token is empty"),
-        ({"headers": {"X-Key": "a"}}, "'X-Key' cannot be the name"),
-        ({"headers": {"authorization": "a"}}, "'authorization' cannot be the name"),
-        ({"headers": {"grpc-timeout": "a"}}, "'grpc-timeout' cannot be the name"),
-        ({"headers": {"key-bin": "a"}}, "'key-bin' cannot be the name"),
-        ({"headers": {"key": ""}}, "the value of the header 'key' is empty"),
+        ({"compression": "zip"}, "unknown compression 'zip'"),
+        ({"token": ""}, "token is empty"),
+        ({"headers": {"X-Key": "a"}}, "invalid header name 'X-Key'"),
+        ({"headers": {"authorization": "a"}}, "invalid header name 'authorization'"),
+        ({"headers": {"grpc-timeout": "a"}}, "invalid header name 'grpc-timeout'"),
+        ({"headers": {"key-bin": "a"}}, "invalid header name 'key-bin'"),
+        ({"headers": {"key": ""}}, "header 'key' is empty"),
     ],
 )
 def test_what_cannot_be_sent_or_done_is_refused(values: dict[str, Any], why: str) -> None:
@@ -57,7 +57,7 @@ def test_what_cannot_be_sent_or_done_is_refused(values: dict[str, Any], why: str
 def test_a_secret_that_cannot_be_sent_is_refused_without_being_told(bad: str) -> None:
     refused: list[dict[str, Any]] = [{"token": SECRET + bad}, {"headers": {"key": SECRET + bad}}]
     for values in refused:
-        with pytest.raises(UsageError, match="cannot carry") as caught:
+        with pytest.raises(UsageError, match="invalid") as caught:
             ConnectionOptions(**values)
         assert SECRET not in str(caught.value)
 
@@ -78,11 +78,11 @@ def test_headers_that_change_later_are_not_sent() -> None:
 @pytest.mark.parametrize("url", ["triton:8001", "10.0.0.1:8001", "[::2]:8001", "dns:///triton:8001", "127.evil.com:80"])
 def test_a_token_does_not_cross_a_network_in_plain_text(url: str) -> None:
     options = ConnectionOptions(token=SECRET)
-    with pytest.raises(UsageError, match="in plain text") as caught:
-        check_secrecy(("localhost:8001", url), options)
+    with pytest.raises(UsageError, match="unencrypted") as caught:
+        check_token_protected(("localhost:8001", url), options)
     assert SECRET not in str(caught.value)
-    check_secrecy((url,), ConnectionOptions(token=SECRET, tls=ClientTls()))
-    check_secrecy((url,), ConnectionOptions())
+    check_token_protected((url,), ConnectionOptions(token=SECRET, tls=ClientTls()))
+    check_token_protected((url,), ConnectionOptions())
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_token_does_not_cross_a_network_in_plain_text(url: str) -> None:
     ["localhost:1", "127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "unix:/run/t", "ipv4:127.0.0.1:1", "dns:///localhost:1"],
 )
 def test_a_token_may_go_to_a_server_on_this_host(url: str) -> None:
-    check_secrecy((url,), ConnectionOptions(token=SECRET))
+    check_token_protected((url,), ConnectionOptions(token=SECRET))
 
 
 def test_grpc_itself_retries_nothing_and_bounds_no_message() -> None:
@@ -135,10 +135,10 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["a:1,a:1", ["a:1", " a:1"]])
 def test_one_server_given_twice_is_refused(url: str) -> None:
-    with pytest.raises(UsageError, match="given twice"):
+    with pytest.raises(UsageError, match="duplicate server address"):
         parse_urls(url)
 
 
 def test_no_server_at_all_is_refused() -> None:
-    with pytest.raises(UsageError, match="there is no address"):
+    with pytest.raises(UsageError, match="no server address"):
         parse_urls([])

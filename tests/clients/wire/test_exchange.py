@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from camserve.clients.observing.monitor import Monitor
-from camserve.clients.wire.calls import Steps
+from camserve.clients.steps import Steps
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.exchange import Exchange
@@ -45,5 +45,5 @@ def test_time_that_runs_out_at_any_moment_is_a_deadline_that_has_passed(question
     arguments = {"model": "toy", "version": "", "deadline": RunningOut(looks)}
     if question == "describe":
         arguments["url"] = None
-    with pytest.raises(DeadlineError, match="no answer within 10 s"):
+    with pytest.raises(DeadlineError, match="did not respond within 10 s"):
         unanswered(getattr(exchange, question)(**arguments))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from camserve.clients.wire.connection_options import Deadline
-from camserve.clients.wire.failures import CallFailed, RetryScope, Subject, diagnose
+from camserve.clients.wire.failures import CallFailed, Operation, RetryScope, diagnose
 from camserve.errors import CamserveError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError
 
 CONNECTING = "failed to connect to all addresses; last error: "
@@ -14,9 +14,9 @@ VERIFY = HANDSHAKE + "1000007d:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_
 
 
 def failure(status: str, why: str, *, encrypted: bool = False) -> tuple[CamserveError, RetryScope]:
-    subject = Subject("infer", "toy", "3", Deadline.after(30), encrypted=encrypted)
+    subject = Operation("infer", "toy", "3", Deadline(30), encrypted=encrypted)
     found = diagnose(CallFailed(status, why), subject, "1.2.3.4:1")
-    return found.error, found.again
+    return found.error, found.retry
 
 
 @pytest.mark.parametrize(
@@ -51,14 +51,14 @@ def test_a_status_and_its_reason_say_what_to_do(status: str, why: str, kind: typ
 @pytest.mark.parametrize(
     ("why", "told", "again"),
     [
-        (VERIFY + "certificate has expired", "its certificate has expired", RetryScope.ELSEWHERE),
-        (VERIFY + "self-signed certificate", "not of the authority that is trusted", RetryScope.ELSEWHERE),
-        (CONNECTING + "UNKNOWN: Hostname Verification Check failed.", "is for another name", RetryScope.ELSEWHERE),
-        (HANDSHAKE + "100000f7:SSL routines:WRONG_VERSION_NUMBER", "does not encrypt", RetryScope.ELSEWHERE),
-        (HANDSHAKE + "10000410:SSL routines:ALERT_HANDSHAKE_FAILURE", "the two cannot agree", RetryScope.ELSEWHERE),
+        (VERIFY + "certificate has expired", "the server's certificate has expired", RetryScope.ELSEWHERE),
+        (VERIFY + "self-signed certificate", "not signed by a trusted authority", RetryScope.ELSEWHERE),
+        (CONNECTING + "UNKNOWN: Hostname Verification Check failed.", "is for another host name", RetryScope.ELSEWHERE),
+        (HANDSHAKE + "100000f7:SSL routines:WRONG_VERSION_NUMBER", "does not use TLS", RetryScope.ELSEWHERE),
+        (HANDSHAKE + "10000410:SSL routines:ALERT_HANDSHAKE_FAILURE", "handshake failed", RetryScope.ELSEWHERE),
         (
             CONNECTING + "UNAVAILABLE: ipv4:1.2.3.4:1: Socket closed",
-            "may ask clients for a TLS cert",
+            "may require a client certificate",
             RetryScope.ANYWHERE,
         ),
     ],
@@ -73,7 +73,7 @@ def test_a_connection_that_cannot_be_encrypted_says_why(why: str, told: str, aga
 def test_a_server_that_hangs_up_on_plain_text_may_expect_tls() -> None:
     error, again = failure("UNAVAILABLE", CONNECTING + "UNAVAILABLE: ipv4:1.2.3.4:1: Socket closed")
     assert again is RetryScope.ANYWHERE
-    assert "it may expect TLS" in error.message
+    assert "it may require TLS" in error.message
 
 
 def test_an_answer_of_a_proxy_is_told_as_one() -> None:

@@ -14,7 +14,7 @@ from camserve.clients.wire.messages import (
     Request,
     Statistics,
     encode_request,
-    newest,
+    newest_version,
     read_reply,
     read_statistics,
     request_header,
@@ -118,7 +118,7 @@ def test_outputs_are_read_only_views_of_the_message() -> None:
     ("versions", "expected"), [([], ""), (["1"], "1"), (["9", "10", "2"], "10"), (["stable", "3"], "3"), (["x"], "")]
 )
 def test_the_newest_version_is_that_of_the_highest_number(versions: list[str], expected: str) -> None:
-    assert newest(service_pb2.ModelMetadataResponse(versions=versions)) == expected
+    assert newest_version(service_pb2.ModelMetadataResponse(versions=versions)) == expected
 
 
 def test_statistics_are_those_of_the_version_in_seconds() -> None:

@@ -31,7 +31,7 @@ INTERVAL = 0.2
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Health checks follow sooner than they do for users."""
     monkeypatch.setattr(health_checks, "INTERVAL", INTERVAL)
-    monkeypatch.setattr(health_checks, "PATIENCE", 0.5)
+    monkeypatch.setattr(health_checks, "TIMEOUT", 0.5)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_server_that_goes_is_not_noticed_by_the_caller(
         shorts = [reply for call in short for reply in call.result(30)]
     assert {reply.url for reply in answers + shorts[-20:]} == {survivor}
     assert {reply.url for reply in shorts} == {mortal.grpc_url, survivor}
-    assert max(reply.tries for reply in shorts + answers) == 2
+    assert max(reply.attempts for reply in shorts + answers) == 2
     assert max(reply.seconds for reply in shorts + answers) <= 10
 
 
@@ -133,9 +133,9 @@ def test_another_server_is_asked_at_once_when_one_is_not_available(transport: Tr
     busy = failing(grpc.StatusCode.UNAVAILABLE, "busy")
     with ScriptedServer(busy) as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
         reply = asking.infer(toy_request(), deadline=deadline())
-        assert (reply.url, reply.tries) == (other.url, 2)
+        assert (reply.url, reply.attempts) == (other.url, 2)
         assert reply.seconds < 0.2
-        assert asking.infer(toy_request(), deadline=deadline()).tries == 1
+        assert asking.infer(toy_request(), deadline=deadline()).attempts == 1
 
 
 def test_a_model_is_described_by_a_server_that_is_there(

@@ -18,7 +18,7 @@ from camserve.bundle import Bundle
 from camserve.clients import AsyncClassifier, Classifier
 from camserve.clients.wire import segments
 from camserve.clients.wire.segments import FOLDER
-from camserve.clients.wire.shared_memory import SharedMemory, is_unknown_region, refused
+from camserve.clients.wire.shared_memory import SharedMemory, is_unknown_region, not_accepted
 from camserve.errors import RequestError, UsageError
 from camserve.serving import TritonServer
 
@@ -84,7 +84,7 @@ def test_a_server_that_forbids_it_is_told_from_one_that_forgot(
     asker.close()
     why = caught.value.details() or ""
     assert not is_unknown_region(why)
-    error = refused(asker.url, why)
+    error = not_accepted(asker.url, why)
     assert "restricted" in error.message
     assert "--allow-shared-memory" in str(error)
 
@@ -148,7 +148,7 @@ def test_memory_is_taken_before_it_is_written() -> None:
 
 def test_a_host_without_it_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("camserve.clients.wire.shared_memory.FOLDER", tmp_path / "none")
-    with pytest.raises(UsageError, match="Leave shared_memory out"):
+    with pytest.raises(UsageError, match="Remove shared_memory"):
         SharedMemory()
 
 

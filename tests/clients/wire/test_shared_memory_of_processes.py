@@ -84,7 +84,7 @@ def test_a_name_left_by_a_killed_client_is_taken_away_by_the_next() -> None:
         "print(create(4096)[0], flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     left = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout.strip()
-    assert segments.has_lost_its_owner(left)
+    assert segments.is_abandoned(left)
     alive, memory = segments.create(4096)
     SharedMemory().close()
     assert not (FOLDER / left).exists()
@@ -98,11 +98,11 @@ def test_whose_process_number_was_given_out_again_has_lost_its_owner() -> None:
     segments.remove(name)
     memory.close()
     *head, boot, namespace, pid, born, token = name.split("-")
-    assert not segments.has_lost_its_owner(name)
+    assert not segments.is_abandoned(name)
     reborn = "-".join((*head, boot, namespace, pid, str(int(born) - 1), token))
-    assert segments.has_lost_its_owner(reborn)
-    assert not segments.has_lost_its_owner(reborn.replace(boot, "0" * 32))
-    assert not segments.has_lost_its_owner("camserve-anything")
+    assert segments.is_abandoned(reborn)
+    assert not segments.is_abandoned(reborn.replace(boot, "0" * 32))
+    assert not segments.is_abandoned("camserve-anything")
 
 
 def test_the_next_classifier_has_the_server_forget_what_a_killed_one_left(

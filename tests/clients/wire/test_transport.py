@@ -57,8 +57,8 @@ def test_an_answer_is_that_of_the_model(
     assert set(reply.tensors) == {"cam_class", "logits"}
     np.testing.assert_allclose(reply.tensors["logits"], expected["logits"], rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(reply.tensors["cam_class"], expected["cam_class"])
-    assert (reply.version, reply.url, reply.tries) == ("1", toy_server.grpc_url, 1)
-    assert 3 * (4 * 4 + 3 * 4) < reply.received < 400
+    assert (reply.version, reply.url, reply.attempts) == ("1", toy_server.grpc_url, 1)
+    assert 3 * (4 * 4 + 3 * 4) < reply.size < 400
     assert 0 < reply.seconds < 10
 
 
@@ -86,7 +86,7 @@ def test_a_wrong_tensor_is_refused_once_and_the_next_request_is_answered(
     with transport(toy_server.grpc_url) as asking:
         with pytest.raises(RequestError, match=rf"refused the request: .*{why}.*\(INVALID_ARGUMENT\)") as caught:
             asking.infer(toy_request(change(images)), deadline=deadline())
-        assert "tried" not in caught.value.message
+        assert "attempts" not in caught.value.message
         logits = asking.infer(toy_request(images), deadline=deadline()).tensors["logits"]
     np.testing.assert_allclose(logits, expected_outputs(toy_bundle, images)["logits"], rtol=1e-6, atol=1e-6)
 
@@ -125,7 +125,7 @@ def test_a_server_that_never_answers_is_a_deadline_on_time(transport: TransportC
             lambda: asking.infer(toy_request(model="any"), deadline=deadline(0.3)),
         ):
             start = time.monotonic()
-            with pytest.raises(DeadlineError, match=r"model 'any' at 127.0.0.1:\d+ gave no answer within 0.3 s"):
+            with pytest.raises(DeadlineError, match=r"model 'any' at 127.0.0.1:\d+ did not respond within 0.3 s"):
                 ask()
             assert 0.25 <= time.monotonic() - start <= 0.3 + GRACE
 
@@ -170,7 +170,7 @@ def test_another_port_of_triton_is_told_as_not_that_of_grpc(
 ) -> None:
     with (
         transport(toy_server.addresses[service]) as asking,
-        pytest.raises(ConnectionFailedError, match="no Triton server answers at") as caught,
+        pytest.raises(ConnectionFailedError, match="no Triton server at") as caught,
     ):
         asking.describe("toy", deadline=deadline())
     assert "8001" in (caught.value.hint or "")
@@ -184,10 +184,10 @@ def test_a_slow_model_is_a_deadline_on_time_and_the_next_call_succeeds(
         asking.infer(slow_request(0.0), deadline=deadline())
         for _ in range(5):
             start = time.monotonic()
-            with pytest.raises(DeadlineError, match=r"gave no answer within 0\.2 s"):
+            with pytest.raises(DeadlineError, match=r"did not respond within 0\.2 s"):
                 asking.infer(slow_request(0.7), deadline=deadline(0.2))
             assert 0.15 <= time.monotonic() - start <= 0.2 + GRACE
-            assert asking.infer(slow_request(0.0), deadline=deadline()).tries == 1
+            assert asking.infer(slow_request(0.0), deadline=deadline()).attempts == 1
 
 
 @pytest.mark.timed
@@ -199,7 +199,7 @@ def test_every_call_to_a_stopped_server_returns_on_time(
         asking.infer(toy_request(), deadline=deadline())
         with suspended(own_server), ThreadPoolExecutor(50) as pool:
             late = list(pool.map(lambda number: lateness(asking, 0.1 + number % 5 / 10), range(times(1000))))
-        assert asking.infer(toy_request(), deadline=deadline()).tries == 1
+        assert asking.infer(toy_request(), deadline=deadline()).attempts == 1
     record_property("most_late_seconds", max(late))
     assert max(late) <= GRACE
 
