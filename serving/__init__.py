@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from camserve.serving.publishing.publish import Publication, publish
     from camserve.serving.publishing.rollback import rollback
     from camserve.serving.repository.accept import accept_config
+    from camserve.serving.repository.description import ModelDescription, ParityMetric, describe_model
     from camserve.serving.repository.export_facts import Parity
     from camserve.serving.repository.lint.engine import lint_repository
     from camserve.serving.repository.lint.findings import Finding
@@ -43,9 +44,11 @@ __all__ = [
     "Fault",
     "Finding",
     "LiveServer",
+    "ModelDescription",
     "ModelEntry",
     "OpenVINO",
     "Parity",
+    "ParityMetric",
     "Pruned",
     "Publication",
     "Resource",
@@ -57,6 +60,7 @@ __all__ = [
     "Verification",
     "VersionEntry",
     "accept_config",
+    "describe_model",
     "lint_repository",
     "list_models",
     "prune",

@@ -120,12 +120,12 @@ def find_preset(options: Mapping[str, Any], *, precision: str = "fp32", backend:
         precision: Precision of the model's file.
         backend: Triton's backend that runs the model.
     """
-    threads, instances = options["threads"] or 0, options["instances"]
-    for name in PRESETS:
-        for cores in range(max(1, instances * threads), (instances + 1) * max(1, threads)):
-            chosen = preset_options(name, HostProfile(cores, precision, backend))
-            if all(options[option] == value for option, value in chosen.items()):
-                return name
+    team = (options["threads"] or 0) * options["instances"]
+    # Up to three cores remain where the number of threads does not divide that of the cores.
+    hosts = [HostProfile(cores, precision, backend) for cores in range(max(1, team), team + _MOST_THREADS)]
+    for name, preset in PRESETS.items():
+        if any(all(options[option] == value for option, value in preset.options(host).items()) for host in hosts):
+            return name
     return None
 
 

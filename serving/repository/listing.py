@@ -16,7 +16,7 @@ from camserve.serving.repository.export_facts import Parity, read_export_facts
 from camserve.serving.repository.version_numbers import version_folders
 from camserve.text import suggest
 
-__all__ = ["ModelEntry", "VersionEntry", "check_known_models", "list_models", "open_repository"]
+__all__ = ["ModelEntry", "VersionEntry", "check_known_models", "list_models", "open_repository", "read_versions"]
 
 
 @dataclass(frozen=True)
@@ -128,10 +128,19 @@ def _model_names(root: Path) -> list[str]:
 def _model(path: Path) -> ModelEntry:
     folders = version_folders(path)
     served = chosen_versions(read_config(path / CONFIG_NAME).version_policy, folders)
-    return ModelEntry(path.name, path, tuple(_versions(folders, served)))
+    return ModelEntry(path.name, path, tuple(read_versions(folders, served)))
 
 
-def _versions(folders: Mapping[int, Path], served: Collection[int]) -> Iterator[VersionEntry]:
+def read_versions(folders: Mapping[int, Path], served: Collection[int]) -> Iterator[VersionEntry]:
+    """Read the versions of a model.
+
+    Args:
+        folders: Their folders, by number.
+        served: The versions that are served.
+
+    Yields:
+        Each version that was not pruned in the meantime.
+    """
     for number, folder in folders.items():
         with suppress(FileNotFoundError):  # pruned in the meantime
             yield _version(number, folder, served=number in served)

@@ -37,7 +37,9 @@ def test_export_and_publish_in_one_step(tmp_path: Path) -> None:
 def test_an_invalid_source_leaves_nothing(tmp_path: Path) -> None:
     source = tmp_path / "model.keras"
     source.write_bytes(b"no model")
-    result = run("export", source, "--out", tmp_path / "bundle", "--publish", tmp_path / "repository")
+    result = run(
+        "export", source, "--preprocess", "unit", "--out", tmp_path / "bundle", "--publish", tmp_path / "repository"
+    )
     assert result.returncode == 1
     assert str(source) in result.stderr
     assert "Traceback" not in result.stderr
@@ -47,7 +49,7 @@ def test_an_invalid_source_leaves_nothing(tmp_path: Path) -> None:
 def test_the_worst_of_all_batches_is_shown() -> None:
     row = {"format": "onnx", "figure": "cam_identity", "bound": 1e-4, "passed": True}
     parity = [row | {"batch": batch, "value": value} for batch, value in ((1, 1e-7), (3, 4e-6), (8, 2e-7))]
-    expected = ("ONNX Runtime", "Map sums to logit", "4e-06", "1e-04", "25× below", "1, 3, 8")
+    expected = ("ONNX Runtime", "Map identity", "4e-06", "1e-04", "25× below", "1, 3, 8")
     assert worst_metrics(parity) == [expected]
 
 
@@ -152,23 +154,35 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
     "a truncated model": (lambda folder: [truncated(folder)], 1, "part.keras"),
     "an unregistered layer": (lambda folder: [unregistered(folder)], 1, "'Doubled'"),
     "a nonlinear head": (lambda folder: [small(folder, hidden=True)], 1, "'hidden'"),
-    "weights of another model": (lambda folder: ["resnet-mini", "--weights", small(folder)], 1, "do not fit"),
+    "weights of another model": (
+        lambda folder: ["resnet-mini", "--weights", small(folder)],
+        1,
+        "cannot load the weights",
+    ),
     "too few labels": (
         lambda folder: [small(folder), "--labels", labels(folder)],
         2,
         "2 labels in {folder}/labels.txt for 3 classes",
     ),
-    "other files in the output folder": (lambda folder: [other_content(folder) and small(folder)], 2, "other files"),
-    "int8 without images": (lambda folder: [small(folder), "--precision", "int8"], 2, "int8 needs images"),
+    "other files in the output folder": (
+        lambda folder: [other_content(folder) and small(folder)],
+        2,
+        "contains files other",
+    ),
+    "int8 without images": (
+        lambda folder: [small(folder), "--precision", "int8"],
+        2,
+        "int8 requires calibration images",
+    ),
     "int8 with too few images": (
         lambda folder: [small(folder), *int8(write_images(folder / "few", 3, (8, 8)))],
         2,
-        "holds 3 images",
+        "has 3 images",
     ),
     "int8 with a broken image": (
         lambda folder: [small(folder), *int8(with_a_broken_image(folder / "broken"))],
         2,
-        "broken/3.png cannot be read",
+        "broken/3.png as an image",
     ),
     "int8 with an opset too old": (
         lambda folder: [small(folder), *int8(write_images(folder / "many", 9, (8, 8))), "--opset", "12"],
@@ -178,7 +192,7 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
     "an int8 target without int8": (
         lambda folder: [small(folder), "--int8-target", "tensorrt"],
         2,
-        "says nothing about fp32",
+        "no effect with --precision fp32",
     ),
     "fp16 without the ONNX format": (
         lambda folder: [small(folder), "--precision", "fp16", "--formats", "savedmodel"],
@@ -198,8 +212,8 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
         2,
         "unknown metric 'speed'",
     ),
-    "an exceeded tolerance": (lambda folder: [small(folder), "--bound", "logits=0"], 1, "does not say what Keras"),
-    "an unsupported opset": (lambda folder: [small(folder), "--opset", "7"], 2, "opset 7"),
+    "an exceeded tolerance": (lambda folder: [small(folder), "--bound", "logits=0"], 1, "differs from Keras"),
+    "an unsupported opset": (lambda folder: [small(folder), "--opset", "7"], 2, "got 7"),
     "a repository that is a file": (
         lambda folder: [small(folder), "--publish", labels(folder)],
         1,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.command_line import run
-from support.serve_process import Served, listening
+from support.serve_process import ServeProcess, listening
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
@@ -46,19 +46,19 @@ class TritonPythonModel:
 
 
 @pytest.fixture(scope="module")
-def served(toy_repository: Path) -> Iterator[Served]:
+def served(toy_repository: Path) -> Iterator[ServeProcess]:
     """A server with default options, which tests must not stop."""
-    with Served(toy_repository) as running:
+    with ServeProcess(toy_repository) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def administered(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Path]]:
+def administered(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServeProcess, Path]]:
     """A server with an admin key, shared memory and no HTTP, and its log."""
     log = tmp_path_factory.mktemp("administered") / "log"
     options = ("--model-control", "explicit", "--load-none", "--allow-shared-memory", "--no-http", "--no-metrics")
     written = ("--log", log, "--log-format", "iso8601", "--log-verbose", "1")
-    with Served(toy_repository, *options, *written, environment={"CAMSERVE_ADMIN_KEY": KEY}) as running:
+    with ServeProcess(toy_repository, *options, *written, environment={"CAMSERVE_ADMIN_KEY": KEY}) as running:
         yield running, log
 
 
@@ -89,7 +89,7 @@ def _post(address: str, path: str, headers: dict[str, str] | None = None) -> int
         return error.code
 
 
-def test_the_default_command_of_triton_is_strict(served: Served) -> None:
+def test_the_default_command_of_triton_is_strict(served: ServeProcess) -> None:
     expected = {
         "--model-control-mode=none",
         "--disable-auto-complete-config",
@@ -103,13 +103,13 @@ def test_the_default_command_of_triton_is_strict(served: Served) -> None:
     assert not [word for word in served.command if "poll" in word]
 
 
-def test_the_server_listens_on_the_loopback_by_default(served: Served) -> None:
+def test_the_server_listens_on_the_loopback_by_default(served: ServeProcess) -> None:
     ports = {int(served.ready[name].rstrip("/metrics").rpartition(":")[2]) for name in ("http", "grpc", "metrics")}
     assert {("127.0.0.1", port) for port in ports} <= listening(served.triton)
     assert {address for address, _ in listening(served.triton)} == {"127.0.0.1"}
 
 
-def test_shared_memory_logs_and_traces_are_restricted_by_default(served: Served) -> None:
+def test_shared_memory_logs_and_traces_are_restricted_by_default(served: ServeProcess) -> None:
     with InferenceServerClient(served.ready["grpc"]) as client:
         assert client.is_server_ready()
         for call in (
@@ -125,7 +125,7 @@ def test_shared_memory_logs_and_traces_are_restricted_by_default(served: Served)
     assert _post(served.ready["http"], "/v2/repository/index") == 200
 
 
-def test_clients_cannot_load_models_by_default(served: Served) -> None:
+def test_clients_cannot_load_models_by_default(served: ServeProcess) -> None:
     with (
         InferenceServerClient(served.ready["grpc"]) as client,
         pytest.raises(InferenceServerException, match="explicit model load / unload is not allowed"),
@@ -133,7 +133,7 @@ def test_clients_cannot_load_models_by_default(served: Served) -> None:
         client.load_model("toy")
 
 
-def test_shared_memory_can_be_allowed(administered: tuple[Served, Path]) -> None:
+def test_shared_memory_can_be_allowed(administered: tuple[ServeProcess, Path]) -> None:
     region = Path("/dev/shm") / f"camserve-test-{os.getpid()}"
     region.write_bytes(bytes(64))
     try:
@@ -144,7 +144,7 @@ def test_shared_memory_can_be_allowed(administered: tuple[Served, Path]) -> None
         region.unlink()
 
 
-def test_loading_models_requires_the_admin_key(administered: tuple[Served, Path]) -> None:
+def test_loading_models_requires_the_admin_key(administered: tuple[ServeProcess, Path]) -> None:
     served, _ = administered
     assert served.ready["models"] == {}
     with InferenceServerClient(served.ready["grpc"]) as client:
@@ -159,7 +159,7 @@ def test_loading_models_requires_the_admin_key(administered: tuple[Served, Path]
         client.unload_model("toy", headers=KEY_METADATA)
 
 
-def test_the_admin_key_is_neither_logged_nor_in_the_environment(administered: tuple[Served, Path]) -> None:
+def test_the_admin_key_is_neither_logged_nor_in_the_environment(administered: tuple[ServeProcess, Path]) -> None:
     served, log = administered
     assert "Started GRPCInferenceService" in log.read_text()
     assert log.read_text()[:2] == "20"  # dates are whole
@@ -167,7 +167,7 @@ def test_the_admin_key_is_neither_logged_nor_in_the_environment(administered: tu
     assert KEY.encode() not in Path(f"/proc/{served.triton}/environ").read_bytes()
 
 
-def test_disabled_services_do_not_listen(administered: tuple[Served, Path]) -> None:
+def test_disabled_services_do_not_listen(administered: tuple[ServeProcess, Path]) -> None:
     served, _ = administered
     assert set(served.ready) == {"grpc", "models"}
     assert listening(served.triton) == {("127.0.0.1", int(served.ready["grpc"].rpartition(":")[2]))}
@@ -176,7 +176,7 @@ def test_disabled_services_do_not_listen(administered: tuple[Served, Path]) -> N
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_request_in_flight_is_answered_before_the_server_stops(slow_repository: Path, number: signal.Signals) -> None:
     without_http = ("--no-http", "--no-metrics") if number == signal.SIGINT else ()
-    with Served(slow_repository, *without_http) as served, ThreadPoolExecutor() as pool:
+    with ServeProcess(slow_repository, *without_http) as served, ThreadPoolExecutor() as pool:
         assert served.ready["models"] == {"slow": [1]}
         triton = served.triton
         request = pool.submit(_double, served.ready["grpc"], [1.0, 2.0])
@@ -189,7 +189,7 @@ def test_a_request_in_flight_is_answered_before_the_server_stops(slow_repository
 
 
 def test_a_request_lost_after_the_drain_is_an_error(slow_repository: Path) -> None:
-    with Served(slow_repository, "--drain", "0") as served, ThreadPoolExecutor() as pool:
+    with ServeProcess(slow_repository, "--drain", "0") as served, ThreadPoolExecutor() as pool:
         request = pool.submit(_double, served.ready["grpc"], [1.0, 2.0])
         time.sleep(0.5)
         served.signal(signal.SIGTERM)
@@ -201,7 +201,7 @@ def test_a_request_lost_after_the_drain_is_an_error(slow_repository: Path) -> No
 
 
 def test_the_exit_code_of_a_killed_server_is_returned(toy_repository: Path) -> None:
-    with Served(toy_repository) as served:
+    with ServeProcess(toy_repository) as served:
         os.kill(served.triton, signal.SIGKILL)
         code, output = served.end()
     assert code == 128 + signal.SIGKILL
@@ -209,12 +209,12 @@ def test_the_exit_code_of_a_killed_server_is_returned(toy_repository: Path) -> N
 
 
 def test_a_server_terminated_by_another_process_ends_with_0(toy_repository: Path) -> None:
-    with Served(toy_repository) as served:
+    with ServeProcess(toy_repository) as served:
         os.kill(served.triton, signal.SIGTERM)
         assert served.end() == (0, "Starting Triton\nTriton ended by itself with exit code 0\n")
 
 
-def test_an_occupied_port_is_named(served: Served, toy_repository: Path) -> None:
+def test_an_occupied_port_is_named(served: ServeProcess, toy_repository: Path) -> None:
     port = served.ready["http"].rpartition(":")[2]
     result = run("serve", "--repository", toy_repository, "--http-port", port)
     assert result.returncode == 1
@@ -237,7 +237,7 @@ def test_an_empty_repository_hints_at_publish(tmp_path: Path) -> None:
         (("--host", "0.0.0.0", "--model-control", "explicit"), "CAMSERVE_ADMIN_KEY"),
         (("--tls-key", "key.pem"), "--tls-certificate"),
         (("--tls-client-ca", "ca.pem"), "--tls-client-ca requires TLS"),
-        (("--no-http", "--http-port", "8000"), "HTTP has a port and is not served"),
+        (("--no-http", "--http-port", "8000"), "http_port is set, but HTTP is disabled"),
         (("--admin-key-file", "/nowhere/key"), "/nowhere/key: No such file"),
     ],
 )
@@ -261,7 +261,7 @@ def test_a_failed_start_prints_the_end_of_the_log(toy_bundle: Bundle, tmp_path: 
     _, error, *end, hint = result.stderr.splitlines()
     assert error.startswith("error: Triton cannot serve")
     assert error.endswith("the end of its log:")
-    assert hint.startswith("hint: Publish a sound version")
+    assert hint.startswith("hint: Publish a working version")
     assert 5 < len(end) <= 15
     assert all(line.startswith("  ") for line in end)
     written = log.read_text(encoding="utf-8")

@@ -58,16 +58,22 @@ def publish_command(bundle: Path) -> str:
 
 def worst_metrics(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
     """Return a row per format and metric: the worst value, its tolerance, its margin, the batch sizes."""
-    from camserve.export.report.metric_text import bound_of, format_title, room, title_of, value_of, worst_of
+    from camserve.export.report.metric_text import (
+        format_title,
+        margin,
+        title,
+        tolerance_text,
+        value_text,
+        worst_batch,
+    )
 
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in parity:
         groups.setdefault((row["format"], row["figure"]), []).append(row)
     table = []
     for (format_name, _), rows in groups.items():
-        worst = worst_of(rows)
+        worst = worst_batch(rows)
         batches = ", ".join(str(row["batch"]) for row in rows if row["batch"]) or "-"
-        table.append(
-            (format_title(format_name), title_of(worst), value_of(worst), bound_of(worst), room(worst), batches)
-        )
+        texts = (title(worst), value_text(worst), tolerance_text(worst), margin(worst))
+        table.append((format_title(format_name), *texts, batches))
     return table

@@ -193,7 +193,7 @@ def test_other_labels_under_the_same_name_are_refused(toy_bundle: Bundle, tmp_pa
     publish(toy_bundle, repository)
     before = _content(repository)
     other = write_toy_bundle(tmp_path / "other", labels=("class 0", "class 1", "cat", "class 3"))
-    with pytest.raises(RepositoryError, match=r"labels change: class 2, 'class 2', becomes 'cat'.*--name"):
+    with pytest.raises(RepositoryError, match=r"labels change: class 2 changes from 'class 2' to 'cat'.*--name"):
         publish(other, repository)
     assert _content(repository) == before
     assert publish(other, repository, name="toy-cat").version == 1
