@@ -1,10 +1,9 @@
-"""Keep the weights of trained networks on disk, so that each network is trained once for all processes and later runs."""
+"""Keep trained weights on disk, so that a network is trained once for all processes and later runs."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def load_or_train(name: str, build: Callable[[], keras.Model], train: Callable[[
             outdated.unlink()
         partial = _FOLDER / f"{name}.partial.weights.h5"
         network.save_weights(partial)
-        os.replace(partial, path)
+        partial.replace(path)
         return network
 
 
