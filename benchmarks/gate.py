@@ -20,14 +20,14 @@ from support.networks import enliven
 
 from camserve.contract import PRESETS, Preprocessing
 from camserve.export import RECIPES, export_model
-from camserve.export.source import recipes
+from camserve.export.source import networks
 
 METRICS = ("logits", "probabilities", "cam", "cam_identity", "top1", "cam_class")
 
 
 def built_for_training() -> keras.Model:
     """Build the signs network as its notebook does, with training=True."""
-    return recipes._resnet50_signs(training=True)
+    return networks.resnet50_signs(training=True)
 
 
 def float64_network() -> keras.Model:

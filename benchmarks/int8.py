@@ -73,7 +73,7 @@ def export(source: str, folder: Path, precision: Precision, calibration: Path) -
         precision=precision,
         calibration=calibration if precision == "int8" else None,
         int8_target="cpu",
-        budget=Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
+        tolerances=Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
     )
 
 

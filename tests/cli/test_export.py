@@ -16,7 +16,7 @@ from support.networks import enliven, small_network
 
 from camserve.bundle import load_bundle
 from camserve.cli import main
-from camserve.cli.export_report import publish_command, worst_figures
+from camserve.cli.export_report import publish_command, worst_metrics
 from camserve.contract import PRESETS
 
 
@@ -37,7 +37,9 @@ def test_export_and_publish_in_one_step(tmp_path: Path) -> None:
 def test_a_source_that_is_no_model_leaves_nothing(tmp_path: Path) -> None:
     source = tmp_path / "model.keras"
     source.write_bytes(b"no model")
-    result = run("export", source, "--out", tmp_path / "bundle", "--publish", tmp_path / "repository")
+    result = run(
+        "export", source, "--preprocess", "unit", "--out", tmp_path / "bundle", "--publish", tmp_path / "repository"
+    )
     assert result.returncode == 1
     assert str(source) in result.stderr
     assert "Traceback" not in result.stderr
@@ -47,8 +49,8 @@ def test_a_source_that_is_no_model_leaves_nothing(tmp_path: Path) -> None:
 def test_the_worst_of_all_batches_is_shown() -> None:
     row = {"format": "onnx", "figure": "cam_identity", "bound": 1e-4, "passed": True}
     parity = [row | {"batch": batch, "value": value} for batch, value in ((1, 1e-7), (3, 4e-6), (8, 2e-7))]
-    expected = ("ONNX Runtime", "Map sums to logit", "4e-06", "1e-04", "25× below", "1, 3, 8")
-    assert worst_figures(parity) == [expected]
+    expected = ("ONNX Runtime", "Map identity", "4e-06", "1e-04", "25× below", "1, 3, 8")
+    assert worst_metrics(parity) == [expected]
 
 
 def test_int8_of_pixels_in_one_line(tmp_path: Path) -> None:
@@ -152,23 +154,35 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
     "a part of a model": (lambda folder: [truncated(folder)], 1, "part.keras"),
     "a layer that is not registered": (lambda folder: [unregistered(folder)], 1, "'Doubled'"),
     "a head that is not linear": (lambda folder: [small(folder, hidden=True)], 1, "'hidden'"),
-    "weights that do not fit": (lambda folder: ["resnet-mini", "--weights", small(folder)], 1, "do not fit"),
+    "weights that do not fit": (
+        lambda folder: ["resnet-mini", "--weights", small(folder)],
+        1,
+        "cannot load the weights",
+    ),
     "labels of the wrong number": (
         lambda folder: [small(folder), "--labels", labels(folder)],
         2,
         "2 labels in {folder}/labels.txt for 3 classes",
     ),
-    "other content in the bundle's place": (lambda folder: [occupied(folder) and small(folder)], 2, "other files"),
-    "int8 without images": (lambda folder: [small(folder), "--precision", "int8"], 2, "int8 needs images"),
+    "other content in the bundle's place": (
+        lambda folder: [occupied(folder) and small(folder)],
+        2,
+        "contains files other",
+    ),
+    "int8 without images": (
+        lambda folder: [small(folder), "--precision", "int8"],
+        2,
+        "int8 requires calibration images",
+    ),
     "int8 with too few images": (
         lambda folder: [small(folder), *int8(write_images(folder / "few", 3, (8, 8)))],
         2,
-        "holds 3 images",
+        "has 3 images",
     ),
     "int8 of an image that is none": (
         lambda folder: [small(folder), *int8(one_broken(folder / "broken"))],
         2,
-        "broken/3.png cannot be read",
+        "broken/3.png as an image",
     ),
     "int8 of an opset too old for it": (
         lambda folder: [small(folder), *int8(write_images(folder / "many", 9, (8, 8))), "--opset", "12"],
@@ -178,7 +192,7 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
     "a target without int8": (
         lambda folder: [small(folder), "--int8-target", "tensorrt"],
         2,
-        "says nothing about fp32",
+        "no effect with --precision fp32",
     ),
     "fp16 of no ONNX file": (
         lambda folder: [small(folder), "--precision", "fp16", "--formats", "savedmodel"],
@@ -188,10 +202,14 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
     "another file than expected": (lambda folder: [small(folder), "--sha256", "0" * 64], 1, "SHA-256"),
     "a hash that is none": (lambda folder: [small(folder), "--sha256", "abc"], 2, "abc"),
     "a module that is not there": (lambda folder: [small(folder), "--custom-objects", "no.such"], 1, "no.such"),
-    "a bound without a number": (lambda folder: [small(folder), "--bound", "logits"], 2, "not a figure and a number"),
-    "a bound of no figure": (lambda folder: [small(folder), "--bound", "speed=3"], 2, "speed=3 is no bound"),
-    "a bound that nothing keeps": (lambda folder: [small(folder), "--bound", "logits=0"], 1, "does not say what Keras"),
-    "an opset that is not written": (lambda folder: [small(folder), "--opset", "7"], 2, "opset 7"),
+    "a bound without a number": (
+        lambda folder: [small(folder), "--bound", "logits"],
+        2,
+        "expected METRIC=NUMBER, got 'logits'",
+    ),
+    "a bound of no figure": (lambda folder: [small(folder), "--bound", "speed=3"], 2, "unknown metric 'speed'"),
+    "a bound that nothing keeps": (lambda folder: [small(folder), "--bound", "logits=0"], 1, "differs from Keras"),
+    "an opset that is not written": (lambda folder: [small(folder), "--opset", "7"], 2, "got 7"),
     "a repository that is a file": (
         lambda folder: [small(folder), "--publish", labels(folder)],
         1,

@@ -51,7 +51,7 @@ def test_a_bad_image_becomes_a_row_with_its_error_and_the_others_go_on(classifie
     rows = list(score(classifier, [good, bad, tmp_path / "none.png", tmp_path, good]))
     assert [row.error is None for row in rows] == [True, False, False, False, True]
     assert rows[1].top == ()
-    for row, why in zip(rows[1:4], ("damaged or cut short", "does not exist", "is a folder"), strict=True):
+    for row, why in zip(rows[1:4], ("corrupt or truncated", "does not exist", "is a folder"), strict=True):
         assert row.error is not None
         assert why in row.error
         assert "\n" not in row.error

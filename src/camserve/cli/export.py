@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -117,16 +117,14 @@ def export(
     check_choice(precision, PRECISIONS, "--precision")
     check_choice(input_dtype, INPUTS, "--input")
     check_choice(int8_target, INT8_TARGETS, "--int8-target")
-    bounds = _bounds(bound or ())
-    if no_cam and (cam_all or cam_top_k is not None):
-        raise UsageError("--no-cam contradicts --cam-all and --cam-top-k", hint="Leave one of them out")
+    tolerances = _tolerances(bound or ())
+    if no_cam and cam_top_k is not None:
+        raise UsageError("--cam-top-k conflicts with --no-cam", hint="Remove one of them")
     if publish is not None:
         _check_publishable(publish, wanted, name)
     with Phases() as phases:
-        phases("load TensorFlow")
         from camserve.export import export_model
 
-        budget = _budget(bounds)
         bundle = export_model(
             source,
             out,
@@ -147,7 +145,7 @@ def export(
             int8_target=cast("Int8Target", int8_target),
             formats=wanted,
             opset=opset,
-            budget=budget,
+            tolerances=tolerances,
             progress=phases,
         )
         publication = None
@@ -172,29 +170,19 @@ def _check(preprocess: str | None, resize: str | None, fit: str | None) -> None:
     check_choice(fit, get_args(Fit), "--fit")
 
 
-def _bounds(texts: Sequence[str]) -> dict[str, float]:
-    bounds = {}
-    for text in texts:
-        figure, _, value = text.partition("=")
-        try:
-            bounds[figure.strip()] = float(value)
-        except ValueError as error:
-            raise UsageError(
-                f"--bound {text!r} is not a figure and a number", hint="For instance: --bound top1_disagreement=0.02"
-            ) from error
-    return bounds
-
-
-def _budget(bounds: Mapping[str, float]) -> Tolerances:
-    from dataclasses import fields
-
+def _tolerances(texts: Sequence[str]) -> Tolerances:
     from camserve.export import Tolerances
 
-    known = [field.name for field in fields(Tolerances)]
-    for name, value in bounds.items():
-        if name not in known or not value >= 0:
-            raise UsageError(f"--bound {name}={value:g} is no bound of the gate", hint=f"Figures: {', '.join(known)}")
-    return Tolerances(**bounds)
+    values = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            values[name.strip()] = float(value)
+        except ValueError:
+            raise UsageError(
+                f"--bound: expected METRIC=NUMBER, got {text!r}", hint="For example: --bound top1_disagreement=0.02"
+            ) from None
+    return Tolerances.from_values(values)
 
 
 def _check_publishable(repository: Path, formats: tuple[str, ...], name: str | None) -> None:

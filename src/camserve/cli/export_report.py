@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from camserve.bundle import Bundle
     from camserve.serving import Publication
 
-__all__ = ["publish_command", "report", "worst_figures"]
+__all__ = ["publish_command", "report", "worst_metrics"]
 
 
 def report(bundle: Bundle, publication: Publication | None, *, as_json: bool) -> None:
-    """Prints warnings, the figures of the gate, and what to do next; or all of it as JSON."""
+    """Print warnings, the metrics of the gate and the next command, or all of it as JSON."""
     parity: list[dict[str, Any]] = bundle.report["parity"]
     for warning in bundle.report["warnings"]:
         note(f"warning: {warning}")
@@ -33,7 +33,7 @@ def report(bundle: Bundle, publication: Publication | None, *, as_json: bool) ->
         print_json(document)
         return
     say("Parity with Keras, the worst of all batches:")
-    print_table(("format", "figure", "worst ", "bound ", "margin ", "images"), worst_figures(parity))
+    print_table(("format", "metric", "worst ", "tolerance ", "margin ", "images"), worst_metrics(parity))
     say(f"Bundle:    {bundle.path}")
     if publication is None:
         say(f"Next:      {publish_command(bundle.path)}")
@@ -46,17 +46,24 @@ def publish_command(bundle: Path) -> str:
     return f"camserve publish {shlex.quote(str(bundle))} --repository model_repository"
 
 
-def worst_figures(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
-    """One row per format and figure of the gate: the worst of all batches, its bound, the margin, and the batches."""
-    from camserve.export.report.metric_text import bound_of, format_title, room, title_of, value_of, worst_of
+def worst_metrics(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
+    """Return a row for each format and metric: its worst value in all batches, tolerance, margin, and the batches."""
+    from camserve.export.report.metric_text import (
+        format_title,
+        margin,
+        title,
+        tolerance_text,
+        value_text,
+        worst_batch,
+    )
 
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in parity:
         groups.setdefault((row["format"], row["figure"]), []).append(row)
     table = []
     for (format_name, _), rows in groups.items():
-        worst = worst_of(rows)
+        worst = worst_batch(rows)
         batches = ", ".join(str(row["batch"]) for row in rows if row["batch"]) or "-"
-        figure = (format_title(format_name), title_of(worst), value_of(worst), bound_of(worst), room(worst), batches)
-        table.append(figure)
+        texts = (title(worst), value_text(worst), tolerance_text(worst), margin(worst))
+        table.append((format_title(format_name), *texts, batches))
     return table

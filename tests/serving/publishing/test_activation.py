@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.disposable_server import DisposableServer
 from support.toy import expected_outputs, toy_images, write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -35,7 +36,7 @@ def root(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(root: Path) -> Iterator[TritonServer]:
-    with TritonServer(root, model_control="explicit") as running:
+    with DisposableServer(root, model_control="explicit") as running:
         yield running
 
 
