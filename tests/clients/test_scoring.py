@@ -137,7 +137,7 @@ def test_senseless_numbers_are_refused_at_the_call(classifier: Classifier, top: 
 
 
 def test_a_classifier_that_must_be_awaited_is_refused_at_the_call() -> None:
-    with pytest.raises(UsageError, match="classifier is of type AsyncClassifier"):
+    with pytest.raises(UsageError, match="invalid type for classifier: AsyncClassifier"):
         score(AsyncClassifier("localhost:8001", "toy"), [])  # type: ignore[arg-type]
 
 
