@@ -163,7 +163,7 @@ def test_a_folder_is_searched_and_answered_in_the_order_of_names(
     (tmp_path / "empty").mkdir()
     result = run("classify", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url)
     assert (result.returncode, result.stdout) == (2, "")
-    assert "there are no images" in result.stderr
+    assert "no images found" in result.stderr
 
 
 def test_an_image_from_standard_input_is_answered_like_the_file(
