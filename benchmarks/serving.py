@@ -86,7 +86,7 @@ def export(source: str, folder: Path) -> dict[str, Bundle]:
             input_dtype=dtype,
             calibration=images if precision == "int8" else None,
             # Speed does not depend on the weights, and with random weights int8 can miss the tolerances.
-            budget=Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
+            tolerances=Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
         )
         for precision, dtype in VARIANTS
     }

@@ -11,36 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.bundle import ONNX_NAME, SAVED_MODEL_NAME
-from camserve.choices import Int8Target, Precision
 from camserve.export.formats import onnx_format, saved_model_format
 from camserve.export.formats.half import largest_activation, to_half_precision
+from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.formats.quantize import quantize
 from camserve.export.formats.runner import Runner
 from camserve.export.graph.served import MAPS, PIXELS, ServedGraph
 
-__all__ = ["OnnxSettings", "WrittenGraph", "open_format", "write_onnx", "write_saved_model"]
+__all__ = ["WrittenGraph", "open_format", "write_onnx", "write_saved_model"]
 
 _PROBES = 16  # images on which activations are measured for fp16; each takes a few inferences
-
-
-@dataclass(frozen=True)
-class OnnxSettings:
-    """Settings of the ONNX file.
-
-    Attributes:
-        opset: Operator set.
-        precision: Precision of weights and activations before the head.
-        target: Hardware for int8.
-    """
-
-    opset: int = 17
-    precision: Precision = "fp32"
-    target: Int8Target = "cpu"
-
-    @property
-    def label(self) -> str:
-        """Return the precision for display: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`."""
-        return f"int8 ({self.target})" if self.precision == "int8" else self.precision
 
 
 @dataclass(frozen=True)

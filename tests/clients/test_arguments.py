@@ -121,10 +121,10 @@ def test_a_call_with_a_value_of_another_kind_is_wrong_usage(
     ids=lambda alone: type(alone).__name__,
 )
 def test_one_image_is_not_taken_for_several(toy_server: TritonServer, classifier: Classifier, alone: Any) -> None:
-    with pytest.raises(UsageError, match=r"images (is|must be)") as caught:
+    with pytest.raises(UsageError, match=r"images(:| is| must be)") as caught:
         classifier.classify_many(alone)
     assert "list" in str(caught.value.hint)
-    with pytest.raises(UsageError, match=r"images (is|must be)"):
+    with pytest.raises(UsageError, match=r"images(:| is| must be)"):
         AsyncClassifier(toy_server.grpc_url, "toy").classify_many(alone)
 
 

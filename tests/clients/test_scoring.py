@@ -139,7 +139,7 @@ def test_invalid_numbers_are_refused_at_the_call(classifier: Classifier, top: in
 
 
 def test_an_async_classifier_is_refused_at_the_call() -> None:
-    with pytest.raises(UsageError, match="classifier is of type AsyncClassifier"):
+    with pytest.raises(UsageError, match="invalid type for classifier: AsyncClassifier"):
         score(AsyncClassifier("localhost:8001", "toy"), [])  # type: ignore[arg-type]
 
 

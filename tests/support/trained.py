@@ -54,9 +54,9 @@ class Trained:
         return normalize(self.images, self.preprocessing)
 
     @cached_property
-    def answers(self) -> comparison.Said:
+    def outputs(self) -> comparison.Outputs:
         """Return the outputs of Keras for the held-out images."""
-        return comparison.ask_keras(self.network, self.inputs)
+        return comparison.run_keras(self.network, self.inputs)
 
     @property
     def bias(self) -> npt.NDArray[np.float32]:
@@ -66,7 +66,7 @@ class Trained:
     @property
     def accuracy(self) -> float:
         """Return the share of the held-out images that Keras classifies correctly."""
-        return float(np.mean(self.answers.classes == self.classes))
+        return float(np.mean(self.outputs.classes == self.classes))
 
 
 @cache
