@@ -159,7 +159,7 @@ def test_images_of_a_folder_are_classified_by_name(image: Path, toy_server: Trit
     (tmp_path / "empty").mkdir()
     result = run("classify", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url)
     assert (result.returncode, result.stdout) == (2, "")
-    assert "there are no images" in result.stderr
+    assert "no images found" in result.stderr
 
 
 def test_standard_input_is_classified_like_the_file(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
