@@ -22,6 +22,8 @@ from camserve.export import RECIPES, export_model
 from camserve.export.graph.prepare import prepare
 from camserve.serving import TritonServer, publish
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:

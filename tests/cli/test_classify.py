@@ -15,6 +15,8 @@ from support.toy import write_toy_bundle
 from camserve.clients import Classifier, Crops, DecodeOptions
 from camserve.serving import TritonServer, publish
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:

@@ -19,6 +19,8 @@ from support.command_line import run
 from camserve.serving import TritonServer
 from camserve.serving.server.server_tls import Tls
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "ey.secret-of-the-test"
 
 

@@ -17,6 +17,8 @@ from support.suspending import suspended
 
 from camserve.serving import TritonServer
 
+pytestmark = pytest.mark.slow
+
 MANY = 3000
 
 

@@ -17,6 +17,8 @@ from camserve.errors import UsageError
 from camserve.manifest import write_manifest
 from camserve.serving import TritonServer, publish
 
+pytestmark = pytest.mark.slow
+
 KEY = "a-key-of-more-than-16-characters"
 
 

@@ -23,6 +23,8 @@ from camserve.clients.wire.messages import Reply
 from camserve.errors import ConnectionFailedError
 from camserve.serving import TritonServer
 
+pytestmark = pytest.mark.slow
+
 NOT_READY = b""
 INTERVAL = 0.2
 

@@ -19,6 +19,8 @@ from camserve.bundle import Bundle
 from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
 from camserve.serving.backends.camserve_backend.tensorflow_settings import data_type, session_settings
 
+pytestmark = pytest.mark.slow
+
 # TensorFlow runs in a separate process, as in the server.
 _WRITE = """
 import sys
