@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
+from support.disposable_server import DisposableServer
 from support.stub_server import StubServer, correct_answer
 from support.suspending import suspended
 from support.toy import expected_outputs
@@ -170,7 +171,7 @@ def test_timings_tell_where_the_time_went(classifier: Classifier, photo: Pixels,
 
 
 def test_several_servers_are_one(toy_repository: Path, toy_server: TritonServer, photo: Pixels) -> None:
-    with TritonServer(toy_repository) as other:
+    with DisposableServer(toy_repository) as other:
         urls = (toy_server.grpc_url, other.grpc_url)
         for given in (urls, ",".join(urls)):
             with Classifier(given, "toy") as classifier:
@@ -268,7 +269,7 @@ def test_threads_share_a_classifier(classifier: Classifier) -> None:
 
 @pytest.fixture
 def own_server(toy_repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(toy_repository) as server:
+    with DisposableServer(toy_repository) as server:
         yield server
 
 
@@ -291,7 +292,7 @@ def test_a_stopped_server_is_a_deadline_and_answers_again_when_it_goes_on(
 
 
 def test_a_server_that_has_gone_is_a_failed_connection(toy_repository: Path, photo: Pixels) -> None:
-    with TritonServer(toy_repository) as server:
+    with DisposableServer(toy_repository) as server:
         classifier = Classifier(server.grpc_url, "toy", retries=1)
         url = server.grpc_url
     start = time.monotonic()

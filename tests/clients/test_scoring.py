@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.disposable_server import DisposableServer
 from support.stream_gates import Gate
 from support.stub_server import StubServer, Tensors
 from support.toy import toy_contract
@@ -60,7 +61,7 @@ def test_a_bad_image_becomes_a_row_with_its_error_and_the_others_go_on(classifie
 @pytest.mark.timed
 def test_a_server_that_goes_ends_the_job(toy_repository: Path, tmp_path: Path) -> None:
     path = image(tmp_path / "one.png")
-    with TritonServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
+    with DisposableServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
         rows = score(classifier, [path] * 1000, concurrency=2)
         assert next(rows).error is None
         server.stop()
