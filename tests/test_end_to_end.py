@@ -13,14 +13,17 @@ from support.command_line import run
 from support.disposable_server import DisposableServer
 from support.networks import enliven, small_network
 from support.sabotage import SABOTAGE
+from support.trained import train_digits
 
 from camserve.cli import main
 from camserve.clients import Classifier
 from camserve.contract import PRESETS
-from camserve.demo import run_demo
+from camserve.demo import run_demo, walkthrough
 from camserve.export import RECIPES, export_model
 from camserve.export.graph.prepare import prepare
 from camserve.serving import publish
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -68,8 +71,9 @@ def test_preprocessing_in_the_graph_gives_the_answers_of_keras(photo: Path, tmp_
 
 
 @pytest.mark.slow
-def test_demo_classifies_digits_like_keras(tmp_path: Path) -> None:
+def test_demo_classifies_digits_like_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     phases: list[str] = []
+    monkeypatch.setattr(walkthrough, "train", train_digits)
     result = run_demo(tmp_path / "work", tmp_path / "repository", phases.append)
     assert result.images == 360
     assert result.accuracy >= 0.97

@@ -17,6 +17,8 @@ from camserve.bundle import Bundle
 from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
 from camserve.serving.backends.camserve_backend.tensorflow_settings import data_type, session_settings
 
+pytestmark = pytest.mark.slow
+
 _CONFIG = """
 backend: "tensorflow"
 max_batch_size: 8

@@ -19,6 +19,8 @@ from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.rollback import rollback
 from camserve.serving.repository.verify import verify_repository
 
+pytestmark = pytest.mark.slow
+
 NO_SUCH_GPU = {"accelerator": "cuda", "gpus": (63,)}
 
 
