@@ -2,7 +2,6 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from camserve.errors import BundleError, RepositoryError, UsageError
 from camserve.manifest import verify_manifest, write_manifest
 from camserve.serving import ServingOptions, publish
 from camserve.serving.config.message import parse_config, read_config, read_options
+from camserve.serving.config.named_options import named_values
 from camserve.serving.config.pinning import unpinned
 from camserve.serving.repository import ledger, leftovers
 
@@ -71,7 +71,7 @@ def test_other_options_stay_unchanged(toy_bundle: Bundle, tmp_path: Path) -> Non
     publish(toy_bundle, tmp_path)
     assert unpinned(read_config(path)).dynamic_batching == config.dynamic_batching
     publish(toy_bundle, tmp_path, options={"max_queue_delay_us": 7})
-    assert read_options(unpinned(read_config(path))) == asdict(
+    assert read_options(unpinned(read_config(path))) == named_values(
         ServingOptions(max_batch_size=2, instances=3, max_queue_delay_us=7)
     )
 
