@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from camserve.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from camserve.export.gate.parity import Metric
+    from camserve.export.gate.metric import Metric
     from camserve.export.gate.tolerances import Tolerances
     from camserve.export.pipeline import export_model
     from camserve.export.source.applications import application_names

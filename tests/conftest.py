@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -47,5 +48,5 @@ def toy_repository(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def toy_server(toy_repository: Path) -> Iterator[TritonServer]:
     """A Triton that serves the toy model to all tests."""
-    with TritonServer(toy_repository) as server:
+    with DisposableServer(toy_repository) as server:
         yield server

@@ -28,6 +28,8 @@ from camserve.bundle import ONNX_NAME, Bundle
 from camserve.clients import Classifier
 from camserve.serving import TritonServer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 CLIENT_PAGE = ROOT / "docs" / "client.md"

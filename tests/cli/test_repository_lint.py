@@ -15,6 +15,8 @@ from camserve.serving.config.named_options import DEFAULTS, OPTIONS, format_valu
 from camserve.serving.config.presets import PRESETS
 from camserve.serving.repository.lint.targets import RELEASES
 
+pytestmark = pytest.mark.slow
+
 
 def _options_of(model: Path) -> dict[str, object]:
     return {

@@ -13,7 +13,7 @@ from camserve.bundle import Bundle
 from camserve.contract import PRESETS
 from camserve.errors import HeadError
 from camserve.export import RECIPES, export_model
-from camserve.export.source import recipes
+from camserve.export.source import networks
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,7 @@ def test_application_with_a_nonlinear_head_exports_without_maps(tmp_path: Path) 
 
 
 def test_batchnorm_in_training_mode_passes_with_a_warning(tmp_path: Path) -> None:
-    model = enliven(recipes._resnet50_signs(training=True), PRESETS["unit"])
+    model = enliven(networks.resnet50_signs(training=True), PRESETS["unit"])
     model.save(tmp_path / "signs.h5")
     bundle = export_model(tmp_path / "signs.h5", tmp_path / "bundle", preprocessing="unit")
     assert passes_the_gate(bundle)

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["Graph", "answers", "images", "operators"]
+__all__ = ["Graph", "images", "operators", "run_onnx"]
 
 Array = npt.NDArray[Any]
 SIDE = 8
@@ -99,7 +99,7 @@ def images(count: int, dtype: int = TensorProto.FLOAT, seed: int = 1) -> Array:
     return pixels if dtype == TensorProto.UINT8 else pixels.astype(np.float32) / 255
 
 
-def answers(model: onnx.ModelProto, batch: Array) -> dict[str, Array]:
+def run_onnx(model: onnx.ModelProto, batch: Array) -> dict[str, Array]:
     """Return the outputs of ONNX Runtime by name."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

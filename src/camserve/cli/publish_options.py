@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from camserve.cli.command import Command
 from camserve.cli.console import note
-from camserve.cli.grouped import GroupedCommand
 from camserve.errors import UsageError
 from camserve.serving.config.named_options import DEFAULTS, OPTIONS, check_values, format_value, overlay, parse_settings
 from camserve.serving.config.option import Option
@@ -78,7 +78,7 @@ def _default(option: Option) -> str:
     return option.none or format_value(option.default)
 
 
-class PublishCommand(GroupedCommand):
+class PublishCommand(Command):
     """A command whose help lists the presets and the options for `--set`."""
 
     def more_help(self) -> Sequence[tuple[str, Sequence[tuple[str, str]]]]:

@@ -62,7 +62,7 @@ def test_known_versions_are_immutable() -> None:
 @pytest.mark.parametrize(
     ("replying", "why"),
     [
-        (model_of(version="2", labels=("a", "b", "c", "x")), "labels change: class 3, 'd', becomes 'x'"),
+        (model_of(version="2", labels=("a", "b", "c", "x")), "labels change: class 3 changes from 'd' to 'x'"),
         (model_of(version="2", labels=("a", "b", "c", "n1\td")), "labels change"),
         (model_of(toy_contract(preset="raw-rgb"), version="2"), "preprocessing changes"),
         (model_of(toy_contract(size=(9, 8)), version="2"), "input changes"),

@@ -210,7 +210,7 @@ def test_a_batch_for_another_contract_is_not_sent() -> None:
         query_batch(
             batch, ["logits"], model_of(toy_contract(size=(9, 8))), model_of(toy_contract(size=(9, 8))), toy_contract()
         )
-    with pytest.raises(UsageError, match="contract is of type str"):
+    with pytest.raises(UsageError, match="invalid type for contract: str"):
         query_batch(batch, ["logits"], other, other, "contract.json")  # type: ignore[arg-type]
 
 

@@ -5,13 +5,14 @@ from random import Random
 from typing import Any
 
 import pytest
+from support.disposable_server import DisposableServer
 from support.model_folder import toy_config, write_model_folder
 from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import Bundle
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 from camserve.errors import RepositoryError, UsageError
-from camserve.serving import Resource, ServingOptions, TensorRT, TritonServer
+from camserve.serving import Resource, ServingOptions, TensorRT
 from camserve.serving.config.accelerator_options import ACCELERATORS
 from camserve.serving.config.message import build_config, read_config, read_options, render_config, update_config
 from camserve.serving.config.named_options import DEFAULTS, make_options
@@ -262,5 +263,5 @@ def test_triton_accepts_every_option_for_a_cpu(toy_bundle: Bundle, tmp_path: Pat
         "rate_limiter_priority": 2,
     }
     write_model_folder(tmp_path / "repository", toy_bundle, toy_config(toy_bundle, options=options))
-    with TritonServer(tmp_path / "repository") as server:
+    with DisposableServer(tmp_path / "repository") as server:
         assert server.grpc_url

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.disposable_server import DisposableServer
 from support.toy import expected_outputs, toy_images, write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -16,6 +17,8 @@ from camserve.serving import TritonServer, publish
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.rollback import rollback
 from camserve.serving.repository.verify import verify_repository
+
+pytestmark = pytest.mark.slow
 
 NO_SUCH_GPU = {"accelerator": "cuda", "gpus": (63,)}
 
@@ -35,7 +38,7 @@ def root(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(root: Path) -> Iterator[TritonServer]:
-    with TritonServer(root, model_control="explicit") as running:
+    with DisposableServer(root, model_control="explicit") as running:
         yield running
 
 

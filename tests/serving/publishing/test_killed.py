@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from support import publishers
 from support.chaos import times
+from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
 
 from camserve.golden import compare, read_golden
-from camserve.serving import TritonServer, list_models, publish
+from camserve.serving import list_models, publish
 from camserve.serving.config.message import read_config
 from camserve.serving.live.server import LiveServer
 from camserve.serving.repository.ledger import read_published
@@ -88,7 +89,7 @@ def test_triton_serves_what_a_killed_publisher_left(killed: Killed) -> None:
     visible = {frozenset(_content(folder / "repository" / "toy")): folder for folder in killed.folders}
     assert len(visible) == 2  # without the new version's files, and with them
     for folder in {*visible.values(), killed.folders[-1]}:
-        with TritonServer(folder / "repository") as server, LiveServer(server.grpc_url) as live:
+        with DisposableServer(folder / "repository") as server, LiveServer(server.grpc_url) as live:
             (version,) = server.served()["toy"]
             published = read_published(folder / "repository" / "toy")
             assert published is not None

@@ -15,7 +15,7 @@ from camserve.errors import BundleError, RepositoryError, UsageError
 from camserve.manifest import verify_manifest, write_manifest
 from camserve.serving import ServingOptions, publish
 from camserve.serving.config.message import parse_config, read_config, read_options
-from camserve.serving.config.named_options import named_values
+from camserve.serving.config.named_options import DEFAULTS
 from camserve.serving.config.pinning import unpinned
 from camserve.serving.repository import ledger, leftovers
 
@@ -71,9 +71,8 @@ def test_other_options_stay_unchanged(toy_bundle: Bundle, tmp_path: Path) -> Non
     publish(toy_bundle, tmp_path)
     assert unpinned(read_config(path)).dynamic_batching == config.dynamic_batching
     publish(toy_bundle, tmp_path, options={"max_queue_delay_us": 7})
-    assert read_options(unpinned(read_config(path))) == named_values(
-        ServingOptions(max_batch_size=2, instances=3, max_queue_delay_us=7)
-    )
+    changed = {"max_batch_size": 2, "instances": 3, "max_queue_delay_us": 7}
+    assert read_options(unpinned(read_config(path))) == {**DEFAULTS, **changed}
 
 
 def test_settings_and_comments_by_hand_are_kept(toy_bundle: Bundle, tmp_path: Path) -> None:
@@ -193,7 +192,7 @@ def test_other_labels_under_the_same_name_are_refused(toy_bundle: Bundle, tmp_pa
     publish(toy_bundle, repository)
     before = _content(repository)
     other = write_toy_bundle(tmp_path / "other", labels=("class 0", "class 1", "cat", "class 3"))
-    with pytest.raises(RepositoryError, match=r"labels change: class 2, 'class 2', becomes 'cat'.*--name"):
+    with pytest.raises(RepositoryError, match=r"labels change: class 2 changes from 'class 2' to 'cat'.*--name"):
         publish(other, repository)
     assert _content(repository) == before
     assert publish(other, repository, name="toy-cat").version == 1
