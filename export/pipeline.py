@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +108,8 @@ def export_model(
         tolerances=tolerances or Tolerances(),
     )
     check_options(source, options)
-    begin("load TensorFlow")
+    if "tensorflow" not in sys.modules:
+        begin("load TensorFlow")
     from camserve.export.run import run_export  # noqa: PLC0415  (takes seconds)
 
     return run_export(source, destination, options, begin)

@@ -10,7 +10,7 @@ from camserve.clients.wire.messages import ServedModel, ServedTensor
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 from camserve.errors import BundleError, ContractError, UsageError
 from camserve.labels import label_lines
-from camserve.tensors import LOGITS, PROBABILITIES, expected_outputs
+from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES, expected_outputs
 from camserve.text import count
 
 __all__ = ["PUBLISH_AGAIN", "Model", "Overrides", "read_model"]
@@ -198,8 +198,8 @@ def _missing_from(contract: ModelContract) -> Iterator[str]:
     if contract.output(PROBABILITIES) is None and contract.output(LOGITS) is None:
         yield f"the contract has neither {PROBABILITIES!r} nor {LOGITS!r}"
     for spec in expected_outputs(contract.classes, contract.cam):
-        optional = spec.name in (PROBABILITIES, LOGITS) and contract.output(spec.name) is None
-        if not optional and contract.output(spec.name) != spec:
+        required = spec.name in (CAM, CAM_CLASS, CAM_ALL) or contract.output(spec.name) is not None
+        if required and contract.output(spec.name) != spec:
             yield f"the contract must define {spec.name!r} as {spec.dtype} {list(spec.shape)}"
     pixels = contract.preprocessing
     if contract.input.dtype == "UINT8" and not pixels.in_graph and (pixels.color == "bgr" or pixels.arithmetic):

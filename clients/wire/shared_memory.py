@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from camserve.clients.wire.lease import Lease, Ledger
-from camserve.clients.wire.segments import FOLDER, is_abandoned, remove_leftovers
+from camserve.clients.wire.segments import FOLDER, Lease, Ledger, is_abandoned, remove_leftovers
 from camserve.errors import RequestError, UsageError
 from camserve.text import printable
 

@@ -19,6 +19,8 @@ from camserve.cli import main
 from camserve.cli.export_report import publish_command, worst_metrics
 from camserve.contract import PRESETS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.slow
 def test_export_and_publish_in_one_step(tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ import json
 import shlex
 from pathlib import Path
 
+import pytest
 from support.command_line import run
 
 from camserve.bundle import Bundle
 from camserve.serving.config.message import read_config, read_options
 from camserve.serving.config.named_options import DEFAULTS
+
+pytestmark = pytest.mark.slow
 
 
 def test_publish_counts_versions_up_and_list_shows_them(toy_bundle: Bundle, tmp_path: Path) -> None:

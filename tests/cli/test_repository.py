@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.command_line import run
+from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -16,6 +17,8 @@ from camserve.cli.repository_view import version_number
 from camserve.errors import UsageError
 from camserve.manifest import write_manifest
 from camserve.serving import TritonServer, publish
+
+pytestmark = pytest.mark.slow
 
 KEY = "a-key-of-more-than-16-characters"
 
@@ -36,7 +39,7 @@ def repository(toy_bundle: Bundle, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(repository, model_control="explicit", admin_key=KEY) as running:
+    with DisposableServer(repository, model_control="explicit", admin_key=KEY) as running:
         yield running
 
 

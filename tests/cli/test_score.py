@@ -13,6 +13,8 @@ from support.command_line import run
 
 from camserve.serving import TritonServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:

@@ -22,6 +22,8 @@ from tritonclient.utils import InferenceServerException
 from camserve.bundle import Bundle
 from camserve.serving import publish
 
+pytestmark = pytest.mark.slow
+
 KEY = "an-admin-key-of-these-tests"
 KEY_METADATA = {"triton-grpc-protocol-camserve-admin-key": KEY}
 _SLOW_CONFIG = """

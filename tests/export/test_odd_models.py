@@ -16,6 +16,8 @@ from support.odd_models import EXACT, WITHOUT_MAP, classifier, dense
 from camserve.errors import CamserveError, HeadError, ParityError, SourceError, UsageError
 from camserve.export import export_model
 
+pytestmark = pytest.mark.slow
+
 
 def own_call() -> keras.Model:
     model = classifier(dense)

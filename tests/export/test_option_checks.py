@@ -12,6 +12,8 @@ import pytest
 from camserve.errors import SourceError, UsageError
 from camserve.export import Tolerances, export_model
 
+pytestmark = pytest.mark.slow
+
 CALL = """
 import sys
 from camserve.errors import CamserveError

@@ -20,6 +20,8 @@ from camserve.contract import PRESETS, ModelContract
 from camserve.errors import BundleError, ExportError, HeadError, UsageError
 from camserve.export import export_model
 
+pytestmark = pytest.mark.slow
+
 IMAGES = np.random.default_rng(5).uniform(0, 1, (5, 16, 16, 3)).astype(np.float32)
 
 

@@ -21,6 +21,8 @@ from camserve.export import Tolerances, export_model
 from camserve.export.gate.samples import sample_images
 from camserve.manifest import MANIFEST_NAME
 
+pytestmark = pytest.mark.slow
+
 EXPORT = """
 import sys
 from camserve.export import export_model

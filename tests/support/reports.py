@@ -34,12 +34,12 @@ _LABELS = ("zebra", "n01\ttench", "c", "d", "e", "f")
 
 @dataclass(frozen=True)
 class Reported:
-    """An export that was reported on.
+    """An export with its report.
 
     Attributes:
-        report: What `report.json` says.
-        examples: What the page shows.
-        folder: Where both stand.
+        report: The value of `report.json`.
+        examples: The examples of the page.
+        folder: The folder of both files.
     """
 
     report: dict[str, Any]
@@ -48,7 +48,7 @@ class Reported:
 
 
 def report_small_export(folder: Path) -> Reported:
-    """Exports a network of 16 by 16 pixels and six classes as ONNX, and writes its report."""
+    """Export a network for 16x16 pixels and six classes as ONNX, and write its report."""
     model = enliven(small_network("average"), PRESETS["unit"])
     prepared = prepare(model, cam=True, top_k=3, all_classes=False)
     served = prepared.served

@@ -1,4 +1,4 @@
-"""Helpers for tests of streams: answers held back, and a measure of what is read and decoded at once."""
+"""For tests of streams: answers that are held back, and a count of images decoded at once."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _DECODING = 0.02
 
 
 class Gate:
-    """Right answers for an `StubServer`, held back until the gate is opened.
+    """Correct answers for a `StubServer`, held back until the gate is opened.
 
     Attributes:
-        most: How many requests were waiting at once, at most.
+        most: Maximum number of requests that waited at once.
     """
 
     def __init__(self, contract: ModelContract) -> None:
@@ -48,16 +48,16 @@ class Gate:
         return {name: correct_answer(self._contract, count)[name] for name in names}
 
     def open(self) -> None:
-        """Lets all answers go, now and from now on."""
+        """Release all answers, now and later."""
         self._opened.set()
 
 
 class Decoding:
-    """Decodes slowly, and measures. Images of files are to be given as `Path`, and to be good.
+    """Decodes slowly and counts the images decoded at once. Files must be valid and given as `Path`.
 
     Attributes:
-        most: How many images were decoded at once, at most.
-        most_bytes: How many bytes they took, and the files with them that were read and not decoded yet.
+        most: Maximum number of images decoded at once.
+        most_bytes: Maximum of their size together with that of the files read but not decoded yet.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:

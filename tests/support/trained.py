@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -11,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers
 from support import comparison, shapes
+from support.weight_cache import load_or_train
 
 from camserve.contract import Preprocessing
 from camserve.demo import digits
 from camserve.export import RECIPES
 from camserve.pixels import normalize
 
-__all__ = ["EXPORTS", "NETWORKS", "Trained", "digits_network", "network_of_shapes", "shapes_network"]
+__all__ = ["EXPORTS", "NETWORKS", "Trained", "digits_network", "network_of_shapes", "shapes_network", "train_digits"]
 
 _HELD_OUT = 1200
 _CALIBRATION = 400
@@ -73,9 +75,14 @@ class Trained:
 def digits_network() -> Trained:
     """Train `resnet-mini` on handwritten digits, as the demo does."""
     recipe, data = RECIPES["resnet-mini"], digits.load_digits()
-    network = digits.train(recipe.build, data)
+    network = train_digits(recipe.build, data)
     calibration, held_out = data.images[:_CALIBRATION, ..., np.newaxis], data.held_out_images[..., np.newaxis]
     return Trained(network, recipe.preprocessing, calibration, held_out, data.held_out_classes)
+
+
+def train_digits(build: Callable[[], keras.Model], data: digits.Digits) -> keras.Model:
+    """Train a network on handwritten digits as the demo does, once for all tests."""
+    return load_or_train("digits", build, lambda: digits.train(build, data))
 
 
 @cache
@@ -84,7 +91,7 @@ def shapes_network() -> Trained:
     preprocessing = RECIPES["resnet50-signs"].preprocessing
     calibration = shapes.draw(_CALIBRATION, _CALIBRATION_SEED).images
     held_out = shapes.draw(_HELD_OUT, _HELD_OUT_SEED)
-    network = network_of_shapes(0)
+    network = load_or_train("shapes", RECIPES["resnet50-signs"].build, lambda: network_of_shapes(0))
     return Trained(network, preprocessing, calibration, held_out.images, held_out.classes, held_out.masks)
 
 

@@ -17,6 +17,8 @@ from camserve.errors import ServerError
 from camserve.serving import ServingOptions, TritonServer, publish
 from camserve.serving.config.message import read_config, render_config
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-6
 
 

@@ -18,6 +18,8 @@ from camserve.serving.live.server import LiveServer
 from camserve.serving.server.server_tls import Tls
 from camserve.tls import ClientTls
 
+pytestmark = pytest.mark.slow
+
 KEY = "a-key-of-more-than-16-characters"
 
 

@@ -17,6 +17,8 @@ from camserve.errors import ServerError
 from camserve.serving import TritonServer
 from camserve.serving.server.server_tls import Tls
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:

@@ -9,6 +9,8 @@ from camserve.errors import ServerError
 from camserve.serving import TritonServer
 from camserve.serving.server import triton
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_lock_exception_at_startup_is_retried_once(
     toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -19,6 +19,8 @@ from camserve.errors import RepositoryError, ServerError
 from camserve.serving import ServingOptions, TritonServer, publish
 from camserve.serving.server.process import ServerProcess
 
+pytestmark = pytest.mark.slow
+
 
 def _alive(pid: int) -> bool:
     try:
