@@ -119,17 +119,17 @@ def test_wrong_type_in_a_call_is_a_usage_error(classifier: Classifier, call: Cal
     ids=lambda alone: type(alone).__name__,
 )
 def test_single_image_is_not_accepted_as_several(toy_server: TritonServer, classifier: Classifier, alone: Any) -> None:
-    with pytest.raises(UsageError, match=r"images (:| is| must be)") as caught:
+    with pytest.raises(UsageError, match=r"images must be several|invalid type for images") as caught:
         classifier.classify_many(alone)
     assert "list" in str(caught.value.hint)
-    with pytest.raises(UsageError, match=r"images(:| is| must be)"):
+    with pytest.raises(UsageError, match=r"images must be several|invalid type for images"):
         AsyncClassifier(toy_server.grpc_url, "toy").classify_many(alone)
 
 
 @pytest.mark.parametrize("path", ["photos", Path("photos")], ids=repr)
 def test_single_path_is_not_accepted_as_several(classifier: Classifier, path: Any) -> None:
     for listed in (lambda: next(find_images(path)), lambda: score(classifier, path)):
-        with pytest.raises(UsageError, match="the single path photos"):
+        with pytest.raises(UsageError, match="must be a list of paths, got the path photos"):
             listed()
 
 

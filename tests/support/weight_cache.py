@@ -19,7 +19,7 @@ _SOURCES = (
     "tests/support/trained.py",
     "tests/support/shapes.py",
     "src/camserve/demo/digits.py",
-    "export/source/recipes.py",
+    "export/source/networks.py",
     "export/source/residual.py",
 )
 """The files that determine what is trained and how; a change to one of them trains again."""
