@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.command_line import run
+from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -38,7 +39,7 @@ def repository(toy_bundle: Bundle, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(repository, model_control="explicit", admin_key=KEY) as running:
+    with DisposableServer(repository, model_control="explicit", admin_key=KEY) as running:
         yield running
 
 
