@@ -13,6 +13,7 @@ from camserve.cli.console import print_json, say
 from camserve.cli.options import AllowContractChange, Json, Repository, check_choice
 from camserve.cli.progress_view import Phases
 from camserve.cli.publish_options import PublishCommand
+from camserve.serving.config.backends import Backend
 
 if TYPE_CHECKING:
     from camserve.serving import Publication
@@ -59,19 +60,19 @@ def publish(
 
     Options that are not given keep the values of the model's previous publication.
     """
-    from camserve.serving import publish as publish_bundle
-    from camserve.serving.config.backends import Backend
-
     check_choice(backend, get_args(Backend), "--backend")
     options = publish_options.requested_options(bundle, preset, cores, settings, flags, backend)
     admin_key, tls = connection_options.read_access(admin_key_file, tls_ca, tls_certificate, tls_key)
+    # Imported after the checks, since it loads gRPC.
+    from camserve.serving import publish as publish_bundle
+
     with Phases() as phases:
         publication = publish_bundle(
             bundle,
             repository,
             name=name,
             options=options,
-            backend=cast("Backend", backend),
+            backend=cast(Backend, backend),
             allow_contract_change=allow_contract_change,
             url=url,
             admin_key=admin_key,
