@@ -29,6 +29,7 @@ from camserve.export.graph.affine import Affine, BackwardRule, activation_name, 
 from camserve.export.graph.network import Network, Step, Value
 from camserve.export.graph.pooling import Pooling, pooling_of, unpooled
 from camserve.export.graph.rebuild import rebuild_layer
+from camserve.tensors import PROBABILITIES
 
 __all__ = ["LinearHead", "Pooling", "find_linear_head", "split_logits"]
 
@@ -98,9 +99,7 @@ def split_logits(network: Network) -> tuple[Network, Value, Activation]:
     stripped = _without_activation(network, last)
     logits = stripped.output
     probabilities = network.fresh(logits.shape)
-    activation = keras.layers.Activation(
-        name, name="probabilities", dtype=getattr(last.operation, "compute_dtype", None)
-    )
+    activation = keras.layers.Activation(name, name=PROBABILITIES, dtype=getattr(last.operation, "compute_dtype", None))
     steps = (*stripped.steps, Step(activation, (logits,), {}, (probabilities,)))
     return stripped.with_steps(steps, output=probabilities), logits, "softmax" if name == "softmax" else "sigmoid"
 

@@ -10,7 +10,7 @@ import triton_python_backend_utils as pb_utils
 __all__ = ["CamCounter"]
 
 _NAME = "camserve_cam_requests_total"
-_MAPS = frozenset({"cam", "cam_all"})
+_MAPS = frozenset({"cam", "cam_all"})  # as in camserve.tensors, which cannot be imported inside Triton
 
 
 class CamCounter:
