@@ -1,4 +1,4 @@
-"""`camserve repository`: list, verify, lint, roll back and prune the models of a repository."""
+"""`camserve repository`: list, show, verify, lint, roll back and prune the models of a repository."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from camserve.cli.options import AllowContractChange, Json, Repository, complete
 from camserve.cli.progress_view import Phases
 from camserve.cli.publish import report_publication
 from camserve.cli.repository_lint import LINT_EPILOG, lint
+from camserve.cli.repository_show import SHOW_EPILOG, show_model
 
 if TYPE_CHECKING:
     from camserve.serving.live.server import LiveServer
@@ -49,11 +50,12 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     repository = typer.Typer(
         cls=Group,
-        help="List, verify and maintain the models of a repository.",
+        help="List, show, verify and maintain the models of a repository.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
     repository.command("list", cls=Command, epilog=_LIST_EPILOG)(list_repository)
+    repository.command("show", cls=Command, epilog=SHOW_EPILOG)(show_model)
     repository.command("verify", cls=Command, epilog=_VERIFY_EPILOG)(verify)
     repository.command("lint", cls=Command, epilog=LINT_EPILOG)(lint)
     repository.command("rollback", cls=Command, epilog=_ROLLBACK_EPILOG)(rollback)

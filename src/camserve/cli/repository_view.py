@@ -24,6 +24,7 @@ __all__ = [
     "show_pruned",
     "show_verification",
     "verification_document",
+    "version_document",
     "version_number",
 ]
 
@@ -50,7 +51,7 @@ def version_number(text: str) -> int:
 def documents(models: Sequence[ModelEntry], ready: Ready | None) -> list[dict[str, Any]]:
     """Return models as JSON; with `ready` versions if a server was queried."""
     return [
-        {"name": model.name, "versions": [_version_document(model.name, each, ready) for each in model.versions]}
+        {"name": model.name, "versions": [version_document(model.name, each, ready) for each in model.versions]}
         for model in models
     ]
 
@@ -105,7 +106,8 @@ def show_pruned(removed: Sequence[Pruned], repository: Path, *, dry_run: bool) -
     say(f"{freed} would be freed; nothing was removed" if dry_run else f"{freed} freed")
 
 
-def _version_document(model: str, version: VersionEntry, ready: Ready | None) -> dict[str, Any]:
+def version_document(model: str, version: VersionEntry, ready: Ready | None) -> dict[str, Any]:
+    """Return a version as JSON; with `ready` if a server was queried."""
     document = {
         "version": version.number,
         "served": version.served,
