@@ -15,7 +15,8 @@ from camserve.errors import BundleError, UsageError
 from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.calibration_files import list_images
 from camserve.export.options import ExportOptions
-from camserve.export.source.locate import IN_MEMORY, class_count, locate_files
+from camserve.export.source.checks import check_source
+from camserve.export.source.locate import IN_MEMORY, class_count
 from camserve.manifest import verify_manifest
 from camserve.names import check_model_name
 from camserve.text import count
@@ -52,7 +53,7 @@ def check_options(source: Any, options: ExportOptions) -> None:
     if options.input_dtype not in INPUTS:
         raise UsageError(f"unknown input type {options.input_dtype!r}", hint=f"Choose one of: {', '.join(INPUTS)}")
     _check_maps(cam=options.cam, top_k=options.cam_top_k, cam_all=options.cam_all)
-    path, _ = locate_files(source, options.weights)
+    path, _ = check_source(source, options.weights, sha256=options.sha256, custom_objects=options.custom_objects)
     known = path is None and isinstance(source, str | Path)
     if options.preprocessing is None and not known:
         raise _unknown_preprocessing(IN_MEMORY if path is None else str(source))

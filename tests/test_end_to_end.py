@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.command_line import run
+from support.disposable_server import DisposableServer
 from support.networks import enliven, small_network
 from support.sabotage import SABOTAGE
 from support.trained import train_digits
@@ -20,7 +21,7 @@ from camserve.contract import PRESETS
 from camserve.demo import run_demo, walkthrough
 from camserve.export import RECIPES, export_model
 from camserve.export.graph.prepare import prepare
-from camserve.serving import TritonServer, publish
+from camserve.serving import publish
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +46,7 @@ def test_served_resnet50_gives_the_answers_of_keras(photo: Path, tmp_path: Path)
     expected = model.predict(prepared, verbose=0)[0]
     maps = prepare(model, cam=True, top_k=5, all_classes=False).reference(prepared).maps
     assert maps is not None
-    with TritonServer(tmp_path / "repository") as server:
+    with DisposableServer(tmp_path / "repository") as server:
         with Classifier(server.grpc_url, "resnet50") as classifier:
             answer = classifier.classify(photo, top=5, cam=True)
         printed = run("classify", photo, "--model", "resnet50", "--url", server.grpc_url, "--json", "--top", "5")
@@ -64,7 +65,7 @@ def test_preprocessing_in_the_graph_gives_the_answers_of_keras(photo: Path, tmp_
     publish(bundle, tmp_path / "repository")
     image = keras.utils.img_to_array(keras.utils.load_img(photo, target_size=(16, 16)))[np.newaxis]
     expected = model.predict(keras.applications.resnet50.preprocess_input(image.copy()), verbose=0)[0]
-    with TritonServer(tmp_path / "repository") as server, Classifier(server.grpc_url, "small") as classifier:
+    with DisposableServer(tmp_path / "repository") as server, Classifier(server.grpc_url, "small") as classifier:
         answer = classifier.classify(photo, cam=True)
     np.testing.assert_allclose(answer.probabilities, expected, atol=1e-5)
 

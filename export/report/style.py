@@ -62,10 +62,11 @@ td.empty, td.unjudged { color: var(--faint); }
   font-size: 12px; border-radius: 4px; padding: 4px; }
 figcaption { min-width: 0; flex: 1; overflow-wrap: anywhere; line-height: 1.3; }
 figcaption small { display: block; } figcaption dl { margin-top: 4px; font-variant-numeric: tabular-nums; }
-.scale { display: flex; align-items: center; gap: 6px; margin-top: 4px; font-size: 12px; }
-.scale i { width: 96px; height: 8px; border-radius: 2px; }
+.scale { display: flex; align-items: center; gap: 6px; margin-top: 4px; font-size: 12px; white-space: nowrap; }
+.scale i { flex: 1; max-width: 96px; height: 8px; border-radius: 2px; }
 dl { margin: 0; } dl div { display: flex; gap: 10px; padding: 3px 0; border-bottom: 1px solid var(--line); }
-figcaption dl div { border: 0; padding: 0; gap: 6px; font-size: 12px; }
+figcaption dl div { border: 0; padding: 0; gap: 0 6px; font-size: 12px; flex-wrap: wrap; }
+figcaption dd { white-space: nowrap; }
 dt { flex: none; width: 98px; color: var(--faint); } dd { margin: 0; min-width: 0; overflow-wrap: anywhere; flex: 1; }
 figcaption dt { width: auto; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 18px; } .pair > div { min-width: 0; }

@@ -16,7 +16,15 @@ from camserve.serving.repository.export_facts import Parity, read_export_facts
 from camserve.serving.repository.version_numbers import version_folders
 from camserve.text import suggest
 
-__all__ = ["ModelEntry", "VersionEntry", "check_known_models", "list_models", "open_repository", "read_versions"]
+__all__ = [
+    "ModelEntry",
+    "VersionEntry",
+    "check_known_models",
+    "list_models",
+    "open_repository",
+    "read_versions",
+    "unknown_model",
+]
 
 
 @dataclass(frozen=True)
@@ -115,10 +123,21 @@ def check_known_models(root: Path, models: Iterable[str]) -> None:
     names = _model_names(root)
     for name in models:
         if name not in names:
-            raise RepositoryError(
-                f"unknown model {name!r}; the repository {root} has: {', '.join(names) or 'no models'}",
-                hint=suggest(name, names) or f"Run: camserve repository list --repository {shlex.quote(str(root))}",
-            )
+            raise unknown_model(root, name, names)
+
+
+def unknown_model(root: Path, name: str, names: Collection[str]) -> RepositoryError:
+    """Return the error for a model that a repository does not contain.
+
+    Args:
+        root: The repository's folder.
+        name: The requested name.
+        names: Names of the models in the repository.
+    """
+    return RepositoryError(
+        f"unknown model {name!r}; the repository {root} has: {', '.join(names) or 'no models'}",
+        hint=suggest(name, names) or f"Run: camserve repository list --repository {shlex.quote(str(root))}",
+    )
 
 
 def _model_names(root: Path) -> list[str]:

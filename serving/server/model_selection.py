@@ -6,9 +6,8 @@ import shlex
 from pathlib import Path
 
 from camserve.errors import RepositoryError
-from camserve.serving.repository.listing import list_models
+from camserve.serving.repository.listing import list_models, unknown_model
 from camserve.serving.server.server_options import ServerOptions
-from camserve.text import suggest
 
 __all__ = ["check_models", "selected_versions"]
 
@@ -19,19 +18,15 @@ def check_models(repository: Path, options: ServerOptions) -> None:
     Raises:
         RepositoryError: If the repository cannot be read, contains no model, or lacks a selected one.
     """
-    path = shlex.quote(str(repository))
     names = [model.name for model in list_models(repository) if model.versions]
     if options.model_control == "none" and not names:
         raise RepositoryError(
             f"the repository {repository} contains no models",
-            hint=f"Publish one with: camserve publish BUNDLE_DIR --repository {path}",
+            hint=f"Publish one with: camserve publish BUNDLE_DIR --repository {shlex.quote(str(repository))}",
         )
     missing = sorted(set(options.models or ()) - set(names))
     if missing:
-        raise RepositoryError(
-            f"unknown model {missing[0]!r}; the repository {repository} has: {', '.join(names) or 'no models'}",
-            hint=suggest(missing[0], names) or f"Run: camserve repository list --repository {path}",
-        )
+        raise unknown_model(repository, missing[0], names)
 
 
 def selected_versions(repository: Path, options: ServerOptions) -> dict[str, tuple[int, ...]]:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.command_line import run
+from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
 
 from camserve.clients import Classifier, Crops, DecodeOptions
@@ -120,7 +121,7 @@ def test_a_map_of_an_image_with_a_long_name_is_written(
 def test_json_contains_the_identifier_of_a_class(image: Path, tmp_path: Path) -> None:
     labels = [f"n0{index}\tname {index}" if index else "plain" for index in range(4)]
     publish(write_toy_bundle(tmp_path / "bundle", labels=labels), tmp_path / "repository")
-    with TritonServer(tmp_path / "repository") as server:
+    with DisposableServer(tmp_path / "repository") as server:
         result = run("classify", image, "--model", "toy", "--url", server.grpc_url, "--json")
     (answer,) = json.loads(result.stdout)
     answer = {(one["index"], one["label"], one.get("identifier")) for one in answer["top"]}

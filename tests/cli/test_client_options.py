@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from support.certificates import Authority
 from support.command_line import run
+from support.disposable_server import DisposableServer
 
 from camserve.serving import TritonServer
 from camserve.serving.server.server_tls import Tls
@@ -93,7 +94,7 @@ def test_a_token_is_not_sent_in_plain_text_to_another_host(image: Path) -> None:
     where = ("--model", "toy", "--url", "triton.example.org:8001")
     result = run("classify", image, *where, environment={"CAMSERVE_TOKEN": TOKEN})
     assert result.returncode == 2
-    assert "plain text" in result.stderr
+    assert "unencrypted" in result.stderr
     assert TOKEN not in result.stderr
 
 
@@ -105,7 +106,7 @@ def test_a_server_that_requires_client_certificates_is_reached(
     ca = ("--tls-ca", authority.certificate)
     pair = ("--tls-certificate", client.certificate, "--tls-key", client.key)
     tls = Tls(certificate=its.certificate, key=its.key, client_ca=authority.certificate)
-    with TritonServer(toy_repository, tls=tls) as server:
+    with DisposableServer(toy_repository, tls=tls) as server:
         where = ("--model", "toy", "--url", server.grpc_url, "--timeout", "5")
         result = run("classify", image, *where, *ca, *pair)
         assert result.returncode == 0, result.stderr

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support.command_line import PROGRAM
+from support.disposable_server import DisposableServer
 from support.suspending import suspended
 
 from camserve.serving import TritonServer
@@ -24,7 +25,7 @@ MANY = 3000
 
 @pytest.fixture(scope="module")
 def own_server(toy_repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(toy_repository) as server:
+    with DisposableServer(toy_repository) as server:
         yield server
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.command_line import run
+from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -38,7 +39,7 @@ def repository(toy_bundle: Bundle, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(repository, model_control="explicit", admin_key=KEY) as running:
+    with DisposableServer(repository, model_control="explicit", admin_key=KEY) as running:
         yield running
 
 
@@ -155,3 +156,37 @@ def test_an_unknown_model_is_answered_with_a_suggestion(repository: Path) -> Non
     assert error["message"] == f"unknown model 'toyy'; the repository {repository.resolve()} has: reported, toy"
     assert error["hint"] == "Did you mean 'toy'?"
     assert error["exit_code"] == 1
+
+
+def test_show_describes_a_model(repository: Path, tmp_path: Path) -> None:
+    publish(write_toy_bundle(tmp_path / "other", name="toy"), repository, options={"max_batch_size": 16})
+    document = json.loads(run("repository", "show", "toy", "--repository", repository, "--json").stdout)
+    assert document["options"]["max_batch_size"] == 16
+    assert document["changed_options"] == ["max_batch_size"]
+    assert document["preprocessing_preset"] == "unit"
+    assert document["labels"] == [f"class {index}" for index in range(4)]
+    assert [(version["version"], version["served"]) for version in document["versions"]] == [
+        (1, False),
+        (2, False),
+        (3, False),
+        (4, True),
+    ]
+    text = run("repository", "show", "toy", "--repository", repository).stdout
+    assert "1, 2, 3, 4 (served)" in text
+    assert [line.split() for line in text.splitlines() if "max_batch_size" in line] == [["max_batch_size", "16", "8"]]
+
+
+def test_show_prints_the_metrics_of_the_export(repository: Path) -> None:
+    parity = json.loads(run("repository", "show", "reported", "--repository", repository, "--json").stdout)["parity"]
+    assert [(metric["name"], metric["value"], metric["tolerance"]) for metric in parity] == [
+        ("logits", 1e-5, 1e-4),
+        ("cam", 7e-5, 1e-4),
+    ]
+    text = run("repository", "show", "reported", "--repository", repository).stdout
+    assert "7e-05       1e-04" in text
+
+
+def test_show_of_an_unknown_model_lists_the_models(repository: Path) -> None:
+    result = run("repository", "show", "toyy", "--repository", repository)
+    assert result.returncode == 1
+    assert "toy" in result.stderr.partition("hint: ")[2]

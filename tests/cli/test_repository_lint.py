@@ -32,7 +32,7 @@ def test_a_clean_repository_has_no_findings(toy_repository: Path) -> None:
     assert run("repository", "lint", "--repository", toy_repository, "--json").stdout == "[]\n"
 
 
-def test_warnings_end_with_0_and_errors_with_1(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_exit_code_is_1_only_for_errors(toy_bundle: Bundle, tmp_path: Path) -> None:
     config = toy_config(toy_bundle)
     config.ClearField("instance_group")
     folder = write_model_folder(tmp_path, toy_bundle, config)
@@ -48,7 +48,7 @@ def test_warnings_end_with_0_and_errors_with_1(toy_bundle: Bundle, tmp_path: Pat
     assert found == [("toy", "missing-labels", "error"), ("toy", "missing-instance-group", "warning")]
 
 
-def test_the_target_decides(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_findings_depend_on_the_target(toy_bundle: Bundle, tmp_path: Path) -> None:
     config = toy_config(toy_bundle)
     config.backend, config.platform = "", "tensorflow_savedmodel"
     write_model_folder(tmp_path, toy_bundle, config)
@@ -59,13 +59,13 @@ def test_the_target_decides(toy_bundle: Bundle, tmp_path: Path) -> None:
     assert codes == [0, 1]
 
 
-def test_an_unknown_target_is_met_with_those_that_are_known(tmp_path: Path) -> None:
+def test_an_unknown_target_lists_the_known_ones(tmp_path: Path) -> None:
     result = run("repository", "lint", "--repository", tmp_path, "--target-triton", "19.01")
     assert result.returncode == 2
     assert all(release in result.stderr for release in RELEASES)
 
 
-def test_a_preset_is_laid_beneath_what_is_given_and_shown(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_explicit_options_take_precedence_over_the_preset(toy_bundle: Bundle, tmp_path: Path) -> None:
     arguments = ("--preset", "cpu-throughput", "--cores", "16", "--max-batch", "4", "--set", "max_queue_size=9")
     result = run("publish", toy_bundle.path, "--repository", tmp_path, *arguments)
     assert result.returncode == 0, result.stderr
@@ -80,7 +80,7 @@ def test_a_preset_is_laid_beneath_what_is_given_and_shown(toy_bundle: Bundle, tm
     }
 
 
-def test_settings_reach_options_without_a_flag_and_stay(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_settings_set_options_without_a_flag_and_are_kept(toy_bundle: Bundle, tmp_path: Path) -> None:
     for given in (["--set", "priority_levels=3", "--set", "default_priority=2"], ["--set", "default_priority=1"]):
         result = run("publish", toy_bundle.path, "--repository", tmp_path, *given)
         assert result.returncode == 0, result.stderr
@@ -88,7 +88,7 @@ def test_settings_reach_options_without_a_flag_and_stay(toy_bundle: Bundle, tmp_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--preset", "turbo"], "cpu-latency"),
         (["--cores", "4"], "--preset"),
@@ -101,12 +101,12 @@ def test_settings_reach_options_without_a_flag_and_stay(toy_bundle: Bundle, tmp_
         (["--accelerator", "tensorrt", "--tensorrt-precision", "int8"], "--precision int8"),
     ],
 )
-def test_wrong_serving_options_are_wrong_usage(
-    arguments: list[str], told: str, toy_bundle: Bundle, tmp_path: Path
+def test_invalid_serving_options_are_usage_errors(
+    arguments: list[str], message: str, toy_bundle: Bundle, tmp_path: Path
 ) -> None:
     result = run("publish", toy_bundle.path, "--repository", tmp_path / "repository", *arguments)
     assert result.returncode == 2, result.stderr
-    assert told in result.stderr
+    assert message in result.stderr
     assert not (tmp_path / "repository").exists()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
+from support.disposable_server import DisposableServer
 from support.stub_server import StubServer, correct_answer
 from support.suspending import suspended
 from support.toy import expected_outputs
@@ -170,7 +171,7 @@ def test_timings_add_up(classifier: Classifier, photo: Pixels, toy_server: Trito
 
 
 def test_several_servers_share_the_requests(toy_repository: Path, toy_server: TritonServer, photo: Pixels) -> None:
-    with TritonServer(toy_repository) as other:
+    with DisposableServer(toy_repository) as other:
         urls = (toy_server.grpc_url, other.grpc_url)
         for url in (urls, ",".join(urls)):
             with Classifier(url, "toy") as classifier:
@@ -268,7 +269,7 @@ def test_threads_share_a_classifier(classifier: Classifier) -> None:
 
 @pytest.fixture
 def own_server(toy_repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(toy_repository) as server:
+    with DisposableServer(toy_repository) as server:
         yield server
 
 
@@ -289,7 +290,7 @@ def test_suspended_server_is_a_deadline_error_until_it_resumes(own_server: Trito
 
 
 def test_stopped_server_is_a_connection_error(toy_repository: Path, photo: Pixels) -> None:
-    with TritonServer(toy_repository) as server:
+    with DisposableServer(toy_repository) as server:
         classifier = Classifier(server.grpc_url, "toy", retries=1)
         url = server.grpc_url
     start = time.monotonic()

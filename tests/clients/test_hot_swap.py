@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.chaos import times
+from support.disposable_server import DisposableServer
 from support.stub_server import StubServer, Tensors, correct_answer
 from support.toy import expected_outputs, toy_contract, write_toy_bundle
 
@@ -22,7 +23,7 @@ from camserve.clients import AsyncClassifier, Classification, Classifier, prepar
 from camserve.clients.answers import known_versions
 from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import CamserveError, ContractError
-from camserve.serving import TritonServer, publish
+from camserve.serving import publish
 
 SWAPS = max(4, times(40))
 CLIENTS = 4
@@ -130,7 +131,7 @@ def swap_under_clients(folder: Path, bundles: list[Bundle], *, allow: bool) -> t
     tallies, over = (Tally(expected), Tally(expected)), threading.Event()
     publish(bundles[0], folder / "repository")
     with (
-        TritonServer(folder / "repository", model_control="explicit") as server,
+        DisposableServer(folder / "repository", model_control="explicit") as server,
         Classifier(server.grpc_url, "toy") as classifier,
     ):
         threads = [
@@ -182,7 +183,7 @@ def test_compatible_swaps_cause_no_error(tmp_path: Path) -> None:
 def test_answer_read_with_the_old_contract_is_detected(tmp_path: Path) -> None:
     bundles = bundles_that_break(tmp_path, 5)
     publish(bundles[0], tmp_path / "repository")
-    with TritonServer(tmp_path / "repository") as server, Classifier(server.grpc_url, "toy") as classifier:
+    with DisposableServer(tmp_path / "repository") as server, Classifier(server.grpc_url, "toy") as classifier:
         result = classifier.classify(IMAGE)
     assert Expected({1: bundles[0]}).is_right(result)
     assert not any(Expected({1: other}).is_right(result) for other in bundles[1:])
@@ -192,7 +193,7 @@ def test_classifier_has_the_new_contract_after_a_swap(tmp_path: Path) -> None:
     old, new = write_toy_bundle(tmp_path / "1"), write_toy_bundle(tmp_path / "2", size=(12, 10), labels=list("wxyz"))
     publish(old, tmp_path / "repository")
     with (
-        TritonServer(tmp_path / "repository", model_control="explicit") as server,
+        DisposableServer(tmp_path / "repository", model_control="explicit") as server,
         Classifier(server.grpc_url, "toy") as classifier,
     ):
         batch = classifier.prepare(IMAGE)[np.newaxis]
@@ -253,7 +254,7 @@ def test_smaller_max_batch_size_is_followed(tmp_path: Path) -> None:
     bundle = write_toy_bundle(tmp_path / "1")
     publish(bundle, tmp_path / "repository")
     with (
-        TritonServer(tmp_path / "repository", model_control="explicit") as server,
+        DisposableServer(tmp_path / "repository", model_control="explicit") as server,
         Classifier(server.grpc_url, "toy") as classifier,
     ):
         publish(bundle, tmp_path / "repository", url=server.grpc_url, options={"max_batch_size": 2})

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
+from support.disposable_server import DisposableServer
 from support.toy import expected_outputs, write_toy_bundle
 from tritonclient.grpc import model_config_pb2
 
@@ -57,7 +58,7 @@ def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     add_plain(repository, "plain", bundle, names={}, max_batch_size=4)
     add_plain(repository, "renamed", bundle, names=NAMES, max_batch_size=4)
     add_plain(repository, "unbatched", bundle, names={}, max_batch_size=0)
-    with TritonServer(repository) as running:
+    with DisposableServer(repository) as running:
         yield running
 
 

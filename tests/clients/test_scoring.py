@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.disposable_server import DisposableServer
 from support.stream_gates import Gate
 from support.stub_server import StubServer, Tensors
 from support.toy import toy_contract
@@ -62,7 +63,7 @@ def test_an_unreadable_image_gets_a_row_with_its_error(classifier: Classifier, t
 @pytest.mark.timed
 def test_an_unreachable_server_ends_the_iteration(toy_repository: Path, tmp_path: Path) -> None:
     path = image(tmp_path / "one.png")
-    with TritonServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
+    with DisposableServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
         rows = score(classifier, [path] * 1000, concurrency=2)
         assert next(rows).error is None
         server.stop()

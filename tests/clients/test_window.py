@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.chaos import times
+from support.disposable_server import DisposableServer
 from support.stream_gates import Decoding, Gate
 from support.stub_server import StubServer, Tensors
 from support.toy import toy_contract
@@ -180,7 +181,7 @@ def test_refusal_ends_the_stream_only_if_the_model_is_gone(gate: Gate) -> None:
 
 
 def test_stopped_server_ends_the_stream(toy_repository: Path) -> None:
-    with TritonServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
+    with DisposableServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
         answers = classifier.classify_many((image(seed) for seed in itertools.count()), errors="yield")
         assert isinstance(next(answers), Classification)
         server.stop()

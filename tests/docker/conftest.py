@@ -94,7 +94,7 @@ def _start(repository: Path, folder: Path, variables: dict[str, str]) -> Iterato
         server.wait_until_ready()
         yield server
     finally:
-        process.stop(30)
+        process.stop(0)
 
 
 def _free_ports(*services: str) -> dict[str, int]:

@@ -57,7 +57,7 @@ class ServeProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
-            self.process.terminate()
+            os.kill(self.triton, signal.SIGKILL)  # a graceful shutdown takes 3 seconds
             self.end()
 
     @property

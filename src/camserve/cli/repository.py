@@ -1,4 +1,4 @@
-"""`camserve repository`: list, verify, lint, roll back and prune the models of a repository."""
+"""`camserve repository`: list, show, verify, lint, roll back and prune the models of a repository."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import typer
 
 from camserve.cli import connection_options, repository_view
 from camserve.cli.command import Command, Group
-from camserve.cli.console import note, print_json, say
+from camserve.cli.console import print_json, print_line, print_note
 from camserve.cli.options import AllowContractChange, Json, Repository, complete_model
 from camserve.cli.progress_view import Phases
 from camserve.cli.publish import report_publication
 from camserve.cli.repository_lint import LINT_EPILOG, lint
+from camserve.cli.repository_show import SHOW_EPILOG, show_model
 
 if TYPE_CHECKING:
     from camserve.serving.live.server import LiveServer
@@ -49,11 +50,12 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     repository = typer.Typer(
         cls=Group,
-        help="List, verify and maintain the models of a repository.",
+        help="List, show, verify and maintain the models of a repository.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
     repository.command("list", cls=Command, epilog=_LIST_EPILOG)(list_repository)
+    repository.command("show", cls=Command, epilog=SHOW_EPILOG)(show_model)
     repository.command("verify", cls=Command, epilog=_VERIFY_EPILOG)(verify)
     repository.command("lint", cls=Command, epilog=LINT_EPILOG)(lint)
     repository.command("rollback", cls=Command, epilog=_ROLLBACK_EPILOG)(rollback)
@@ -85,7 +87,7 @@ def list_repository(
         print_json(repository_view.documents(models, ready))
         return
     if not models:
-        say(f"no models in {repository}")
+        print_line(f"no models in {repository}")
         return
     repository_view.show(models, ready)
 
@@ -187,7 +189,9 @@ def prune(
     if url is not None:
         with connection_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
             served = _loaded(server)
-    removed = remove_oldest(repository, keep=keep, models=models or (), served=served, dry_run=dry_run, progress=note)
+    removed = remove_oldest(
+        repository, keep=keep, models=models or (), served=served, dry_run=dry_run, progress=print_note
+    )
     if as_json:
         print_json(repository_view.pruned_document(removed, dry_run=dry_run))
         return

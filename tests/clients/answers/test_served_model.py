@@ -15,6 +15,7 @@ from google.protobuf import text_format
 from onnx import numpy_helper
 from PIL import Image
 from sklearn.datasets import load_sample_image
+from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
 from tritonclient.grpc import model_config_pb2
 
@@ -164,7 +165,7 @@ def odd_server(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -
     add_overflowing(repository, toy_repository, "overflowing", "dense_bias")
     gray = tmp_path_factory.mktemp("gray")
     publish(write_toy_bundle(gray / "bundle", name="gray", channels=1, size=(12, 10)), repository)
-    with TritonServer(repository) as server:
+    with DisposableServer(repository) as server:
         yield server
 
 

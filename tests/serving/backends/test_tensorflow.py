@@ -1,8 +1,6 @@
 """The `tensorflow` backend, through a real Triton, together with the `onnxruntime` one."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,22 +19,6 @@ from camserve.serving.backends.camserve_backend.tensorflow_settings import data_
 
 pytestmark = pytest.mark.slow
 
-# TensorFlow runs in a separate process, as in the server.
-_WRITE = """
-import sys
-import tensorflow as tf
-
-class Doubling(tf.Module):
-    def __init__(self):
-        self.factor = tf.Variable(2.0)
-
-    @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")])
-    def serve(self, x):
-        return {"double": self.factor * x, "sum": tf.reduce_sum(x, axis=1)}
-
-model = Doubling()
-tf.saved_model.save(model, sys.argv[1], signatures={"serving_default": model.serve})
-"""
 _CONFIG = """
 backend: "tensorflow"
 max_batch_size: 8
@@ -54,8 +36,20 @@ parameters { key: "TF_NUM_INTER_THREADS" value: { string_value: "1" } }
 
 @pytest.fixture(scope="module")
 def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel that doubles and sums its input."""
+    from camserve.export.frameworks import tf
+
+    class Doubling(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.factor = tf.Variable(2.0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")])  # type: ignore[untyped-decorator]
+        def serve(self, x: Any) -> Any:
+            return {"double": self.factor * x, "sum": tf.reduce_sum(x, axis=1)}
+
+    model = Doubling()
     folder = tmp_path_factory.mktemp("tensorflow") / "saved"
-    subprocess.run([sys.executable, "-c", _WRITE, str(folder)], check=True, capture_output=True)
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
     return folder
 
 

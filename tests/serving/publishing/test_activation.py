@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.disposable_server import DisposableServer
+from support.folders import content
 from support.toy import expected_outputs, toy_images, write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -49,8 +50,7 @@ def files_before(root: Path) -> dict[str, bytes]:
 
 
 def _content(root: Path) -> dict[str, bytes]:
-    files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".camserve"))
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    return {name: data for name, data in content(root).items() if ".camserve" not in name}
 
 
 def _answers_as(server: TritonServer, bundle: Bundle, model: str = "toy") -> bool:
