@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw, ImageFont
 __all__ = ["add_caption"]
 
 Array = np.ndarray[Any, Any]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _MIN_WIDTH = 160
 """Narrower images are centred on a strip of this width, so that the caption is readable."""

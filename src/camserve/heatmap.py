@@ -19,7 +19,6 @@ from camserve.pixels import SIXTEEN_BIT_MODES, to_eight_bits
 __all__ = [
     "Box",
     "Look",
-    "Order",
     "Style",
     "as_rgb",
     "look",
