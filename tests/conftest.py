@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.disposable_server import DisposableServer
+from support.flushing import skip_flushing
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -18,7 +19,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def pytest_configure() -> None:
-    """Enable Ctrl-C for pytest and the programs under test; a shell ignores SIGINT in background jobs."""
+    """Enable Ctrl-C, which a shell disables in background jobs, and skip flushing to the disk, which is slow."""
+    skip_flushing()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -94,7 +94,7 @@ def test_a_token_is_not_sent_in_plain_text_to_another_host(image: Path) -> None:
     where = ("--model", "toy", "--url", "triton.example.org:8001")
     result = run("classify", image, *where, environment={"CAMSERVE_TOKEN": TOKEN})
     assert result.returncode == 2
-    assert "plain text" in result.stderr
+    assert "unencrypted" in result.stderr
     assert TOKEN not in result.stderr
 
 

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from camserve.cli.console import fail, note, print_json, settings, warn
+from camserve.cli.console import print_error, print_json, print_note, print_warning, settings
 from camserve.cli.progress_view import Phases, track
 from camserve.cli.tables import print_table
 from camserve.text import printable
@@ -32,7 +32,7 @@ def test_printable_text_is_one_line_and_can_be_encoded(text: str, shown: str) ->
 
 
 def test_lines_of_an_error_are_indented_before_the_hint(capsys: pytest.CaptureFixture[str]) -> None:
-    fail("it failed; the log:\nline 1\nline 2", "Do this")
+    print_error("it failed; the log:\nline 1\nline 2", "Do this")
     assert capsys.readouterr().err == "error: it failed; the log:\n  line 1\n  line 2\nhint: Do this\n"
 
 
@@ -65,10 +65,10 @@ def test_track_yields_every_item() -> None:
 
 def test_results_go_to_stdout_while_progress_is_shown() -> None:
     code = """if True:
-        from camserve.cli.console import say
+        from camserve.cli.console import print_line
         from camserve.cli.progress_view import track
         for item in track(range(3), 3):
-            say(f"result {item}")
+            print_line(f"result {item}")
     """
     parent, child = pty.openpty()
     environment = os.environ | {"TERM": "xterm"}
@@ -133,10 +133,10 @@ def test_quiet_prints_warnings_and_errors_alone(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "quiet", True)
-    note("a note")
+    print_note("a note")
     with Phases() as phases:
         phases("download")
     assert list(track(range(3), 3)) == [0, 1, 2]
-    warn("a warning")
-    fail("an error")
+    print_warning("a warning")
+    print_error("an error")
     assert capsys.readouterr().err == "warning: a warning\nerror: an error\n"

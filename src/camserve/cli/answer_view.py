@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camserve.cli.console import say
+from camserve.cli.console import print_line
 from camserve.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["answer_document", "map_document", "print_answer"]
 def print_answer(image: Path, answer: Classification) -> None:
     """Print the classes of an answer as a table."""
     rows = [(f"{prediction.probability:.2%}", prediction.label, prediction.index) for prediction in answer.top]
-    say(f"{image}: {answer.model}, version {answer.version}")
+    print_line(f"{image}: {answer.model}, version {answer.version}")
     print_table(("probability ", "label", "class "), rows)
 
 

@@ -14,7 +14,7 @@ import typer
 from camserve.cli import client_options
 from camserve.cli.answer_view import answer_document, map_document, print_answer
 from camserve.cli.command import Command
-from camserve.cli.console import exit_code, fail, print_json, say
+from camserve.cli.console import exit_code, print_error, print_json, print_line
 from camserve.cli.image_sources import Source, find_sources
 from camserve.cli.map_files import make_folder, save_map
 from camserve.cli.options import Json
@@ -199,9 +199,9 @@ def _print_one(
         except CamserveError as failure:
             error = failure
     if error is not None:
-        fail(error.message, error.hint)
+        print_error(error.message, error.hint)
         document["error"] = str(error)
     elif maps is not None and not as_json:
-        say(f"Map: {document['cam']}")
-        say("")
+        print_line(f"Map: {document['cam']}")
+        print_line("")
     return document

@@ -9,7 +9,16 @@ from typing import Any
 
 from camserve.text import printable
 
-__all__ = ["Settings", "exit_code", "fail", "note", "print_json", "say", "settings", "warn"]
+__all__ = [
+    "Settings",
+    "exit_code",
+    "print_error",
+    "print_json",
+    "print_line",
+    "print_note",
+    "print_warning",
+    "settings",
+]
 
 _DONE, _ALL_FAILED, _SOME_FAILED = 0, 1, 3
 
@@ -33,24 +42,24 @@ settings = Settings()
 """The settings of this run."""
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line of the result to stdout."""
     sys.stdout.write(f"{printable(line)}\n")
     sys.stdout.flush()
 
 
-def note(line: str) -> None:
+def print_note(line: str) -> None:
     """Print a line that is not part of the result to stderr, unless --quiet was given."""
     if not settings.quiet:
         _print_to_stderr(line)
 
 
-def warn(line: str) -> None:
+def print_warning(line: str) -> None:
     """Print a warning to stderr."""
     _print_to_stderr(f"warning: {line}")
 
 
-def fail(message: str, hint: str | None = None) -> None:
+def print_error(message: str, hint: str | None = None) -> None:
     """Print an error and its hint to stderr; a message of several lines, such as the end of a log, is indented."""
     for number, line in enumerate(message.splitlines() or [""]):
         _print_to_stderr(f"error: {line}" if number == 0 else f"  {line}")

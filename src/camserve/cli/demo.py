@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from camserve.cli.command import Command
-from camserve.cli.console import print_json, say
+from camserve.cli.console import print_json, print_line
 from camserve.cli.options import Json
 from camserve.cli.progress_view import Phases
 
@@ -54,18 +54,18 @@ def demo(
 
 
 def _print_result(result: DemoResult, work: Path) -> None:
-    say("")
-    say(f"Accuracy              {result.accuracy:.1%}: {result.correct} of {result.images} held-out digits")
-    say(f"Agreement with Keras  same class for {result.same_class} of {result.images} digits,")
-    say(f"                      probabilities differ by at most {result.largest_difference:.1e}")
-    say(f"Speed                 {result.images_per_second:.0f} images per second, one at a time, with maps")
-    say(f"Published             digits, version {result.version}, in {result.repository}")
-    say(f"Gallery               {result.gallery}")
-    say("")
-    say("To serve the model and classify from another terminal:")
-    say(f"  {_program()} serve --repository {shlex.quote(str(result.repository))}")
+    print_line("")
+    print_line(f"Accuracy              {result.accuracy:.1%}: {result.correct} of {result.images} held-out digits")
+    print_line(f"Agreement with Keras  same class for {result.same_class} of {result.images} digits,")
+    print_line(f"                      probabilities differ by at most {result.largest_difference:.1e}")
+    print_line(f"Speed                 {result.images_per_second:.0f} images per second, one at a time, with maps")
+    print_line(f"Published             digits, version {result.version}, in {result.repository}")
+    print_line(f"Gallery               {result.gallery}")
+    print_line("")
+    print_line("To serve the model and classify from another terminal:")
+    print_line(f"  {_program()} serve --repository {shlex.quote(str(result.repository))}")
     images = f"{shlex.quote(str(work / 'held-out'))}/000*.png"
-    say(f"  {_program()} classify {images} --model digits --cam-dir maps")
+    print_line(f"  {_program()} classify {images} --model digits --cam-dir maps")
 
 
 def _program() -> str:

@@ -10,7 +10,7 @@ import typer
 
 from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
 from camserve.cli.command import Command
-from camserve.cli.console import note
+from camserve.cli.console import print_note
 from camserve.cli.export_report import report
 from camserve.cli.options import Json, check_choice, one_of
 from camserve.cli.progress_view import Phases
@@ -277,5 +277,5 @@ def _publish(bundle: Bundle, repository: Path) -> Publication:
     try:
         return publish(bundle, repository)
     except CamserveError:
-        note(f"The bundle was exported and is in {bundle.path}")
+        print_note(f"The bundle was exported and is in {bundle.path}")
         raise

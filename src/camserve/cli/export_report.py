@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camserve.cli.console import print_json, say, warn
+from camserve.cli.console import print_json, print_line, print_warning
 from camserve.cli.publish import print_publication, publication_document
 from camserve.cli.tables import print_table
 
@@ -28,7 +28,7 @@ def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, a
     """
     parity: list[dict[str, Any]] = bundle.report["parity"]
     for warning in bundle.report["warnings"]:
-        warn(warning)
+        print_warning(warning)
     if as_json:
         document: dict[str, Any] = {
             "bundle": str(bundle.path),
@@ -41,12 +41,12 @@ def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, a
             document["published"] = publication_document(publication)
         print_json(document)
         return
-    say("Parity with Keras (worst of all batches):")
+    print_line("Parity with Keras (worst of all batches):")
     columns = ("format", "metric", "worst ", "tolerance ", "margin ", "images")
     print_table(columns, worst_metrics(parity), optional=("images", "margin "))
-    say(f"Bundle:    {bundle.path}{' (replaced the previous bundle)' if replaced else ''}")
+    print_line(f"Bundle:    {bundle.path}{' (replaced the previous bundle)' if replaced else ''}")
     if publication is None:
-        say(f"Next:      {publish_command(bundle.path)}")
+        print_line(f"Next:      {publish_command(bundle.path)}")
     else:
         print_publication(publication)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from camserve.cli.console import fail, print_json, settings
+from camserve.cli.console import print_error, print_json, settings
 from camserve.errors import CamserveError, UsageError
 
 __all__ = ["CommandLineError", "json_requested", "report_failure"]
@@ -47,7 +47,7 @@ def report_failure(error: Exception, *, as_json: bool) -> int:
         as_json: Print it to stdout as JSON too, unless a result was already printed there.
     """
     failure = _failure(error)
-    fail(failure.message, failure.hint)
+    print_error(failure.message, failure.hint)
     if as_json and not settings.json_printed:
         print_json({"error": asdict(failure)})
     return failure.exit_code

@@ -17,7 +17,7 @@ import typer
 from camserve import __version__
 from camserve.cli import classify, demo, export, publish, repository, score, serve
 from camserve.cli.command import DEBUG_HELP, QUIET_HELP, Group
-from camserve.cli.console import Settings, note, say, settings
+from camserve.cli.console import Settings, print_line, print_note, settings
 from camserve.cli.failures import CommandLineError, json_requested, report_failure
 from camserve.cli.signals import Signalled, ending_signals, signals_as_exits
 
@@ -39,7 +39,7 @@ for module in (export, publish, repository, serve, classify, score, demo):
 
 def _print_version(requested: bool) -> None:
     if requested:
-        say(f"camserve {__version__}")
+        print_line(f"camserve {__version__}")
         raise typer.Exit
 
 
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with signals_as_exits(ending_signals(), second_interrupt=True):
             code = app(args=words, prog_name="camserve", standalone_mode=False)
     except Signalled as exit_:
-        note(exit_.description)
+        print_note(exit_.description)
         raise
     except CommandLineError as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # Typer does not export it

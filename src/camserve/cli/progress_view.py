@@ -9,7 +9,7 @@ from contextlib import ExitStack, redirect_stdout
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from camserve.cli.console import note, settings
+from camserve.cli.console import print_note, settings
 from camserve.text import printable
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def track(items: Iterable[Item], total: int) -> Iterator[Item]:
             yield item
             if time.monotonic() - printed >= _SECONDS_BETWEEN_LINES:
                 printed = time.monotonic()
-                note(f"{number:,} of {total:,}")
+                print_note(f"{number:,} of {total:,}")
 
 
 class Phases:
@@ -78,7 +78,7 @@ class Phases:
             self._status.update(_literal(f"{self._phase[0]} …"))
             self._status.start()
         else:
-            note(f"[{time.monotonic() - self._started:6.1f} s] {phase}")
+            print_note(f"[{time.monotonic() - self._started:6.1f} s] {phase}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 import typer
 
 from camserve.cli import connection_options, publish_options
-from camserve.cli.console import print_json, say
+from camserve.cli.console import print_json, print_line
 from camserve.cli.options import AllowContractChange, Json, Repository, check_choice
 from camserve.cli.progress_view import Phases
 from camserve.cli.publish_options import PublishCommand
@@ -93,18 +93,18 @@ def report_publication(publication: Publication, *, as_json: bool) -> None:
 def print_publication(publication: Publication) -> None:
     """Print what was published and how to serve it."""
     source = "" if publication.source_version is None else f" (version {publication.source_version} again)"
-    say(f"Published: {publication.name}, version {publication.version}{source}, in {publication.path}")
+    print_line(f"Published: {publication.name}, version {publication.version}{source}, in {publication.path}")
     if publication.url is not None:
-        say(f"Serving:   {publication.url} loaded it and returns the outputs recorded at export")
+        print_line(f"Serving:   {publication.url} loaded it and returns the outputs recorded at export")
         return
     if not publication.served:
-        say("           The model's version policy does not serve it. To serve the newest version,")
-        say("           publish with --latest-versions 1.")
+        print_line("           The model's version policy does not serve it. To serve the newest version,")
+        print_line("           publish with --latest-versions 1.")
         return
-    say(f"Next:      camserve serve --repository {shlex.quote(str(publication.path.parent.parent))}")
+    print_line(f"Next:      camserve serve --repository {shlex.quote(str(publication.path.parent.parent))}")
     if publication.version > 1:
-        say("           A running server loads it when it is restarted. In explicit mode, publish with")
-        say("           --url HOST:PORT: the server loads the version and its outputs are verified.")
+        print_line("           A running server loads it when it is restarted. In explicit mode, publish with")
+        print_line("           --url HOST:PORT: the server loads the version and its outputs are verified.")
 
 
 def publication_document(publication: Publication) -> dict[str, Any]:

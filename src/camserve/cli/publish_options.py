@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from camserve.cli.command import Command
-from camserve.cli.console import note
+from camserve.cli.console import print_note
 from camserve.errors import UsageError
 from camserve.serving.config.named_options import DEFAULTS, OPTIONS, check_values, format_value, overlay, parse_settings
 from camserve.serving.config.option import Option
@@ -126,7 +126,7 @@ def requested_options(
     host = HostProfile(cores or host_cores(), _precision(bundle), backend)
     options = overlay(preset_options(preset, host), explicit)
     settings_text = " ".join(f"{name}={format_value(value)}" for name, value in options.items())
-    note(f"Preset {preset} for {count(host.cores, 'core')}: {settings_text}")
+    print_note(f"Preset {preset} for {count(host.cores, 'core')}: {settings_text}")
     return options
 
 

@@ -9,7 +9,7 @@ import typer
 
 from camserve.cli import connection_options, repository_view
 from camserve.cli.command import Command, Group
-from camserve.cli.console import note, print_json, say
+from camserve.cli.console import print_json, print_line, print_note
 from camserve.cli.options import AllowContractChange, Json, Repository, complete_model
 from camserve.cli.progress_view import Phases
 from camserve.cli.publish import report_publication
@@ -87,7 +87,7 @@ def list_repository(
         print_json(repository_view.documents(models, ready))
         return
     if not models:
-        say(f"no models in {repository}")
+        print_line(f"no models in {repository}")
         return
     repository_view.show(models, ready)
 
@@ -189,7 +189,9 @@ def prune(
     if url is not None:
         with connection_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
             served = _loaded(server)
-    removed = remove_oldest(repository, keep=keep, models=models or (), served=served, dry_run=dry_run, progress=note)
+    removed = remove_oldest(
+        repository, keep=keep, models=models or (), served=served, dry_run=dry_run, progress=print_note
+    )
     if as_json:
         print_json(repository_view.pruned_document(removed, dry_run=dry_run))
         return

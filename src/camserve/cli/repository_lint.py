@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from camserve.cli.console import print_json, say
+from camserve.cli.console import print_json, print_line
 from camserve.cli.options import Json, Repository
 from camserve.cli.tables import print_table
 from camserve.serving.repository.lint.targets import DEFAULT_RELEASE
@@ -54,12 +54,12 @@ def lint(
 
 def _show(findings: Sequence[Finding], release: str) -> None:
     if not findings:
-        say(f"no findings for Triton {release}")
+        print_line(f"no findings for Triton {release}")
         return
     rows = [row for finding in findings for row in _rows(finding)]
     print_table(("severity", "model", "rule", "problem and fix"), rows)
     errors = sum(finding.severity == "error" for finding in findings)
-    say(f"{count(errors, 'error')} and {count(len(findings) - errors, 'warning')} for Triton {release}")
+    print_line(f"{count(errors, 'error')} and {count(len(findings) - errors, 'warning')} for Triton {release}")
 
 
 def _rows(finding: Finding) -> tuple[tuple[str, ...], ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camserve.cli.console import print_json, say
+from camserve.cli.console import print_json, print_line
 from camserve.cli.options import Json, Repository, complete_model
 from camserve.cli.repository_view import version_document
 from camserve.cli.tables import print_table
@@ -40,11 +40,11 @@ def show_model(
         print_json(_document(description))
         return
     _print_summary(description)
-    say("")
-    say("Serving options in effect:")
+    print_line("")
+    print_line("Serving options in effect:")
     print_table(("option", "value", "default, if different"), _option_rows(description))
     if description.metrics:
-        say("Parity with Keras at export:")
+        print_line("Parity with Keras at export:")
         print_table(("format", "metric", "worst ", "tolerance "), [_metric_row(each) for each in description.metrics])
 
 
@@ -82,7 +82,7 @@ def _print_summary(description: ModelDescription) -> None:
     }
     width = max(map(len, rows)) + 2
     for name, value in rows.items():
-        say(f"{name:<{width}}{value}")
+        print_line(f"{name:<{width}}{value}")
 
 
 def _preprocessing(preprocessing: Preprocessing, preset: str | None) -> str:

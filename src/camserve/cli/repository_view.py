@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camserve.cli.console import note, say
+from camserve.cli.console import print_line, print_note
 from camserve.cli.tables import print_table
 from camserve.errors import UsageError
 from camserve.text import count
@@ -67,7 +67,7 @@ def show(models: Sequence[ModelEntry], ready: Ready | None) -> None:
     for name, numbers in (ready or {}).items():
         for number in numbers:
             if (name, number) not in known:
-                note(f"The server also serves {name}, version {number}, which is not in this repository")
+                print_note(f"The server also serves {name}, version {number}, which is not in this repository")
 
 
 def verification_document(verification: Verification) -> dict[str, Any]:
@@ -80,12 +80,12 @@ def verification_document(verification: Verification) -> dict[str, Any]:
 def show_verification(verification: Verification) -> None:
     """Print each fault, and how many files were verified."""
     for fault in verification.faults:
-        say(f"{fault.path}: {fault.what}")
+        print_line(f"{fault.path}: {fault.what}")
     for known in verification.notes:
-        note(f"note: {known.path} {known.what}")
+        print_note(f"note: {known.path} {known.what}")
     faults = count(len(verification.faults), "fault") if verification.faults else "no faults"
     files, models = count(verification.files, "file"), count(verification.models, "model")
-    say(f"{faults} in {files} of {models}, {verification.size / 1e6:.1f} MB")
+    print_line(f"{faults} in {files} of {models}, {verification.size / 1e6:.1f} MB")
 
 
 def pruned_document(removed: Sequence[Pruned], *, dry_run: bool) -> dict[str, Any]:
@@ -97,13 +97,13 @@ def pruned_document(removed: Sequence[Pruned], *, dry_run: bool) -> dict[str, An
 def show_pruned(removed: Sequence[Pruned], repository: Path, *, dry_run: bool) -> None:
     """Print what was removed and how much space that freed."""
     if not removed:
-        say(f"nothing to remove in {repository}")
+        print_line(f"nothing to remove in {repository}")
         return
     print_table(
         ("model", "version ", "MB "), [(each.model, each.version, f"{each.size / 1e6:.1f}") for each in removed]
     )
     freed = f"{sum(each.size for each in removed) / 1e6:.1f} MB"
-    say(f"{freed} would be freed; nothing was removed" if dry_run else f"{freed} freed")
+    print_line(f"{freed} would be freed; nothing was removed" if dry_run else f"{freed} freed")
 
 
 def version_document(model: str, version: VersionEntry, ready: Ready | None) -> dict[str, Any]:

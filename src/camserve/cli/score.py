@@ -11,7 +11,7 @@ import typer
 
 from camserve.cli import client_options
 from camserve.cli.command import Command
-from camserve.cli.console import exit_code, print_json, say, warn
+from camserve.cli.console import exit_code, print_json, print_line, print_warning
 from camserve.cli.options import Json
 from camserve.cli.progress_view import track
 from camserve.errors import UsageError
@@ -77,9 +77,9 @@ def score(
         print_json({"output": str(output), **metrics, "replaced": replaced})
     else:
         rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
-        say(f"{rate}: {output}{' (replaced)' if replaced else ''}")
+        print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
     if summary.errors:
-        warn(f"{summary.errors:,} of {summary.rows:,} rows contain an error; see the column 'error'")
+        print_warning(f"{summary.errors:,} of {summary.rows:,} rows contain an error; see the column 'error'")
         raise typer.Exit(exit_code(summary.errors, summary.rows))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from camserve.cli.console import note, print_json, say, warn
+from camserve.cli.console import print_json, print_line, print_note, print_warning
 from camserve.cli.signals import SIGNAL_EXIT_CODE, Signalled, signals_as_exits
 from camserve.errors import ServerError
 
@@ -31,7 +31,7 @@ def run_until_end(server: TritonServer, *, as_json: bool) -> None:
     """
     with signals_as_exits(_DRAINING, second_interrupt=False):
         try:
-            note("Starting Triton")
+            print_note("Starting Triton")
             with _log_in_errors(server):
                 server.start()
                 _print_ready(server, as_json=as_json)
@@ -47,7 +47,7 @@ def run_until_end(server: TritonServer, *, as_json: bool) -> None:
 
 
 def _drain(server: TritonServer) -> None:
-    note(f"Stopping; requests in flight have {server.options.drain_seconds} s to finish")
+    print_note(f"Stopping; requests in flight have {server.options.drain_seconds} s to finish")
     code = server.stop()
     if code != 0:
         raise ServerError(
@@ -55,13 +55,13 @@ def _drain(server: TritonServer) -> None:
             f"{_log_end(server)}",
             hint="Give requests more time with --drain SECONDS",
         )
-    note("Stopped")
+    print_note("Stopped")
 
 
 def _exit_as(code: int, server: TritonServer) -> NoReturn:
     """End the program with the exit code of a Triton that ended by itself."""
     if code == 0:
-        note("Triton ended by itself with exit code 0")
+        print_note("Triton ended by itself with exit code 0")
         raise typer.Exit(0)
     error = ServerError(f"Triton ended by itself with {_outcome(code)}; the end of its log:\n{_log_end(server)}")
     error.exit_code = code if code > 0 else SIGNAL_EXIT_CODE - code
@@ -97,15 +97,15 @@ def _print_ready(server: TritonServer, *, as_json: bool) -> None:
     if as_json:
         print_json({**addresses, "models": models})
         return
-    say(f"Ready: {', '.join(_titles(models)) or 'no model is loaded'}")
+    print_line(f"Ready: {', '.join(_titles(models)) or 'no model is loaded'}")
     for name, address in addresses.items():
-        say(f"  {name:8} {address}{' (TLS)' if name == 'grpc' and server.options.tls else ''}")
+        print_line(f"  {name:8} {address}{' (TLS)' if name == 'grpc' and server.options.tls else ''}")
     if server.options.model_control == "explicit" and server.options.admin_key is None:
-        warn(
+        print_warning(
             "any client that reaches these addresses can load models, and with them programs; --admin-key-file FILE "
             "restricts that"
         )
-    note("Stop it with Ctrl-C")
+    print_note("Stop it with Ctrl-C")
 
 
 def _titles(models: dict[str, list[int]]) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
-from camserve.cli.console import note
+from camserve.cli.console import print_note
 from camserve.text import printable
 
 __all__ = ["print_table"]
@@ -49,7 +49,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, opt
         table.add_row(*(Text(row[index]) for index in shown))
     Console(file=sys.stdout, width=width).print(table)
     if left_out:
-        note(f"Not shown at this width: {', '.join(left_out)}; --json shows everything")
+        print_note(f"Not shown at this width: {', '.join(left_out)}; --json shows everything")
 
 
 def _width() -> int:
