@@ -88,7 +88,8 @@ def run_steps(steps: Steps[T], perform: Callable[[Step], object]) -> T:
         _clear_frames(error)
         raise
     finally:
-        del resume  # the traceback of an error holds this frame, and `resume` may hold the error
+        del resume  # the traceback of an error refers to this frame, and `resume` may refer to the error
+        steps.close()  # if Ctrl-C came between two steps
 
 
 async def run_steps_async(steps: Steps[T], perform: Callable[[Step], Awaitable[object]]) -> T:
@@ -105,6 +106,7 @@ async def run_steps_async(steps: Steps[T], perform: Callable[[Step], Awaitable[o
         raise
     finally:
         del resume
+        steps.close()
 
 
 def _after(step: Step, steps: Steps[Any], perform: Callable[[Step], object]) -> Callable[[], Step]:

@@ -15,8 +15,8 @@ from camserve.export.frameworks import keras, tf
 import numpy as np
 import numpy.typing as npt
 
-from camserve.export.graph.fold import ScaleAndShift, scale_and_shift
-from camserve.export.graph.network import Step
+from camserve.export.graph.fold import ScaleAndShift, scale_and_shift, to_float64
+from camserve.export.graph.network import Step, is_layer
 
 __all__ = ["Affine", "BackwardRule", "activation_name", "backward_rule", "only_rearranges"]
 
@@ -83,7 +83,7 @@ def activation_name(step: Step) -> str:
     A custom function, or a softmax over another axis than the last, is named as such.
     """
     operation = step.operation
-    if isinstance(operation, keras.layers.Softmax) or not _is_layer(operation):
+    if isinstance(operation, keras.layers.Softmax) or not is_layer(operation):
         name = _ACTIVATIONS.get(step.kind.lower(), "linear")
         over_classes = getattr(operation, "axis", -1) in (-1, len(step.outputs[0].shape) - 1)
         return name if over_classes or name == "linear" else f"{name} over axis {operation.axis}"
@@ -95,11 +95,7 @@ def activation_name(step: Step) -> str:
 
 def _rule_factory(step: Step) -> Callable[[Step], BackwardRule | None] | None:
     operation = step.operation
-    return _LAYERS.get(type(operation)) if _is_layer(operation) else _OPERATIONS.get(step.kind)
-
-
-def _is_layer(operation: Any) -> bool:
-    return isinstance(operation, keras.layers.Layer)
+    return _LAYERS.get(type(operation)) if is_layer(operation) else _OPERATIONS.get(step.kind)
 
 
 def _dense_rule(step: Step) -> BackwardRule:
@@ -124,7 +120,7 @@ def _batch_norm_rule(step: Step) -> BackwardRule:
 
 
 def _scale_and_shift_rule(step: Step) -> BackwardRule:
-    return _axis_rule(step, _float64(step.operation.scale), _float64(step.operation.shift))
+    return _axis_rule(step, to_float64(step.operation.scale), to_float64(step.operation.shift))
 
 
 def _axis_rule(step: Step, scale: Array, shift: Array) -> BackwardRule:
@@ -165,15 +161,11 @@ def _permute_rule(step: Step) -> BackwardRule:
 
 
 def _kernel_and_bias(layer: Any) -> tuple[Array, Array | None]:
-    return _float64(layer.kernel), None if layer.bias is None else _float64(layer.bias)
+    return to_float64(layer.kernel), None if layer.bias is None else to_float64(layer.bias)
 
 
 def _shape(step: Step) -> tuple[int, ...]:
     return tuple(int(side or 0) for side in step.inputs[0].shape[1:])
-
-
-def _float64(value: Any) -> Array:
-    return np.asarray(keras.ops.convert_to_numpy(value), np.float64)
 
 
 _LAYERS: dict[type, Callable[[Step], BackwardRule | None]] = {  # exact types, because a subclass may compute otherwise

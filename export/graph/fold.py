@@ -19,7 +19,7 @@ import numpy.typing as npt
 from camserve.export.graph.network import Network, Step, Value
 from camserve.export.graph.rebuild import rebuild_layer
 
-__all__ = ["FoldReport", "ScaleAndShift", "fold", "foldable", "scale_and_shift"]
+__all__ = ["FoldReport", "ScaleAndShift", "fold", "foldable", "scale_and_shift", "to_float64"]
 
 _FOLDS_INTO = (
     keras.layers.Conv1D,
@@ -106,9 +106,9 @@ def foldable(network: Network) -> list[tuple[Step, Step]]:
 
 def scale_and_shift(norm: Any) -> tuple[Array, Array]:
     """Return the factor and the summand of a BatchNorm at inference, float64 `[channels]` each."""
-    mean, variance = _float64(norm.moving_mean), _float64(norm.moving_variance)
-    gamma = _float64(norm.gamma) if norm.scale else np.ones_like(mean)
-    beta = _float64(norm.beta) if norm.center else np.zeros_like(mean)
+    mean, variance = to_float64(norm.moving_mean), to_float64(norm.moving_variance)
+    gamma = to_float64(norm.gamma) if norm.scale else np.ones_like(mean)
+    beta = to_float64(norm.beta) if norm.center else np.zeros_like(mean)
     scale = gamma / np.sqrt(variance + norm.epsilon)
     return scale, beta - mean * scale
 
@@ -156,7 +156,7 @@ def _norm_axis(norm: Any, rank: int) -> int:
 def _merge(layer: Any, norm: Any) -> Any:
     """Return a new layer that computes the linear layer and the BatchNorm after it."""
     scale, shift = scale_and_shift(norm)
-    weights = [_float64(weight) for weight in layer.get_weights()]
+    weights = [to_float64(weight) for weight in layer.get_weights()]
     bias = weights.pop() if layer.use_bias else np.zeros_like(scale)
     weights[-1] = weights[-1] * _broadcast_to_kernel(layer, scale)
     return rebuild_layer(layer, [*weights, bias * scale + shift], use_bias=True)
@@ -181,5 +181,6 @@ def _broadcast_to_kernel(layer: Any, scale: Array) -> Array:
     return scale  # kernel: ..., in, out; of a separable convolution, the pointwise kernel
 
 
-def _float64(value: Any) -> Array:
+def to_float64(value: Any) -> Array:
+    """Convert a weight of Keras to a NumPy array in float64."""
     return np.asarray(keras.ops.convert_to_numpy(value), dtype=np.float64)

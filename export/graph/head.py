@@ -26,7 +26,7 @@ import numpy.typing as npt
 from camserve.contract import Activation
 from camserve.errors import HeadError, SourceError
 from camserve.export.graph.affine import Affine, BackwardRule, activation_name, backward_rule, only_rearranges
-from camserve.export.graph.network import Network, Step, Value
+from camserve.export.graph.network import Network, Step, Value, is_layer
 from camserve.export.graph.pooling import Pooling, pooling_of, unpooled
 from camserve.export.graph.rebuild import rebuild_layer
 from camserve.tensors import PROBABILITIES
@@ -176,7 +176,7 @@ def _is_unknown_layer(step: Step) -> bool:
     """Return whether the step is a custom layer without weights, whose `activation` may be only a part of it."""
     operation = step.operation
     known = keras.layers.Activation | keras.layers.Softmax
-    return isinstance(operation, keras.layers.Layer) and not operation.weights and not isinstance(operation, known)
+    return is_layer(operation) and not operation.weights and not isinstance(operation, known)
 
 
 def _without_activation(network: Network, last: Step) -> Network:

@@ -10,7 +10,7 @@ from typing import Any
 from camserve.export.frameworks import keras
 
 from camserve.errors import SourceError
-from camserve.export.graph.network import Network, Step
+from camserve.export.graph.network import Network, Step, is_layer
 from camserve.export.graph.rebuild import rebuild_layer
 
 __all__ = ["BuiltForTraining", "to_float32", "to_inference_mode"]
@@ -119,7 +119,7 @@ def _names(steps: Iterable[Step]) -> tuple[str, ...]:
 
 def _layer_in_float32(step: Step) -> Any:
     layer = step.operation
-    if not isinstance(layer, keras.layers.Layer) or layer.dtype_policy.name == "float32":
+    if not is_layer(layer) or layer.dtype_policy.name == "float32":
         return layer
     # The inner layers of a custom layer may be built only by its first call.
     args, kwargs = step.called_with(lambda value: keras.KerasTensor(value.shape, "float32"))

@@ -19,7 +19,7 @@ from camserve.export.frameworks import keras
 from camserve.errors import SourceError
 from camserve.text import count
 
-__all__ = ["Network", "Step", "Value", "run", "trace"]
+__all__ = ["Network", "Step", "Value", "is_layer", "run", "trace"]
 
 _ONE_INPUT = "Build a model from the image input to the class output: keras.Model(image, classes)"
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
@@ -125,7 +125,7 @@ class Network:
     @property
     def layers(self) -> list[Any]:
         """Return every layer that is called, once each."""
-        return list({id(step.operation): step.operation for step in self.steps if _is_layer(step.operation)}.values())
+        return list({id(step.operation): step.operation for step in self.steps if is_layer(step.operation)}.values())
 
     def after(self, value: Value) -> tuple[Step, ...]:
         """Return the steps that depend on the value, in order."""
@@ -182,7 +182,7 @@ def trace(model: keras.Model) -> Network:
 def _check_names(steps: Iterable[Step]) -> None:
     """Refuse names that cannot be a TensorFlow name scope; Keras's `predict` fails on them too."""
     for step in steps:
-        if _is_layer(step.operation) and not _SCOPE.fullmatch(step.name):
+        if is_layer(step.operation) and not _SCOPE.fullmatch(step.name):
             raise SourceError(
                 f"layer {step.name!r} has a name that TensorFlow does not support",
                 hint="Rebuild the model with layer names of letters, digits, '_', '.' and '-', and load its weights",
@@ -253,7 +253,8 @@ def _is_graph(model: Any) -> bool:
     return calls_its_layers and getattr(model, "_nodes_by_depth", None) is not None
 
 
-def _is_layer(operation: Any) -> bool:
+def is_layer(operation: Any) -> bool:
+    """Return whether an operation is a layer, which may have weights, and not a Keras operation without."""
     return isinstance(operation, keras.layers.Layer)
 
 

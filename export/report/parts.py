@@ -16,6 +16,7 @@ from camserve.text import count
 __all__ = ["files", "folding", "format_bytes", "graph", "maps", "origin", "source", "tensors"]
 
 _SHOWN = 7
+_POOLING = {"global-average": "global average pooling", "average": "average pooling", "flatten": "no pooling"}
 _LEGEND = (
     "The brighter the colour, the more that part of the image contributes to the class; where the map is low, it is "
     "transparent. Both maps use one colour scale, the range of Keras's map, in units of the logit. The largest "
@@ -27,7 +28,7 @@ def source(report: Mapping[str, Any]) -> Html:
     """Return the model that was exported, and the input and outputs of its graph."""
     model, contract = report["source"], report["contract"]
     terms = {
-        "Source": model["title"],
+        "Model": model["title"],
         "Parameters": f"{model['parameters']:,} in {count(model['layers'], 'layer')}, {model['dtype']}",
         "Input": _tensor(contract["input"]),
         "Preprocessing": _preprocessing(contract["preprocessing"]),
@@ -144,7 +145,8 @@ def _describe_maps(cam: Mapping[str, Any] | None, head: str | None) -> str:
         return "none"
     rows, columns = cam["grid"]
     every = " and all classes" if cam["all_classes"] else ""
-    return f"top {count(cam['top_k'], 'class')}{every}, {rows} × {columns} cells, {cam['kind']} before {head!r}"
+    pooling = _POOLING.get(cam["kind"], cam["kind"])
+    return f"top {count(cam['top_k'], 'class')}{every}, {rows} × {columns} cells, {pooling} before {head!r}"
 
 
 def _tensor(spec: Mapping[str, Any]) -> str:
@@ -196,7 +198,7 @@ def _color_scale(span: tuple[float, float] | None) -> Html:
     if span is None:
         return join()
     low, high = (tag("span", f"{value:.3g}") for value in span)
-    gradient = tag("i", style=f"background:{css_gradient('inferno')}", aria_hidden="true")
+    gradient = tag("i", style=f"background:{css_gradient('viridis')}", aria_hidden="true")
     return tag("div", low, gradient, high, class_="scale")
 
 

@@ -39,7 +39,7 @@ td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: 
 td.near { color: var(--near); } td.failed { color: var(--bad); font-weight: 600; }
 .batches th:nth-child(n+3) { text-align: right; } .gate ~ details dt { width: 132px; }
 td.empty, td.unjudged { color: var(--faint); }
-.gate { table-layout: fixed; } .gate thead th:first-child { width: 24%; }
+.gate { table-layout: fixed; } .gate thead th:first-child { width: 28%; }
 .gate th[scope=row] { padding-block: 6px; } .gate td { padding-block: 6px; vertical-align: top; }
 .gate th { vertical-align: top; } .gate .line { display: flex; justify-content: space-between; gap: 0 8px;
   flex-wrap: wrap; font-variant-numeric: tabular-nums; line-height: 1.2; margin-bottom: 3px; }

@@ -1,4 +1,4 @@
-"""Tell what a source is (a recipe, `keras:NAME`, a file or a model), without loading a framework."""
+"""Identification of a source: a recipe, `keras:NAME`, a file or a model, without loading a framework."""
 
 from __future__ import annotations
 

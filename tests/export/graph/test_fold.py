@@ -93,7 +93,7 @@ def test_missing_mean_changes_the_outputs(monkeypatch: pytest.MonkeyPatch) -> No
 
     def without_mean(norm: Any) -> Any:
         scale, _ = original(norm)
-        return scale, module._float64(norm.beta)
+        return scale, module.to_float64(norm.beta)
 
     monkeypatch.setattr(module, "scale_and_shift", without_mean)
     model = pair(layers.Conv2D(8, 3))
