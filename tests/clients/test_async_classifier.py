@@ -73,12 +73,12 @@ def test_first_call_connects(toy_server: TritonServer) -> None:
 
 def test_failed_connect_is_repeated_at_the_next_call(toy_server: TritonServer) -> None:
     async def main() -> None:
-        with pytest.raises(RequestError, match="is not loaded"):
+        with pytest.raises(RequestError, match="unknown model"):
             async with AsyncClassifier(toy_server.grpc_url, "cat"):
                 pass
         classifier = AsyncClassifier(toy_server.grpc_url, "cat")
         for _ in range(2):
-            with pytest.raises(RequestError, match="is not loaded"):
+            with pytest.raises(RequestError, match="unknown model"):
                 await classifier.classify(IMAGE)
         await classifier.close()
 
