@@ -129,8 +129,12 @@ class Integers(Kind):
 
     def parse(self, name: str, text: str) -> tuple[int, ...]:
         """Parse numbers separated by commas."""
-        number = Integer(self.low, self.high, example=self.example)
-        return tuple(number.parse(name, part) for part in split(text))
+        if not all(part.isdecimal() for part in split(text)):
+            raise UsageError(
+                f"{name} must be whole numbers separated by commas, got {text!r}",
+                hint=f"For example: {name}={self.example}",
+            )
+        return tuple(int(part) for part in split(text))
 
 
 @dataclass(frozen=True)
