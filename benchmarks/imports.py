@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 SOURCE = Path(__file__).parent.parent / "src"
-IMPORTS = ("pass", "import numpy, PIL.Image, pydantic, tritonclient.grpc", "import camserve.clients")
+IMPORTS = ("pass", "import numpy, PIL.Image, pydantic, tritonclient.grpc", "from camserve.clients import *")
 
 
 def main() -> None:

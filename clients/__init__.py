@@ -7,22 +7,29 @@ Example:
     result.cams[0].overlay("cat.jpg").save("map.png")
 """
 
-from camserve.clients.answers.activation_map import ActivationMap
-from camserve.clients.answers.classification import Classification, Timings
-from camserve.clients.answers.predictions import Prediction
-from camserve.clients.async_classifier import AsyncClassifier
-from camserve.clients.classifier import Classifier
-from camserve.clients.explainer import CAMExplainer
-from camserve.clients.images.crops import Crops
-from camserve.clients.images.decode_options import DecodeOptions
-from camserve.clients.images.loading import ImageInput, load_image
-from camserve.clients.images.pixel_arrays import Pixels
-from camserve.clients.images.placement import Placement
-from camserve.clients.images.preprocess import prepare
-from camserve.clients.observing.metrics import Metrics
-from camserve.clients.scoring import ScoredRow, find_images, score
-from camserve.clients.table import TableSummary, check_table, write_table
-from camserve.tls import ClientTls
+from typing import TYPE_CHECKING
+
+from camserve.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from camserve.clients.answers.activation_map import ActivationMap
+    from camserve.clients.answers.classification import Classification, Timings
+    from camserve.clients.answers.predictions import Prediction
+    from camserve.clients.async_classifier import AsyncClassifier
+    from camserve.clients.classifier import Classifier
+    from camserve.clients.explainer import CAMExplainer
+    from camserve.clients.images.crops import Crops
+    from camserve.clients.images.decode_options import DecodeOptions
+    from camserve.clients.images.loading import ImageInput, load_image
+    from camserve.clients.images.pixel_arrays import Pixels
+    from camserve.clients.images.placement import Placement
+    from camserve.clients.images.preprocess import prepare
+    from camserve.clients.observing.metrics import Metrics
+    from camserve.clients.scoring import ScoredRow, find_images, score
+    from camserve.clients.table import TableSummary, check_table, write_table
+    from camserve.tls import ClientTls
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = [
     "ActivationMap",

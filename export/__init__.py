@@ -1,16 +1,19 @@
-"""Keras in, verified bundle out: load or build, fold BatchNorm, add the class activation map, convert, prove parity.
+"""Export a Keras model as a verified bundle: fold BatchNorm, add the class activation map, convert and check parity.
 
-Importing this package loads TensorFlow, which takes some seconds.
+Each name is loaded on first use. A call of `export_model` loads TensorFlow, which takes several seconds.
 """
 
-from camserve.export.frameworks import load_frameworks
+from typing import TYPE_CHECKING
 
-load_frameworks()  # before anything below imports one of them
+from camserve.lazy import lazy_exports
 
-from camserve.export.gate.parity import Metric  # noqa: E402
-from camserve.export.gate.tolerances import Tolerances  # noqa: E402
-from camserve.export.pipeline import export_model  # noqa: E402
-from camserve.export.source.applications import application_names  # noqa: E402
-from camserve.export.source.recipes import RECIPES, Recipe  # noqa: E402
+if TYPE_CHECKING:
+    from camserve.export.gate.metric import Metric
+    from camserve.export.gate.tolerances import Tolerances
+    from camserve.export.pipeline import export_model
+    from camserve.export.source.applications import application_names
+    from camserve.export.source.recipes import RECIPES, Recipe
+else:
+    __getattr__, __dir__ = lazy_exports(__name__)
 
 __all__ = ["RECIPES", "Metric", "Recipe", "Tolerances", "application_names", "export_model"]

@@ -1,4 +1,8 @@
-"""The frameworks' manners: what they print and send unasked, settled before any of them is loaded."""
+"""Import TensorFlow, Keras, ONNX, ONNX Runtime and tf2onnx with their environment prepared and their logs suppressed.
+
+Every module of `camserve.export` that uses a framework imports this module first: the frameworks read the environment
+when they are loaded.
+"""
 
 from __future__ import annotations
 
@@ -12,67 +16,67 @@ from collections.abc import Iterator
 
 from camserve.errors import ExportError
 
-__all__ = ["load_frameworks"]
-
-_NEEDED = {
-    "tensorflow": "tensorflow",
-    "keras": "keras",
-    "onnx": "onnx",
-    "onnxruntime": "onnxruntime",
-    "tf2onnx": "tf2onnx",
-}
+_FRAMEWORKS = ("tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx")
 
 
-def load_frameworks() -> None:
-    """Imports TensorFlow, Keras, ONNX, ONNX Runtime and tf2onnx, quietly.
-
-    ONNX Runtime's telemetry is switched off unless the environment says otherwise.
+def _load_frameworks() -> None:
+    """Import the frameworks.
 
     Raises:
-        ExportError: If one of them is not installed; it names the package.
+        ExportError: If one is not installed, or Keras uses another backend than TensorFlow.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what fails is raised as well
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # failures are raised as exceptions as well
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it says is said again by the exception
-    for module, package in _NEEDED.items():
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # its exceptions repeat what it logs
+    for name in _FRAMEWORKS:
         try:
-            with _stderr_held_back():
-                importlib.import_module(module)
+            with _suppressed_stderr():
+                importlib.import_module(name)
         except ImportError as error:
             raise ExportError(
-                f"{module} cannot be imported: {error}",
-                hint=f"Install it with the export tools: pip install 'camserve[export]' (it comes from {package})",
+                f"cannot import {name}: {error}", hint="Install the export tools: pip install 'camserve[export]'"
             ) from error
-    with _stderr_held_back():
-        sys.modules["tensorflow"].config.list_logical_devices()  # complains of a missing GPU the first time
-    if sys.modules["keras"].backend.backend() != "tensorflow":
+    with _suppressed_stderr():
+        sys.modules["tensorflow"].config.list_logical_devices()  # warns once if there is no GPU
+    backend = sys.modules["keras"].backend.backend()
+    if backend != "tensorflow":
         raise ExportError(
-            f"Keras runs on {sys.modules['keras'].backend.backend()!r}, and export needs TensorFlow",
+            f"export requires Keras's TensorFlow backend, got {backend!r}",
             hint="Set KERAS_BACKEND=tensorflow before Keras is imported",
         )
 
 
 @contextlib.contextmanager
-def _stderr_held_back() -> Iterator[None]:
-    """Holds back what native code writes to standard error, and lets it out if the block fails.
+def _suppressed_stderr() -> Iterator[None]:
+    """Suppress what native code writes to standard error, and print it if the block raises.
 
-    TensorFlow's libraries log there before their own log level is read.
+    TensorFlow's libraries log before they read their log level.
     """
     sys.stderr.flush()
     try:
         original = os.dup(2)
-    except OSError:  # there is no standard error
+    except OSError:  # standard error is closed
         yield
         return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except BaseException:
-            held.seek(0)
-            os.write(original, held.read())
+            captured.seek(0)
+            os.write(original, captured.read())
             raise
         finally:
             os.dup2(original, 2)
             os.close(original)
+
+
+_load_frameworks()
+
+import keras  # noqa: E402
+import onnx  # noqa: E402
+import onnxruntime  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+__all__ = ["keras", "onnx", "onnxruntime", "tf"]

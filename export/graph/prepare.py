@@ -1,18 +1,19 @@
-"""From a Keras model to what is converted, and to what it is measured against."""
+"""Preparation of a Keras model: the graph to convert, and the reference to compare it with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import keras
+from camserve.export.frameworks import keras
 
 from camserve.contract import Preprocessing
 from camserve.export.graph.fold import FoldReport, fold, foldable
-from camserve.export.graph.head import LinearHead, find_linear_head, with_logits
-from camserve.export.graph.inference import BuiltForTraining, in_float32, in_inference_mode
+from camserve.export.graph.head import LinearHead, find_linear_head, split_logits
+from camserve.export.graph.inference import BuiltForTraining, to_float32, to_inference_mode
 from camserve.export.graph.network import Network, trace
 from camserve.export.graph.reference import KerasReference
-from camserve.export.graph.served import ServedGraph, serve
+from camserve.export.graph.served import ServedGraph, build_served_graph
+from camserve.text import count
 
 __all__ = ["Prepared", "prepare"]
 
@@ -22,15 +23,15 @@ class Prepared:
     """A classifier ready for conversion.
 
     Attributes:
-        model: The model as it was given.
-        served: What is converted.
-        reference: The network as it was read from the model, in its own precision, BatchNorm unfolded.
-        head: Its linear head, or None when it is exported without maps.
-        folding: What became of each BatchNorm.
+        model: The original model.
+        served: The graph to convert.
+        reference: The traced network in its own precision, without folding.
+        head: Its linear head; None if it is exported without maps.
+        folding: Which BatchNorm layers were folded.
         dtype: The model's precision.
         input_dtype: Data type of the model's input.
-        trained: Layers that were built for training.
-        foldable: Number of BatchNorm layers left that could have been folded.
+        trained: Layers that were built with `training=True`.
+        foldable: Number of remaining BatchNorm layers that could have been folded.
     """
 
     model: keras.Model
@@ -45,56 +46,67 @@ class Prepared:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the model's owner should know."""
+        """Return the warnings about this model for the report."""
         warnings = []
         if self.trained.norms:
             warnings.append(
-                f"{len(self.trained.norms)} BatchNorm layers were built with training=True ({self.trained.norms[0]} "
-                "first): called as model(x), Keras lets them normalise by the batch. They are exported in inference "
-                "mode, with their moving statistics"
+                f"{count(len(self.trained.norms), 'BatchNorm layer')} built with training=True (first: "
+                f"{self.trained.norms[0]}): model(x) normalizes by the batch in Keras; the export uses inference mode, "
+                "with the moving statistics"
             )
         if self.trained.noise:
             warnings.append(
-                f"{len(self.trained.noise)} dropout or noise layers were built with training=True "
-                f"({self.trained.noise[0]} first). They are left out of the export"
+                f"{count(len(self.trained.noise), 'dropout or noise layer')} built with training=True (first: "
+                f"{self.trained.noise[0]}): removed from the export"
             )
         if self.dtype != "float32":
-            against = "its weights in float32" if "16" in self.dtype else self.dtype
-            warnings.append(
-                f"the model computes in {self.dtype}; it is exported as float32 and measured against {against}"
-            )
+            reference = "a float32 reference" if "16" in self.dtype else f"a {self.dtype} reference"
+            warnings.append(f"the model computes in {self.dtype}: exported as float32 and compared with {reference}")
         return tuple(warnings)
 
 
 def prepare(
-    model: keras.Model, *, cam: bool, top_k: int, all_classes: bool, pixels: Preprocessing | None = None
+    model: keras.Model,
+    *,
+    cam: bool,
+    top_k: int,
+    all_classes: bool,
+    pixels: Preprocessing | None = None,
+    network: Network | None = None,
 ) -> Prepared:
-    """Puts a classifier into inference mode, folds its BatchNorm, and adds its maps.
+    """Put a classifier into inference mode, fold its BatchNorm layers and add its class activation maps.
 
     Args:
         model: The classifier.
         cam: Whether to add the maps.
-        top_k: Number of maps, of the best classes.
-        all_classes: Whether to answer with the map of every class as well.
-        pixels: What the graph does to uint8 pixels; None for a graph that takes the model's own input.
+        top_k: Number of maps, one for each of the best classes.
+        all_classes: Whether to add the map of every class as well.
+        pixels: Preprocessing that the graph applies to uint8 pixels; None if the graph takes the model's own input.
+        network: The result of `trace(model)`, if the caller has it; None traces the model here.
 
     Raises:
-        SourceError: If the model is no classifier that camserve can read.
-        HeadError: If maps are asked for and the head is not linear.
+        SourceError: If the model is not a classifier, or not supported.
+        HeadError: If `cam` is true and the head is not linear.
     """
-    traced = trace(model)
-    inference, trained = in_inference_mode(traced)
+    traced = trace(model) if network is None else network
+    inference, trained = to_inference_mode(traced)
     dtype = _precision(inference)
-    # Half precision is no yardstick for an export in single precision; its weights are.
-    original, logits, _ = with_logits(in_float32(inference) if "16" in dtype else inference)
+    # Half precision is too coarse a reference for an export in float32, so its weights are converted first.
+    original, logits, _ = split_logits(to_float32(inference) if "16" in dtype else inference)
     head = find_linear_head(original, logits) if cam else None
     folded, folding = fold(original)
-    network, served_logits, activation = with_logits(in_float32(folded))
-    served_head = find_linear_head(network, served_logits) if cam else None
+    exported, exported_logits, activation = split_logits(to_float32(folded))
+    exported_head = find_linear_head(exported, exported_logits) if cam else None
     return Prepared(
         model=model,
-        served=serve(
-            network, served_logits, activation, served_head, pixels=pixels, top_k=top_k, all_classes=all_classes
+        served=build_served_graph(
+            exported,
+            exported_logits,
+            activation,
+            exported_head,
+            pixels=pixels,
+            top_k=top_k,
+            all_classes=all_classes,
         ),
         reference=KerasReference(original, logits, head),
         head=head,
@@ -102,10 +114,10 @@ def prepare(
         dtype=dtype,
         input_dtype=traced.dtype,
         trained=trained,
-        foldable=len(foldable(network)),
+        foldable=len(foldable(exported)),
     )
 
 
 def _precision(network: Network) -> str:
-    """The precision that the layers with weights compute in."""
+    """Return the precision in which the layers with weights compute."""
     return " and ".join(sorted({layer.compute_dtype for layer in network.layers if layer.weights})) or network.dtype

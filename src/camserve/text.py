@@ -1,12 +1,39 @@
-"""Text that came from outside, such as a file's name, made fit to stand in a message."""
+"""Text for messages: printable names and counts of things."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["printable"]
+__all__ = ["count", "printable", "suggest"]
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: `1 image`, `2 images`, `0 classes`.
+
+    Args:
+        number: How many there are. Thousands are separated by commas.
+        noun: The singular.
+        plural: The plural (default: the noun with "s", or "es" after "s", "x", "ch" or "sh").
+    """
+    if number != 1:
+        noun = plural or noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+    return f"{number:,} {noun}"
 
 
 def printable(text: str | Path) -> str:
-    """The text in one line that any terminal can show: control characters and undecodable bytes are escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+    """Return the text as one line, with control characters and undecodable bytes escaped.
+
+    For text from outside, such as the name of a file, that becomes part of a message.
+    """
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def suggest(word: str, choices: Iterable[str]) -> str | None:
+    """Return the hint `Did you mean 'resnet50'?` for the choice most like the word, or None if none is like it."""
+    close = get_close_matches(word, list(choices), n=1)
+    return f"Did you mean {close[0]!r}?" if close else None

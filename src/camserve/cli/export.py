@@ -1,17 +1,19 @@
-"""`camserve export`: Keras in, verified bundle out."""
+"""`camserve export`: convert a Keras model into a verified bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
 from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
-from camserve.cli.console import Phases, note
+from camserve.cli.command import Command
+from camserve.cli.console import print_note
 from camserve.cli.export_report import report
-from camserve.cli.options import Command, Json, check_choice
+from camserve.cli.options import Json, check_choice, one_of
+from camserve.cli.progress_view import Phases
 from camserve.errors import CamserveError, RepositoryError, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["register"]
 
 _CAM_TOP_K = 5
+_SOURCE, _PREPROCESSING, _PRECISION, _MAPS = "Source", "Preprocessing", "Precision and parity", "Class activation maps"
 
 _EPILOG = """\
 Recipes for SOURCE: resnet50, resnet-mini, resnet50-signs, resnet50-signs-126, resnet50-camera, and keras:NAME for any
@@ -35,98 +38,166 @@ Example:  camserve export pets.keras --preprocess caffe --out bundles/pets --pre
 """
 
 
+def _complete_preset(incomplete: str) -> list[str]:
+    from camserve.contract import PRESETS
+
+    return [name for name in PRESETS if name.startswith(incomplete)]
+
+
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Add the command to the program."""
     app.command(cls=Command, epilog=_EPILOG)(export)
 
 
 def export(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A recipe, or a path: .keras, .h5, SavedModel.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A recipe, or the path of a .keras or .h5 file or a SavedModel.")
+    ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write the bundle into.")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name of the model; that of the source unless given.")
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the model.  [default: that of the source]", rich_help_panel=_SOURCE),
     ] = None,
     weights: Annotated[
         str | None,
-        typer.Option(metavar="imagenet|none|FILE", help="Pretrained, random, or those of a file."),
+        typer.Option(
+            metavar="imagenet|none|FILE",
+            help="Pretrained weights, random weights, or a file of weights, for a recipe.",
+            rich_help_panel=_SOURCE,
+        ),
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option("--sha256", metavar="HEX", help="What the SHA-256 of the source file must be.")
+        str | None,
+        typer.Option("--sha256", metavar="HEX", help="Expected SHA-256 of the source file.", rich_help_panel=_SOURCE),
     ] = None,
     custom_objects: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODULE", help="Python module that defines layers of the source; can be repeated."),
+        typer.Option(
+            metavar="MODULE",
+            help="Python module that defines custom layers of the source; can be repeated.",
+            rich_help_panel=_SOURCE,
+        ),
     ] = None,
     preprocess: Annotated[
         str | None,
-        typer.Option(metavar="PRESET", help="How pixels become input: caffe, tf, torch, unit, raw-rgb or raw-bgr."),
+        typer.Option(
+            metavar="PRESET",
+            help="Preprocessing of pixels, as in training: caffe, tf, torch, unit, raw-rgb or raw-bgr.",
+            autocompletion=_complete_preset,
+            rich_help_panel=_PREPROCESSING,
+        ),
     ] = None,
     resize: Annotated[
         str | None,
-        typer.Option(metavar="FILTER", help="Filter of the resize, as at training: nearest, bilinear, …"),
+        typer.Option(
+            metavar="FILTER",
+            help="Interpolation of the resize, as in training: nearest, bilinear, …",
+            rich_help_panel=_PREPROCESSING,
+        ),
     ] = None,
     fit: Annotated[
-        str | None, typer.Option(metavar="FIT", help="stretch, center-crop or crop-only, as at training.")
+        str | None,
+        typer.Option(
+            metavar="FIT",
+            help="How images are fitted to the input size, as in training: stretch, center-crop or crop-only.",
+            autocompletion=one_of(("stretch", "center-crop", "crop-only")),
+            rich_help_panel=_PREPROCESSING,
+        ),
     ] = None,
     labels: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Text file with the name of each class, one a line.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Text file with the label of each class, one per line.", rich_help_panel=_PREPROCESSING
+        ),
     ] = None,
     input_dtype: Annotated[
         str,
         typer.Option(
             "--input",
             metavar="TYPE",
-            help="float32: clients prepare the pixels. uint8: the graph does, of a quarter of the bytes.",
+            help="float32: clients normalize the pixels. uint8: the graph does, and requests are a quarter of the "
+            "size.",
+            autocompletion=one_of(INPUTS),
+            rich_help_panel=_PREPROCESSING,
         ),
     ] = INPUTS[0],
     precision: Annotated[
-        str, typer.Option(metavar="PRECISION", help="fp32, fp16 (GPUs) or int8; head and maps are always fp32.")
+        str,
+        typer.Option(
+            metavar="PRECISION",
+            help="fp32, fp16 (for GPUs) or int8; the head and the maps are always fp32.",
+            autocompletion=one_of(PRECISIONS),
+            rich_help_panel=_PRECISION,
+        ),
     ] = PRECISIONS[0],
     calibration: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Some hundred images: int8 learns from them, parity is measured on every fourth."
+            metavar="DIR",
+            help="Some hundred images for int8 calibration; every fourth is kept to measure parity instead.",
+            rich_help_panel=_PRECISION,
         ),
     ] = None,
     int8_target: Annotated[
-        str, typer.Option(metavar="TARGET", help="What int8 is for: cpu or tensorrt.")
+        str,
+        typer.Option(
+            metavar="TARGET",
+            help="Runtime of an int8 model: cpu or tensorrt.",
+            autocompletion=one_of(INT8_TARGETS),
+            rich_help_panel=_PRECISION,
+        ),
     ] = INT8_TARGETS[0],
     bound: Annotated[
         list[str] | None,
-        typer.Option(metavar="FIGURE=VALUE", help="Another bound of the gate; can be repeated."),
+        typer.Option(
+            metavar="METRIC=VALUE",
+            help="Another tolerance for a parity metric; can be repeated.",
+            rich_help_panel=_PRECISION,
+        ),
     ] = None,
     cam_top_k: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help=f"Maps of how many best classes; {_CAM_TOP_K} unless given.")
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help=f"Return the maps of the N best classes.  [default: {_CAM_TOP_K}]",
+            rich_help_panel=_MAPS,
+        ),
     ] = None,
-    cam_all: Annotated[bool, typer.Option("--cam-all", help="Also offer the map of every class.")] = False,
-    no_cam: Annotated[
-        bool, typer.Option("--no-cam", help="Leave the maps out, e.g. for a head that is not linear.")
+    cam_all: Annotated[
+        bool, typer.Option("--cam-all", help="Also offer the map of every class.", rich_help_panel=_MAPS)
     ] = False,
-    formats: Annotated[str, typer.Option(metavar="FORMATS", help="What to write, separated by commas.")] = ",".join(
-        FORMATS
-    ),
-    opset: Annotated[int, typer.Option(min=1, metavar="N", help="Version of the ONNX operators.")] = 17,
+    no_cam: Annotated[
+        bool,
+        typer.Option(
+            "--no-cam", help="Export without maps, e.g. a model whose head is not linear.", rich_help_panel=_MAPS
+        ),
+    ] = False,
+    formats: Annotated[
+        str,
+        typer.Option(metavar="FORMATS", help="Formats to write, separated by commas.", autocompletion=one_of(FORMATS)),
+    ] = ",".join(FORMATS),
+    opset: Annotated[int, typer.Option(min=1, metavar="N", help="ONNX opset version.")] = 17,
     publish: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Publish there once the export is proven.")
+        Path | None, typer.Option(metavar="DIR", help="Also publish the bundle into this model repository.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a Keras model into a bundle. It is written only if it is proven to say what Keras says."""
-    wanted = _wanted_formats(formats)
-    _check(preprocess, resize, fit)
+    """Convert a Keras model into a bundle, which is written only if its outputs match those of Keras."""
+    formats_list = _parse_formats(formats)
+    _check_preprocessing(preprocess, resize, fit)
     check_choice(precision, PRECISIONS, "--precision")
     check_choice(input_dtype, INPUTS, "--input")
     check_choice(int8_target, INT8_TARGETS, "--int8-target")
-    bounds = _bounds(bound or ())
-    if no_cam and (cam_all or cam_top_k is not None):
-        raise UsageError("--no-cam contradicts --cam-all and --cam-top-k", hint="Leave one of them out")
+    tolerances = _parse_tolerances(bound or ())
+    if no_cam and cam_top_k is not None:
+        raise UsageError("--cam-top-k conflicts with --no-cam", hint="Remove one of them")
     if publish is not None:
-        _check_publishable(publish, wanted, name)
+        _check_publishable(publish, formats_list, name)
+    replaced = out.is_dir() and any(out.iterdir())
     with Phases() as phases:
-        phases("load TensorFlow")
         from camserve.export import export_model
 
-        budget = _budget(bounds)
         bundle = export_model(
             source,
             out,
@@ -145,26 +216,26 @@ def export(
             precision=cast("Precision", precision),
             calibration=calibration,
             int8_target=cast("Int8Target", int8_target),
-            formats=wanted,
+            formats=formats_list,
             opset=opset,
-            budget=budget,
+            tolerances=tolerances,
             progress=phases,
         )
         publication = None
         if publish is not None:
             phases("publish")
             publication = _publish(bundle, publish)
-    report(bundle, publication, as_json=as_json)
+    report(bundle, publication, replaced=replaced, as_json=as_json)
 
 
-def _wanted_formats(text: str) -> tuple[str, ...]:
-    wanted = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
-    for part in wanted:
+def _parse_formats(text: str) -> tuple[str, ...]:
+    formats = tuple(dict.fromkeys(part.strip() for part in text.split(",")))
+    for part in formats:
         check_choice(part, FORMATS, "--formats")
-    return wanted
+    return formats
 
 
-def _check(preprocess: str | None, resize: str | None, fit: str | None) -> None:
+def _check_preprocessing(preprocess: str | None, resize: str | None, fit: str | None) -> None:
     from camserve.contract import PRESETS, Fit, ResizeFilter
 
     check_choice(preprocess, PRESETS, "--preprocess")
@@ -172,39 +243,30 @@ def _check(preprocess: str | None, resize: str | None, fit: str | None) -> None:
     check_choice(fit, get_args(Fit), "--fit")
 
 
-def _bounds(texts: Sequence[str]) -> dict[str, float]:
-    bounds = {}
-    for text in texts:
-        figure, _, value = text.partition("=")
-        try:
-            bounds[figure.strip()] = float(value)
-        except ValueError as error:
-            raise UsageError(
-                f"--bound {text!r} is not a figure and a number", hint="For instance: --bound top1_disagreement=0.02"
-            ) from error
-    return bounds
-
-
-def _budget(bounds: Mapping[str, float]) -> Tolerances:
-    from dataclasses import fields
-
+def _parse_tolerances(texts: Sequence[str]) -> Tolerances:
+    """Return the default tolerances with those of --bound."""
     from camserve.export import Tolerances
 
-    known = [field.name for field in fields(Tolerances)]
-    for name, value in bounds.items():
-        if name not in known or not value >= 0:
-            raise UsageError(f"--bound {name}={value:g} is no bound of the gate", hint=f"Figures: {', '.join(known)}")
-    return Tolerances(**bounds)
+    values = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            values[name.strip()] = float(value)
+        except ValueError:
+            raise UsageError(
+                f"--bound: expected METRIC=NUMBER, got {text!r}", hint="For example: --bound top1_disagreement=0.02"
+            ) from None
+    return Tolerances.from_values(values)
 
 
 def _check_publishable(repository: Path, formats: tuple[str, ...], name: str | None) -> None:
-    """Export takes minutes: what would stop publishing afterwards is said before."""
+    """Check what would fail the publication after the export, which takes minutes."""
     from camserve.names import check_model_name
 
     if name is not None:
         check_model_name(name)
     if "onnx" not in formats:
-        raise UsageError("--publish needs the format onnx, which Triton serves", hint="Add it: --formats onnx")
+        raise UsageError("--publish requires the format onnx, which Triton serves", hint="Add it: --formats onnx")
     if repository.exists() and not repository.is_dir():
         raise RepositoryError(f"{repository} is not a folder", hint="Give the folder of a model repository")
 
@@ -215,5 +277,5 @@ def _publish(bundle: Bundle, repository: Path) -> Publication:
     try:
         return publish(bundle, repository)
     except CamserveError:
-        note(f"The bundle is exported and stands in {bundle.path}")
+        print_note(f"The bundle was exported and is in {bundle.path}")
         raise

@@ -1,4 +1,4 @@
-"""Models of Keras 2: nested ones are told apart from what Keras 3 makes of them."""
+"""Conversion of Keras 2 models to Keras 3."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ import pytest
 import tf_keras
 
 from camserve.errors import SourceError
-from camserve.export.source.archive import is_archive_of_keras_2
-from camserve.export.source.keras2 import is_of_keras_2, load_keras_2
+from camserve.export.source.archive import is_keras_2_archive
+from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
 from camserve.export.source.load import load_source
+
+pytestmark = pytest.mark.slow
 
 layers = tf_keras.layers
 
@@ -54,41 +56,41 @@ def zoo(x: Any) -> Any:
 
 MODELS: dict[str, Callable[[], Any]] = {
     "flat": lambda: classifier(zoo),
-    "a functional model inside": lambda: classifier(inner()),
-    "a sequential one": lambda: classifier(tf_keras.Sequential([layers.Conv2D(4, 3, input_shape=(8, 8, 3))])),
-    "deep inside": lambda: classifier(tf_keras.Sequential([tf_keras.Sequential([inner()])])),
-    "equal names inside": lambda: classifier(lambda x: layers.Concatenate()([inner()(x), inner()(x)])),
+    "nested functional": lambda: classifier(inner()),
+    "nested sequential": lambda: classifier(tf_keras.Sequential([layers.Conv2D(4, 3, input_shape=(8, 8, 3))])),
+    "deeply nested": lambda: classifier(tf_keras.Sequential([tf_keras.Sequential([inner()])])),
+    "equal names": lambda: classifier(lambda x: layers.Concatenate()([inner()(x), inner()(x)])),
     "called twice": twice,
-    "a sequential of models": lambda: tf_keras.Sequential([inner(), layers.Flatten(), layers.Dense(3)]),
+    "sequential of models": lambda: tf_keras.Sequential([inner(), layers.Flatten(), layers.Dense(3)]),
     "augmentation": lambda: classifier(lambda x: inner()(tf_keras.Sequential([layers.RandomFlip()])(x))),
     "transfer learning": lambda: transferred("MobileNetV2"),
 }
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_model_of_keras_2_says_in_keras_3_what_it_said(name: str, tmp_path: Path) -> None:
+def test_converted_model_keeps_its_outputs(name: str, tmp_path: Path) -> None:
     model = MODELS[name]()
     images = np.random.default_rng(9).uniform(0, 1, (2, *model.input_shape[1:])).astype(np.float32)
-    said = model.predict(images, verbose=0)
+    expected = model.predict(images, verbose=0)
     model.save(tmp_path / "model.h5")
     loaded = load_keras_2(tmp_path / "model.h5")
     assert isinstance(loaded, keras.Model)
-    np.testing.assert_allclose(loaded.predict(images, verbose=0), said, atol=1e-6)
+    np.testing.assert_allclose(loaded.predict(images, verbose=0), expected, atol=1e-6)
 
 
-def test_the_version_is_told_by_the_file(tmp_path: Path) -> None:
+def test_keras_version_is_read_from_the_file(tmp_path: Path) -> None:
     classifier(inner()).save(tmp_path / "old.h5")
     keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save(tmp_path / "new.h5")
-    assert is_of_keras_2(tmp_path / "old.h5")
-    assert not is_of_keras_2(tmp_path / "new.h5")
+    assert is_keras_2_hdf5(tmp_path / "old.h5")
+    assert not is_keras_2_hdf5(tmp_path / "new.h5")
     classifier(inner()).save(tmp_path / "old.keras")
     keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]).save(tmp_path / "new.keras")
-    assert is_archive_of_keras_2(tmp_path / "old.keras")
-    assert not is_archive_of_keras_2(tmp_path / "new.keras")
+    assert is_keras_2_archive(tmp_path / "old.keras")
+    assert not is_keras_2_archive(tmp_path / "new.keras")
 
 
-def rewritten(path: Path, change: Callable[[str], str]) -> Path:
-    """The archive with another architecture."""
+def rewrite_config(path: Path, change: Callable[[str], str]) -> Path:
+    """Change the architecture in an archive."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     members["config.json"] = change(members["config.json"].decode()).encode()
@@ -98,19 +100,19 @@ def rewritten(path: Path, change: Callable[[str], str]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("home", ["tf_keras.src.engine", "keras.src.engine", "keras.engine"])
-@pytest.mark.parametrize("name", ["flat", "deep inside", "called twice"])
-def test_an_archive_of_keras_2_says_in_keras_3_what_it_said(name: str, home: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", ["tf_keras.src.engine", "keras.src.engine", "keras.engine"])
+@pytest.mark.parametrize("name", ["flat", "deeply nested", "called twice"])
+def test_converted_archive_keeps_its_outputs(name: str, module: str, tmp_path: Path) -> None:
     model = MODELS[name]()
     images = np.random.default_rng(8).uniform(0, 1, (2, *model.input_shape[1:])).astype(np.float32)
     model.save(tmp_path / "model.keras")
-    path = rewritten(tmp_path / "model.keras", lambda config: config.replace("tf_keras.src.engine", home))
+    path = rewrite_config(tmp_path / "model.keras", lambda config: config.replace("tf_keras.src.engine", module))
     loaded = load_source(path).model
     assert isinstance(loaded, keras.Model)
     np.testing.assert_allclose(loaded.predict(images, verbose=0), model.predict(images, verbose=0), atol=1e-6)
 
 
-def test_an_archive_of_keras_2_is_held_to_the_same_guard(tmp_path: Path) -> None:
+def test_keras_2_archive_with_code_is_refused(tmp_path: Path) -> None:
     classifier(inner()).save(tmp_path / "model.keras")
 
     def attack(config: str) -> str:
@@ -118,8 +120,8 @@ def test_an_archive_of_keras_2_is_held_to_the_same_guard(tmp_path: Path) -> None
         network["config"]["layers"][-1]["config"]["activation"] = FUNCTION_OF_OS
         return json.dumps(network)
 
-    with pytest.raises(SourceError, match=r"'system' of the module 'os'"):
-        load_source(rewritten(tmp_path / "model.keras", attack))
+    with pytest.raises(SourceError, match=r"'system' from module 'os'"):
+        load_source(rewrite_config(tmp_path / "model.keras", attack))
 
 
 FUNCTION_OF_OS = {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"}
@@ -127,21 +129,21 @@ FUNCTION_OF_OS = {"module": "os", "class_name": "function", "config": "system", 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["model.h5", "model.keras", "model"])
-def test_nothing_is_said_of_old_formats(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_conversion_prints_no_warnings(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        MODELS["a sequential one"]().save(str(tmp_path / name))
+        MODELS["nested sequential"]().save(str(tmp_path / name))
     capfd.readouterr()
     loaded = load_source(tmp_path / name).model
     loaded(np.zeros((1, 8, 8, 3), np.float32))
     assert capfd.readouterr().err == ""
-    with pytest.warns(UserWarning, match="input_shape"):  # and what others do is still warned of
+    with pytest.warns(UserWarning, match="input_shape"):  # warnings are enabled again
         keras.Sequential([keras.layers.Conv2D(4, 3, input_shape=(8, 8, 3))])
 
 
-def test_arithmetic_without_a_layer_is_named_with_what_to_do(tmp_path: Path) -> None:
+def test_bare_tensorflow_operation_is_named(tmp_path: Path) -> None:
     classifier(lambda x: inner()(x / 127.5 - 1.0)).save(tmp_path / "model.h5")
-    with pytest.raises(SourceError, match=r"the layer 'tf\.math\.truediv\w*'.*\('math\.truediv'\)") as refusal:
+    with pytest.raises(SourceError, match=r"'math\.truediv' \(layer 'tf\.math\.truediv\w*'\)") as error:
         load_source(tmp_path / "model.h5")
-    assert "Rescaling" in str(refusal.value.hint)
-    assert "--preprocess" in str(refusal.value.hint)
+    assert "Rescaling" in str(error.value.hint)
+    assert "--preprocess" in str(error.value.hint)

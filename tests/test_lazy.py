@@ -1,0 +1,83 @@
+"""The packages load their modules on first use, and the frameworks are prepared before any of them is imported."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import camserve
+from camserve.lazy import lazy_exports
+
+FRAMEWORKS = ("tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx")
+SLOW = (*FRAMEWORKS, "tritonclient", "grpc", "numpy", "PIL")
+EXPORT = Path(camserve.__file__).parent / "export"
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("camserve.clients", SLOW),
+        ("camserve.export", SLOW),
+        ("camserve.serving", SLOW),
+        ("camserve.export.gate.tolerances", (*FRAMEWORKS, "tritonclient")),
+        ("camserve.export.option_checks", (*FRAMEWORKS, "tritonclient")),
+        ("camserve.serving.config.presets", SLOW),
+        ("camserve.serving.config.serving_options", SLOW),
+        ("camserve.serving.server.server_options", FRAMEWORKS),
+    ],
+)
+def test_an_import_stays_light(module: str, forbidden: tuple[str, ...]) -> None:
+    assert loaded_by(f"import {module}").isdisjoint(forbidden)
+
+
+@pytest.mark.parametrize("arguments", [["--set", "max_btach_size=8"], ["--max-batch", "0"], ["--preset", "turbo"]])
+def test_usage_errors_of_publish_load_no_slow_module(arguments: list[str]) -> None:
+    command = ["publish", "b", "--repository", "r", *arguments]
+    statement = f"from camserve.cli import main\ntry: main({command!r})\nexcept SystemExit as end: assert end.code == 2"
+    assert loaded_by(statement).isdisjoint(SLOW)
+
+
+def test_a_name_loads_its_module_on_first_use() -> None:
+    assert "numpy" in loaded_by("import camserve.clients; camserve.clients.Classifier")
+
+
+@pytest.mark.parametrize("package", ["camserve.clients", "camserve.export", "camserve.serving"])
+def test_a_package_lists_its_names_and_rejects_others(package: str) -> None:
+    module = importlib.import_module(package)
+    assert set(module.__all__) <= set(dir(module))
+    with pytest.raises(AttributeError, match="has no attribute 'misspelt'"):
+        module.misspelt  # noqa: B018
+    load, names = lazy_exports(package)
+    assert all(load(name) is getattr(module, name) for name in module.__all__)
+    assert set(names()) >= set(module.__all__)
+
+
+@pytest.mark.parametrize("path", sorted(EXPORT.rglob("*.py")), ids=lambda path: str(path.relative_to(EXPORT)))
+def test_frameworks_are_imported_after_their_environment_is_set(path: Path) -> None:
+    imported = [name for statement in ast.parse(path.read_text()).body for name in imported_by(statement)]
+    if path.name != "frameworks.py" and not {name.partition(".")[0] for name in imported}.isdisjoint(FRAMEWORKS):
+        first = next(index for index, name in enumerate(imported) if name.partition(".")[0] in FRAMEWORKS)
+        assert "camserve.export.frameworks" in imported[:first]
+
+
+def test_a_missing_framework_is_named() -> None:
+    program = "import sys; sys.modules['tf2onnx'] = None; import camserve.export.frameworks"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "ExportError: cannot import tf2onnx" in done.stderr
+
+
+def imported_by(statement: ast.stmt) -> list[str]:
+    if isinstance(statement, ast.Import):
+        return [name.name for name in statement.names]
+    return [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []
+
+
+def loaded_by(statement: str) -> set[str]:
+    program = f"import sys\n{statement}\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    return set(done.stdout.split())
