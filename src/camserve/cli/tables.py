@@ -56,9 +56,9 @@ def _width() -> int:
     """Return the width of the output: $COLUMNS, or the terminal's, or that of a file."""
     from rich.console import Console
 
-    given = os.environ.get("COLUMNS", "")
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
     return Console(file=sys.stdout).width if sys.stdout.isatty() else _WIDTH_OF_FILES
 
 
