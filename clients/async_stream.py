@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Generic, TypeVar
 
 from camserve.clients.images.files import bytes_to_read
-from camserve.clients.images.loading import Opened
+from camserve.clients.images.loading import OpenedImage
 from camserve.clients.window import End, MemoryLimit, Window, without_frames
 from camserve.errors import CamserveError
 
@@ -32,8 +32,8 @@ class AsyncStream(Generic[P, T]):
     def __init__(
         self,
         window: Window,
-        open_: Callable[[P], Opened],
-        answer: Callable[[Opened], Awaitable[T]],
+        open_: Callable[[P], OpenedImage],
+        answer: Callable[[OpenedImage], Awaitable[T]],
         affects_one: Callable[[CamserveError], Awaitable[bool]],
     ) -> None:
         self._window = window

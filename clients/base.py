@@ -19,7 +19,7 @@ from camserve.clients.answers.query import ClassifyRequest, query_batch, query_c
 from camserve.clients.answers.readout import read_classes, read_logits, read_map
 from camserve.clients.arguments import check_arguments, overrides_of, parse_version
 from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
-from camserve.clients.images.loading import ImageInput, Opened, load_image, open_image
+from camserve.clients.images.loading import ImageInput, OpenedImage, load_image, open_image
 from camserve.clients.images.preprocess import prepare
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
@@ -150,7 +150,7 @@ class BaseClassifier(ABC):
         return class_index(self._session.model, class_)
 
     def _classify_steps(
-        self, exchange: Exchange, image: ImageInput | Opened, request: ClassifyRequest
+        self, exchange: Exchange, image: ImageInput | OpenedImage, request: ClassifyRequest
     ) -> Steps[Classification]:
         source = _ImageSource(image, request.decode_options)
         answer = yield from self._session.query(
@@ -200,11 +200,11 @@ class BaseClassifier(ABC):
 class _ImageSource:
     """An image that is opened at its first use, and only once: a stream cannot be read twice."""
 
-    def __init__(self, image: ImageInput | Opened, options: DecodeOptions) -> None:
+    def __init__(self, image: ImageInput | OpenedImage, options: DecodeOptions) -> None:
         self._image = image
         self._options = options
 
     def load(self) -> Image.Image:
-        if not isinstance(self._image, Opened):
+        if not isinstance(self._image, OpenedImage):
             self._image = open_image(self._image, self._options)
         return self._image.load()

@@ -117,7 +117,7 @@ def _images_below(folder: Path) -> Iterator[Path]:
         raise UsageError(
             f"folder {printable(folder)} cannot be read: {error.strerror}",
             hint="Check its permissions, or leave it out",
-        ) from error
+        ) from None
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):  # links to folders may form a cycle
             yield from _images_below(Path(entry.path))

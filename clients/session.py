@@ -13,6 +13,7 @@ from typing import Concatenate, ParamSpec
 from camserve.clients.answers.batch_tensors import split
 from camserve.clients.answers.classification import Timings
 from camserve.clients.answers.known_versions import KnownVersions, check_same
+from camserve.clients.answers.not_loaded import explain_not_loaded
 from camserve.clients.answers.query import Query
 from camserve.clients.answers.readout import Answer, validate_replies
 from camserve.clients.answers.served_model import Model, Overrides, read_model
@@ -22,6 +23,7 @@ from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.messages import Reply, Request, Statistics
 from camserve.errors import (
+    ClientError,
     ConnectionFailedError,
     ContractError,
     DeadlineError,
@@ -84,7 +86,14 @@ class Session:
             CamserveError: If it cannot be read.
         """
         deadline = Deadline(self._connect_timeout)
-        served = yield from exchange.describe(self._name, self._version, deadline=deadline)
+        try:
+            served = yield from exchange.describe(self._name, self._version, deadline=deadline)
+        except NotLoadedError as error:
+            url: str = ""
+            models: Mapping[str, Sequence[str]] = {}
+            with suppress(ClientError):  # a server may restrict its index
+                url, models = yield from exchange.ready_models(self._name, deadline=deadline)
+            raise explain_not_loaded(error, self._name, self._version, url, models) from None
         known = KnownVersions(read_model(served, self._overrides))
         if len(self._urls) == 1:
             known = known.with_version(self._urls[0], known.current, time.monotonic())

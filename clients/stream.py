@@ -10,7 +10,7 @@ from contextvars import copy_context
 from typing import Generic, TypeVar
 
 from camserve.clients.images.files import bytes_to_read
-from camserve.clients.images.loading import Opened
+from camserve.clients.images.loading import OpenedImage
 from camserve.clients.window import End, MemoryLimit, Window, without_frames
 from camserve.errors import CamserveError
 
@@ -33,8 +33,8 @@ class Stream(Generic[P, T]):
     def __init__(
         self,
         window: Window,
-        open_: Callable[[P], Opened],
-        answer: Callable[[Opened], T],
+        open_: Callable[[P], OpenedImage],
+        answer: Callable[[OpenedImage], T],
         affects_one: Callable[[CamserveError], bool],
     ) -> None:
         self._window = window

@@ -84,7 +84,7 @@ def write_table(path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5) ->
         raise ClientError(
             f"{printable(target)} cannot be written: {error.strerror or error}",
             hint="Check free space and permissions of its folder",
-        ) from error
+        ) from None
     finally:
         counter.raised = None  # its traceback refers to this frame
     return TableSummary(counter.rows, counter.errors)
@@ -162,7 +162,7 @@ def _import_pyarrow() -> tuple[Any, Any]:
         raise UsageError(
             f"pyarrow cannot be imported: {error}",
             hint="Install it: pip install 'camserve[parquet]', or write a .csv file",
-        ) from error
+        ) from None
     return pyarrow, pyarrow.parquet
 
 

@@ -1,6 +1,6 @@
 """Export a Keras model as a verified bundle: fold BatchNorm, add the class activation map, convert and check parity.
 
-Each name is loaded on first use; `export_model` loads TensorFlow, which takes several seconds.
+Each name is loaded on first use. A call of `export_model` loads TensorFlow, which takes several seconds.
 """
 
 from typing import TYPE_CHECKING

@@ -66,7 +66,7 @@ def test_frameworks_are_imported_after_their_environment_is_set(path: Path) -> N
 
 
 def test_a_missing_framework_is_named() -> None:
-    program = "import sys; sys.modules['tf2onnx'] = None; from camserve.export import export_model"
+    program = "import sys; sys.modules['tf2onnx'] = None; import camserve.export.frameworks"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "ExportError: cannot import tf2onnx" in done.stderr
 

@@ -115,7 +115,7 @@ def _open_regular_file(path: str | os.PathLike[str], name: str) -> BinaryIO:
     except (OSError, ValueError) as error:
         raise ImageError(
             f"{name} cannot be opened: {_reason(error)}", hint="Check the path and its permissions"
-        ) from error
+        ) from None
     try:
         _check_regular(os.fstat(descriptor), name)
     except ImageError:

@@ -20,7 +20,7 @@ from camserve.clients.images.headers import canvas_of_webp, check_header, check_
 from camserve.clients.images.pixel_arrays import Pixels, image_of
 from camserve.errors import ImageError
 
-__all__ = ["EXTENSIONS", "FORMATS", "ImageInput", "Opened", "is_one_image", "load_image", "open_image"]
+__all__ = ["EXTENSIONS", "FORMATS", "ImageInput", "OpenedImage", "is_one_image", "load_image", "open_image"]
 
 ImageInput = FileInput | Image.Image | Pixels | np.ndarray[Any, Any]
 """A path, the bytes of an image file, a stream open in binary mode, a Pillow image, `Pixels` with their channel order,
@@ -63,23 +63,23 @@ def load_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> 
     return open_image(source, decode_options).load()
 
 
-def open_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> Opened:
+def open_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> OpenedImage:
     """Read the bytes and the header of an image and check its size, without decoding it.
 
     Raises:
         ImageError: As `load_image`, except for corrupt data after the header.
     """
     if isinstance(source, Image.Image):
-        return Opened(_of_known_format(source), "the image", decode_options)
+        return OpenedImage(_of_known_format(source), "the image", decode_options)
     if isinstance(source, Pixels | np.ndarray):
-        return Opened(image_of(source), "the array", decode_options)
+        return OpenedImage(image_of(source), "the array", decode_options)
     if not is_file_input(source):
         raise ImageError(
             f"an image cannot be decoded from {type(source).__name__}",
             hint=_ONE_AT_A_TIME if isinstance(source, list | tuple) else _INPUTS,
         )
     data, name = read_bytes(source, decode_options.max_bytes)
-    return Opened(_header(data, name, decode_options), name, decode_options, data)
+    return OpenedImage(_header(data, name, decode_options), name, decode_options, data)
 
 
 def is_one_image(source: object) -> bool:
@@ -87,7 +87,7 @@ def is_one_image(source: object) -> bool:
     return isinstance(source, Image.Image | Pixels | np.ndarray) or is_file_input(source)
 
 
-class Opened:
+class OpenedImage:
     """An image whose header was read; `load` decodes it, in any thread.
 
     Attributes:
@@ -139,7 +139,7 @@ def _header(data: bytes, name: str, decode_options: DecodeOptions) -> Image.Imag
             return image
     except ImageError:
         raise
-    except Exception as error:  # see Opened.load
+    except Exception as error:  # see OpenedImage.load
         raise _corrupt(name, error) from error
     raise ImageError(f"{name} is not an image of a supported format", hint=f"Convert it to one of {', '.join(FORMATS)}")
 

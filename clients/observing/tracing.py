@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Tracing", "end_span", "open_tracing", "record_failure", "record_reply"]
 
-_METHODS = {"infer": "ModelInfer", "describe": "ModelConfig", "statistics": "ModelStatistics"}
+_METHODS = {
+    "infer": "ModelInfer",
+    "describe": "ModelConfig",
+    "index": "RepositoryIndex",
+    "statistics": "ModelStatistics",
+}
 # What gRPC accepts as metadata: anything else would fail the request.
 _KEY = re.compile(r"[a-z0-9_.-]+(?<!-bin)", re.ASCII)
 _VALUE = re.compile(r"[ -~]*", re.ASCII)

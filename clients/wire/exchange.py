@@ -74,6 +74,14 @@ class Exchange:
         operation = self._operation("ready", model, version, deadline)
         return self._retry(operation, lambda server: server.is_ready(model, version))
 
+    def ready_models(self, model: str, *, deadline: Deadline) -> Steps[tuple[str, dict[str, list[str]]]]:
+        """Query a server for what it serves instead of a model that it does not: its URL, and versions by model."""
+
+        def send(server: Server) -> Steps[tuple[str, dict[str, list[str]]]]:
+            return server.url, (yield from server.ready_models())
+
+        return self._retry(self._operation("index", model, "", deadline), send)
+
     def statistics(self, model: str, version: str, *, url: str, deadline: Deadline) -> Steps[Statistics]:
         """Query the time that a server has spent on a model."""
         operation = self._operation("statistics", model, version, deadline)

@@ -62,7 +62,7 @@ class Operation(NamedTuple):
     """What a request is for; used in messages.
 
     Attributes:
-        method: `infer`, `describe`, `ready` or `statistics`.
+        method: `infer`, `describe`, `ready`, `index` or `statistics`.
         model: Name of the model.
         version: Version of the model, or an empty string.
         deadline: Deadline of the request.

@@ -74,6 +74,15 @@ class Server(NamedTuple):
         response = yield from self._query("ModelStatistics", request, service_pb2.ModelStatisticsResponse)
         return read_statistics(response, version)
 
+    def ready_models(self) -> Steps[dict[str, list[str]]]:
+        """Query the versions that the server serves, by model."""
+        request = service_pb2.RepositoryIndexRequest(ready=True)
+        response = yield from self._query("RepositoryIndex", request, service_pb2.RepositoryIndexResponse)
+        models: dict[str, list[str]] = {}
+        for each in response.models:
+            models.setdefault(str(each.name), []).append(str(each.version))
+        return models
+
     def _metadata_of(self, model: str, version: str) -> Steps[Any]:
         request = service_pb2.ModelMetadataRequest(name=model, version=version)
         return (yield from self._query("ModelMetadata", request, service_pb2.ModelMetadataResponse))

@@ -25,7 +25,7 @@ class Problem(NamedTuple):
 _PREAMBLE = re.compile(r"failed to connect to all addresses; last error: (UNKNOWN: |UNAVAILABLE: )?")
 _HTTP = re.compile(r"http2 header with status", re.IGNORECASE)
 _HUNG_UP = re.compile(r"^(ipv[46]|unix):\S+ (Socket closed|recvmsg:Connection reset by peer)")
-_START_IT = "Start the server, and give the address of its gRPC port (default: 8001)"
+_START_IT = "Start the server, and pass the address of its gRPC port, e.g. localhost:8001"
 
 # The messages of gRPC where TLS fails, with the problem and the hint for each.
 _TLS = tuple(

@@ -28,7 +28,7 @@ from camserve.export.formats.runner import Runner
 from camserve.export.gate.metric import Metric, MetricName
 from camserve.export.gate.tolerances import Tolerances
 from camserve.export.graph.head import LinearHead
-from camserve.export.graph.reference import Answers, logits_of_maps
+from camserve.export.graph.reference import ReferenceOutputs, logits_of_maps
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES
 
 __all__ = ["measure_agreement"]
@@ -39,7 +39,7 @@ Array = npt.NDArray[Any]
 def measure_agreement(
     format_name: str,
     run: Runner,
-    batches: Iterable[tuple[npt.NDArray[Any], Answers]],
+    batches: Iterable[tuple[npt.NDArray[Any], ReferenceOutputs]],
     head: LinearHead | None,
     tolerances: Tolerances,
     *,
@@ -92,7 +92,7 @@ class _Totals:
     identity: float = 0.0
     misranked: float = 0.0
 
-    def add_scores(self, exported: dict[str, Array], keras: Answers, activation: Activation) -> None:
+    def add_scores(self, exported: dict[str, Array], keras: ReferenceOutputs, activation: Activation) -> None:
         self.images += len(keras.logits)
         self.other_winners += float(other_winners(exported[LOGITS], keras.logits, tolerance=0.0).sum())
         self.logits = largest_magnitude(self.logits, exported[LOGITS] - keras.logits)

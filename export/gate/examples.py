@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.answer_differences import largest_magnitude, scale_of
-from camserve.export.graph.reference import Answers
+from camserve.export.graph.reference import ReferenceOutputs
 from camserve.tensors import CAM, CAM_CLASS, PROBABILITIES
 
 __all__ = ["EXAMPLES", "Example", "choose_examples", "example_document"]
@@ -55,7 +55,7 @@ class Example:
 def choose_examples(
     images: npt.NDArray[np.uint8],
     names: Sequence[str],
-    keras: Answers,
+    keras: ReferenceOutputs,
     exported: Mapping[str, Array],
     labels: Sequence[str],
 ) -> tuple[Example, ...]:
@@ -100,7 +100,7 @@ def _example(
     *,
     name: str,
     image: npt.NDArray[np.uint8],
-    keras: Answers,
+    keras: ReferenceOutputs,
     exported: Mapping[str, Array],
     labels: Sequence[str],
 ) -> Example:

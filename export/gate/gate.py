@@ -24,7 +24,7 @@ from camserve.export.gate.metric import Metric
 from camserve.export.gate.parity import BATCHES, measure_parity
 from camserve.export.gate.tolerances import Tolerances
 from camserve.export.graph.prepare import Prepared
-from camserve.export.graph.reference import Answers
+from camserve.export.graph.reference import ReferenceOutputs
 from camserve.pixels import graph_input, normalize
 
 __all__ = ["Gate", "measure_network"]
@@ -44,11 +44,11 @@ class _Batch:
 
     images: npt.NDArray[np.float32]
     inputs: npt.NDArray[Any]
-    answers: Answers
+    answers: ReferenceOutputs
 
 
 def measure_network(
-    prepared: Prepared, images: npt.NDArray[np.float32], answers: Answers, tolerances: Tolerances
+    prepared: Prepared, images: npt.NDArray[np.float32], answers: ReferenceOutputs, tolerances: Tolerances
 ) -> list[Metric]:
     """Measure the network before its conversion: BatchNorm layers that were not folded, and how far tracing changed it.
 

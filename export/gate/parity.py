@@ -26,7 +26,7 @@ from camserve.export.formats.runner import Runner
 from camserve.export.gate.metric import Metric, MetricName
 from camserve.export.gate.tolerances import Tolerances
 from camserve.export.graph.head import LinearHead
-from camserve.export.graph.reference import Answers, logits_of_maps
+from camserve.export.graph.reference import ReferenceOutputs, logits_of_maps
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES
 
 __all__ = ["BATCHES", "measure_parity"]
@@ -40,7 +40,7 @@ Array = npt.NDArray[Any]
 def measure_parity(
     format_name: str,
     run: Runner,
-    batches: Sequence[tuple[npt.NDArray[Any], Answers]],
+    batches: Sequence[tuple[npt.NDArray[Any], ReferenceOutputs]],
     head: LinearHead | None,
     tolerances: Tolerances,
     *,
@@ -73,7 +73,7 @@ def measure_parity(
 
 
 def _score_differences(
-    exported: Mapping[str, Array], keras: Answers, tolerances: Tolerances, activation: Activation
+    exported: Mapping[str, Array], keras: ReferenceOutputs, tolerances: Tolerances, activation: Activation
 ) -> dict[MetricName, float]:
     scale = scale_of(keras.logits)
     winners = other_winners(exported[LOGITS], keras.logits, tolerance=2 * tolerances.logits * scale)

@@ -12,13 +12,13 @@ import numpy.typing as npt
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.network import Network, Value, run
 
-__all__ = ["Answers", "KerasReference", "class_maps", "logits_of_maps"]
+__all__ = ["KerasReference", "ReferenceOutputs", "class_maps", "logits_of_maps"]
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Answers:
+class ReferenceOutputs:
     """The reference outputs of one batch, in float64.
 
     Attributes:
@@ -46,13 +46,13 @@ class KerasReference:
         self._network = network
         self._values = [network.output, logits, *([head.features] if head else [])]
 
-    def __call__(self, images: npt.NDArray[np.float32]) -> Answers:
+    def __call__(self, images: npt.NDArray[np.float32]) -> ReferenceOutputs:
         """Return the outputs of a batch of preprocessed images, `[batch, height, width, channels]`."""
         batch = keras.ops.convert_to_tensor(images, self._network.dtype)
         outputs = run(self._network, batch, self._values)
         probabilities, logits, *features = (np.asarray(output, np.float64) for output in outputs)
         maps = class_maps(features[0], self._head) if self._head is not None else None
-        return Answers(probabilities, logits, maps)
+        return ReferenceOutputs(probabilities, logits, maps)
 
 
 def class_maps(features: Array, head: LinearHead) -> Array:

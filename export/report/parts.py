@@ -198,7 +198,7 @@ def _color_scale(span: tuple[float, float] | None) -> Html:
     if span is None:
         return join()
     low, high = (tag("span", f"{value:.3g}") for value in span)
-    gradient = tag("i", style=f"background:{css_gradient('inferno')}", aria_hidden="true")
+    gradient = tag("i", style=f"background:{css_gradient('viridis')}", aria_hidden="true")
     return tag("div", low, gradient, high, class_="scale")
 
 

@@ -32,13 +32,17 @@ _SIZE = re.compile(r"(\d+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 
 
 class Kind:
-    """A kind of value. `name` is the option in error messages, as the user wrote it.
+    """A kind of value. In its methods `name` is the option as the user wrote it, for error messages.
 
     Attributes:
         metavar: The placeholder for a value in `--help`.
+        noun: What a value must be, for error messages.
+        example: A valid value, for hints.
     """
 
     metavar: str
+    noun: ClassVar[str]
+    example: str
 
     def check(self, name: str, value: Any) -> None:
         """Raise UsageError if a value is invalid."""
@@ -53,8 +57,12 @@ class Kind:
         return format_value(value)
 
     def decode(self, text: str, default: Any) -> Any:
-        """Return the value of a parameter of Triton; the text is empty if the parameter is missing."""
-        return self.parse(self.metavar, text) if text else default
+        """Return the value of a parameter of Triton; the default if the text is empty."""
+        return self.parse("", text) if text else default
+
+    def error(self, name: str, value: Any) -> UsageError:
+        """Return the error for a value of another form."""
+        return UsageError(f"{name} must be {self.noun}, got {value!r}", hint=f"For example: {name}={self.example}")
 
 
 @dataclass(frozen=True)
@@ -65,27 +73,24 @@ class Integer(Kind):
     high: int
     metavar: str = "N"
     example: str = "1"
-    noun: ClassVar[str] = "a whole number"
+    noun = "a whole number"
 
     def check(self, name: str, value: Any) -> None:
         """Raise UsageError unless the value is a whole number within the limits."""
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self._error(name, value)
+            raise self.error(name, value)
         if not self.low <= value <= self.high:
             raise UsageError(f"{name} must be from {self.low} to {self.high}, got {value}")
 
     def parse(self, name: str, text: str) -> int:
         """Parse decimal digits."""
         if not text.isdecimal():
-            raise self._error(name, text)
+            raise self.error(name, text)
         return int(text)
 
     def decode(self, text: str, default: Any) -> Any:
-        """Parse decimal digits; the default if the text has another form."""
+        """Return the number; the default if the text is not decimal, since Triton knows no units."""
         return int(text) if text.isdecimal() else default
-
-    def _error(self, name: str, value: Any) -> UsageError:
-        return UsageError(f"{name} must be {self.noun}, got {value!r}", hint=f"For example: {name}={self.example}")
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,13 @@ class Size(Integer):
     high: int = 2**63 - 1
     metavar: str = "SIZE"
     example: str = "8G"
-    noun: ClassVar[str] = "a size in bytes"
+    noun = "a size in bytes"
 
     def parse(self, name: str, text: str) -> int:
         """Parse a number of bytes with an optional unit."""
         match = _SIZE.fullmatch(text)
         if match is None:
-            raise self._error(name, text)
+            raise self.error(name, text)
         return int(match.group(1)) * _UNITS[match.group(2).upper()]
 
 
@@ -115,22 +120,47 @@ class Integers(Kind):
     unique: bool = False
     metavar: str = "N,N"
     example: str = "0,1"
+    noun = "whole numbers separated by commas"
 
     def check(self, name: str, value: Any) -> None:
         """Raise UsageError unless the value is a tuple of whole numbers within the limits."""
         if not isinstance(value, tuple):
-            raise UsageError(f"{name} must be a tuple of whole numbers, got {value!r}")
+            raise self.error(name, value)
         for number in value:
             Integer(self.low, self.high, example=self.example).check(name, number)
         if self.unique and len(set(value)) != len(value):
-            raise UsageError(
-                f"{name} must not repeat a number, got {format_value(value)}", hint="List each number once"
-            )
+            numbers = format_value(value)
+            raise UsageError(f"{name} must not repeat a number, got {numbers}", hint="List each number once")
 
-    def parse(self, name: str, text: str) -> tuple[int, ...]:
+    def parse(self, name: str, text: str) -> Any:
         """Parse numbers separated by commas."""
-        number = Integer(self.low, self.high, example=self.example)
-        return tuple(number.parse(name, part) for part in split(text))
+        parts = split(text)
+        if not all(part.isdecimal() for part in parts):
+            raise self.error(name, text)
+        return tuple(int(part) for part in parts)
+
+
+@dataclass(frozen=True)
+class VersionChoice(Integers):
+    """`latest`, `all`, or version numbers."""
+
+    low: int = 1
+    high: int = 2**63 - 1
+    unique: bool = True
+    metavar: str = "VERSIONS"
+    example: str = "3,5"
+    noun = "latest, all or version numbers"
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise UsageError unless the value is one of the words or a tuple of numbers."""
+        if value == ():
+            raise self.error(name, value)
+        if value not in ("latest", "all"):
+            super().check(name, value)
+
+    def parse(self, name: str, text: str) -> Any:
+        """Parse a word, or numbers separated by commas."""
+        return text if text in ("latest", "all") else super().parse(name, text)
 
 
 @dataclass(frozen=True)
@@ -167,6 +197,8 @@ class Switch(Kind):
     """On or off."""
 
     metavar: str = "on|off"
+    example: str = "on"
+    noun = "on or off"
 
     def check(self, name: str, value: Any) -> None:
         """Raise UsageError unless the value is True or False."""
@@ -176,7 +208,7 @@ class Switch(Kind):
     def parse(self, name: str, text: str) -> bool:
         """Parse on or off, yes or no, true or false, 1 or 0."""
         if text.lower() not in _ON + _OFF:
-            raise UsageError(f"{name} must be on or off, got {text!r}", hint=f"For example: {name}=on")
+            raise self.error(name, text)
         return text.lower() in _ON
 
     def encode(self, value: bool) -> str:
@@ -194,42 +226,13 @@ class ServerPath(Kind):
     """A folder on the server."""
 
     metavar: str = "DIR"
+    example: str = "/var/cache/camserve"
+    noun = "a path on the server"
 
     def check(self, name: str, value: Any) -> None:
         """Raise UsageError unless the value is a text without white space around it."""
         if not isinstance(value, str) or not value or value != value.strip():
-            raise UsageError(f"{name} must be a path, got {value!r}", hint="Name a folder on the server")
-
-
-@dataclass(frozen=True)
-class VersionChoice(Integers):
-    """`latest`, `all`, or version numbers."""
-
-    low: int = 1
-    high: int = 2**63 - 1
-    unique: bool = True
-    metavar: str = "VERSIONS"
-    example: str = "3,5"
-
-    def check(self, name: str, value: Any) -> None:
-        """Raise UsageError unless the value is one of the words or a tuple of numbers."""
-        if value in ("latest", "all"):
-            return
-        if isinstance(value, str) or value == ():
-            raise self._error(name, value)
-        super().check(name, value)
-
-    def parse(self, name: str, text: str) -> Any:
-        """Parse a word, or numbers separated by commas."""
-        if text in ("latest", "all"):
-            return text
-        if not all(part.isdecimal() for part in split(text)):
-            raise self._error(name, text)
-        return super().parse(name, text)
-
-    def _error(self, name: str, value: Any) -> UsageError:
-        message = f"{name} must be latest, all or version numbers, got {value!r}"
-        return UsageError(message, hint=f"For example: {name}={self.example}")
+            raise self.error(name, value)
 
 
 def split(text: str) -> list[str]:

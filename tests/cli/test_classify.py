@@ -145,10 +145,10 @@ def test_warnings_of_the_image_library_are_not_printed(
 
 
 def test_an_unknown_model_is_named(image: Path, toy_server: TritonServer) -> None:
-    result = run("classify", image, "--model", "missing", "--url", toy_server.grpc_url)
+    result = run("classify", image, "--model", "toyy", "--url", toy_server.grpc_url)
     assert result.returncode == 1
-    assert "'missing'" in result.stderr
-    assert "hint: " in result.stderr
+    unknown = f"error: unknown model 'toyy'; the server at {toy_server.grpc_url} has: toy"
+    assert result.stderr.splitlines() == [unknown, "hint: Did you mean 'toy'?"]
 
 
 def test_images_of_a_folder_are_classified_by_name(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:

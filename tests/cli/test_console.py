@@ -140,3 +140,15 @@ def test_quiet_prints_warnings_and_errors_alone(
     print_warning("a warning")
     print_error("an error")
     assert capsys.readouterr().err == "warning: a warning\nerror: an error\n"
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_column_is_dropped_exactly_where_it_does_not_fit(
+    missing: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = ("resnet50", "1234567", "abababababab")
+    monkeypatch.setenv("COLUMNS", str(len("  ".join(row)) + 2 - missing))
+    print_table(("model", "version ", "source"), [row], optional=("source",))
+    printed = capsys.readouterr()
+    assert ("abababababab" in printed.out) == (not missing)
+    assert ("source" in printed.err) == bool(missing)

@@ -81,8 +81,8 @@ def test_explicit_options_take_precedence_over_the_preset(toy_bundle: Bundle, tm
 
 
 def test_settings_set_options_without_a_flag_and_are_kept(toy_bundle: Bundle, tmp_path: Path) -> None:
-    for given in (["--set", "priority_levels=3", "--set", "default_priority=2"], ["--set", "default_priority=1"]):
-        result = run("publish", toy_bundle.path, "--repository", tmp_path, *given)
+    for options in (["--set", "priority_levels=3", "--set", "default_priority=2"], ["--set", "default_priority=1"]):
+        result = run("publish", toy_bundle.path, "--repository", tmp_path, *options)
         assert result.returncode == 0, result.stderr
     assert _options_of(tmp_path / "toy") == {"priority_levels": 3, "default_priority": 1}
 
@@ -95,7 +95,7 @@ def test_settings_set_options_without_a_flag_and_are_kept(toy_bundle: Bundle, tm
         (["--set", "max_queue_sise=4"], "Did you mean 'max_queue_size'?"),
         (["--set", "max_queue_size"], "max_queue_size=64"),
         (["--gpus", "0", "--accelerator", "none"], "gpus"),
-        (["--gpus", "first"], "--gpus must be a whole number, got 'first'"),
+        (["--gpus", "first"], "--gpus must be whole numbers separated by commas, got 'first'"),
         (["--max-batch", "0"], "--max-batch must be from 1 to 4096, got 0"),
         (["--accelerator", "quantum"], "unknown --accelerator 'quantum'"),
         (["--accelerator", "tensorrt", "--tensorrt-precision", "int8"], "--precision int8"),

@@ -208,3 +208,21 @@ def test_help_fits_the_terminal_and_cuts_nothing(command: str, columns: int) -> 
     text = run(*command.split(), "--help", environment={"COLUMNS": str(columns)}).stdout
     assert max(map(len, text.splitlines())) <= columns
     assert "..." not in text.replace("[ARGS]...", "").replace("...]", "").replace("IMAGE...", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["classify", "https://example.org/cat.jpg", "--model", "m"], "IMAGE"),
+        (["score", "https://example.org/cat.jpg", "--model", "m", "--output", "t.csv"], "INPUT"),
+        (["export", "https://example.org/cat.jpg", "--out", "o"], "SOURCE"),
+        (["serve", "--repository", "https://example.org/cat.jpg"], "--repository"),
+    ],
+)
+def test_a_url_as_a_path_is_wrong_usage_and_printed_whole(arguments: list[str], name: str) -> None:
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert result.stderr == (
+        f"error: {name} must be a local path, got the URL https://example.org/cat.jpg\n"
+        "hint: Download it first: curl -LO https://example.org/cat.jpg\n"
+    )

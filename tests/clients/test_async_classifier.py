@@ -18,7 +18,7 @@ from support.toy import toy_contract
 
 from camserve.clients import AsyncClassifier, Classification, Classifier
 from camserve.clients.images.crops import Crops
-from camserve.clients.images.loading import Opened, open_image
+from camserve.clients.images.loading import OpenedImage, open_image
 from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import ContractError, DeadlineError, ImageError, RequestError, UsageError
 from camserve.serving import TritonServer
@@ -73,12 +73,12 @@ def test_first_call_connects(toy_server: TritonServer) -> None:
 
 def test_failed_connect_is_repeated_at_the_next_call(toy_server: TritonServer) -> None:
     async def main() -> None:
-        with pytest.raises(RequestError, match="is not loaded"):
+        with pytest.raises(RequestError, match="unknown model"):
             async with AsyncClassifier(toy_server.grpc_url, "cat"):
                 pass
         classifier = AsyncClassifier(toy_server.grpc_url, "cat")
         for _ in range(2):
-            with pytest.raises(RequestError, match="is not loaded"):
+            with pytest.raises(RequestError, match="unknown model"):
                 await classifier.classify(IMAGE)
         await classifier.close()
 
@@ -109,13 +109,13 @@ def test_use_on_a_second_event_loop_is_an_error(toy_server: TritonServer) -> Non
 
 
 def test_decoding_does_not_block_the_event_loop(toy_server: TritonServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = Opened.load
+    load = OpenedImage.load
 
-    def slow(opened: Opened) -> Image.Image:
+    def slow(opened: OpenedImage) -> Image.Image:
         time.sleep(0.5)
         return load(opened)
 
-    monkeypatch.setattr(Opened, "load", slow)
+    monkeypatch.setattr(OpenedImage, "load", slow)
 
     async def main() -> int:
         ticks = 0

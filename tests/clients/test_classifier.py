@@ -195,12 +195,12 @@ def test_contract_of_an_older_version_is_accepted(toy_bundle: Bundle, photo: Pix
 def test_requested_version_answers(toy_server: TritonServer, photo: Pixels) -> None:
     with Classifier(toy_server.grpc_url, "toy", version="1") as classifier:
         assert classifier.classify(photo).version == "1"
-    with pytest.raises(RequestError, match=r"version 2 .* is not loaded"):
+    with pytest.raises(RequestError, match=r"no version 2; the server at .* has: 1"):
         Classifier(toy_server.grpc_url, "toy", version="2")
 
 
 def test_unknown_model_is_named_in_the_error(toy_server: TritonServer) -> None:
-    with pytest.raises(RequestError, match=r"model 'cat' at .* is not loaded") as caught:
+    with pytest.raises(RequestError, match=r"unknown model 'cat'; the server at .* has: toy") as caught:
         Classifier(toy_server.grpc_url, "cat")
     assert toy_server.grpc_url in str(caught.value)
     assert caught.value.hint

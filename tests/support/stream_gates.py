@@ -15,7 +15,7 @@ from support.stub_server import correct_answer
 
 from camserve.clients.images import loading
 from camserve.clients.images.files import read_bytes
-from camserve.clients.images.loading import Opened
+from camserve.clients.images.loading import OpenedImage
 from camserve.contract import ModelContract
 
 __all__ = ["Decoding", "Gate"]
@@ -64,19 +64,19 @@ class Decoding:
         self.most = self.most_bytes = 0
         self._now = self._bytes = 0
         self._lock = threading.Lock()
-        self._load, self._read = Opened.load, read_bytes
+        self._load, self._read = OpenedImage.load, read_bytes
 
-        def load(opened: Opened) -> Image.Image:
+        def load(opened: OpenedImage) -> Image.Image:
             return self._counted(opened)
 
-        monkeypatch.setattr(Opened, "load", load)
+        monkeypatch.setattr(OpenedImage, "load", load)
         monkeypatch.setattr(loading, "read_bytes", self._reading)
 
     def _reading(self, source: Path, max_bytes: int) -> tuple[bytes, str]:
         self._count(files=source.stat().st_size)
         return self._read(source, max_bytes)
 
-    def _counted(self, opened: Opened) -> Image.Image:
+    def _counted(self, opened: OpenedImage) -> Image.Image:
         file = len(opened._data)
         self._count(images=1, pixels=opened.decoded_bytes - file)
         try:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from camserve.cli.console import settings
+from camserve.errors import UsageError
+from camserve.text import printable
 
 __all__ = ["DEBUG_HELP", "QUIET_HELP", "Command", "Group"]
 
@@ -52,6 +57,12 @@ class Command(_Examples, TyperCommand):
             if param.param_type_name == "argument":
                 # Typer has no setting for it, and shows the Python type beside a metavar too.
                 vars(param)["display_type_rich"] = lambda ctx: None  # noqa: ARG005  (the name that Typer calls it by)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, unless a URL was given where a local path is required."""
+        for param in self.params:
+            _check_local(param, ctx.params.get(param.name))
+        return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return the words of the usage line."""
@@ -103,6 +114,24 @@ def _program_params() -> list[Any]:
     carrier = typer.Typer(add_completion=False)
     carrier.command()(_program_options)
     return get_command(carrier).params
+
+
+def _check_local(param: Any, value: Any) -> None:
+    """Check that a path is not a URL, of which `Path` makes https:/example.org.
+
+    Raises:
+        UsageError: If it is.
+    """
+    for each in value if isinstance(value, list | tuple) else [value]:
+        is_path = isinstance(each, Path) or (isinstance(each, str) and param.param_type_name == "argument")
+        scheme, separator, rest = str(each).partition(":/")
+        if is_path and separator and scheme.isalpha() and len(scheme) > 1 and not os.path.exists(each):  # noqa: PTH110
+            url = f"{scheme}://{rest.lstrip('/')}"
+            name = param.metavar if param.param_type_name == "argument" else max(param.opts, key=len)
+            raise UsageError(
+                f"{name} must be a local path, got the URL {printable(url)}",
+                hint=f"Download it first: curl -LO {shlex.quote(printable(url))}",
+            )
 
 
 def _heading(param: Any) -> str:

@@ -72,7 +72,7 @@ def _failure(error: Exception) -> _Failure:
     if isinstance(error, OSError):
         return _Failure(type(error).__name__, str(error), None, 1)
     message = f"unexpected {type(error).__name__}: {error}"
-    return _Failure(type(error).__name__, message, "Run it as 'camserve --debug …' to see the traceback", 1)
+    return _Failure(type(error).__name__, message, "Add --debug to see the traceback", 1)
 
 
 def _usage_failure(error: Any) -> _Failure:

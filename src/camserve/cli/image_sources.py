@@ -66,6 +66,7 @@ def _read_standard_input() -> bytes:
 
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(
-            "standard input is a terminal, not an image", hint="Pipe an image into it: camserve classify - < cat.jpg"
+            "standard input is a terminal, not an image",
+            hint="Redirect an image to it: camserve classify --model NAME - < cat.jpg",
         )
     return sys.stdin.buffer.read(DecodeOptions().max_bytes + 1)

@@ -13,6 +13,7 @@ import typer
 
 from camserve.cli.command import Command
 from camserve.cli.console import print_note
+from camserve.cli.options import one_of
 from camserve.errors import UsageError
 from camserve.serving.config.named_options import DEFAULTS, OPTIONS, check_values, format_value, overlay, parse_settings
 from camserve.serving.config.option import Option
@@ -30,7 +31,13 @@ def _option(*names: str, panel: str = _PANEL, **settings: Any) -> Any:
 
 
 Preset = Annotated[
-    str | None, _option("--preset", metavar="NAME", help="Serving options for a kind of host; see Presets below.")
+    str | None,
+    _option(
+        "--preset",
+        metavar="NAME",
+        autocompletion=one_of(PRESETS),
+        help="Serving options for a kind of host; see Presets below.",
+    ),
 ]
 Cores = Annotated[
     int | None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from camserve.cli.options import one_of
+from camserve.cli.options import complete_model, one_of
 
 __all__ = [
     "PORTS",
@@ -107,6 +107,7 @@ Load = Annotated[
         panel=_MODELS,
         metavar="NAME",
         help="Model to load at the start, in explicit mode; can be repeated.  [default: all]",
+        autocompletion=complete_model,
         show_default=False,
     ),
 ]

@@ -12,7 +12,7 @@ from camserve.text import printable
 __all__ = ["print_table"]
 
 _WIDTH_OF_FILES = 160
-_GAP = 2  # between two columns of box.SIMPLE_HEAD
+_GAP = 2  # between two columns: the padding and the divider of SIMPLE_HEAD
 _MARGIN = 2
 
 
@@ -41,7 +41,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, opt
             break
         left_out.append(heading.strip())
         shown.remove(columns.index(heading))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for index in shown:
         heading = columns[index]
         table.add_column(heading.strip(), justify="right" if heading.endswith(" ") else "left", overflow="fold")
@@ -56,9 +56,9 @@ def _width() -> int:
     """Return the width of the output: $COLUMNS, or the terminal's, or that of a file."""
     from rich.console import Console
 
-    given = os.environ.get("COLUMNS", "")
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
     return Console(file=sys.stdout).width if sys.stdout.isatty() else _WIDTH_OF_FILES
 
 

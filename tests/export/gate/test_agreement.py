@@ -15,7 +15,7 @@ from camserve.export.gate.agreement import measure_agreement
 from camserve.export.gate.metric import Metric, require_parity
 from camserve.export.gate.tolerances import Tolerances
 from camserve.export.graph.head import LinearHead, Pooling
-from camserve.export.graph.reference import Answers, class_maps
+from camserve.export.graph.reference import ReferenceOutputs, class_maps
 
 CLASSES, CHANNELS, SIDE, MAPS = 6, 5, 4, 3
 Answer = dict[str, Any]
@@ -46,12 +46,14 @@ def answer(values: Any) -> Answer:
     }
 
 
-def keras_answers(values: Any) -> Answers:
+def keras_answers(values: Any) -> ReferenceOutputs:
     outputs = answer(values)
-    return Answers(outputs["probabilities"].astype(float), outputs["logits"].astype(float), class_maps(values, head()))
+    return ReferenceOutputs(
+        outputs["probabilities"].astype(float), outputs["logits"].astype(float), class_maps(values, head())
+    )
 
 
-def batches(sizes: tuple[int, ...] = (8, 8, 3)) -> Iterator[tuple[Any, Answers]]:
+def batches(sizes: tuple[int, ...] = (8, 8, 3)) -> Iterator[tuple[Any, ReferenceOutputs]]:
     for seed, size in enumerate(sizes):
         values = features(size, seed)
         yield values, keras_answers(values)
@@ -107,7 +109,7 @@ def test_batches_are_released_after_measuring() -> None:
             nonlocal alive
             alive -= 1
 
-    def one_by_one() -> Iterator[tuple[Any, Answers]]:
+    def one_by_one() -> Iterator[tuple[Any, ReferenceOutputs]]:
         nonlocal alive
         for seed in range(20):
             values = features(2, seed).view(Images)
@@ -133,7 +135,7 @@ def test_other_best_class_is_counted() -> None:
 
 
 def test_tie_is_not_a_disagreement() -> None:
-    keras = Answers(np.full((1, 2), 0.5), np.array([[1.0, 1.0]]), None)
+    keras = ReferenceOutputs(np.full((1, 2), 0.5), np.array([[1.0, 1.0]]), None)
     run = {"logits": np.array([[0.9, 1.1]]), "probabilities": np.array([[0.4, 0.6]])}
     (top1, *_) = measure_agreement("onnx", lambda images: run, [(np.zeros(1), keras)], None, Tolerances())
     assert (top1.name, top1.value) == ("top1_disagreement", 0.0)
@@ -254,7 +256,7 @@ def test_invalid_or_wrong_probabilities_fail(wrong: str) -> None:
 
 def probability_metric(activation: Activation, outputs: Any, logits: Any) -> Metric:
     """Measure probabilities where the export has the logits of Keras."""
-    keras = Answers(logits if activation == "linear" else 1 / (1 + np.exp(-logits)), logits, None)
+    keras = ReferenceOutputs(logits if activation == "linear" else 1 / (1 + np.exp(-logits)), logits, None)
     run = {"logits": logits, "probabilities": outputs}
     found = measure_agreement(
         "onnx", lambda images: run, [(np.zeros(1), keras)], None, Tolerances(), activation=activation

@@ -14,7 +14,7 @@ from support.reports import Outline, Reported, report_small_export
 
 from camserve.export.gate.examples import EXAMPLES, Example, choose_examples, example_document
 from camserve.export.gate.samples import sample_images
-from camserve.export.graph.reference import Answers
+from camserve.export.graph.reference import ReferenceOutputs
 from camserve.export.report.map_drawings import draw
 from camserve.export.report.page import render_page
 
@@ -62,8 +62,8 @@ def test_largest_map_difference_comes_first() -> None:
     assert [example.difference for example in found] == [0.5, 0, 0, 0]
 
 
-def answers(logits: Any, maps: Any) -> Answers:
-    return Answers(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), logits, maps)
+def answers(logits: Any, maps: Any) -> ReferenceOutputs:
+    return ReferenceOutputs(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), logits, maps)
 
 
 def test_page_without_maps_shows_the_answers(exported: Reported) -> None:

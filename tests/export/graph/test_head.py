@@ -121,23 +121,23 @@ def test_maps_sum_to_the_logits(name: str) -> None:
     images = IMAGES[:, :7, :7]
     network, logits, _ = split_logits(to_inference_mode(trace(HEADS[name]))[0])
     head = find_linear_head(network, logits)
-    answers = KerasReference(network, logits, head)(images)
-    assert answers.maps is not None
-    np.testing.assert_allclose(logits_of_maps(answers.maps, head) + head.bias, answers.logits, atol=1e-5)
-    np.testing.assert_allclose(answers.probabilities, HEADS[name](images, training=False), atol=1e-6)
+    outputs = KerasReference(network, logits, head)(images)
+    assert outputs.maps is not None
+    np.testing.assert_allclose(logits_of_maps(outputs.maps, head) + head.bias, outputs.logits, atol=1e-5)
+    np.testing.assert_allclose(outputs.probabilities, HEADS[name](images, training=False), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_served_maps_equal_the_formula(name: str) -> None:
     images = IMAGES[:, :7, :7]
     prepared = prepare(HEADS[name], cam=True, top_k=2, all_classes=True)
-    answers, served = prepared.reference(images), prepared.served.function(images)
-    assert answers.maps is not None
+    outputs, served = prepared.reference(images), prepared.served.function(images)
+    assert outputs.maps is not None
     assert prepared.served.cam is not None
-    np.testing.assert_allclose(served["cam_all"], answers.maps, atol=1e-5)
+    np.testing.assert_allclose(served["cam_all"], outputs.maps, atol=1e-5)
     chosen = np.take_along_axis(np.asarray(served["cam_all"]), np.asarray(served["cam_class"])[:, :, None, None], 1)
     np.testing.assert_allclose(served["cam"], chosen, atol=1e-6)
-    assert (np.asarray(served["cam_class"])[:, 0] == answers.logits.argmax(axis=1)).all()
+    assert (np.asarray(served["cam_class"])[:, 0] == outputs.logits.argmax(axis=1)).all()
 
 
 @pytest.mark.parametrize("name", KINDS)

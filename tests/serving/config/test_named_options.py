@@ -116,7 +116,7 @@ def test_sizes_accept_units(text: str, size: int) -> None:
         ("max_queue_size=8K", "max_queue_size must be a whole number, got '8K'"),
         ("response_cache=perhaps", "response_cache must be on or off, got 'perhaps'. For example: response_cache=on"),
         ("versions=newest", "versions must be latest, all or version numbers, got 'newest'. For example: versions=3,5"),
-        ("gpus=first", "gpus must be a whole number, got 'first'. For example: gpus=0,1"),
+        ("gpus=first", "gpus must be whole numbers separated by commas, got 'first'. For example: gpus=0,1"),
         ("gpu_mem_limit=much", "gpu_mem_limit must be a size in bytes, got 'much'. For example: gpu_mem_limit=8G"),
         ("rate_limiter_resources=disk:2:mine", "expected rate_limiter_resources=name:count, got 'disk:2:mine'"),
     ],
