@@ -69,11 +69,12 @@ test: $(STAMP)  ## Run every test (12 minutes)
 chaos: $(STAMP)  ## Run the chaos tests at full length (10 minutes)
 	CAMSERVE_CHAOS=full $(BIN)/python -m pytest -m chaos --durations=10
 
-lint: $(STAMP)  ## Check style, format, import layers, and the files of docker/
+lint: $(STAMP)  ## Check style, format, import layers, docker/ and the workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python docker/lint
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/ci.yml
 
 typecheck: $(STAMP)  ## Check the types
 	$(BIN)/mypy

@@ -168,7 +168,7 @@ def _new_figure(**settings: Any) -> Any:
     except ImportError as error:
         raise UsageError(
             f"matplotlib cannot be imported: {error}", hint="Install it: pip install 'camserve[plot]'"
-        ) from error
+        ) from None
 
     class NotebookFigure(Figure):  # type: ignore[misc]  # mypy does not follow imports of matplotlib
         """A figure that is not registered with pyplot, which would keep it and display it a second time."""

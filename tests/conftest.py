@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.disposable_server import DisposableServer
+from support.flushing import skip_flushing
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -17,7 +19,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def pytest_configure() -> None:
-    """Enable Ctrl-C for pytest and the programs under test; a shell ignores SIGINT in background jobs."""
+    """Enable Ctrl-C, which a shell disables in background jobs, and skip flushing to the disk, which is slow."""
+    skip_flushing()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -47,5 +50,5 @@ def toy_repository(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def toy_server(toy_repository: Path) -> Iterator[TritonServer]:
     """A Triton that serves the toy model to all tests."""
-    with TritonServer(toy_repository) as server:
+    with DisposableServer(toy_repository) as server:
         yield server

@@ -62,7 +62,7 @@ def lint_imports(folder: Path, source: Path) -> subprocess.CompletedProcess[str]
     ("module", "forbidden"),
     [
         ("camserve", (*PACKAGES, *HEAVY, "pydantic", "numpy")),
-        ("camserve.cli", (*PACKAGES, *HEAVY, "pydantic", "numpy", "tritonclient")),
+        ("camserve.cli", ("camserve.export", "camserve.clients", *HEAVY, "pydantic", "numpy", "tritonclient")),
         ("camserve.clients.classifier", (*HEAVY, "camserve.export", "camserve.serving")),
         ("camserve.serving.publishing.publish", ("tensorflow", "keras", "camserve.export", "camserve.clients")),
     ],

@@ -9,7 +9,7 @@ from PIL import Image, ImageFont
 from camserve.caption import add_caption
 from camserve.colormaps import color_table
 
-TABLE = color_table("inferno")
+TABLE = color_table("viridis")
 
 
 def captioned(image: Image.Image, label: str = "fox", span: tuple[float, float] = (-1.25, 8.0)) -> Image.Image:

@@ -22,11 +22,14 @@ import onnx
 import pytest
 from google.protobuf import text_format
 from PIL import Image
+from support.disposable_server import DisposableServer
 from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import ONNX_NAME, Bundle
 from camserve.clients import Classifier
 from camserve.serving import TritonServer
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -104,7 +107,7 @@ def test_two_servers_loses_no_request_when_one_server_stops(
     photo: Path, toy_server: TritonServer, toy_repository: Path
 ) -> None:
     count = 2500
-    with TritonServer(toy_repository) as other:
+    with DisposableServer(toy_repository) as other:
         both = sorted([toy_server.grpc_url, other.grpc_url])
         words = command("two_servers", photo, "--url", ",".join(both), "--model", "toy", "--count", str(count))
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
@@ -135,7 +138,7 @@ def plain_server(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -
     config.input.add(name="input_1", data_type=model_config_pb2.TYPE_FP32, dims=[8, 8, 3])
     config.output.add(name="predictions", data_type=model_config_pb2.TYPE_FP32, dims=[4])
     (folder / "config.pbtxt").write_text(text_format.MessageToString(config), encoding="utf-8")
-    with TritonServer(folder.parent) as server:
+    with DisposableServer(folder.parent) as server:
         yield server
 
 
@@ -234,7 +237,7 @@ def test_web_handler_classifies_images_and_reports_errors(photo: Path, toy_serve
 
 
 def test_web_handler_reports_a_stopped_model_server(photo: Path, toy_repository: Path) -> None:
-    with TritonServer(toy_repository) as server, run_web_handler(server) as url:
+    with DisposableServer(toy_repository) as server, run_web_handler(server) as url:
         assert post(f"{url}/classify", photo.read_bytes())[0] == 200
         address = server.grpc_url
         server.stop(grace=0)

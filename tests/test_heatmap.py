@@ -69,7 +69,7 @@ def test_style_highlight_blends_at_the_opacity_of_the_map(alpha: float) -> None:
     drawing = overlay(photo, grid, look("highlight", alpha))
     values = normalize(upsample(grid, (32, 48)))
     opacity = alpha * values[..., np.newaxis]
-    expected = (1 - opacity) * np.asarray(photo, np.float64) + opacity * colorize(values, color_table("inferno"))
+    expected = (1 - opacity) * np.asarray(photo, np.float64) + opacity * colorize(values, color_table("viridis"))
     assert np.abs(np.asarray(drawing) - expected).max() <= 1.5  # opacity is rounded to 8 bits
 
 

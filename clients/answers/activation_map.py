@@ -91,9 +91,9 @@ class ActivationMap:
                 unchanged. With `notebook`, the map covers the whole image at one opacity.
             alpha: Opacity, from 0 to 1; with `highlight`, that of the highest value (default: 0.7 with `highlight`,
                 0.5 with `notebook`).
-            colormap: `inferno`, `viridis`, `jet`, `gray`, the name of another colormap of matplotlib if that is
+            colormap: `viridis`, `jet`, `gray`, the name of another colormap of matplotlib if that is
                 installed, or a table of 256 colours, uint8 `[256, 3]` in RGB. The first colour is that of the lowest
-                value (default: `inferno` with `highlight`, `jet` with `notebook`).
+                value (default: `viridis` with `highlight`, `jet` with `notebook`).
             caption: Whether to add a strip below the image, with the label, the probability and the colour scale. The
                 numbers at its ends are the lowest and the highest value of the map, in units of the logit.
 

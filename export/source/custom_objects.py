@@ -14,7 +14,8 @@ from typing import Any
 
 from camserve.export.frameworks import keras
 
-from camserve.errors import SourceError, UsageError
+from camserve.errors import SourceError
+from camserve.export.source.checks import check_module_name
 
 __all__ = ["CustomObjects", "import_custom_objects"]
 
@@ -52,16 +53,7 @@ def import_custom_objects(modules: Sequence[str]) -> CustomObjects:
 
 
 def _import_module(name: str) -> ModuleType:
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise UsageError(
-            f"--custom-objects must be the name of a Python module, got {name!r}",
-            hint="Write it as in an import statement: --custom-objects package.module",
-        )
-    if name.endswith(".py"):
-        raise UsageError(
-            f"--custom-objects must be the name of a Python module, got the file name {name!r}",
-            hint=f"Remove .py: --custom-objects {name.removesuffix('.py')}",
-        )
+    check_module_name(name)
     try:
         with _current_directory_importable():
             return importlib.import_module(name)

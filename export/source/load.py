@@ -10,21 +10,20 @@ from pathlib import Path
 from camserve.export.frameworks import keras
 
 from camserve.contract import Preprocessing
-from camserve.errors import SourceError, UsageError
+from camserve.errors import SourceError
 from camserve.export.framework_errors import reason
 from camserve.export.source.applications import application
 from camserve.export.source.checksum import verify_checksum
 from camserve.export.source.custom_objects import import_custom_objects
 from camserve.export.source.downloads import imagenet_model
 from camserve.export.source.loaded_model import Predict
+from camserve.export.source.locate import APPLICATION_PREFIX, IN_MEMORY, locate_files
 from camserve.export.source.model_file import check_weights_file, load_model_file
 from camserve.export.source.recipes import RECIPES
 
 __all__ = ["Source", "load_source"]
 
 _SEED = 0
-_APPLICATION = "keras:"
-_IN_MEMORY = "a model in memory"
 _NO_WEIGHTS = ", weights none"
 
 
@@ -79,16 +78,11 @@ def load_source(
         SourceError: If the source cannot be loaded, has another SHA-256, or the weights do not fit.
         UsageError: If there are no such weights for the source, or `sha256` does not apply to exactly one file.
     """
-    path, weights_path = _source_path(source), _weights_path(weights)
-    if weights is not None and weights_path is None and (path is not None or isinstance(source, keras.Model)):
-        raise UsageError(
-            f"--weights {weights} applies to recipes only; {path or _IN_MEMORY} already has weights",
-            hint="Remove --weights, or pass a weights file: --weights FILE",
-        )
+    path, weights_path = locate_files(source, weights)
     digest = verify_checksum([file for file in (path, weights_path) if file is not None], sha256)
     custom = import_custom_objects(custom_objects)
     if isinstance(source, keras.Model):
-        loaded = Source(source, _IN_MEMORY, _IN_MEMORY, source.name)
+        loaded = Source(source, IN_MEMORY, IN_MEMORY, source.name)
     elif path is not None:
         file = load_model_file(path, custom)
         loaded = Source(file.model, str(source), path.name, path.stem, original=file.original)
@@ -98,45 +92,19 @@ def load_source(
     return loaded if weights_path is None else _with_weights(loaded, weights_path)
 
 
-def _source_path(source: str | Path | keras.Model) -> Path | None:
-    if isinstance(source, keras.Model) or source in RECIPES or str(source).startswith(_APPLICATION):
-        return None
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise SourceError(
-            f"{str(source)!r} is neither a recipe nor an existing file",
-            hint=f"Choose a recipe ({', '.join(RECIPES)}), keras:NAME, or a .keras file, .h5 file or SavedModel folder",
-        )
-    return path
-
-
-def _weights_path(weights: str | None) -> Path | None:
-    if weights in (None, "imagenet", "none"):
-        return None
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        raise SourceError(
-            f"weights file {weights!r} {'is not a regular file' if path.exists() else 'does not exist'}",
-            hint="Use imagenet, none, or a .weights.h5, .h5 or .keras file: --weights FILE",
-        )
-    return path
-
-
 def _build_recipe(name: str, weights: str | None) -> Source:
     """Build a recipe or a classifier of `keras.applications`, with random or ImageNet weights."""
-    is_application = name.startswith(_APPLICATION)
-    recipe = application(name.removeprefix(_APPLICATION)) if is_application else RECIPES[name]
+    is_application = name.startswith(APPLICATION_PREFIX)
+    recipe = application(name.removeprefix(APPLICATION_PREFIX)) if is_application else RECIPES[name]
     imagenet = is_application or name == "resnet50"
     weights = weights or ("imagenet" if imagenet else "none")
-    title, served_name = f"{name}, weights {weights}", name.removeprefix(_APPLICATION).lower()
+    title, served_name = f"{name}, weights {weights}", name.removeprefix(APPLICATION_PREFIX).lower()
     if weights == "none":
         keras.utils.set_random_seed(_SEED)
         labels = None if imagenet else recipe.labels
         return Source(recipe.build(), title, title, served_name, recipe.preprocessing, labels)
     if recipe.with_imagenet is None:
-        raise UsageError(
-            f"recipe {name!r} has no ImageNet weights", hint="Use --weights none or a weights file: --weights FILE"
-        )
+        raise ValueError(f"recipe {name!r} has no ImageNet weights")  # locate_files refuses it
     model = imagenet_model(name, recipe.with_imagenet)
     return Source(model, title, title, served_name, recipe.preprocessing, imagenet=True)
 

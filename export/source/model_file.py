@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from camserve.export.frameworks import keras
 
@@ -12,6 +11,7 @@ from camserve.errors import CamserveError, SourceError
 from camserve.export.framework_errors import reason
 from camserve.export.source.architecture import check_architecture, unknown_class_error
 from camserve.export.source.archive import architecture_in_archive, check_archive, is_keras_2_archive
+from camserve.export.source.checks import HDF5_EXTENSIONS, check_model_extension, check_weights_extension
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.hdf5 import architecture_in_hdf5, check_hdf5
 from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
@@ -20,7 +20,6 @@ from camserve.export.source.saved_model import load_saved_model
 
 __all__ = ["check_weights_file", "load_model_file"]
 
-_HDF5 = (".h5", ".hdf5")
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate \w+|Unknown \w+:) '([^']+)'")
 
 
@@ -58,15 +57,11 @@ def check_weights_file(path: Path) -> None:
     Raises:
         SourceError: If it is neither an HDF5 nor a `.keras` file, or is refused as such.
     """
+    check_weights_extension(path)
     if path.suffix == ".keras":
         check_archive(path)
-    elif path.suffix in _HDF5:
-        check_hdf5(path, str(path), path.stat().st_size)
     else:
-        raise SourceError(
-            f"weights file {path} has the unsupported extension {path.suffix!r}",
-            hint="Use a .weights.h5, .h5 or .keras file: --weights FILE",
-        )
+        check_hdf5(path, str(path), path.stat().st_size)
 
 
 def _load(path: Path, custom: CustomObjects) -> LoadedModel:
@@ -77,15 +72,11 @@ def _load(path: Path, custom: CustomObjects) -> LoadedModel:
 
 def _is_keras_2(path: Path) -> bool:
     """Return whether Keras 2 wrote the file, which must have been checked."""
-    return is_keras_2_hdf5(path) if path.suffix in _HDF5 else is_keras_2_archive(path)
+    return is_keras_2_hdf5(path) if path.suffix in HDF5_EXTENSIONS else is_keras_2_archive(path)
 
 
 def _check_model_file(path: Path, custom: CustomObjects) -> None:
-    if path.suffix not in (".keras", *_HDF5):
-        raise SourceError(
-            f"model file {path} has the unsupported extension {path.suffix!r}",
-            hint="Use a .keras file, a .h5 file or a SavedModel folder",
-        )
+    check_model_extension(path)
     if not path.is_file():
         raise SourceError(f"model file {path} is not a regular file", hint="Pass the path of the file itself")
     if path.suffix == ".keras":

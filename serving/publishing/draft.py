@@ -12,7 +12,7 @@ from camserve.contract import ModelContract
 from camserve.errors import BundleError
 from camserve.golden import Golden, read_golden, tolerance_of
 from camserve.manifest import MANIFEST_NAME, file_digest, write_manifest
-from camserve.serving.config.choices import Backend
+from camserve.serving.config.backends import Backend
 from camserve.serving.config.message import MODEL_FILES
 from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.repository.durable import copy_tree, sync_tree

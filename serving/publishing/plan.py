@@ -12,9 +12,9 @@ from camserve.contract import ModelContract
 from camserve.contract_change import contract_breaks
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest
-from camserve.serving.config.changes import make_options
 from camserve.serving.config.merging import merge_changes
 from camserve.serving.config.message import MODEL_FILES, build_config, read_options, update_config
+from camserve.serving.config.named_options import make_options
 from camserve.serving.config.pinning import chosen_versions, pin
 from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.publishing.draft import Draft

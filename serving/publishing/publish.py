@@ -9,9 +9,9 @@ from typing import Any
 from camserve.bundle import Bundle, load_bundle
 from camserve.names import check_model_name
 from camserve.progress import Progress
-from camserve.serving.config.changes import changed_options
-from camserve.serving.config.choices import Backend
+from camserve.serving.config.backends import Backend
 from camserve.serving.config.message import BACKEND, read_options
+from camserve.serving.config.named_options import changed_options
 from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.live.server import open_live_server
 from camserve.serving.publishing.delivery import Publication, deliver

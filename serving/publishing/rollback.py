@@ -8,7 +8,7 @@ from camserve.bundle import Bundle, load_bundle
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest
 from camserve.progress import Progress
-from camserve.serving.config.choices import Backend
+from camserve.serving.config.backends import Backend
 from camserve.serving.config.message import BACKEND, MODEL_FILES
 from camserve.serving.live.server import open_live_server
 from camserve.serving.publishing.delivery import Publication, deliver

@@ -16,7 +16,15 @@ from camserve.serving.repository.export_facts import Parity, read_export_facts
 from camserve.serving.repository.version_numbers import version_folders
 from camserve.text import suggest
 
-__all__ = ["ModelEntry", "VersionEntry", "check_known_models", "list_models", "open_repository"]
+__all__ = [
+    "ModelEntry",
+    "VersionEntry",
+    "check_known_models",
+    "list_models",
+    "open_repository",
+    "read_versions",
+    "unknown_model",
+]
 
 
 @dataclass(frozen=True)
@@ -115,10 +123,21 @@ def check_known_models(root: Path, models: Iterable[str]) -> None:
     names = _model_names(root)
     for name in models:
         if name not in names:
-            raise RepositoryError(
-                f"unknown model {name!r}; the repository {root} has: {', '.join(names) or 'no models'}",
-                hint=suggest(name, names) or f"Run: camserve repository list --repository {shlex.quote(str(root))}",
-            )
+            raise unknown_model(root, name, names)
+
+
+def unknown_model(root: Path, name: str, names: Collection[str]) -> RepositoryError:
+    """Return the error for a model that a repository does not contain.
+
+    Args:
+        root: The repository's folder.
+        name: The requested name.
+        names: Names of the models in the repository.
+    """
+    return RepositoryError(
+        f"unknown model {name!r}; the repository {root} has: {', '.join(names) or 'no models'}",
+        hint=suggest(name, names) or f"Run: camserve repository list --repository {shlex.quote(str(root))}",
+    )
 
 
 def _model_names(root: Path) -> list[str]:
@@ -128,10 +147,19 @@ def _model_names(root: Path) -> list[str]:
 def _model(path: Path) -> ModelEntry:
     folders = version_folders(path)
     served = chosen_versions(read_config(path / CONFIG_NAME).version_policy, folders)
-    return ModelEntry(path.name, path, tuple(_versions(folders, served)))
+    return ModelEntry(path.name, path, tuple(read_versions(folders, served)))
 
 
-def _versions(folders: Mapping[int, Path], served: Collection[int]) -> Iterator[VersionEntry]:
+def read_versions(folders: Mapping[int, Path], served: Collection[int]) -> Iterator[VersionEntry]:
+    """Read the versions of a model.
+
+    Args:
+        folders: Their folders, by number.
+        served: The versions that are served.
+
+    Yields:
+        Each version that was not pruned in the meantime.
+    """
     for number, folder in folders.items():
         with suppress(FileNotFoundError):  # pruned in the meantime
             yield _version(number, folder, served=number in served)

@@ -63,14 +63,14 @@ def _acquire(path: Path, wait: float, progress: Progress) -> int:
         if descriptor is not None:
             return descriptor
         waited = time.monotonic() - start
+        if waited >= _REPORT_AFTER_SECONDS and not reported:
+            reported = True
+            progress(f"wait for {_holder(path)}")
         if waited >= wait:
             raise RepositoryError(
                 f"the repository {path.parent} is still locked after {wait:g} s by {_holder(path)}",
                 hint="Try again when it has finished",
             )
-        if waited >= _REPORT_AFTER_SECONDS and not reported:
-            reported = True
-            progress(f"wait for {_holder(path)}")
         time.sleep(_POLL_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""The files by which gRPC is encrypted."""
+"""The TLS files of the server's gRPC service."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ __all__ = ["Tls"]
 
 @dataclass(frozen=True, kw_only=True)
 class Tls:
-    """Encryption of gRPC.
+    """TLS files for gRPC.
 
     Attributes:
-        certificate: PEM file of the server's certificate, followed by those between it and its authority.
-        key: PEM file of its key, without a passphrase.
-        client_ca: PEM file of the authority that clients' certificates must be of; None asks clients for none.
+        certificate: PEM file of the server's certificate, followed by the intermediate certificates.
+        key: PEM file of its private key, without a passphrase.
+        client_ca: PEM file of the authority that must have signed the certificates of clients (default: clients need no
+            certificate).
 
     Raises:
-        UsageError: If a file cannot be read, or key and certificate do not belong together.
+        UsageError: If a file cannot be read, or key and certificate do not match.
     """
 
     certificate: Path

@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw, ImageFont
 __all__ = ["add_caption"]
 
 Array = np.ndarray[Any, Any]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 _MIN_WIDTH = 160
 """Narrower images are centred on a strip of this width, so that the caption is readable."""
@@ -47,8 +46,8 @@ def add_caption(
     text, font = _drawable(label, height, fallback)
     plain = _default_font(height)
     middle = image.height + margin + line // 2
-    room = width - 2 * margin - int(plain.getlength(value)) - height
-    draw.text((margin, middle), _shortened(text, font, room), _TEXT, font, anchor="lm")
+    available = width - 2 * margin - int(plain.getlength(value)) - height
+    draw.text((margin, middle), _shortened(text, font, available), _TEXT, font, anchor="lm")
     draw.text((width - margin, middle), value, _TEXT, plain, anchor="rm")
     low, high = (f"{number:.3g}" for number in span)
     middle += line
@@ -79,10 +78,10 @@ def _contains(font: Any, text: str) -> bool:
     return text.isprintable() and all(char == " " or bytes(font.getmask(char)) != missing for char in set(text))
 
 
-def _shortened(text: str, font: Any, room: int) -> str:
-    if font.getlength(text) <= room:
+def _shortened(text: str, font: Any, available: int) -> str:
+    if font.getlength(text) <= available:
         return text
-    while text and font.getlength(f"{text}...") > room:
+    while text and font.getlength(f"{text}...") > available:
         text = text[:-1]
     return f"{text.rstrip()}..."
 

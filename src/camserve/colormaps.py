@@ -1,4 +1,4 @@
-"""Colormaps: inferno, viridis, jet and gray, any other colormap of matplotlib, or a table of 256 colours."""
+"""Colormaps: viridis, jet and gray, any other colormap of matplotlib, or a table of 256 colours."""
 
 from __future__ import annotations
 
@@ -22,14 +22,8 @@ _JET = (
     ((0.0, 0.11, 0.34, 0.65, 1.0), (0.5, 1.0, 1.0, 0.0, 0.0)),
 )
 
-# Evenly spaced samples of matplotlib's perceptually uniform colormaps (CC0, by S. van der Walt and N. Smith). Linear
-# interpolation between them differs from matplotlib's tables by at most 1 of 255.
-_INFERNO = (
-    "00000402010a04031307051b0b072410092e150b381b0c41220c4b280b54300a5b3709613e0966450a694b0c6b520e6d"
-    "58106e5f136e65156e6c186e721a6e781c6d7f1e6c85216b8c23699225689928659f2a63a52d60ac2f5db2325ab83557"
-    "be3853c43c4fc9404bcf4446d44842d94d3ddd5239e25734e65d2fea632aed6925f06f20f3761bf57d15f78410f98b0b"
-    "fa9207fb9a06fca108fca90efcb115fbb91efac127f9c931f7d13cf6d948f4e055f2e864f1ef74f3f585f6fa96fcffa4"
-)
+# Evenly spaced samples of matplotlib's viridis, which is perceptually uniform (CC0, by S. van der Walt, N. Smith and
+# E. Firing). Linear interpolation between them differs from matplotlib's table by at most 1 of 255.
 _VIRIDIS = (
     "440154470f62481c6e482878463480423f863e4a893a558c355e8d31688e2d718e297a8e26838e228c8d"
     "1f958c1e9d8921a68528af8035b77945bf7057c7666cce5983d44c9bd93cb4dd2ccde11ce6e417fde724"
@@ -96,8 +90,8 @@ def _jet() -> Array:
     return (np.stack(channels, axis=-1) * 255).astype(np.uint8)  # truncated, as in matplotlib
 
 
-def _interpolated(samples: str) -> Array:
-    colors: Array = np.frombuffer(bytes.fromhex(samples), np.uint8).reshape(-1, 3)
+def _viridis() -> Array:
+    colors: Array = np.frombuffer(bytes.fromhex(_VIRIDIS), np.uint8).reshape(-1, 3)
     positions = np.linspace(0.0, len(colors) - 1.0, 256)
     channels = [np.interp(positions, np.arange(len(colors)), channel) for channel in colors.T]
     table: Array = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
@@ -114,8 +108,7 @@ def _read_only(table: Array) -> Array:
 
 
 BUILT_IN = {
-    "inferno": _read_only(_interpolated(_INFERNO)),
-    "viridis": _read_only(_interpolated(_VIRIDIS)),
+    "viridis": _read_only(_viridis()),
     "jet": _read_only(_jet()),
     "gray": _read_only(_gray()),
 }

@@ -19,7 +19,6 @@ from camserve.pixels import SIXTEEN_BIT_MODES, to_eight_bits
 __all__ = [
     "Box",
     "Look",
-    "Order",
     "Style",
     "as_rgb",
     "look",
@@ -39,7 +38,8 @@ Style = Literal["highlight", "notebook"]
 """`highlight`: the opacity of the map follows its values, so that the image stays visible where they are low.
 `notebook`: the whole image is covered at one opacity, as in the paper and its notebooks."""
 
-_DEFAULTS: dict[str, tuple[float, str]] = {"highlight": (0.7, "inferno"), "notebook": (0.5, "jet")}
+# The highest colour of viridis is saturated, and so differs from both black and white images where it is transparent.
+_DEFAULTS: dict[str, tuple[float, str]] = {"highlight": (0.7, "viridis"), "notebook": (0.5, "jet")}
 
 _PIXELS_PER_BAND = 1 << 20
 """Large maps are enlarged and coloured in bands of so many pixels, which limits the memory for floating point."""
@@ -66,7 +66,7 @@ def look(style: Style = "highlight", alpha: float | None = None, colormap: Color
     Args:
         style: `highlight` or `notebook`.
         alpha: Opacity, from 0 to 1 (default: 0.7 with `highlight`, 0.5 with `notebook`).
-        colormap: The colours (default: `inferno` with `highlight`, `jet` with `notebook`).
+        colormap: The colours (default: `viridis` with `highlight`, `jet` with `notebook`).
 
     Raises:
         UsageError: If alpha is not from 0 to 1, or the style or the colormap is unknown.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from camserve.contract import Operation, Preprocessing
 
-__all__ = ["SIXTEEN_BIT_MODES", "normalize", "to_eight_bits"]
+__all__ = ["SIXTEEN_BIT_MODES", "graph_input", "normalize", "to_eight_bits"]
 
 SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 """Pillow's modes for 16-bit gray pixels; mode `I` can also contain 32-bit values."""
@@ -36,6 +36,16 @@ def normalize(pixels: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDA
     for operation, operands in preprocessing.arithmetic:
         _apply(_OPERATIONS[operation], values, operands)
     return values
+
+
+def graph_input(pixels: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> npt.NDArray[Any]:
+    """Return the input of an exported graph: the pixels if the graph preprocesses them, else normalized pixels.
+
+    Args:
+        pixels: RGB `[..., 3]` or gray `[..., 1]`.
+        preprocessing: The preprocessing of the contract.
+    """
+    return pixels if preprocessing.in_graph else normalize(pixels, preprocessing)
 
 
 def _apply(operate: np.ufunc, values: npt.NDArray[np.float32], operands: tuple[float, ...]) -> None:

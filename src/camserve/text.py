@@ -27,7 +27,10 @@ def printable(text: str | Path) -> str:
 
     For text from outside, such as the name of a file, that becomes part of a message.
     """
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def suggest(word: str, choices: Iterable[str]) -> str | None:

@@ -15,7 +15,7 @@ import pytest
 
 from camserve.bundle import Bundle
 from camserve.serving import publish
-from camserve.serving.server.environment import assemble, find_triton, server_environment
+from camserve.serving.server.environment import assemble_backends, find_triton, server_environment
 from camserve.serving.server.process import ServerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +81,7 @@ def overloaded_server(toy_bundle: Bundle, tmp_path: Path) -> Iterator[ContainerS
 @contextmanager
 def _start(repository: Path, folder: Path, variables: dict[str, str]) -> Iterator[ContainerServer]:
     installation = find_triton()
-    backends = assemble(installation, folder / "backends")
+    backends = assemble_backends(installation, folder / "backends")
     environment = server_environment(installation, backends, temporary=folder)
     environment |= {"CAMSERVE_REPOSITORY": str(repository), **variables}
     environment["PATH"] = f"{_tritonserver(folder / 'bin', installation.program, backends)}:{environment['PATH']}"
@@ -94,7 +94,7 @@ def _start(repository: Path, folder: Path, variables: dict[str, str]) -> Iterato
         server.wait_until_ready()
         yield server
     finally:
-        process.stop(30)
+        process.stop(0)
 
 
 def _free_ports(*services: str) -> dict[str, int]:

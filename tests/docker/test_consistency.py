@@ -13,7 +13,7 @@ import pytest
 from deployment import documents, kubernetes, kustomize
 from support.command_line import run
 
-from camserve.serving.config.serving_options import ServingOptions
+from camserve.serving import TensorRT
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -51,7 +51,7 @@ def test_stop_timeouts_exceed_tritons_exit_timeout() -> None:
 
 
 def test_tensorrt_cache_path_is_the_mounted_volume() -> None:
-    path = ServingOptions().tensorrt_cache_path
+    path = TensorRT().cache_path
     assert f"tensorrt-cache:{path}" in compose()["services"]["server-gpu"]["volumes"]
     assert path in (DOCKER / "server.Dockerfile").read_text()
     assert path in (KUBERNETES / "overlays" / "gpu" / "deployment.yaml").read_text()

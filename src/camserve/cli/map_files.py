@@ -38,7 +38,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"folder {printable(folder)} cannot be created: {error.strerror}", hint=hint) from error
+        raise UsageError(f"folder {printable(folder)} cannot be created: {error.strerror}", hint=hint) from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"folder {printable(folder)} is not writable", hint=hint)
 
@@ -65,7 +65,7 @@ def save_map(cam: ActivationMap, source: Source, folder: Path) -> Path:
         raise ClientError(
             f"the map of {printable(source.name)} cannot be written to {printable(folder)}: {error.strerror or error}",
             hint="Check free space and permissions of the folder",
-        ) from error
+        ) from None
 
 
 def _draw(cam: ActivationMap, image: ImageInput) -> Image:

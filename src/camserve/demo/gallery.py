@@ -26,7 +26,7 @@ p {{ margin: .4rem 0; max-width: 46rem; }}
 dl {{ display: flex; flex-wrap: wrap; gap: .6rem 2.5rem; margin: 1.2rem 0; }}
 dt {{ opacity: .7; font-size: .85rem; }} dd {{ margin: 0; font-size: 1.25rem; font-variant-numeric: tabular-nums; }}
 .scale {{ display: flex; align-items: center; gap: .5rem; font-size: .85rem; }}
-.scale i {{ width: 14rem; height: .8rem; border-radius: .2rem; background: {css_gradient("inferno")}; }}
+.scale i {{ width: 14rem; height: .8rem; border-radius: .2rem; background: {css_gradient("viridis")}; }}
 .grid {{ display: flex; flex-wrap: wrap; gap: .8rem; }}
 figure {{ margin: 0; padding: .5rem; border: 1px solid var(--faint); border-radius: .5rem; }}
 figure.wrong {{ border-color: var(--bad); }}

@@ -82,17 +82,17 @@ def save_model(folder: Path, package: str, suffix: str, *, registered: bool) -> 
     )
     path = folder / f"model{suffix}"
     model.save(path)
-    answers = np.asarray(model(IMAGES))
+    outputs = np.asarray(model(IMAGES))
     _forget(package)
-    return path, answers
+    return path, outputs
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.parametrize("registered", [True, False])
 def test_layer_of_a_custom_module_is_loaded(suffix: str, registered: bool, package: str, tmp_path: Path) -> None:
-    path, answers = save_model(tmp_path, package, suffix, registered=registered)
+    path, outputs = save_model(tmp_path, package, suffix, registered=registered)
     loaded = load_source(path, custom_objects=["json", f"{package}.parts"])
-    np.testing.assert_array_equal(loaded.model(IMAGES), answers)
+    np.testing.assert_array_equal(loaded.model(IMAGES), outputs)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

@@ -19,6 +19,8 @@ from camserve.export.source.archive import is_keras_2_archive
 from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
 from camserve.export.source.load import load_source
 
+pytestmark = pytest.mark.slow
+
 layers = tf_keras.layers
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.certificates import Authority
+from support.disposable_server import DisposableServer
 from support.toy import expected_outputs, toy_images
 
 from camserve.bundle import Bundle
@@ -16,6 +17,8 @@ from camserve.serving import TritonServer
 from camserve.serving.live.server import LiveServer
 from camserve.serving.server.server_tls import Tls
 from camserve.tls import ClientTls
+
+pytestmark = pytest.mark.slow
 
 KEY = "a-key-of-more-than-16-characters"
 
@@ -67,7 +70,7 @@ def test_a_missing_server_is_reported() -> None:
 
 
 def test_a_restricted_server_requires_its_key(toy_repository: Path) -> None:
-    with TritonServer(toy_repository, model_control="explicit", admin_key=KEY) as server:
+    with DisposableServer(toy_repository, model_control="explicit", admin_key=KEY) as server:
         for wrong in (None, "another-key-of-16-characters"):
             with LiveServer(server.grpc_url, admin_key=wrong) as live:
                 with pytest.raises(ServerError, match=r"without the correct admin key.*--admin-key-file"):
@@ -98,7 +101,7 @@ def test_an_encrypted_server_requires_the_client_certificate(toy_repository: Pat
     own, client = authority.issue("server"), authority.issue("client")
     tls = Tls(certificate=own.certificate, key=own.key, client_ca=authority.certificate)
     correct = ClientTls(ca=authority.certificate, certificate=client.certificate, key=client.key)
-    with TritonServer(toy_repository, model_control="explicit", tls=tls) as server:
+    with DisposableServer(toy_repository, model_control="explicit", tls=tls) as server:
         with LiveServer(server.grpc_url, tls=correct) as live:
             live.check_control()
             assert live.served() == {"toy": (1,)}

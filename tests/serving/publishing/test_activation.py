@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.disposable_server import DisposableServer
+from support.folders import content
 from support.toy import expected_outputs, toy_images, write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -16,6 +18,8 @@ from camserve.serving import TritonServer, publish
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.rollback import rollback
 from camserve.serving.repository.verify import verify_repository
+
+pytestmark = pytest.mark.slow
 
 NO_SUCH_GPU = {"accelerator": "cuda", "gpus": (63,)}
 
@@ -35,7 +39,7 @@ def root(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(root: Path) -> Iterator[TritonServer]:
-    with TritonServer(root, model_control="explicit") as running:
+    with DisposableServer(root, model_control="explicit") as running:
         yield running
 
 
@@ -46,8 +50,7 @@ def files_before(root: Path) -> dict[str, bytes]:
 
 
 def _content(root: Path) -> dict[str, bytes]:
-    files = (path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".camserve"))
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+    return {name: data for name, data in content(root).items() if ".camserve" not in name}
 
 
 def _answers_as(server: TritonServer, bundle: Bundle, model: str = "toy") -> bool:

@@ -23,7 +23,7 @@ def test_concurrent_processes_get_distinct_versions(toy_bundle: Bundle, tmp_path
     for number in range(times(20)):
         repository = tmp_path / str(number) / "repository"
         command = [sys.executable, publishers.__file__, "crowd", str(repository), str(toy_bundle.path), str(PUBLISHERS)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
         assert result.returncode == 0, result.stderr
         assert sorted(map(int, result.stdout.split())) == list(range(1, PUBLISHERS + 1))
         published = read_published(repository / "toy")

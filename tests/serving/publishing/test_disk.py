@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.folders import content, tree
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -14,14 +15,6 @@ from camserve.manifest import write_manifest
 from camserve.serving import ServingOptions, publish
 from camserve.serving.repository import staging_area
 from camserve.serving.repository.verify import verify_repository
-
-
-def _tree(root: Path) -> set[str]:
-    return {path.relative_to(root).as_posix() for path in root.rglob("*")}
-
-
-def _content(root: Path) -> dict[str, bytes]:
-    return {name: (root / name).read_bytes() for name in _tree(root) if (root / name).is_file()}
 
 
 def test_a_repository_on_its_own_mount_is_published_to(
@@ -67,7 +60,7 @@ def _fail_at(monkeypatch: pytest.MonkeyPatch, failing_call: int) -> None:
 
 
 def _only_models(root: Path) -> dict[str, bytes]:
-    return {name: text for name, text in _content(root).items() if "/.camserve." not in name}
+    return {name: text for name, text in content(root).items() if "/.camserve." not in name}
 
 
 @pytest.mark.parametrize("beside", [True, False])
@@ -89,7 +82,7 @@ def test_a_failure_of_any_rename_changes_nothing(
                 break
             except RepositoryError:
                 assert _only_models(tmp_path) == before
-                assert not any(".camserve-staging" in name for name in _tree(tmp_path))
+                assert not any(".camserve-staging" in name for name in tree(tmp_path))
     assert failing_call > 2
     assert verify_repository(repository).faults == ()
 
@@ -102,7 +95,7 @@ def test_a_failure_leaves_an_empty_model_folder_empty(
     _fail_at(monkeypatch, 3)
     with pytest.raises(RepositoryError, match="No space left"):
         publish(toy_bundle, tmp_path)
-    assert _tree(tmp_path) - {".camserve.lock", ".camserve.versions"} == {"toy"}
+    assert tree(tmp_path) - {".camserve.lock", ".camserve.versions"} == {"toy"}
 
 
 def test_everything_is_flushed_before_it_is_renamed(
@@ -139,5 +132,5 @@ def test_a_failure_removes_every_folder_that_it_created(tmp_path: Path) -> None:
     (tmp_path / "existing").mkdir()
     with pytest.raises(BundleError, match="cannot load"):
         publish(broken, tmp_path / "existing" / "new" / "a" / "b")
-    assert _tree(tmp_path / "existing") == set()
+    assert tree(tmp_path / "existing") == set()
     assert (tmp_path / "existing").is_dir()

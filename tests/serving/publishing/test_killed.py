@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from support import publishers
 from support.chaos import times
+from support.disposable_server import DisposableServer
+from support.folders import content
 from support.toy import write_toy_bundle
 
 from camserve.golden import compare, read_golden
-from camserve.serving import TritonServer, list_models, publish
+from camserve.serving import list_models, publish
 from camserve.serving.config.message import read_config
 from camserve.serving.live.server import LiveServer
 from camserve.serving.repository.ledger import read_published
@@ -26,18 +28,13 @@ pytestmark = pytest.mark.chaos
 View = dict[str, bytes]
 
 
-def _content(folder: Path) -> View:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
 def _as_triton_sees_it(repository: Path) -> View:
     """Return the configuration of the model and the files of the versions that it serves."""
     model = repository / "toy"
     if not (model / "config.pbtxt").exists():
         return {}
     named = read_config(model / "config.pbtxt").version_policy.specific.versions
-    seen = {name: text for name, text in _content(model).items() if name.partition("/")[0] in map(str, named)}
+    seen = {name: text for name, text in content(model).items() if name.partition("/")[0] in map(str, named)}
     return {"config.pbtxt": (model / "config.pbtxt").read_bytes(), **seen}
 
 
@@ -85,10 +82,10 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_model(killed: Killed) -> N
 
 @pytest.mark.parametrize("killed", ["add"], indirect=True)
 def test_triton_serves_what_a_killed_publisher_left(killed: Killed) -> None:
-    visible = {frozenset(_content(folder / "repository" / "toy")): folder for folder in killed.folders}
+    visible = {frozenset(content(folder / "repository" / "toy")): folder for folder in killed.folders}
     assert len(visible) == 2  # without the new version's files, and with them
     for folder in {*visible.values(), killed.folders[-1]}:
-        with TritonServer(folder / "repository") as server, LiveServer(server.grpc_url) as live:
+        with DisposableServer(folder / "repository") as server, LiveServer(server.grpc_url) as live:
             (version,) = server.served()["toy"]
             published = read_published(folder / "repository" / "toy")
             assert published is not None

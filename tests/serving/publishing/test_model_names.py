@@ -3,19 +3,11 @@
 from pathlib import Path
 
 import pytest
+from support.folders import content, tree
 
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError, UsageError
 from camserve.serving import publish
-
-
-def _tree(root: Path) -> set[str]:
-    return {path.relative_to(root).as_posix() for path in root.rglob("*")}
-
-
-def _content(root: Path) -> dict[str, bytes]:
-    return {name: (root / name).read_bytes() for name in _tree(root) if (root / name).is_file()}
-
 
 BAD_NAMES = {
     "parent": "..",
@@ -45,7 +37,7 @@ BAD_NAMES = {
 def test_an_invalid_name_changes_nothing(toy_bundle: Bundle, tmp_path: Path, kind: str) -> None:
     with pytest.raises(UsageError):
         publish(toy_bundle, tmp_path / "repository", name=BAD_NAMES[kind])
-    assert _tree(tmp_path) == set()
+    assert tree(tmp_path) == set()
 
 
 def test_valid_names_are_accepted(toy_bundle: Bundle, tmp_path: Path) -> None:
@@ -55,9 +47,9 @@ def test_valid_names_are_accepted(toy_bundle: Bundle, tmp_path: Path) -> None:
 
 def test_a_model_folder_that_is_a_link_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
     publish(toy_bundle, tmp_path / "elsewhere")
-    before = _content(tmp_path / "elsewhere")
+    before = content(tmp_path / "elsewhere")
     (tmp_path / "repository").mkdir()
     (tmp_path / "repository" / "toy").symlink_to(tmp_path / "elsewhere" / "toy")
     with pytest.raises(RepositoryError, match="is a link"):
         publish(toy_bundle, tmp_path / "repository")
-    assert _content(tmp_path / "elsewhere") == before
+    assert content(tmp_path / "elsewhere") == before

@@ -2,12 +2,12 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
+from support.folders import content, tree
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -16,16 +16,9 @@ from camserve.errors import BundleError, RepositoryError, UsageError
 from camserve.manifest import verify_manifest, write_manifest
 from camserve.serving import ServingOptions, publish
 from camserve.serving.config.message import parse_config, read_config, read_options
+from camserve.serving.config.named_options import DEFAULTS
 from camserve.serving.config.pinning import unpinned
 from camserve.serving.repository import ledger, leftovers
-
-
-def _tree(root: Path) -> set[str]:
-    return {path.relative_to(root).as_posix() for path in root.rglob("*")}
-
-
-def _content(root: Path) -> dict[str, bytes]:
-    return {name: (root / name).read_bytes() for name in _tree(root) if (root / name).is_file()}
 
 
 def test_a_published_version_is_complete(toy_bundle: Bundle, tmp_path: Path) -> None:
@@ -33,7 +26,7 @@ def test_a_published_version_is_complete(toy_bundle: Bundle, tmp_path: Path) -> 
     assert (publication.name, publication.version) == ("toy", 1)
     assert publication.path == tmp_path / "repository" / "toy" / "1"
     version = {"model.onnx", "contract.json", "golden.npz", "labels.txt", "report.json", "manifest.json"}
-    assert _tree(publication.path.parent) == {"config.pbtxt", "1", *(f"1/{name}" for name in version)}
+    assert tree(publication.path.parent) == {"config.pbtxt", "1", *(f"1/{name}" for name in version)}
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
     assert {path.name for path in (tmp_path / "repository").iterdir()} == {
         "toy",
@@ -71,9 +64,8 @@ def test_other_options_stay_unchanged(toy_bundle: Bundle, tmp_path: Path) -> Non
     publish(toy_bundle, tmp_path)
     assert unpinned(read_config(path)).dynamic_batching == config.dynamic_batching
     publish(toy_bundle, tmp_path, options={"max_queue_delay_us": 7})
-    assert read_options(unpinned(read_config(path))) == asdict(
-        ServingOptions(max_batch_size=2, instances=3, max_queue_delay_us=7)
-    )
+    changed = {"max_batch_size": 2, "instances": 3, "max_queue_delay_us": 7}
+    assert read_options(unpinned(read_config(path))) == {**DEFAULTS, **changed}
 
 
 def test_settings_and_comments_by_hand_are_kept(toy_bundle: Bundle, tmp_path: Path) -> None:
@@ -89,7 +81,7 @@ def test_settings_and_comments_by_hand_are_kept(toy_bundle: Bundle, tmp_path: Pa
 def test_an_invalid_option_changes_nothing(toy_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="instances"):
         publish(toy_bundle, tmp_path / "repository", options={"instances": 0})
-    assert _tree(tmp_path) == set()
+    assert tree(tmp_path) == set()
 
 
 def test_the_configuration_pins_the_served_versions(toy_bundle: Bundle, tmp_path: Path) -> None:
@@ -149,13 +141,13 @@ def test_a_bundle_without_onnx_is_refused(tmp_path: Path) -> None:
 def test_a_graph_that_does_not_load_changes_nothing(toy_bundle: Bundle, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     publish(toy_bundle, repository)
-    before = _tree(tmp_path)
+    before = tree(tmp_path)
     broken = write_toy_bundle(tmp_path.parent / f"{tmp_path.name}-broken")
     (broken.path / "model.onnx").write_bytes(b"no graph")
     write_manifest(broken.path)
     with pytest.raises(BundleError, match="cannot load"):
         publish(broken, repository)
-    assert _tree(tmp_path) == before
+    assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("change", ["rename", "dtype", "fixed batch"])
@@ -178,24 +170,24 @@ def test_a_graph_that_does_not_match_its_contract_is_refused(tmp_path: Path, cha
 def test_another_contract_under_the_same_name_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     publish(toy_bundle, repository)
-    before = _tree(repository)
+    before = tree(repository)
     other = write_toy_bundle(tmp_path / "other", preset="tf")
     phases: list[str] = []
     with pytest.raises(RepositoryError, match=r"preprocessing changes.*--name.*--allow-contract-change"):
         publish(other, repository, progress=phases.append)
     assert phases == []  # before anything is copied
-    assert _tree(repository) == before
+    assert tree(repository) == before
     assert publish(other, repository, name="toy-tf").version == 1
 
 
 def test_other_labels_under_the_same_name_are_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     publish(toy_bundle, repository)
-    before = _content(repository)
+    before = content(repository)
     other = write_toy_bundle(tmp_path / "other", labels=("class 0", "class 1", "cat", "class 3"))
-    with pytest.raises(RepositoryError, match=r"labels change: class 2, 'class 2', becomes 'cat'.*--name"):
+    with pytest.raises(RepositoryError, match=r"labels change: class 2 changes from 'class 2' to 'cat'.*--name"):
         publish(other, repository)
-    assert _content(repository) == before
+    assert content(repository) == before
     assert publish(other, repository, name="toy-cat").version == 1
 
 
@@ -220,7 +212,7 @@ def test_a_folder_with_other_files_is_refused(toy_bundle: Bundle, tmp_path: Path
     (tmp_path / "toy" / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(RepositoryError, match="is not a published model"):
         publish(toy_bundle, tmp_path)
-    assert _tree(tmp_path) - {".camserve.lock"} == {"toy", "toy/notes.txt"}
+    assert tree(tmp_path) - {".camserve.lock"} == {"toy", "toy/notes.txt"}
 
 
 def test_a_model_that_camserve_did_not_publish_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:

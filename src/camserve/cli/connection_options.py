@@ -1,4 +1,4 @@
-"""The options of commands that talk to a running server, and what they become."""
+"""The options by which a command connects to a running server: its address, its admin key, and TLS."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ if TYPE_CHECKING:
 __all__ = [
     "PANEL",
     "AdminKeyFile",
-    "AllowContractChange",
     "LiveUrl",
     "TlsCa",
     "TlsCertificate",
     "TlsKey",
-    "access",
     "client_tls",
     "connect",
+    "read_access",
 ]
 
-PANEL = "A running server"
-"""The heading of these options in a command's help."""
+PANEL = "Connection to a running server"
+"""The heading of these options in the help of a command."""
 
 
 def _option(*names: str, **settings: Any) -> Any:
@@ -35,39 +34,44 @@ def _option(*names: str, **settings: Any) -> Any:
 
 LiveUrl = Annotated[
     str | None,
-    _option("--url", metavar="HOST:PORT", help="gRPC address of a Triton in explicit mode that serves the repository."),
+    _option(
+        "--url",
+        metavar="HOST:PORT",
+        help="gRPC address of a Triton in explicit mode that serves this repository.",
+    ),
 ]
 AdminKeyFile = Annotated[
     Path | None,
     _option(
         "--admin-key-file",
         metavar="FILE",
-        help="File with the key that the server wants to hear; else the environment variable CAMSERVE_ADMIN_KEY.",
+        help="File with the admin key of the server.  [default: $CAMSERVE_ADMIN_KEY]",
     ),
 ]
 TlsCa = Annotated[
     Path | None,
-    _option("--tls-ca", metavar="FILE", help="Encrypt the connection, and trust certificates that these have signed."),
-]
-TlsCertificate = Annotated[
-    Path | None, _option("--tls-certificate", metavar="FILE", help="Certificate to show to the server.")
-]
-TlsKey = Annotated[Path | None, _option("--tls-key", metavar="FILE", help="Key of that certificate.")]
-AllowContractChange = Annotated[
-    bool,
-    typer.Option(
-        "--allow-contract-change", help="Even if clients find another input, output, preprocessing or other labels."
+    _option(
+        "--tls-ca",
+        metavar="FILE",
+        help="Encrypt the connection; accept server certificates signed by these authorities (PEM).",
     ),
 ]
+TlsCertificate = Annotated[
+    Path | None, _option("--tls-certificate", metavar="FILE", help="Client certificate for the server (PEM).")
+]
+TlsKey = Annotated[
+    Path | None, _option("--tls-key", metavar="FILE", help="Private key of the client certificate (PEM).")
+]
 
 
-def access(
+def read_access(
     admin_key_file: Path | None, ca: Path | None, certificate: Path | None, key: Path | None
 ) -> tuple[str | None, ClientTls | None]:
-    """The admin key, and how to encrypt the connection.
+    """Return the admin key and the TLS files of the connection, None where there are none.
 
     Raises:
-        UsageError: If the key's file cannot be read or holds no key, or one of certificate and key is missing.
+        UsageError: If the key's file cannot be read or contains no valid key, or only one of certificate and key is
+            given.
     """
     from camserve.serving.server.server_options import ADMIN_KEY_VARIABLE, check_admin_key, read_admin_key
 
@@ -78,22 +82,23 @@ def access(
 
 
 def client_tls(ca: Path | None, certificate: Path | None, key: Path | None) -> ClientTls | None:
-    """How to encrypt the connection; not at all where no file is given.
+    """Return the TLS files of the connection, or None to connect in plain text.
 
     Raises:
-        UsageError: If one of certificate and key is missing.
+        UsageError: If only one of certificate and key is given.
     """
     from camserve.tls import ClientTls
 
-    wanted = any(path is not None for path in (ca, certificate, key))
-    return ClientTls(ca=ca, certificate=certificate, key=key) if wanted else None
+    if ca is None and certificate is None and key is None:
+        return None
+    return ClientTls(ca=ca, certificate=certificate, key=key)
 
 
 def connect(
     url: str, admin_key_file: Path | None, ca: Path | None, certificate: Path | None, key: Path | None
 ) -> LiveServer:
-    """The server of that address; to be closed."""
+    """Connect to the server at that address; the caller closes the connection."""
     from camserve.serving.live.server import LiveServer
 
-    admin_key, tls = access(admin_key_file, ca, certificate, key)
+    admin_key, tls = read_access(admin_key_file, ca, certificate, key)
     return LiveServer(url, admin_key=admin_key, tls=tls)
