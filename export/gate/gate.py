@@ -50,7 +50,7 @@ class _Batch:
 def measure_network(
     prepared: Prepared, images: npt.NDArray[np.float32], answers: ReferenceOutputs, tolerances: Tolerances
 ) -> list[Metric]:
-    """Measure the network before its conversion: BatchNorm layers that were not folded, and whether it was read right.
+    """Measure the network before its conversion: BatchNorm layers that were not folded, and how far tracing changed it.
 
     Args:
         prepared: The classifier.
