@@ -203,11 +203,15 @@ def test_completion_can_be_shown_and_installed() -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 120])
-@pytest.mark.parametrize("command", ["", "repository", "export", "publish", "serve", "repository rollback"])
+@pytest.mark.parametrize(
+    "command", ["", "repository", "export", "publish", "serve", "classify", "score", "repository rollback"]
+)
 def test_help_fits_the_terminal_and_cuts_nothing(command: str, columns: int) -> None:
     text = run(*command.split(), "--help", environment={"COLUMNS": str(columns)}).stdout
     assert max(map(len, text.splitlines())) <= columns
-    assert "..." not in text.replace("[ARGS]...", "").replace("...]", "").replace("IMAGE...", "")
+    assert "..." not in text.replace("[ARGS]...", "").replace("...]", "").replace("IMAGE...", "").replace(
+        "INPUT...", ""
+    )
 
 
 @pytest.mark.parametrize(

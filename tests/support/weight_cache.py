@@ -1,10 +1,9 @@
-"""Keep trained weights in the user's cache, so that a network is trained once for all processes and later runs."""
+"""Keep trained weights in the checkout, so that a network is trained once for all processes and later runs."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import tensorflow as tf
 __all__ = ["load_or_train"]
 
 _ROOT = Path(__file__).parents[2]
-_FOLDER = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "camserve-tests"
+_FOLDER = _ROOT / ".pytest_cache" / "trained"
 _SOURCES = (
     "tests/support/trained.py",
     "tests/support/shapes.py",

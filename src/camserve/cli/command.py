@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from functools import cache
@@ -141,12 +142,12 @@ def _heading(param: Any) -> str:
 
 
 def _example(paragraph: str, width: int) -> str:
-    """Return an example in lines that end in a backslash, broken only before options."""
-    command, *options = " ".join(paragraph.removeprefix(_EXAMPLE).split()).split(" --")
+    """Return an example in lines that end in a backslash, broken only before options and pipes."""
+    command, *parts = re.split(r" (?=--|\| )", " ".join(paragraph.removeprefix(_EXAMPLE).split()))
     lines = [f"  {_EXAMPLE}{command}"]
-    for option in options:
-        if len(f"{lines[-1]} --{option} \\") <= width:
-            lines[-1] += f" --{option}"
+    for part in parts:
+        if len(f"{lines[-1]} {part} \\") <= width:
+            lines[-1] += f" {part}"
         else:
-            lines.append(f"  {' ' * len(_EXAMPLE)}--{option}")
+            lines.append(f"  {' ' * len(_EXAMPLE)}{part}")
     return " \\\n".join(lines) + "\n"
