@@ -110,7 +110,8 @@ def _objects(config: Any) -> Iterator[dict[str, Any]]:
 def _check_class(node: dict[str, Any], custom: CustomObjects, name: str, *, operations: bool) -> None:
     class_name, module = str(node["class_name"]), node.get("module")
     if operations and class_name in OPERATION_LAYERS and _is_operation_layer(node):
-        return check_operation(node.get("config", {}), name)
+        check_operation(node.get("config", {}), name)
+        return
     called = str(node.get("config")) if class_name == "function" else class_name
     registered = str(node.get("registered_name", called))  # if it is null, Keras looks in the module
     is_custom = _is_custom(called, module, custom)

@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from camserve.errors import ExportError
 from camserve.export.source.custom_objects import CustomObjects
-from camserve.export.source.keras2_custom import LayerAdapter, adapters
+from camserve.export.source.keras2_custom import UserLayer, make_adapters
 from camserve.export.source.keras2_layers import to_keras_3_layer
 from camserve.export.source.keras2_operations import OPERATION_LAYERS, to_keras_3_operation
 from camserve.export.source.loaded_model import LoadedModel
@@ -58,7 +58,7 @@ def load_keras_2(path: Path, custom: CustomObjects) -> LoadedModel:
         Exception: Whatever h5py, tf_keras and Keras raise if the file is damaged or contains unknown layers.
     """
     tf_keras = import_tf_keras()
-    known = adapters(custom)
+    known = make_adapters(custom)
     with silence_keras(), tempfile.TemporaryDirectory() as folder:
         if path.suffix == ".keras":
             copy = Path(folder) / "model.keras"
@@ -173,8 +173,8 @@ class _Conversion:
     def _convert(self, layer: Any) -> Any:
         if type(layer).__name__ in OPERATION_LAYERS:
             return to_keras_3_operation(layer, self._unique_name(layer))
-        if isinstance(layer, LayerAdapter):
-            return layer.original(self._unique_name(layer))
+        if isinstance(getattr(layer, "user_layer", None), UserLayer):
+            return layer.convert(self._unique_name(layer))
         return to_keras_3_layer(layer, self._unique_name(layer))
 
     def _unique_name(self, layer: Any) -> str:

@@ -1,7 +1,7 @@
 """The user's own layers, written for Keras 3, in a model that Keras 2 saved.
 
 tf_keras loads the model and knows only its own layers. An adapter is a layer of tf_keras that computes with the
-user's: it has the same weights in the same order, so that they are read into it.
+user's layer. It has the same weights in the same order, so that the stored weights are loaded into it.
 """
 
 from __future__ import annotations
@@ -15,96 +15,86 @@ from camserve.export.frameworks import keras, tf
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.keras2_layers import accepted_settings
 
-__all__ = ["LayerAdapter", "adapters"]
+__all__ = ["UserLayer", "make_adapters"]
 
 
-class LayerAdapter:
-    """What the adapters of all classes have in common; `original` returns the user's layer."""
-
-    original: Any
-
-
-def adapters(custom: CustomObjects) -> Mapping[str, Any]:
-    """Return the user's classes and functions by name, each layer class of Keras 3 as one of tf_keras."""
-    return {name: _adapter(value) if _is_keras_3_layer(value) else value for name, value in custom.by_name.items()}
+def make_adapters(custom: CustomObjects) -> Mapping[str, Any]:
+    """Return the user's classes and functions by name, with each layer class of Keras 3 as one of tf_keras."""
+    return {
+        name: _make_adapter(value) if inspect.isclass(value) and issubclass(value, keras.layers.Layer) else value
+        for name, value in custom.by_name.items()
+    }
 
 
-def _is_keras_3_layer(value: Any) -> bool:
-    return inspect.isclass(value) and issubclass(value, keras.layers.Layer)
+class UserLayer:
+    """The user's layer class with the configuration that Keras 2 stored.
+
+    Args:
+        layer_class: The class, of Keras 3.
+        config: The stored configuration.
+    """
+
+    def __init__(self, layer_class: type, config: Mapping[str, Any]) -> None:
+        self._class = layer_class
+        self.config = dict(config)
+        self.name = config.get("name")
+        dtype = config.get("dtype")
+        self.dtype = dtype.get("config", {}).get("name") if isinstance(dtype, Mapping) else dtype
+
+    def make(self, name: str | None, shape: Any) -> Any:
+        """Return a built layer of the class.
+
+        Args:
+            name: Its name.
+            shape: Shape of its input, or a list of shapes.
+        """
+        settings = accepted_settings(self._class, self.config, str(name))
+        extra = {"dtype": self.dtype, "name": name}
+        accepted = {key: value for key, value in extra.items() if value is not None and self._accepts(key)}
+        layer = self._class(**settings, **accepted)
+        shapes = shape if isinstance(shape, list) else [shape]
+        zeros = [tf.zeros([1 if size is None else size for size in each], layer.compute_dtype) for each in shapes]
+        layer(zeros if isinstance(shape, list) else zeros[0])  # layers inside it may be built only by a call
+        return layer
+
+    def _accepts(self, name: str) -> bool:
+        parameters = inspect.signature(self._class).parameters
+        return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
 
 
-def _adapter(made: type) -> type:
-    import tf_keras  # noqa: PLC0415
+def _make_adapter(layer_class: type) -> type:
+    import tf_keras  # noqa: PLC0415  takes seconds, and few sources need it
 
-    class Adapter(tf_keras.layers.Layer, LayerAdapter):  # type: ignore[misc]
-        """A layer of tf_keras that computes with the user's layer."""
-
-        def __init__(self, config: Mapping[str, Any]) -> None:
-            super().__init__(name=config.get("name"), dtype=_policy_name(config.get("dtype")))
-            self._config = dict(config)
-            self._layer = self._made(config.get("name"))
-
-        def _made(self, name: str | None) -> Any:
-            settings = accepted_settings(made, self._config, str(name))
-            policy = {"dtype": self.dtype_policy.name} if self._takes("dtype") else {}
-            return made(**settings, **policy, **({"name": name} if name else {}))
-
-        def _takes(self, name: str) -> bool:
-            return name in inspect.signature(made).parameters or any(
-                each.kind is each.VAR_KEYWORD for each in inspect.signature(made).parameters.values()
-            )
+    class Adapter(tf_keras.layers.Layer):  # type: ignore[misc]
+        def __init__(self, user_layer: UserLayer) -> None:
+            super().__init__(name=user_layer.name, dtype=user_layer.dtype)
+            self.user_layer = user_layer
+            self._layer: Any = None
 
         def build(self, shape: Any) -> None:
             with tf.init_scope():
-                _build(self._layer, shape)
+                self._layer = self.user_layer.make(self.user_layer.name, shape)
             for variable in self._layer.weights:
-                self.add_weight(
-                    name=variable.path.replace("/", "_"),
-                    shape=variable.shape,
-                    dtype=str(variable.dtype),
-                    trainable=variable.trainable,
-                )
+                name, dtype = variable.path.replace("/", "_"), str(variable.dtype)
+                self.add_weight(name=name, shape=variable.shape, dtype=dtype, trainable=variable.trainable)
             super().build(shape)
 
         def call(self, *args: Any, **kwargs: Any) -> Any:
             return self._layer(*args, **kwargs)
 
-        def set_weights(self, weights: Any) -> None:
-            super().set_weights(weights)
-            self._layer.set_weights(weights)
-
-        def synchronize(self) -> None:
-            """Pass the weights that were loaded to the user's layer."""
+        def convert(self, name: str) -> Any:
+            """Pass the loaded weights to the user's layer, and return one like it under another name."""
             self._layer.set_weights(self.get_weights())
-
-        def original(self, name: str) -> Any:
-            self.synchronize()
-            if name == self._layer.name:
-                return self._layer
-            copy = self._made(name)
-            _build(copy, self.get_input_shape_at(0))
-            copy.set_weights(self.get_weights())
-            return copy
+            layer = self.user_layer.make(name, self.get_input_shape_at(0))
+            layer.set_weights(self.get_weights())
+            return layer
 
         def get_config(self) -> dict[str, Any]:
-            return self._config
+            return self.user_layer.config
 
         @classmethod
         def from_config(cls, config: dict[str, Any]) -> Any:
-            return cls(config)
+            return cls(UserLayer(layer_class, config))
 
-    Adapter.__name__ = Adapter.__qualname__ = made.__name__
+    Adapter.__name__ = Adapter.__qualname__ = layer_class.__name__
     return Adapter
-
-
-def _build(layer: Any, shape: Any) -> None:
-    """Build a layer, and those inside it, which may be built by the first call alone."""
-    shapes = [shape] if not isinstance(shape, list) else shape
-    zeros = [tf.zeros([1 if size is None else size for size in each], layer.compute_dtype) for each in shapes]
-    layer(zeros if isinstance(shape, list) else zeros[0])
-
-
-def _policy_name(dtype: Any) -> str | None:
-    if isinstance(dtype, Mapping):
-        return str(dtype.get("config", {}).get("name", "float32"))
-    return None if dtype is None else str(dtype)

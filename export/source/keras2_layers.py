@@ -21,12 +21,26 @@ _RENAMED = {
     "ThresholdedReLU": "ReLU",
 }
 _RENAMED_SETTINGS = {"LeakyReLU": {"alpha": "negative_slope"}, "ReLU": {"theta": "threshold"}}
+_HINT = "Build the model in Keras 3 with an equivalent layer, copy the weights, and pass it to export_model"
 _TRAINING_ONLY = ("_initializer", "_regularizer", "_constraint", "_size_per_worker")
-_WITHOUT_EFFECT = {
-    "_name", "activity_regularizer", "autocast", "batch_input_shape", "batch_shape", "dtype", "fused", "input_dim", "input_shape", "momentum",
-    "key_shape", "query_shape", "value_shape", "name", "renorm", "renorm_clipping", "renorm_momentum", "seed", "sparse", "ragged", "synchronized", "trainable",
-    "virtual_batch_size", "invert", "mean", "variance",
-}  # fmt: skip
+_WITHOUT_EFFECT = frozenset(
+    (
+        *(
+            "_name",
+            "name",
+            "dtype",
+            "trainable",
+            "autocast",
+            "activity_regularizer",
+            "seed",
+            "momentum",
+            "synchronized",
+        ),
+        *("batch_input_shape", "batch_shape", "input_dim", "input_shape", "sparse", "ragged", "fused", "synchronized"),
+        *("renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size"),
+        *("key_shape", "query_shape", "value_shape", "invert", "mean", "variance"),
+    )
+)
 """Settings that change nothing at inference, or that are translated by themselves."""
 
 _DEFAULT_WHERE_REMOVED: Mapping[str, tuple[Any, ...]] = {"groups": (1, None), "data_format": ("channels_last", None)}
@@ -43,11 +57,11 @@ def to_keras_3_layer(layer: Any, name: str) -> Any:
         SourceError: If Keras 3 has no such layer, or it lacks a setting that the layer uses.
     """
     kind = type(layer).__name__
-    made = getattr(keras.layers, _RENAMED.get(kind, kind), None)
+    made: Any = getattr(keras.layers, _RENAMED.get(kind, kind), None)
     if made is None or not (inspect.isclass(made) and issubclass(made, keras.layers.Layer)):
         raise SourceError(
             f"layer {layer.name!r} is a {kind} of Keras 2, which Keras 3 does not have",
-            hint="Build the model in Keras 3 with an equivalent layer, copy the weights, and pass it to export_model",
+            hint=_HINT,
         )
     settings = accepted_settings(made, layer.get_config(), layer.name)
     if kind == "Normalization":
@@ -65,7 +79,7 @@ def to_keras_3_layer(layer: Any, name: str) -> Any:
     except Exception as error:
         raise SourceError(
             f"layer {layer.name!r} ({kind}) of Keras 2 has settings that Keras 3 refuses: {str(error).splitlines()[0]}",
-            hint="Build the model in Keras 3 with an equivalent layer, copy the weights, and pass it to export_model",
+            hint=_HINT,
         ) from error
     return copy
 
@@ -93,7 +107,7 @@ def accepted_settings(made: type, config: Mapping[str, Any], name: str) -> dict[
         elif value not in _DEFAULT_WHERE_REMOVED.get(key, (None, False)):
             raise SourceError(
                 f"layer {name!r} ({made.__name__}) of Keras 2 has {key}={value!r}, which Keras 3 does not have",
-                hint="Build the model in Keras 3 with an equivalent layer, copy the weights, and pass it to export_model",
+                hint=_HINT,
             )
     return settings
 
@@ -111,7 +125,7 @@ def _parameters(made: type) -> set[str]:
     for base in made.__mro__:
         if "__init__" not in vars(base):
             continue
-        parameters = inspect.signature(base.__init__).parameters.values()
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
         found.update(each.name for each in parameters if each.kind is not each.VAR_KEYWORD)
         if not any(each.kind is each.VAR_KEYWORD for each in parameters):
             break
@@ -153,7 +167,7 @@ def _activation(function: Any) -> Any:
     return function
 
 
-@keras.saving.register_keras_serializable("camserve")
+@keras.saving.register_keras_serializable("camserve")  # type: ignore[untyped-decorator]
 def hard_sigmoid_of_keras_2(x: Any) -> Any:
     """Return clip(0.2 x + 0.5, 0, 1), which is `hard_sigmoid` in Keras 2; in Keras 3 it is relu6(x + 3) / 6."""
     return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)

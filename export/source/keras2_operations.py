@@ -71,7 +71,8 @@ def check_operation(settings: Mapping[str, Any], name: str) -> None:
     function = settings.get("function")
     if not isinstance(function, str) or not _ALLOWED.fullmatch(function):
         raise SourceError(
-            f"{name} contains the TensorFlow operation {function!r} (layer {settings.get('name')!r}), which camserve does not load",
+            f"{name} contains the TensorFlow operation {function!r} (layer {settings.get('name')!r}), which camserve "
+            "does not load",
             hint="Replace it with a Keras layer, or load the file in Python and pass the model to export_model",
         )
 

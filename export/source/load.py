@@ -41,7 +41,7 @@ class Source:
         imagenet: Whether its classes are those of ImageNet, whose labels are downloaded when they are needed.
         sha256: SHA-256 of the source file in hexadecimal, or of the weights file if the source is not a file; None if
             there is neither.
-        original: The answers of the model that the file was saved from, where another library than Keras 3 gives them.
+        predict: Runs the model in the library that saved it, if that is not Keras 3; None otherwise.
     """
 
     model: keras.Model
@@ -52,7 +52,7 @@ class Source:
     labels: tuple[str, ...] | None = None
     imagenet: bool = False
     sha256: str | None = None
-    original: Predict | None = None
+    predict: Predict | None = None
 
 
 def load_source(
@@ -85,7 +85,7 @@ def load_source(
         loaded = Source(source, IN_MEMORY, IN_MEMORY, source.name)
     elif path is not None:
         file = load_model_file(path, custom)
-        loaded = Source(file.model, str(source), path.name, path.stem, original=file.original)
+        loaded = Source(file.model, str(source), path.name, path.stem, predict=file.predict)
     else:
         loaded = _build_recipe(str(source), "none" if weights_path is not None else weights)
     loaded = replace(loaded, sha256=digest)

@@ -19,13 +19,12 @@ Predict = Callable[[npt.NDArray[np.float32]], npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model of Keras 3, and what it must answer.
+    """A model that was loaded from a file.
 
     Attributes:
-        model: The model.
-        original: The answers of the model that the file was saved from, where another library than Keras 3 gives them;
-            None where Keras 3 itself does.
+        model: The model in Keras 3.
+        predict: Runs the model in the library that saved it, if that is not Keras 3; None otherwise.
     """
 
     model: keras.Model
-    original: Predict | None = None
+    predict: Predict | None = None

@@ -11,7 +11,7 @@ from camserve.export.source.architecture import check_architecture
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.hdf5 import suspicious_file_error
 from camserve.export.source.keras2 import import_tf_keras, silence_keras, to_keras_3
-from camserve.export.source.keras2_custom import adapters
+from camserve.export.source.keras2_custom import make_adapters
 from camserve.export.source.loaded_model import LoadedModel
 
 __all__ = ["load_saved_model"]
@@ -40,7 +40,7 @@ def load_saved_model(path: Path, custom: CustomObjects) -> LoadedModel:
     check_architecture(architecture, custom, str(path), operations=True)
     tf_keras = import_tf_keras()
     with silence_keras():
-        network = tf_keras.models.model_from_json(json.dumps(architecture), custom_objects=adapters(custom))
+        network = tf_keras.models.model_from_json(json.dumps(architecture), custom_objects=make_adapters(custom))
         restored = network.load_weights(str(path / "variables" / "variables"))
         restored.assert_existing_objects_matched()
         restored.expect_partial()  # the optimizer's state is not loaded
