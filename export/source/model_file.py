@@ -17,6 +17,7 @@ from camserve.export.source.hdf5 import architecture_in_hdf5, check_hdf5
 from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
 from camserve.export.source.loaded_model import LoadedModel
 from camserve.export.source.saved_model import load_saved_model
+from camserve.export.source.stored_settings import check_stored_settings, restored_axes
 
 __all__ = ["check_weights_file", "load_model_file"]
 
@@ -67,7 +68,17 @@ def check_weights_file(path: Path) -> None:
 def _load(path: Path, custom: CustomObjects) -> LoadedModel:
     if _is_keras_2(path):
         return load_keras_2(path, custom)
-    return LoadedModel(keras.models.load_model(path, custom_objects=dict(custom.by_name), compile=False))
+    return _load_keras_3(path, custom)
+
+
+def _load_keras_3(path: Path, custom: CustomObjects) -> LoadedModel:
+    hdf5 = path.suffix in HDF5_EXTENSIONS
+    architecture = architecture_in_hdf5(path) if hdf5 else architecture_in_archive(path)
+    known = {**(restored_axes(architecture) if hdf5 else {}), **custom.by_name}
+    model = keras.models.load_model(path, custom_objects=known, compile=False)
+    if isinstance(model, keras.Model):
+        check_stored_settings(architecture, model, str(path))
+    return LoadedModel(model)
 
 
 def _is_keras_2(path: Path) -> bool:
