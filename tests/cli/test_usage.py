@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -230,3 +232,45 @@ def test_a_url_as_a_path_is_wrong_usage_and_printed_whole(arguments: list[str], 
         f"error: {name} must be a local path, got the URL https://example.org/cat.jpg\n"
         "hint: Download it first: curl -LO https://example.org/cat.jpg\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["export", "resnet5", "--out", "b"], "Did you mean 'resnet50'?"),
+        (["export", "resnet50", "--out", "b", "--bound", "logit=1"], "Did you mean 'logits'?"),
+        (["publish", "b", "--repository", "r", "--preset", "gpuu"], "Did you mean 'gpu'?"),
+        (["publish", "b", "--repository", "r", "--set", "thread=3"], "Did you mean 'threads'?"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_a_suggestion(arguments: list[str], hint: str) -> None:
+    assert run(*arguments).stderr.endswith(f"hint: {hint}\n")
+
+
+def test_usage_errors_of_export_come_without_tensorflow(tmp_path: Path) -> None:
+    (tmp_path / "existing").mkdir()
+    (tmp_path / "existing" / "photo.jpg").touch()
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    (tmp_path / "pets.keras").touch()
+    mistakes = [
+        ["missing.keras", "--out", "b"],
+        ["pets.keras", "--out", "b"],
+        ["resnet-mini", "--out", "b", "--labels", "labels.txt"],
+        ["resnet-mini", "--out", "existing"],
+        ["resnet-mini", "--out", "b", "--bound", "logit=1"],
+        ["resnet-mini", "--out", "b", "--cam-all", "--no-cam"],
+    ]
+    code = f"""if True:
+        import os, sys
+        from camserve.cli import main
+        os.chdir({str(tmp_path)!r})
+        for arguments in {mistakes!r}:
+            try:
+                main(["export", *arguments])
+            except SystemExit as end:
+                assert end.code in (1, 2), end.code
+        print([name for name in ("tensorflow", "keras", "onnx") if name in sys.modules])
+    """
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+    assert result.stderr.count("error: ") == len(mistakes)
