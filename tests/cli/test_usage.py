@@ -37,7 +37,7 @@ def test_the_version_is_printed() -> None:
         (["classify", "cat.png", "--model", "m", "--timeout", "0"], "timeout"),
         (["classify", "cat.png", "--model", "m", "--cam-dir", f"{__file__}/maps"], f"{__file__}/maps"),
         (["score", "photos", "--model", "m"], "--output"),
-        (["score", "misspelt.png", __file__, "--model", "m", "--output", "t.csv"], "misspelt.png does not exist"),
+        (["score", "misspelled.png", __file__, "--model", "m", "--output", "t.csv"], "misspelled.png does not exist"),
         (["score", __file__, "--model", "m", "--output", "table.xls"], "table.xls"),
         (["export", "resnet50"], "--out"),
         (["export", "resnet50", "--out", "b", "--preprocess", "cafe"], "caffe"),
@@ -243,7 +243,7 @@ def test_a_url_as_a_path_is_wrong_usage_and_printed_whole(arguments: list[str], 
         (["publish", "b", "--repository", "r", "--set", "thread=3"], "Did you mean 'threads'?"),
     ],
 )
-def test_a_misspelt_name_is_answered_with_a_suggestion(arguments: list[str], hint: str) -> None:
+def test_a_misspelled_name_is_answered_with_a_suggestion(arguments: list[str], hint: str) -> None:
     assert run(*arguments).stderr.endswith(f"hint: {hint}\n")
 
 
