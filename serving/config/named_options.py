@@ -133,7 +133,7 @@ def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     for setting in settings:
         name, separator, text = (part.strip() for part in setting.partition("="))
         if not separator:
-            raise UsageError(f"expected NAME=VALUE, got {setting!r}", hint="For example: max_queue_size=64")
+            raise UsageError(f"expected NAME=VALUE, got {setting!r}", hint="Pass e.g. --set max_queue_size=64")
         values[name] = _option(name).parse(text)
     return values
 

@@ -40,7 +40,7 @@ class Resources(Kind):
         count = Integer(1, 1_000_000)
         for each in value:
             if not each.name:
-                raise UsageError(f"{name} has a resource without a name", hint=f"For example: {name}=disk:1")
+                raise UsageError(f"{name} has a resource without a name", hint=f"Pass e.g. {name}=disk:1")
             count.check(f"the count of {each.name} in {name}", each.count)
         if len({each.name for each in value}) != len(value):
             raise UsageError(f"{name} must not repeat a resource, got {','.join(map(str, value))}")
@@ -55,6 +55,6 @@ class Resources(Kind):
         count, _, shared = rest.partition(":")
         if not name or shared not in ("", "shared"):
             raise UsageError(
-                f"expected {option}=name:count, got {text!r}", hint=f"For example: {option}=disk:1,link:2:shared"
+                f"expected {option}=name:count, got {text!r}", hint=f"Pass e.g. {option}=disk:1,link:2:shared"
             )
         return Resource(name=name, count=Integer(1, 1).parse(option, count or "1"), shared=bool(shared))

@@ -14,7 +14,7 @@ from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.config.pinning import chosen_versions
 from camserve.serving.repository.export_facts import Parity, read_export_facts
 from camserve.serving.repository.version_numbers import version_folders
-from camserve.text import suggest
+from camserve.text import reason, suggest
 
 __all__ = [
     "ModelEntry",
@@ -107,7 +107,7 @@ def list_models(repository: str | Path) -> tuple[ModelEntry, ...]:
     try:
         return tuple(_model(root / name) for name in _model_names(root) if not name.startswith("."))
     except OSError as error:
-        raise RepositoryError(f"cannot read the repository {root}: {error}") from None
+        raise RepositoryError(f"cannot read the repository {root}: {reason(error, root)}") from None
 
 
 def check_known_models(root: Path, models: Iterable[str]) -> None:
@@ -134,8 +134,9 @@ def unknown_model(root: Path, name: str, names: Collection[str]) -> RepositoryEr
         name: The requested name.
         names: Names of the models in the repository.
     """
+    contents = f"has: {', '.join(names)}" if names else "has no models"
     return RepositoryError(
-        f"unknown model {name!r}; the repository {root} has: {', '.join(names) or 'no models'}",
+        f"unknown model {name!r}; the repository {root} {contents}",
         hint=suggest(name, names) or f"Run: camserve repository list --repository {shlex.quote(str(root))}",
     )
 

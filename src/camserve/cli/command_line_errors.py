@@ -42,7 +42,7 @@ def describe(error: Any) -> tuple[str, str | None]:
 
 def _invalid_value(error: Any) -> str | None:
     """Return the message for a value that is not a number, or out of range; None for other errors."""
-    details = getattr(error.__cause__, "errors", list)()
+    details: list[Any] = getattr(error.__cause__, "errors", list)()
     param = getattr(error, "param", None)
     if param is None or not details or details[0].get("type") not in _EXPECTED:
         return None
