@@ -68,7 +68,7 @@ class Classifier(BaseClassifier):
         """Classify an image.
 
         Args:
-            image: A path, the bytes of an image file, a binary stream, a Pillow image, `Pixels` with their colour
+            image: A path, the bytes of an image file, a binary stream, a Pillow image, `Pixels` with their color
                 order, or a gray uint8 array.
             top: Number of classes to return, best first.
             cam: Whether to return class activation maps: one for each returned class, up to the model's number of maps.

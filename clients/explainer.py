@@ -73,7 +73,7 @@ class CAMExplainer:
     def plot(
         self, ax: Axes | Sequence[Axes] | None = None, *, columns: int | None = None, style: Style = "highlight"
     ) -> Figure:
-        """Draw each image, and beside it the map of its best class over the image, with a colour scale.
+        """Draw each image, and beside it the map of its best class over the image, with a color scale.
 
         Both panels show the image at its own resolution. With the style `notebook`, there is one panel per image: the
         network's input and the map in jet, each at half opacity.

@@ -25,7 +25,7 @@ from camserve.errors import CamserveError
 
 
 def draw_images(count: int, side: int = 64) -> Iterator[Pixels]:
-    """Yield images with one bright spot at a random place, in a random colour."""
+    """Yield images with one bright spot at a random place, in a random color."""
     random = np.random.default_rng(0)
     rows, columns = np.mgrid[:side, :side]
     for _ in range(count):

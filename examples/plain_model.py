@@ -17,7 +17,7 @@ from camserve.contract import PRESETS, ModelContract, TensorSpec
 
 
 def make_contract(model: str, side: int, classes: int, preprocessing: str) -> ModelContract:
-    """Describe a classifier of square colour images."""
+    """Describe a classifier of square color images."""
     return ModelContract(
         name=model,
         input=TensorSpec(name="image", dtype="FP32", shape=(side, side, 3)),

@@ -34,7 +34,7 @@ def resolve_preprocessing(source: Source, channels: int, options: ExportOptions)
             preprocessing = preprocessing.in_gray()
         except ValueError:
             raise UsageError(
-                "the model takes gray images, but the preprocessing differs between colour channels",
+                "the model takes gray images, but the preprocessing differs between color channels",
                 hint="Use a preset that treats all channels alike: --preprocess unit|tf|raw-rgb",
             ) from None
     if preprocessing.channels != channels:

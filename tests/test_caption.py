@@ -1,4 +1,4 @@
-"""The caption strip: size, colour scale, and labels of any length and script."""
+"""The caption strip: size, color scale, and labels of any length and script."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_the_strip_is_below_the_unchanged_image(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (28, 28), (3, 500)])
-def test_a_narrow_image_is_centred_above_a_readable_strip(size: tuple[int, int]) -> None:
+def test_a_narrow_image_is_centered_above_a_readable_strip(size: tuple[int, int]) -> None:
     result = captioned(Image.new("RGB", size))
     assert result.width == 160
     left = (160 - size[0]) // 2
     assert result.crop((left, 0, left + size[0], size[1])) == Image.new("RGB", size)
 
 
-def test_the_strip_contains_the_whole_colour_scale() -> None:
+def test_the_strip_contains_the_whole_color_scale() -> None:
     pixels = np.asarray(strip(Image.new("RGB", (640, 400)))).reshape(-1, 3).astype(int)
     for color in TABLE[::16].astype(int):
         assert np.abs(pixels - color).sum(axis=1).min() <= 6

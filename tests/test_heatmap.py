@@ -1,4 +1,4 @@
-"""Maps drawn over images: normalization, styles, opacity and colours."""
+"""Maps drawn over images: normalization, styles, opacity and colors."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_opacity_grows_with_the_map() -> None:
     assert (red[0, 0, 0], red[0, -1, 0]) == (0, 204)
 
 
-def test_maps_of_one_span_have_one_colour_scale() -> None:
+def test_maps_of_one_span_have_one_color_scale() -> None:
     assert normalize(np.array([-9.0, 1.0, 2.0, 3.0, 9.0]), (1.0, 3.0)).tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
     photo, grid = Image.new("RGB", (8, 8)), np.eye(2, dtype=np.float32)
     assert overlay(photo, grid, span=(0.0, 1.0)) == overlay(photo, grid)

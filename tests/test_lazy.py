@@ -50,8 +50,8 @@ def test_a_name_loads_its_module_on_first_use() -> None:
 def test_a_package_lists_its_names_and_rejects_others(package: str) -> None:
     module = importlib.import_module(package)
     assert set(module.__all__) <= set(dir(module))
-    with pytest.raises(AttributeError, match="has no attribute 'misspelt'"):
-        module.misspelt  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'misspelled'"):
+        module.misspelled  # noqa: B018
     load, names = lazy_exports(package)
     assert all(load(name) is getattr(module, name) for name in module.__all__)
     assert set(names()) >= set(module.__all__)

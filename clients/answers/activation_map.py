@@ -92,9 +92,9 @@ class ActivationMap:
             alpha: Opacity, from 0 to 1; with `highlight`, that of the highest value (default: 0.7 with `highlight`,
                 0.5 with `notebook`).
             colormap: `viridis`, `jet`, `gray`, the name of another colormap of matplotlib if that is
-                installed, or a table of 256 colours, uint8 `[256, 3]` in RGB. The first colour is that of the lowest
+                installed, or a table of 256 colors, uint8 `[256, 3]` in RGB. The first color is that of the lowest
                 value (default: `viridis` with `highlight`, `jet` with `notebook`).
-            caption: Whether to add a strip below the image, with the label, the probability and the colour scale. The
+            caption: Whether to add a strip below the image, with the label, the probability and the color scale. The
                 numbers at its ends are the lowest and the highest value of the map, in units of the logit.
 
         Returns:

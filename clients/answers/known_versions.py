@@ -107,7 +107,7 @@ def check_prepared(contract: ModelContract, model: Model, outputs: Sequence[str]
         raise ContractError(
             f"the batch was prepared for an earlier contract of model {model.name!r}: version {model.version} has "
             f"another one ({'; '.join(breaks)})",
-            hint="Prepare the images again for the new contract",
+            hint="Preprocess the images again for the new contract",
         )
 
 

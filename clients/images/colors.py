@@ -1,6 +1,6 @@
 """Convert images of every mode that Pillow decodes to 8-bit RGB or gray.
 
-As in Keras's `load_img`, transparency is dropped, colour profiles are ignored, and the upper 8 of 16 bits per channel
+As in Keras's `load_img`, transparency is dropped, color profiles are ignored, and the upper 8 of 16 bits per channel
 in RGB are kept. Images that Keras would corrupt without a warning are treated differently: 16-bit gray is scaled to 8
 bits (Keras clips it at 255 for RGB, and passes it unscaled for gray), and pixels in floating point or with more than 16
 bits, whose range of values is unknown, are refused.
@@ -44,7 +44,7 @@ def to_colors_of(preprocessing: Preprocessing, image: Image.Image) -> Image.Imag
 
 
 def _without_transparency(image: Image.Image) -> Image.Image:
-    """Remove the transparency, so that Pillow neither warns about it nor replaces it by a colour."""
+    """Remove the transparency, so that Pillow neither warns about it nor replaces it by a color."""
     if "transparency" not in image.info:
         return image
     opaque = image.copy()

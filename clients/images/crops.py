@@ -12,7 +12,7 @@ from PIL import Image
 from camserve.argument_checks import check_whole
 from camserve.clients.images.colors import to_colors_of
 from camserve.clients.images.placement import Box, Fitted, Placement
-from camserve.clients.images.preprocess import centre_box
+from camserve.clients.images.preprocess import center_box
 from camserve.contract import ModelContract
 from camserve.errors import UsageError
 
@@ -25,10 +25,10 @@ _SEEDS = 2**32
 
 @dataclass(frozen=True, kw_only=True)
 class Crops:
-    """The centre and random parts of an image, all of the input's size and without resizing.
+    """The center and random parts of an image, all of the input's size and without resizing.
 
     Attributes:
-        count: Number of crops: the centre and `count - 1` random ones.
+        count: Number of crops: the center and `count - 1` random ones.
         seed: Seed of the random crops; images of one size get the same crops for the same seed.
         choose: How the results are combined: `highest` returns that of the crop with the highest probability, `average`
             the mean of the probabilities of all crops.
@@ -55,14 +55,14 @@ class Crops:
 
 
 def crop_image(image: Image.Image, contract: ModelContract, crops: Crops) -> tuple[Fitted, ...]:
-    """Return the crops of an image, the centre first.
+    """Return the crops of an image, the center first.
 
     Raises:
         ImageError: If the image is smaller than a crop, or its mode cannot be converted (see `colors`).
     """
     size = (contract.width, contract.height)
     colored = to_colors_of(contract.preprocessing, image)
-    boxes = (centre_box(colored.size, size), *_random_boxes(colored.size, size, crops))
+    boxes = (center_box(colored.size, size), *_random_boxes(colored.size, size, crops))
     return tuple(Fitted(colored.crop(box), Placement((image.height, image.width), box)) for box in boxes)
 
 

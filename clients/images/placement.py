@@ -27,7 +27,7 @@ class Placement:
         """Convert a position in the network's input to a position in the original image.
 
         Args:
-            x: From 0 (left edge of the input) to 1 (right edge). The centre of column i of n is (i + 0.5) / n.
+            x: From 0 (left edge of the input) to 1 (right edge). The center of column i of n is (i + 0.5) / n.
             y: From 0 (top edge) to 1 (bottom edge).
 
         Returns:

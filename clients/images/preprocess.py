@@ -14,7 +14,7 @@ from camserve.contract import Fit, ModelContract
 from camserve.errors import ImageError
 from camserve.pixels import normalize
 
-__all__ = ["centre_box", "fit_image", "prepare", "to_tensor"]
+__all__ = ["center_box", "fit_image", "prepare", "to_tensor"]
 
 Tensor = np.ndarray[Any, Any]
 Size = tuple[int, int]
@@ -80,7 +80,7 @@ def _pixels_of(image: Image.Image, contract: ModelContract) -> Tensor:
     return reversed_.reshape(image.height, image.width, 3)[:, :, ::-1]
 
 
-def centre_box(whole: Size, size: Size) -> Box:
+def center_box(whole: Size, size: Size) -> Box:
     """Return the box of the central crop, at `side // 2`, without interpolation or padding.
 
     Args:
@@ -120,5 +120,5 @@ def _largest_box(whole: Size, size: Size) -> Box:
 _BOXES: dict[Fit, Callable[[Size, Size], Box]] = {
     "stretch": _whole_box,
     "center-crop": _largest_box,
-    "crop-only": centre_box,
+    "crop-only": center_box,
 }

@@ -133,7 +133,7 @@ def check_token_protected(urls: Sequence[str], options: ConnectionOptions) -> No
 def _check_seconds(name: str, seconds: float) -> None:
     if not (seconds > 0 and math.isfinite(seconds)):
         rule = "finite" if seconds == math.inf else "positive"
-        raise UsageError(f"{name} must be {rule}, got {seconds}", hint="Pass a number of seconds, e.g. 30")
+        raise UsageError(f"{name} must be {rule}, got {seconds:g}", hint="Pass a number of seconds, e.g. 30")
 
 
 def _check_header(name: str, value: str) -> None:

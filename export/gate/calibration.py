@@ -57,7 +57,7 @@ def read_calibration(
     Args:
         folder: The folder. If it has more images than the limit, they are sampled evenly from their sorted paths.
         size: Height and width of the network's input.
-        preprocessing: Determines colours, resize filter and fit; its arithmetic is not applied.
+        preprocessing: Determines colors, resize filter and fit; its arithmetic is not applied.
         limit: Largest number of images to read.
 
     Raises:

@@ -26,7 +26,7 @@ MetricName = Literal[
 ]
 _ROUNDING_METRICS = frozenset({"half_range", "top1_disagreement", "cam_distance"})
 _HINT = (
-    "Look at custom layers and their behaviour at inference where values are large; values close to their tolerances "
+    "Look at custom layers and their behavior at inference where values are large; values close to their tolerances "
     "mean that the network amplifies float32 rounding. If only onnx fails, an operator differs in ONNX (Resizing, for "
     "example): try --formats savedmodel"
 )

@@ -9,7 +9,7 @@ __all__ = ["sample_images"]
 
 
 def sample_images(count: int, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
-    """Draw images of smooth colour gradients with a bright and a dark spot and a little noise.
+    """Draw images of smooth color gradients with a bright and a dark spot and a little noise.
 
     A network gives almost the same answer to any image of noise; large shapes differ as photos do.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from camserve.contract import Activation
 from camserve.errors import UsageError
+from camserve.text import suggest
 
 __all__ = ["Tolerances"]
 
@@ -52,7 +53,9 @@ class Tolerances:
         known = [field.name for field in fields(cls)]
         for name, value in values.items():
             if name not in known:
-                raise UsageError(f"unknown metric {name!r}", hint=f"Choose one of {', '.join(known)}")
+                raise UsageError(
+                    f"unknown metric {name!r}", hint=suggest(name, known) or f"Choose one of {', '.join(known)}"
+                )
             if not value >= 0:
                 raise UsageError(f"the tolerance of {name} must be at least 0, got {value:g}")
         return cls(**values)

@@ -1,4 +1,4 @@
-"""A Keras model as a flat list of steps, which can be analysed, rewritten and run.
+"""A Keras model as a flat list of steps, which can be analyzed, rewritten and run.
 
 Keras stores a model as a graph of layers, with models nested inside. `trace` flattens it into a `Network`: steps in the
 order in which they run, each a layer (or Keras operation) with its input and output values. Rewrites are functions from

@@ -122,7 +122,7 @@ def preprocess(image: Any, pixels: Preprocessing) -> Any:
         pixels: The preprocessing.
 
     Returns:
-        Float32 `[batch, height, width, channels]`, in the colour order of the preprocessing.
+        Float32 `[batch, height, width, channels]`, in the color order of the preprocessing.
     """
     values = tf.transpose(image, (0, 3, 1, 2))
     if pixels.color == "bgr":

@@ -28,8 +28,8 @@ class Drawings:
     Attributes:
         image: The image.
         keras: Keras's map over the image, or None.
-        export: The export's map over the image, in the colour scale of Keras's map, or None.
-        span: The lowest and the highest value of the colour scale, or None without maps.
+        export: The export's map over the image, in the color scale of Keras's map, or None.
+        span: The lowest and the highest value of the color scale, or None without maps.
     """
 
     image: str
@@ -39,7 +39,7 @@ class Drawings:
 
 
 def draw(example: Example) -> Drawings:
-    """Draw both maps over the image in one colour scale, from the lowest to the highest value of Keras's map."""
+    """Draw both maps over the image in one color scale, from the lowest to the highest value of Keras's map."""
     image = _to_display_size(example.image)
     if example.keras_map is None:
         return Drawings(_data_uri(image), None, None, None)

@@ -18,8 +18,8 @@ __all__ = ["files", "folding", "format_bytes", "graph", "maps", "origin", "sourc
 _SHOWN = 7
 _POOLING = {"global-average": "global average pooling", "average": "average pooling", "flatten": "no pooling"}
 _LEGEND = (
-    "The brighter the colour, the more that part of the image contributes to the class; where the map is low, it is "
-    "transparent. Both maps use one colour scale, the range of Keras's map, in units of the logit. The largest "
+    "The brighter the color, the more that part of the image contributes to the class; where the map is low, it is "
+    "transparent. Both maps use one color scale, the range of Keras's map, in units of the logit. The largest "
     "difference is relative to the largest value of Keras's map."
 )
 

@@ -10,6 +10,7 @@ from camserve.export.frameworks import keras
 from camserve.contract import PRESETS
 from camserve.errors import SourceError
 from camserve.export.source.recipes import Recipe
+from camserve.text import suggest
 
 __all__ = ["application", "application_names"]
 
@@ -51,7 +52,8 @@ def application(name: str) -> Recipe:
     exact = known.get(name.lower())
     if exact is None:
         raise SourceError(
-            f"keras.applications has no classifier {name!r}", hint=f"Choose one of: {', '.join(application_names())}"
+            f"keras.applications has no classifier {name!r}",
+            hint=suggest(name, known.values()) or f"Choose one of: {', '.join(known.values())}",
         )
     build: Any = partial(getattr(keras.applications, exact), **_OPTIONS.get(exact, {}))
     preset = PRESETS[_preset(exact) or "raw-rgb"]

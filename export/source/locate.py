@@ -7,6 +7,7 @@ from typing import Any
 
 from camserve.errors import SourceError, UsageError
 from camserve.export.source.recipes import IMAGENET_CLASSES, RECIPES
+from camserve.text import suggest
 
 __all__ = ["APPLICATION_PREFIX", "IN_MEMORY", "class_count", "locate_files", "source_path"]
 
@@ -29,7 +30,8 @@ def source_path(source: Any) -> Path | None:
     if not path.exists():
         raise SourceError(
             f"{str(source)!r} is neither a recipe nor an existing file",
-            hint=f"Choose a recipe ({', '.join(RECIPES)}), keras:NAME, or a .keras file, .h5 file or SavedModel folder",
+            hint=suggest(str(source), RECIPES)
+            or f"Choose a recipe ({', '.join(RECIPES)}), keras:NAME, or a .keras file, .h5 file or SavedModel folder",
         )
     return path
 
@@ -64,7 +66,9 @@ def locate_files(source: Any, weights: str | None) -> tuple[Path | None, Path | 
 
 def class_count(source: Any) -> int | None:
     """Return the number of classes of a recipe or `keras:NAME`; None for files and models, which must be loaded."""
-    if str(source) in RECIPES:
+    if not isinstance(source, str | Path):
+        return None
+    if source in RECIPES:  # a `Path` is never a recipe, also if its name is that of one
         return RECIPES[str(source)].classes
     return IMAGENET_CLASSES if str(source).startswith(APPLICATION_PREFIX) else None
 

@@ -62,7 +62,7 @@ class Kind:
 
     def error(self, name: str, value: Any) -> UsageError:
         """Return the error for a value of another form."""
-        return UsageError(f"{name} must be {self.noun}, got {value!r}", hint=f"For example: {name}={self.example}")
+        return UsageError(f"{name} must be {self.noun}, got {value!r}", hint=f"Pass e.g. {name}={self.example}")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from camserve.serving.repository.leftovers import move_out_abandoned
 from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.lock import LOCK_NAME, LOCK_SECONDS, locked
 from camserve.serving.repository.staging_area import remove_leftovers, staged
+from camserve.text import reason
 
 __all__ = ["Publication", "deliver"]
 
@@ -141,6 +142,7 @@ def _writable(repository: str | Path, purpose: str, wait: float, progress: Progr
                 folder.rmdir()
         if isinstance(error, OSError):
             raise RepositoryError(
-                f"cannot write to the repository {path}: {error}", hint="Check its permissions and the free disk space"
+                f"cannot write to the repository {path}: {reason(error, path)}",
+                hint="Check its permissions and the free disk space",
             ) from None
         raise

@@ -118,7 +118,9 @@ def _refuse_changed(written: Mapping[str, str], draft: Draft) -> None:
     changed = sorted(name for name in written if name != CONTRACT_NAME and written[name] != expected.get(name))
     changed += sorted(expected.keys() - written.keys())
     if changed:
-        raise BundleError(f"{', '.join(changed)} of {draft.source.path} changed during the copy", hint="Try again")
+        raise BundleError(
+            f"{', '.join(changed)} of {draft.source.path} changed during the copy", hint="Publish the bundle again"
+        )
 
 
 def _format_hint(backend: Backend) -> str:

@@ -19,6 +19,7 @@ from camserve.serving.repository.ledger import PublishedModel, read_published
 from camserve.serving.repository.listing import VersionEntry, check_known_models, open_repository, read_versions
 from camserve.serving.repository.seal import is_sealed
 from camserve.serving.repository.version_numbers import version_folders
+from camserve.text import reason
 
 __all__ = ["ModelDescription", "ParityMetric", "describe_model"]
 
@@ -96,7 +97,7 @@ def describe_model(repository: str | Path, name: str) -> ModelDescription:
             raise RepositoryError(f"cannot read {root / name}: it has no configuration")
         return _describe(root / name, model)
     except OSError as error:
-        raise RepositoryError(f"cannot read {root / name}: {error}") from None
+        raise RepositoryError(f"cannot read {root / name}: {reason(error, root / name)}") from None
 
 
 def _describe(path: Path, model: PublishedModel) -> ModelDescription:

@@ -18,6 +18,7 @@ from camserve.errors import RepositoryError
 from camserve.serving.config.message import CONFIG_NAME, parse_config, render_config
 from camserve.serving.config.pinning import chosen_versions, unpinned
 from camserve.serving.repository.seal import seal, without_seal
+from camserve.text import reason
 
 __all__ = ["PublishedModel", "config_text", "read_leaving", "read_ledger", "read_published", "write_ledger"]
 
@@ -69,7 +70,9 @@ def read_published(model: Path, *, known: PublishedModel | None = None) -> Publi
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise RepositoryError(f"cannot read {path}: {error}", hint="Restore the file from a backup") from None
+        raise RepositoryError(
+            f"cannot read {path}: {reason(error, path)}", hint="Restore the file from a backup"
+        ) from None
     return known if known is not None and known.text == text else _parse(text, path)
 
 

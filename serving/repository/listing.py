@@ -14,7 +14,7 @@ from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.config.pinning import chosen_versions
 from camserve.serving.repository.export_facts import Parity, read_export_facts
 from camserve.serving.repository.version_numbers import version_folders
-from camserve.text import suggest
+from camserve.text import reason, suggest
 
 __all__ = [
     "ModelEntry",
@@ -105,9 +105,9 @@ def list_models(repository: str | Path) -> tuple[ModelEntry, ...]:
     """
     root = open_repository(repository)
     try:
-        return tuple(_model(root / name) for name in _model_names(root) if not name.startswith("."))
+        return tuple(_model(root / name) for name in _model_names(root))
     except OSError as error:
-        raise RepositoryError(f"cannot read the repository {root}: {error}") from None
+        raise RepositoryError(f"cannot read the repository {root}: {reason(error, root)}") from None
 
 
 def check_known_models(root: Path, models: Iterable[str]) -> None:
@@ -134,14 +134,16 @@ def unknown_model(root: Path, name: str, names: Collection[str]) -> RepositoryEr
         name: The requested name.
         names: Names of the models in the repository.
     """
+    contents = f"has: {', '.join(names)}" if names else "has no models"
     return RepositoryError(
-        f"unknown model {name!r}; the repository {root} has: {', '.join(names) or 'no models'}",
+        f"unknown model {name!r}; the repository {root} {contents}",
         hint=suggest(name, names) or f"Run: camserve repository list --repository {shlex.quote(str(root))}",
     )
 
 
 def _model_names(root: Path) -> list[str]:
-    return sorted(path.name for path in root.iterdir() if (path / CONFIG_NAME).is_file())
+    folders = (path for path in root.iterdir() if not path.name.startswith("."))
+    return sorted(folder.name for folder in folders if (folder / CONFIG_NAME).is_file())
 
 
 def _model(path: Path) -> ModelEntry:

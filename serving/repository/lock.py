@@ -69,7 +69,7 @@ def _acquire(path: Path, wait: float, progress: Progress) -> int:
         if waited >= wait:
             raise RepositoryError(
                 f"the repository {path.parent} is still locked after {wait:g} s by {_holder(path)}",
-                hint="Try again when it has finished",
+                hint="Retry when it has finished",
             )
         time.sleep(_POLL_SECONDS)
 

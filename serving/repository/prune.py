@@ -16,6 +16,7 @@ from camserve.serving.repository.leftovers import move_out_abandoned
 from camserve.serving.repository.listing import ModelEntry, check_known_models, list_models, open_repository
 from camserve.serving.repository.lock import LOCK_SECONDS, locked
 from camserve.serving.repository.staging_area import remove_leftovers, staged
+from camserve.text import reason
 
 __all__ = ["Pruned", "prune"]
 
@@ -77,7 +78,7 @@ def prune(
                 _remove(root, root / pruned[0].model, published, [each.version for each in pruned])
             return tuple(each for pruned in plan.values() for each in pruned)
     except OSError as error:
-        raise RepositoryError(f"cannot write to the repository {root}: {error}") from None
+        raise RepositoryError(f"cannot write to the repository {root}: {reason(error, root)}") from None
 
 
 def _plan(

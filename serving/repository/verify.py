@@ -22,6 +22,7 @@ from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.seal import is_sealed
 from camserve.serving.repository.staging_area import STAGE_NAME
 from camserve.serving.repository.version_numbers import parse_version, version_folders
+from camserve.text import reason
 
 __all__ = ["Fault", "Verification", "verify_repository"]
 
@@ -92,7 +93,7 @@ def verify_repository(repository: str | Path, *, progress: Progress | None = Non
         sizes = [size for model in folders for size in _file_sizes(model)]
         return Verification(len(folders), len(sizes), sum(sizes), tuple(faults), tuple(notes))
     except OSError as error:
-        raise RepositoryError(f"cannot read the repository {root}: {error}") from None
+        raise RepositoryError(f"cannot read the repository {root}: {reason(error, root)}") from None
 
 
 def _root_faults(root: Path) -> Iterator[Fault]:

@@ -15,6 +15,7 @@ from camserve.serving.server.log import failures, read_log, tail
 from camserve.serving.server.ports import choose_ports, client_address, resolve_host
 from camserve.serving.server.process import ServerProcess
 from camserve.serving.server.server_options import ServerOptions
+from camserve.text import reason
 
 __all__ = ["Run", "launch"]
 
@@ -78,7 +79,7 @@ def launch(installation: TritonInstallation, repository: Path, options: ServerOp
         process = ServerProcess(command, environment, log, scratch)
     except OSError as error:
         guard.remove_scratch(scratch)
-        raise ServerError(f"cannot start the server: {error}") from None
+        raise ServerError(f"cannot start the server: {reason(error)}") from None
     except BaseException:
         guard.remove_scratch(scratch)
         raise

@@ -16,7 +16,7 @@ from camserve.contract import ModelContract
 from camserve.errors import BundleError
 from camserve.labels import label_lines
 from camserve.manifest import MANIFEST_NAME, verify_manifest
-from camserve.text import count
+from camserve.text import count, reason
 
 __all__ = [
     "CONTRACT_NAME",
@@ -128,7 +128,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
         lines = label_lines(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(
-            f"cannot read labels from {path}: {error}", hint="Use a UTF-8 file with one label per line"
+            f"cannot read labels from {path}: {reason(error, path)}", hint="Use a UTF-8 file with one label per line"
         ) from None
     if "" in lines:
         raise BundleError(

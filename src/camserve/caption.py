@@ -1,4 +1,4 @@
-"""Draw a caption below an image: a label, a value, and the colour scale of a map."""
+"""Draw a caption below an image: a label, a value, and the color scale of a map."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["add_caption"]
 Array = np.ndarray[Any, Any]
 
 _MIN_WIDTH = 160
-"""Narrower images are centred on a strip of this width, so that the caption is readable."""
+"""Narrower images are centered on a strip of this width, so that the caption is readable."""
 
 _MIN_TEXT, _MAX_TEXT = 12, 28
 _PIXELS_PER_TEXT = 32  # width of the image for each pixel of text height
@@ -27,14 +27,14 @@ _NO_CHARACTER = "\U0010ffff"  # drawn by every font as the sign for a missing gl
 def add_caption(
     image: Image.Image, label: str, value: str, span: tuple[float, float], table: Array, *, fallback: str
 ) -> Image.Image:
-    """Return an image with a strip below it: label and value, and the colour scale with its lowest and highest value.
+    """Return an image with a strip below it: label and value, and the color scale with its lowest and highest value.
 
     Args:
         image: RGB image.
         label: Text on the left; it is shortened to the width of the image.
         value: Text on the right, such as a probability; ASCII.
-        span: The values of the first and the last colour.
-        table: The colours, uint8 `[256, 3]` in RGB.
+        span: The values of the first and the last color.
+        table: The colors, uint8 `[256, 3]` in RGB.
         fallback: ASCII text in place of a label whose characters no available font contains.
     """
     width = max(image.width, _MIN_WIDTH)

@@ -1,4 +1,4 @@
-"""Colormaps: viridis, jet and gray, any other colormap of matplotlib, or a table of 256 colours."""
+"""Colormaps: viridis, jet and gray, any other colormap of matplotlib, or a table of 256 colors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["BUILT_IN", "Colormap", "color_table", "colorize", "css_gradient"]
 Array = np.ndarray[Any, Any]
 
 Colormap = str | Array
-"""The name of a colormap, or a table of 256 colours: uint8 `[256, 3]` in RGB, from the lowest value to the highest."""
+"""The name of a colormap, or a table of 256 colors: uint8 `[256, 3]` in RGB, from the lowest value to the highest."""
 
 # Breakpoints (position, value) of matplotlib's jet, one line per channel.
 _JET = (
@@ -31,7 +31,7 @@ _VIRIDIS = (
 
 
 def color_table(colormap: Colormap) -> Array:
-    """Return the 256 colours of a colormap, uint8 `[256, 3]` in RGB.
+    """Return the 256 colors of a colormap, uint8 `[256, 3]` in RGB.
 
     Raises:
         UsageError: If the name is unknown, or the table has another shape or data type.
@@ -43,11 +43,11 @@ def color_table(colormap: Colormap) -> Array:
 
 
 def colorize(values: Array, table: Array) -> Array:
-    """Return the colours of values as matplotlib computes them: uint8 RGB in an additional last axis.
+    """Return the colors of values as matplotlib computes them: uint8 RGB in an additional last axis.
 
     Args:
-        values: Values from 0 to 1; lower and higher values get the first and the last colour.
-        table: Colours, uint8 `[256, 3]` in RGB; see `color_table`.
+        values: Values from 0 to 1; lower and higher values get the first and the last color.
+        table: Colors, uint8 `[256, 3]` in RGB; see `color_table`.
     """
     indices = (np.asarray(values) * len(table)).astype(np.intp)
     colored: Array = table[indices.clip(0, len(table) - 1)]
@@ -63,7 +63,7 @@ def css_gradient(colormap: Colormap, stops: int = 12) -> str:
 def _check_table(table: Array) -> Array:
     if table.shape != (256, 3) or table.dtype != np.uint8:
         raise UsageError(
-            f"a colormap must be 256 colours, got {table.dtype} of shape {list(table.shape)}",
+            f"a colormap must be 256 colors, got {table.dtype} of shape {list(table.shape)}",
             hint="Pass the name of a colormap, or an array of uint8 of shape [256, 3] in RGB",
         )
     return table

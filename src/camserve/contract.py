@@ -64,8 +64,8 @@ class Preprocessing(_Value):
     Attributes:
         color: Channel order of the network's input.
         resize: Resize filter; the default of Keras's `load_img` is `nearest`.
-        fit: `stretch` resizes without keeping the aspect ratio; `center-crop` first crops the centre to the input's
-            aspect ratio (Keras's `keep_aspect_ratio`); `crop-only` crops the centre and does not resize.
+        fit: `stretch` resizes without keeping the aspect ratio; `center-crop` first crops the center to the input's
+            aspect ratio (Keras's `keep_aspect_ratio`); `crop-only` crops the center and does not resize.
         scale: Divisor per channel, in `color` order.
         mean: Subtracted after scaling, per channel, in `color` order.
         std: Divisor after subtraction, per channel, in `color` order.
@@ -115,7 +115,7 @@ class Preprocessing(_Value):
         """
         operands = {name: getattr(self, name) for name in ("scale", "mean", "std")}
         if any(len(set(values)) != 1 for values in operands.values()):
-            raise ValueError("the preprocessing differs between colour channels and does not apply to gray images")
+            raise ValueError("the preprocessing differs between color channels and does not apply to gray images")
         gray = {name: values[:1] for name, values in operands.items()}
         return Preprocessing(color="gray", resize=self.resize, fit=self.fit, in_graph=self.in_graph, **gray)
 

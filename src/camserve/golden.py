@@ -20,6 +20,7 @@ from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError
 from camserve.pixels import graph_input
 from camserve.tensors import CAM, CAM_CLASS, LOGITS, PROBABILITIES
+from camserve.text import reason
 
 __all__ = ["IMAGES", "Golden", "compare", "read_golden", "tolerance_of", "write_golden"]
 
@@ -78,7 +79,9 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except _UNREADABLE as error:
-        raise BundleError(f"cannot read the golden answers {path}: {error}", hint=_EXPORT_AGAIN) from error
+        raise BundleError(
+            f"cannot read the golden answers {path}: {reason(error, path)}", hint=_EXPORT_AGAIN
+        ) from error
     pixels = arrays.pop(_PIXELS, None)
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != contract.input.shape or not len(pixels):
         raise BundleError(f"{path} has no images of the model's input size", hint=_EXPORT_AGAIN)

@@ -1,4 +1,4 @@
-"""Draw class activation maps over images: enlarge with aligned corners, normalize, colour and blend."""
+"""Draw class activation maps over images: enlarge with aligned corners, normalize, color and blend."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ Style = Literal["highlight", "notebook"]
 """`highlight`: the opacity of the map follows its values, so that the image stays visible where they are low.
 `notebook`: the whole image is covered at one opacity, as in the paper and its notebooks."""
 
-# The highest colour of viridis is saturated, and so differs from both black and white images where it is transparent.
+# The highest color of viridis is saturated, and so differs from both black and white images where it is transparent.
 _DEFAULTS: dict[str, tuple[float, str]] = {"highlight": (0.7, "viridis"), "notebook": (0.5, "jet")}
 
 _PIXELS_PER_BAND = 1 << 20
-"""Large maps are enlarged and coloured in bands of so many pixels, which limits the memory for floating point."""
+"""Large maps are enlarged and colored in bands of so many pixels, which limits the memory for floating point."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class Look:
     Attributes:
         style: Whether the opacity follows the map.
         alpha: Opacity of the map, from 0 to 1; with style `highlight`, that of its highest value.
-        table: The colours of the map, uint8 `[256, 3]` in RGB.
+        table: The colors of the map, uint8 `[256, 3]` in RGB.
     """
 
     style: Style
@@ -66,7 +66,7 @@ def look(style: Style = "highlight", alpha: float | None = None, colormap: Color
     Args:
         style: `highlight` or `notebook`.
         alpha: Opacity, from 0 to 1 (default: 0.7 with `highlight`, 0.5 with `notebook`).
-        colormap: The colours (default: `viridis` with `highlight`, `jet` with `notebook`).
+        colormap: The colors (default: `viridis` with `highlight`, `jet` with `notebook`).
 
     Raises:
         UsageError: If alpha is not from 0 to 1, or the style or the colormap is unknown.
@@ -162,8 +162,8 @@ def overlay(
     Args:
         image: The image.
         grid: The map, `[rows, columns]`; it is enlarged linearly to the box.
-        how: Style, opacity and colours (default: `look()`).
-        span: Values that get the first and the last colour, to compare maps (default: the lowest and the highest
+        how: Style, opacity and colors (default: `look()`).
+        span: Values that get the first and the last color, to compare maps (default: the lowest and the highest
             value of this map).
         box: The part of the image that the map describes; the rest remains unchanged (default: the whole image).
 

@@ -61,7 +61,7 @@ def _cubic(positions: Array, count: int) -> Array:
 
 
 def _splines(positions: Array, count: int) -> Array:
-    """Evaluate the cubic B-spline centred on each of `count` knots at each position, mirrored at both ends."""
+    """Evaluate the cubic B-spline centered on each of `count` knots at each position, mirrored at both ends."""
     period = max(1, 2 * (count - 1))
     below = np.floor(positions).astype(np.intp)
     values = np.zeros((len(positions), count))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from camserve.errors import BundleError
+from camserve.text import reason
 
 __all__ = ["MANIFEST_NAME", "file_digest", "manifest_faults", "verify_manifest", "write_manifest"]
 
@@ -87,7 +88,7 @@ def _read_manifest(folder: Path) -> dict[str, str]:
         if content != _render(files):
             raise BundleError(f"{MANIFEST_NAME} of {folder} was changed", hint=_EXPORT_AGAIN)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"cannot read {path}: {error}", hint=_EXPORT_AGAIN) from None
+        raise BundleError(f"cannot read {path}: {reason(error, path)}", hint=_EXPORT_AGAIN) from None
     return files
 
 

@@ -66,13 +66,13 @@ def test_bad_images_alone_end_with_1(toy_server: TritonServer, tmp_path: Path) -
     assert "1 of 1 rows" in result.stderr
 
 
-def test_a_misspelt_input_keeps_the_previous_table(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
+def test_a_misspelled_input_keeps_the_previous_table(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("old")
-    misspelt = image.with_name("cta.png")
-    result = run("score", image, misspelt, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
+    misspelled = image.with_name("cta.png")
+    result = run("score", image, misspelled, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 2
-    assert str(misspelt) in result.stderr
+    assert str(misspelled) in result.stderr
     assert table.read_text() == "old"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,13 +31,16 @@ def test_the_version_is_printed() -> None:
         (["repository", "lst"], "Did you mean 'list'?"),
         (["classify", "--model", "m"], "IMAGE"),
         (["classify", "cat.png"], "--model"),
-        (["classify", "cat.png", "--model", "m", "--top", "0"], "--top"),
+        (["classify", "cat.png", "--model", "m", "--top", "0"], "--top must be at least 1, got 0"),
+        (["classify", "cat.png", "--model", "m", "--top", "x"], "--top must be an integer, got x"),
+        (["classify", "cat.png", "--model", "m", "--timeot", "3"], "Did you mean '--timeout'?"),
+        (["serve", "--repository", "r", "extra"], "unexpected argument: extra"),
         (["classify", "cat.png", "--model", "m", "--cam-dir", __file__], "--cam-dir"),
         (["classify", "cat.png", "--model", "m", "--url", "http://localhost:8001"], "http://localhost:8001"),
         (["classify", "cat.png", "--model", "m", "--timeout", "0"], "timeout"),
         (["classify", "cat.png", "--model", "m", "--cam-dir", f"{__file__}/maps"], f"{__file__}/maps"),
         (["score", "photos", "--model", "m"], "--output"),
-        (["score", "misspelt.png", __file__, "--model", "m", "--output", "t.csv"], "misspelt.png does not exist"),
+        (["score", "misspelled.png", __file__, "--model", "m", "--output", "t.csv"], "misspelled.png does not exist"),
         (["score", __file__, "--model", "m", "--output", "table.xls"], "table.xls"),
         (["export", "resnet50"], "--out"),
         (["export", "resnet50", "--out", "b", "--preprocess", "cafe"], "caffe"),
@@ -49,7 +54,7 @@ def test_the_version_is_printed() -> None:
         (["publish", "b"], "--repository"),
         (["publish", "b", "--repository", "r", "--accelerator", "gpu"], "cuda"),
         (["publish", "b", "--repository", "r", "--max-batch", "0"], "--max-batch must be from 1 to 4096, got 0"),
-        (["serve", "--repository", "r", "--grpc-port", "70000"], "--grpc-port"),
+        (["serve", "--repository", "r", "--grpc-port", "70000"], "--grpc-port must be at most 65535, got 70000"),
         (["demo", "--work", __file__], "--work"),
         (["demo", "--repository", __file__], "--repository"),
     ],
@@ -230,3 +235,45 @@ def test_a_url_as_a_path_is_wrong_usage_and_printed_whole(arguments: list[str], 
         f"error: {name} must be a local path, got the URL https://example.org/cat.jpg\n"
         "hint: Download it first: curl -LO https://example.org/cat.jpg\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["export", "resnet5", "--out", "b"], "Did you mean 'resnet50'?"),
+        (["export", "resnet50", "--out", "b", "--bound", "logit=1"], "Did you mean 'logits'?"),
+        (["publish", "b", "--repository", "r", "--preset", "gpuu"], "Did you mean 'gpu'?"),
+        (["publish", "b", "--repository", "r", "--set", "thread=3"], "Did you mean 'threads'?"),
+    ],
+)
+def test_a_misspelled_name_is_answered_with_a_suggestion(arguments: list[str], hint: str) -> None:
+    assert run(*arguments).stderr.endswith(f"hint: {hint}\n")
+
+
+def test_usage_errors_of_export_come_without_tensorflow(tmp_path: Path) -> None:
+    (tmp_path / "existing").mkdir()
+    (tmp_path / "existing" / "photo.jpg").touch()
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    (tmp_path / "pets.keras").touch()
+    mistakes = [
+        ["missing.keras", "--out", "b"],
+        ["pets.keras", "--out", "b"],
+        ["resnet-mini", "--out", "b", "--labels", "labels.txt"],
+        ["resnet-mini", "--out", "existing"],
+        ["resnet-mini", "--out", "b", "--bound", "logit=1"],
+        ["resnet-mini", "--out", "b", "--cam-all", "--no-cam"],
+    ]
+    code = f"""if True:
+        import os, sys
+        from camserve.cli import main
+        os.chdir({str(tmp_path)!r})
+        for arguments in {mistakes!r}:
+            try:
+                main(["export", *arguments])
+            except SystemExit as end:
+                assert end.code in (1, 2), end.code
+        print([name for name in ("tensorflow", "keras", "onnx") if name in sys.modules])
+    """
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+    assert result.stderr.count("error: ") == len(mistakes)

@@ -55,7 +55,7 @@ def test_image_and_overlay_are_side_by_side_at_full_resolution(explainer: CAMExp
     assert best.index == explainer.results[0].top[0].index
 
 
-def test_the_colour_scale_has_the_range_of_the_map(explainer: CAMExplainer) -> None:
+def test_the_color_scale_has_the_range_of_the_map(explainer: CAMExplainer) -> None:
     figure = explainer.fit(photo("flower.jpg")).plot()
     (scale,) = [axes for axes in figure.axes if not axes.images]
     low, high = value_range(explainer.results[0].cams[0].grid, load_sample_image("flower.jpg").shape[:2])

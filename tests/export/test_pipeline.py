@@ -169,7 +169,7 @@ def test_gray_model_refuses_preprocessing_by_channel(tmp_path: Path) -> None:
     gray = keras.Sequential(
         [keras.layers.Input((8, 8, 1)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2)]
     )
-    assert "differs between colour channels" in error_of(gray, tmp_path / "bundle", preprocessing="caffe")
+    assert "differs between color channels" in error_of(gray, tmp_path / "bundle", preprocessing="caffe")
     four = keras.Sequential([keras.layers.Input((8, 8, 4)), keras.layers.Flatten(), keras.layers.Dense(2)])
     assert "4 channels" in error_of(four, tmp_path / "bundle")
 

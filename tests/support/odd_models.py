@@ -165,7 +165,7 @@ EXACT: dict[str, Make] = {
     ),
     "an adapted normalization": adapted,
     "resizing": lambda: classifier(dense, layers.Resizing(6, 10), layers.Resizing(9, 5, interpolation="nearest")),
-    "a centre crop": lambda: classifier(dense, layers.CenterCrop(6, 4)),
+    "a center crop": lambda: classifier(dense, layers.CenterCrop(6, 4)),
     "augmentation": lambda: classifier(
         dense, layers.RandomFlip(), layers.RandomRotation(0.1), layers.RandomContrast(0.2), layers.RandomZoom(0.1)
     ),

@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 
 def hits(maps: Array, masks: Array) -> npt.NDArray[np.bool_]:
-    """Return whether each map points at the object: the point is the centre of its largest cell.
+    """Return whether each map points at the object: the point is the center of its largest cell.
 
     Args:
         maps: `[count, rows, columns]`.

@@ -45,7 +45,7 @@ class Drawn:
 
 
 def draw(count: int, seed: int) -> Drawn:
-    """Draw light shapes of random size, position and colour on darker backgrounds with waves and noise.
+    """Draw light shapes of random size, position and color on darker backgrounds with waves and noise.
 
     Args:
         count: Number of images; each shape occurs equally often.
@@ -71,7 +71,7 @@ def write_images(images: npt.NDArray[np.uint8], folder: Path) -> Path:
 
 
 def _distances(classes: Array, rng: np.random.Generator) -> Array:
-    """Return the distance of each pixel's centre from its image's shape, in pixels; negative inside."""
+    """Return the distance of each pixel's center from its image's shape, in pixels; negative inside."""
     count = len(classes)
     radii = rng.uniform(*_RADII, count)
     down, across = rng.uniform(radii + 1, SIDE - 1 - radii, (2, count))
@@ -118,7 +118,7 @@ def _cross(x: Array, y: Array, radius: Array) -> Array:
 
 
 def _star(x: Array, y: Array, radius: Array) -> Array:
-    """Return the distance from a five-pointed star: one edge, mirrored and repeated around the centre."""
+    """Return the distance from a five-pointed star: one edge, mirrored and repeated around the center."""
     half = np.pi / 5
     angle = np.abs((np.arctan2(x, -y) + half) % (2 * half) - half)
     distance = np.hypot(x, y)
@@ -140,7 +140,7 @@ _OUTLINES: dict[str, Callable[[Array, Array, Array], Array]] = {
 
 
 def _backgrounds(count: int, rng: np.random.Generator) -> Array:
-    """Return backgrounds of two colours blended in slanted waves, float32 `[count, 64, 64, 3]`."""
+    """Return backgrounds of two colors blended in slanted waves, float32 `[count, 64, 64, 3]`."""
     first = rng.uniform(0, 0.85 * _DARK, (count, 1, 1, 3)).astype(np.float32)
     second = np.clip(first + rng.uniform(-60, 60, first.shape), 0, _DARK).astype(np.float32)
     waves = rng.uniform(-0.2, 0.2, (2, count))
@@ -151,9 +151,9 @@ def _backgrounds(count: int, rng: np.random.Generator) -> Array:
 
 
 def _fills(backgrounds: Array, masks: Array, rng: np.random.Generator) -> Array:
-    """Return a colour for each shape that is clearly brighter than its background, float32 `[count, 1, 1, 3]`."""
+    """Return a color for each shape that is clearly brighter than its background, float32 `[count, 1, 1, 3]`."""
     covered = ((backgrounds @ _BRIGHTNESS) * masks).sum(axis=(1, 2)) / masks.sum(axis=(1, 2))
     colors = rng.uniform(_LIGHT, 255, (8, len(backgrounds), 3)).astype(np.float32)
-    colors[-1] = 255  # used if no other colour has enough contrast
+    colors[-1] = 255  # used if no other color has enough contrast
     first = np.argmax(colors @ _BRIGHTNESS - covered >= _MIN_CONTRAST, axis=0)
     return colors[first, np.arange(len(backgrounds))][:, np.newaxis, np.newaxis, :]

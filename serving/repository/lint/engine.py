@@ -15,6 +15,7 @@ from camserve.serving.repository.lint.onnx_metadata import OnnxMetadata, read_on
 from camserve.serving.repository.lint.targets import DEFAULT_RELEASE, Target, find_target
 from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.version_numbers import version_folders
+from camserve.text import reason
 
 __all__ = ["RULES", "lint_model", "lint_repository", "read_model"]
 
@@ -65,7 +66,7 @@ def lint_repository(
         folders = sorted(path for path in root.iterdir() if path.is_dir())
         found = [finding for folder in folders for finding in _lint_folder(folder, target)]
     except OSError as error:
-        raise RepositoryError(f"cannot read the repository {root}: {error}") from error
+        raise RepositoryError(f"cannot read the repository {root}: {reason(error, root)}") from error
     return tuple(sorted(found, key=lambda finding: (finding.model, finding.severity)))
 
 

@@ -70,7 +70,7 @@ def classify(
             min=1,
             metavar="N",
             rich_help_panel=_IMAGES,
-            help="Classify the centre and N - 1 random crops of each image, at the input size of the model and without "
+            help="Classify the center and N - 1 random crops of each image, at the input size of the model and without "
             "resizing, and return the answer with the highest probability. For models that detect pixel noise.",
             show_default=False,
         ),

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +25,10 @@ QUIET_HELP = "Print no progress and no notes, only results, warnings and errors.
 DEBUG_HELP = "Print the traceback of an error."
 
 _EXAMPLE = "Example:  "
+_ARGUMENTS = "Arguments"
 _OPTIONS = "Options"
+_ADJACENT_BRACKETS = re.compile(r"\]\s+\[")
+"""Between a default that a help text states and the range that Typer adds."""
 
 
 class _Examples:
@@ -71,13 +75,14 @@ class Command(_Examples, TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options."""
-        sections: dict[str, list[tuple[str, str]]] = {}
+        sections: dict[str, list[tuple[str, str]]] = {_ARGUMENTS: []}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
-                sections.setdefault(_heading(param), []).append(record)
+                term, meaning = record
+                sections.setdefault(_heading(param), []).append((term, _ADJACENT_BRACKETS.sub("; ", meaning)))
         sections.update((heading, list(rows)) for heading, rows in self.more_help())
-        for heading, rows in sections.items():
+        for heading, rows in filter(itemgetter(1), sections.items()):
             with formatter.section(heading):
                 formatter.write_dl(rows)
 
@@ -137,7 +142,7 @@ def _check_local(param: Any, value: Any) -> None:
 
 def _heading(param: Any) -> str:
     if param.param_type_name == "argument":
-        return "Arguments"
+        return _ARGUMENTS
     return getattr(param, "rich_help_panel", None) or _OPTIONS
 
 

@@ -136,7 +136,8 @@ def _parse_tolerances(texts: Sequence[str]) -> Tolerances:
             values[name.strip()] = float(value)
         except ValueError:
             raise UsageError(
-                f"--bound: expected METRIC=NUMBER, got {text!r}", hint="For example: --bound top1_disagreement=0.02"
+                f"--bound: expected METRIC=NUMBER, got {text!r}",
+                hint="Pass e.g. --bound top1_disagreement=0.02",
             ) from None
     return Tolerances.from_values(values)
 

@@ -134,7 +134,7 @@ Calibration = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Some hundred images for int8 calibration; every fourth is kept to measure parity instead.",
+        help="Folder with a few hundred images for int8 calibration; every fourth is used to measure parity instead.",
         rich_help_panel=_PRECISION,
     ),
 ]

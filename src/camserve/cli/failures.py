@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
-import typer
-
+from camserve.cli.command_line_errors import CommandLineError, describe
 from camserve.cli.console import print_error, print_json, settings
 from camserve.errors import CamserveError, UsageError
 
-__all__ = ["CommandLineError", "json_requested", "report_failure"]
-
-CommandLineError: Any = typer.BadParameter.__mro__[2]
-"""The base class of the errors by which Typer rejects a command line; it is Click's in some releases of Typer."""
+__all__ = ["json_requested", "report_failure"]
 
 _EXTRAS = {
     "keras": "export",
@@ -63,7 +58,7 @@ def _failure(error: Exception) -> _Failure:
     if isinstance(error, CamserveError):
         return _Failure(type(error).__name__, error.message, error.hint, error.exit_code)
     if isinstance(error, CommandLineError):
-        return _usage_failure(error)
+        return _Failure(UsageError.__name__, *describe(error), error.exit_code)
     if isinstance(error, ModuleNotFoundError) and (extra := _EXTRAS.get((error.name or "").partition(".")[0])):
         message = f"this command needs the package {error.name}, which is not installed"
         return _Failure(type(error).__name__, message, f"Run: pip install 'camserve[{extra}]'", 1)
@@ -73,12 +68,3 @@ def _failure(error: Exception) -> _Failure:
         return _Failure(type(error).__name__, str(error), None, 1)
     message = f"unexpected {type(error).__name__}: {error}"
     return _Failure(type(error).__name__, message, "Add --debug to see the traceback", 1)
-
-
-def _usage_failure(error: Any) -> _Failure:
-    """Return what Typer found wrong, in the style of our own messages."""
-    message, question, suggestion = error.format_message().partition("Did you mean")
-    message = message.strip().rstrip(".")
-    context = getattr(error, "ctx", None)
-    hint = f"{question}{suggestion}" if question else f"Run: {context.command_path} --help" if context else None
-    return _Failure(UsageError.__name__, message[:1].lower() + message[1:], hint, error.exit_code)

@@ -44,7 +44,7 @@ def make_folder(folder: Path) -> None:
 
 
 def save_map(cam: ActivationMap, source: Source, folder: Path) -> Path:
-    """Write the map over its image, with caption and colour scale, as a PNG file and return its path.
+    """Write the map over its image, with caption and color scale, as a PNG file and return its path.
 
     The file is named after the image and the class. It replaces the file of an earlier run for the same image; if the
     name belongs to the map of another image, the new name gets a number.

@@ -17,9 +17,10 @@ import typer
 from camserve import __version__
 from camserve.cli import classify, demo, export, publish, repository, score, serve
 from camserve.cli.command import DEBUG_HELP, QUIET_HELP, Group
+from camserve.cli.command_line_errors import CommandLineError
 from camserve.cli.console import Settings, print_line, print_note, settings
-from camserve.cli.failures import CommandLineError, json_requested, report_failure
-from camserve.cli.signals import Signalled, ending_signals, signals_as_exits
+from camserve.cli.failures import json_requested, report_failure
+from camserve.cli.signals import Signaled, ending_signals, signals_as_exits
 
 __all__ = ["app", "main"]
 
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with signals_as_exits(ending_signals(), second_interrupt=True):
             code = app(args=words, prog_name="camserve", standalone_mode=False)
-    except Signalled as exit_:
+    except Signaled as exit_:
         print_note(exit_.description)
         raise
     except CommandLineError as error:

@@ -41,7 +41,7 @@ Preset = Annotated[
 ]
 Cores = Annotated[
     int | None,
-    _option("--cores", metavar="N", min=1, help="Cores of the serving host, for --preset (default: this host's)."),
+    _option("--cores", metavar="N", min=1, help="Cores of the serving host, for --preset.  [default: this host's]"),
 ]
 Settings = Annotated[
     list[str] | None, _option("--set", metavar="NAME=VALUE", help="Any option listed below; repeatable.")

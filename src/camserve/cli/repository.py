@@ -166,9 +166,7 @@ def prune(
     keep: Annotated[int, typer.Option(min=1, metavar="N", help="Number of versions of each model to keep.")],
     models: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[MODEL]...", help="Names of models.  [default: all models]", autocompletion=complete_model
-        ),
+        typer.Argument(metavar="MODEL", help="Names of models.  [default: all models]", autocompletion=complete_model),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
     url: connection_options.LiveUrl = None,

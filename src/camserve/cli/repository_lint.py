@@ -29,10 +29,10 @@ def lint(
     repository: Repository,
     target_triton: Annotated[
         str | None,
-        typer.Option(metavar="RELEASE", help=f"Triton release that will serve it (default: {DEFAULT_RELEASE})."),
+        typer.Option(metavar="RELEASE", help=f"Triton release that will serve it.  [default: {DEFAULT_RELEASE}]"),
     ] = None,
     cores: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Cores of the serving host (default: this host's).")
+        int | None, typer.Option(metavar="N", min=1, help="Cores of the serving host.  [default: this host's]")
     ] = None,
     as_json: Json = False,
 ) -> None:

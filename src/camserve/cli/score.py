@@ -84,7 +84,7 @@ def score(
 
 
 def _check_exist(inputs: list[Path]) -> None:
-    """Check that the inputs exist, so that a misspelt path does not replace the table of an earlier run."""
+    """Check that the inputs exist, so that a misspelled path does not replace the table of an earlier run."""
     for path in inputs:
         if not os.path.exists(path):  # noqa: PTH110  (Path.exists raises where a folder on the way cannot be read)
             raise UsageError(f"{path} does not exist or cannot be read", hint="Check the path; no table was written")

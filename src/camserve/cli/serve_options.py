@@ -77,7 +77,12 @@ HttpPort = Annotated[
 ]
 Metrics = Annotated[
     bool,
-    _option("--metrics/--no-metrics", panel=_NETWORK, help="Serve metrics for Prometheus, without TLS."),
+    _option(
+        "--metrics/--no-metrics",
+        panel=_NETWORK,
+        help="Serve metrics for Prometheus, without TLS.  [default: --metrics]",
+        show_default=False,
+    ),
 ]
 MetricsPort = Annotated[
     int | None,

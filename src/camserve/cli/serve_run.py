@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from camserve.cli.console import print_json, print_line, print_note, print_warning
-from camserve.cli.signals import SIGNAL_EXIT_CODE, Signalled, signals_as_exits
+from camserve.cli.signals import SIGNAL_EXIT_CODE, Signaled, signals_as_exits
 from camserve.errors import ServerError
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def run_until_end(server: TritonServer, *, as_json: bool) -> None:
                 server.start()
                 _print_ready(server, as_json=as_json)
                 code = server.wait()
-        except Signalled as signalled:
-            if signalled.signal not in _DRAINING:
+        except Signaled as signaled:
+            if signaled.signal not in _DRAINING:
                 raise
             _drain(server)
             return

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["SIGNAL_EXIT_CODE", "Signalled", "ending_signals", "signals_as_exits"]
+__all__ = ["SIGNAL_EXIT_CODE", "Signaled", "ending_signals", "signals_as_exits"]
 
 SIGNAL_EXIT_CODE = 128
 """A shell's exit code for a program that a signal ended is this plus the number of the signal."""
@@ -19,7 +19,7 @@ _DESCRIPTIONS = {
 }
 
 
-class Signalled(SystemExit):
+class Signaled(SystemExit):
     """The first signal to end the program.
 
     A `SystemExit`, so that no handler of `Exception` mistakes it for a failure.
@@ -42,7 +42,7 @@ def ending_signals() -> tuple[int, ...]:
 
 @contextmanager
 def signals_as_exits(numbers: tuple[int, ...], *, second_interrupt: bool) -> Iterator[None]:
-    """Raise `Signalled` at the first of these signals, and ignore the others from then on.
+    """Raise `Signaled` at the first of these signals, and ignore the others from then on.
 
     Args:
         numbers: The signals, of SIGINT, SIGTERM and SIGHUP.
@@ -53,7 +53,7 @@ def signals_as_exits(numbers: tuple[int, ...], *, second_interrupt: bool) -> Ite
         for each in previous:
             interrupts = second_interrupt and each == signal.SIGINT
             signal.signal(each, signal.default_int_handler if interrupts else signal.SIG_IGN)
-        raise Signalled(number)
+        raise Signaled(number)
 
     previous = {number: signal.signal(number, leave) for number in numbers}
     try:

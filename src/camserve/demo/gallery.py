@@ -65,7 +65,7 @@ def gallery(results: Sequence[LabeledResult], metrics: Mapping[str, str]) -> str
         f"<title>camserve: handwritten digits</title><style>{_STYLE}</style></head>\n<body>"
         "<h1>Handwritten digits, classified and explained</h1>"
         "<p>Each image was sent to Triton Inference Server as a PNG file. Next to it is the class activation map from "
-        "the same response: the brighter the colour, the more that part of the image contributes to the class. Where "
+        "the same response: the brighter the color, the more that part of the image contributes to the class. Where "
         "the map is low, it is transparent.</p>"
         '<div class="scale">lowest value <i></i> highest value of each map</div>'
         f"<dl>{terms}</dl>"

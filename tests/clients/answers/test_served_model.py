@@ -209,7 +209,7 @@ def test_a_model_that_returns_nan_is_an_error(odd_server: TritonServer, photo: P
                 classifier.classify(photo, cam=cam)
 
 
-def test_a_gray_model_accepts_colour_and_gray_images(odd_server: TritonServer, photo: Pixels, tmp_path: Path) -> None:
+def test_a_gray_model_accepts_color_and_gray_images(odd_server: TritonServer, photo: Pixels, tmp_path: Path) -> None:
     with Classifier(odd_server.grpc_url, "gray") as classifier:
         gray = np.asarray(Image.fromarray(photo.array).convert("L"))
         assert classifier.prepare(photo).shape == (12, 10, 1)

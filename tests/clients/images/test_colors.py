@@ -76,7 +76,7 @@ GOLDEN["RGB, one transparent"][0].info["transparency"] = (255, 0, 0)
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", GOLDEN)
-def test_every_mode_has_its_golden_colours(name: str) -> None:
+def test_every_mode_has_its_golden_colors(name: str) -> None:
     image, rgb, gray = GOLDEN[name]
     before = image.copy()
     assert image.mode == name.split(",", maxsplit=1)[0]
@@ -109,7 +109,7 @@ def test_files_of_sixteen_bits_are_scaled(file_format: str) -> None:
     assert np.asarray(to_colors_of(GRAY, image)).tolist() == [[0, 1, 156, 255]]
 
 
-def test_sixteen_bit_colours_keep_their_upper_eight_bits() -> None:
+def test_sixteen_bit_colors_keep_their_upper_eight_bits() -> None:
     image = load_image(sixteen_bit_png())
     assert image.mode == "RGB"
     assert np.asarray(to_colors_of(RGB, image))[0, 0].tolist() == [0, 2, 4]

@@ -32,7 +32,7 @@ def boxes(image: Image.Image, crops: Crops) -> list[tuple[int, int, int, int]]:
     return [fitted.placement.box for fitted in crop_image(image, contract(), crops)]
 
 
-def test_crops_start_with_the_centre_and_are_unchanged_parts() -> None:
+def test_crops_start_with_the_center_and_are_unchanged_parts() -> None:
     image = draw("RGB", (40, 30))
     crops = crop_image(image, contract(), Crops(count=10))
     assert len(crops) == 10

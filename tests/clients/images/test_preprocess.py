@@ -136,7 +136,7 @@ def test_an_image_of_the_input_size_is_not_resampled() -> None:
 @pytest.mark.parametrize("height", [5, 6, 9, 10])
 @pytest.mark.parametrize("width", [4, 7, 8])
 @pytest.mark.parametrize("size", [(4, 4), (5, 4), (5, 3)])
-def test_crop_only_returns_the_unchanged_centre(height: int, width: int, size: tuple[int, int]) -> None:
+def test_crop_only_returns_the_unchanged_center(height: int, width: int, size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
     top, left = height // 2 - size[0] // 2, width // 2 - size[1] // 2
     expected = pixels[top : top + size[0], left : left + size[1]]

@@ -56,7 +56,7 @@ def test_pixels_are_rgb_for_bgr_networks_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(20, 30), (21, 31), (7, 9)])
-def test_crop_only_returns_the_unresized_centre(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_crop_only_returns_the_unresized_center(tmp_path: Path, size: tuple[int, int]) -> None:
     preprocessing = UNIT.model_copy(update={"fit": "crop-only"})
     pixels = read_calibration(fill(tmp_path, MIN_IMAGES, size=size), (6, 8), preprocessing).fit[1]
     top, left = size[0] // 2 - 3, size[1] // 2 - 4

@@ -110,4 +110,4 @@ def test_equal_maps_look_equal_and_others_do_not() -> None:
     same, weaker = draw(example_of((64, 64), 3)), draw(example_of((64, 64), 3, export_scale=0.5))
     assert same.keras == same.export
     assert weaker.keras == same.keras
-    assert weaker.export != same.export, "each in the colours of its own range would hide it"
+    assert weaker.export != same.export, "each in the colors of its own range would hide it"

@@ -16,9 +16,18 @@ from camserve.serving.config.named_options import (
     changed_options,
     format_value,
     make_options,
-    named_values,
     parse_settings,
 )
+from camserve.serving.config.option import declared
+
+
+def named_values(options: ServingOptions) -> dict[str, Any]:
+    """Return the value of every option by name; options that the accelerator lacks have their defaults."""
+    accelerator = options.accelerator
+    parts = [(options, declared(options)), (accelerator, declared(accelerator))]
+    values = {option.name: getattr(part, field) for part, fields in parts for field, option in fields.items()}
+    return {**DEFAULTS, **values, "accelerator": accelerator.name}
+
 
 _TENSORRT = ServingOptions(accelerator=TensorRT(gpus=(0,), precision="fp16", gpu_mem_limit=2**30))
 
@@ -110,14 +119,26 @@ def test_sizes_accept_units(text: str, size: int) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("max_queue_size", "expected NAME=VALUE, got 'max_queue_size'. For example: max_queue_size=64"),
+        ("max_queue_size", "expected NAME=VALUE, got 'max_queue_size'. Pass e.g. --set max_queue_size=64"),
         ("max_queue_sise=3", "unknown serving option 'max_queue_sise'. Did you mean 'max_queue_size'?"),
-        ("max_queue_size=many", "max_queue_size must be a whole number, got 'many'. For example: max_queue_size=64"),
+        (
+            "max_queue_size=many",
+            "max_queue_size must be a whole number, got 'many'. Pass e.g. max_queue_size=64",
+        ),
         ("max_queue_size=8K", "max_queue_size must be a whole number, got '8K'"),
-        ("response_cache=perhaps", "response_cache must be on or off, got 'perhaps'. For example: response_cache=on"),
-        ("versions=newest", "versions must be latest, all or version numbers, got 'newest'. For example: versions=3,5"),
-        ("gpus=first", "gpus must be whole numbers separated by commas, got 'first'. For example: gpus=0,1"),
-        ("gpu_mem_limit=much", "gpu_mem_limit must be a size in bytes, got 'much'. For example: gpu_mem_limit=8G"),
+        (
+            "response_cache=perhaps",
+            "response_cache must be on or off, got 'perhaps'. Pass e.g. response_cache=on",
+        ),
+        (
+            "versions=newest",
+            "versions must be latest, all or version numbers, got 'newest'. Pass e.g. versions=3,5",
+        ),
+        ("gpus=first", "gpus must be whole numbers separated by commas, got 'first'. Pass e.g. gpus=0,1"),
+        (
+            "gpu_mem_limit=much",
+            "gpu_mem_limit must be a size in bytes, got 'much'. Pass e.g. gpu_mem_limit=8G",
+        ),
         ("rate_limiter_resources=disk:2:mine", "expected rate_limiter_resources=name:count, got 'disk:2:mine'"),
     ],
 )
