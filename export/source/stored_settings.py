@@ -38,7 +38,7 @@ def restored_axes(architecture: Any) -> dict[str, Any]:
     for path, node in _stored_layers(architecture):
         config = node["config"]
         if "axis" in config and (
-            config["axis"] is None or (isinstance(config["axis"], list) and len(config["axis"]) > 1)
+            config["axis"] is None or (isinstance(config["axis"], list) and len(config["axis"]) != 1)
         ):
             axes.setdefault(node["class_name"], {})[path[-1]] = config["axis"]
     return {
