@@ -46,7 +46,7 @@ class ClientTls:
         Raises:
             UsageError: If a file can no longer be read.
         """
-        return _read(self.ca, "ca"), _read(self.key, "key"), _read(self.certificate, "certificate")
+        return _read(self.ca, "CA"), _read(self.key, "key"), _read(self.certificate, "certificate")
 
 
 def check_readable(path: str | Path, what: str) -> Path:

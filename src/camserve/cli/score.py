@@ -79,7 +79,9 @@ def score(
         rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
         print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
     if summary.errors:
-        print_warning(f"{summary.errors:,} of {summary.rows:,} rows contain an error; see the column 'error'")
+        contain = "contains" if summary.errors == 1 else "contain"
+        rows = count(summary.rows, "row")
+        print_warning(f"{summary.errors:,} of {rows} {contain} an error; see the column 'error'")
         raise typer.Exit(exit_code(summary.errors, summary.rows))
 
 
