@@ -27,7 +27,7 @@ def explain_not_loaded(
     if not models or (model in models and not version):  # not listed, or loaded in the meantime
         return error
     if model in models:
-        versions = ", ".join(models[model])
+        versions = ", ".join(map(printable, models[model]))
         return NotLoadedError(
             f"model {model!r} has no version {version}; the server at {url} has: {versions}",
             hint="Choose one of these versions, or omit it for the newest",

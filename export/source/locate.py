@@ -66,7 +66,9 @@ def locate_files(source: Any, weights: str | None) -> tuple[Path | None, Path | 
 
 def class_count(source: Any) -> int | None:
     """Return the number of classes of a recipe or `keras:NAME`; None for files and models, which must be loaded."""
-    if str(source) in RECIPES:
+    if not isinstance(source, str | Path):
+        return None
+    if source in RECIPES:  # a `Path` is never a recipe, also if its name is that of one
         return RECIPES[str(source)].classes
     return IMAGENET_CLASSES if str(source).startswith(APPLICATION_PREFIX) else None
 

@@ -23,7 +23,6 @@ __all__ = [
     "check_values",
     "format_value",
     "make_options",
-    "named_values",
     "overlay",
     "parse_settings",
 ]
@@ -59,17 +58,6 @@ _ACCELERATORS_WITH: Mapping[str, tuple[str, ...]] = {
 def accelerators_with(name: str) -> tuple[str, ...]:
     """Return the accelerators that have an option; none if it does not depend on the accelerator."""
     return _ACCELERATORS_WITH[name]
-
-
-def named_values(options: ServingOptions) -> dict[str, Any]:
-    """Return the value of every option by name; options that the accelerator lacks have their defaults.
-
-    `make_options(named_values(options)) == options`.
-    """
-    values = {option.name: getattr(options, field) for field, option in declared(options).items()}
-    accelerator = options.accelerator
-    values.update((option.name, getattr(accelerator, field)) for field, option in declared(accelerator).items())
-    return {**DEFAULTS, **values, "accelerator": accelerator.name}
 
 
 def make_options(values: Mapping[str, Any]) -> ServingOptions:

@@ -34,9 +34,13 @@ class Resources(Kind):
     """Resources as `name:count` or `name:count:shared`, separated by commas."""
 
     metavar: str = "NAME:COUNT"
+    example: str = "disk:1,link:2:shared"
+    noun = "resources separated by commas"
 
     def check(self, name: str, value: Any) -> None:
         """Raise UsageError unless the value is a tuple of resources with different names."""
+        if not isinstance(value, tuple) or not all(isinstance(each, Resource) for each in value):
+            raise self.error(name, value)
         count = Integer(1, 1_000_000)
         for each in value:
             if not each.name:
@@ -49,12 +53,9 @@ class Resources(Kind):
         """Parse resources separated by commas."""
         return tuple(self._parse_one(name, part) for part in split(text))
 
-    @staticmethod
-    def _parse_one(option: str, text: str) -> Resource:
+    def _parse_one(self, option: str, text: str) -> Resource:
         name, _, rest = text.partition(":")
         count, _, shared = rest.partition(":")
         if not name or shared not in ("", "shared"):
-            raise UsageError(
-                f"expected {option}=name:count, got {text!r}", hint=f"Pass e.g. {option}=disk:1,link:2:shared"
-            )
+            raise UsageError(f"expected {option}=name:count, got {text!r}", hint=f"Pass e.g. {option}={self.example}")
         return Resource(name=name, count=Integer(1, 1).parse(option, count or "1"), shared=bool(shared))

@@ -105,7 +105,7 @@ def list_models(repository: str | Path) -> tuple[ModelEntry, ...]:
     """
     root = open_repository(repository)
     try:
-        return tuple(_model(root / name) for name in _model_names(root) if not name.startswith("."))
+        return tuple(_model(root / name) for name in _model_names(root))
     except OSError as error:
         raise RepositoryError(f"cannot read the repository {root}: {reason(error, root)}") from None
 
@@ -142,7 +142,8 @@ def unknown_model(root: Path, name: str, names: Collection[str]) -> RepositoryEr
 
 
 def _model_names(root: Path) -> list[str]:
-    return sorted(path.name for path in root.iterdir() if (path / CONFIG_NAME).is_file())
+    folders = (path for path in root.iterdir() if not path.name.startswith("."))
+    return sorted(folder.name for folder in folders if (folder / CONFIG_NAME).is_file())
 
 
 def _model(path: Path) -> ModelEntry:

@@ -145,7 +145,7 @@ class TritonServer:
                 elif port_retries and _PORT_IN_USE in error.log:
                     port_retries -= 1
                 else:
-                    raise
+                    raise ServerError(error.message, hint=error.hint) from None
             else:
                 return
 

@@ -20,6 +20,11 @@ def test_the_versions_of_a_served_model_are_named() -> None:
     assert error.message == f"model 'digits' has no version 7; the server at {URL} has: 2, 3"
 
 
+def test_names_from_the_server_are_printed_in_one_line() -> None:
+    assert "\n" not in explain_not_loaded(ERROR, "x", "", URL, {"a\nb": ["1"]}).message
+    assert "\n" not in explain_not_loaded(ERROR, "x", "7", URL, {"x": ["1\n2"]}).message
+
+
 def test_a_long_list_of_models_is_cut() -> None:
     error = explain_not_loaded(ERROR, "x", "", URL, {f"model-{number:02}": ["1"] for number in range(25)})
     assert error.message.endswith("model-19 and 5 other models")

@@ -10,6 +10,7 @@ import pytest
 
 from camserve.errors import SourceError, UsageError
 from camserve.export.source.checks import check_source
+from camserve.export.source.locate import class_count
 
 
 def test_valid_source_returns_its_paths(tmp_path: Path) -> None:
@@ -33,6 +34,13 @@ def test_invalid_options_are_usage_errors() -> None:
         check_source("resnet-mini", None, sha256="abc", custom_objects=())
     with pytest.raises(UsageError, match=r"got the file name 'layers\.py'"):
         check_source("resnet-mini", None, sha256=None, custom_objects=["layers.py"])
+
+
+def test_classes_are_known_of_recipes_but_not_of_files_named_like_one(tmp_path: Path) -> None:
+    assert class_count("resnet-mini") == 10
+    assert class_count("keras:MobileNetV2") == 1000
+    assert class_count(tmp_path / "resnet50") is None
+    assert class_count(Path("resnet50")) is None
 
 
 def test_checks_load_no_framework() -> None:

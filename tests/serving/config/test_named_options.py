@@ -16,9 +16,18 @@ from camserve.serving.config.named_options import (
     changed_options,
     format_value,
     make_options,
-    named_values,
     parse_settings,
 )
+from camserve.serving.config.option import declared
+
+
+def named_values(options: ServingOptions) -> dict[str, Any]:
+    """Return the value of every option by name; options that the accelerator lacks have their defaults."""
+    accelerator = options.accelerator
+    parts = [(options, declared(options)), (accelerator, declared(accelerator))]
+    values = {option.name: getattr(part, field) for part, fields in parts for field, option in fields.items()}
+    return {**DEFAULTS, **values, "accelerator": accelerator.name}
+
 
 _TENSORRT = ServingOptions(accelerator=TensorRT(gpus=(0,), precision="fp16", gpu_mem_limit=2**30))
 

@@ -39,6 +39,8 @@ from camserve.serving.config.named_options import make_options
         {"versions": (0,)},
         {"versions": ()},
         {"rate_limiter_priority": 0},
+        {"rate_limiter_resources": "disk:1"},
+        {"rate_limiter_resources": ("disk:1",)},
         {"rate_limiter_resources": (Resource(name="disk", count=0),)},
         {"rate_limiter_resources": (Resource(name="disk"), Resource(name="disk"))},
     ],

@@ -7,6 +7,7 @@ import pytest
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError
 from camserve.serving import ServingOptions, list_models, publish
+from camserve.serving.repository.listing import check_known_models
 
 
 def test_every_model_is_listed_with_its_versions(toy_bundle: Bundle, tmp_path: Path) -> None:
@@ -30,6 +31,8 @@ def test_other_folders_are_not_listed(toy_repository: Path, tmp_path: Path) -> N
     (tmp_path / "notes").mkdir()
     (tmp_path / "README.md").touch()
     assert list_models(tmp_path) == ()
+    with pytest.raises(RepositoryError, match=r"unknown model '\.git'; the repository .* has no models"):
+        check_known_models(tmp_path, [".git"])
     assert [model.name for model in list_models(toy_repository)] == ["toy"]
 
 
