@@ -31,7 +31,7 @@ class ClientTls:
     def __post_init__(self) -> None:
         for name in ("ca", "certificate", "key"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, check_readable(getattr(self, name), name))
+                object.__setattr__(self, name, check_readable(getattr(self, name), "CA" if name == "ca" else name))
         if self.ca is not None:
             check_authority(self.ca)
         if self.certificate is not None and self.key is not None:

@@ -80,8 +80,7 @@ def score(
         print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
     if summary.errors:
         contain = "contains" if summary.errors == 1 else "contain"
-        rows = count(summary.rows, "row")
-        print_warning(f"{summary.errors:,} of {rows} {contain} an error; see the column 'error'")
+        print_warning(f"{summary.errors:,} of {count(summary.rows, 'row')} {contain} an error; see the column 'error'")
         raise typer.Exit(exit_code(summary.errors, summary.rows))
 
 
