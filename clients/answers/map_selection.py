@@ -68,7 +68,7 @@ def _index_of_label(model: Model, label: str) -> int:
     close = get_close_matches(label, names)
     raise UsageError(
         f"model {model.name!r} has no class {label!r}",
-        hint=f"Did you mean {' or '.join(map(repr, close))}?" if close else f"It has {_listed(names)}",
+        hint=f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Choose one of {_listed(names)}",
     )
 
 

@@ -30,7 +30,7 @@ def explain_not_loaded(
         versions = ", ".join(map(printable, models[model]))
         return NotLoadedError(
             f"model {model!r} has no version {version}; the server at {url} has: {versions}",
-            hint="Choose one of these versions, or none for the newest",
+            hint="Choose one of these versions, or omit it for the newest",
         )
     names = sorted(models)
     shown = ", ".join(map(printable, names[:_MODELS_SHOWN]))

@@ -55,11 +55,7 @@ def check_model_extension(path: Path) -> None:
     Raises:
         SourceError: If it has another extension.
     """
-    if path.suffix not in (".keras", *HDF5_EXTENSIONS):
-        raise SourceError(
-            f"model file {path} has the unsupported extension {path.suffix!r}",
-            hint="Use a .keras file, a .h5 file or a SavedModel folder",
-        )
+    _check_extension(path, "model", "Use a .keras file, a .h5 file or a SavedModel folder")
 
 
 def check_weights_extension(path: Path) -> None:
@@ -68,11 +64,7 @@ def check_weights_extension(path: Path) -> None:
     Raises:
         SourceError: If it has another extension.
     """
-    if path.suffix not in (".keras", *HDF5_EXTENSIONS):
-        raise SourceError(
-            f"weights file {path} has the unsupported extension {path.suffix!r}",
-            hint="Use a .weights.h5, .h5 or .keras file: --weights FILE",
-        )
+    _check_extension(path, "weights", "Use a .weights.h5, .h5 or .keras file: --weights FILE")
 
 
 def check_checksum_option(files: Sequence[Path], expected: str | None) -> None:
@@ -113,3 +105,8 @@ def check_module_name(name: str) -> None:
             f"--custom-objects must be the name of a Python module, got the file name {name!r}",
             hint=f"Remove .py: --custom-objects {name.removesuffix('.py')}",
         )
+
+
+def _check_extension(path: Path, kind: str, hint: str) -> None:
+    if path.suffix not in (".keras", *HDF5_EXTENSIONS):
+        raise SourceError(f"{kind} file {path} has the unsupported extension {path.suffix!r}", hint=hint)

@@ -31,7 +31,7 @@ class ClientTls:
     def __post_init__(self) -> None:
         for name in ("ca", "certificate", "key"):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, check_readable(getattr(self, name), name))
+                object.__setattr__(self, name, check_readable(getattr(self, name), "CA" if name == "ca" else name))
         if self.ca is not None:
             check_authority(self.ca)
         if self.certificate is not None and self.key is not None:
@@ -46,7 +46,7 @@ class ClientTls:
         Raises:
             UsageError: If a file can no longer be read.
         """
-        return _read(self.ca, "ca"), _read(self.key, "key"), _read(self.certificate, "certificate")
+        return _read(self.ca, "CA"), _read(self.key, "key"), _read(self.certificate, "certificate")
 
 
 def check_readable(path: str | Path, what: str) -> Path:

@@ -46,7 +46,7 @@ def test_a_bad_image_gets_a_row_and_exit_code_3(
     assert result.returncode == 3
     summary = json.loads(result.stdout)
     assert (summary["rows"], summary["errors"], summary["output"]) == (2, 1, str(table))
-    assert "1 of 2 rows" in result.stderr
+    assert "1 of 2 rows contains an error" in result.stderr
     assert table.exists()
 
 
@@ -63,7 +63,7 @@ def test_bad_images_alone_end_with_1(toy_server: TritonServer, tmp_path: Path) -
     table = tmp_path / "table.csv"
     result = run("score", tmp_path / "bad.png", "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 1
-    assert "1 of 1 rows" in result.stderr
+    assert "1 of 1 row contains an error" in result.stderr
 
 
 def test_a_misspelled_input_keeps_the_previous_table(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:

@@ -142,4 +142,6 @@ def _plain(value: Any) -> Any:
     """Return the value of an option for JSON; what JSON lacks as the text that --set accepts."""
     from camserve.serving.config.named_options import format_value
 
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
     return value if value is None or isinstance(value, bool | int | float | str) else format_value(value)

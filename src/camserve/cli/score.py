@@ -79,7 +79,8 @@ def score(
         rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
         print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
     if summary.errors:
-        print_warning(f"{summary.errors:,} of {summary.rows:,} rows contain an error; see the column 'error'")
+        contain = "contains" if summary.errors == 1 else "contain"
+        print_warning(f"{summary.errors:,} of {count(summary.rows, 'row')} {contain} an error; see the column 'error'")
         raise typer.Exit(exit_code(summary.errors, summary.rows))
 
 

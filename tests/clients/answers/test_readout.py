@@ -169,7 +169,7 @@ def test_a_missing_map_is_refused_with_the_available_ones() -> None:
         (("a", "b", "c", "d"), 4, "no class 4. Choose a number from 0 to 3"),
         (("a", "b", "c", "d"), -1, "no class -1"),
         (("tabby", "b", "c", "d"), "taby", "no class 'taby'. Did you mean 'tabby'"),
-        (("a", "b", "c", "d"), "zebra", "no class 'zebra'. It has 'a', 'b', 'c', 'd'"),
+        (("a", "b", "c", "d"), "zebra", "no class 'zebra'. Choose one of 'a', 'b', 'c', 'd'"),
         (("crane", "b", "crane", "d"), "crane", "label 'crane' of model 'toy' is ambiguous: classes 0, 2"),
     ],
 )

@@ -126,7 +126,7 @@ def test_invalid_tls_files_are_refused_before_any_call(authority: Authority, pai
     other = authority.issue("other")
     (tmp_path / "none.pem").write_text("nothing")
     for tls, why in (
-        ({"ca": tmp_path / "gone.pem"}, r"cannot read the TLS ca .*gone\.pem.*: No such file"),
+        ({"ca": tmp_path / "gone.pem"}, r"cannot read the TLS CA .*gone\.pem.*: No such file"),
         ({"ca": tmp_path / "none.pem"}, "contains no certificate"),
         ({"certificate": pair.certificate, "key": other.key}, "does not work with the key"),
         ({"certificate": pair.certificate}, "the TLS key is missing"),

@@ -114,5 +114,5 @@ def test_an_encrypted_server_requires_the_client_certificate(toy_repository: Pat
 
 
 def test_a_missing_certificate_file_is_reported(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"cannot read the TLS ca .*ca\.pem.*: No such file"):
+    with pytest.raises(UsageError, match=r"cannot read the TLS CA .*ca\.pem.*: No such file"):
         LiveServer("127.0.0.1:1", tls=ClientTls(ca=tmp_path / "ca.pem"))
