@@ -1,8 +1,8 @@
-"""tf2onnx driven as its documentation says, and as camserve drives it (`export/formats/conversion.py`): time, memory.
+"""Compare time and memory of tf2onnx as documented and as camserve uses it (`export/formats/conversion.py`).
 
 Usage: python benchmarks/conversion.py      (ResNet50, random weights, BatchNorm folded, with maps)
 
-Each way runs in a process of its own, one after the other; the peak is that process's resident memory.
+Each runs in a separate process, one after the other. The peak is the resident memory of that process.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from camserve.export.formats.conversion import to_onnx
 from camserve.export.graph.prepare import prepare
 
 
-def convert(way: str) -> None:
-    """Converts once, and prints seconds and peak gigabytes."""
+def convert(method: str) -> None:
+    """Convert once, and print seconds and peak gigabytes."""
     served = prepare(RECIPES["resnet50"].build(), cam=True, top_k=5, all_classes=False).served
     signature = tf.TensorSpec((None, *served.input.shape), tf.float32, name="image")
     function = tf.function(served.function)
-    began = time.perf_counter()
-    if way == "documented":
+    start = time.perf_counter()
+    if method == "documented":
         tf2onnx.convert.from_function(function, [signature], opset=17)
     else:
         to_onnx(function.get_concrete_function(signature), 17)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     print(f"{seconds:.1f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f}")
 
 
 def main() -> None:
-    """Runs both ways and prints a line for each, and the ratios."""
-    figures = []
-    for way in ("documented", "camserve"):
-        run = subprocess.run([sys.executable, __file__, way], capture_output=True, text=True, check=True)
+    """Run both methods and print a line for each, and the ratios."""
+    measured = []
+    for method in ("documented", "camserve"):
+        run = subprocess.run([sys.executable, __file__, method], capture_output=True, text=True, check=True)
         seconds, gigabytes = map(float, run.stdout.split()[-2:])
-        figures.append((seconds, gigabytes))
-        print(f"{way}: {seconds:.1f} s, {gigabytes:.2f} GB at most")
-    (slow, large), (fast, small) = figures
+        measured.append((seconds, gigabytes))
+        print(f"{method}: {seconds:.1f} s, peak {gigabytes:.2f} GB")
+    (slow, large), (fast, small) = measured
     print(f"ratio: {slow / fast:.1f} times the time, {large / small:.1f} times the memory")
 
 

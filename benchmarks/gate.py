@@ -1,9 +1,9 @@
-"""The figures of the parity gate for the five recipes, a model built for training, and a float64 model.
+"""Print the metrics of the parity gate for the five recipes, a model built with training=True, and a float64 model.
 
 Usage: python benchmarks/gate.py [NAME ...]
 
-Prints a Markdown table: for each network and format the worst figure of batches 1, 3 and 8. Weights are random, with
-BatchNorm statistics and logits as the tests make them.
+Prints a Markdown table: for each network and format the worst value of batches 1, 3 and 8. Weights are random, with
+BatchNorm statistics and logits as in the tests.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from support.networks import enliven
 
 from camserve.contract import PRESETS, Preprocessing
 from camserve.export import RECIPES, export_model
-from camserve.export.source import recipes
+from camserve.export.source import networks
 
-FIGURES = ("logits", "probabilities", "cam", "cam_identity", "top1", "cam_class")
+METRICS = ("logits", "probabilities", "cam", "cam_identity", "top1", "cam_class")
 
 
 def built_for_training() -> keras.Model:
-    """The signs network as its notebook builds it, saved and loaded again."""
-    return recipes._resnet50_signs(training=True)
+    """Build the signs network as its notebook does, with training=True."""
+    return networks.resnet50_signs(training=True)
 
 
-def in_double_precision() -> keras.Model:
-    """The 126-filter variant under a float64 policy."""
+def float64_network() -> keras.Model:
+    """Build the 126-filter variant under a float64 policy."""
     keras.config.set_dtype_policy("float64")
     try:
         return RECIPES["resnet50-signs-126"].build()
@@ -42,13 +42,13 @@ def in_double_precision() -> keras.Model:
 NETWORKS: dict[str, tuple[Callable[[], keras.Model], Preprocessing, str]] = {
     **{name: (recipe.build, recipe.preprocessing, ".keras") for name, recipe in RECIPES.items()},
     "resnet50-signs, training=True, .h5": (built_for_training, PRESETS["unit"], ".h5"),
-    "resnet50-signs-126, float64": (in_double_precision, PRESETS["unit"], ".keras"),
+    "resnet50-signs-126, float64": (float64_network, PRESETS["unit"], ".keras"),
 }
 
 
 def main() -> None:
-    """Exports each network and prints its figures."""
-    print(f"| network | format | {' | '.join(FIGURES)} |\n|---|---|{'---|' * len(FIGURES)}")
+    """Export each network and print its metrics."""
+    print(f"| network | format | {' | '.join(METRICS)} |\n|---|---|{'---|' * len(METRICS)}")
     for name in sys.argv[1:] or NETWORKS:
         build, preprocessing, suffix = NETWORKS[name]
         keras.utils.set_random_seed(0)
@@ -57,8 +57,8 @@ def main() -> None:
             enliven(build(), preprocessing).save(source)
             bundle = export_model(source, Path(folder) / "bundle", preprocessing=preprocessing)
         for format_name in ("onnx", "savedmodel"):
-            figures = [figure for figure in bundle.report["parity"] if figure["format"] == format_name]
-            worst = [max(figure["value"] for figure in figures if figure["figure"] == name) for name in FIGURES]
+            metrics = [metric for metric in bundle.report["parity"] if metric["format"] == format_name]
+            worst = [max(metric["value"] for metric in metrics if metric["figure"] == name) for name in METRICS]
             print(f"| {name} | {format_name} | {' | '.join(f'{value:.1e}' if value else '0' for value in worst)} |")
         sys.stdout.flush()
 

@@ -1,9 +1,9 @@
-"""From a photo on disk to the network's input: camserve beside Keras's `load_img` and `preprocess_input`.
+"""Compare decoding and preprocessing of a photo with Keras's `load_img` and `preprocess_input`.
 
-    python benchmarks/preprocessing.py [--rounds 200]
+Usage: python benchmarks/preprocessing.py [--rounds 200]
 
-The photos are scikit-learn's samples, saved as JPEG of quality 90. Both read the same file in turn, now one first and
-now the other, so that both see the same machine; the table shows medians, and the largest difference of the tensors.
+The photos are scikit-learn's samples, saved as JPEG with quality 90. Both read the same file in alternating order, so
+that both see the same machine. The table contains medians and the largest difference of the tensors.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CASES: tuple[tuple[str, str, ResizeFilter], ...] = (
 
 
 def main() -> None:
-    """Prints a line for each photo, preset and filter."""
+    """Print a row for each photo, preset and filter."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=200)
     rounds = parser.parse_args().rounds
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def with_camserve(path: Path, preset: str, resize: ResizeFilter) -> Make:
-    """What a client does with a photo before it asks."""
+    """Return a function that preprocesses the photo as a client does."""
     contract = ModelContract(
         name="photos",
         input=TensorSpec(name="image", dtype="FP32", shape=(SIDE, SIDE, 3)),
@@ -78,7 +78,7 @@ def with_camserve(path: Path, preset: str, resize: ResizeFilter) -> Make:
 
 
 def with_keras(path: Path, preset: str, resize: ResizeFilter) -> Make:
-    """What a notebook does with it."""
+    """Return a function that preprocesses the photo as a notebook does."""
 
     def make() -> np.ndarray[Any, Any]:
         pixels = img_to_array(load_img(path, target_size=(SIDE, SIDE), interpolation=resize))
@@ -89,15 +89,15 @@ def with_keras(path: Path, preset: str, resize: ResizeFilter) -> Make:
 
 
 def timed(makers: tuple[Make, ...], rounds: int) -> list[float]:
-    """The median seconds of each."""
+    """Return the median seconds of each function."""
     seconds: list[list[float]] = [[] for _ in makers]
     for number in range(rounds):
         order = list(zip(makers, seconds, strict=True))
-        for make, found in order if number % 2 else order[::-1]:
-            began = time.perf_counter()
+        for make, measured in order if number % 2 else order[::-1]:
+            start = time.perf_counter()
             make()
-            found.append(time.perf_counter() - began)
-    return [median(found) for found in seconds]
+            measured.append(time.perf_counter() - start)
+    return [median(measured) for measured in seconds]
 
 
 if __name__ == "__main__":

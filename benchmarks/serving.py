@@ -1,12 +1,12 @@
-"""Images a second and latency through Triton, beside bare ONNX Runtime in the same run.
+"""Throughput and latency of Triton, compared with ONNX Runtime without a server in the same run.
 
 Usage: python benchmarks/serving.py [SOURCE] [--rounds 3] [--seconds 3] [--concurrency 1,2,4,8,16,32]
 
 The network (default: resnet50, random weights) is exported in fp32 and in int8, each with float and with uint8 input,
-published with a largest batch of 8, and served by the embedded Triton with one instance that has every core. Requests
-of 1 and of 8 images are sent over gRPC, so many at once, each with every output asked for. Bare ONNX Runtime runs the
-same files with as many threads, in batches of 1 and of 8, in turn with the server within each round, so that both see
-the same machine. Figures are medians over the rounds; the last table compares the best of each.
+published with a maximum batch size of 8, and served by the embedded Triton with one instance that uses all cores.
+Requests with 1 and with 8 images are sent over gRPC at several levels of concurrency; each requests all outputs. ONNX
+Runtime runs the same files with as many threads, in batches of 1 and 8, alternating with the server within each round,
+so that both run under the same conditions. The results are medians over the rounds; the last table compares the best.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ WARM_UP = 1.0  # seconds
 
 
 def main() -> None:
-    """Prints a table for each variant, and one that compares them."""
+    """Print a table for each variant, and one that compares them."""
     arguments = parse()
     with tempfile.TemporaryDirectory() as folder:
         bundles = export(arguments.source, Path(folder))
@@ -54,24 +54,24 @@ def main() -> None:
             publish(bundle, Path(folder) / "repository", name=name, options={"max_batch_size": max(BATCHES)})
         with TritonServer(Path(folder) / "repository", start_timeout=300) as server:
             best = {name: measure(name, bundle, server.grpc_url, arguments) for name, bundle in bundles.items()}
-    print("\n| variant | bare | through Triton | ratio |\n|---|---|---|---|")
+    print("\n| variant | ONNX Runtime | Triton | ratio |\n|---|---|---|---|")
     for name, (bare, served) in best.items():
         print(f"| {name} | {bare:.1f} | {served:.1f} | {served / bare:.3f} |")
 
 
 def parse() -> argparse.Namespace:
-    """The arguments."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else None)
     parser.add_argument("source", nargs="?", default="resnet50")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=3.0, help="seconds per measurement")
     parser.add_argument("--concurrency", default="1,2,4,8,16,32", type=lambda text: [int(n) for n in text.split(",")])
     return parser.parse_args()
 
 
 def export(source: str, folder: Path) -> dict[str, Bundle]:
-    """The network in every variant, by name."""
-    images = folder / "pictures"
+    """Export the network in every variant and return the bundles by name."""
+    images = folder / "images"
     images.mkdir()
     for number, pixels in enumerate(sample_images(64, 256, 256, 3)):
         Image.fromarray(pixels).save(images / f"{number:02}.png")
@@ -85,15 +85,15 @@ def export(source: str, folder: Path) -> dict[str, Bundle]:
             precision=precision,
             input_dtype=dtype,
             calibration=images if precision == "int8" else None,
-            # Speed does not depend on weights, and random ones need not agree in int8.
-            budget=Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
+            # Speed does not depend on the weights, and with random weights int8 can miss the tolerances.
+            tolerances=Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
         )
         for precision, dtype in VARIANTS
     }
 
 
 def measure(name: str, bundle: Bundle, url: str, arguments: argparse.Namespace) -> tuple[float, float]:
-    """Prints a variant's table; returns the best rate of bare ONNX Runtime and the best through Triton."""
+    """Print the table of a variant and return the best throughput of ONNX Runtime and of Triton."""
     contract = bundle.contract
     pixels = sample_images(max(BATCHES), *contract.input.shape)
     images = pixels if contract.preprocessing.in_graph else normalize(pixels, contract.preprocessing)
@@ -108,22 +108,22 @@ def measure(name: str, bundle: Bundle, url: str, arguments: argparse.Namespace) 
                 bare[batch].append(run_bare(session, images[:batch], arguments.seconds))
             for load in loads:
                 served[load].append(send(client, name, images, load, arguments.seconds))
-    print(f"\n{name}\n\n| | images in a request | requests at once | images a second | p50 ms | p99 ms |")
+    print(f"\n{name}\n\n| | images per request | concurrent requests | images per second | p50 ms | p99 ms |")
     print("|---|---|---|---|---|---|")
     for batch, runs in bare.items():
-        print(row("bare", batch, 1, runs))
+        print(row("ONNX Runtime", batch, 1, runs))
     for load, runs in served.items():
         print(row("Triton", load.batch, load.concurrency, runs))
     return best(bare), best(served)
 
 
 def best(measured: dict[Any, list[Measured]]) -> float:
-    """The highest of the medians."""
+    """Return the highest median throughput."""
     return max(median(run.rate for run in runs) for runs in measured.values())
 
 
 def row(what: str, batch: int, concurrency: int, runs: list[Measured]) -> str:
-    """A line of the table."""
+    """Format a row of the table."""
     seconds = np.concatenate([run.seconds for run in runs])
     p50, p99 = np.percentile(seconds, [50, 99]) * 1e3
     rate = median(run.rate for run in runs)
@@ -131,19 +131,19 @@ def row(what: str, batch: int, concurrency: int, runs: list[Measured]) -> str:
 
 
 def open_session(bundle: Bundle) -> onnxruntime.InferenceSession:
-    """A session of the bundle's ONNX file on every core, as the server's instance is."""
+    """Open the ONNX file of a bundle on all cores, like the instance of the server."""
     return onnxruntime.InferenceSession(str(bundle.onnx_path), providers=["CPUExecutionProvider"])
 
 
 def run_bare(session: onnxruntime.InferenceSession, images: Any, seconds: float) -> Measured:
-    """Runs one batch after the other."""
+    """Run one batch after the other."""
     session.run(None, {"image": images})
-    taken: list[float] = []
-    began = time.perf_counter()
-    while (started := time.perf_counter()) < began + seconds:
+    durations: list[float] = []
+    begin = time.perf_counter()
+    while (started := time.perf_counter()) < begin + seconds:
         session.run(None, {"image": images})
-        taken.append(time.perf_counter() - started)
-    return Measured(len(images) * len(taken) / (time.perf_counter() - began), tuple(taken))
+        durations.append(time.perf_counter() - started)
+    return Measured(len(images) * len(durations) / (time.perf_counter() - begin), tuple(durations))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A stream of images through tasks of an event loop: answers in order, a bounded window, and nothing left behind."""
+"""A stream of images through tasks of an event loop: results in order, within a window, without leftover tasks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import aclosing
 from typing import Generic, TypeVar
 
 from camserve.clients.images.files import bytes_to_read
-from camserve.clients.images.loading import Opened
-from camserve.clients.window import End, Room, Window, without_frames
+from camserve.clients.images.loading import OpenedImage
+from camserve.clients.window import End, MemoryLimit, Window, without_frames
 from camserve.errors import CamserveError
 
 __all__ = ["AsyncStream"]
@@ -20,88 +20,85 @@ T = TypeVar("T")
 
 
 class AsyncStream(Generic[P, T]):
-    """Answers to images, in their order, by tasks that end with it.
+    """Classifies images in tasks that end with it.
 
     Args:
-        window: How much is under way at once.
-        open_: Reads an image's file and header; called in a thread.
-        answer: Decodes an image and asks for its answer.
-        concerns_one: Whether an error is the fault of its image.
+        window: How much is in progress at once.
+        open_: Reads the file and the header of an image; called in a thread.
+        answer: Decodes and classifies an image.
+        affects_one: Whether an error affects only its image.
     """
 
     def __init__(
         self,
         window: Window,
-        open_: Callable[[P], Opened],
-        answer: Callable[[Opened], Awaitable[T]],
-        concerns_one: Callable[[CamserveError], Awaitable[bool]],
+        open_: Callable[[P], OpenedImage],
+        answer: Callable[[OpenedImage], Awaitable[T]],
+        affects_one: Callable[[CamserveError], Awaitable[bool]],
     ) -> None:
         self._window = window
         self._open = open_
         self._answer = answer
-        self._concerns_one = concerns_one
+        self._affects_one = affects_one
         self._end = End()
-        self._room = Room(window)
+        self._memory = MemoryLimit(window)
         self._slots = asyncio.Semaphore(window.concurrency)
         self._changed = asyncio.Event()
 
     async def answers(self, images: Iterable[P] | AsyncIterable[P]) -> AsyncGenerator[T | CamserveError, None]:
-        """Answers the images, which are taken up no further than the window reaches.
+        """Yield the result of each image in order, and take images only as far as the window allows.
 
-        What is answered is handed out before the next image is waited for.
+        A finished result is yielded before the next image is taken.
         """
-        under_way: deque[asyncio.Task[T | CamserveError]] = deque()
+        pending: deque[asyncio.Task[T | CamserveError]] = deque()
         place = 0
         try:
-            async with aclosing(_each(images)) as taken_up:
-                async for image in taken_up:
-                    under_way.append(asyncio.create_task(self._at(place, image)))
+            async with aclosing(_each(images)) as taken:
+                async for image in taken:
+                    pending.append(asyncio.create_task(self._at(place, image)))
                     place += 1
-                    while under_way and (len(under_way) >= self._window.length or under_way[0].done()):
-                        yield await under_way.popleft()
-            while under_way:
-                yield await under_way.popleft()
+                    while pending and (len(pending) >= self._window.length or pending[0].done()):
+                        yield await pending.popleft()
+            while pending:
+                yield await pending.popleft()
         finally:
-            for task in under_way:
+            for task in pending:
                 task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await asyncio.gather(*pending, return_exceptions=True)
 
     async def _at(self, place: int, image: P) -> T | CamserveError:
         async with self._slots:
-            self._room.enter(place)
+            self._memory.enter(place)
             try:
-                return await self._one(place, image)
+                return await self._result(place, image)
             except Exception as error:
-                self._end.because(error, place)
+                self._end.at(place, error)
                 raise
             finally:
-                self._room.leave(place)
+                self._memory.leave(place)
                 self._notify()
 
-    async def _one(self, place: int, image: P) -> T | CamserveError:
+    async def _result(self, place: int, image: P) -> T | CamserveError:
         try:
-            return await self._answered(place, image)
+            await self._wait_for_memory(place, await asyncio.to_thread(bytes_to_read, image))
+            opened = await asyncio.to_thread(self._open, image)
+            await self._wait_for_memory(place, opened.decoded_bytes)
+            return await self._answer(opened)
         except CamserveError as error:
-            if self._window.errors == "yield" and await self._concerns_one(error):
+            if self._window.errors == "yield" and await self._affects_one(error):
                 return without_frames(error)
             raise
 
-    async def _answered(self, place: int, image: P) -> T:
-        await self._take(place, await asyncio.to_thread(bytes_to_read, image))
-        opened = await asyncio.to_thread(self._open, image)
-        await self._take(place, opened.decoded_bytes)
-        return await self._answer(opened)
-
-    async def _take(self, place: int, size: int) -> None:
-        """Waits until the image may take so many bytes in all; raises what ended the stream meanwhile."""
+    async def _wait_for_memory(self, place: int, size: int) -> None:
+        """Wait until the image may use so many bytes in total; raise the error if the stream has ended."""
         self._end.check(place)
-        while not self._room.fits(place, size):
+        while not self._memory.fits(place, size):
             await self._changed.wait()
             self._end.check(place)
-        self._room.take(place, size)
+        self._memory.take(place, size)
 
     def _notify(self) -> None:
-        """Wakes who waits for room now; who begins to wait afterwards waits for the next change."""
+        """Wake the tasks that wait for memory; a task that waits from now on waits for the next change."""
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""What the classifier of threads and the one of asyncio have in common: all but the waiting."""
+"""What `Classifier` and `AsyncClassifier` share: all but the waiting."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.map_selection import class_index
 from camserve.clients.answers.query import ClassifyRequest, query_batch, query_classes, query_logits
 from camserve.clients.answers.readout import read_classes, read_logits, read_map
-from camserve.clients.arguments import check_arguments, given, version_of
+from camserve.clients.arguments import check_arguments, overrides_of, parse_version
 from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
-from camserve.clients.images.loading import ImageInput, Opened, load_image, open_image
+from camserve.clients.images.loading import ImageInput, OpenedImage, load_image, open_image
 from camserve.clients.images.preprocess import prepare
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.session import Session
 from camserve.clients.steps import Steps, Work
 from camserve.clients.wire.connection_options import Compression, ConnectionOptions, parse_urls
+from camserve.clients.wire.exchange import Exchange
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, ImageError, RequestError
 from camserve.tls import ClientTls
@@ -34,38 +35,35 @@ __all__ = ["BaseClassifier"]
 
 Array = np.ndarray[Any, Any]
 
-_QUICK = 2**22
-"""Bytes of a batch that is checked sooner than another thread takes it up."""
+_QUICK_BYTES = 2**22
+"""Size of a batch that is checked faster than another thread would start."""
 
 
 class BaseClassifier(ABC):
     """A served image classifier.
 
     Args:
-        url: `HOST:PORT` of Triton's gRPC endpoint; several, as a sequence or with commas between them, for servers that
-            serve the same models and stand in for one another.
+        url: `HOST:PORT` of Triton's gRPC endpoint; several, as a sequence or separated by commas, for servers of the
+            same models with load balancing and failover.
         model: Name of the model.
-        version: Number of the version; the newest that is served unless given.
-        timeout: Deadline of each call once its image is prepared, over all its tries and parts, in seconds.
-        connect_timeout: Seconds within which a server must have told what the model expects; at most `timeout`.
-        retries: How often a request is sent again after its connection was lost or the server was not available: 0 to
-            5.
-        tls: Files by which the connection is encrypted; it is plain without.
-        token: Sent as `authorization: Bearer ...`; refused without TLS unless the server is on this host.
+        version: Version of the model (default: the newest that is served).
+        timeout: Deadline of each call once its image is preprocessed, over all attempts and parts, in seconds.
+        connect_timeout: Deadline for reading the model from a server, in seconds; at most `timeout`.
+        retries: Maximum number of retries after a lost connection or an unavailable server, 0 to 5.
+        tls: TLS certificates (default: no encryption).
+        token: Sent as `authorization: Bearer ...`; requires TLS unless the server is on this host.
         headers: Further headers of every request, such as an API key; names in lower case.
-        compression: Of the messages sent: `none`, `gzip` or `deflate`.
-        shared_memory: Hand tensors over in memory that client and server share; the server must be on this host and
-            allow it.
-        decode_options: How image files are read: which way up, and how large at most.
-        metrics: Prometheus counters to keep.
-        contract: What the model expects and answers, or the path of a `contract.json`, for a model that does not carry
-            it.
-        labels: The label of each class, for a model that does not carry them.
-        names: The model's own name of a tensor, by the name that the contract gives it, where they differ:
+        compression: Compression of the messages sent: `none`, `gzip` or `deflate`.
+        shared_memory: Whether to pass input tensors in shared memory; the server must be on this host and allow it.
+        decode_options: How image files are decoded: EXIF orientation and size limits.
+        metrics: Prometheus metrics to update.
+        contract: The model's contract, or the path of a `contract.json`, for a model without one in its configuration.
+        labels: The label of each class, for a model without labels in its configuration.
+        names: The model's own tensor names by the names of the contract, where they differ:
             `{"image": "input_1", "probabilities": "predictions"}`.
 
     Raises:
-        UsageError: If an option makes no sense.
+        UsageError: If an option is invalid.
     """
 
     def __init__(
@@ -117,19 +115,25 @@ class BaseClassifier(ABC):
         self.urls = parse_urls(url)
         self.model = model
         self._decode_options = decode_options
-        self._session = Session(model, version_of(version), self.urls, given(contract, labels, names), options)
+        overrides = overrides_of(contract, labels, names)
+        self._session = Session(model, parse_version(version), self.urls, overrides, options)
         self._open(options, Monitor(metrics=metrics))
 
     @abstractmethod
     def _open(self, options: ConnectionOptions, monitor: Monitor) -> None:
-        """Makes the transport."""
+        """Create the transport."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({','.join(self.urls)!r}, {self.model!r})"
 
     @property
+    def decode_options(self) -> DecodeOptions:
+        """How image files are decoded."""
+        return self._decode_options
+
+    @property
     def contract(self) -> ModelContract:
-        """What the model expects and answers; another one after a hot swap that changed it."""
+        """The contract of the model; it changes if a hot swap changes it."""
         return self._session.model.contract
 
     @property
@@ -138,67 +142,69 @@ class BaseClassifier(ABC):
         return tuple(label.name for label in self._session.model.labels)
 
     def class_index(self, class_: int | str) -> int:
-        """The number of a class, by its label, by its identifier in the data set, or by that number itself.
+        """Return the index of a class, given by its label, its identifier in the data set, or the index itself.
 
         Raises:
-            UsageError: If there is no such class, or several have the label.
+            UsageError: If the class is unknown, or several classes have the label.
         """
         return class_index(self._session.model, class_)
 
-    def _classifying(self, image: ImageInput | Opened, wanted: ClassifyRequest) -> Steps[Classification]:
-        opened = _OpenImage(image, wanted.decode_options)
-        answer = yield from self._session.ask(
-            lambda model: query_classes(opened.load, model, wanted), timed=wanted.timings
+    def _classify_steps(
+        self, exchange: Exchange, image: ImageInput | OpenedImage, request: ClassifyRequest
+    ) -> Steps[Classification]:
+        source = _ImageSource(image, request.decode_options)
+        answer = yield from self._session.query(
+            exchange, lambda model: query_classes(source.load, model, request), timed=request.timings
         )
         began = time.perf_counter()
-        result = read_classes(answer, wanted)
+        result = read_classes(answer, request)
         return replace(result, timings=replace(result.timings, read=time.perf_counter() - began))
 
-    def _finding_logits(self, image: ImageInput) -> Steps[Array]:
-        opened = _OpenImage(image, self._decode_options)
-        answer = yield from self._session.ask(lambda model: query_logits(opened.load, model))
+    def _logits_steps(self, exchange: Exchange, image: ImageInput) -> Steps[Array]:
+        source = _ImageSource(image, self._decode_options)
+        answer = yield from self._session.query(exchange, lambda model: query_logits(source.load, model))
         return read_logits(answer)
 
-    def _finding_map(self, image: ImageInput, class_: int | str | None) -> Steps[ActivationMap]:
-        wanted = ClassifyRequest(cam=True, class_=class_, decode_options=self._decode_options)
-        opened = _OpenImage(image, wanted.decode_options)
-        answer = yield from self._session.ask(lambda model: query_classes(opened.load, model, wanted))
-        return read_map(answer, wanted)
+    def _map_steps(self, exchange: Exchange, image: ImageInput, class_: int | str | None) -> Steps[ActivationMap]:
+        request = ClassifyRequest(cam=True, class_=class_, decode_options=self._decode_options)
+        source = _ImageSource(image, self._decode_options)
+        answer = yield from self._session.query(exchange, lambda model: query_classes(source.load, model, request))
+        return read_map(answer, request)
 
-    def _preparing(self, image: ImageInput) -> Steps[Array]:
+    def _prepare_steps(self, _: Exchange, image: ImageInput) -> Steps[Array]:
         contract = self._session.model.contract
-        tensor: Array = yield Work(lambda: prepare(load_image(image, self._decode_options), contract))
-        return tensor
+        return (yield from Work(lambda: prepare(load_image(image, self._decode_options), contract)))
 
-    def _inferring(
-        self, batch: Array, outputs: Sequence[str], contract: ModelContract | None
+    def _infer_steps(
+        self, exchange: Exchange, batch: Array, outputs: Sequence[str], contract: ModelContract | None
     ) -> Steps[dict[str, Array]]:
         called_with = self._session.model
-        answer = yield from self._session.ask(
+        answer = yield from self._session.query(
+            exchange,
             lambda model: query_batch(batch, outputs, model, called_with, contract),
-            quick=getattr(batch, "nbytes", 0) <= _QUICK,
+            quick=getattr(batch, "nbytes", 0) <= _QUICK_BYTES,
         )
         return dict(answer.tensors)
 
-    def _concerns_one_image(self, error: CamserveError) -> Steps[bool]:
-        """Whether an error is the fault of the image it was met with, so that the next one may well be answered.
+    def _affects_one_image(self, exchange: Exchange, error: CamserveError) -> Steps[bool]:
+        """Return whether an error affects only its image, so that the next image may succeed.
 
-        An image that cannot be read is; a refusal is as long as the model is served; whatever else went wrong, such
-        as a server that hangs, would meet every image alike.
+        An invalid image does. A refusal does if the model is still served. Any other error, such as a server that
+        hangs, would affect every image.
         """
         if isinstance(error, ImageError):
             return True
-        return isinstance(error, RequestError) and (yield from self._session.is_ready())
+        return isinstance(error, RequestError) and (yield from self._session.is_ready(exchange))
 
 
-class _OpenImage:
-    """An image that is opened when it is first wanted, and once: a stream can be read but once."""
+class _ImageSource:
+    """An image that is opened at its first use, and only once: a stream cannot be read twice."""
 
-    def __init__(self, image: ImageInput | Opened, decode_options: DecodeOptions) -> None:
+    def __init__(self, image: ImageInput | OpenedImage, options: DecodeOptions) -> None:
         self._image = image
-        self._decode_options = decode_options
+        self._options = options
 
     def load(self) -> Image.Image:
-        if not isinstance(self._image, Opened):
-            self._image = open_image(self._image, self._decode_options)
+        if not isinstance(self._image, OpenedImage):
+            self._image = open_image(self._image, self._options)
         return self._image.load()

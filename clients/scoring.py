@@ -1,4 +1,4 @@
-"""Scoring: many images in, one row each out, in order, with a bounded number of requests under way."""
+"""Classify many files, and return one row per file in order, with a limited number of concurrent requests."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ __all__ = ["ScoredRow", "find_images", "score"]
 
 @dataclass(frozen=True)
 class ScoredRow:
-    """What became of one file: its best classes, or why there are none.
+    """The result for one file: its most probable classes, or an error.
 
     Attributes:
         path: The file.
-        top: Its best classes, best first; empty where there is an error.
-        error: Why there are none, in one line.
+        top: Its most probable classes, in descending order; empty in case of an error.
+        error: The error, in one line.
     """
 
     path: str
@@ -36,75 +36,78 @@ class ScoredRow:
 
 
 def find_images(inputs: Iterable[str | Path]) -> Iterator[Path]:
-    """Lists the files to score: each file given, whatever its name, and the images of each folder given.
+    """List the files to score: the given files, whatever their names, and the images in the given folders.
 
-    A folder is searched with all its subfolders, in the order of their names, for .bmp, .gif, .jpeg, .jpg, .pbm, .pgm,
-    .png, .pnm, .ppm, .tif, .tiff and .webp. What does not exist is listed too, so that it gets its row.
+    Folders are searched recursively, in the order of names, for .bmp, .gif, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm,
+    .tif, .tiff and .webp. Missing files are listed, too, so that they get a row.
 
     Raises:
-        UsageError: If a single path is given, a folder cannot be read, or nothing is found at all.
+        UsageError: If a single path is passed, a folder cannot be read, or no file is found.
     """
     _check_several(inputs)
     found = False
-    for given in inputs:
-        # Path.is_dir raises where it may not look.
-        for path in _images_below(Path(given)) if os.path.isdir(given) else (Path(given),):  # noqa: PTH112
+    for entry in inputs:
+        # Path.is_dir raises an error without permission.
+        for path in _images_below(Path(entry)) if os.path.isdir(entry) else (Path(entry),):  # noqa: PTH112
             found = True
             yield path
     if not found:
-        raise UsageError("there are no images", hint=f"Folders are searched for {' '.join(sorted(EXTENSIONS))}")
+        raise UsageError(
+            "no images found", hint=f"Pass files, or folders with files that end in {' '.join(sorted(EXTENSIONS))}"
+        )
 
 
 def score(
     classifier: Classifier, inputs: Iterable[str | Path], *, top: int = 5, concurrency: int = 8
 ) -> Iterator[ScoredRow]:
-    """Classifies files and yields one row for each, in the order of `inputs`; see `find_images` for folders.
+    """Classify files and yield one row per file, in the order of `inputs`; see `find_images` for folders.
 
-    A file that is no image, and an image that the server refuses while it serves the model, become rows that carry
-    the error. Whatever would meet every file alike ends the job: a server that has gone, hangs or no longer serves the
-    model, or an answer against the contract. `inputs` is read as rows are taken, so its length does not matter.
+    A file that cannot be decoded, and an image that the server refuses while it serves the model, get a row with the
+    error. Errors that concern every file end the iteration: the server is unreachable, does not reply in time or no
+    longer serves the model, or a reply violates the contract. `inputs` is consumed as rows are yielded, and may be of
+    any length.
 
     Raises:
-        ConnectionFailedError: If the server has gone.
-        DeadlineError: If the server does not answer in time.
+        ConnectionFailedError: If the server is unreachable.
+        DeadlineError: If the server does not reply in time.
         RequestError: If the server no longer serves the model.
-        ContractError: If an answer is not what the contract promises.
-        UsageError: If it is no `Classifier`, such as an `AsyncClassifier`, a single path is given, or `top` or
-            `concurrency` is less than one.
+        ContractError: If a reply does not match the contract.
+        UsageError: If `classifier` is not a `Classifier`, a single path is passed, or `top` or `concurrency` is less
+            than 1.
     """
     check_type("classifier", classifier, Classifier, "a Classifier")
     _check_several(inputs)
     paths: deque[str | Path] = deque()
-    images: Iterator[ImageInput] = _noted(inputs, paths)
-    answers = classifier.classify_many(images, top=top, concurrency=concurrency, errors="yield")
-    return _rows(answers, paths)
+    images: Iterator[ImageInput] = _recorded(inputs, paths)
+    results = classifier.classify_many(images, top=top, concurrency=concurrency, errors="yield")
+    return _rows(results, paths)
 
 
 def _check_several(inputs: object) -> None:
-    """A single path would be taken for a sequence of letters."""
+    """Refuse a single path, which is a sequence of letters."""
     if isinstance(inputs, str | os.PathLike):
-        raise UsageError(f"inputs is the single path {printable(str(inputs))}", hint="Give a list of paths")
+        raise UsageError(f"inputs must be a list of paths, got the path {printable(str(inputs))}", hint="Pass [path]")
 
 
 def _rows(
-    answers: Generator[Classification | CamserveError, None, None], paths: deque[str | Path]
+    results: Generator[Classification | CamserveError, None, None], paths: deque[str | Path]
 ) -> Iterator[ScoredRow]:
-    with closing(answers):
-        for answer in answers:
-            yield _row(paths.popleft(), answer)
+    with closing(results):
+        for result in results:
+            yield _row(paths.popleft(), result)
 
 
-def _noted(inputs: Iterable[str | Path], seen: deque[str | Path]) -> Iterator[ImageInput]:
-    """The inputs, each also noted as it is taken up."""
+def _recorded(inputs: Iterable[str | Path], record: deque[str | Path]) -> Iterator[ImageInput]:
+    """Yield the inputs, and append each to the record."""
     for each in inputs:
-        seen.append(each)
+        record.append(each)
         yield each
 
 
-def _row(path: str | Path, answer: Classification | CamserveError) -> ScoredRow:
-    if isinstance(answer, CamserveError):
-        return ScoredRow(str(path), error=" ".join(str(answer).split()))
-    return ScoredRow(str(path), answer.top)
+def _row(path: str | Path, result: Classification | CamserveError) -> ScoredRow:
+    if isinstance(result, CamserveError):
+        return ScoredRow(str(path), error=" ".join(str(result).split()))
+    return ScoredRow(str(path), result.top)
 
 
 def _images_below(folder: Path) -> Iterator[Path]:
@@ -114,9 +117,9 @@ def _images_below(folder: Path) -> Iterator[Path]:
         raise UsageError(
             f"folder {printable(folder)} cannot be read: {error.strerror}",
             hint="Check its permissions, or leave it out",
-        ) from error
+        ) from None
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False):  # a link to a folder may lead back up
+        if entry.is_dir(follow_symlinks=False):  # links to folders may form a cycle
             yield from _images_below(Path(entry.path))
         elif Path(entry.name).suffix.lower() in EXTENSIONS:
             yield Path(entry.path)

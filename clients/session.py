@@ -1,26 +1,29 @@
-"""A model at its servers: read when first met, asked, and read anew whenever another version answers."""
+"""The model of a classifier at its servers: read at first use, queried, and read again when its version changes."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from operator import methodcaller
+from typing import Concatenate, ParamSpec
 
 from camserve.clients.answers.batch_tensors import split
 from camserve.clients.answers.classification import Timings
 from camserve.clients.answers.known_versions import KnownVersions, check_same
+from camserve.clients.answers.not_loaded import explain_not_loaded
 from camserve.clients.answers.query import Query
 from camserve.clients.answers.readout import Answer, validate_replies
 from camserve.clients.answers.served_model import Model, Overrides, read_model
 from camserve.clients.answers.timing import with_server_share
-from camserve.clients.steps import Call, Steps, Work
+from camserve.clients.steps import Steps, Work
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
+from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.messages import Reply, Request, Statistics
 from camserve.errors import (
+    ClientError,
     ConnectionFailedError,
     ContractError,
     DeadlineError,
@@ -32,142 +35,158 @@ from camserve.text import printable
 
 __all__ = ["Session"]
 
+P = ParamSpec("P")
+
 _log = logging.getLogger("camserve.clients")
-_LOOKS = 5
+_STATISTICS_ATTEMPTS = 5
 
 
 class Session:
-    """What a classifier knows of its model, and how it asks it. May be used from several threads.
+    """What is known of a model, and the requests to it. May be used from several threads, and with several exchanges.
 
     Args:
-        name: The model.
+        name: Name of the model.
         version: Its version; empty for the newest that is served.
         urls: The servers.
-        given: What the caller says of the model.
-        options: How the servers are called.
+        overrides: What the caller specified about the model.
+        options: Timeouts.
     """
 
     def __init__(
-        self, name: str, version: str, urls: Sequence[str], given: Overrides, options: ConnectionOptions
+        self, name: str, version: str, urls: Sequence[str], overrides: Overrides, options: ConnectionOptions
     ) -> None:
         self._name = name
         self._version = version
         self._urls = urls
-        self._given = given
+        self._overrides = overrides
         self._timeout = options.timeout
         self._connect_timeout = min(options.connect_timeout, options.timeout)
-        self._read_so_far: KnownVersions | None = None
+        self._versions: KnownVersions | None = None
         self._lock = threading.Lock()
 
     @property
     def model(self) -> Model:
-        """The model that the next question is made for.
+        """The model that the next query is made for.
 
         Raises:
-            UsageError: If it was not read yet.
+            UsageError: If it has not been read yet.
         """
         return self._known.current
 
     @property
     def is_connected(self) -> bool:
-        """Whether the model was read."""
-        return self._read_so_far is not None
+        """Whether the model has been read."""
+        return self._versions is not None
 
-    def connect(self) -> Steps[None]:
-        """Reads the model for the first time, from any server.
+    def connect(self, exchange: Exchange) -> Steps[None]:
+        """Read the model for the first time, from any server.
 
         Raises:
-            ContractError: If it does not keep its contract; see `read_model`.
+            ContractError: If it does not match its contract; see `read_model`.
             CamserveError: If it cannot be read.
         """
-        deadline = Deadline.after(self._connect_timeout)
-        served = yield Call(methodcaller("describe", self._name, self._version, deadline=deadline))
-        known = KnownVersions(read_model(served, self._given))
+        deadline = Deadline(self._connect_timeout)
+        try:
+            served = yield from exchange.describe(self._name, self._version, deadline=deadline)
+        except NotLoadedError as error:
+            url: str = ""
+            models: Mapping[str, Sequence[str]] = {}
+            with suppress(ClientError):  # a server may restrict its index
+                url, models = yield from exchange.ready_models(self._name, deadline=deadline)
+            raise explain_not_loaded(error, self._name, self._version, url, models) from None
+        known = KnownVersions(read_model(served, self._overrides))
         if len(self._urls) == 1:
             known = known.with_version(self._urls[0], known.current, time.monotonic())
-        self._read_so_far = known
+        self._versions = known
 
-    def is_ready(self) -> Steps[bool]:
-        """Whether a server says that it serves the model."""
-        deadline = Deadline.after(self._connect_timeout)
-        ready: bool = yield Call(methodcaller("is_ready", self._name, self._version, deadline=deadline))
-        return ready
+    def is_ready(self, exchange: Exchange) -> Steps[bool]:
+        """Query whether a server serves the model."""
+        return exchange.is_ready(self._name, self._version, deadline=Deadline(self._connect_timeout))
 
-    def ask(self, make: Callable[[Model], Query], *, timed: bool = False, quick: bool = False) -> Steps[Answer]:
-        """Makes a question, sends it, and holds the answer to the contract for which the question was made.
+    def query(
+        self, exchange: Exchange, make: Callable[[Model], Query], *, timed: bool = False, quick: bool = False
+    ) -> Steps[Answer]:
+        """Make a query, send it, and check the answer against the contract for which the query was made.
 
-        It is asked anew, within the same deadline, when the version that answered was swapped away before its contract
-        could be read, or when the parts of a batch were answered by two versions.
+        The query is repeated within the same deadline if the version that replied was replaced before its contract
+        could be read, or if two versions replied to the parts of a batch.
 
         Args:
-            make: Makes the question for a model. It may be called again.
-            timed: Whether to ask the servers for their share of the time.
-            quick: Whether making it takes so little that no event loop is held up by it.
+            exchange: Sends the requests.
+            make: Makes the query for a model. It may be called again.
+            timed: Whether to query the servers for their share of the time.
+            quick: Whether `make` is so fast that it does not block an event loop.
 
         Raises:
-            ContractError: If the model changed under the question, or the answer is not what was promised.
+            ContractError: If the model was replaced by a different one, or the answer does not match the contract.
             CamserveError: If there is no answer.
         """
         deadline: Deadline | None = None
         url: str | None = None
         while True:
             began = time.perf_counter()
-            question: Query = make(self.model) if quick else (yield Work(partial(make, self.model)))
+            query = make(self.model) if quick else (yield from Work(partial(make, self.model)))
             prepared = time.perf_counter() - began
-            deadline = deadline or Deadline.after(self._timeout)
-            before = (yield from self._statistics(question, deadline)) if timed else {}
-            replies = yield from self._send(question, url, deadline)
-            if replies and (yield from self._are_of_one_model(replies, question, deadline)):
+            deadline = deadline or Deadline(self._timeout)
+            before = (yield from self._statistics(exchange, query, deadline)) if timed else {}
+            replies = yield from self._send(exchange, query, url, deadline)
+            if replies and (yield from self._have_one_version(exchange, replies, query, deadline)):
                 timings = Timings(prepare=prepared, call=sum(reply.seconds for reply in replies), read=0.0)
                 if timed:
-                    timings = yield from self._timed(timings, question, replies, before, deadline)
-                return self._answer(question, replies, timings)
+                    timings = yield from self._with_server_share(
+                        exchange, timings, query, replies, before, deadline=deadline
+                    )
+                return self._answer(query, replies, timings)
             if deadline.expired:
                 raise DeadlineError(
-                    f"model {self._name!r} changed faster than it could be asked, for {deadline.seconds:g} s",
-                    hint="Ask again once its version stands",
+                    f"model {self._name!r} was replaced repeatedly during the request, within {deadline.seconds:g} s",
+                    hint="Send the request again after the deployment has finished",
                 )
-            # Servers may follow different versions for long: all parts go to one of them, unless it fails.
+            # Servers may serve different versions for long: send all parts to one of them, unless it fails.
             url = replies[0].url if replies and url is None else None
 
-    def _send(self, question: Query, url: str | None, deadline: Deadline) -> Steps[Sequence[Reply]]:
-        """The replies to the parts of a question, from any server or that one; none if it must be made anew."""
+    def _send(self, exchange: Exchange, query: Query, url: str | None, deadline: Deadline) -> Steps[Sequence[Reply]]:
+        """Return the replies to the parts of a query, from any server or the given one; none if it must be repeated."""
         replies = []
-        outputs = [question.model.served_name(name) for name in question.outputs]
-        for part in split(question.batch, question.model.max_batch_size):
-            request = Request(self._name, self._version, question.model.input, part, outputs)
+        outputs = [query.model.served_name(name) for name in query.outputs]
+        for part in split(query.batch, query.model.max_batch_size):
+            request = Request(self._name, self._version, query.model.input, part, outputs)
             try:
-                replies.append((yield Call(methodcaller("infer", request, url=url, deadline=deadline))))
+                replies.append((yield from exchange.infer(request, url=url, deadline=deadline)))
             except (ConnectionFailedError, NotLoadedError):
                 if url is None:
                     raise
                 return ()
             except RequestError as refusal:
-                if not (yield from self._takes_less(question, len(part), refusal, deadline)):
+                if not (yield from self._was_batch_too_large(exchange, query, len(part), refusal, deadline)):
                     raise
                 return ()
         return replies
 
-    def _takes_less(self, question: Query, images: int, refusal: RequestError, deadline: Deadline) -> Steps[bool]:
-        """Whether so many images were refused because the model by now takes less of them at once.
+    def _was_batch_too_large(
+        self, exchange: Exchange, query: Query, images: int, refusal: RequestError, deadline: Deadline
+    ) -> Steps[bool]:
+        """Return whether a request was refused because the model now has a smaller maximum batch size.
 
         Raises:
-            ContractError: If it was refused because the model has another contract by now.
+            ContractError: If it was refused because the model now has another contract.
         """
         for url in self._urls:
             with suppress(ConnectionFailedError, DeadlineError, RequestError):
-                model = yield from self._read(url, self._version, deadline)
-                self._check_same(question, model, url, refusal)
+                model = yield from self._read(exchange, url, self._version, deadline)
+                self._check_same(query, model, url, refusal)
                 if 0 < model.max_batch_size < images:
-                    self._change(methodcaller("with_current", model))
+                    self._update(KnownVersions.with_current, model)
                     return True
         return False
 
-    def _are_of_one_model(self, replies: Sequence[Reply], question: Query, deadline: Deadline) -> Steps[bool]:
-        """Whether one version gave all replies, and could be read.
+    def _have_one_version(
+        self, exchange: Exchange, replies: Sequence[Reply], query: Query, deadline: Deadline
+    ) -> Steps[bool]:
+        """Return whether all replies are from one version, which could be read.
 
         Raises:
-            ContractError: If it is not the model that was asked.
+            ContractError: If it is not compatible with the queried model.
         """
         if len({reply.version for reply in replies}) > 1:
             return False
@@ -175,69 +194,75 @@ class Session:
             model = self._known.model_at(url, version, time.monotonic())
             if model is None:
                 try:
-                    model = yield from self._read(url, version, deadline)
+                    model = yield from self._read(exchange, url, version, deadline)
                 except (ConnectionFailedError, NotLoadedError):
-                    return False  # gone already
-            self._check_same(question, model, url)
-            self._change(methodcaller("with_newer", model))
+                    return False  # replaced already
+            if model is not query.model:
+                self._check_same(query, model, url)
+                self._update(KnownVersions.with_newer, model)
         return True
 
-    def _answer(self, question: Query, replies: Sequence[Reply], timings: Timings) -> Answer:
+    def _answer(self, query: Query, replies: Sequence[Reply], timings: Timings) -> Answer:
         try:
-            return validate_replies(question, replies, timings)
+            return validate_replies(query, replies, timings)
         except ContractError:
-            for reply in replies:  # it is not what was read of it
-                self._change(methodcaller("without", reply.url, reply.version))
+            for reply in replies:  # the version is not what was read of it
+                self._update(KnownVersions.without, reply.url, reply.version)
             raise
 
-    def _read(self, url: str, version: str, deadline: Deadline) -> Steps[Model]:
-        served = yield Call(methodcaller("describe", self._name, version, url=url, deadline=deadline))
-        model = self._known.deduplicated(read_model(served, self._given))
-        self._change(methodcaller("with_version", url, model, time.monotonic()))
+    def _read(self, exchange: Exchange, url: str, version: str, deadline: Deadline) -> Steps[Model]:
+        served = yield from exchange.describe(self._name, version, url=url, deadline=deadline)
+        model = self._known.deduplicated(read_model(served, self._overrides))
+        self._update(KnownVersions.with_version, url, model, time.monotonic())
         return model
 
-    def _check_same(self, question: Query, model: Model, url: str, cause: Exception | None = None) -> None:
+    def _check_same(self, query: Query, model: Model, url: str, cause: Exception | None = None) -> None:
         try:
-            check_same(question.model, model, question.outputs, url)
+            check_same(query.model, model, query.outputs, url)
         except ContractError as error:
-            self._change(methodcaller("with_current", model))
+            self._update(KnownVersions.with_current, model)
             _log.warning("%s", printable(error.message))
             raise error from cause
 
-    def _timed(
+    def _with_server_share(
         self,
+        exchange: Exchange,
         timings: Timings,
-        question: Query,
+        query: Query,
         replies: Sequence[Reply],
-        before: dict[str, Statistics],
+        before: Mapping[str, Statistics],
+        *,
         deadline: Deadline,
     ) -> Steps[Timings]:
-        if replies[0].version != question.model.version:  # what was counted before is of another version
+        if replies[0].version != query.model.version:  # the statistics before are of another version
             return timings
-        for _ in range(_LOOKS):  # a server may count a request a moment after it has sent the answer
-            timed = with_server_share(timings, replies, before, (yield from self._statistics(question, deadline)))
+        for _ in range(_STATISTICS_ATTEMPTS):  # a server may count a request shortly after its reply
+            after = yield from self._statistics(exchange, query, deadline)
+            timed = with_server_share(timings, replies, before, after)
             if timed is not timings:
                 break
         return timed
 
-    def _statistics(self, question: Query, deadline: Deadline) -> Steps[dict[str, Statistics]]:
-        """By server, what it spent on the version asked so far; without those that do not answer."""
+    def _statistics(self, exchange: Exchange, query: Query, deadline: Deadline) -> Steps[dict[str, Statistics]]:
+        """Return the statistics of the queried version by server, without servers that do not reply."""
         found = {}
-        version = question.model.version
+        version = query.model.version
         for url in self._urls:
             with suppress(ConnectionFailedError, NotLoadedError):
-                found[url] = yield Call(methodcaller("statistics", self._name, version, url=url, deadline=deadline))
+                found[url] = yield from exchange.statistics(self._name, version, url=url, deadline=deadline)
         return found
 
     @property
     def _known(self) -> KnownVersions:
-        if self._read_so_far is None:
+        if self._versions is None:
             raise UsageError(
-                f"model {self._name!r} was not read yet",
+                f"model {self._name!r} has not been read yet",
                 hint="Connect first: async with AsyncClassifier(...) as classifier, or await classifier.connect()",
             )
-        return self._read_so_far
+        return self._versions
 
-    def _change(self, change: Callable[[KnownVersions], KnownVersions]) -> None:
+    def _update(
+        self, change: Callable[Concatenate[KnownVersions, P], KnownVersions], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
         with self._lock:
-            self._read_so_far = change(self._known)
+            self._versions = change(self._known, *args, **kwargs)

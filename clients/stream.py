@@ -1,4 +1,4 @@
-"""A stream of images through threads: answers in order, a bounded window, and nothing left behind."""
+"""A stream of images through threads: results in order, within a window, without leftover threads or requests."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from contextvars import copy_context
 from typing import Generic, TypeVar
 
 from camserve.clients.images.files import bytes_to_read
-from camserve.clients.images.loading import Opened
-from camserve.clients.window import End, Room, Window, without_frames
+from camserve.clients.images.loading import OpenedImage
+from camserve.clients.window import End, MemoryLimit, Window, without_frames
 from camserve.errors import CamserveError
 
 __all__ = ["Stream"]
@@ -21,89 +21,86 @@ T = TypeVar("T")
 
 
 class Stream(Generic[P, T]):
-    """Answers to images, in their order, by threads that end with it.
+    """Classifies images in threads that end with it.
 
     Args:
-        window: How much is under way at once.
-        open_: Reads an image's file and header.
-        answer: Decodes an image and asks for its answer.
-        concerns_one: Whether an error is the fault of its image.
+        window: How much is in progress at once.
+        open_: Reads the file and the header of an image.
+        answer: Decodes and classifies an image.
+        affects_one: Whether an error affects only its image.
     """
 
     def __init__(
         self,
         window: Window,
-        open_: Callable[[P], Opened],
-        answer: Callable[[Opened], T],
-        concerns_one: Callable[[CamserveError], bool],
+        open_: Callable[[P], OpenedImage],
+        answer: Callable[[OpenedImage], T],
+        affects_one: Callable[[CamserveError], bool],
     ) -> None:
         self._window = window
         self._open = open_
         self._answer = answer
-        self._concerns_one = concerns_one
+        self._affects_one = affects_one
         self._end = End()
-        self._room = Room(window)
+        self._memory = MemoryLimit(window)
         self._changed = threading.Condition()
 
-    def answers(self, images: Iterable[P], leave: Callable[[], None]) -> Iterator[T | CamserveError]:
-        """Answers the images, which are taken up no further than the window reaches.
+    def answers(self, images: Iterable[P], stop: Callable[[], None]) -> Iterator[T | CamserveError]:
+        """Yield the result of each image in order, and take images only as far as the window allows.
 
-        What is answered is handed out before the next image is waited for. Each image has the context variables of
-        whoever takes the answers, such as the span that is traced, as they stand when it is taken up.
+        A finished result is yielded before the next image is taken. Each image has the context variables of the caller,
+        such as the current span, at the time at which it is taken.
 
         Args:
-            images: Of any number.
-            leave: Ends the requests under way; called at the end, whatever the end is.
+            images: Any number of images.
+            stop: Ends the pending requests; called at the end in any case.
         """
         pool = ThreadPoolExecutor(self._window.concurrency, thread_name_prefix="camserve-stream")
-        under_way: deque[Future[T | CamserveError]] = deque()
+        pending: deque[Future[T | CamserveError]] = deque()
         try:
             for place, image in enumerate(images):
                 with self._changed:
-                    self._room.enter(place)
-                under_way.append(pool.submit(copy_context().run, self._at, place, image))
-                while under_way and (len(under_way) >= self._window.length or under_way[0].done()):
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
+                    self._memory.enter(place)
+                pending.append(pool.submit(copy_context().run, self._at, place, image))
+                while pending and (len(pending) >= self._window.length or pending[0].done()):
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
         finally:
             with self._changed:
                 self._end.at_once()
                 self._changed.notify_all()
-            leave()
+            stop()
             pool.shutdown(cancel_futures=True)
 
     def _at(self, place: int, image: P) -> T | CamserveError:
         try:
-            return self._one(place, image)
+            return self._result(place, image)
         except BaseException as error:
             with self._changed:
-                self._end.because(error, place)
+                self._end.at(place, error)
             raise
         finally:
             with self._changed:
-                self._room.leave(place)
+                self._memory.leave(place)
                 self._changed.notify_all()
 
-    def _one(self, place: int, image: P) -> T | CamserveError:
+    def _result(self, place: int, image: P) -> T | CamserveError:
         try:
-            return self._answered(place, image)
+            self._wait_for_memory(place, bytes_to_read(image))
+            opened = self._open(image)
+            self._wait_for_memory(place, opened.decoded_bytes)
+            return self._answer(opened)
         except CamserveError as error:
-            if self._window.errors == "yield" and self._concerns_one(error):
+            if self._window.errors == "yield" and self._affects_one(error):
                 return without_frames(error)
             raise
 
-    def _answered(self, place: int, image: P) -> T:
-        self._take(place, bytes_to_read(image))
-        opened = self._open(image)
-        self._take(place, opened.decoded_bytes)
-        return self._answer(opened)
-
-    def _take(self, place: int, size: int) -> None:
-        """Waits until the image may take so many bytes in all; raises what ended the stream meanwhile."""
+    def _wait_for_memory(self, place: int, size: int) -> None:
+        """Wait until the image may use so many bytes in total; raise the error if the stream has ended."""
         with self._changed:
             self._end.check(place)
-            while not self._room.fits(place, size):
+            while not self._memory.fits(place, size):
                 self._changed.wait()
                 self._end.check(place)
-            self._room.take(place, size)
+            self._memory.take(place, size)

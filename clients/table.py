@@ -1,101 +1,102 @@
-"""Rows to a file: CSV or Parquet, written aside and renamed once complete, so that no half of a table is ever seen."""
+"""Write rows to a CSV or Parquet file, which replaces an existing one when it is complete."""
 
 from __future__ import annotations
 
 import csv
 import os
-import secrets
+import shlex
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from camserve.atomic import replace_file
 from camserve.clients.scoring import ScoredRow
 from camserve.errors import ClientError, UsageError
 from camserve.text import printable
 
 __all__ = ["TableSummary", "check_table", "write_table"]
 
-_GROUP = 10_000
-"""Rows of a Parquet row group; what is held in memory at once."""
+_ROWS_PER_GROUP = 10_000
+"""Rows of a Parquet row group, all of which are in memory at once."""
 
 Cell = str | int | float | bytes | None
 
 
 @dataclass(frozen=True)
 class TableSummary:
-    """How many rows were written, and how many of them carry an error."""
+    """The number of rows in a table, and how many of them have an error."""
 
     rows: int
     errors: int
 
 
 def check_table(path: str | Path) -> None:
-    """Refuses, before any work is done, a table that could not be written afterwards.
+    """Check that a table can be written, before any file is scored.
 
     Raises:
-        UsageError: If the ending is neither .csv nor .parquet, the folder is missing, or pyarrow is not installed.
+        UsageError: If the extension is neither .csv nor .parquet, the folder is missing, or pyarrow is not installed.
     """
     target = Path(path)
     if target.suffix.lower() not in _WRITERS:
-        raise UsageError(f"{printable(target)} is neither .csv nor .parquet", hint="Name the table with one of these")
-    if os.path.isdir(target):  # noqa: PTH112  (Path.is_dir raises where it may not look)
-        raise UsageError(f"{printable(target)} is a folder", hint="Name a file in it")
-    folder = _behind_links(target).parent
+        raise UsageError(
+            f"the extension of {printable(target)} must be .csv or .parquet", hint="Rename the table, e.g. scores.csv"
+        )
+    if os.path.isdir(target):  # noqa: PTH112  (Path.is_dir raises an error without permission)
+        raise UsageError(f"{printable(target)} is a folder", hint="Pass the path of a file in it, e.g. scores.csv")
+    folder = Path(os.path.realpath(target)).parent  # Path.resolve fails on links that form a cycle
     if not os.path.isdir(folder):  # noqa: PTH112
-        raise UsageError(f"folder {printable(folder)} does not exist", hint="Make it first")
+        raise UsageError(
+            f"folder {printable(folder)} does not exist", hint=f"Create it: mkdir -p {shlex.quote(str(folder))}"
+        )
     if target.suffix.lower() == ".parquet":
         _import_pyarrow()
 
 
 def write_table(path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5) -> TableSummary:
-    """Writes one line a row: path, then class, label and probability of each rank, then the error.
+    """Write a table with one line per row: path; class, label and probability of each rank; error.
 
-    A CSV file is UTF-8; a name that is not UTF-8 keeps its bytes (read it with `errors="surrogateescape"`). In a
-    Parquet file, whose text must be UTF-8, such a name is escaped and its bytes stand in the column `path_bytes`.
+    CSV files are encoded in UTF-8; file names that are not valid UTF-8 keep their bytes (read the table with
+    `errors="surrogateescape"`). In Parquet files, whose text must be UTF-8, such names are escaped, and their bytes are
+    in the column `path_bytes`.
 
     Args:
-        path: The table, ending in .csv or .parquet; an older one is replaced once the new one is complete. A link
-            stays, and the table is written where it leads.
+        path: The table, with the extension .csv or .parquet. An existing table is replaced when the new one is
+            complete. If it is a symbolic link, the file that it points to is replaced.
         rows: The rows.
-        top: Number of ranks that get columns.
+        top: Number of ranks with columns of their own.
 
     Raises:
         UsageError: See `check_table`.
-        ClientError: If the table cannot be written; nothing of it is left behind.
-        Exception: Whatever `rows` raises, as it is; nothing is left behind then, too.
+        ClientError: If the table cannot be written; an existing table remains.
+        Exception: Every exception of `rows`, unchanged; an existing table remains.
     """
     check_table(path)
-    write, target = _WRITERS[Path(path).suffix.lower()], _behind_links(path)
+    target = Path(path)
     counter = _Counter(rows)
     try:
-        with _aside(target) as temporary:
-            write(temporary, counter, top)
+        with replace_file(target) as temporary:
+            _WRITERS[target.suffix.lower()](temporary, counter, top)
     except OSError as error:
         if error is counter.raised:
             raise
         raise ClientError(
             f"{printable(target)} cannot be written: {error.strerror or error}",
-            hint="Check the free space and the permissions of its folder",
-        ) from error
+            hint="Check free space and permissions of its folder",
+        ) from None
     finally:
-        counter.raised = None  # whose traceback holds this frame
+        counter.raised = None  # its traceback refers to this frame
     return TableSummary(counter.rows, counter.errors)
 
 
-def _behind_links(path: str | Path) -> Path:
-    return Path(os.path.realpath(path))  # Path.resolve raises where links lead in a circle
-
-
 class _Counter:
-    """Rows on their way into the file.
+    """Count rows as they are written.
 
     Attributes:
-        rows: How many have passed.
-        errors: How many of them carry an error.
-        raised: The error of the system that ended them, such as a lost connection, which is no fault of the file.
+        rows: Number of rows.
+        errors: Number of rows with an error.
+        raised: An OSError raised by the rows, such as a lost connection, which does not concern the file.
     """
 
     def __init__(self, rows: Iterable[ScoredRow]) -> None:
@@ -115,25 +116,6 @@ class _Counter:
             raise
 
 
-@contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    """A new file beside `target` that takes its place when the block ends well, and is removed when it does not."""
-    temporary = target.parent / f".camserve-{secrets.token_hex(8)}.tmp"
-    try:
-        temporary.open("xb").close()
-        yield temporary
-        _flush(temporary)
-        temporary.replace(target)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb+") as stream:
-        os.fsync(stream.fileno())
-
-
 def _write_csv(path: Path, rows: Iterable[ScoredRow], top: int) -> None:
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         writer = csv.writer(stream)
@@ -149,7 +131,7 @@ def _write_parquet(path: Path, rows: Iterable[ScoredRow], top: int) -> None:
     schema = arrow.schema(list(zip(names, types, strict=True)))
     remaining = iter(rows)
     with parquet.ParquetWriter(path, schema) as writer:
-        while group := list(islice(remaining, _GROUP)):
+        while group := list(islice(remaining, _ROWS_PER_GROUP)):
             columns = zip(*(_parquet_cells(row, top) for row in group), strict=True)
             arrays = [arrow.array(column, kind) for column, kind in zip(columns, types, strict=True)]
             writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
@@ -174,13 +156,13 @@ def _parquet_cells(row: ScoredRow, top: int) -> list[Cell]:
 
 def _import_pyarrow() -> tuple[Any, Any]:
     try:
-        import pyarrow  # noqa: PLC0415  (only who writes Parquet needs it)
+        import pyarrow  # noqa: PLC0415  (required only for Parquet)
         import pyarrow.parquet  # noqa: PLC0415
     except ImportError as error:
         raise UsageError(
             f"pyarrow cannot be imported: {error}",
-            hint="Install it with pip install 'camserve[parquet]', or write .csv",
-        ) from error
+            hint="Install it: pip install 'camserve[parquet]', or write a .csv file",
+        ) from None
     return pyarrow, pyarrow.parquet
 
 

@@ -1,7 +1,7 @@
-# camserve's client alone: classify and score through a server that runs elsewhere. No TensorFlow, Keras or ONNX.
+# The camserve client: classify and score on a remote server. Contains no TensorFlow, Keras or ONNX.
 #   docker build --file docker/client.Dockerfile --tag camserve-client .
-# Parquet tables as well:  --build-arg EXTRAS=[parquet]
-# Pin the base by content as well:  --build-arg PYTHON_DIGEST=@sha256:...
+# To write Parquet tables:  --build-arg EXTRAS=[parquet]
+# To pin the base image by digest:  --build-arg PYTHON_DIGEST=@sha256:...
 
 ARG PYTHON_TAG=3.11.14-slim-bookworm
 ARG PYTHON_DIGEST=
@@ -11,7 +11,7 @@ ARG EXTRAS=
 WORKDIR /source
 COPY . .
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
-# The lock as constraints: its versions, of the packages that are wanted here. pip wants hashes of all or of none.
+# Use the lock as constraints. pip requires hashes for all packages or for none, so they are removed.
 RUN sed -E 's/ *\\$//; /^ *--hash=/d' requirements.lock > /tmp/constraints.txt \
     && python -m venv /opt/camserve \
     && /opt/camserve/bin/pip install --no-cache-dir --constraint /tmp/constraints.txt ".${EXTRAS}"

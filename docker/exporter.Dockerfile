@@ -1,6 +1,6 @@
-# camserve with its export tools: Keras in, bundle out, and bundles into a repository. It needs no network to run.
+# camserve with its export tools: export Keras models to bundles and publish bundles. Runs without network.
 #   docker build --file docker/exporter.Dockerfile --tag camserve-exporter .
-# Pin the base by content as well:  --build-arg PYTHON_DIGEST=@sha256:...
+# To pin the base image by digest:  --build-arg PYTHON_DIGEST=@sha256:...
 
 ARG PYTHON_TAG=3.11.14-slim-bookworm
 ARG PYTHON_DIGEST=
@@ -9,7 +9,7 @@ FROM python:${PYTHON_TAG}${PYTHON_DIGEST} AS build
 WORKDIR /source
 COPY . .
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]
-# The lock as constraints: its versions, of the packages that are wanted here. pip wants hashes of all or of none.
+# Use the lock as constraints. pip requires hashes for all packages or for none, so they are removed.
 RUN sed -E 's/ *\\$//; /^ *--hash=/d' requirements.lock > /tmp/constraints.txt \
     && python -m venv /opt/camserve \
     && /opt/camserve/bin/pip install --no-cache-dir --constraint /tmp/constraints.txt '.[export]'

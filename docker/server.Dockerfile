@@ -1,12 +1,12 @@
-# Triton with the C++ ONNX Runtime backend alone. Models are mounted, never baked in.
+# Triton with the C++ ONNX Runtime backend only. Models are mounted; the image contains none.
 #   docker build --file docker/server.Dockerfile --tag camserve-server:26.07 docker
-# Pin the base by content as well:  --build-arg TRITON_DIGEST=@sha256:...
+# To pin the base image by digest:  --build-arg TRITON_DIGEST=@sha256:...
 
 ARG TRITON_TAG=26.07-py3
 ARG TRITON_DIGEST=
 FROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}${TRITON_DIGEST}
 
-# A backend that is not there cannot be named by a model: without the Python one, no repository brings code along.
+# Remove all other backends: with the Python backend, a model repository could contain code that Triton runs.
 ARG BACKENDS=onnxruntime
 SHELL ["/bin/bash", "-o", "errexit", "-o", "nounset", "-o", "pipefail", "-c"]
 RUN for folder in /opt/tritonserver/backends/*; do \
@@ -18,8 +18,8 @@ RUN for folder in /opt/tritonserver/backends/*; do \
 
 COPY --chmod=0755 start-server.sh /usr/local/bin/start-server
 
-# The image's own user, by number, so that Kubernetes can see that it is not root. Nothing under / is written:
-# run it with a read-only root and a /tmp.
+# Numeric, so that Kubernetes can verify that it is not root. Triton writes only to /tmp and the cache folder, so the
+# root file system can be read-only.
 USER 1000:1000
 WORKDIR /tmp
 ENV HOME=/tmp \
@@ -29,6 +29,6 @@ EXPOSE 8000 8001 8002
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
     CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8000/v2/health/ready"]
 
-# NVIDIA's entrypoint chooses the CUDA libraries that suit the host's driver, then hands over.
+# NVIDIA's entrypoint selects the CUDA libraries for the host's driver, then runs the command.
 ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh", "/usr/local/bin/start-server"]
 CMD []

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Starts Triton over a repository that was mounted, with everything closed that a client does not need.
-# Arguments of the container are added to Triton's own.
+# Start Triton on the mounted model repository, with everything disabled that clients do not need.
+# Arguments of the container are appended to Triton's.
 set -euo pipefail
 
 repository=${CAMSERVE_REPOSITORY:-/models}
@@ -9,7 +9,7 @@ key_file=${CAMSERVE_ADMIN_KEY_FILE:-/run/secrets/camserve-admin-key}
 if [[ -s $key_file ]]; then
   key=$(<"$key_file")
 else
-  # Nobody learns this one, so nobody loads or unloads a model from outside.
+  # A random key that is not stored: no client can load or unload models.
   key=$(od -An -v -tx1 -N32 /dev/urandom | tr -d ' \n')
 fi
 if [[ ! $key =~ ^[A-Za-z0-9._~-]{16,256}$ ]]; then
@@ -17,10 +17,10 @@ if [[ ! $key =~ ^[A-Za-z0-9._~-]{16,256}$ ]]; then
   exit 2
 fi
 
-closed=model-repository,shared-memory,trace,logging
+restricted=model-repository,shared-memory,trace,logging
 
-# Readiness is not strict: Triton counts a version that was replaced as a model that is missing, and would leave the
-# load balancer after each swap. It listens only when every model is loaded, and each model has a readiness of its own.
+# Readiness is not strict: Triton counts a replaced version as a missing model and would report itself not ready after
+# each swap. It listens only when every model is loaded, and each model has its own readiness endpoint.
 exec tritonserver \
   --model-repository="$repository" \
   --model-control-mode=explicit \
@@ -30,8 +30,8 @@ exec tritonserver \
   --exit-timeout-secs=30 \
   --strict-readiness=false \
   --allow-client-shm=false \
-  --http-restricted-api="$closed:camserve-admin-key=$key" \
-  --grpc-restricted-protocol="$closed:camserve-admin-key=$key" \
+  --http-restricted-api="$restricted:camserve-admin-key=$key" \
+  --grpc-restricted-protocol="$restricted:camserve-admin-key=$key" \
   --metrics-config=summary_latencies=true \
   --metrics-config=summary_quantiles=0.5:0.05,0.9:0.01,0.99:0.001 \
   "$@"

@@ -1,10 +1,10 @@
-"""A model of your own that camserve did not publish: what it expects is told here instead of read from the server.
+"""Classify with a Triton model that camserve did not publish and that has no contract.
 
     python examples/plain_model.py cat.jpg --url localhost:8001 --model my_model --labels labels.txt --side 224
 
-Triton serves it as it is, with whatever tensor names its export gave it. The contract says how images become its
-input; `names` maps the contract's names to the model's own. A contract that does not fit the served tensors is refused
-at connect. If the model answers logits, promise `logits` and the activation: the probabilities are then computed here.
+The contract describes the input and output tensors and the preprocessing; `names` maps the tensor names of the contract
+to those of the model. Connecting fails if the contract does not fit the served tensors. For a model that returns
+logits, declare the output `logits` and the activation: the client then computes the probabilities.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from camserve.clients import Classifier
 from camserve.contract import PRESETS, ModelContract, TensorSpec
 
 
-def contract_of(model: str, side: int, classes: int, preprocessing: str) -> ModelContract:
-    """What a classifier of square colour images expects and answers."""
+def make_contract(model: str, side: int, classes: int, preprocessing: str) -> ModelContract:
+    """Describe a classifier of square color images."""
     return ModelContract(
         name=model,
         input=TensorSpec(name="image", dtype="FP32", shape=(side, side, 3)),
@@ -29,23 +29,30 @@ def contract_of(model: str, side: int, classes: int, preprocessing: str) -> Mode
 
 
 def main() -> None:
-    """Asks a plain model for one image."""
-    parser = argparse.ArgumentParser(description="Classify by a model without a contract.")
-    parser.add_argument("picture", type=Path)
-    parser.add_argument("--url", default="localhost:8001", help="gRPC address of Triton")
-    parser.add_argument("--model", default="my_model")
-    parser.add_argument("--labels", type=Path, default=Path("labels.txt"), help="one label on each line")
-    parser.add_argument("--side", type=int, default=224, help="height and width of the input")
-    parser.add_argument("--preprocessing", choices=list(PRESETS), default="caffe", help="as the model was trained")
-    parser.add_argument("--input", default="input_1", help="the model's own name of its input")
-    parser.add_argument("--output", default="predictions", help="the model's own name of its probabilities")
+    """Classify one image with a model that has no contract."""
+    parser = argparse.ArgumentParser(description="Classify with a model that has no contract.")
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--url", default="localhost:8001", help="gRPC address of Triton (default: localhost:8001)")
+    parser.add_argument("--model", default="my_model", help="name of the model (default: my_model)")
+    parser.add_argument(
+        "--labels", type=Path, default=Path("labels.txt"), help="file with one label per line (default: labels.txt)"
+    )
+    parser.add_argument("--side", type=int, default=224, help="height and width of the input (default: 224)")
+    parser.add_argument(
+        "--preprocessing",
+        choices=list(PRESETS),
+        default="caffe",
+        help="preprocessing that the model was trained with (default: caffe)",
+    )
+    parser.add_argument("--input", default="input_1", help="name of the input tensor (default: input_1)")
+    parser.add_argument("--output", default="predictions", help="name of the output tensor (default: predictions)")
     arguments = parser.parse_args()
 
     labels = arguments.labels.read_text(encoding="utf-8").splitlines()
     with Classifier(
         arguments.url,
         arguments.model,
-        contract=contract_of(arguments.model, arguments.side, len(labels), arguments.preprocessing),
+        contract=make_contract(arguments.model, arguments.side, len(labels), arguments.preprocessing),
         labels=labels,
         names={"image": arguments.input, "probabilities": arguments.output},
     ) as classifier:

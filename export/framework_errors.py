@@ -1,4 +1,4 @@
-"""Why a framework failed, in one line of the many that it writes."""
+"""Short messages from the exceptions of Keras, TensorFlow and tf2onnx, whose text may have hundreds of lines."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 __all__ = ["reason"]
 
 _CAUSE = re.compile(r"\s*(?:\w+\.)*\w*(?:Error|Exception): (.+)")
-_DETAILS = " Full object config"  # where Keras begins to print a layer with all that is in it
-_LONGEST = 200
+_DETAILS = " Full object config"  # after which Keras prints the whole configuration of a layer
+_MAX_LENGTH = 200
 
 
 def reason(error: Exception) -> str:
-    """The cause that the text names, below the traceback that TensorFlow writes into it; else its first line."""
+    """Return the last cause in the traceback that TensorFlow puts into a message, or else the message's first line."""
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     causes = [found[1] for line in lines if (found := _CAUSE.match(line))]
-    told = (causes[-1] if causes else lines[0]).partition(_DETAILS)[0].strip().rstrip(".")
-    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]}…"
+    text = (causes[-1] if causes else lines[0]).partition(_DETAILS)[0].strip().rstrip(".")
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"

@@ -1,4 +1,4 @@
-"""Where an export comes from: source, weights and tools, in values that are the same on every machine."""
+"""Provenance of an export: source, weights and package versions, equal on every machine for the same export."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from camserve.export.source.load import Source
 __all__ = ["PROVENANCE", "collect_provenance", "weights_digest"]
 
 PROVENANCE = "camserve.provenance"
-"""Name of the ONNX metadata property that holds it as JSON."""
-
+"""Name of the ONNX metadata property that contains it as JSON."""
 
 _PACKAGES = ("keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
 
 
 def collect_provenance(source: Source) -> dict[str, Any]:
-    """What was loaded, the hashes of its file and of its weights, and the versions of the tools."""
+    """Return what was loaded, the SHA-256 of its file and of its weights, and the versions of the packages."""
     return {
         "source": source.title,
         "source_sha256": source.sha256,
@@ -37,7 +36,10 @@ def collect_provenance(source: Source) -> dict[str, Any]:
 
 
 def weights_digest(model: keras.Model) -> str:
-    """SHA-256 of the model's weights: of each its path, shape and data type as a line of JSON, and its bytes."""
+    """Return the SHA-256 of the model's weights.
+
+    For each weight, its path, shape and dtype as a line of JSON, then its bytes.
+    """
     digest = hashlib.sha256()
     for weight in model.weights:
         values = keras.ops.convert_to_numpy(weight)

@@ -1,85 +1,49 @@
-"""A folder that appears whole or not at all."""
+"""Write a bundle completely or not at all."""
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from camserve.export.frameworks import tf
-
+from camserve.atomic import replace_folder
 from camserve.errors import ExportError
 
-__all__ = ["staged"]
+__all__ = ["staged_bundle"]
 
 
-@contextlib.contextmanager
-def staged(destination: Path) -> Iterator[Path]:
-    """Gives a folder beside the destination, which becomes the destination if the block succeeds.
+@contextmanager
+def staged_bundle(destination: Path) -> Iterator[Path]:
+    """Yield an empty folder, which replaces the bundle at the destination if the block succeeds.
 
-    What stood at the destination is replaced at that moment and not before; if the block fails, the folder goes and
-    the destination stays as it was.
+    If the block fails, the folder is removed and the destination is unchanged.
 
     Raises:
-        ExportError: If there is no place to write, or no room.
+        ExportError: If the disk is full or the folder cannot be written.
     """
-    missing = [parent for parent in destination.parents if not parent.exists()]
+    folder = destination
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", dir=destination.parent))
-    except OSError as error:
-        raise _cannot_write(destination, error.strerror or str(error)) from error
-    try:
-        folder.chmod(0o755)
-        yield folder
-        _swap(folder, destination)
+        with replace_folder(destination) as folder:
+            yield folder
     except Exception as error:
         fault = _disk_fault(error, folder)
         if fault is None:
             raise
-        raise _cannot_write(destination, fault) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if not destination.exists():
-            _remove_empty(missing)
-
-
-def _remove_empty(folders: Sequence[Path]) -> None:
-    with contextlib.suppress(OSError):  # somebody else began to use one
-        for folder in folders:
-            folder.rmdir()
-
-
-def _swap(folder: Path, destination: Path) -> None:
-    if not destination.exists():
-        folder.rename(destination)
-        return
-    retired = folder.with_name(f"{folder.name}.old")
-    destination.rename(retired)
-    try:
-        folder.rename(destination)
-    except OSError:
-        retired.rename(destination)
-        raise
-    shutil.rmtree(retired, ignore_errors=True)
+        raise ExportError(
+            f"cannot write the bundle {destination}: {fault}",
+            hint="Check the permissions of the folder and the free space on its disk; nothing was changed",
+        ) from error
 
 
 def _disk_fault(error: BaseException, folder: Path) -> str | None:
-    """What the disk did, where that is behind an error.
+    """Return the reason for which writing below a folder failed; None if the error has another cause.
 
-    TensorFlow's own errors name the file and then the reason, and others may have been raised from them.
+    TensorFlow's own errors contain the path of the file, then the reason, and may be the cause of other errors.
     """
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    if isinstance(error, tf.errors.OpError) and str(folder) in error.message:
+    tensorflow = sys.modules.get("tensorflow")  # whose errors occur only where it is loaded
+    if tensorflow is not None and isinstance(error, tensorflow.errors.OpError) and str(folder) in error.message:
         return str(error.message).rsplit("; ", maxsplit=1)[-1]
     return None if error.__cause__ is None else _disk_fault(error.__cause__, folder)
-
-
-def _cannot_write(destination: Path, fault: str) -> ExportError:
-    return ExportError(
-        f"the bundle {destination} cannot be written: {fault}",
-        hint="Check the folder's permissions and the room left on its disk; nothing was changed",
-    )

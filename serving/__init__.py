@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 from camserve.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from camserve.serving.config.choices import Accelerator
+    from camserve.serving.config.accelerator_options import Accelerator, Auto, Cpu, Cuda, OpenVINO, TensorRT
     from camserve.serving.config.presets import PRESETS
-    from camserve.serving.config.serving_options import Resource, ServingOptions
+    from camserve.serving.config.resources import Resource
+    from camserve.serving.config.serving_options import ServingOptions
     from camserve.serving.live.server import LiveServer
     from camserve.serving.publishing.publish import Publication, publish
     from camserve.serving.publishing.rollback import rollback
     from camserve.serving.repository.accept import accept_config
+    from camserve.serving.repository.description import ModelDescription, ParityMetric, describe_model
     from camserve.serving.repository.export_facts import Parity
     from camserve.serving.repository.lint.engine import lint_repository
     from camserve.serving.repository.lint.findings import Finding
@@ -35,22 +37,30 @@ else:
 __all__ = [
     "PRESETS",
     "Accelerator",
+    "Auto",
     "ClientTls",
+    "Cpu",
+    "Cuda",
     "Fault",
     "Finding",
     "LiveServer",
+    "ModelDescription",
     "ModelEntry",
+    "OpenVINO",
     "Parity",
+    "ParityMetric",
     "Pruned",
     "Publication",
     "Resource",
     "ServerOptions",
     "ServingOptions",
+    "TensorRT",
     "Tls",
     "TritonServer",
     "Verification",
     "VersionEntry",
     "accept_config",
+    "describe_model",
     "lint_repository",
     "list_models",
     "prune",

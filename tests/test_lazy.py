@@ -35,6 +35,13 @@ def test_an_import_stays_light(module: str, forbidden: tuple[str, ...]) -> None:
     assert loaded_by(f"import {module}").isdisjoint(forbidden)
 
 
+@pytest.mark.parametrize("arguments", [["--set", "max_btach_size=8"], ["--max-batch", "0"], ["--preset", "turbo"]])
+def test_usage_errors_of_publish_load_no_slow_module(arguments: list[str]) -> None:
+    command = ["publish", "b", "--repository", "r", *arguments]
+    statement = f"from camserve.cli import main\ntry: main({command!r})\nexcept SystemExit as end: assert end.code == 2"
+    assert loaded_by(statement).isdisjoint(SLOW)
+
+
 def test_a_name_loads_its_module_on_first_use() -> None:
     assert "numpy" in loaded_by("import camserve.clients; camserve.clients.Classifier")
 
@@ -43,8 +50,8 @@ def test_a_name_loads_its_module_on_first_use() -> None:
 def test_a_package_lists_its_names_and_rejects_others(package: str) -> None:
     module = importlib.import_module(package)
     assert set(module.__all__) <= set(dir(module))
-    with pytest.raises(AttributeError, match="has no attribute 'misspelt'"):
-        module.misspelt  # noqa: B018
+    with pytest.raises(AttributeError, match="has no attribute 'misspelled'"):
+        module.misspelled  # noqa: B018
     load, names = lazy_exports(package)
     assert all(load(name) is getattr(module, name) for name in module.__all__)
     assert set(names()) >= set(module.__all__)
@@ -59,7 +66,7 @@ def test_frameworks_are_imported_after_their_environment_is_set(path: Path) -> N
 
 
 def test_a_missing_framework_is_named() -> None:
-    program = "import sys; sys.modules['tf2onnx'] = None; from camserve.export import export_model"
+    program = "import sys; sys.modules['tf2onnx'] = None; import camserve.export.frameworks"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "ExportError: cannot import tf2onnx" in done.stderr
 

@@ -53,4 +53,4 @@ def test_a_point_within_the_tolerance_hits() -> None:
 def test_chance_is_the_mean_over_the_cells() -> None:
     masks = np.zeros((1, 64, 64), bool)
     masks[0, 16, 16] = True
-    assert pointing.by_chance((2, 2), masks) == 0.25
+    assert pointing.chance_level((2, 2), masks) == 0.25

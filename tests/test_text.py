@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from camserve.text import count, suggest
+from camserve.text import count, reason, suggest
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,13 @@ def test_count_agrees_with_its_noun(number: int, noun: str, expected: str) -> No
 
 def test_count_takes_an_irregular_plural() -> None:
     assert count(2, "copy", "copies") == "2 copies"
+
+
+def test_reason_names_only_another_file(tmp_path: Path) -> None:
+    missing = FileNotFoundError(2, "No such file or directory", str(tmp_path / "labels.txt"))
+    assert reason(missing, tmp_path / "labels.txt") == "No such file or directory"
+    assert reason(missing, tmp_path) == f"No such file or directory: {tmp_path / 'labels.txt'}"
+    assert reason(ValueError("line 3")) == "line 3"
 
 
 def test_suggest_names_the_most_similar_choice() -> None:

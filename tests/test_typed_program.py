@@ -1,4 +1,4 @@
-"""The types of the library as a program meets them that has it installed: mypy strict, without our own settings."""
+"""Programs that use the library pass `mypy --strict`, and misuse is an error."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
-RIGHT = """
+CORRECT = """
 from camserve.clients import Classifier
 
 with Classifier("localhost:8001", "resnet50", timeout=2.0) as classifier:
@@ -24,7 +26,7 @@ with Classifier("localhost:8001", "resnet50", timeout=2.0) as classifier:
         probability: float = each.top[0].probability
 """
 
-WRONG = {
+MISUSE = {
     'classifier.classify("cat.jpg", top="3")': "arg-type",
     'classifier.classify("cat.jpg", 3)': "call-arg",
     "classifier.classify(3.5)": "arg-type",
@@ -35,7 +37,7 @@ WRONG = {
     'classifier.classify("cat.jpg").model = "other"': "misc",
     'Classifier("localhost:8001", "resnet50", compression="zip")': "arg-type",
 }
-"""A statement each, and the code of the error that mypy must find in it."""
+"""Statements, and the code of the error that mypy must report for each."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(cache: Path, *files: Path) -> tuple[int, str]:
-    """Runs mypy in the files' folder, where no settings are found, and returns its exit code and what it said."""
+    """Run mypy on files, without configuration, and return its exit code and output."""
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={cache}", "--no-pretty"]
     result = subprocess.run(
         [*command, *(file.name for file in files)], cwd=files[0].parent, capture_output=True, text=True, check=False
@@ -55,22 +57,22 @@ def check(cache: Path, *files: Path) -> tuple[int, str]:
 def test_the_examples_pass_a_strict_check(cache: Path, tmp_path: Path) -> None:
     files = [Path(shutil.copy(file, tmp_path)) for file in sorted(EXAMPLES.glob("*.py"))]
     assert len(files) >= 5
-    code, said = check(cache, *files)
-    assert code == 0, said
+    code, output = check(cache, *files)
+    assert code == 0, output
 
 
-def test_a_program_that_uses_answers_and_maps_passes(cache: Path, tmp_path: Path) -> None:
-    (tmp_path / "right.py").write_text(RIGHT)
-    code, said = check(cache, tmp_path / "right.py")
-    assert code == 0, said
+def test_a_program_that_uses_results_and_maps_passes(cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(CORRECT)
+    code, output = check(cache, tmp_path / "program.py")
+    assert code == 0, output
 
 
-def test_every_wrong_use_is_an_error(cache: Path, tmp_path: Path) -> None:
+def test_every_misuse_is_an_error(cache: Path, tmp_path: Path) -> None:
     start = 'from camserve.clients import Classifier\n\nclassifier = Classifier("localhost:8001", "resnet50")\n'
-    (tmp_path / "wrong.py").write_text(start + "\n".join(WRONG) + "\n")
-    code, said = check(cache, tmp_path / "wrong.py")
+    (tmp_path / "misuse.py").write_text(start + "\n".join(MISUSE) + "\n")
+    code, output = check(cache, tmp_path / "misuse.py")
     assert code == 1
     first = start.count("\n") + 1
-    for number, (statement, kind) in enumerate(WRONG.items(), first):
-        lines = [line for line in said.splitlines() if line.startswith(f"wrong.py:{number}: error:")]
-        assert any(line.endswith(f"[{kind}]") for line in lines), f"{statement}: {lines}"
+    for number, (statement, error_code) in enumerate(MISUSE.items(), first):
+        lines = [line for line in output.splitlines() if line.startswith(f"misuse.py:{number}: error:")]
+        assert any(line.endswith(f"[{error_code}]") for line in lines), f"{statement}: {lines}"

@@ -1,1 +1,1 @@
-"""Answers: held to the contract, and turned into classes and maps; nothing here reads a file or calls a server."""
+"""Results: replies checked against the contract and decoded into classes and maps. Uses neither files nor servers."""

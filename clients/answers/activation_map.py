@@ -1,4 +1,4 @@
-"""Answers: the classes, and the map that explains each."""
+"""The class activation map of one class, and how it relates to the original image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from PIL import Image
 
 from camserve import heatmap
 from camserve.argument_checks import check_number
-from camserve.clients.answers.region import largest_part
+from camserve.caption import add_caption
+from camserve.clients.answers.region import largest_region
 from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.clients.images.loading import ImageInput, load_image
 from camserve.clients.images.placement import Box, Placement
@@ -24,19 +25,20 @@ __all__ = ["ActivationMap"]
 
 @dataclass(frozen=True, eq=False)
 class ActivationMap:
-    """The class activation map of one class: how much each part of the image speaks for it.
+    """The class activation map of one class: how much each part of the image contributes to its logit.
 
-    From Zhou et al., "Learning Deep Features for Discriminative Localization" (CVPR 2016). Positions in the original
-    image are those of the image as it was read: upright, where the classifier reads with `exif=True`.
+    Positions in the original image refer to the image as it was decoded: with `DecodeOptions(exif=True)`, upright.
+
+    Source: Zhou et al., "Learning Deep Features for Discriminative Localization" (CVPR 2016).
 
     Attributes:
-        index: The class.
-        label: Its name.
-        probability: Its probability.
-        grid: The map as the model gave it, float32 `[rows, columns]`, in units of the logit.
-        image: The image as the network saw it: fitted to the input, in RGB or gray.
-        placement: Where in the original image that lies.
-        decode_options: How the original image was read.
+        index: Number of the class.
+        label: Label of the class.
+        probability: Probability of the class.
+        grid: The map as the model returned it, float32 `[rows, columns]`, in units of the logit.
+        image: The image as the network received it: resized to the input, in RGB or gray.
+        placement: The part of the original image that `image` shows.
+        decode_options: How the original image was decoded.
     """
 
     index: int
@@ -49,23 +51,23 @@ class ActivationMap:
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """Height and width of the network's input."""
+        """Height and width of the network's input, in pixels."""
         return (self.image.height, self.image.width)
 
     def upsample(self, size: tuple[int, int] | None = None, order: Order = 1) -> np.ndarray[Any, Any]:
-        """The map enlarged, its corners on the corners of the image.
+        """Enlarge the map, with its corners aligned to the corners of the image.
 
         Law: for whole factors this is `scipy.ndimage.zoom(grid, factors, order=order)`.
 
         Args:
-            size: Height and width of the result; those of the network's input unless given.
-            order: 0 takes the nearest value; 1 interpolates linearly, 3 with cubic splines.
+            size: Height and width of the result (default: those of the network's input).
+            order: 0 (nearest value), 1 (linear) or 3 (cubic splines).
 
         Returns:
             float32 `[height, width]`, in units of the logit.
 
         Raises:
-            UsageError: If the size has no pixels, or the order is another.
+            UsageError: If a side is less than 1, or the order is unknown.
         """
         return heatmap.upsample(self.grid, size or self.input_size, order)
 
@@ -74,88 +76,106 @@ class ActivationMap:
         image: ImageInput | None = None,
         *,
         size: tuple[int, int] | None = None,
-        alpha: float = 0.5,
-        colormap: Colormap = "jet",
+        style: heatmap.Style = "highlight",
+        alpha: float | None = None,
+        colormap: Colormap | None = None,
+        caption: bool = False,
     ) -> Image.Image:
-        """The map in colours over the image.
+        """Draw the map over the image.
 
         Args:
-            image: The original image, to draw the map over the part of it that the network saw; over the image as
-                the network saw it unless given.
-            size: Height and width of the result; those of the image unless given.
-            alpha: Opacity of the map, from 0 to 1.
-            colormap: `jet`, `viridis`, `gray`, any other name that matplotlib knows where that is installed, or a
-                table of 256 colours, uint8 `[256, 3]` in RGB. The first colour is for the least value of the map.
+            image: The original image; the map is drawn over the part of it that the network received (default: the
+                image as the network received it).
+            size: Height and width of the image in the result (default: those of the image).
+            style: With `highlight`, the opacity follows the map: where the map is at its lowest value, the image is
+                unchanged. With `notebook`, the map covers the whole image at one opacity.
+            alpha: Opacity, from 0 to 1; with `highlight`, that of the highest value (default: 0.7 with `highlight`,
+                0.5 with `notebook`).
+            colormap: `viridis`, `jet`, `gray`, the name of another colormap of matplotlib if that is
+                installed, or a table of 256 colors, uint8 `[256, 3]` in RGB. The first color is that of the lowest
+                value (default: `viridis` with `highlight`, `jet` with `notebook`).
+            caption: Whether to add a strip below the image, with the label, the probability and the color scale. The
+                numbers at its ends are the lowest and the highest value of the map, in units of the logit.
 
         Returns:
-            An image in RGB.
+            An RGB image.
 
         Raises:
-            ImageError: If the original image cannot be read.
-            UsageError: If the original image has another size than the one that was classified, if the size has no
-                pixels, if alpha is not from 0 to 1, or the colormap is unknown.
+            ImageError: If the original image cannot be decoded.
+            UsageError: If the original image has another size than the classified one, a side is less than 1, alpha is
+                not from 0 to 1, or the style or the colormap is unknown.
         """
-        if image is not None:
-            return self._over_original(image, size, alpha, colormap)
-        return heatmap.overlay(heatmap.resized(self.image, size), self.grid, alpha, colormap=colormap)
+        look = heatmap.look(style, alpha, colormap)
+        base = self.image if image is None else self._load_original(image)
+        source_box = (0, 0, *base.size) if image is None else self.placement.box
+        resized = heatmap.resize_for_display(base, size)
+        box = _scale_box(source_box, base.size, resized.size)
+        drawing = heatmap.overlay(resized, self.grid, look, box=box)
+        if not caption:
+            return drawing
+        value_range = heatmap.value_range(self.grid, (box[3] - box[1], box[2] - box[0]))
+        return add_caption(
+            drawing, self.label, f"{self.probability:.1%}", value_range, look.table, fallback=f"class {self.index}"
+        )
 
     @property
     def peak(self) -> tuple[int, int]:
-        """Where the map is greatest: (x, y) in pixels of the original image; of equal places the first."""
+        """Position of the highest value: (x, y) in pixels of the original image; of equal values, the first."""
         row, column = divmod(int(self.grid.argmax()), self.grid.shape[1])
         left, top, right, bottom = self.placement.box
         return (
-            left + _between(column, self.grid.shape[1], right - left),
-            top + _between(row, self.grid.shape[0], bottom - top),
+            left + _pixel_of_cell(column, self.grid.shape[1], right - left),
+            top + _pixel_of_cell(row, self.grid.shape[0], bottom - top),
         )
 
     def bbox(self, threshold: float = 0.2) -> tuple[int, int, int, int] | None:
-        """The box around what speaks most for the class, in pixels of the original image.
+        """Return the bounding box of the largest region with high values, in pixels of the original image.
 
-        It holds the largest connected part of the map, enlarged to the network's input, in which values are above
-        `threshold` times the greatest one (section 4.1 of the paper, which takes 0.2).
+        The map is enlarged to the network's input. The region is the largest connected set of values above
+        `threshold` times the highest value.
+
+        Source: section 4.1 of the paper, which uses 0.2.
 
         Args:
-            threshold: From 0, for everything that speaks for the class at all, to below 1.
+            threshold: Share of the highest value, from 0 (every positive value) to below 1.
 
         Returns:
-            (left, top, right, bottom), the last two exclusive as in Pillow's `crop`; None if no part of the image
-            speaks for the class, that is, where no value of the map is above 0.
+            (left, top, right, bottom), with right and bottom exclusive as in Pillow's `crop`; None if no value of the
+            map is above 0, so that no part of the image contributes to the class.
 
         Raises:
-            UsageError: If the threshold is not from 0 to below 1.
+            UsageError: If the threshold is negative, or 1 or more.
         """
         check_number("threshold", threshold)
         if not 0.0 <= threshold < 1.0:
-            raise UsageError(f"the threshold is {threshold}", hint="Give a share of the greatest value, such as 0.2")
-        heat = self.upsample()
-        part = largest_part(heat > threshold * float(heat.max()))
-        return None if part is None else self._in_original(part)
+            raise UsageError(
+                f"threshold must be from 0 to below 1, got {threshold}",
+                hint="Pass a share of the highest value, such as 0.2",
+            )
+        enlarged = self.upsample()
+        region = largest_region(enlarged > threshold * float(enlarged.max()))
+        return None if region is None else self._to_original(region)
 
-    def _in_original(self, part: Box) -> Box:
-        """The pixels of the original image that a part of the network's input was made of, cut ones included."""
+    def _to_original(self, box: Box) -> Box:
+        """Return the pixels of the original image from which a part of the network's input was made."""
         left, top, right, bottom = self.placement.box
-        seen = _scaled(part, self.image.size, (right - left, bottom - top))
-        return (left + seen[0], top + seen[1], left + seen[2], top + seen[3])
+        scaled = _scale_box(box, self.image.size, (right - left, bottom - top))
+        return (left + scaled[0], top + scaled[1], left + scaled[2], top + scaled[3])
 
-    def _over_original(
-        self, image: ImageInput, size: tuple[int, int] | None, alpha: float, colormap: Colormap
-    ) -> Image.Image:
+    def _load_original(self, image: ImageInput) -> Image.Image:
         original = load_image(image, self.decode_options)
         height, width = self.placement.original
         if original.size != (width, height):
             raise UsageError(
-                f"the image is {original.width} x {original.height} pixels, "
-                f"but the classified image was {width} x {height}",
-                hint="Pass the image that the map was made for",
+                f"the image has {original.width} x {original.height} pixels, "
+                f"but the classified image had {width} x {height}",
+                hint="Pass the image that was classified",
             )
-        drawn = heatmap.resized(original, size)
-        box = _scaled(self.placement.box, original.size, drawn.size)
-        return heatmap.overlay(drawn, self.grid, alpha, colormap=colormap, box=box)
+        return original
 
 
-def _scaled(box: Box, before: tuple[int, int], after: tuple[int, int]) -> Box:
-    """A box in an image of another (width, height): all pixels of which at least a part lies in it."""
+def _scale_box(box: Box, before: tuple[int, int], after: tuple[int, int]) -> Box:
+    """Scale a box with its image from one (width, height) to another, rounded outwards to whole pixels."""
     left, top, right, bottom = box
     return (
         left * after[0] // before[0],
@@ -165,7 +185,7 @@ def _scaled(box: Box, before: tuple[int, int], after: tuple[int, int]) -> Box:
     )
 
 
-def _between(index: int, count: int, pixels: int) -> int:
-    """The pixel on which the map's row or column of that index lies when it is enlarged; of a single one the middle."""
-    part = index / (count - 1) if count > 1 else 0.5
-    return math.floor(part * (pixels - 1) + 0.5)
+def _pixel_of_cell(index: int, count: int, pixels: int) -> int:
+    """Return the pixel of a row or column of the enlarged map; of a single one, the middle."""
+    position = index / (count - 1) if count > 1 else 0.5
+    return math.floor(position * (pixels - 1) + 0.5)

@@ -1,4 +1,4 @@
-"""Tensors on their way out and in: refused where they are not what the contract says, split and joined again."""
+"""Input and output tensors: checked against the contract, split into requests and joined again."""
 
 from __future__ import annotations
 
@@ -7,39 +7,41 @@ from typing import Any
 
 import numpy as np
 
-from camserve.clients.answers.served_model import Model
+from camserve.clients.answers.served_model import PUBLISH_AGAIN, Model
 from camserve.contract import TensorSpec
 from camserve.errors import ContractError, UsageError
+from camserve.tensors import DATA_TYPES
 
-__all__ = ["check_batch", "join", "outputs_of", "split"]
+__all__ = ["check_batch", "join", "select_outputs", "split"]
 
 Array = np.ndarray[Any, Any]
 
-_NUMPY = {"FP32": np.dtype(np.float32), "UINT8": np.dtype(np.uint8), "INT32": np.dtype(np.int32)}
+_NUMPY = {name: np.dtype(dtype.numpy) for name, dtype in DATA_TYPES.items()}
 
 
 def check_batch(batch: object, model: Model) -> None:
-    """Refuses a batch that the server would refuse, or that holds no numbers.
+    """Check that a batch matches the input of a model, as the server would, and is finite.
 
     Raises:
-        UsageError: If type, byte order or shape are not the input's, the batch is empty, or holds NaN or infinity.
+        UsageError: If its type, byte order or shape differ from the input, or it is empty or contains NaN or infinity.
     """
     spec = model.contract.input
     if not isinstance(batch, np.ndarray):
-        raise UsageError(f"a batch is a numpy array, and not {type(batch).__name__}", hint="Give numpy.asarray(batch)")
+        raise UsageError(
+            f"batch must be a NumPy array, got {type(batch).__name__}", hint="Convert it: numpy.asarray(batch)"
+        )
     if batch.dtype != _NUMPY[spec.dtype] or batch.shape[1:] != spec.shape or batch.size == 0:
         raise UsageError(
-            f"a batch of {batch.dtype} {list(batch.shape)} does not fit the input of model {model.name!r}",
-            hint=f"Give {_NUMPY[spec.dtype]} of shape [images, {', '.join(map(str, spec.shape))}]",
+            f"a batch of {batch.dtype} {list(batch.shape)} does not match the input of model {model.name!r}",
+            hint=f"Pass {_NUMPY[spec.dtype]} of shape [images, {', '.join(map(str, spec.shape))}]",
         )
     if batch.dtype == np.float32 and not _is_finite(batch):
-        raise UsageError("the batch holds NaN or infinity", hint="Check how the images were prepared")
+        raise UsageError("the batch contains NaN or infinity", hint="Check how the images were preprocessed")
 
 
 def _is_finite(batch: Array) -> bool:
-    """Whether there is neither NaN nor infinity in it."""
     if batch.flags.c_contiguous:
-        # Either would be left over in the sum of squares, which needs no array of its own; so may very large numbers.
+        # NaN and infinity remain in the sum of squares, which needs no temporary array. It may also overflow.
         flat = batch.reshape(-1)
         with np.errstate(all="ignore"):
             if np.isfinite(np.dot(flat, flat)):
@@ -48,13 +50,13 @@ def _is_finite(batch: Array) -> bool:
 
 
 def split(batch: Array, limit: int) -> Iterator[Array]:
-    """The batch in parts of at most `limit` images; whole where that is 0. Law: `concatenate(split(b, n)) == b`."""
+    """Split a batch into parts of at most `limit` images (0: no limit). Law: `concatenate(split(b, n)) == b`."""
     step = limit or len(batch)
     return (batch[start : start + step] for start in range(0, len(batch), step))
 
 
 def join(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
-    """The outputs of a batch from those of its parts, in order, and as read-only. Law: with `split`, whole again."""
+    """Join the outputs of the parts of a batch, in order, as read-only arrays."""
     if len(parts) == 1:
         return dict(parts[0])
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -63,32 +65,34 @@ def join(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     return joined
 
 
-def outputs_of(tensors: Mapping[str, Array], names: Sequence[str], count: int, model: Model) -> dict[str, Array]:
-    """The outputs asked for, by the contract's names and in the order asked for.
+def select_outputs(tensors: Mapping[str, Array], names: Sequence[str], images: int, model: Model) -> dict[str, Array]:
+    """Check the tensors of a reply and return the requested outputs, in the requested order.
 
     Args:
-        tensors: What came, by the server's names, in any order.
-        names: What was asked for, by the contract's names.
-        count: Number of images.
-        model: The model asked.
+        tensors: The tensors of the reply, by the server's names.
+        names: The requested outputs, by the contract's names.
+        images: Number of images in the request.
+        model: The model.
+
+    Returns:
+        The outputs by the contract's names.
 
     Raises:
-        ContractError: If one did not come or came in another type or shape than promised, or one came that was not
-            asked for.
+        ContractError: If an output is missing, was not requested, or has another type or shape than in the contract.
     """
     extra = sorted(tensors.keys() - {model.served_name(name) for name in names})
     if extra:
-        raise _broken(model, f"answered {', '.join(map(repr, extra))}, which was not asked for")
-    return {name: _checked(tensors.get(model.served_name(name)), model.output(name), count, model) for name in names}
+        raise _violation(model, f"returned {', '.join(map(repr, extra))}, which was not requested")
+    return {name: _checked(tensors.get(model.served_name(name)), model.output(name), images, model) for name in names}
 
 
-def _checked(array: Array | None, spec: TensorSpec, count: int, model: Model) -> Array:
-    expected = (count, *spec.shape)
+def _checked(array: Array | None, spec: TensorSpec, images: int, model: Model) -> Array:
+    expected = (images, *spec.shape)
     if array is not None and array.shape == expected and array.dtype == _NUMPY[spec.dtype]:
         return array
-    found = "nothing that can be read" if array is None else f"{array.dtype} {list(array.shape)}"
-    raise _broken(model, f"answered {found} as {spec.name!r}, promised {spec.dtype} {list(expected)}")
+    found = "no readable tensor" if array is None else f"{array.dtype} {list(array.shape)}"
+    raise _violation(model, f"returned {found} as {spec.name!r}, expected {spec.dtype} {list(expected)}")
 
 
-def _broken(model: Model, what: str) -> ContractError:
-    return ContractError(f"model {model.name!r} {what}", hint="Publish the model again from its bundle")
+def _violation(model: Model, what: str) -> ContractError:
+    return ContractError(f"model {model.name!r} {what}", hint=PUBLISH_AGAIN)

@@ -1,4 +1,4 @@
-"""What a model says of one image, and how long that took."""
+"""The result of a classification, and how long it took."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ __all__ = ["Classification", "Timings"]
 
 @dataclass(frozen=True)
 class Timings:
-    """Where the time of one answer went, in seconds.
+    """The time that a classification took, in seconds.
 
-    The last three are there where `timings=True` asked for them. They come from what the server counted for the model
-    around this request: they are exact where nobody else asked it meanwhile, else a mean over all that did.
+    `queue`, `compute` and `network` are measured with `timings=True` only. They are computed from the server's
+    statistics before and after the request: exact if no other client used the model at that time, otherwise the mean
+    over all requests.
 
     Attributes:
-        prepare: Reading the image, fitting it and making the tensor; in `classify_many`, its file was read before.
-        call: From sending the request to its answer, every try included.
-        read: Checking the answer and making classes and maps of it.
-        queue: Waiting in the server for its turn.
-        compute: The server's own work: input, network and output.
-        network: What is left of `call`: the way there and back, and both ends of it.
+        prepare: Decoding, resizing and preprocessing; `classify_many` reads the file before.
+        call: From sending the request to the reply, including retries.
+        read: Checking the reply and decoding it into classes and maps.
+        queue: Waiting in the server's queue.
+        compute: The server's computation: input, inference and output.
+        network: The rest of `call`: transfer in both directions, and its processing in client and server.
     """
 
     prepare: float
@@ -39,20 +40,20 @@ class Timings:
 
 @dataclass(frozen=True)
 class Classification:
-    """What a model says of one image.
+    """The result for one image.
 
-    Two are equal when the same version of the same model names the same best classes with the same probabilities; maps,
-    server, times and the probabilities of the other classes are not compared.
+    Results are equal if model, version and `top` are equal; maps, server, timings and the probabilities of other
+    classes are not compared.
 
     Attributes:
-        top: The best classes, best first.
-        cams: The maps of the best classes, best first, or that of the class asked for, unless the model gives none of
-            it for this image; empty unless asked for.
-        model: The model that answered.
-        version: The version of it that answered.
-        url: `HOST:PORT` of the server that answered.
-        timings: Where the time went.
-        probabilities: Of every class, float32 `[classes]`.
+        top: The most probable classes, in descending order.
+        cams: The maps of the most probable classes, in descending order, or the map of the requested class; empty if
+            no map was requested, or the model returned none of the requested class for this image.
+        model: Name of the model.
+        version: Version of the model that returned the result.
+        url: `HOST:PORT` of the server that returned the result.
+        timings: The time that the classification took.
+        probabilities: Probabilities of all classes, float32 `[classes]`.
     """
 
     top: tuple[Prediction, ...]

@@ -1,4 +1,4 @@
-"""Which maps to ask a model for, and the maps that its answer holds."""
+"""Select the outputs with the maps of a class, and the maps in a reply."""
 
 from __future__ import annotations
 
@@ -13,97 +13,96 @@ import numpy as np
 from camserve.argument_checks import check_type
 from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.predictions import check_finite, ranking
-from camserve.clients.answers.served_model import CAM, CAM_ALL, CAM_CLASS, Model
+from camserve.clients.answers.served_model import PUBLISH_AGAIN, Model
 from camserve.clients.images.decode_options import DecodeOptions
 from camserve.clients.images.placement import Fitted
 from camserve.errors import RequestError, UsageError
+from camserve.tensors import CAM, CAM_ALL, CAM_CLASS
+from camserve.text import count
 
 __all__ = ["Maps", "check_class", "class_index", "outputs_for_maps"]
 
 Array = np.ndarray[Any, Any]
 
-_NAMED = 10
-"""How many classes a message lists."""
+_MAX_LISTED = 10
+"""The most classes that a message lists."""
 
 
 def check_class(class_: int | str) -> None:
-    """Refuses what can be neither the number of a class nor its label.
+    """Check that a value can be the number or the label of a class.
 
     Raises:
-        UsageError: If so.
+        UsageError: If it is neither a whole number nor a string.
     """
     if not isinstance(class_, str):
         check_type("class_", class_, Integral, "the number of a class, or its label")
 
 
 def class_index(model: Model, class_: int | str) -> int:
-    """The class of that number or label.
+    """Return the number of the class with a number, label or identifier.
 
     Raises:
-        UsageError: If there is none, or several have the label.
+        UsageError: If the model has no such class, or several classes have the label.
     """
     check_class(class_)
     if isinstance(class_, str):
-        return _labelled(model, class_)
+        return _index_of_label(model, class_)
     if class_ not in range(model.contract.classes):
         raise UsageError(
-            f"model {model.name!r} has no class {class_}", hint=f"Give a number from 0 to {model.contract.classes - 1}"
+            f"model {model.name!r} has no class {class_}",
+            hint=f"Choose a number from 0 to {model.contract.classes - 1}",
         )
     return int(class_)
 
 
-def _labelled(model: Model, label: str) -> int:
+def _index_of_label(model: Model, label: str) -> int:
     found = [index for index, each in enumerate(model.labels) if label in (each.name, each.identifier)]
     if len(found) == 1:
         return found[0]
     if found:
         raise UsageError(
-            f"classes {', '.join(map(str, found))} of model {model.name!r} are all called {label!r}",
-            hint="Give the number of the class",
+            f"the label {label!r} of model {model.name!r} is ambiguous: classes {', '.join(map(str, found))}",
+            hint="Use the number of the class",
         )
     names = [each.name for each in model.labels]
     close = get_close_matches(label, names)
     raise UsageError(
         f"model {model.name!r} has no class {label!r}",
-        hint=f"Did you mean {' or '.join(map(repr, close))}?" if close else f"It has {_some(names)}",
+        hint=f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Choose one of {_listed(names)}",
     )
 
 
-def _some(names: Sequence[str]) -> str:
-    listed = ", ".join(map(repr, names[:_NAMED]))
-    return listed if len(names) <= _NAMED else f"{listed} and {len(names) - _NAMED:,} more"
+def _listed(names: Sequence[str]) -> str:
+    listed = ", ".join(map(repr, names[:_MAX_LISTED]))
+    return listed if len(names) <= _MAX_LISTED else f"{listed} and {len(names) - _MAX_LISTED:,} more"
 
 
 def outputs_for_maps(model: Model, class_: int | str | None) -> tuple[str, ...]:
-    """Outputs that hold the map of a class; for None, those of the best classes.
+    """Return the outputs that contain the map of a class, or for None the maps of the most probable classes.
 
     Raises:
         UsageError: If the model has no maps.
     """
-    _check_has_maps(model)
+    if model.contract.cam is None:
+        raise UsageError(
+            f"model {model.name!r} has no maps",
+            hint="Leave out cam=True or --cam-dir, or export the model again without --no-cam",
+        )
     if class_ is not None and model.contract.output(CAM_ALL) is not None:
         return (CAM_ALL,)
     return (CAM, CAM_CLASS)
 
 
-def _check_has_maps(model: Model) -> None:
-    if model.contract.cam is None:
-        raise UsageError(
-            f"model {model.name!r} has no maps",
-            hint="Leave the maps out (cam; --cam-dir at the command line), or export the model without --no-cam",
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """The maps in the answer to one image.
+    """The maps in the reply for one image.
 
     Attributes:
         model: The model.
-        tensors: Its outputs `cam` and `cam_class`, or `cam_all`, of this image.
-        probabilities: Its probabilities, `[classes]`.
+        tensors: Its outputs for this image: `cam` and `cam_class`, or `cam_all`.
+        probabilities: Its probabilities for this image, `[classes]`.
         view: The image.
-        decode_options: How it was read.
+        decode_options: How the image was decoded.
     """
 
     model: Model
@@ -113,23 +112,23 @@ class Maps:
     decode_options: DecodeOptions
 
     def best(self) -> tuple[ActivationMap, ...]:
-        """The maps of the best classes, the most probable first.
+        """Return the maps of the most probable classes, in descending order.
 
         Raises:
-            RequestError: If a map is not finite, or of a class that there is not.
+            RequestError: If a map contains NaN or infinity, or belongs to a class that the model does not have.
         """
         ranked = ranking(self.probabilities)
         pairs = zip(self.tensors[CAM_CLASS].tolist(), self.tensors[CAM], strict=True)
         maps = [self._map(index, grid) for index, grid in pairs]
-        # The model ranks by logits; equal probabilities are put into the order of the classes named.
+        # The model sorts by logits. Equal probabilities are sorted as in the list of classes.
         return tuple(sorted(maps, key=lambda each: ranked.index(each.index)))
 
     def of_class(self, class_: int | str) -> tuple[ActivationMap, ...]:
-        """The map of a class, by number or label; none where the model gives those of the best, and not of this.
+        """Return the map of a class; empty if the model returns maps of the most probable classes without this one.
 
         Raises:
-            UsageError: If there is no such class.
-            RequestError: If the map is not finite.
+            UsageError: If the model has no such class.
+            RequestError: If the map contains NaN or infinity.
         """
         index = class_index(self.model, class_)
         if CAM_ALL in self.tensors:
@@ -137,48 +136,49 @@ class Maps:
         return tuple(each for each in self.best() if each.index == index)
 
     def one(self, class_: int | str | None) -> ActivationMap:
-        """The map of a class, by number or label; for None, that of the best class.
+        """Return the map of a class, or for None that of the most probable class.
 
         Raises:
-            UsageError: If the model gave no map of this class.
-            RequestError: If the map is not finite.
+            UsageError: If the model returned no map of this class.
+            RequestError: If the map contains NaN or infinity.
         """
         if class_ is None:
             return self.best()[0]
         found = self.of_class(class_)
         if not found:
-            raise self._none_of(class_index(self.model, class_))
+            raise self._no_map_of(class_index(self.model, class_))
         return found[0]
 
-    def _none_of(self, index: int) -> UsageError:
+    def _no_map_of(self, index: int) -> UsageError:
         best = self.best()
-        had = ", ".join(f"{each.index} ({each.label})" for each in best)
+        available = ", ".join(f"{each.index} ({each.label})" for each in best)
         return UsageError(
-            f"model {self.model.name!r} gives maps of the {len(best)} best classes of an image, and {index} "
-            f"({self.model.labels[index].name}) is not among them",
-            hint=f"Of this image there are {had}; export the model with --cam-all to have the map of any class",
+            f"model {self.model.name!r} returns the maps of the {len(best)} most probable classes of an image, "
+            f"without class {index} ({self.model.labels[index].name})",
+            hint=f"Choose one of {available}, or export the model with --cam-all to get the map of any class",
         )
 
     def _map(self, index: int, grid: Array) -> ActivationMap:
         if not 0 <= index < self.model.contract.classes:
             raise RequestError(
-                f"model {self.model.name!r} answered a map of class {index}, which it does not have",
-                hint="Publish the model again from its bundle",
+                f"model {self.model.name!r} returned a map of class {index}, but has "
+                f"{count(self.model.contract.classes, 'class')}",
+                hint=PUBLISH_AGAIN,
             )
         check_finite(grid, CAM)
         return ActivationMap(
             index=index,
             label=self.model.labels[index].name,
             probability=float(self.probabilities[index]),
-            grid=_alone(grid),
+            grid=_read_only_copy(grid),
             image=self.view.image,
             placement=self.view.placement,
             decode_options=self.decode_options,
         )
 
 
-def _alone(grid: Array) -> Array:
-    """The same without the answer that it stood in, which may hold the maps of all classes; read-only, as that is."""
+def _read_only_copy(grid: Array) -> Array:
+    """Copy a map, so that the reply, which may contain the maps of all classes, can be released."""
     copied = grid.copy()
     copied.setflags(write=False)
     return copied

@@ -1,4 +1,4 @@
-"""Probabilities to classes: the best first, in the order of Keras's `decode_predictions`."""
+"""Decode probabilities into classes, in the order of Keras's `decode_predictions`."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ __all__ = [
 ]
 
 _ROUNDING = 0.02
-"""What half precision and int8 may lose in the sum of probabilities."""
+"""Largest error of the sum of probabilities in half precision and int8."""
 
 
 @dataclass(frozen=True)
 class Label:
-    """What a class is called: the name for people and, for ImageNet and its like, the identifier of the data set."""
+    """The label of a class and, for ImageNet and similar data sets, the identifier of the data set."""
 
     name: str
     identifier: str | None = None
 
     @property
     def line(self) -> str:
-        """As it stands in `labels.txt`; `parse_label(label.line) == label`."""
+        """The line of `labels.txt`; `parse_label(label.line) == label`."""
         return self.name if self.identifier is None else f"{self.identifier}\t{self.name}"
 
 
@@ -47,9 +47,9 @@ class Prediction:
 
     Attributes:
         index: Number of the class.
-        label: Its name.
-        probability: From 0 to 1; of a model whose activation is linear, any number.
-        identifier: Its name in the data set, such as `n02123045`, where the labels have one.
+        label: Label of the class.
+        probability: From 0 to 1; any number if the activation of the model is linear.
+        identifier: Identifier of the class in the data set, such as `n02123045`, if the labels contain one.
     """
 
     index: int
@@ -59,24 +59,24 @@ class Prediction:
 
 
 def parse_label(line: str) -> Label:
-    """Reads a line of `labels.txt`: the label, or an identifier, a tab and the label."""
+    """Parse a line of `labels.txt`: the label, or identifier, tab and label."""
     identifier, tab, name = line.partition("\t")
     return Label(name.strip(), identifier.strip()) if tab else Label(line.strip())
 
 
 def top_predictions(probabilities: np.ndarray[Any, Any], labels: Sequence[Label], top: int) -> tuple[Prediction, ...]:
-    """The `top` most probable classes, best first; all of them where there are fewer.
+    """Return the `top` most probable classes in descending order, or all classes if there are fewer.
 
-    Law: indices, order and probabilities are those of `keras.applications.imagenet_utils.decode_predictions`, equal
-    probabilities included.
+    Law: indices, order and probabilities are those of `keras.applications.imagenet_utils.decode_predictions`, also
+    for equal probabilities.
 
     Args:
         probabilities: One probability per class, `[classes]`.
         labels: One label per class.
-        top: How many.
+        top: Number of classes.
 
     Raises:
-        RequestError: If a probability is not finite; the best of such a row would be chance.
+        RequestError: If a probability is not finite.
     """
     check_top(top)
     check_finite(probabilities, "probabilities")
@@ -84,52 +84,52 @@ def top_predictions(probabilities: np.ndarray[Any, Any], labels: Sequence[Label]
 
 
 def ranking(probabilities: np.ndarray[Any, Any]) -> list[int]:
-    """Every class, the most probable first; of equal ones in the order in which Keras names them."""
+    """Return all classes by descending probability; equal ones in the order of Keras."""
     order: list[int] = probabilities.argsort()[::-1].tolist()
     return order
 
 
 def probabilities_of(logits: np.ndarray[Any, Any], activation: Activation) -> np.ndarray[Any, Any]:
-    """What the model's own activation makes of logits `[..., classes]`, all finite: float32 of the same shape."""
+    """Apply the activation of the model to finite logits `[..., classes]`; returns float32 of the same shape."""
     exact = logits.astype(np.float64)
     if activation == "softmax":
         powers = np.exp(exact - exact.max(axis=-1, keepdims=True))
         exact = powers / powers.sum(axis=-1, keepdims=True)
     elif activation == "sigmoid":
-        exact = 0.5 * (1.0 + np.tanh(0.5 * exact))  # 1 / (1 + exp(-x)) without its overflow
+        exact = 0.5 * (1.0 + np.tanh(0.5 * exact))  # 1 / (1 + exp(-x)) without overflow
     return exact.astype(np.float32)
 
 
 def check_top(top: int) -> None:
-    """Refuses a number of classes that is none, or less than one."""
+    """Check that a number of classes is a whole number of at least 1."""
     check_whole("top", top)
     if top < 1:
-        raise UsageError(f"top is {top}", hint="Ask for at least one class")
+        raise UsageError(f"top must be at least 1, got {top}", hint="Pass the number of classes to return, such as 5")
 
 
 def check_finite(values: np.ndarray[Any, Any], name: str) -> None:
-    """Refuses an answer that holds NaN or infinity, from which nothing can be read."""
+    """Check that an output contains neither NaN nor infinity."""
     if not np.isfinite(values).all():
         raise RequestError(
-            f"the model answered NaN or infinity in {name}",
-            hint="The network overflows on this image: check its weights and precision",
+            f"the model returned NaN or infinity in {name}",
+            hint="Check the weights and the precision of the model: it overflows on this image",
         )
 
 
 def check_probabilities(values: np.ndarray[Any, Any], activation: Activation) -> None:
-    """Refuses probabilities `[images, classes]` that the model's activation cannot have given, such as its logits.
+    """Check that probabilities `[images, classes]` can be the result of an activation; logits usually cannot.
 
     Raises:
-        ContractError: If one is not from 0 to 1, or those of a softmax do not add up to 1, but for rounding.
+        ContractError: If a value is not from 0 to 1, or the sum of a softmax is not 1, except for rounding.
     """
     if activation == "linear":
         return
-    least, most = float(values.min()), float(values.max())
+    lowest, highest = float(values.min()), float(values.max())
     sums = values.sum(axis=-1) if activation == "softmax" else np.ones(1)
-    if least < 0.0 or most > 1.0 + _ROUNDING or np.abs(sums - 1.0).max() > _ROUNDING:
+    if lowest < 0.0 or highest > 1.0 + _ROUNDING or np.abs(sums - 1.0).max() > _ROUNDING:
         raise ContractError(
-            f"the model answered probabilities from {least:.3g} to {most:.3g} that are none of a {activation}",
-            hint="If these are logits, or of another activation, let the contract say so",
+            f"the model returned probabilities from {lowest:.3g} to {highest:.3g}, which a {activation} cannot return",
+            hint="Correct the contract: these may be logits, or the result of another activation",
         )
 
 

@@ -1,4 +1,4 @@
-"""What is asked of a model: an image made into the batch that it expects, and the outputs that answer."""
+"""Make queries: the batch of an image for a model, and the outputs to request."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from camserve.clients.answers.batch_tensors import check_batch
 from camserve.clients.answers.known_versions import check_prepared, check_same
 from camserve.clients.answers.map_selection import check_class, class_index, outputs_for_maps
 from camserve.clients.answers.predictions import check_top
-from camserve.clients.answers.served_model import LOGITS, Model
+from camserve.clients.answers.served_model import Model
 from camserve.clients.images.crops import Crops, crop_image
 from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.clients.images.placement import Fitted
 from camserve.clients.images.preprocess import fit_image, to_tensor
 from camserve.contract import ModelContract
 from camserve.errors import UsageError
+from camserve.tensors import LOGITS
 
 __all__ = [
     "ClassifyRequest",
@@ -32,27 +33,27 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 Load = Callable[[], Image.Image]
-"""Decodes the image. It is not handed over itself, so that its pixels are free before the tensor is made: where both
-live at once, the C library gives their memory back to the system each time, which costs more than the tensor."""
+"""Decodes the image. The image itself is not passed, so that its pixels are released before the tensor is created: if
+both existed at once, the C library would return their memory to the system each time, at a higher cost."""
 
-_TRUTH = (bool, np.bool_)
+_BOOLEAN = (bool, np.bool_)
 
 
 @dataclass(frozen=True)
 class ClassifyRequest:
-    """What a caller wants to know of an image.
+    """What to return for an image.
 
     Attributes:
-        top: How many classes to name.
-        cam: Whether to ask for their maps, too.
-        class_: The class whose map alone to ask for, by number or label.
-        crops: Parts of the image that are asked in its place.
-        timings: Whether to ask the server how long it took.
-        decode_options: How the image is read.
+        top: Number of classes.
+        cam: Whether to return their maps.
+        class_: Number or label of the class whose map is returned instead.
+        crops: Crops to classify instead of the whole image.
+        timings: Whether to query the server's statistics.
+        decode_options: How the image is decoded.
 
     Raises:
-        UsageError: If a value is of another kind, `top` is less than one, maps are asked of an average, or one of a
-            class without `cam`.
+        UsageError: If a value has another type, `top` is less than 1, maps are requested of an average, or `class_` is
+            passed without `cam`.
     """
 
     top: int = 5
@@ -64,30 +65,30 @@ class ClassifyRequest:
 
     def __post_init__(self) -> None:
         check_top(self.top)
-        check_type("cam", self.cam, _TRUTH, "True or False; class_ names the class of one map")
-        check_type("timings", self.timings, _TRUTH, "True or False")
+        check_type("cam", self.cam, _BOOLEAN, "True or False; class_ selects the class of the map")
+        check_type("timings", self.timings, _BOOLEAN, "True or False")
         if self.crops is not None:
             check_type("crops", self.crops, Crops, "Crops(), or Crops(count=5)")
         if self.class_ is not None:
             check_class(self.class_)
             if not self.cam:
-                raise UsageError("class_ names a map, and none is asked for", hint="Give cam=True too")
+                raise UsageError("class_ selects a map, but no map is requested", hint="Pass cam=True, too")
         if self.cam and self.crops is not None and self.crops.choose == "average":
             raise UsageError(
-                "an average over crops has no maps: each crop shows another part of the image",
-                hint="Choose the crop with the highest confidence, or leave the maps out",
+                "the average of crops has no map, as each crop shows another part of the image",
+                hint='Pass Crops(choose="highest"), or leave out cam=True',
             )
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A batch made for one model, and the outputs asked for.
+    """A batch for one model, and the requested outputs.
 
     Attributes:
         model: The model.
         batch: `[images, height, width, channels]`.
-        outputs: By the contract's names.
-        views: The images behind the batch; empty where the caller prepared it.
+        outputs: The requested outputs, by the contract's names.
+        views: The images of the batch; empty if the caller prepared the batch.
     """
 
     model: Model
@@ -96,47 +97,47 @@ class Query:
     views: tuple[Fitted, ...] = ()
 
 
-def query_classes(load: Load, model: Model, wanted: ClassifyRequest) -> Query:
-    """Asks which classes an image shows.
+def query_classes(load: Load, model: Model, request: ClassifyRequest) -> Query:
+    """Make the query for the classes of an image, and their maps.
 
     Raises:
-        ImageError: If the image cannot be fitted to the input.
-        UsageError: If maps are asked of a model without, or one of a class that there is not.
+        ImageError: If the image cannot be resized to the input.
+        UsageError: If maps are requested of a model without, or the model does not have the class.
     """
-    if wanted.class_ is not None:
-        class_index(model, wanted.class_)
-    outputs = (model.scores, *(outputs_for_maps(model, wanted.class_) if wanted.cam else ()))
-    if wanted.crops is None:
-        return _question((fit_image(load(), model.contract),), model, outputs)
-    return _question(crop_image(load(), model.contract, wanted.crops), model, outputs)
+    if request.class_ is not None:
+        class_index(model, request.class_)
+    outputs = (model.scores, *(outputs_for_maps(model, request.class_) if request.cam else ()))
+    if request.crops is None:
+        return _query((fit_image(load(), model.contract),), model, outputs)
+    return _query(crop_image(load(), model.contract, request.crops), model, outputs)
 
 
 def query_logits(load: Load, model: Model) -> Query:
-    """Asks for what stands before the activation.
+    """Make the query for the logits of an image.
 
     Raises:
-        ImageError: If the image cannot be fitted to the input.
-        UsageError: If the model does not answer with it.
+        ImageError: If the image cannot be resized to the input.
+        UsageError: If the model does not return logits.
     """
     model.output(LOGITS)
-    return _question((fit_image(load(), model.contract),), model, (LOGITS,))
+    return _query((fit_image(load(), model.contract),), model, (LOGITS,))
 
 
 def query_batch(
     batch: Array, outputs: Sequence[str], model: Model, called_with: Model, contract: ModelContract | None = None
 ) -> Query:
-    """Asks for outputs of a batch that the caller prepared.
+    """Make the query for outputs of a batch that the caller prepared.
 
     Args:
         batch: The batch.
         outputs: Names of outputs.
-        model: The model to ask.
-        called_with: The one that was known when the caller asked: this, or another before it.
-        contract: What the batch was prepared for; that of `called_with` unless given.
+        model: The model to query.
+        called_with: The model that was known at the call: `model`, or an earlier version.
+        contract: The contract that the batch was prepared for (default: that of `called_with`).
 
     Raises:
-        UsageError: If the batch does not fit the input, no output is named, one is not the model's, or `contract` is
-            none.
+        UsageError: If the batch does not match the input, `outputs` is empty or names an unknown output, or `contract`
+            is not a contract.
         ContractError: If the batch was prepared for another contract.
     """
     _check_outputs(outputs, called_with)
@@ -150,12 +151,14 @@ def query_batch(
 
 
 def _check_outputs(outputs: Sequence[str], model: Model) -> None:
-    """A server that is asked for no output answers with all of them, and one name alone is a sequence of letters."""
+    """Refuse an empty list, for which a server returns all outputs, and a string, which is a sequence of letters."""
     if isinstance(outputs, str) or not isinstance(outputs, Sequence) or not outputs:
         known = ", ".join(output.name for output in model.contract.outputs)
-        raise UsageError(f"outputs is {outputs!r}", hint=f"Give a list of one or more of {known}")
+        raise UsageError(
+            f"outputs must be a list of names, got {outputs!r}", hint=f"Pass a list of one or more of {known}"
+        )
 
 
-def _question(views: tuple[Fitted, ...], model: Model, outputs: tuple[str, ...]) -> Query:
+def _query(views: tuple[Fitted, ...], model: Model, outputs: tuple[str, ...]) -> Query:
     batch = np.stack([to_tensor(view.image, model.contract) for view in views])
     return Query(model, batch, outputs, views)

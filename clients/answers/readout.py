@@ -1,4 +1,4 @@
-"""What the answer of a model says: held to the contract, and read as classes, logits and maps."""
+"""Decode the replies to a query: check them against the contract, and read classes, logits and maps."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from camserve.clients.answers.activation_map import ActivationMap
-from camserve.clients.answers.batch_tensors import join, outputs_of, split
+from camserve.clients.answers.batch_tensors import join, select_outputs, split
 from camserve.clients.answers.classification import Classification, Timings
 from camserve.clients.answers.map_selection import Maps
 from camserve.clients.answers.predictions import check_finite, check_probabilities, probabilities_of, top_predictions
 from camserve.clients.answers.query import ClassifyRequest, Query
-from camserve.clients.answers.served_model import LOGITS, PROBABILITIES
 from camserve.clients.wire.messages import Reply
+from camserve.tensors import LOGITS, PROBABILITIES
 
 __all__ = ["Answer", "read_classes", "read_logits", "read_map", "validate_replies"]
 
@@ -24,53 +24,53 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What came back to a question, held to the contract.
+    """The answer to a query, checked against the contract.
 
     Attributes:
-        question: The question.
-        tensors: The outputs asked for, by the contract's names, batch first.
-        version: The version that answered.
-        url: The server that answered.
-        timings: Where the time went, but for the reading.
+        query: The query.
+        tensors: The requested outputs by the contract's names, batch first.
+        version: The version of the model that replied.
+        url: The server that replied.
+        timings: The time that it took so far.
     """
 
-    question: Query
+    query: Query
     tensors: Mapping[str, Array]
     version: str
     url: str
     timings: Timings
 
 
-def validate_replies(question: Query, replies: Sequence[Reply], timings: Timings) -> Answer:
-    """The answer that the replies to the parts of a question make together.
+def validate_replies(query: Query, replies: Sequence[Reply], timings: Timings) -> Answer:
+    """Check the replies to the parts of a query, and join them.
 
     Raises:
-        ContractError: If one of them is not what the contract promises.
+        ContractError: If a reply does not match the contract.
     """
-    parts = zip(split(question.batch, question.model.max_batch_size), replies, strict=True)
-    tensors = [outputs_of(reply.tensors, question.outputs, len(part), question.model) for part, reply in parts]
-    return Answer(question, join(tensors), replies[0].version, replies[0].url, timings)
+    parts = zip(split(query.batch, query.model.max_batch_size), replies, strict=True)
+    tensors = [select_outputs(reply.tensors, query.outputs, len(part), query.model) for part, reply in parts]
+    return Answer(query, join(tensors), replies[0].version, replies[0].url, timings)
 
 
-def read_classes(answer: Answer, wanted: ClassifyRequest) -> Classification:
-    """The classes that an answer names, and their maps where they were asked for.
+def read_classes(answer: Answer, request: ClassifyRequest) -> Classification:
+    """Decode an answer into the most probable classes and, if requested, their maps.
 
     Raises:
-        RequestError: If the model answered NaN or infinity.
+        RequestError: If the model returned NaN or infinity.
     """
-    model = answer.question.model
+    model = answer.query.model
     rows = _probabilities(answer)
     chosen = int(rows.max(axis=1).argmax())
     probabilities = rows[chosen]
-    if wanted.crops is not None and wanted.crops.choose == "average":
+    if request.crops is not None and request.crops.choose == "average":
         probabilities = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    probabilities.setflags(write=False)  # a result is a value, wherever its numbers were made
+    probabilities.setflags(write=False)  # results are immutable, also if the array was computed here
     cams: tuple[ActivationMap, ...] = ()
-    if wanted.cam:
-        maps = _maps(answer, chosen, probabilities, wanted)
-        cams = maps.best()[: wanted.top] if wanted.class_ is None else maps.of_class(wanted.class_)
+    if request.cam:
+        maps = _maps(answer, chosen, probabilities, request)
+        cams = maps.best()[: request.top] if request.class_ is None else maps.of_class(request.class_)
     return Classification(
-        top=top_predictions(probabilities, model.labels, wanted.top),
+        top=top_predictions(probabilities, model.labels, request.top),
         cams=cams,
         model=model.name,
         version=answer.version,
@@ -81,37 +81,37 @@ def read_classes(answer: Answer, wanted: ClassifyRequest) -> Classification:
 
 
 def read_logits(answer: Answer) -> Array:
-    """The logits of one image, float32 `[classes]`.
+    """Return the logits of one image, float32 `[classes]`.
 
     Raises:
-        RequestError: If the model answered NaN or infinity.
+        RequestError: If the model returned NaN or infinity.
     """
     logits: Array = answer.tensors[LOGITS][0]
     check_finite(logits, LOGITS)
     return logits
 
 
-def read_map(answer: Answer, wanted: ClassifyRequest) -> ActivationMap:
-    """The map of one image that was asked for: that of the class, or of the best one.
+def read_map(answer: Answer, request: ClassifyRequest) -> ActivationMap:
+    """Return the requested map of one image: that of the class, or of the most probable class.
 
     Raises:
-        UsageError: If the model gave no map of this class.
-        RequestError: If the model answered NaN or infinity.
+        UsageError: If the model returned no map of this class.
+        RequestError: If the model returned NaN or infinity.
     """
-    return _maps(answer, 0, _probabilities(answer)[0], wanted).one(wanted.class_)
+    return _maps(answer, 0, _probabilities(answer)[0], request).one(request.class_)
 
 
-def _maps(answer: Answer, place: int, probabilities: Array, wanted: ClassifyRequest) -> Maps:
-    """The maps of the image at that place of the batch."""
+def _maps(answer: Answer, place: int, probabilities: Array, request: ClassifyRequest) -> Maps:
+    """Return the maps of one image of the batch."""
     tensors = {name: array[place] for name, array in answer.tensors.items()}
-    return Maps(answer.question.model, tensors, probabilities, answer.question.views[place], wanted.decode_options)
+    return Maps(answer.query.model, tensors, probabilities, answer.query.views[place], request.decode_options)
 
 
 def _probabilities(answer: Answer) -> Array:
-    """Of each image, float32 `[images, classes]`."""
-    name = answer.question.model.scores
+    """Return the probabilities of all images, float32 `[images, classes]`."""
+    name = answer.query.model.scores
     check_finite(answer.tensors[name], name)
-    activation = answer.question.model.contract.activation
+    activation = answer.query.model.contract.activation
     if name != PROBABILITIES:
         return probabilities_of(answer.tensors[name], activation)
     check_probabilities(answer.tensors[name], activation)

@@ -1,4 +1,4 @@
-"""Which part of a map stands out: the largest that hangs together."""
+"""Find the largest connected region of a mask."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["largest_part"]
+__all__ = ["largest_region"]
 
 Array = np.ndarray[Any, Any]
 Run = tuple[int, int, int]
-"""Neighbours in a row that are all marked: row, first column, column after the last."""
+"""Consecutive true values in a row: row, first column, column after the last."""
 
 
-def largest_part(mask: Array) -> tuple[int, int, int, int] | None:
-    """The box around the largest connected part of what is marked: left, top, right, bottom, the last two exclusive.
+def largest_region(mask: Array) -> tuple[int, int, int, int] | None:
+    """Return the bounding box of the largest connected region of a mask.
 
-    Cells are connected by their sides, as in `scipy.ndimage.label`; of parts that are equally large the first counts,
-    line by line.
+    Cells are connected by their sides, as in `scipy.ndimage.label`. Of regions with equal areas, the first in reading
+    order is chosen.
 
     Args:
         mask: bool `[rows, columns]`.
 
     Returns:
-        The box, or None if nothing is marked.
+        Left, top, right and bottom, with right and bottom exclusive, or None if no value is true.
     """
-    parts = _parts([_runs(row, number) for number, row in enumerate(mask)])
-    if not parts:
+    regions = _regions([_runs(row, number) for number, row in enumerate(mask)])
+    if not regions:
         return None
-    largest = max(parts, key=_area)
+    largest = max(regions, key=_area)
     return (
         min(start for _, start, _ in largest),
         min(row for row, _, _ in largest),
@@ -38,8 +38,8 @@ def largest_part(mask: Array) -> tuple[int, int, int, int] | None:
     )
 
 
-def _area(part: list[Run]) -> int:
-    return sum(stop - start for _, start, stop in part)
+def _area(region: list[Run]) -> int:
+    return sum(stop - start for _, start, stop in region)
 
 
 def _runs(row: Array, number: int) -> list[Run]:
@@ -47,8 +47,8 @@ def _runs(row: Array, number: int) -> list[Run]:
     return [(number, start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def _parts(rows: list[list[Run]]) -> list[list[Run]]:
-    """The runs that touch each other, together; each part stands where its first run would."""
+def _regions(rows: list[list[Run]]) -> list[list[Run]]:
+    """Group runs that touch each other (union-find), in the order of the first run of each group."""
     parent = {run: run for row in rows for run in row}
 
     def root(run: Run) -> Run:
@@ -60,10 +60,10 @@ def _parts(rows: list[list[Run]]) -> list[list[Run]]:
         for first, second in _touching(above, below):
             low, high = sorted((root(first), root(second)))
             parent[high] = low
-    parts: dict[Run, list[Run]] = {}
+    regions: dict[Run, list[Run]] = {}
     for run in parent:
-        parts.setdefault(root(run), []).append(run)
-    return list(parts.values())
+        regions.setdefault(root(run), []).append(run)
+    return list(regions.values())
 
 
 def _touching(above: list[Run], below: list[Run]) -> list[tuple[Run, Run]]:

@@ -1,4 +1,4 @@
-"""The served model against its contract: read from the server or given, and refused where the tensors say otherwise."""
+"""Read a served model, and check its tensors against its contract."""
 
 from __future__ import annotations
 
@@ -7,29 +7,26 @@ from dataclasses import dataclass, field
 
 from camserve.clients.answers.predictions import Label, parse_label
 from camserve.clients.wire.messages import ServedModel, ServedTensor
-from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, Preprocessing, TensorSpec
+from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 from camserve.errors import BundleError, ContractError, UsageError
 from camserve.labels import label_lines
+from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES, expected_outputs
+from camserve.text import count
 
-__all__ = ["CAM", "CAM_ALL", "CAM_CLASS", "LOGITS", "PROBABILITIES", "Model", "Overrides", "read_model"]
+__all__ = ["PUBLISH_AGAIN", "Model", "Overrides", "read_model"]
 
-PROBABILITIES = "probabilities"
-LOGITS = "logits"
-CAM = "cam"
-CAM_CLASS = "cam_class"
-CAM_ALL = "cam_all"
-
-_PUBLISH_AGAIN = "Publish the model again from its bundle"
+PUBLISH_AGAIN = "Publish the model again: camserve publish BUNDLE --repository DIR"
+"""The hint for a model that does not match its contract."""
 
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the caller says of a model that may not say it itself.
+    """What the caller specified about a model that was not published by camserve.
 
     Attributes:
-        contract: Its contract.
-        labels: A line for each class, as in `labels.txt`.
-        names: The model's own name of a tensor, by the name that the contract gives it.
+        contract: The contract.
+        labels: One line per class, as in `labels.txt`.
+        names: The model's own names of tensors, by their names in the contract.
     """
 
     contract: ModelContract | None = None
@@ -39,16 +36,16 @@ class Overrides:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A version of a served model whose tensors are those of its contract.
+    """A version of a served model whose tensors match its contract.
 
     Attributes:
-        name: The model.
-        version: The version of it that was read.
-        contract: What it expects and answers.
-        labels: One for each class.
-        input: Its input, as the server names it.
-        max_batch_size: Most images of one request; 0 where there is no maximum.
-        names: The model's own name of a tensor, where it is not the contract's.
+        name: Name of the model.
+        version: Its version.
+        contract: Its contract.
+        labels: One label per class.
+        input: Its input, as the server describes it.
+        max_batch_size: The most images in one request; 0 if there is no limit.
+        names: The model's own names of tensors that differ from the contract.
     """
 
     name: str
@@ -60,168 +57,150 @@ class Model:
     names: Mapping[str, str]
 
     def output(self, name: str) -> TensorSpec:
-        """The output of that name.
+        """Return the output with a name.
 
         Raises:
-            UsageError: If the model has none.
+            UsageError: If the model has no such output.
         """
         spec = self.contract.output(name)
         if spec is None:
             known = ", ".join(output.name for output in self.contract.outputs)
-            raise UsageError(f"model {self.name!r} has no output {name!r}", hint=f"It has {known}")
+            raise UsageError(f"model {self.name!r} has no output {name!r}", hint=f"Choose one of {known}")
         return spec
 
     @property
     def scores(self) -> str:
-        """The output that probabilities are read from."""
+        """Name of the output from which probabilities are computed."""
         return LOGITS if self.contract.output(PROBABILITIES) is None else PROBABILITIES
 
     def served_name(self, tensor: str) -> str:
-        """What the server calls a tensor of the contract."""
+        """Return the server's name of a tensor of the contract."""
         return self.names.get(tensor, tensor)
 
 
-def read_model(served: ServedModel, given: Overrides) -> Model:
-    """The model, held to its contract.
+def read_model(served: ServedModel, overrides: Overrides) -> Model:
+    """Read a model from the server's description, and check it against its contract.
 
     Raises:
-        ContractError: If it has no contract and none is given, if what is given is not what it carries, if it has not
-            a label for each class, or if its tensors are not those of the contract.
-        UsageError: If a name is given to a tensor that the contract does not know, or one name to two.
+        ContractError: If it has no contract and none is passed, another contract or other labels are passed than it
+            has, the number of labels is wrong, or its tensors do not match the contract.
+        UsageError: If `names` contains an unknown tensor, or one name for two tensors.
     """
-    contract = _contract(served, given)
-    names = _names(contract, given)
-    faults = [
-        *_faults("input", served.inputs, [contract.input], names),
-        *_faults("output", served.outputs, contract.outputs, names, may_have_more=given.contract is not None),
-        *_faults_within(contract),
+    contract = _contract(served, overrides)
+    names = _names(contract, overrides)
+    violations = [
+        *_violations("input", served.inputs, [contract.input], names),
+        *_violations("output", served.outputs, contract.outputs, names, may_have_more=overrides.contract is not None),
+        *_missing_from(contract),
     ]
-    if faults:
+    if violations:
         raise ContractError(
-            f"model {served.name!r} does not keep its contract: {'; '.join(faults)}",
-            hint="Give the contract and the names that fit the model"
-            if given.contract or given.names
-            else _PUBLISH_AGAIN,
+            f"model {served.name!r} does not match its contract: {'; '.join(violations)}",
+            hint="Pass the contract and the names that match the model"
+            if overrides.contract or overrides.names
+            else PUBLISH_AGAIN,
         )
     (tensor,) = (each for each in served.inputs if each.name == names.get(contract.input.name, contract.input.name))
     return Model(
         name=served.name,
         version=served.version,
         contract=contract,
-        labels=_labels(served, given, contract),
+        labels=_labels(served, overrides, contract),
         input=tensor,
         max_batch_size=1 if tensor.shape[0] == 1 else served.max_batch_size,
         names=names,
     )
 
 
-def _contract(served: ServedModel, given: Overrides) -> ModelContract:
+def _contract(served: ServedModel, overrides: Overrides) -> ModelContract:
     text = served.parameters.get(CONTRACT_PARAMETER, "")
-    if not text and given.contract is not None:
-        return given.contract
+    if not text and overrides.contract is not None:
+        return overrides.contract
     if not text:
         raise ContractError(
-            f"model {served.name!r} carries no contract (parameter {CONTRACT_PARAMETER} in its configuration)",
-            hint="Publish it with 'camserve publish', so that clients know its preprocessing and its labels; or give "
-            "Classifier a contract in Python",
+            f"model {served.name!r} has no contract (parameter {CONTRACT_PARAMETER} of its configuration)",
+            hint="Publish it with 'camserve publish', or pass a contract: Classifier(..., contract=\"contract.json\")",
         )
     try:
-        carried = ModelContract.from_json(text, origin=f"the contract of model {served.name!r}")
+        own = ModelContract.from_json(text, origin=f"the contract of model {served.name!r}")
     except BundleError as error:
         raise ContractError(error.message, hint=error.hint) from error
-    if given.contract not in (None, carried):
+    if overrides.contract not in (None, own):
         raise ContractError(
-            f"model {served.name!r} carries a contract, and it is not the one given", hint="Leave contract out"
+            f"model {served.name!r} has a contract, which differs from the argument contract",
+            hint="Leave out contract",
         )
-    return carried
+    return own
 
 
-def _labels(served: ServedModel, given: Overrides, contract: ModelContract) -> tuple[Label, ...]:
-    carried = label_lines(served.parameters.get(LABELS_PARAMETER, ""))
-    lines = carried or given.labels or ()
-    if given.labels not in (None, lines):
+def _labels(served: ServedModel, overrides: Overrides, contract: ModelContract) -> tuple[Label, ...]:
+    own = label_lines(served.parameters.get(LABELS_PARAMETER, ""))
+    lines = own or overrides.labels or ()
+    if overrides.labels not in (None, lines):
         raise ContractError(
-            f"model {served.name!r} carries labels, and they are not those given", hint="Leave labels out"
+            f"model {served.name!r} has labels, which differ from the argument labels", hint="Leave out labels"
         )
     if len(lines) != contract.classes:
-        verb, where = "carries", f" (parameter {LABELS_PARAMETER} in its configuration)"
-        if given.labels is not None:
-            verb, where = "was given", ""
+        where = "argument labels" if overrides.labels is not None else f"parameter {LABELS_PARAMETER}"
         raise ContractError(
-            f"model {served.name!r} {verb} {len(lines)} labels for {contract.classes} classes{where}",
-            hint=_PUBLISH_AGAIN if given.contract is None else "Give labels, one for each class",
+            f"model {served.name!r} has {count(contract.classes, 'class')}, but {count(len(lines), 'label')} ({where})",
+            hint=PUBLISH_AGAIN if overrides.contract is None else "Pass labels, one for each class",
         )
     return tuple(parse_label(line) for line in lines)
 
 
-def _names(contract: ModelContract, given: Overrides) -> dict[str, str]:
+def _names(contract: ModelContract, overrides: Overrides) -> dict[str, str]:
     known = [contract.input.name, *(output.name for output in contract.outputs)]
-    unknown = sorted(given.names.keys() - set(known))
+    unknown = sorted(overrides.names.keys() - set(known))
     if unknown:
         raise UsageError(
-            f"names are given to {', '.join(map(repr, unknown))}, which the contract does not know",
-            hint=f"Its tensors are {', '.join(known)}",
+            f"names contains {', '.join(map(repr, unknown))}, but the contract has no such tensor",
+            hint=f"Choose from {', '.join(known)}",
         )
-    own = [given.names.get(name, name) for name in known]
-    twice = sorted({name for name in own if own.count(name) > 1})
-    if twice:
+    own = [overrides.names.get(name, name) for name in known]
+    duplicates = sorted({name for name in own if own.count(name) > 1})
+    if duplicates:
         raise UsageError(
-            f"names give {', '.join(map(repr, twice))} to several tensors of the contract",
-            hint="Name each of them; leave those that the model does not have out of the contract",
+            f"names maps several tensors of the contract to {', '.join(map(repr, duplicates))}",
+            hint="Pass a different name for each; leave tensors that the model does not have out of the contract",
         )
-    return dict(given.names)
+    return dict(overrides.names)
 
 
-def _faults(
+def _violations(
     kind: str,
     served: Sequence[ServedTensor],
-    promised: Sequence[TensorSpec],
+    specs: Sequence[TensorSpec],
     names: Mapping[str, str],
     *,
     may_have_more: bool = False,
 ) -> Iterator[str]:
     found = {tensor.name: tensor for tensor in served}
-    expected = {names.get(spec.name, spec.name): spec for spec in promised}
+    expected = {names.get(spec.name, spec.name): spec for spec in specs}
     if not may_have_more:
         yield from (f"{kind} {name!r} is not in the contract" for name in sorted(found.keys() - expected.keys()))
     for name, spec in expected.items():
         tensor = found.get(name)
         if tensor is None:
             yield f"{kind} {name!r} is missing"
-        elif tensor.datatype != spec.dtype or not _same_shape(tensor.shape, spec.shape):
-            found_as, promised_as = f"{tensor.datatype} {list(tensor.shape)}", f"{spec.dtype} {[-1, *spec.shape]}"
-            yield f"{kind} {name!r} is {found_as}, promised {promised_as}"
+        elif tensor.datatype != spec.dtype or not _is_batch_of(spec.shape, tensor.shape):
+            found_as, expected_as = f"{tensor.datatype} {list(tensor.shape)}", f"{spec.dtype} {[-1, *spec.shape]}"
+            yield f"{kind} {name!r} is {found_as}, expected {expected_as}"
 
 
-def _same_shape(served: tuple[int, ...], promised: tuple[int, ...]) -> bool:
-    """Whether it is a batch of what is promised: of any size, or always of one."""
-    return len(served) == len(promised) + 1 and served[0] in (-1, 1) and served[1:] == promised
+def _is_batch_of(shape: tuple[int, ...], served: tuple[int, ...]) -> bool:
+    """Return whether a served shape is a batch of a shape, of any size or of one."""
+    return len(served) == len(shape) + 1 and served[0] in (-1, 1) and served[1:] == shape
 
 
-def _faults_within(contract: ModelContract) -> Iterator[str]:
-    """What a contract must also promise, so that an answer can be read from it."""
+def _missing_from(contract: ModelContract) -> Iterator[str]:
+    """Yield what a contract lacks, so that a reply cannot be decoded with it."""
     if contract.output(PROBABILITIES) is None and contract.output(LOGITS) is None:
-        yield f"the contract promises neither {PROBABILITIES!r} nor {LOGITS!r}"
-    for spec in _readable(contract):
-        if contract.output(spec.name) != spec:
-            yield f"the contract does not promise {spec.name!r} as {spec.dtype} {list(spec.shape)}"
-    if contract.input.dtype == "UINT8" and not (contract.preprocessing.in_graph or _untouched(contract.preprocessing)):
-        yield "the contract wants arithmetic from the client and bytes as the input"
-
-
-def _readable(contract: ModelContract) -> Iterator[TensorSpec]:
-    """What the outputs that a client reads must look like, as far as the model has them."""
-    for name in (PROBABILITIES, LOGITS):
-        if contract.output(name) is not None:
-            yield TensorSpec(name=name, dtype="FP32", shape=(contract.classes,))
-    if contract.cam is not None:
-        count, grid = contract.cam.top_k, contract.cam.grid
-        yield TensorSpec(name=CAM, dtype="FP32", shape=(count, *grid))
-        yield TensorSpec(name=CAM_CLASS, dtype="INT32", shape=(count,))
-        if contract.cam.all_classes:
-            yield TensorSpec(name=CAM_ALL, dtype="FP32", shape=(contract.classes, *grid))
-
-
-def _untouched(preprocessing: Preprocessing) -> bool:
-    divisors = {*preprocessing.scale, *preprocessing.std}
-    return preprocessing.color != "bgr" and divisors == {1.0} and set(preprocessing.mean) == {0.0}
+        yield f"the contract has neither {PROBABILITIES!r} nor {LOGITS!r}"
+    for spec in expected_outputs(contract.classes, contract.cam):
+        required = spec.name in (CAM, CAM_CLASS, CAM_ALL) or contract.output(spec.name) is not None
+        if required and contract.output(spec.name) != spec:
+            yield f"the contract must define {spec.name!r} as {spec.dtype} {list(spec.shape)}"
+    pixels = contract.preprocessing
+    if contract.input.dtype == "UINT8" and not pixels.in_graph and (pixels.color == "bgr" or pixels.arithmetic):
+        yield "the contract requires arithmetic in the client, but the input is UINT8"

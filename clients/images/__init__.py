@@ -1,1 +1,1 @@
-"""Images: decoded with care, fitted to the network's input, and turned into its tensor."""
+"""Images: decode them safely, resize them to the network's input and convert them to tensors."""

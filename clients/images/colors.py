@@ -1,9 +1,9 @@
-"""Modes to colours: every mode that Pillow decodes becomes 8-bit RGB or gray, exactly, or is refused.
+"""Convert images of every mode that Pillow decodes to 8-bit RGB or gray.
 
-As in Keras's `load_img`, transparency is dropped, colour profiles are ignored, and of 16 bits a channel in RGB the
-upper 8 are kept. Where Keras would spoil an image in silence, this does otherwise: 16 bits in gray are scaled to 8
-(Keras clips them at 255 in RGB and hands them on unscaled in gray), and pixels whose range of values nobody knows, in
-floating point or beyond 16 bits, are refused.
+As in Keras's `load_img`, transparency is dropped, color profiles are ignored, and the upper 8 of 16 bits per channel
+in RGB are kept. Images that Keras would corrupt without a warning are treated differently: 16-bit gray is scaled to 8
+bits (Keras clips it at 255 for RGB, and passes it unscaled for gray), and pixels in floating point or with more than 16
+bits, whose range of values is unknown, are refused.
 """
 
 from __future__ import annotations
@@ -15,34 +15,36 @@ from PIL import Image
 
 from camserve.contract import Preprocessing
 from camserve.errors import ImageError
-from camserve.pixels import SIXTEEN_BIT_MODES, in_eight_bits
+from camserve.pixels import SIXTEEN_BIT_MODES, to_eight_bits
 
-__all__ = ["in_colors_of"]
+__all__ = ["to_colors_of"]
 
 _HINT = "Convert it to 8-bit RGB or gray"
 
 
-def in_colors_of(preprocessing: Preprocessing, image: Image.Image) -> Image.Image:
-    """The image in gray (mode L) or in RGB, as the network's channels are made from it.
+def to_colors_of(preprocessing: Preprocessing, image: Image.Image) -> Image.Image:
+    """Convert an image to gray (mode L) or RGB, from which the channels of the network's input are made.
 
     Raises:
-        ImageError: If the image's mode has no exact 8-bit form.
+        ImageError: If the mode of the image cannot be converted to 8 bits exactly.
     """
     mode = "L" if preprocessing.color == "gray" else "RGB"
     if image.mode == mode:
         return image
     if image.mode in SIXTEEN_BIT_MODES:
-        return _of_sixteen_bits(image).convert(mode)
+        return _from_sixteen_bits(image).convert(mode)
     if image.mode == "F":
-        raise ImageError("an image of floating-point pixels has no agreed range of values", hint=_HINT)
+        raise ImageError("the image has floating-point pixels, whose range of values is unknown", hint=_HINT)
     try:
         return _without_transparency(image).convert(mode)
     except (ValueError, OSError) as error:
-        raise ImageError(f"an image of mode {image.mode} cannot be converted to {mode}: {error}", hint=_HINT) from error
+        raise ImageError(
+            f"the image of mode {image.mode} cannot be converted to {mode}: {error}", hint=_HINT
+        ) from error
 
 
 def _without_transparency(image: Image.Image) -> Image.Image:
-    """Without it, Pillow neither warns of what the conversion drops nor looks for a colour to stand for it."""
+    """Remove the transparency, so that Pillow neither warns about it nor replaces it by a color."""
     if "transparency" not in image.info:
         return image
     opaque = image.copy()
@@ -50,16 +52,17 @@ def _without_transparency(image: Image.Image) -> Image.Image:
     return opaque
 
 
-def _of_sixteen_bits(image: Image.Image) -> Image.Image:
+def _from_sixteen_bits(image: Image.Image) -> Image.Image:
     values: np.ndarray[Any, Any] = np.asarray(image)
     if image.mode == "I":
         _check_sixteen_bits(values)
-    return Image.fromarray(in_eight_bits(values))
+    return Image.fromarray(to_eight_bits(values))
 
 
 def _check_sixteen_bits(values: np.ndarray[Any, Any]) -> None:
-    least, most = int(values.min()), int(values.max())
-    if least < 0 or most > 0xFFFF:
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < 0 or highest > 0xFFFF:
         raise ImageError(
-            f"an image of 32-bit pixels holds values from {least} to {most}, and only 16 bits are read", hint=_HINT
+            f"the image has 32-bit pixels with values from {lowest} to {highest}; only 16 bits are supported",
+            hint=_HINT,
         )

@@ -1,4 +1,4 @@
-"""Crops: several parts of one image at the input's size, for models that must not see resized pixels."""
+"""Take crops of the input's size from an image, for models that must not receive resized pixels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from camserve.argument_checks import check_whole
-from camserve.clients.images.colors import in_colors_of
+from camserve.clients.images.colors import to_colors_of
 from camserve.clients.images.placement import Box, Fitted, Placement
-from camserve.clients.images.preprocess import centre_box
+from camserve.clients.images.preprocess import center_box
 from camserve.contract import ModelContract
 from camserve.errors import UsageError
 
@@ -20,21 +20,21 @@ __all__ = ["Choose", "Crops", "crop_image"]
 
 Choose = Literal["highest", "average"]
 
-_MOST_SEEDS = 2**32
+_SEEDS = 2**32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Crops:
-    """The centre of an image and random parts of it, all at the input's size and never resized.
+    """The center and random parts of an image, all of the input's size and without resizing.
 
     Attributes:
-        count: How many crops: the centre, and `count - 1` at random.
-        seed: Of the random ones; the same seed takes the same crops of every image of one size.
-        choose: Which answer counts: that of the crop whose best class is surest (`highest`), or the mean of all crops'
-            probabilities (`average`).
+        count: Number of crops: the center and `count - 1` random ones.
+        seed: Seed of the random crops; images of one size get the same crops for the same seed.
+        choose: How the results are combined: `highest` returns that of the crop with the highest probability, `average`
+            the mean of the probabilities of all crops.
 
     Raises:
-        UsageError: If there is no crop to take, or no such seed or choice.
+        UsageError: If a value is invalid.
     """
 
     count: int = 10
@@ -45,27 +45,29 @@ class Crops:
         check_whole("crops: count", self.count)
         check_whole("crops: seed", self.seed)
         if self.count < 1:
-            raise UsageError(f"crops: count is {self.count}", hint="Take at least one, the centre")
-        if not 0 <= self.seed < _MOST_SEEDS:
-            raise UsageError(f"crops: seed is {self.seed}", hint=f"Give a number from 0 to {_MOST_SEEDS - 1}")
+            raise UsageError(f"crops: count must be at least 1, got {self.count}", hint="Pass Crops(count=10)")
+        if not 0 <= self.seed < _SEEDS:
+            raise UsageError(f"crops: seed must be from 0 to {_SEEDS - 1}, got {self.seed}", hint="Pass Crops(seed=0)")
         if self.choose not in get_args(Choose):
-            raise UsageError(f"crops: choose is {self.choose!r}", hint=f"Give one of {', '.join(get_args(Choose))}")
+            raise UsageError(
+                f"crops: unknown value {self.choose!r} of choose", hint=f"Choose {' or '.join(get_args(Choose))}"
+            )
 
 
 def crop_image(image: Image.Image, contract: ModelContract, crops: Crops) -> tuple[Fitted, ...]:
-    """The crops of an image, the centre first.
+    """Return the crops of an image, the center first.
 
     Raises:
-        ImageError: If the image is smaller than a crop, or its mode has no exact 8-bit form (see `colors`).
+        ImageError: If the image is smaller than a crop, or its mode cannot be converted (see `colors`).
     """
     size = (contract.width, contract.height)
-    colored = in_colors_of(contract.preprocessing, image)
-    boxes = (centre_box(colored.size, size), *_random_boxes(colored.size, size, crops))
+    colored = to_colors_of(contract.preprocessing, image)
+    boxes = (center_box(colored.size, size), *_random_boxes(colored.size, size, crops))
     return tuple(Fitted(colored.crop(box), Placement((image.height, image.width), box)) for box in boxes)
 
 
 def _random_boxes(whole: tuple[int, int], size: tuple[int, int], crops: Crops) -> Iterator[Box]:
-    # The stream of RandomState is frozen, whereas that of default_rng may change with NumPy's version.
+    # The numbers of RandomState never change, whereas those of default_rng may differ between versions of NumPy.
     random = np.random.RandomState(crops.seed)
     for _ in range(crops.count - 1):
         left = int(random.randint(0, whole[0] - size[0] + 1))

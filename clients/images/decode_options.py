@@ -1,4 +1,4 @@
-"""How image files are read: which way up, and how much of them at most."""
+"""How image files are decoded: orientation and size limits."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ from camserve.errors import UsageError
 __all__ = ["AS_KERAS", "MAX_BYTES", "MAX_PIXELS", "DecodeOptions"]
 
 MAX_PIXELS = 64_000_000
-"""Width times height above which an image is refused before it is decoded, unless told otherwise."""
+"""Default limit of width times height; larger images are refused before they are decoded."""
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Size of a file above which it is refused before it is read, unless told otherwise."""
+"""Default limit of the size of a file; larger files are refused before they are read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions:
-    """How image files are read.
+    """How image files are decoded.
 
     Attributes:
-        exif: Whether an image is turned upright as its EXIF orientation says. Keras's `load_img` ignores it, and so a
-            model trained with that has seen such photos lying; TIFF is turned in both cases, as Pillow does. An EXIF
-            block that cannot be read counts as none.
-        max_pixels: Width times height that is still decoded, 64 million unless given; the header tells it, before any
-            pixel is decoded.
-        max_bytes: Size of a file that is still read, 256 MiB unless given; of a stream, no more is read than this and
-            one byte.
+        exif: Whether to rotate images as their EXIF orientation requires. Keras's `load_img` ignores it, so that models
+            trained with it have seen such photos without rotation. TIFF files are always rotated, as in Pillow. An EXIF
+            block that cannot be read is ignored.
+        max_pixels: Limit of width times height (default: 64 million); it is checked before any pixel is decoded.
+        max_bytes: Limit of the size of a file (default: 256 MiB); at most one byte more is read from a stream.
 
     Raises:
-        UsageError: If a limit is no whole number or less than one.
+        UsageError: If a limit is not a whole number of at least 1.
     """
 
     exif: bool = False
@@ -40,10 +38,11 @@ class DecodeOptions:
     def __post_init__(self) -> None:
         check_type("exif", self.exif, bool, "True or False")
         for name in ("max_pixels", "max_bytes"):
-            check_whole(name, getattr(self, name))
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}", hint="Allow at least one")
+            value = getattr(self, name)
+            check_whole(name, value)
+            if value < 1:
+                raise UsageError(f"{name} must be at least 1, got {value}", hint=f"Pass DecodeOptions({name}=...)")
 
 
 AS_KERAS = DecodeOptions()
-"""The reading that equals Keras's `load_img`."""
+"""Decode images as Keras's `load_img` does."""

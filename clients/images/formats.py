@@ -1,4 +1,4 @@
-"""The formats that are read, and how a file is known to be of one: all decode within the process."""
+"""The supported image formats, and how a file's format is identified. All are decoded within the process."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import struct
 from contextlib import suppress
 from io import BytesIO
 
-# Importing a plugin makes Pillow know its format. Those of other formats, such as EPS, which starts Ghostscript, are
-# neither loaded nor asked.
+# Importing a plugin registers its format with Pillow. Plugins of other formats, such as EPS, which starts Ghostscript,
+# are neither loaded nor used.
 from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
@@ -32,31 +32,31 @@ _PLUGINS = (
 )
 
 FORMATS = tuple(plugin.format for plugin in _PLUGINS)
-"""Pillow's names of the formats that are read."""
+"""Pillow's names of the supported formats."""
 
 EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm"}
 )
-"""File name endings, in lower case, under which a folder is searched for images."""
+"""Extensions, in lower case, of the files that are found in folders."""
 
 _PREFIX = 16
-"""Bytes from which Pillow's formats know their files."""
+"""Bytes at the beginning of a file from which Pillow identifies its format."""
 
 _OTHER_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)
-"""What a decoder of Pillow raises when the file is not of its format."""
+"""What Pillow's decoders raise for a file of another format."""
 
 
 def identify(data: bytes) -> Image.Image | None:
-    """Reads the header of an image as `Image.open` does, without Pillow's own limit; None if no format fits.
+    """Read the header of an image like `Image.open`, without Pillow's limit of pixels; None for an unknown format.
 
-    That limit is one setting for the whole process, and half of it already makes a warning: it would overrule a caller
-    who asks for more, and lifting it would lift it for the rest of their program too.
+    Pillow's limit is global to the process and raises a warning at half its value. It would override a higher
+    `max_pixels`, and changing it would change it for the rest of the program.
     """
     prefix = data[:_PREFIX]
     for format_name in FORMATS:
         factory, accept = Image.OPEN[format_name]
         accepted = accept is None or accept(prefix)
-        if not accepted or isinstance(accepted, str):  # a text says why the format cannot be read here
+        if not accepted or isinstance(accepted, str):  # a string is the reason why the format is unavailable
             continue
         with suppress(*_OTHER_FORMAT):
             return factory(BytesIO(data), "")

@@ -1,7 +1,7 @@
-"""Images in: from a path, bytes, a stream, a Pillow image or an array to one decoded image, or a clear refusal.
+"""Decode images from paths, bytes, streams, Pillow images and arrays.
 
-The only module that lets Pillow decode. Nothing here trusts its input: the format must be one of `FORMATS`, the size is
-checked before any pixel is decoded, and whatever a decoder stumbles over becomes an `ImageError`.
+This is the only module that decodes with Pillow. Its input is not trusted: the format must be one of `FORMATS`, the
+size is checked before any pixel is decoded, and every exception of a decoder becomes an `ImageError`.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from PIL import Image, ImageFile
 from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.clients.images.files import FileInput, is_file_input, read_bytes
 from camserve.clients.images.formats import EXTENSIONS, FORMATS, identify
-from camserve.clients.images.headers import canvas_of_webp, check_claims, check_size
+from camserve.clients.images.headers import canvas_of_webp, check_header, check_size
 from camserve.clients.images.pixel_arrays import Pixels, image_of
 from camserve.errors import ImageError
 
-__all__ = ["EXTENSIONS", "FORMATS", "ImageInput", "Opened", "is_one_image", "load_image", "open_image"]
+__all__ = ["EXTENSIONS", "FORMATS", "ImageInput", "OpenedImage", "is_one_image", "load_image", "open_image"]
 
 ImageInput = FileInput | Image.Image | Pixels | np.ndarray[Any, Any]
-"""A path, the bytes of an image file, a stream open in binary, a Pillow image, `Pixels` of stated order, or a bare
-uint8 array in gray."""
+"""A path, the bytes of an image file, a stream open in binary mode, a Pillow image, `Pixels` with their channel order,
+or a gray uint8 array."""
 
-_DECODED = (*FORMATS, "MPO")  # MPO is what Pillow calls a JPEG file that holds further images
-_AGAIN = "Get the file again from its source"
-_INPUTS = "Give a path, bytes, a binary stream, a Pillow image, Pixels, or a gray uint8 array"
-_ONE_AT_A_TIME = 'Give one image, or several to classify_many; pixels as Pixels(array, "rgb")'
+_DECODED = (*FORMATS, "MPO")  # MPO is Pillow's name of a JPEG file with further images
+_GET_AGAIN = "Get the file again from its source"
+_INPUTS = "Pass a path, bytes, a binary stream, a Pillow image, Pixels, or a gray uint8 array"
+_ONE_AT_A_TIME = 'Pass one image, or several to classify_many; pass pixels as Pixels(array, "rgb")'
 
 _ORIENTATION = 0x0112
-_UPRIGHT = {
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -46,13 +46,13 @@ _CARRIERS_OF_ORIENTATION = ("exif", "Raw profile type exif", "xmp", "XML:com.ado
 
 
 def load_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> Image.Image:
-    """Decodes an image; of several frames the first.
+    """Decode an image; of several frames, the first.
 
-    May be called from several threads at once; one Pillow image or stream belongs to one of them.
+    This function is thread-safe, but a Pillow image or a stream must not be used by several threads.
 
     Args:
         source: The image.
-        decode_options: Which way up, and how large at most; like Keras's `load_img` unless told otherwise.
+        decode_options: Orientation and size limits (default: as Keras's `load_img`).
 
     Returns:
         The decoded image in the mode of its file.
@@ -63,36 +63,36 @@ def load_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> 
     return open_image(source, decode_options).load()
 
 
-def open_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> Opened:
-    """Reads an image's bytes and header, and decodes nothing yet; its size is checked here.
+def open_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> OpenedImage:
+    """Read the bytes and the header of an image and check its size, without decoding it.
 
     Raises:
-        ImageError: As `load_image`, but for damage behind the header.
+        ImageError: As `load_image`, except for corrupt data after the header.
     """
     if isinstance(source, Image.Image):
-        return Opened(_of_known_format(source), "the image", decode_options)
+        return OpenedImage(_of_known_format(source), "the image", decode_options)
     if isinstance(source, Pixels | np.ndarray):
-        return Opened(image_of(source), "the array", decode_options)
+        return OpenedImage(image_of(source), "the array", decode_options)
     if not is_file_input(source):
         raise ImageError(
-            f"an image cannot be read from {type(source).__name__}",
+            f"an image cannot be decoded from {type(source).__name__}",
             hint=_ONE_AT_A_TIME if isinstance(source, list | tuple) else _INPUTS,
         )
     data, name = read_bytes(source, decode_options.max_bytes)
-    return Opened(_header(data, name, decode_options), name, decode_options, data)
+    return OpenedImage(_header(data, name, decode_options), name, decode_options, data)
 
 
 def is_one_image(source: object) -> bool:
-    """Whether something is meant as an image, whatever it holds; an array counts as one, of any shape."""
+    """Return whether a value is passed as one image, valid or not; an array of any shape is."""
     return isinstance(source, Image.Image | Pixels | np.ndarray) or is_file_input(source)
 
 
-class Opened:
-    """An image of which the header is known; `load` decodes it, in any thread.
+class OpenedImage:
+    """An image whose header was read; `load` decodes it, in any thread.
 
     Attributes:
-        size: Height and width, in pixels, as they stand in the file.
-        decoded_bytes: About what the image takes while it is decoded and fitted: its file, and its pixels in RGB.
+        size: Height and width in pixels, before the EXIF orientation is applied.
+        decoded_bytes: Approximate memory during decoding and resizing: the file, and the pixels in RGB.
     """
 
     def __init__(self, image: Image.Image, name: str, decode_options: DecodeOptions, data: bytes = b"") -> None:
@@ -105,25 +105,25 @@ class Opened:
         self._data = data
 
     def load(self) -> Image.Image:
-        """The decoded image, in the mode of its file; upright if that was asked for. Asked again, it is the same.
+        """Decode the image, in the mode of its file, and apply its orientation if requested. May be called again.
 
         Raises:
-            ImageError: If it is cut short or damaged.
+            ImageError: If it is truncated or corrupt.
         """
         image = _header(self._data, self._name, self._decode_options) if self._image is None else self._image
         if self._data:
-            self._image = None  # its pixels go as soon as the caller has no more need of them
+            self._image = None  # so that its pixels are released with the caller's reference
         if isinstance(image, ImageFile.ImageFile):
             _check_strict(self._name)
         try:
             image.load()
             return _upright(image) if self._decode_options.exif else image
-        except Exception as error:  # decoders of damaged files raise whatever their parsing trips over
-            raise _damaged(self._name, error) from error
+        except Exception as error:  # decoders raise any exception for corrupt files
+            raise _corrupt(self._name, error) from error
 
 
 def _bytes_of_pixels(image: Image.Image) -> int:
-    """Pillow holds four bytes a pixel; libwebp holds the canvas three times more."""
+    """Estimate the memory of the pixels: four bytes per pixel in Pillow, and three more canvases in libwebp."""
     copies = 4 if image.format == "WEBP" else 1 if image.mode == "RGB" else 2
     return 4 * copies * image.width * image.height
 
@@ -135,34 +135,34 @@ def _header(data: bytes, name: str, decode_options: DecodeOptions) -> Image.Imag
         image = identify(data)
         if image is not None:
             check_size(image.size, name, decode_options.max_pixels)
-            check_claims(image, data, name)
+            check_header(image, data, name)
             return image
     except ImageError:
         raise
-    except Exception as error:  # see Opened.load
-        raise _damaged(name, error) from error
-    raise ImageError(f"{name} is no image of a known format", hint=f"Give one of {', '.join(FORMATS)}")
+    except Exception as error:  # see OpenedImage.load
+        raise _corrupt(name, error) from error
+    raise ImageError(f"{name} is not an image of a supported format", hint=f"Convert it to one of {', '.join(FORMATS)}")
 
 
 def _of_known_format(image: Image.Image) -> Image.Image:
-    """Pillow decodes an image that it opened only when it is loaded, and may start another program for that."""
+    """Refuse an image that Pillow opened from another format: decoding it may start another program."""
     if isinstance(image, ImageFile.ImageFile) and image.format not in _DECODED:
         raise ImageError(
-            f"the image was opened from a file of format {image.format}, which is not read here",
-            hint=f"Give one of {', '.join(FORMATS)}; or its copy(), which Pillow decodes on your own responsibility",
+            f"the image was opened from a file of the unsupported format {image.format}",
+            hint=f"Convert it to one of {', '.join(FORMATS)} or, if you trust it, pass image.copy()",
         )
     return image
 
 
 def _upright(image: Image.Image) -> Image.Image:
     orientation = 1
-    with suppress(*_UNREADABLE_EXIF):  # which then counts as none, as it does for whatever shows images
+    with suppress(*_UNREADABLE_EXIF):  # it is ignored then, as in image viewers
         orientation = image.getexif().get(_ORIENTATION, 1)
-    method = _UPRIGHT.get(orientation)
+    method = _TRANSPOSITIONS.get(orientation)
     if method is None:
         return image
     upright = image.transpose(method)
-    for carrier in _CARRIERS_OF_ORIENTATION:  # or the next reader would turn it once more
+    for carrier in _CARRIERS_OF_ORIENTATION:  # otherwise the next program would rotate it again
         upright.info.pop(carrier, None)
     return upright
 
@@ -170,12 +170,12 @@ def _upright(image: Image.Image) -> Image.Image:
 def _check_strict(name: str) -> None:
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise ImageError(
-            f"{name} is not read: PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set in this program, and with it an image "
-            "that is cut short is filled up with gray",
-            hint="Leave it at False",
+            f"{name} was not decoded: PIL.ImageFile.LOAD_TRUNCATED_IMAGES is set in this process, so that truncated "
+            "images would be filled with gray",
+            hint="Set PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False",
         )
 
 
-def _damaged(name: str, error: Exception) -> ImageError:
-    why = str(error) or type(error).__name__
-    return ImageError(f"{name} is damaged or cut short: {why}", hint=_AGAIN)
+def _corrupt(name: str, error: Exception) -> ImageError:
+    reason = str(error) or type(error).__name__
+    return ImageError(f"{name} is corrupt or truncated: {reason}", hint=_GET_AGAIN)

@@ -1,4 +1,4 @@
-"""Arrays in: pixels whose colour order is stated, never guessed."""
+"""Convert arrays with an explicit channel order to images."""
 
 from __future__ import annotations
 
@@ -16,54 +16,56 @@ __all__ = ["Order", "Pixels", "image_of"]
 Array = np.ndarray[Any, Any]
 Order = Literal["rgb", "bgr", "gray"]
 
-_GRAY_HINT = "Give uint8 pixels of shape [height, width] or [height, width, 1]"
-_BARE_HINT = f'{_GRAY_HINT}; of three channels, say their order: Pixels(array, "rgb")'
-_COLOR_HINT = "Give uint8 pixels of shape [height, width, 3]"
-_ORDER_HINT = 'Say Pixels(array, "rgb") (Pillow, imageio, Keras) or Pixels(array, "bgr") (OpenCV)'
+_GRAY_HINT = "Pass uint8 pixels of shape [height, width] or [height, width, 1]"
+_BARE_HINT = f'{_GRAY_HINT}, or state the order of three channels: Pixels(array, "rgb")'
+_COLOR_HINT = "Pass uint8 pixels of shape [height, width, 3]"
+_ORDER_HINT = 'Pass Pixels(array, "rgb") (Pillow, imageio, Keras) or Pixels(array, "bgr") (OpenCV)'
 
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """An array as an image, with the order of its channels: `Pixels(cv2.imread("cat.jpg"), "bgr")`.
+    """An array with the order of its channels: `Pixels(cv2.imread("cat.jpg"), "bgr")`.
 
     Attributes:
-        array: uint8 `[height, width, 3]`, or `[height, width]` or `[height, width, 1]` in gray.
+        array: uint8 `[height, width, 3]`, or for gray `[height, width]` or `[height, width, 1]`.
         order: `rgb`, `bgr` or `gray`.
 
     Raises:
-        UsageError: If it is no NumPy array, or there is no such order.
+        UsageError: If it is not a NumPy array, or the order is unknown.
     """
 
     array: Array
     order: Order
 
     def __post_init__(self) -> None:
-        check_type("the array of Pixels", self.array, np.ndarray, "a NumPy array; files and Pillow images as they are")
+        check_type(
+            "the array of Pixels", self.array, np.ndarray, "a NumPy array; files and Pillow images need no Pixels"
+        )
         if self.order not in get_args(Order):
             raise UsageError(
-                f"the order of channels is {self.order!r}", hint=f"Give one of {', '.join(get_args(Order))}"
+                f"unknown channel order {self.order!r}", hint=f"Choose one of {', '.join(get_args(Order))}"
             )
 
 
 def image_of(pixels: Pixels | Array) -> Image.Image:
-    """The image of an array; it does not follow changes of the array.
+    """Convert an array to an image, which does not share its memory.
 
     Raises:
-        ImageError: If it is no uint8 array of such a shape, or a bare one of three channels, whose order is unknown.
+        ImageError: If type or shape are unsupported, or an array of three channels is passed without their order.
     """
     hint = _GRAY_HINT if isinstance(pixels, Pixels) else _BARE_HINT
     if not isinstance(pixels, Pixels):
-        pixels = Pixels(pixels, _order_of_bare(pixels))
+        pixels = Pixels(pixels, _default_order(pixels))
     array = _checked(pixels.array, pixels.order, hint)
     if pixels.order == "bgr":
         array = array[:, :, ::-1]
-    return Image.fromarray(np.array(array, order="C"))  # of a gray array Pillow would share the caller's memory
+    return Image.fromarray(np.array(array, order="C"))  # without a copy, Pillow would share the memory of a gray array
 
 
-def _order_of_bare(array: Array) -> Order:
+def _default_order(array: Array) -> Order:
     if array.ndim == 3 and array.shape[2] == 3:
         raise ImageError(
-            f"an array of shape {list(array.shape)} may be RGB or BGR, and a wrong guess changes the answer",
+            f"an array of shape {list(array.shape)} may be RGB or BGR, and the wrong order changes the result",
             hint=_ORDER_HINT,
         )
     return "gray"
@@ -72,9 +74,9 @@ def _order_of_bare(array: Array) -> Order:
 def _checked(array: Array, order: Order, gray_hint: str) -> Array:
     hint = gray_hint if order == "gray" else _COLOR_HINT
     if array.dtype != np.uint8:
-        raise ImageError(f"the array holds {array.dtype}, not uint8", hint=hint)
+        raise ImageError(f"the array must be uint8, got {array.dtype}", hint=hint)
     if array.size and order == "gray" and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1)):
         return array.reshape(array.shape[:2])
     if array.size and order != "gray" and array.ndim == 3 and array.shape[2] == 3:
         return array
-    raise ImageError(f"an array of shape {list(array.shape)} is no {order} image", hint=hint)
+    raise ImageError(f"an array of shape {list(array.shape)} is not a {order} image", hint=hint)

@@ -1,4 +1,4 @@
-"""Where in the original image the network's input lies."""
+"""The position of the network's input in the original image."""
 
 from __future__ import annotations
 
@@ -6,33 +6,32 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-__all__ = ["Box", "Fitted", "Placement"]
+from camserve.heatmap import Box
 
-Box = tuple[int, int, int, int]
-"""Left, top, right and bottom in pixels, as Pillow counts them: right and bottom are the first that lie outside."""
+__all__ = ["Box", "Fitted", "Placement"]
 
 
 @dataclass(frozen=True)
 class Placement:
-    """The part of the original image that the network sees, stretched over its whole input.
+    """The part of the original image that is resized to the network's input.
 
     Attributes:
-        original: Height and width of the image as it was read; of the upright one if it was turned by its EXIF.
-        box: The part, in pixels of the original: left, top, right and bottom, the last two exclusive.
+        original: Height and width of the decoded image, after its EXIF orientation was applied if requested.
+        box: The part in pixels of the original: left, top, right and bottom; right and bottom are exclusive.
     """
 
     original: tuple[int, int]
     box: Box
 
     def to_original(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point of the network's input lies in the original.
+        """Convert a position in the network's input to a position in the original image.
 
         Args:
-            x: From 0, the left edge of the input, to 1, its right edge. The centre of column i of n is (i + 0.5) / n.
-            y: From 0, the top edge, to 1, the bottom edge.
+            x: From 0 (left edge of the input) to 1 (right edge). The center of column i of n is (i + 0.5) / n.
+            y: From 0 (top edge) to 1 (bottom edge).
 
         Returns:
-            x and y in pixels of the original, where the first pixel reaches from 0 to 1.
+            x and y in pixels of the original image, whose first pixel extends from 0 to 1.
         """
         left, top, right, bottom = self.box
         return left + x * (right - left), top + y * (bottom - top)
@@ -40,11 +39,11 @@ class Placement:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """An image as the network sees it, and where in the original it lies.
+    """An image of the size of the network's input, and its position in the original image.
 
     Attributes:
-        image: RGB or gray (mode L) of 8 bits, of the input's height and width; shared with no other image.
-        placement: Where it lies.
+        image: 8-bit RGB or gray (mode L), of the input's height and width; it shares no memory with another image.
+        placement: Its position in the original image.
     """
 
     image: Image.Image

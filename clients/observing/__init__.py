@@ -1,1 +1,1 @@
-"""What happened: log lines, spans and counters of every call."""
+"""Observability: log lines, spans and metrics of every request."""

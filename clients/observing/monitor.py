@@ -1,6 +1,6 @@
-"""What happened to a request, told to whoever listens: the log, a trace, counters.
+"""Log, trace and count requests.
 
-Whatever file names or servers say is told in one line. No header and no pixel is ever told.
+Text from file names and servers is written as one line. Headers and pixels are never written.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from camserve.text import printable
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-__all__ = ["Monitor", "Observed"]
+__all__ = ["Monitor", "Observation"]
 
-# A library is silent unless its user has set logging up: without this, Python prints warnings by itself.
+# Without this, Python prints warnings of a library whose user has not configured logging.
 logging.getLogger("camserve").addHandler(logging.NullHandler())
 _log = logging.getLogger("camserve.clients.wire")
 
@@ -34,11 +34,11 @@ _OUTCOMES: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
-class Observed:
-    """One request, over all its tries.
+class Observation:
+    """One request over all its attempts.
 
     Attributes:
-        headers: The trace context to send along as gRPC metadata; empty where nothing traces.
+        headers: The trace context as gRPC metadata; empty without tracing.
     """
 
     def __init__(self, model: str, method: str, metrics: Metrics | None) -> None:
@@ -47,55 +47,39 @@ class Observed:
         self._method = method
         self._metrics = metrics
         self._span: Span | None = None
-        self._tries = 0
+        self._failures = 0
         self._began = time.perf_counter()
 
-    def tried(self, url: str, error: CamserveError, delay: float | None) -> None:
-        """A try failed; the next follows after `delay` seconds, or none where it is None."""
-        self._tries += 1
+    def record_failure(self, url: str, error: CamserveError, delay: float | None) -> None:
+        """Record a failed attempt; the next follows after `delay` seconds, or there is none if that is None."""
+        self._failures += 1
         if delay is not None and self._metrics is not None:
-            self._metrics.tried_again(self._model)
+            self._metrics.retried(self._model)
         if self._span is not None:
-            tracing.note_try(self._span, url, error, delay)
-        # An error that the caller is about to see is the caller's to log.
-        level, then = (logging.DEBUG, "given up") if delay is None else (logging.WARNING, f"again in {delay:.2f} s")
+            tracing.record_failure(self._span, url, error, delay)
+        # The last error is raised: the caller logs it.
+        level, then = (logging.DEBUG, "giving up") if delay is None else (logging.WARNING, f"retry in {delay:.2f} s")
         if _log.isEnabledFor(level):
             why = f"{type(error).__name__}: {error.message}"
-            _log.log(level, "%s at %s, try %d: %s; %s", *self._what(url), self._tries, printable(why), then)
+            _log.log(level, "%s at %s, attempt %d: %s; %s", *self._what(url), self._failures, printable(why), then)
 
-    def answered(self, url: str, version: str, received: int, tries: int) -> None:
-        """The answer came: from which server and version, in how many bytes, at which try."""
+    def record_reply(self, url: str, version: str, size: int, attempts: int) -> None:
+        """Record the reply: its server, the version of the model, its size in bytes, and the number of attempts."""
         if self._metrics is not None:
-            self._metrics.received(self._model, received)
+            self._metrics.received(self._model, size)
         if self._span is not None:
-            tracing.note_answer(self._span, url, version, received, tries)
+            tracing.record_reply(self._span, url, version, size, attempts)
         if _log.isEnabledFor(logging.DEBUG):
-            told = (printable(version), received, tries, self._seconds())
-            _log.debug("%s at %s: version %s, %d bytes, try %d, %.4f s", *self._what(url), *told)
-
-    @contextmanager
-    def traced(self, tracer: tracing.Tracing | None) -> Iterator[None]:
-        """Gives the request a span until the block ends, where anything traces."""
-        span = None if tracer is None else tracer.start(self._model, self._method)
-        if tracer is None or span is None:
-            yield
-            return
-        with tracer.current(span):
-            self._span = span
-            self.headers = tracer.headers()
-            try:
-                yield
-            except BaseException as error:
-                tracing.end_span(self._span, error, max(1, self._tries))
-                raise
+            values = (printable(version), size, attempts, self._seconds())
+            _log.debug("%s at %s: version %s, %d bytes, attempt %d, %.4f s", *self._what(url), *values)
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Counts the request as under way until the block ends, and then by its outcome, if anything counts."""
+        """Count the request as in progress until the block ends, and then by its outcome, if there are metrics."""
         if self._metrics is None:
             yield
             return
-        self._metrics.began(self._model)
+        self._metrics.started(self._model)
         outcome = "answered"
         try:
             yield
@@ -105,6 +89,18 @@ class Observed:
         finally:
             self._metrics.ended(self._model, outcome, self._seconds())
 
+    @contextmanager
+    def traced(self, tracer: tracing.Tracing, span: Span) -> Iterator[None]:
+        """Make a span the current one until the block ends, and record in it an error that leaves the block."""
+        with tracer.current(span):
+            self._span = span
+            self.headers = tracer.headers()
+            try:
+                yield
+            except BaseException as error:
+                tracing.end_span(span, error, max(1, self._failures))
+                raise
+
     def _seconds(self) -> float:
         return time.perf_counter() - self._began
 
@@ -113,10 +109,10 @@ class Observed:
 
 
 class Monitor:
-    """Watches the requests of one client. May be used from several threads and on an event loop.
+    """Logs, traces and counts the requests of one client. May be used from several threads and on an event loop.
 
     Args:
-        metrics: Counters to keep, of requests for answers alone; none unless given.
+        metrics: Prometheus metrics of inference requests.
     """
 
     def __init__(self, *, metrics: Metrics | None = None) -> None:
@@ -124,11 +120,17 @@ class Monitor:
         self._tracing = tracing.open_tracing()
 
     @contextmanager
-    def request(self, model: str, method: str = "infer") -> Iterator[Observed]:
-        """Observes one request until the block ends; an error that leaves the block is its outcome."""
-        observed = Observed(model, method, self._metrics if method == "infer" else None)
-        with observed.traced(self._tracing), observed.counted():
-            yield observed
+    def observe(self, model: str, method: str = "infer") -> Iterator[Observation]:
+        """Observe one request until the block ends; an error that leaves the block is its outcome."""
+        tracer = self._tracing
+        span = tracer.start(model, method) if tracer else None
+        observation = Observation(model, method, self._metrics if method == "infer" else None)
+        if tracer is None or span is None:
+            with observation.counted():
+                yield observation
+        else:
+            with observation.traced(tracer, span), observation.counted():
+                yield observation
 
 
 def _outcome(error: BaseException) -> str:

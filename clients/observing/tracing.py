@@ -1,4 +1,4 @@
-"""Spans and trace context of OpenTelemetry, where that is installed."""
+"""OpenTelemetry spans and trace context (optional)."""
 
 from __future__ import annotations
 
@@ -12,46 +12,52 @@ from camserve.text import printable
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-__all__ = ["Tracing", "end_span", "note_answer", "note_try", "open_tracing"]
+__all__ = ["Tracing", "end_span", "open_tracing", "record_failure", "record_reply"]
 
-_METHODS = {"infer": "ModelInfer", "describe": "ModelConfig", "statistics": "ModelStatistics"}
-# What gRPC takes as metadata in plain text: anything else would fail the request that it is to describe.
+_METHODS = {
+    "infer": "ModelInfer",
+    "describe": "ModelConfig",
+    "index": "RepositoryIndex",
+    "statistics": "ModelStatistics",
+}
+# What gRPC accepts as metadata: anything else would fail the request.
 _KEY = re.compile(r"[a-z0-9_.-]+(?<!-bin)", re.ASCII)
 _VALUE = re.compile(r"[ -~]*", re.ASCII)
 _ADDRESS = re.compile(r"(?:[a-z]+:/*)?(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:/]+)):(?P<port>\d+)", re.ASCII)
 
 
 class Tracing:
-    """Makes a span for each request; to be had from `open_tracing`."""
+    """Creates a span for each request; see `open_tracing`."""
 
     def __init__(self) -> None:
-        from opentelemetry import propagate, trace  # noqa: PLC0415 - optional, and paid for only by who connects
+        from opentelemetry import propagate, trace  # noqa: PLC0415 - optional, and slow to import
 
         self._trace = trace
         self._propagate = propagate
         self._tracer = trace.get_tracer("camserve.clients")
 
     def start(self, model: str, method: str) -> Span | None:
-        """Begins the span of one request; None where nobody collects spans and there is no trace to go on with."""
+        """Start the span of one request; return None if no span is collected and there is no trace to continue."""
+        name = printable(model)
         span = self._tracer.start_span(
-            f"camserve {method} {printable(model)}",
+            f"camserve {method} {name}",
             kind=self._trace.SpanKind.CLIENT,
             attributes={
                 "rpc.system": "grpc",
                 "rpc.service": "inference.GRPCInferenceService",
                 "rpc.method": _METHODS.get(method, method),
-                "camserve.model": printable(model),
+                "camserve.model": name,
             },
         )
         return span if span.get_span_context().is_valid else None
 
     def current(self, span: Span) -> AbstractContextManager[Span]:
-        """Makes a span the current one until the block ends, and ends it then."""
-        # An exception that is recorded brings its whole traceback along, with whatever its causes quote.
+        """Make a span the current one until the block ends, and end it then."""
+        # A recorded exception would include its traceback, with the text of its causes.
         return self._trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False)
 
     def headers(self) -> tuple[tuple[str, str], ...]:
-        """The context of the current span as metadata of gRPC."""
+        """Return the context of the current span as gRPC metadata."""
         carrier: dict[str, str] = {}
         self._propagate.inject(carrier)
         pairs = ((key.lower(), value) for key, value in carrier.items())
@@ -59,15 +65,15 @@ class Tracing:
 
 
 def open_tracing() -> Tracing | None:
-    """Tracing, or None where OpenTelemetry is not installed."""
+    """Return a `Tracing`, or None if OpenTelemetry is not installed."""
     try:
         return Tracing()
     except ImportError:
         return None
 
 
-def note_try(span: Span, url: str, error: CamserveError, delay: float | None) -> None:
-    """Adds a try that failed to a span."""
+def record_failure(span: Span, url: str, error: CamserveError, delay: float | None) -> None:
+    """Add a failed attempt to a span."""
     if span.is_recording():
         attributes: dict[str, str | int | float] = {
             **_server(url),
@@ -79,27 +85,27 @@ def note_try(span: Span, url: str, error: CamserveError, delay: float | None) ->
         span.add_event("try failed", attributes)
 
 
-def note_answer(span: Span, url: str, version: str, received: int, tries: int) -> None:
-    """Tells a span who answered."""
+def record_reply(span: Span, url: str, version: str, size: int, attempts: int) -> None:
+    """Add the reply to a span."""
     if span.is_recording():
         span.set_attributes(
             {
                 **_server(url),
                 "rpc.grpc.status_code": 0,
                 "camserve.model_version": printable(version),
-                "camserve.received_bytes": received,
-                "camserve.tries": tries,
+                "camserve.received_bytes": size,
+                "camserve.tries": attempts,
             }
         )
 
 
-def end_span(span: Span, error: BaseException, tries: int) -> None:
-    """Tells a span by which error its request ended, and after how many tries; of a foreign error only its kind."""
+def end_span(span: Span, error: BaseException, attempts: int) -> None:
+    """Add the error that ended a request to its span, by its type only unless it is an error of camserve."""
     from opentelemetry.trace import StatusCode  # noqa: PLC0415 - optional
 
     if span.is_recording():
         name = type(error).__name__
-        span.set_attributes({"error.type": name, "camserve.tries": tries})
+        span.set_attributes({"error.type": name, "camserve.tries": attempts})
         span.set_status(StatusCode.ERROR, printable(error.message) if isinstance(error, CamserveError) else name)
 
 

@@ -1,1 +1,1 @@
-"""The wire: gRPC calls to one server or several, each under a deadline, each failure a typed error."""
+"""gRPC: calls to one or several servers with deadlines, retries and typed errors."""

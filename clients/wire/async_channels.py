@@ -1,4 +1,4 @@
-"""Channels of asyncio: one to each server, and one more for its health checks."""
+"""gRPC channels of asyncio: one to each server, and one more for its health checks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 import grpc
 from grpc import aio
 
+from camserve.clients.steps import Call, Metadata
 from camserve.clients.wire import health_checks
-from camserve.clients.wire.calls import Call, Metadata
 from camserve.clients.wire.channel_settings import SERVICE
 from camserve.clients.wire.endpoints import Endpoints
-from camserve.clients.wire.failures import CallFailed, given_up
+from camserve.clients.wire.failures import CallFailed, unresponsive
 
 __all__ = ["AsyncChannel", "AsyncDial", "AsyncHealthCheck"]
 
@@ -40,33 +40,33 @@ class AsyncChannel:
         self._methods: dict[str, aio.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     async def call(self, call: Call) -> bytes:
-        """Waits for an answer; to cancel the task cancels the call.
+        """Make a call and wait for its reply; cancelling the task cancels the call.
 
         Raises:
-            CallFailed: If there is none.
+            CallFailed: If there is no reply.
         """
         ended = self._ended
         try:
             return await self._method(call.method)(call.message, timeout=call.seconds, metadata=call.metadata)
         except grpc.RpcError as error:
-            raise CallFailed(error.code().name, error.details() or "") from None
-        except aio.UsageError:
-            raise given_up() from None
+            raise CallFailed(error.code().name, error.details() or "", call.metadata) from None
+        except aio.UsageError:  # raised by a closed channel
+            raise unresponsive() from None
         except asyncio.CancelledError:
             # A call whose channel is closed ends as if this task were cancelled.
             if not ended.is_set() or _is_cancelled():
                 raise
-            raise given_up() from None
+            raise unresponsive() from None
 
     async def reset(self) -> None:
-        """Ends every call under way; later ones go over a new channel."""
+        """End every pending call; later ones use a new channel."""
         old, self._channel, self._methods = self._channel, self._dial(self._url), {}
         ended, self._ended = self._ended, asyncio.Event()
         ended.set()
         await old.close(None)
 
     async def close(self) -> None:
-        """Ends every call, for good."""
+        """End every call and close the channel."""
         self._ended.set()
         await self._channel.close(None)
 
@@ -77,12 +77,12 @@ class AsyncChannel:
 
 
 class AsyncHealthCheck:
-    """Asks every server for its health, over connections of its own, so that no large message is in its way.
+    """Checks the health of every server, over separate connections, which no large message blocks.
 
     Args:
-        owner: With whose end it ends, also if that is dropped without being closed.
-        channels: The channels that are reset where a server hangs.
-        endpoints: What is told.
+        owner: The checks end when it is closed or garbage-collected.
+        channels: The channels to reset if a server hangs.
+        endpoints: Records the results.
         dial: Opens channels.
         metadata: Headers of every check.
     """
@@ -103,7 +103,7 @@ class AsyncHealthCheck:
         self._task = asyncio.ensure_future(self._run())
 
     async def stop(self) -> None:
-        """Ends the checks."""
+        """End the checks."""
         self._task.cancel()
         await asyncio.wait((self._task,))
         for channel in self._own.values():
@@ -115,24 +115,20 @@ class AsyncHealthCheck:
             await asyncio.sleep(health_checks.INTERVAL)
             try:
                 await asyncio.gather(*map(self._check, self._endpoints.due(time.monotonic())))
-            except Exception as error:  # noqa: BLE001  (a server that is down would stay so for good)
-                _log.warning(*health_checks.not_checked(error))
+            except Exception as error:  # noqa: BLE001  (a server that is down would never be found up again)
+                _log.warning(*health_checks.error_message(error))
 
     async def _check(self, url: str) -> None:
-        judged = health_checks.judge(await self._ask(url))
-        if self._endpoints.checked(url, judged, time.monotonic()):
-            await self._channels[url].reset()
-
-    async def _ask(self, url: str) -> bytes | CallFailed:
+        reply: bytes | CallFailed
         try:
-            return await self._own[url].call(
-                Call(url, health_checks.METHOD, b"", self._metadata, health_checks.PATIENCE)
-            )
+            reply = await self._own[url].call(health_checks.check(url, self._metadata))
         except CallFailed as failed:
-            return failed
+            reply = failed
+        if self._endpoints.record_check(url, health_checks.judge(reply), time.monotonic()):
+            await self._channels[url].reset()
 
 
 def _is_cancelled() -> bool:
-    """Whether someone cancels this task; Python 3.10 does not tell."""
+    """Return whether this task is being cancelled; Python 3.10 does not tell."""
     task = asyncio.current_task()
     return sys.version_info >= (3, 11) and task is not None and task.cancelling() > 0

@@ -1,4 +1,7 @@
-"""When and where a call is tried again: never past its deadline, never in step with other clients."""
+"""Retry policy: when and where a request is sent again, within its deadline and not in step with other clients.
+
+Source: full jitter, https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+"""
 
 from __future__ import annotations
 
@@ -17,63 +20,62 @@ _MOST_DOUBLINGS = 16
 
 
 class Attempts:
-    """The tries of one call.
+    """The attempts of one request.
 
     Args:
-        urls: The servers that may be asked.
-        retries: How many further tries there may be.
-        patient: Whether to come back to a server that has failed; without, each is asked once.
-        chance: Gives a number from 0 to 1.
+        urls: The servers that may receive the request.
+        retries: Maximum number of further attempts.
+        patient: Whether to return to a server that has failed; without, each receives the request once.
+        random_number: Returns a number from 0 to 1.
 
     Attributes:
-        count: Tries so far that have failed.
+        count: Number of attempts that have failed.
     """
 
     def __init__(
-        self, urls: Sequence[str], retries: int, *, patient: bool, chance: Callable[[], float] = random.random
+        self, urls: Sequence[str], retries: int, *, patient: bool, random_number: Callable[[], float] = random.random
     ) -> None:
         self.count = 0
         self._urls = urls
         self._retries = retries
         self._patient = patient
-        self._chance = chance
-        self._tried: set[str] = set()
-        self._hopeless: set[str] = set()
+        self._random_number = random_number
+        self._failed: set[str] = set()
+        self._excluded: set[str] = set()
 
     @property
     def avoid(self) -> Collection[str]:
-        """Servers that have just failed, or to which it is no use to come back."""
-        return self._tried | self._hopeless if self.count else ()
+        """Servers that have just failed, or that no retry can help."""
+        return self._failed | self._excluded if self.count else ()
 
-    def failed(self, url: str, again: RetryScope, remaining: float) -> float | None:
-        """Notes a failure at a server.
+    def record_failure(self, url: str, scope: RetryScope, remaining: float) -> float | None:
+        """Record a failure at a server.
 
         Args:
             url: The server.
-            again: Where the call may be tried again.
-            remaining: Seconds until its deadline.
+            scope: Where the request may be sent again.
+            remaining: Seconds until the deadline.
 
         Returns:
-            Seconds until the next try: none where another server has not been asked yet, else full jitter, which is
-            anything from nothing to a bound that doubles, so that clients which lost the same server do not come back
-            to it all at once (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). None gives
-            up.
+            Seconds until the next attempt, or None if there is none. 0 if another server has not received the request
+            yet, else a random number up to a limit that doubles each time, so that clients that lost the same server do
+            not all return to it at once.
         """
         self.count += 1
-        (self._tried if again is RetryScope.ANYWHERE else self._hopeless).add(url)
-        left = [each for each in self._urls if each not in self._hopeless]
-        if again is RetryScope.NOWHERE or self.count > self._retries or not left or remaining <= 0:
+        (self._failed if scope is RetryScope.ANYWHERE else self._excluded).add(url)
+        left = [each for each in self._urls if each not in self._excluded]
+        if scope is RetryScope.NOWHERE or self.count > self._retries or not left or remaining <= 0:
             return None
-        if not self._tried.issuperset(left):
+        if not self._failed.issuperset(left):
             return 0.0
-        self._tried.clear()
-        wait = self._chance() * _doubled(_FIRST_WAIT, self.count - 1, _LONGEST_WAIT)
+        self._failed.clear()
+        wait = self._random_number() * _doubled(_FIRST_WAIT, self.count - 1, _LONGEST_WAIT)
         return wait if self._patient and wait < remaining else None
 
 
-def pause(failures: int, chance: Callable[[], float] = random.random) -> float:
-    """Seconds for which a server is left alone after that many failures in a row, from 1 on; half of it is chance."""
-    return _doubled(_FIRST_PAUSE, failures - 1, _LONGEST_PAUSE) * (0.5 + 0.5 * chance())
+def pause(failures: int, random_number: Callable[[], float] = random.random) -> float:
+    """Return the seconds without requests for a server after so many failures in a row, at least 1; half is random."""
+    return _doubled(_FIRST_PAUSE, failures - 1, _LONGEST_PAUSE) * (0.5 + 0.5 * random_number())
 
 
 def _doubled(first: float, times: int, longest: float) -> float:

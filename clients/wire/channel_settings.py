@@ -1,4 +1,4 @@
-"""Settings of gRPC channels: one place, so that none replaces another."""
+"""Options of gRPC channels."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["SERVICE", "dialler", "settings"]
 C = TypeVar("C")
 
 SERVICE = "/inference.GRPCInferenceService/"
-"""What the name of a method follows."""
+"""Prefix of the name of a method."""
 
 _COMPRESSION = {
     "none": grpc.Compression.NoCompression,
     "gzip": grpc.Compression.Gzip,
     "deflate": grpc.Compression.Deflate,
 }
-# Triton takes a third ping within five minutes without data for an attack, and hangs up.
+# Triton closes the connection at the third ping within five minutes without data.
 _KEEPALIVE_MS = 310_000
-# Also the time that sent data may stay unacknowledged (TCP_USER_TIMEOUT): what notices a dead peer.
+# Also the limit for unacknowledged data (TCP_USER_TIMEOUT), which detects a dead peer.
 _KEEPALIVE_TIMEOUT_MS = 10_000
 
 
 def settings(options: ConnectionOptions, url: str) -> list[tuple[str, int]]:
-    """The settings of a channel to an address."""
+    """Return the options of a channel to an address."""
     return [
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
-        ("grpc.enable_retries", 0),  # it would retry what must not be, past what was asked for
-        # gRPC sends even what is for this host through the proxy of the environment, and a token with it.
+        ("grpc.enable_retries", 0),  # gRPC would retry requests that must not be, beyond `retries`
+        # gRPC would use the proxy of the environment even for this host, and send it the token.
         ("grpc.enable_http_proxy", 0 if is_local(url) else 1),
         ("grpc.use_local_subchannel_pool", 1),  # so that closing a channel closes its connection
         ("grpc.initial_reconnect_backoff_ms", 100),
@@ -47,10 +47,10 @@ def settings(options: ConnectionOptions, url: str) -> list[tuple[str, int]]:
 
 
 def dialler(options: ConnectionOptions, plain: Callable[..., C], encrypted: Callable[..., C]) -> Callable[[str], C]:
-    """What opens a channel to an address.
+    """Return the function that opens a channel to an address.
 
     Args:
-        options: How the servers are called.
+        options: The connection options.
         plain: `insecure_channel` of `grpc` or `grpc.aio`.
         encrypted: `secure_channel` of the same.
 

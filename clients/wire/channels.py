@@ -1,4 +1,4 @@
-"""Channels of threads: one to each server, and one more for its health checks."""
+"""gRPC channels of threads: one to each server, and one more for its health checks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 
 import grpc
 
+from camserve.clients.steps import Call, Metadata
 from camserve.clients.wire import health_checks
-from camserve.clients.wire.calls import Call, Metadata
 from camserve.clients.wire.channel_settings import SERVICE
 from camserve.clients.wire.endpoints import Endpoints
-from camserve.clients.wire.failures import CallFailed, given_up
+from camserve.clients.wire.failures import CallFailed, unresponsive
 
 __all__ = ["Channel", "Dial", "HealthCheck"]
 
@@ -38,53 +38,69 @@ class Channel:
         self._ended = threading.Event()
 
     def call(self, call: Call) -> bytes:
-        """Waits for an answer.
+        """Make a call and wait for its reply.
 
         A blocking call needs no further thread, and a signal such as Ctrl-C interrupts it.
 
         Raises:
-            CallFailed: If there is none.
+            CallFailed: If there is no reply.
         """
         ended = self._ended
         try:
-            return self.method(call.method)(call.message, timeout=call.seconds, metadata=call.metadata)
+            return self._method(call.method)(call.message, timeout=call.seconds, metadata=call.metadata)
         except grpc.RpcError as error:
             # A server, too, may cancel a call.
             if error.code() is grpc.StatusCode.CANCELLED and ended.is_set():
-                raise given_up() from None
-            raise _failure(error) from None
-        except ValueError:  # what a channel raises that is closed
+                raise unresponsive() from None
+            raise _failure(error, call) from None
+        except ValueError:  # raised by a closed channel
             if not ended.is_set():
                 raise
-            raise given_up() from None
+            raise unresponsive() from None
 
-    def method(self, name: str) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
-        """A method of Triton's service."""
-        methods = self._methods
-        if name not in methods:
-            methods[name] = self._channel.unary_unary(SERVICE + name)
-        return methods[name]
+    def begin(self, call: Call) -> Callable[[], bytes | CallFailed]:
+        """Begin a call, and return the function that waits for its reply or its failure."""
+        try:
+            future = self._method(call.method).future(call.message, timeout=call.seconds, metadata=call.metadata)
+        except ValueError:  # raised by a closed channel
+            return unresponsive
+
+        def wait() -> bytes | CallFailed:
+            try:
+                return future.result()
+            except grpc.RpcError as error:
+                return _failure(error, call)
+            except grpc.FutureCancelledError:
+                return unresponsive()
+
+        return wait
 
     def reset(self) -> None:
-        """Ends every call under way; later ones go over a new channel."""
+        """End every pending call; later ones use a new channel."""
         old, self._channel, self._methods = self._channel, self._dial(self._url), {}
         ended, self._ended = self._ended, threading.Event()
         ended.set()
         old.close()
 
     def close(self) -> None:
-        """Ends every call, for good."""
+        """End every call and close the channel."""
         self._ended.set()
         self._channel.close()
 
+    def _method(self, name: str) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
+        methods = self._methods
+        if name not in methods:
+            methods[name] = self._channel.unary_unary(SERVICE + name)
+        return methods[name]
+
 
 class HealthCheck:
-    """Asks every server for its health, over connections of its own, so that no large message is in its way.
+    """Checks the health of every server, over separate connections, which no large message blocks.
 
     Args:
-        owner: With whose end it ends, also if that is dropped without being closed.
-        channels: The channels that are reset where a server hangs.
-        endpoints: What is told.
+        owner: The checks end when it is closed or garbage-collected.
+        channels: The channels to reset if a server hangs.
+        endpoints: Records the results.
         dial: Opens channels.
         metadata: Headers of every check.
     """
@@ -102,7 +118,7 @@ class HealthCheck:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the checks, and waits until they have ended."""
+        """End the checks, and wait until they have ended."""
         self._stopping.set()
         for channel in self._own.values():
             channel.close()
@@ -112,38 +128,17 @@ class HealthCheck:
         while not self._stopping.wait(health_checks.INTERVAL) and self._owner() is not None:
             try:
                 self._check()
-            except Exception as error:  # noqa: BLE001  (a server that is down would stay so for good)
-                _log.warning(*health_checks.not_checked(error))
+            except Exception as error:  # noqa: BLE001  (a server that is down would never be found up again)
+                _log.warning(*health_checks.error_message(error))
 
     def _check(self) -> None:
-        asked = {url: self._ask(url) for url in self._endpoints.due(time.monotonic())}
-        for url, answer in asked.items():
-            self._note(url, answer)
-
-    def _ask(self, url: str) -> grpc.Future[bytes] | None:
-        try:
-            return (
-                self._own[url]
-                .method(health_checks.METHOD)
-                .future(b"", timeout=health_checks.PATIENCE, metadata=self._metadata)
-            )
-        except ValueError:  # closed in the meantime
-            return None
-
-    def _note(self, url: str, answer: grpc.Future[bytes] | None) -> None:
-        judged = health_checks.judge(given_up() if answer is None else _outcome(answer))
-        if not self._stopping.is_set() and self._endpoints.checked(url, judged, time.monotonic()):
-            self._channels[url].reset()
+        due = self._endpoints.due(time.monotonic())
+        pending = {url: self._own[url].begin(health_checks.check(url, self._metadata)) for url in due}
+        for url, reply in pending.items():
+            health = health_checks.judge(reply())
+            if not self._stopping.is_set() and self._endpoints.record_check(url, health, time.monotonic()):
+                self._channels[url].reset()
 
 
-def _failure(error: grpc.RpcError) -> CallFailed:
-    return CallFailed(error.code().name, error.details() or "")
-
-
-def _outcome(answer: grpc.Future[bytes]) -> bytes | CallFailed:
-    try:
-        return answer.result()
-    except grpc.RpcError as error:
-        return _failure(error)
-    except grpc.FutureCancelledError:
-        return given_up()
+def _failure(error: grpc.RpcError, call: Call) -> CallFailed:
+    return CallFailed(error.code().name, error.details() or "", call.metadata)

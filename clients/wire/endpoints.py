@@ -1,4 +1,4 @@
-"""The choice among several servers: the least busy of those that are up."""
+"""Load balancing: the choice of a server for each call, and what is known of the servers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from camserve.clients.wire.health_checks import Health
 __all__ = ["MISSES", "Endpoints"]
 
 MISSES = 2
-"""Health checks in a row without an answer after which the calls under way at a server are ended."""
+"""Number of timed-out health checks in a row after which the calls to a server are ended."""
 
 
 @dataclass
 class _Endpoint:
     url: str
     calls: int = 0
-    taken: int = 0
+    last_used: int = 0
     failures: int = 0
     misses: int = 0
-    serves: bool = True
+    ready: bool = True
     paused_until: float | None = None
 
     @property
@@ -32,77 +32,77 @@ class _Endpoint:
 
 
 class Endpoints:
-    """What is known of each server. May be used from several threads; does not look at a clock.
+    """The state of each server. May be used from several threads; does not read a clock.
 
     Args:
         urls: The servers, at least one.
-        chance: Gives a number from 0 to 1.
+        random_number: Returns a number from 0 to 1.
     """
 
-    def __init__(self, urls: Sequence[str], chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, urls: Sequence[str], random_number: Callable[[], float] = random.random) -> None:
         self._endpoints = {url: _Endpoint(url) for url in urls}
-        self._chance = chance
+        self._random_number = random_number
         self._lock = threading.Lock()
-        self._taken = 0
+        self._used = 0
 
     def take(self, urls: Sequence[str], avoid: Collection[str] = ()) -> str:
-        """The one of these servers for the next call, which counts as under way until `ended`.
+        """Choose the server for the next call, which counts as pending until `release`.
 
-        Of the servers that are up, one with the fewest calls under way, and of those the one whose turn is longest
-        ago. One that is to be avoided, then one that is down, is better than none.
+        Among the servers that are up, one with the fewest pending calls is chosen, and among those the least recently
+        used. A server to avoid, or one that is down, is chosen only if there is no other.
         """
         with self._lock:
             best = self._best(urls, avoid)
-            self._taken += 1
+            self._used += 1
             best.calls += 1
-            best.taken = self._taken
+            best.last_used = self._used
             return best.url
 
     def _best(self, urls: Sequence[str], avoid: Collection[str]) -> _Endpoint:
         if len(urls) == 1:
             return self._endpoints[urls[0]]
         choice = [self._endpoints[url] for url in urls]
-        return min(choice, key=lambda each: (each.url in avoid, not each.is_up, each.calls, each.taken))
+        return min(choice, key=lambda each: (each.url in avoid, not each.is_up, each.calls, each.last_used))
 
-    def ended(self, url: str) -> None:
-        """A call that was taken is no longer under way."""
+    def release(self, url: str) -> None:
+        """End a call that `take` has begun."""
         with self._lock:
             self._endpoints[url].calls -= 1
 
-    def answered(self, url: str) -> None:
-        """A server has answered a call, so it is up, unless it says itself that it is not ready for more."""
+    def record_reply(self, url: str) -> None:
+        """Record that a server has replied: it is up, unless its health check reports that it is not ready."""
         endpoint = self._endpoints[url]
-        if not endpoint.serves:
+        if not endpoint.ready:
             return
         if endpoint.failures or endpoint.misses or not endpoint.is_up:
             with self._lock:
                 endpoint.failures = endpoint.misses = 0
                 endpoint.paused_until = None
 
-    def failed(self, url: str, now: float) -> None:
-        """A server has lost a call: it is left alone for a while, longer each time, until a health check finds it up.
+    def record_failure(self, url: str, now: float) -> None:
+        """Record that a server has lost a call: it is down until a health check or a call succeeds.
 
-        Calls that were lost together count as one failure.
+        Calls that were lost together count as one failure. The pause between health checks grows with each failure.
         """
         with self._lock:
             self._pause(self._endpoints[url], now)
 
     def due(self, now: float) -> tuple[str, ...]:
-        """The servers whose health is to be checked: all but those that are left alone."""
+        """Return the servers whose health is to be checked: all but the paused ones."""
         with self._lock:
             return tuple(e.url for e in self._endpoints.values() if e.paused_until is None or e.paused_until <= now)
 
-    def checked(self, url: str, health: Health, now: float) -> bool:
-        """Notes a health check.
+    def record_check(self, url: str, health: Health, now: float) -> bool:
+        """Record a health check.
 
         Returns:
-            Whether to reset its channel: it hangs with calls under way, and another server is up.
+            Whether to reset the channel to the server: it hangs with pending calls, and another server is up.
         """
         with self._lock:
             endpoint = self._endpoints[url]
-            endpoint.misses = endpoint.misses + 1 if health is Health.SILENT else 0
-            endpoint.serves = health is not Health.NOT_SERVING
-            if health is Health.SERVING:
+            endpoint.misses = endpoint.misses + 1 if health is Health.TIMED_OUT else 0
+            endpoint.ready = health is not Health.NOT_READY
+            if health is Health.READY:
                 endpoint.paused_until = None
                 return False
             self._pause(endpoint, now, again=True)
@@ -112,4 +112,4 @@ class Endpoints:
     def _pause(self, endpoint: _Endpoint, now: float, *, again: bool = False) -> None:
         if endpoint.is_up or again:
             endpoint.failures += 1
-            endpoint.paused_until = now + pause(endpoint.failures, self._chance)
+            endpoint.paused_until = now + pause(endpoint.failures, self._random_number)

@@ -1,6 +1,6 @@
-"""A call from beginning to end, over all its tries: generators that yield steps, and are sent what came of them.
+"""Requests to the servers of a client, with their retries, as steps.
 
-Nothing here touches a socket or sleeps, so that the transports of threads and of asyncio share all of it.
+Nothing here uses a socket or sleeps, so that the transports of threads and of asyncio share it.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from camserve.clients.observing.monitor import Monitor, Observed
-from camserve.clients.wire import queries
+from camserve.clients.observing.monitor import Monitor, Observation
+from camserve.clients.steps import Call, Steps, Wait
 from camserve.clients.wire.attempts import Attempts
-from camserve.clients.wire.calls import Call, Server, Steps, Wait, parsed
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.endpoints import Endpoints
-from camserve.clients.wire.failures import CallFailed, Subject, diagnose
+from camserve.clients.wire.failures import CallFailed, Failure, Operation, diagnose
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics, encode_request, read_reply
+from camserve.clients.wire.queries import Server, parse
 from camserve.clients.wire.sharing import Sharing
 
 __all__ = ["Exchange"]
@@ -25,16 +25,19 @@ T = TypeVar("T")
 
 
 class Exchange:
-    """What is said to the servers of one client.
+    """The requests of one transport.
+
+    Every request raises `ConnectionFailedError` if no server responds, `DeadlineError` at its deadline, `RequestError`
+    if the server refuses it, and `UsageError` if the transport is closed. Without `url`, it may use any server.
 
     Args:
         urls: The servers.
-        options: How they are called.
-        monitor: Who is told of it.
-        endpoints: What is known of each server.
+        options: How to connect to them.
+        monitor: Logs, traces and counts the requests.
+        endpoints: The state of each server.
 
     Raises:
-        UsageError: If shared memory was asked for and this host has none.
+        UsageError: If the options request shared memory and this host has none.
     """
 
     def __init__(self, urls: Sequence[str], options: ConnectionOptions, monitor: Monitor, endpoints: Endpoints) -> None:
@@ -46,104 +49,104 @@ class Exchange:
         self._sharing = Sharing() if options.shared_memory else None
         self._reached = False
 
-    def infer(self, request: Request, url: str | None, deadline: Deadline) -> Steps[Reply]:
-        """Sends a batch."""
+    def infer(self, request: Request, *, url: str | None = None, deadline: Deadline) -> Steps[Reply]:
+        """Send a batch and return the reply."""
         began = time.monotonic()
-        subject = self._subject("infer", request.model, request.version, deadline)
         sharing = self._sharing
         message = b"" if sharing else encode_request(request)
 
-        def question(server: Server, observed: Observed, tries: int) -> Steps[Reply]:
-            answer = yield from (sharing.send(server, request) if sharing else server.call("ModelInfer", message))
-            version, tensors = parsed(read_reply, answer)
-            observed.answered(server.url, version, len(answer), tries)
-            return Reply(version, server.url, tensors, time.monotonic() - began, tries, len(answer))
+        def send(server: Server) -> Steps[Reply]:
+            reply = yield from (sharing.send(server, request) if sharing else server.call("ModelInfer", message))
+            version, tensors = parse(read_reply, reply)
+            return Reply(version, server.url, tensors, time.monotonic() - began, server.attempt, len(reply))
 
-        return (yield from self._tried(subject, question, self._only(url)))
+        return self._retry(self._operation("infer", request.model, request.version, deadline), send, url)
 
-    def describe(self, model: str, version: str, url: str | None, deadline: Deadline) -> Steps[ServedModel]:
-        """Asks what a model expects and answers."""
-        subject = self._subject("describe", model, version, deadline)
-        return (yield from self._told(subject, queries.described, self._only(url)))
+    def describe(
+        self, model: str, version: str = "", *, url: str | None = None, deadline: Deadline
+    ) -> Steps[ServedModel]:
+        """Query tensors and parameters of a model."""
+        operation = self._operation("describe", model, version, deadline)
+        return self._retry(operation, lambda server: server.describe(model, version), url)
 
-    def is_ready(self, model: str, version: str, deadline: Deadline) -> Steps[bool]:
-        """Asks whether a model is served."""
-        subject = self._subject("ready", model, version, deadline)
-        return (yield from self._told(subject, queries.is_ready, self._urls))
+    def is_ready(self, model: str, version: str = "", *, deadline: Deadline) -> Steps[bool]:
+        """Query whether a server serves a model."""
+        operation = self._operation("ready", model, version, deadline)
+        return self._retry(operation, lambda server: server.is_ready(model, version))
 
-    def statistics(self, model: str, version: str, url: str, deadline: Deadline) -> Steps[Statistics]:
-        """Asks what a server has spent on a model."""
-        subject = self._subject("statistics", model, version, deadline)
-        return (yield from self._told(subject, queries.statistics, self._only(url)))
+    def ready_models(self, model: str, *, deadline: Deadline) -> Steps[tuple[str, dict[str, list[str]]]]:
+        """Query a server for what it serves instead of a model that it does not: its URL, and versions by model."""
+
+        def send(server: Server) -> Steps[tuple[str, dict[str, list[str]]]]:
+            return server.url, (yield from server.ready_models())
+
+        return self._retry(self._operation("index", model, "", deadline), send)
+
+    def statistics(self, model: str, version: str, *, url: str, deadline: Deadline) -> Steps[Statistics]:
+        """Query the time that a server has spent on a model."""
+        operation = self._operation("statistics", model, version, deadline)
+        return self._retry(operation, lambda server: server.statistics(model, version), url)
 
     def closing_calls(self, url: str) -> Sequence[Call]:
-        """What to tell a server before the connection is closed; how it answers does not matter."""
+        """Return the calls to make before the connection is closed; their outcome does not matter."""
         return self._sharing.closing_calls(url, self._metadata) if self._sharing else ()
 
     def close(self) -> None:
-        """Frees what the calls shared."""
+        """Free the shared memory."""
         if self._sharing is not None:
             self._sharing.close()
 
-    def _told(self, subject: Subject, ask: Callable[[Server, str, str], Steps[T]], urls: Sequence[str]) -> Steps[T]:
-        """The answer to a question about a model."""
-
-        def question(server: Server, observed: Observed, tries: int) -> Steps[T]:
-            value = yield from ask(server, subject.model, subject.version)
-            observed.answered(server.url, subject.version, 0, tries)
-            return value
-
-        return (yield from self._tried(subject, question, urls))
-
-    def _tried(
-        self, subject: Subject, question: Callable[[Server, Observed, int], Steps[T]], urls: Sequence[str]
-    ) -> Steps[T]:
-        """The answer to a question, from the first server that gives one."""
-        # Until a server has answered at all, its address may be wrong, which is told at once.
-        tries = Attempts(urls, self._options.retries, patient=self._reached or subject.is_request)
-        with self._monitor.request(subject.model, subject.method) as observed:
-            metadata = (*self._metadata, *observed.headers)
+    def _retry(self, operation: Operation, send: Callable[[Server], Steps[T]], url: str | None = None) -> Steps[T]:
+        """Send a request until a server replies or no attempt is left."""
+        urls = self._urls if url is None else (url,)
+        # Until the first reply of all, the address may be wrong: fail at once.
+        attempts = Attempts(urls, self._options.retries, patient=self._reached or operation.is_inference)
+        with self._monitor.observe(operation.model, operation.method) as observation:
+            metadata = (*self._metadata, *observation.headers)
             while True:
-                url = self._endpoints.take(urls, tries.avoid)
+                avoid = attempts.avoid
+                chosen = self._endpoints.take(urls, avoid)
                 try:
-                    server = Server(url, metadata, _share(subject, len(urls) - len(tries.avoid)))
-                    value = yield from question(server, observed, tries.count + 1)
+                    deadline = _deadline_of_attempt(operation, len(urls) - len(avoid))
+                    value = yield from send(Server(chosen, metadata, deadline, attempts.count + 1))
                 except CallFailed as failed:
-                    wait = self._after(failed, url, tries, subject, observed)
+                    failure = diagnose(failed, operation, chosen)
                 else:
                     self._reached = True
-                    self._endpoints.answered(url)
+                    self._endpoints.record_reply(chosen)
+                    version, size = (value.version, value.size) if isinstance(value, Reply) else (operation.version, 0)
+                    observation.record_reply(chosen, version, size, attempts.count + 1)
                     return value
                 finally:
-                    self._endpoints.ended(url)
+                    self._endpoints.release(chosen)
+                # Outside of the `except` clause, so that the error has no context.
+                wait = self._record_failure(failure, chosen, attempts, operation, observation)
                 if wait:
-                    yield Wait(wait)
+                    yield from Wait(wait)
 
-    def _after(self, failed: CallFailed, url: str, tries: Attempts, subject: Subject, observed: Observed) -> float:
-        """Seconds until the next try; raises where there is none."""
-        failure = diagnose(failed, subject, url)
+    def _record_failure(
+        self, failure: Failure, url: str, attempts: Attempts, operation: Operation, observation: Observation
+    ) -> float:
+        """Return the seconds until the next attempt; raise the error if there is none."""
         if failure.is_lost:
-            self._endpoints.failed(url, time.monotonic())
-        wait = tries.failed(url, failure.again, subject.deadline.remaining())
-        observed.tried(url, failure.error, wait)
+            self._endpoints.record_failure(url, time.monotonic())
+        wait = attempts.record_failure(url, failure.retry, operation.deadline.remaining())
+        observation.record_failure(url, failure.error, wait)
         if wait is None:
-            raise failure.told_after(tries.count) from failed
+            raise failure.after(attempts.count)
         return wait
 
-    def _subject(self, method: str, model: str, version: str, deadline: Deadline) -> Subject:
-        return Subject(method, model, version, deadline, encrypted=self._options.tls is not None)
-
-    def _only(self, url: str | None) -> Sequence[str]:
-        return self._urls if url is None else (url,)
+    def _operation(self, method: str, model: str, version: str, deadline: Deadline) -> Operation:
+        return Operation(method, model, version, deadline, encrypted=self._options.tls is not None)
 
 
-def _share(subject: Subject, servers: int) -> Deadline:
-    """The deadline of one try, of so many servers that have not been asked yet.
+def _deadline_of_attempt(operation: Operation, servers: int) -> Deadline:
+    """Return the deadline of one attempt while so many servers are left.
 
-    A request may take its whole time wherever it is. A question about the model is answered at once, or by a server
-    that hangs never: it leaves time to ask the others.
+    An inference may take all of the time at any server. A query about the model is answered quickly or, by a server
+    that hangs, never: it leaves time for the other servers.
     """
-    remaining = subject.deadline.remaining()  # once: the next look at the clock may find nothing left to share
-    if subject.is_request or servers <= 1 or not remaining:
-        return subject.deadline
-    return Deadline.after(remaining / servers)
+    remaining = operation.deadline.remaining()  # read once: later it may be 0
+    if operation.is_inference or servers <= 1 or not remaining:
+        return operation.deadline
+    return Deadline(remaining / servers)

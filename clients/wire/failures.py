@@ -1,65 +1,71 @@
-"""What went wrong with a call: an error of ours, and whether and where the call may be tried again."""
+"""Failed calls: the error to raise, and whether and where the request may be sent again."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from camserve.clients.wire.connection_options import Deadline
-from camserve.clients.wire.reasons import without_connection
+from camserve.clients.wire.reasons import connection_problem
 from camserve.errors import ClientError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError, UsageError
 from camserve.text import printable
 
 __all__ = [
     "CallFailed",
     "Failure",
+    "Operation",
     "RetryScope",
-    "Subject",
     "closed",
     "diagnose",
-    "given_up",
     "is_not_loaded",
     "is_refusal",
     "is_restricted",
+    "redact",
+    "unresponsive",
 ]
 
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
 
+_SHORTEST_SECRET = 4
+"""A header value of fewer characters is not a secret, and replacing it would garble the message."""
 
-class CallFailed(Exception):  # noqa: N818 - between a transport and its steps, never seen outside
-    """A call that ended without an answer.
+
+class CallFailed(Exception):  # noqa: N818 - raised inside the client only
+    """A call that ended without a reply.
 
     Args:
-        status: Name of gRPC's status code.
-        why: What gRPC or the server says of it.
+        status: Name of the gRPC status code.
+        why: The reason that gRPC or the server gave.
+        metadata: Headers of the call. Their values are removed from the reason: a proxy may quote the token that it
+            rejects.
     """
 
-    def __init__(self, status: str, why: str) -> None:
-        super().__init__(status, why)
+    def __init__(self, status: str, why: str, metadata: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(status)
         self.status = status
-        self.why = printable(" ".join(why.split())) or "no reason given"
+        self.why = redact(printable(" ".join(why.split())), metadata) or "no reason given"
 
 
 class RetryScope(Enum):
-    """Where a call that failed may be tried again."""
+    """Where a request that failed may be sent again."""
 
     ANYWHERE = "anywhere"
-    ELSEWHERE = "at another server"
+    ELSEWHERE = "another server"
     NOWHERE = "nowhere"
 
 
-class Subject(NamedTuple):
-    """What was asked for, for messages.
+class Operation(NamedTuple):
+    """What a request is for; used in messages.
 
     Attributes:
-        method: What is asked, `infer` for answers to images.
-        model: The model.
-        version: Its version, or an empty string.
-        deadline: Within which the answer had to come.
+        method: `infer`, `describe`, `ready`, `index` or `statistics`.
+        model: Name of the model.
+        version: Version of the model, or an empty string.
+        deadline: Deadline of the request.
         encrypted: Whether the connection uses TLS.
     """
 
@@ -70,96 +76,106 @@ class Subject(NamedTuple):
     encrypted: bool
 
     @property
-    def is_request(self) -> bool:
-        """Whether it is about images, not about the model."""
+    def is_inference(self) -> bool:
+        """Whether it sends images, rather than querying the model."""
         return self.method == "infer"
 
     def at(self, url: str) -> str:
-        """The model at one server."""
+        """Return the model and the server for a message."""
         return f"model {self.model!r}" + (f" version {self.version}" if self.version else "") + f" at {url}"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What became of a try.
+    """The diagnosis of a failed attempt.
 
     Attributes:
-        error: What to tell the caller.
-        again: Where it may be tried again.
+        error: The error to raise if there is no further attempt.
+        retry: Where the request may be sent again.
     """
 
     error: ClientError
-    again: RetryScope
+    retry: RetryScope
 
     @property
     def is_lost(self) -> bool:
-        """Whether the server had better be left alone for a while."""
-        return self.again is not RetryScope.NOWHERE
+        """Whether to send nothing to the server for a while."""
+        return self.retry is not RetryScope.NOWHERE
 
-    def told_after(self, tries: int) -> ClientError:
-        """The error, which says how often it was tried."""
-        if tries == 1:
+    def after(self, attempts: int) -> ClientError:
+        """Return the error with the number of attempts, if there was more than one."""
+        if attempts == 1:
             return self.error
-        return type(self.error)(f"{self.error.message} (tried {tries} times)", hint=self.error.hint)
+        return type(self.error)(f"{self.error.message} ({attempts} attempts)", hint=self.error.hint)
 
 
-def given_up() -> CallFailed:
-    """What a call ends with whose server hangs, so that its channel was closed."""
-    return CallFailed("UNAVAILABLE", "it no longer answers")
+def redact(text: str, metadata: Iterable[tuple[str, str]]) -> str:
+    """Replace the values of headers in a text from a server, given in one line, by `[hidden]`."""
+    values = {" ".join(value.removeprefix("Bearer ").split()) for _, value in metadata}
+    for value in sorted((each for each in values if len(each) >= _SHORTEST_SECRET), key=len, reverse=True):
+        text = text.replace(value, "[hidden]")
+    return text
+
+
+def unresponsive() -> CallFailed:
+    """Return the failure of a call whose channel was closed because the server hangs."""
+    return CallFailed("UNAVAILABLE", "the server stopped responding")
 
 
 def closed(urls: Sequence[str]) -> UsageError:
-    """The error for whoever uses a transport that is closed."""
-    return UsageError(f"the connection to {', '.join(urls)} is closed", hint="Make a new Classifier")
+    """Return the error for using a transport after it was closed."""
+    return UsageError(f"the connection to {', '.join(urls)} is closed", hint="Create a new classifier")
 
 
 def is_not_loaded(failed: CallFailed) -> bool:
-    """Whether a server says that it does not serve the model."""
+    """Return whether the server reports that it does not serve the model."""
     return failed.status == "NOT_FOUND" or bool(_NOT_LOADED.search(failed.why))
 
 
 def is_restricted(failed: CallFailed) -> bool:
-    """Whether a server says that it does that only for those who show a header."""
+    """Return whether the server requires a header that the call did not have."""
     return bool(_RESTRICTED.search(failed.why))
 
 
 def is_refusal(failed: CallFailed) -> bool:
-    """Whether a server got a call and refused it, so that the connection is sound and there is time left."""
+    """Return whether the server received the call and refused it, so that the connection works."""
     return is_restricted(failed) or failed.status not in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
 
 
-def diagnose(failed: CallFailed, subject: Subject, url: str) -> Failure:
-    """What a failed try means."""
+def diagnose(failed: CallFailed, operation: Operation, url: str) -> Failure:
+    """Return the error for a failed attempt, and where to retry."""
     if is_not_loaded(failed):
-        # A server that shuts down in order unloads its models first: another one may still have this.
-        hint = "Check the name, and that the model was published and is ready"
-        return Failure(
-            NotLoadedError(f"{subject.at(url)} is not loaded: {failed.why}", hint=hint), RetryScope.ELSEWHERE
+        # A server that shuts down in order unloads its models first; another one may still have this model.
+        error: ClientError = NotLoadedError(
+            f"{operation.at(url)} is not loaded: {failed.why}",
+            hint="Check the name, and that the model is published and ready",
         )
+        return Failure(error, RetryScope.ELSEWHERE)
     if failed.status == "DEADLINE_EXCEEDED":
-        return Failure(_late(subject, url), RetryScope.NOWHERE if subject.is_request else RetryScope.ELSEWHERE)
+        scope = RetryScope.NOWHERE if operation.is_inference else RetryScope.ELSEWHERE
+        return Failure(_deadline_error(operation, url), scope)
     if is_restricted(failed):
-        error = RequestError(f"{url} does not do that for everyone: {failed.why}", hint="Give that header (headers)")
+        error = RequestError(
+            f"access to {url} denied, the server requires a header: {failed.why}",
+            hint="Pass the header with headers={NAME: VALUE}",
+        )
         return Failure(error, RetryScope.NOWHERE)
-    if failed.status == "UNAVAILABLE":
-        return _unavailable(failed.why, subject, url)
-    if failed.status == "UNIMPLEMENTED":
-        failure = _unavailable(failed.why, subject, url)
-        return Failure(failure.error, RetryScope.ELSEWHERE)
-    message = f"{subject.at(url)} refused the request: {failed.why} ({failed.status})"
-    return Failure(RequestError(message, hint="The server's log may say more"), RetryScope.NOWHERE)
+    if failed.status in ("UNAVAILABLE", "UNIMPLEMENTED"):
+        return _unavailable(failed, operation, url)
+    message = f"{operation.at(url)} refused the request: {failed.why} ({failed.status})"
+    return Failure(RequestError(message, hint="See the log of the server"), RetryScope.NOWHERE)
 
 
-def _unavailable(why: str, subject: Subject, url: str) -> Failure:
-    reason = without_connection(url, why, encrypted=subject.encrypted)
-    again = RetryScope.ELSEWHERE if reason.lasting else RetryScope.ANYWHERE
-    return Failure(ConnectionFailedError(reason.what, hint=reason.hint), again)
+def _unavailable(failed: CallFailed, operation: Operation, url: str) -> Failure:
+    problem = connection_problem(url, failed.why, encrypted=operation.encrypted)
+    permanent = problem.permanent or failed.status == "UNIMPLEMENTED"
+    error = ConnectionFailedError(problem.message, hint=problem.hint)
+    return Failure(error, RetryScope.ELSEWHERE if permanent else RetryScope.ANYWHERE)
 
 
-def _late(subject: Subject, url: str) -> DeadlineError:
-    more = "timeout" if subject.is_request else "connect_timeout, timeout"
+def _deadline_error(operation: Operation, url: str) -> DeadlineError:
+    options = "timeout" if operation.is_inference else "connect_timeout or timeout"
     return DeadlineError(
-        f"{subject.at(url)} gave no answer within {subject.deadline.seconds:g} s",
-        hint="Check that the server runs and is not overloaded, or allow more time "
-        f"({more}; --timeout at the command line)",
+        f"{operation.at(url)} did not respond within {operation.deadline.seconds:g} s",
+        hint=f"Check that the server is running and not overloaded, or increase {options} (CLI: --timeout)",
     )

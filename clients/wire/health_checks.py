@@ -1,4 +1,4 @@
-"""Health checks of servers: what is asked, how often, and what the answer means."""
+"""Health checks of servers: the call, its interval, and the meaning of the reply."""
 
 from __future__ import annotations
 
@@ -7,42 +7,48 @@ from enum import Enum
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
+from camserve.clients.steps import Call, Metadata
 from camserve.clients.wire.failures import CallFailed, is_restricted
 from camserve.text import printable
 
-__all__ = ["INTERVAL", "METHOD", "PATIENCE", "Health", "judge", "not_checked"]
+__all__ = ["INTERVAL", "TIMEOUT", "Health", "check", "error_message", "judge"]
 
-METHOD = "ServerReady"
 INTERVAL = 1.0
 """Seconds between two rounds of checks."""
 
-PATIENCE = 1.0
-"""Seconds in which a server must answer."""
+_METHOD = "ServerReady"
+TIMEOUT = 1.0
+"""Timeout of a check, in seconds."""
 
 
 class Health(Enum):
-    """What a check found."""
+    """The result of a check."""
 
-    SERVING = "serving"
-    NOT_SERVING = "it says that it is not ready"
-    UNREACHABLE = "there is no connection"
-    SILENT = "no answer came in time, which is how one looks that hangs"
+    READY = "ready"
+    NOT_READY = "reports that it is not ready"
+    UNREACHABLE = "no connection"
+    TIMED_OUT = "no reply in time, so it may hang"
 
 
-def judge(answer: bytes | CallFailed) -> Health:
-    """What an answer, or the lack of one, says of a server."""
-    if isinstance(answer, CallFailed):
-        if answer.status == "DEADLINE_EXCEEDED":
-            return Health.SILENT
-        # One that lets only some ask lives.
-        return Health.SERVING if is_restricted(answer) else Health.UNREACHABLE
+def check(url: str, metadata: Metadata) -> Call:
+    """Return the call that checks a server."""
+    return Call(url, _METHOD, b"", metadata, TIMEOUT)
+
+
+def judge(reply: bytes | CallFailed) -> Health:
+    """Return the health of a server, from its reply or the failure of the call."""
+    if isinstance(reply, CallFailed):
+        if reply.status == "DEADLINE_EXCEEDED":
+            return Health.TIMED_OUT
+        # A server that restricts the health check to others is running.
+        return Health.READY if is_restricted(reply) else Health.UNREACHABLE
     try:
-        ready = service_pb2.ServerReadyResponse.FromString(answer).ready
+        ready = service_pb2.ServerReadyResponse.FromString(reply).ready
     except DecodeError:
-        return Health.NOT_SERVING
-    return Health.SERVING if ready else Health.NOT_SERVING
+        return Health.NOT_READY
+    return Health.READY if ready else Health.NOT_READY
 
 
-def not_checked(error: Exception) -> tuple[str, str]:
-    """What to log of a round of checks that failed for a reason of this side, such as no room for a thread."""
-    return "the health of the servers was not checked: %s", printable(repr(error))
+def error_message(error: Exception) -> tuple[str, str]:
+    """Return what to log if a round of checks fails on this host, for example because no thread can be started."""
+    return "health check of the servers failed: %s", printable(repr(error))

@@ -1,4 +1,4 @@
-"""Triton's protocol: values of ours to bytes of messages, and back; nothing here calls a server."""
+"""Triton's gRPC messages: serialized from our values, and parsed into them; nothing here calls a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = [
     "ServedTensor",
     "Statistics",
     "encode_request",
-    "newest",
+    "newest_version",
     "read_model",
     "read_reply",
     "read_statistics",
@@ -49,7 +49,7 @@ _PER_NANOSECOND = 1e-9
 
 @dataclass(frozen=True)
 class ServedTensor:
-    """A tensor as the server describes it; `shape` includes the batch dimension, and -1 is a free one."""
+    """A tensor as the server describes it; `shape` includes the batch dimension, and -1 is a variable one."""
 
     name: str
     datatype: str
@@ -62,11 +62,11 @@ class ServedModel:
 
     Attributes:
         name: The model.
-        version: The version described; empty where the server names none.
+        version: The version described; empty if the server reports none.
         inputs: Its inputs.
         outputs: Its outputs.
-        max_batch_size: 0 where the server does not batch.
-        parameters: With which it was published.
+        max_batch_size: Maximum batch size; 0 if the server does not batch.
+        parameters: The parameters in its configuration.
     """
 
     name: str
@@ -83,10 +83,10 @@ class Request:
 
     Attributes:
         model: The model.
-        version: Its version; the newest that is served where it is empty.
+        version: Its version; empty for the newest that is served.
         tensor: The input.
-        batch: What goes in, of the type that `tensor` says, batch first.
-        outputs: Names of the outputs asked for.
+        batch: The values, of the data type of `tensor`, batch first.
+        outputs: Names of the requested outputs.
     """
 
     model: str
@@ -98,34 +98,33 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class Reply:
-    """What a server answered to a request.
+    """The reply of a server to a request.
 
     Attributes:
-        version: The version that answered.
-        url: The server that answered.
-        tensors: Every output that came, by name, read-only; one whose bytes do not fill its shape is left out, as if
-            it had not come.
-        seconds: How long the call took, from the first try on.
-        tries: How many there were.
-        received: Bytes of the answer's message.
+        version: The version that replied.
+        url: The server that replied.
+        tensors: The outputs by name, read-only; an output whose bytes do not fit its shape is left out.
+        seconds: Duration, from the first attempt on.
+        attempts: Number of attempts.
+        size: Size of the message, in bytes.
     """
 
     version: str
     url: str
     tensors: Mapping[str, Array] = field(repr=False)
     seconds: float
-    tries: int
-    received: int
+    attempts: int
+    size: int
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a server has spent on a version since it was loaded; seconds, cumulative.
+    """The time that a server has spent on a version since it was loaded; seconds, cumulative.
 
     Attributes:
-        requests: Requests answered.
-        queue: Waiting for their turn.
-        compute: Reading inputs, running the network, writing outputs.
+        requests: Number of successful requests.
+        queue: Time in the queue.
+        compute: Time for inputs, inference and outputs.
     """
 
     requests: int
@@ -134,22 +133,24 @@ class Statistics:
 
 
 def encode_request(request: Request) -> bytes:
-    """The message that carries the batch as raw bytes.
+    """Serialize a request, with the batch as raw bytes.
 
-    A message may be written in parts, so that the pixels are copied once: from the array to where gRPC reads them.
+    The message is joined from its parts, so that the pixels are copied only once.
 
     Raises:
-        UsageError: If it were larger than a message can be.
+        UsageError: If it exceeds the largest size of a message.
     """
     header = request_header(request).SerializeToString()
     pixels = np.ascontiguousarray(request.batch).reshape(-1).view(np.uint8)
     if len(header) + pixels.nbytes > _LARGEST_MESSAGE:
-        raise UsageError(f"a batch of {pixels.nbytes} bytes is more than a message holds", hint="Send fewer images")
+        raise UsageError(
+            f"a batch of {pixels.nbytes:,} bytes exceeds the largest message, 2 GiB", hint="Send fewer images at once"
+        )
     return b"".join((header, _RAW_INPUT_CONTENTS, _varint(pixels.nbytes), pixels.data))
 
 
 def request_header(request: Request) -> Any:
-    """A `ModelInferRequest` that says everything but the batch itself."""
+    """Return the `ModelInferRequest` without the bytes of the batch."""
     tensor = request.tensor
     message = service_pb2.ModelInferRequest(model_name=request.model, model_version=request.version)
     message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=request.batch.shape)
@@ -159,13 +160,13 @@ def request_header(request: Request) -> Any:
 
 
 def read_reply(message: bytes) -> tuple[str, dict[str, Array]]:
-    """Version and outputs of the bytes of a `ModelInferResponse`.
+    """Return version and outputs of a serialized `ModelInferResponse`.
 
     Raises:
-        google.protobuf.message.DecodeError: If they are none.
+        google.protobuf.message.DecodeError: If it is not such a message.
     """
     response = service_pb2.ModelInferResponse.FromString(message)
-    # zip: an output without its bytes has not come.
+    # zip: an output without bytes is left out.
     arrays = (
         (output.name, _array(output, raw))
         for output, raw in zip(response.outputs, response.raw_output_contents, strict=False)
@@ -173,14 +174,14 @@ def read_reply(message: bytes) -> tuple[str, dict[str, Array]]:
     return response.model_version, {name: array for name, array in arrays if array is not None}
 
 
-def newest(metadata: Any) -> str:
-    """The newest version that a `ModelMetadataResponse` names; empty where it names none."""
+def newest_version(metadata: Any) -> str:
+    """Return the newest version in a `ModelMetadataResponse`; empty if it contains none."""
     numbers = [version for version in metadata.versions if version.isdecimal()]
     return max(numbers, key=int, default="")
 
 
 def read_model(model: str, version: str, metadata: Any, config: Any) -> ServedModel:
-    """A version as `ModelMetadataResponse` and `ModelConfig` describe it."""
+    """Return a version as `ModelMetadataResponse` and `ModelConfig` describe it."""
     return ServedModel(
         name=model,
         version=version,
@@ -192,7 +193,7 @@ def read_model(model: str, version: str, metadata: Any, config: Any) -> ServedMo
 
 
 def read_statistics(message: Any, version: str) -> Statistics:
-    """What a `ModelStatisticsResponse` says of a version; zeros where it says nothing."""
+    """Return the statistics of a version in a `ModelStatisticsResponse`; zeros if it has none."""
     for each in message.model_stats:
         if each.version == version or not version:
             stats = each.inference_stats

@@ -1,62 +1,104 @@
-"""What one server is asked, message by message."""
+"""Calls to one server: queries about a model, one message each."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
-from camserve.clients.wire.calls import Server, Steps, parsed
+from camserve.clients.steps import Call, Metadata, Steps
+from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.failures import CallFailed, is_not_loaded
-from camserve.clients.wire.messages import ServedModel, Statistics, newest, read_model, read_statistics
+from camserve.clients.wire.messages import ServedModel, Statistics, newest_version, read_model, read_statistics
 
-__all__ = ["described", "is_ready", "statistics"]
+__all__ = ["Server", "parse"]
 
-_SWAPS_FOLLOWED = 3
+T = TypeVar("T")
+
+_DESCRIBE_ATTEMPTS = 3
 
 
-def described(server: Server, model: str, version: str) -> Steps[ServedModel]:
-    """Tensors and parameters of one and the same version, also while the newest one changes."""
-    for _ in range(_SWAPS_FOLLOWED):
-        metadata = yield from _metadata(server, model, version)
-        found = version or newest(metadata)
+class Server(NamedTuple):
+    """One server during one attempt of a request.
+
+    Attributes:
+        url: The server.
+        metadata: Headers of every call.
+        deadline: Deadline of the attempt.
+        attempt: Number of the attempt, from 1.
+    """
+
+    url: str
+    metadata: Metadata
+    deadline: Deadline
+    attempt: int
+
+    def call(self, method: str, message: bytes) -> Call:
+        """Return the step that calls a method of the server."""
+        return Call(self.url, method, message, self.metadata, self.deadline.remaining())
+
+    def describe(self, model: str, version: str) -> Steps[ServedModel]:
+        """Query tensors and parameters of a model, all of one version, even while the newest version changes."""
+        for _ in range(_DESCRIBE_ATTEMPTS):
+            metadata = yield from self._metadata_of(model, version)
+            found = version or newest_version(metadata)
+            try:
+                if found != version:
+                    metadata = yield from self._metadata_of(model, found)
+                request = service_pb2.ModelConfigRequest(name=model, version=found)
+                response = yield from self._query("ModelConfig", request, service_pb2.ModelConfigResponse)
+            except CallFailed as failed:
+                if found == version or not is_not_loaded(failed):
+                    raise
+                replaced = failed
+            else:
+                return read_model(model, found, metadata, response.config)
+        raise replaced
+
+    def is_ready(self, model: str, version: str) -> Steps[bool]:
+        """Query whether the server serves a model."""
+        request = service_pb2.ModelReadyRequest(name=model, version=version)
         try:
-            if found != version:
-                metadata = yield from _metadata(server, model, found)
-            question = service_pb2.ModelConfigRequest(name=model, version=found)
-            answer = yield from _said(server, "ModelConfig", question, service_pb2.ModelConfigResponse)
+            response = yield from self._query("ModelReady", request, service_pb2.ModelReadyResponse)
         except CallFailed as failed:
-            if found == version or not is_not_loaded(failed):
-                raise
-            swapped_away = failed
-        else:
-            return read_model(model, found, metadata, answer.config)
-    raise swapped_away
+            if is_not_loaded(failed):
+                return False
+            raise
+        return bool(response.ready)
+
+    def statistics(self, model: str, version: str) -> Steps[Statistics]:
+        """Query the time that the server has spent on a model."""
+        request = service_pb2.ModelStatisticsRequest(name=model, version=version)
+        response = yield from self._query("ModelStatistics", request, service_pb2.ModelStatisticsResponse)
+        return read_statistics(response, version)
+
+    def ready_models(self) -> Steps[dict[str, list[str]]]:
+        """Query the versions that the server serves, by model."""
+        request = service_pb2.RepositoryIndexRequest(ready=True)
+        response = yield from self._query("RepositoryIndex", request, service_pb2.RepositoryIndexResponse)
+        models: dict[str, list[str]] = {}
+        for each in response.models:
+            models.setdefault(str(each.name), []).append(str(each.version))
+        return models
+
+    def _metadata_of(self, model: str, version: str) -> Steps[Any]:
+        request = service_pb2.ModelMetadataRequest(name=model, version=version)
+        return (yield from self._query("ModelMetadata", request, service_pb2.ModelMetadataResponse))
+
+    def _query(self, method: str, request: Any, response_type: Any) -> Steps[Any]:
+        reply = yield from self.call(method, request.SerializeToString())
+        return parse(response_type.FromString, reply)
 
 
-def is_ready(server: Server, model: str, version: str) -> Steps[bool]:
-    """Whether the server serves the model."""
-    question = service_pb2.ModelReadyRequest(name=model, version=version)
+def parse(read: Callable[[bytes], T], reply: bytes) -> T:
+    """Parse a reply.
+
+    Raises:
+        CallFailed: If it is not a message of Triton's protocol.
+    """
     try:
-        answer = yield from _said(server, "ModelReady", question, service_pb2.ModelReadyResponse)
-    except CallFailed as failed:
-        if is_not_loaded(failed):
-            return False
-        raise
-    return bool(answer.ready)
-
-
-def statistics(server: Server, model: str, version: str) -> Steps[Statistics]:
-    """What the server has spent on the model."""
-    question = service_pb2.ModelStatisticsRequest(name=model, version=version)
-    answer = yield from _said(server, "ModelStatistics", question, service_pb2.ModelStatisticsResponse)
-    return read_statistics(answer, version)
-
-
-def _metadata(server: Server, model: str, version: str) -> Steps[Any]:
-    question = service_pb2.ModelMetadataRequest(name=model, version=version)
-    return (yield from _said(server, "ModelMetadata", question, service_pb2.ModelMetadataResponse))
-
-
-def _said(server: Server, method: str, question: Any, kind: Any) -> Steps[Any]:
-    return parsed(kind.FromString, (yield from server.call(method, question.SerializeToString())))
+        return read(reply)
+    except DecodeError:
+        raise CallFailed("UNIMPLEMENTED", "the reply is not a message of Triton's protocol") from None

@@ -1,84 +1,84 @@
-"""What gRPC says of a connection that cannot be made, in plain words."""
+"""Why a connection failed, from the message of gRPC: the problem in plain words, and what to do about it."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
-__all__ = ["Reason", "without_connection"]
+__all__ = ["Problem", "connection_problem"]
 
 
-class Reason(NamedTuple):
+class Problem(NamedTuple):
     """Why there is no connection.
 
     Attributes:
-        what: In plain words.
+        message: What failed, and why.
         hint: What to do about it.
-        lasting: Whether it is no use to try again.
+        permanent: Whether another attempt at this server is useless.
     """
 
-    what: str
+    message: str
     hint: str
-    lasting: bool = False
+    permanent: bool = False
 
 
 _PREAMBLE = re.compile(r"failed to connect to all addresses; last error: (UNKNOWN: |UNAVAILABLE: )?")
 _HTTP = re.compile(r"http2 header with status", re.IGNORECASE)
 _HUNG_UP = re.compile(r"^(ipv[46]|unix):\S+ (Socket closed|recvmsg:Connection reset by peer)")
-_START_IT = "Start it, and give the address of its gRPC port (8001 unless set otherwise)"
+_START_IT = "Start the server, and pass the address of its gRPC port, e.g. localhost:8001"
 
-# What gRPC says where TLS fails, what it means, and what to do about it.
+# The messages of gRPC where TLS fails, with the problem and the hint for each.
 _TLS = tuple(
     (re.compile(pattern, re.IGNORECASE), problem, hint)
     for pattern, problem, hint in (
         (
             "certificate has expired",
-            "its certificate has expired",
-            "Renew the server's certificate, or set this host's clock right",
+            "the server's certificate has expired",
+            "Renew the certificate, or correct the clock of this host",
         ),
         (
             "hostname verification|not in peer certificate",
-            "its certificate is for another name",
-            "Give the server's address as its certificate has it",
+            "the server's certificate is for another host name",
+            "Use the host name in the certificate as the address",
         ),
         (
             "certificate_verify_failed",
-            "its certificate is not of the authority that is trusted",
-            "Give the certificate of the server's own authority (ca of tls)",
+            "the server's certificate is not signed by a trusted authority",
+            'Pass the certificate of its authority with tls=ClientTls(ca="ca.pem") (CLI: --tls-ca)',
         ),
         (
             "wrong_version_number",
-            "the server does not encrypt",
-            "Leave tls out, or give the address of a port that is encrypted",
+            "the server does not use TLS",
+            "Remove the tls option, or use the address of a port with TLS",
         ),
-        ("handshake|ssl_", "the two cannot agree", "Check the files given as tls"),
+        ("handshake|ssl_", "the TLS handshake failed", "Check the files of the tls option"),
     )
 )
 
 
-def without_connection(url: str, why: str, *, encrypted: bool) -> Reason:
-    """Why there is no connection to a server.
+def connection_problem(url: str, why: str, *, encrypted: bool) -> Problem:
+    """Return why there is no connection to a server.
 
     Args:
         url: The server.
-        why: What gRPC says.
-        encrypted: Whether TLS was tried.
+        why: The message of gRPC.
+        encrypted: Whether the connection uses TLS.
     """
     why = _PREAMBLE.sub("", why)
     for pattern, problem, hint in _TLS if encrypted else ():
         if pattern.search(why):
-            return Reason(f"no encrypted connection to {url}: {problem} ({why})", hint, lasting=True)
+            return Problem(f"no TLS connection to {url}: {problem} ({why})", hint, permanent=True)
     if _HUNG_UP.search(why):
         return _hung_up(url, why, encrypted=encrypted)
-    hint = f"{_START_IT}; an HTTP server or a proxy answers here (http_proxy, no_proxy)"
-    return Reason(f"no Triton server answers at {url}: {why}", hint if _HTTP.search(why) else _START_IT)
+    hint = f"{_START_IT}; an HTTP server or a proxy replies at this address (http_proxy, no_proxy)"
+    return Problem(f"no Triton server at {url}: {why}", hint if _HTTP.search(why) else _START_IT)
 
 
-def _hung_up(url: str, why: str, *, encrypted: bool) -> Reason:
+def _hung_up(url: str, why: str, *, encrypted: bool) -> Problem:
     if encrypted:
-        expected = "it may ask clients for a TLS certificate of another authority than this client's, or for any"
-        hint = "Give certificate and key of an authority that the server trusts (tls)"
+        cause = "it may require a client certificate, or one from another authority"
+        hint = "Pass a certificate and key that the server trusts with tls=ClientTls(certificate=..., key=...)"
     else:
-        expected = "it may expect TLS, or speak another protocol"
-        hint = f"Give tls where the server encrypts. {_START_IT}"
-    return Reason(f"no Triton server answers at {url}: it takes connections and closes them, {expected} ({why})", hint)
+        cause = "it may require TLS, or use another protocol"
+        hint = f"Pass tls=ClientTls() if the server uses TLS. {_START_IT}"
+    return Problem(f"no Triton server at {url}: it accepts connections and closes them, {cause} ({why})", hint)

@@ -1,12 +1,11 @@
-"""Input tensors through shared memory of the host: the server reads the pixels where the client wrote them.
+"""Input tensors in shared memory of the host: the server reads the pixels where the client wrote them.
 
-A segment is told to one server, once. Its name in `/dev/shm` stands only until the server has opened it; from then on
-both hold the memory itself, and the kernel frees it when neither does. So a client that is killed leaves nothing there,
-and none of the helper processes are needed by which `multiprocessing.shared_memory` sees to that.
+A segment is registered with one server, once. Its name in `/dev/shm` exists only until the server has opened it; from
+then on both map the memory itself, and the kernel frees it when neither does. So a client that is killed leaves nothing
+behind, without a helper process such as that of `multiprocessing.shared_memory`.
 
-What it gains is the time of two copies and a socket, about half a millisecond for each megabyte: a sixth of the whole
-for small networks fed with float32, and nothing worth having for an image or two in uint8
-(`python benchmarks/client.py shared`).
+It saves two copies and a socket, about half a millisecond for each megabyte: a sixth of the duration for small networks
+with float32 input, and almost nothing for one or two images in uint8 (`python benchmarks/client.py shared`).
 """
 
 from __future__ import annotations
@@ -23,44 +22,43 @@ from typing import Any
 import numpy as np
 from tritonclient.grpc import service_pb2
 
-from camserve.clients.wire.lease import Lease, Ledger
-from camserve.clients.wire.segments import FOLDER, has_lost_its_owner, remove_leftovers
+from camserve.clients.wire.segments import FOLDER, Lease, Ledger, is_abandoned, remove_leftovers
 from camserve.errors import RequestError, UsageError
 from camserve.text import printable
 
-__all__ = ["Lease", "SharedMemory", "is_unknown_region", "refused"]
+__all__ = ["Lease", "SharedMemory", "is_unknown_region", "not_accepted"]
 
 LIMIT = 256 * 1024 * 1024
-"""Bytes of all segments of one client; a batch for which there is no room is sent the plain way."""
+"""Limit for all segments of one client, in bytes; a batch that does not fit is sent in the message."""
 
 _UNKNOWN = re.compile(r"unable to find (shared )?memory region", re.IGNORECASE)
 _log = logging.getLogger("camserve.clients.wire")
 
 
 class SharedMemory:
-    """The segments of one client, by server. May be used from several threads, and in a process that was forked.
+    """The segments of one client, by server. May be used from several threads, and in a forked process.
 
-    Within one try at a server::
+    In one attempt at a server::
 
         with shared.lease(url, batch) as lease:
-            if lease is None: ...send the bytes in the message: there is no room...
+            if lease is None: ...send the bytes in the message: the limit is reached...
             if not lease.registered:
                 with lease.registering() as message: stub.SystemSharedMemoryRegister(message, ...)
             lease.describe(request.inputs[0])
-            ...send; if is_unknown_region(details): lease.discard(), and once more from the top...
+            ...send; if is_unknown_region(details): lease.discard(), and repeat from the top...
 
     Args:
-        limit: Bytes of all segments together.
+        limit: Limit for all segments, in bytes.
 
     Raises:
-        UsageError: If this host has no shared memory of the kind that Triton reads.
+        UsageError: If this host has no POSIX shared memory.
     """
 
     def __init__(self, *, limit: int = LIMIT) -> None:
         if not FOLDER.is_dir() or not os.access(FOLDER, os.W_OK | os.X_OK):
             raise UsageError(
-                f"shared memory was asked for, but {FOLDER} cannot be written here",
-                hint="Leave shared_memory out; it needs Linux, and a server on the same host",
+                f"shared_memory requires write access to {FOLDER}, which this host does not give",
+                hint="Remove shared_memory=True; it requires Linux, and a server on the same host",
             )
         self._limit = limit
         self._closed = False
@@ -77,9 +75,9 @@ class SharedMemory:
 
     @contextmanager
     def lease(self, url: str, batch: np.ndarray[Any, Any]) -> Iterator[Lease | None]:
-        """Copies a batch into a free segment, which is this block's alone; None where there is no room.
+        """Copy a batch into a free segment, for the exclusive use of the block; yield None if the limit is reached.
 
-        Never waits, so that it may be called on an event loop.
+        Never blocks, so that it may be called on an event loop.
         """
         lease = self._take(url, batch.nbytes)
         if lease is None:
@@ -92,22 +90,22 @@ class SharedMemory:
             self._give_back(lease)
 
     def abandoned(self, regions: Iterable[str]) -> list[Any]:
-        """Requests to unregister those of the server's regions whose client has ended without a word.
+        """Return the requests that unregister the regions of clients that were killed.
 
-        To be asked once a server has registered a segment, for then it is on this host.
+        For servers that have registered a segment, which therefore are on this host.
 
         Args:
-            regions: Names of all regions that a server knows, as `SystemSharedMemoryStatus` tells them.
+            regions: Names of all regions of the server, from `SystemSharedMemoryStatus`.
         """
-        return [_unregistration(name) for name in regions if has_lost_its_owner(name)]
+        return [_unregistration(name) for name in regions if is_abandoned(name)]
 
     def unregistrations(self, url: str) -> list[Any]:
-        """Requests to unregister, when the client is closed, whatever this server was told of."""
+        """Return the requests that unregister all segments at a server when the client is closed."""
         with self._own_lock():
             return [_unregistration(name) for name in self._ledger.take(url)]
 
     def close(self) -> None:
-        """Frees every segment that is not on lease, and the others when their lease ends; twice changes nothing."""
+        """Free every unused segment now, and the others when their lease ends; closing twice has no effect."""
         with self._own_lock():
             self._closed = True
             free = [lease for leases in self._free.values() for lease in leases]
@@ -116,7 +114,7 @@ class SharedMemory:
             self._drop(lease)
 
     def _own_lock(self) -> threading.Lock:
-        if os.getpid() != self._pid:  # forked: the segments are the parent's, and the lock may be held for ever
+        if os.getpid() != self._pid:  # forked: the segments belong to the parent, and the lock may be held forever
             self._begin()
         return self._lock
 
@@ -142,7 +140,7 @@ class SharedMemory:
                 self._bytes -= size
                 warned, self._warned = self._warned, True
             if not warned:
-                _log.warning("no shared memory for %d bytes: %s; sent the plain way", size, printable(str(error)))
+                _log.warning("no shared memory for %d bytes: %s; sent in the message", size, printable(str(error)))
             return None
 
     def _give_back(self, lease: Lease) -> None:
@@ -161,15 +159,15 @@ class SharedMemory:
 
 
 def is_unknown_region(why: str) -> bool:
-    """Whether a server refused a request because it does not know its segment: it has been restarted."""
+    """Return whether a server refused a request because it does not know the segment: it has been restarted."""
     return bool(_UNKNOWN.search(why))
 
 
-def refused(url: str, why: str) -> RequestError:
-    """The error for a server that will not register a segment, for the reason that it gave."""
+def not_accepted(url: str, why: str) -> RequestError:
+    """Return the error for a server that does not register a segment, with the reason that it gave."""
     return RequestError(
-        f"the server at {url} does not take tensors from shared memory: {printable(why)}",
-        hint="Leave shared_memory out, or start the server on this host, under this user, with --allow-shared-memory",
+        f"the server at {url} does not accept shared memory: {printable(why)}",
+        hint="Remove shared_memory=True, or start the server on this host, as this user, with --allow-shared-memory",
     )
 
 
@@ -178,5 +176,5 @@ def _unregistration(name: str) -> Any:
 
 
 def _rounded(needed: int) -> int:
-    """The next power of two, so that batches of many sizes share few segments."""
+    """Return the next power of two, so that batches of many sizes share few segments."""
     return max(mmap.PAGESIZE, 1 << (needed - 1).bit_length())

@@ -1,4 +1,4 @@
-"""Checks every file of `docker/` that can be checked without a Docker engine: `python docker/lint`."""
+"""Check the files of `docker/` without a Docker engine: `python docker/lint`."""
 
 from deployment.run import main
 

@@ -1,1 +1,1 @@
-"""What is written: ONNX in three precisions, SavedModel; and how it is opened again."""
+"""The exported formats: ONNX in three precisions and SavedModel, with their runners."""

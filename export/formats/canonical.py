@@ -1,8 +1,7 @@
-"""One network, one file: the nodes of an ONNX graph in an order and under names that no run and no machine changes.
+"""Deterministic order and names in an ONNX graph, so that a network always gives the same file.
 
-The converter names what it makes by counters, and keeps what nobody reads. Here the graph is written anew from its
-outputs backwards: a node is called `<Keras layer>/<operator>`, its tensors and weights after it, and nothing stays
-that no output depends on.
+The converter names nodes by counters and keeps unused ones. Here the graph is rebuilt from its outputs backwards: a
+node is named `<Keras layer>/<operator>`, its tensors and weights after it, and unused nodes are removed.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from camserve.export.graph.served import MAPS, PIXELS, STEP
 
 __all__ = ["canonicalize", "layer_of"]
 
-_SCOPE = re.compile(rf"(?:.*?/)??(?:{STEP}(\d+)|({PIXELS}|{MAPS}))/")  # the outermost; a layer may have its own inside
-_OWN = {PIXELS: "pixels", MAPS: "cam"}
+_SCOPE = re.compile(rf"(?:.*?/)??(?:{STEP}(\d+)|({PIXELS}|{MAPS}))/")  # the outermost; a layer may open inner scopes
 _ROLES = {
     "Conv": ("", "weight", "bias"),
     "ConvTranspose": ("", "weight", "bias"),
@@ -29,16 +27,16 @@ _ROLES = {
 
 
 def canonicalize(graph: onnx.GraphProto, steps: Sequence[str], into: onnx.GraphProto) -> None:
-    """Writes the same graph, ordered and named by what it computes alone, and moves its weights there.
+    """Copy a graph with an order and names that depend only on what it computes, and move its weights.
 
-    Law: the result does not depend on the names in `graph`, the scopes of `served.scope_of` in them aside, nor on the
-    order of its nodes and weights; applied to two conversions of one network it gives the same bytes.
+    Law: the result does not depend on the order of nodes and weights in `graph`, nor on its names except for the
+    scopes of `served.scope_of`; two conversions of the same network give the same bytes.
 
     Args:
-        graph: A graph whose inputs and outputs are declared; it is left without weights, as two copies of all would
-            cost much memory.
-        steps: The Keras layer of each step.
-        into: An empty graph.
+        graph: A graph with declared inputs and outputs. Its weights are cleared, because a second copy would take much
+            memory.
+        steps: The name of each step's Keras layer.
+        into: The result, an empty graph.
     """
     nodes = list(_in_order(graph))
     layers = _layers(graph, nodes, steps)
@@ -48,12 +46,12 @@ def canonicalize(graph: onnx.GraphProto, steps: Sequence[str], into: onnx.GraphP
     into.input.extend(graph.input)
     into.output.extend(graph.output)
     for name, node in _named(nodes, layers):
-        fresh = into.node.add()
-        fresh.CopyFrom(node)
-        fresh.name = name
-        fresh.input[:] = [names[tensor] if tensor else "" for tensor in node.input]
-        fresh.output[:] = [names.get(tensor, "") for tensor in node.output]
-        fresh.doc_string = ""
+        copy = into.node.add()
+        copy.CopyFrom(node)
+        copy.name = name
+        copy.input[:] = [names[tensor] if tensor else "" for tensor in node.input]
+        copy.output[:] = [names.get(tensor, "") for tensor in node.output]
+        copy.doc_string = ""
     for tensor in dict.fromkeys(tensor for node in nodes for tensor in node.input if tensor in weights):
         into.initializer.add().CopyFrom(weights[tensor])
         into.initializer[-1].name = names[tensor]
@@ -61,24 +59,24 @@ def canonicalize(graph: onnx.GraphProto, steps: Sequence[str], into: onnx.GraphP
 
 
 def layer_of(name: str, steps: Sequence[str]) -> str | None:
-    """The Keras layer that a name of the converter's comes from; None if the name does not say.
+    """Return the Keras layer from which the converter made a node or tensor; None if its name contains no scope.
 
     Args:
-        name: Of a node or tensor.
-        steps: The Keras layer of each step.
+        name: The name of the node or tensor.
+        steps: The name of each step's Keras layer.
     """
     scope = _SCOPE.match(name)
     if scope is None:
         return None
-    return _OWN[scope[2]] if scope[1] is None else steps[int(scope[1])]
+    return scope[2] if scope[1] is None else steps[int(scope[1])]
 
 
 def _in_order(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """The nodes that an output depends on, each after those it reads, the first output's first."""
+    """Yield the nodes on which an output depends in topological order, those of the first output first."""
     producers = {tensor: node for node in graph.node for tensor in node.output if tensor}
     done: set[str] = set()
     waiting = [output.name for output in reversed(graph.output)]
-    while waiting:  # no recursion: a deep network is deeper than Python allows
+    while waiting:  # no recursion, because a deep network exceeds Python's recursion limit
         node = producers.get(waiting[-1])
         if node is None or node.output[0] in done:
             waiting.pop()
@@ -92,16 +90,16 @@ def _in_order(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def _layers(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto], steps: Sequence[str]) -> list[str]:
-    """The Keras layer of each node: as its name says, or the names of weights it alone has, or the node it follows."""
+    """Return the Keras layer of each node: from its name, its unshared weights' names, or the node before it."""
     readers = Counter(tensor for node in nodes for tensor in node.input)
     weights = {tensor.name for tensor in graph.initializer if readers[tensor.name] == 1}
     by_tensor: dict[str, str] = {}
     layers = []
     for node in nodes:
         read = [tensor for tensor in node.input if tensor in weights]
-        told = (layer_of(name, steps) for name in (node.name, *read))
-        followed = (by_tensor[tensor] for tensor in node.input if tensor in by_tensor)
-        layer = next((layer for layer in told if layer), None) or next(followed, PIXELS)
+        named = (layer_of(name, steps) for name in (node.name, *read))
+        preceding = (by_tensor[tensor] for tensor in node.input if tensor in by_tensor)
+        layer = next((layer for layer in named if layer), None) or next(preceding, PIXELS)
         by_tensor.update(dict.fromkeys(node.output, layer))
         layers.append(layer)
     return layers
@@ -116,7 +114,7 @@ def _named(nodes: Sequence[onnx.NodeProto], layers: Sequence[str]) -> Iterator[t
 
 
 def _names(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto], layers: Sequence[str]) -> dict[str, str]:
-    """The new name of every tensor; the graph's inputs and outputs keep theirs."""
+    """Return the new name of every tensor; the graph's inputs and outputs keep theirs."""
     names = {tensor.name: tensor.name for tensor in (*graph.input, *graph.output)}
     for name, node in _named(nodes, layers):
         for place, tensor in enumerate(node.input):

@@ -1,9 +1,9 @@
-"""TensorFlow function to ONNX graph, by tf2onnx, without carrying the weights through its optimizer.
+"""Conversion of a TensorFlow function to an ONNX graph with tf2onnx, without the weights in its optimizer.
 
-tf2onnx rewrites a graph in some twenty passes, each of which copies every constant. Here the large weights are taken
-out before those passes, as inputs of the graph, and put back as initializers afterwards: the same answers in an eighth
-of the time and a fifth of the memory (`benchmarks/conversion.py`). Only the weights of convolutions and matrix products
-are taken out, whose values no pass looks at.
+tf2onnx rewrites a graph in about twenty passes, each of which copies every constant. Here the large weights become
+inputs of the graph before those passes and initializers afterwards: the same outputs in an eighth of the time and a
+fifth of the memory (`benchmarks/conversion.py`). This applies only to the weights of convolutions and matrix products,
+whose values no pass reads.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from tf2onnx.tfonnx import process_tf_graph
 
 __all__ = ["to_onnx"]
 
-_TAKES_WEIGHTS = frozenset({"Conv", "ConvTranspose", "MatMul"})
-_LARGE = 4096
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "MatMul"})
+_LARGE = 4096  # elements
 _CLIPS = frozenset({"Clip", "Max", "Min", "Relu6"})
 
 Weights = dict[str, npt.NDArray[Any]]
 
 
 def to_onnx(function: Any, opset: int) -> onnx.ModelProto:
-    """Converts a concrete TensorFlow function; inputs and outputs keep the names of its signature.
+    """Convert a concrete TensorFlow function to ONNX; inputs and outputs keep the names of its signature.
 
     Args:
         function: A concrete function whose outputs are a dict by name.
         opset: The operator set.
     """
-    utils.INTERNAL_NAME = 1  # the optimizer walks nodes by name: the second conversion is to be as the first
-    # The last inputs are what the function captured: variables and constants, which become weights of the graph.
+    utils.INTERNAL_NAME = 1  # the optimizer sorts nodes by name, so the counter must be reset
+    # The last inputs are the captured variables and constants, which become weights of the graph.
     inputs = [tensor.name for tensor in function.inputs[: len(function.inputs) - len(function.captured_inputs)]]
     outputs = [tensor.name for tensor in function.outputs]
     names = tensor_names_from_structed(function, inputs, outputs)
@@ -57,14 +57,14 @@ def to_onnx(function: Any, opset: int) -> onnx.ModelProto:
             custom_op_handlers={"Erfc": (_complement_of_erf, []), "RealDiv": (_quotient, [])},
         )
     _fix_shapes(converted)
-    weights = _take_weights(converted)
+    weights = _extract_weights(converted)
     model = optimize_graph(converted, catch_errors=False).make_model("")
-    _restore_previous(model.graph, weights)
+    _restore_weights(model.graph, weights)
     return model
 
 
-def _complement_of_erf(context: Any, node: Any, name: str, args: Any) -> None:  # noqa: ARG001  (as tf2onnx calls it)
-    """Erfc, which exact GELU is written with, as 1 - Erf."""
+def _complement_of_erf(context: Any, node: Any, name: str, args: Any) -> None:  # noqa: ARG001  tf2onnx passes them
+    """Convert Erfc, which exact GELU contains, to 1 - Erf."""
     entry, result = node.input[0], node.output[0]
     dtype, shape = context.get_dtype(result), context.get_shape(result)
     context.remove_node(node.name)
@@ -76,9 +76,9 @@ def _complement_of_erf(context: Any, node: Any, name: str, args: Any) -> None:  
 
 
 def _quotient(context: Any, node: Any, name: str, args: Any) -> None:  # noqa: ARG001
-    """Division; that of a hard sigmoid as multiplication, which the optimizer carries a Transpose through.
+    """Convert a division; that of a hard sigmoid to a multiplication, past which the optimizer can move a Transpose.
 
-    Elsewhere a last digit may matter, as where the quotient is rounded down.
+    Other divisions are kept, because the last bit may matter, for example before rounding down.
     """
     dividend, divisor = node.inputs
     node.type = "Div"
@@ -90,7 +90,7 @@ def _quotient(context: Any, node: Any, name: str, args: Any) -> None:  # noqa: A
 
 
 def _fix_shapes(graph: Any) -> None:
-    """Gives each Reshape a constant shape where all but the batch is known, so that nothing computes it at run time."""
+    """Give each Reshape a constant shape if all but the batch is known, so that it is not computed at run time."""
     for node in list(graph.get_nodes()):
         shape = graph.get_shape(node.output[0]) if node.type == "Reshape" else None
         if shape and not node.inputs[1].is_const() and -1 not in shape[1:]:
@@ -98,14 +98,14 @@ def _fix_shapes(graph: Any) -> None:
             graph.replace_input(node, node.input[1], constant.output[0], 1)
 
 
-def _take_weights(graph: Any) -> Weights:
-    """Replaces large weights by inputs of the graph, and gives their values by the name of the input."""
+def _extract_weights(graph: Any) -> Weights:
+    """Replace large weights by inputs of the graph, and return their values by the name of the input."""
     weights: Weights = {}
     for node in list(graph.get_nodes()):
         if not node.is_const() or np.prod(graph.get_shape(node.output[0])) < _LARGE:
             continue
         readers = graph.find_output_consumers(node.output[0])
-        if {reader.type for reader in readers} <= _TAKES_WEIGHTS:
+        if {reader.type for reader in readers} <= _WEIGHTED:
             dtype, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
             name = f"{node.name}:weight"
             weights[name] = node.get_tensor_value(as_list=False)
@@ -115,7 +115,8 @@ def _take_weights(graph: Any) -> Weights:
     return weights
 
 
-def _restore_previous(graph: onnx.GraphProto, weights: Weights) -> None:
+def _restore_weights(graph: onnx.GraphProto, weights: Weights) -> None:
+    """Replace the inputs by initializers with the weights."""
     kept = [entry for entry in graph.input if entry.name not in weights]
     used = {name for node in graph.node for name in node.input}
     del graph.input[:]

@@ -1,4 +1,4 @@
-"""The served graph as ONNX, by tf2onnx."""
+"""The ONNX format: conversion with tf2onnx, writing, and running with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -19,42 +19,48 @@ from camserve.export.formats.canonical import canonicalize, layer_of
 from camserve.export.formats.conversion import to_onnx
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.simplify import (
-    drop_multiplication_by_one,
     guard_padding_before_max_pool,
     merge_padding,
+    remove_multiplication_by_one,
 )
 from camserve.export.framework_errors import reason
 from camserve.export.graph.served import ServedGraph
+from camserve.tensors import DATA_TYPES
+from camserve.text import count
 
 __all__ = ["IR_VERSION", "convert", "count_operators", "open_onnx", "write_onnx"]
 
 IR_VERSION = 8
-"""ONNX file format version of opset 17, which every ONNX Runtime since 1.14 reads."""
+"""ONNX file format version of opset 17, which ONNX Runtime 1.14 and newer read."""
 
 _BATCH = "batch"
-_FREE_IR_OPSET = 17
+_NEWEST_OPSET_OF_IR = 17
 
 
 def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
-    """Converts the served graph; only its batch dimension is free.
+    """Convert the served graph to ONNX, in which only the batch dimension is dynamic.
+
+    Args:
+        served: The graph.
+        opset: The ONNX operator set.
 
     Raises:
-        ConversionError: If tf2onnx fails, or leaves operators in the graph that ONNX does not have; it names them.
+        ConversionError: If tf2onnx fails, or leaves operators in the graph that ONNX does not define.
     """
     try:
         model = to_onnx(_traced(served), opset)
-    except Exception as error:  # whatever tf2onnx raises, the export ends with its reason
+    except Exception as error:  # tf2onnx may raise anything
         raise ConversionError(
             f"tf2onnx cannot convert the network to opset {opset}: {reason(error)}",
-            hint="Try another --opset, or --formats savedmodel",
+            hint="Choose another opset (--opset N), or export only a SavedModel: --formats savedmodel",
         ) from error
     _refuse_unknown_operators(model.graph, opset, served.steps)
-    drop_multiplication_by_one(model.graph)
+    remove_multiplication_by_one(model.graph)
     merge_padding(model.graph)
     guard_padding_before_max_pool(model.graph)
     _declare(model.graph, served)
     converted = onnx.ModelProto(
-        ir_version=IR_VERSION if opset <= _FREE_IR_OPSET else model.ir_version,
+        ir_version=IR_VERSION if opset <= _NEWEST_OPSET_OF_IR else model.ir_version,
         opset_import=[onnx.helper.make_opsetid("", opset)],
         producer_name="camserve",
         producer_version=__version__,
@@ -64,7 +70,12 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
 
 
 def write_onnx(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str]) -> None:
-    """Writes the graph with metadata, and checks the file.
+    """Write the graph with its metadata, and check the file.
+
+    Args:
+        model: The graph.
+        path: The file.
+        metadata: Metadata properties, which replace those of the graph.
 
     Raises:
         ConversionError: If the graph is not valid ONNX.
@@ -75,45 +86,50 @@ def write_onnx(model: onnx.ModelProto, path: Path, metadata: Mapping[str, str]) 
     try:
         onnx.checker.check_model(str(path))
     except onnx.checker.ValidationError as error:
-        raise ConversionError(f"tf2onnx wrote an invalid graph: {error}", hint="Try --formats savedmodel") from error
+        raise ConversionError(
+            f"the converted graph is not valid ONNX: {reason(error)}",
+            hint="Export only a SavedModel: --formats savedmodel",
+        ) from None
 
 
 def open_onnx(path: Path) -> Runner:
-    """Opens the file in ONNX Runtime, on the CPU.
+    """Load the file in ONNX Runtime on the CPU.
 
     Raises:
-        ConversionError: If ONNX Runtime refuses the file.
+        ConversionError: If ONNX Runtime cannot load the file. The runner raises it if ONNX Runtime cannot run it.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its exceptions have no common base
-        raise ConversionError(f"ONNX Runtime cannot open {path}: {error}", hint="Try another --opset") from error
+    except Exception as error:  # noqa: BLE001  its exceptions have no common base
+        raise ConversionError(
+            f"ONNX Runtime cannot load {path.name}: {reason(error)}", hint="Choose another opset: --opset N"
+        ) from None
     names = [output.name for output in session.get_outputs()]
     (entry,) = session.get_inputs()
 
     def run(images: npt.NDArray[np.float32]) -> Mapping[str, npt.NDArray[Any]]:
         try:
             return dict(zip(names, session.run(names, {entry.name: images}), strict=True))
-        except Exception as error:  # its exceptions have no common base
+        except Exception as error:  # noqa: BLE001  its exceptions have no common base
             raise ConversionError(
-                f"ONNX Runtime cannot run {path.name} on {len(images)} images: {reason(error)}",
-                hint="Try another --opset, or --formats savedmodel",
-            ) from error
+                f"ONNX Runtime cannot run {path.name} on {count(len(images), 'image')}: {reason(error)}",
+                hint="Choose another opset (--opset N), or export only a SavedModel: --formats savedmodel",
+            ) from None
 
     return run
 
 
 def count_operators(model: onnx.ModelProto) -> dict[str, int]:
-    """Number of nodes by operator, most frequent first."""
+    """Return the number of nodes by operator, most frequent first."""
     return dict(Counter(node.op_type for node in model.graph.node).most_common())
 
 
 def _traced(served: ServedGraph) -> Any:
-    """The served graph as a concrete function, functions inside it written out.
+    """Trace the served graph as a concrete function with inner functions inlined.
 
-    Keras compiles a grouped convolution with XLA, in a function of its own that the converter cannot look into.
+    Keras compiles a grouped convolution with XLA in an inner function, which the converter cannot read.
     """
     before = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(True)
@@ -126,10 +142,10 @@ def _traced(served: ServedGraph) -> Any:
 def _refuse_unknown_operators(graph: onnx.GraphProto, opset: int, steps: Sequence[str]) -> None:
     unknown = [node for node in graph.node if not _is_known(node, opset)]
     if unknown:
-        told = dict.fromkeys(f"{node.op_type} of layer {layer_of(node.name, steps)!r}" for node in unknown)
+        names = dict.fromkeys(f"{node.op_type} of layer {layer_of(node.name, steps)!r}" for node in unknown)
         raise ConversionError(
-            f"these operators of the network have no form in ONNX opset {opset}: {', '.join(told)}",
-            hint="Replace those layers by others, or export with --formats savedmodel",
+            f"ONNX opset {opset} has no equivalent of {', '.join(names)}",
+            hint="Replace these layers, or export only a SavedModel: --formats savedmodel",
         )
 
 
@@ -139,13 +155,14 @@ def _is_known(node: onnx.NodeProto, opset: int) -> bool:
 
 
 def _declare(graph: onnx.GraphProto, served: ServedGraph) -> None:
-    """Declares input and outputs in the contract's order, with their exact shapes and a named batch dimension."""
+    """Declare input and outputs in the contract's order, with their exact shapes and a named batch dimension."""
     produced = {name for node in graph.node for name in node.output}
     missing = [output.name for output in served.outputs if output.name not in produced]
     if missing or [entry.name for entry in graph.input] != [served.input.name]:
         raise ConversionError(
-            f"the converted graph takes {[entry.name for entry in graph.input]} and lacks {missing}",
-            hint="Export with --formats savedmodel",
+            f"the converted graph has the inputs {[entry.name for entry in graph.input]} and lacks the outputs "
+            f"{missing}",
+            hint="Export only a SavedModel: --formats savedmodel",
         )
     del graph.input[:], graph.output[:], graph.value_info[:]
     graph.input.append(_declared(served.input))
@@ -153,5 +170,5 @@ def _declare(graph: onnx.GraphProto, served: ServedGraph) -> None:
 
 
 def _declared(tensor: TensorSpec) -> onnx.ValueInfoProto:
-    types = {"FP32": onnx.TensorProto.FLOAT, "UINT8": onnx.TensorProto.UINT8, "INT32": onnx.TensorProto.INT32}
-    return onnx.helper.make_tensor_value_info(tensor.name, types[tensor.dtype], (_BATCH, *tensor.shape))
+    dtype = onnx.TensorProto.DataType.Value(DATA_TYPES[tensor.dtype].onnx)
+    return onnx.helper.make_tensor_value_info(tensor.name, dtype, (_BATCH, *tensor.shape))

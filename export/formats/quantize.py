@@ -1,18 +1,18 @@
-"""An ONNX graph in int8, its head left in float32: static quantization with QuantizeLinear and DequantizeLinear.
+"""Static int8 quantization of an ONNX graph with QuantizeLinear and DequantizeLinear, with its head in float32.
 
-Weights are symmetric int8, each output channel with a scale of its own. Activations have one scale a tensor, from the
-least to the largest value on the calibration images: on trained networks that agrees with the float network as well as
-percentiles of the values do, or better, and it needs no histogram.
+Weights are symmetric int8 with one scale per output channel. Activations have one scale per tensor, from the minimum to
+the maximum on the calibration images: on trained networks this agrees with the float32 network at least as well as
+percentiles, and requires no histogram.
 
-For CPUs activations are unsigned, so that zero after a ReLU is the end of the range, and results are quantized too, so
-that ONNX Runtime runs the whole body on integers. Its kernels multiply unsigned by signed bytes and add up pairs of
-products: with VNNI (Intel since Cascade Lake, AMD since Zen 4) in 32 bits and exactly; with AVX2 or plain AVX-512 in
-16 bits, where two products of nearly full range saturate. Weights of 7 bits would never saturate there, and would
-cost every host a bit of precision; they are left at 8.
+For CPUs, activations are uint8, so that the zero after a ReLU is the end of the range, and results are quantized too,
+so that ONNX Runtime runs the whole body in integers. Its kernels multiply uint8 by int8 and add pairs of products: with
+VNNI (Intel since Cascade Lake, AMD since Zen 4) exactly, in 32 bits; with AVX2 or AVX-512 without VNNI in 16 bits,
+where two products near the maximum saturate. Weights of 7 bits would not saturate there, but would cost every host one
+bit of precision, so they have 8.
 
-For TensorRT, which takes nothing else, activations are symmetric int8 with zero point 0 and biases stay float32. There
-only the inputs of convolutions and matrix products are quantized, as NVIDIA advises: TensorRT by itself fuses into a
-convolution what follows it (bias, shortcut, ReLU, the next quantization).
+For TensorRT, which supports nothing else, activations are symmetric int8 with zero point 0 and biases are float32. Only
+the inputs of convolutions and matrix products are quantized, as NVIDIA recommends: TensorRT fuses what follows a
+convolution (bias, shortcut, ReLU, the next quantization) by itself.
 """
 
 from __future__ import annotations
@@ -30,20 +30,21 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from camserve.choices import Int8Target
 from camserve.errors import ConversionError
 from camserve.export.formats.activations import activation_ranges, float_tensors
+from camserve.export.framework_errors import reason
 
 __all__ = ["quantize"]
 
 
-_OLDEST_OPSET = 13  # the first whose QuantizeLinear takes a scale for each channel
+_OLDEST_OPSET = 13  # the first whose QuantizeLinear supports one scale per channel
 _WEIGHTED = {
     "cpu": frozenset({"Conv", "Gemm", "MatMul"}),
     "tensorrt": frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"}),
 }
-# What ONNX Runtime has a kernel for that reads and gives bytes.
+# Operators for which ONNX Runtime has an 8-bit kernel.
 _ARITHMETIC = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid"})
-_CARRYING = frozenset({"Clip", "Flatten", "MaxPool", "Relu", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+_VALUE_PRESERVING = frozenset({"Clip", "Flatten", "MaxPool", "Relu", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 _CLIPPING = frozenset({"Clip", "Relu"})
-_INFERRED = ("onnx.infer", "onnxruntime.quant")  # tells the quantizer that the shapes are known
+_INFERRED = ("onnx.infer", "onnxruntime.quant")  # marks the shapes as inferred for the quantizer
 
 Nodes = list[onnx.NodeProto]
 
@@ -51,46 +52,46 @@ Nodes = list[onnx.NodeProto]
 def quantize(
     model: onnx.ModelProto, images: npt.NDArray[Any], stay_float: Collection[str], target: Int8Target
 ) -> onnx.ModelProto:
-    """The graph in int8, where it is not told to stay in float32. Inputs and outputs keep their types.
+    """Quantize a graph to int8, except for nodes that stay in float32. Inputs and outputs keep their types.
 
     Args:
         model: A float32 graph of opset 13 or newer, its nodes in topological order.
-        images: Calibration images `[n, height, width, channels]` as the graph takes them, float32 or uint8; a few
-            hundred of the kind that will be served.
+        images: Calibration images `[n, height, width, channels]`, float32 or uint8 as the graph's input; a few hundred
+            images like those that will be served.
         stay_float: Names of the nodes that stay in float32: the head.
-        target: What will run it.
+        target: The hardware: `cpu` or `tensorrt`.
 
     Returns:
-        A new graph; the same for the same arguments.
+        A new graph, deterministic for the same arguments.
 
     Raises:
-        ConversionError: If the opset is too old, nothing in the graph can be quantized, or ONNX Runtime cannot do it.
+        ConversionError: If the opset is too old, nothing in the graph can be quantized, or ONNX Runtime fails.
     """
     opset = max(entry.version for entry in model.opset_import if entry.domain == "")
     if opset < _OLDEST_OPSET:
         raise ConversionError(
-            f"opset {opset} cannot hold int8 weights with a scale for each channel",
-            hint=f"Choose --opset {_OLDEST_OPSET} or newer",
+            f"opset {opset} does not support int8 weights with one scale per channel",
+            hint=f"Use opset {_OLDEST_OPSET} or newer: --opset {_OLDEST_OPSET}",
         )
     nodes = _nodes_to_quantize(model, stay_float, target)
     if not nodes:
         raise ConversionError(
-            "there is no convolution and no matrix product before the head, so int8 would change nothing",
+            "the network has no convolution or matrix product before the head, so int8 has no effect",
             hint="Export with --precision fp32",
         )
     ranges = _ranges(model, nodes, images)
     try:
         result = _with_quantizers(model, nodes, ranges, target)
         onnx.checker.check_model(result, full_check=True)
-    except Exception as error:  # whatever ONNX Runtime's tools raise, the export ends with its reason
+    except Exception as error:  # ONNX Runtime's tools may raise anything
         raise ConversionError(
-            f"ONNX Runtime cannot quantize the network: {error}", hint="Export with --precision fp32 or fp16"
+            f"ONNX Runtime cannot quantize the network: {reason(error)}", hint="Export with --precision fp32 or fp16"
         ) from error
     return result
 
 
 def _nodes_to_quantize(model: onnx.ModelProto, stay_float: Collection[str], target: Int8Target) -> Nodes:
-    """The nodes that work on bytes: those with weights, and for CPUs what lies between them."""
+    """Return the nodes that compute in 8 bits: those with weights, and for CPUs also the nodes between them."""
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [node for node in model.graph.node if node.name not in stay_float]
     weighted = [
@@ -98,24 +99,24 @@ def _nodes_to_quantize(model: onnx.ModelProto, stay_float: Collection[str], targ
         for node in free
         if node.op_type in _WEIGHTED[target] and node.input[1] in weights and node.input[0] not in weights
     ]
-    return weighted if target == "tensorrt" else _with_what_lies_between(free, weighted, weights, float_tensors(model))
+    return weighted if target == "tensorrt" else _with_nodes_between(free, weighted, weights, float_tensors(model))
 
 
-def _with_what_lies_between(free: Nodes, weighted: Nodes, weights: set[str], floats: set[str]) -> Nodes:
-    """Adds each node whose every operand is quantized already; arithmetic only where its result will be quantized too.
+def _with_nodes_between(free: Nodes, weighted: Nodes, weights: set[str], floats: set[str]) -> Nodes:
+    """Add each node whose inputs are all quantized, and arithmetic only if its result is quantized too.
 
-    A constant operand would be cut to 8 bits with one scale for all channels, so arithmetic with one stays in float32.
+    Arithmetic with a constant stays in float32, because the constant would get 8 bits with one scale for all channels.
     """
     with_weights = {node.name for node in weighted}
     chosen = with_weights | {
         node.name
         for node in free
-        if node.op_type in _CARRYING or (node.op_type in _ARITHMETIC and weights.isdisjoint(node.input))
+        if node.op_type in _VALUE_PRESERVING or (node.op_type in _ARITHMETIC and weights.isdisjoint(node.input))
     }
     while True:
         made = {name for node in free if node.name in chosen for name in node.output}
         read = {name for node in free if node.name in chosen for name in node.input}
-        left = {
+        unsuitable = {
             node.name
             for node in free
             if node.name in chosen - with_weights
@@ -123,13 +124,13 @@ def _with_what_lies_between(free: Nodes, weighted: Nodes, weights: set[str], flo
                 not (set(node.input) & floats) <= made or (node.op_type in _ARITHMETIC and read.isdisjoint(node.output))
             )
         }
-        if not left:
+        if not unsuitable:
             return [node for node in free if node.name in chosen]
-        chosen -= left
+        chosen -= unsuitable
 
 
 def _ranges(model: onnx.ModelProto, nodes: Nodes, images: npt.NDArray[Any]) -> TensorsData:
-    """Range of each tensor that the nodes read or give; before a ReLU or Clip, that of its result."""
+    """Return the range of each tensor that the nodes read or compute; before a ReLU or Clip, that of its result."""
     tensors = {name for node in nodes for name in (*node.input, *node.output)} & float_tensors(model)
     clipped = {
         node.input[0]: node.output[0]
@@ -137,7 +138,7 @@ def _ranges(model: onnx.ModelProto, nodes: Nodes, images: npt.NDArray[Any]) -> T
         if node.op_type in _CLIPPING and node.input[0] in tensors and _readers(model.graph, node.input[0]) == 1
     }
     found = activation_ranges(model, tensors - set(clipped), images)
-    for before, after in reversed(clipped.items()):  # one may stand right after another
+    for before, after in reversed(clipped.items()):  # one may follow another
         found[before] = found[after]
     data = {
         name: TensorData(lowest=np.float32(found[name][0]), highest=np.float32(found[name][1]))
@@ -152,7 +153,7 @@ def _readers(graph: onnx.GraphProto, name: str) -> int:
 
 
 def _with_quantizers(model: onnx.ModelProto, nodes: Nodes, ranges: TensorsData, target: Int8Target) -> onnx.ModelProto:
-    """The graph with QuantizeLinear and DequantizeLinear around the nodes, and nothing else of it changed."""
+    """Add QuantizeLinear and DequantizeLinear around the nodes, and change nothing else."""
     inferred = onnx.shape_inference.infer_shapes(model)
     inferred.metadata_props.add(key=_INFERRED[0], value=_INFERRED[1])
     symmetric = target == "tensorrt"

@@ -1,4 +1,4 @@
-"""What an exported file is to those who measure it: a function from images to outputs."""
+"""The type of a loaded export: a function from images to outputs."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ import numpy.typing as npt
 __all__ = ["Runner"]
 
 Runner = Callable[[npt.NDArray[Any]], Mapping[str, npt.NDArray[Any]]]
-"""Takes a batch of images as the file takes them, and gives its outputs by name."""
+"""From a batch of images, in the dtype and shape of the file's input, to its outputs by name."""

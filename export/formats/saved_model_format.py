@@ -1,4 +1,4 @@
-"""The served graph as a TensorFlow SavedModel."""
+"""The SavedModel format: writing, and running with TensorFlow."""
 
 from __future__ import annotations
 
@@ -23,29 +23,33 @@ _SIGNATURE = "serving_default"
 
 
 def write_saved_model(served: ServedGraph, path: Path) -> None:
-    """Writes a SavedModel with one signature, `serving_default`, whose names are those of the contract.
+    """Write a SavedModel with one signature, `serving_default`, with the tensor names of the contract.
+
+    Args:
+        served: The graph.
+        path: The folder.
 
     Raises:
         ConversionError: If TensorFlow cannot save the graph.
     """
     module = tf.Module()
-    module.layers = served.layers  # tracked, so that their weights are saved
+    module.layers = served.layers  # TensorFlow saves the weights of tracked layers
     module.serve = tf.function(served.function, input_signature=[served.signature])
     try:
         tf.saved_model.save(module, str(path), signatures={_SIGNATURE: module.serve})
     except (ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
         raise ConversionError(
-            f"TensorFlow cannot save the network: {reason(error)}", hint="Try --formats onnx"
+            f"TensorFlow cannot save the network: {reason(error)}", hint="Export only ONNX: --formats onnx"
         ) from error
     make_deterministic(path)
 
 
 def open_saved_model(path: Path) -> Runner:
-    """Loads the SavedModel as TensorFlow Serving does, by its signature."""
+    """Load the SavedModel and run its signature, as TensorFlow Serving does."""
     loaded = tf.saved_model.load(str(path))
 
     def run(images: npt.NDArray[np.float32]) -> Mapping[str, npt.NDArray[Any]]:
-        function = loaded.signatures[_SIGNATURE]  # which does not keep alive what it was loaded from
+        function = loaded.signatures[_SIGNATURE]  # the function alone does not keep the model alive
         (name,) = function.structured_input_signature[1]
         return {key: value.numpy() for key, value in function(**{name: tf.constant(images)}).items()}
 

@@ -1,4 +1,4 @@
-"""One network, one SavedModel: what TensorFlow counts and draws at random while it saves, taken out afterwards."""
+"""Removal of counters and random values from a SavedModel, so that a network always gives the same file."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _COUNTED = re.compile(r"(.+?)_(\d+)")
 
 
 def make_deterministic(path: Path) -> None:
-    """Rewrites a SavedModel so that two savings of one network have the same bytes.
+    """Rewrite a SavedModel so that saving the same network twice gives the same bytes.
 
-    Functions are called after what they do, not after how many there were before them in the process; the random
-    fingerprint, which TensorFlow does not need, is left out.
+    Functions are numbered by their order in the file instead of a counter of the process. The random fingerprint, which
+    TensorFlow does not require, is removed.
 
     Args:
         path: The SavedModel's folder.
@@ -30,8 +30,8 @@ def make_deterministic(path: Path) -> None:
     model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
     for graph in model.meta_graphs:
         library = graph.graph_def.library
-        del library.registered_gradients[:]  # only training asks for them
-        names = _settled_names(function.signature.name for function in library.function)
+        del library.registered_gradients[:]  # used only for training
+        names = _deterministic_names(function.signature.name for function in library.function)
         for function in library.function:
             function.signature.name = names[function.signature.name]
             _rename_calls(function.node_def, names)
@@ -46,18 +46,18 @@ def make_deterministic(path: Path) -> None:
     (path / "fingerprint.pb").unlink(missing_ok=True)
 
 
-def _settled_names(names: Iterable[str]) -> dict[str, str]:
-    """Each function's name with its place among those of its kind in place of TensorFlow's counter."""
+def _deterministic_names(names: Iterable[str]) -> dict[str, str]:
+    """Return a name for each function with its number among those of the same base name."""
     counted = {name: _COUNTED.fullmatch(name) for name in names}
     order = sorted(counted, key=lambda name: (int(found[2]) if (found := counted[name]) else 0, name))
     places: Counter[str] = Counter()
-    settled = {}
+    renamed = {}
     for name in order:
         found = counted[name]
         base = found[1] if found else name
-        settled[name] = f"{base}_{places[base]}"
+        renamed[name] = f"{base}_{places[base]}"
         places[base] += 1
-    return settled
+    return renamed
 
 
 def _functions(attribute: Any) -> list[Any]:
@@ -65,7 +65,7 @@ def _functions(attribute: Any) -> list[Any]:
 
 
 def _rename_arguments(function: Any) -> None:
-    """Counts what a function captures from the place that it has among the arguments."""
+    """Number the captured tensors of a function by their position among the arguments."""
     names = {}
     for place, argument in enumerate(function.signature.input_arg):
         found = _COUNTED.fullmatch(argument.name)
@@ -77,13 +77,13 @@ def _rename_arguments(function: Any) -> None:
     for result, name in function.ret.items():
         function.ret[result] = names.get(name, name)
     for argument in function.arg_attr.values():
-        argument.attr.pop("_user_specified_name", None)  # of a captured weight, a counter
+        argument.attr.pop("_user_specified_name", None)  # a counter for a captured weight
 
 
 def _rename_calls(nodes: Iterable[Any], names: Mapping[str, str]) -> None:
     for node in nodes:
         node.op = names.get(node.op, node.op)
-        node.attr.pop("_gradient_op_type", None)  # names one of them by a counter
+        node.attr.pop("_gradient_op_type", None)  # contains a counter
         for attribute in node.attr.values():
             for function in _functions(attribute):
                 function.name = names.get(function.name, function.name)

@@ -1,4 +1,4 @@
-"""The files of one export: what is written in each format, and how it is opened again."""
+"""Writing and loading of the exported formats."""
 
 from __future__ import annotations
 
@@ -11,46 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.bundle import ONNX_NAME, SAVED_MODEL_NAME
-from camserve.choices import Int8Target, Precision
 from camserve.export.formats import onnx_format, saved_model_format
 from camserve.export.formats.half import largest_activation, to_half_precision
+from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.formats.quantize import quantize
 from camserve.export.formats.runner import Runner
 from camserve.export.graph.served import MAPS, PIXELS, ServedGraph
 
-__all__ = ["OnnxSettings", "WrittenGraph", "open_format", "write_onnx", "write_saved_model"]
+__all__ = ["WrittenGraph", "open_format", "write_onnx", "write_saved_model"]
 
-_PROBES = 16  # images whose activations are looked at for half precision; a few times the network's own time each
-
-
-@dataclass(frozen=True)
-class OnnxSettings:
-    """How the ONNX file is written.
-
-    Attributes:
-        opset: Operator set.
-        precision: Of weights and activations before the head.
-        target: What int8 is meant for.
-    """
-
-    opset: int = 17
-    precision: Precision = "fp32"
-    target: Int8Target = "cpu"
-
-    @property
-    def label(self) -> str:
-        """The precision in words: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`."""
-        return f"int8 ({self.target})" if self.precision == "int8" else self.precision
+_PROBES = 16  # images on which activations are measured for fp16; each takes a few inferences
 
 
 @dataclass(frozen=True)
 class WrittenGraph:
-    """What is known of an ONNX file besides the file.
+    """Properties of a written ONNX file.
 
     Attributes:
         operators: Number of nodes by operator, most frequent first.
         ir_version: Version of the file format.
-        largest_half: The largest activation, in float32, of those that were put into half precision; None if none was.
+        largest_half: The largest magnitude, in float32, of an activation in half precision; None without fp16.
     """
 
     operators: dict[str, int]
@@ -67,15 +47,15 @@ def write_onnx(
     calibrated: npt.NDArray[Any] | None,
     measured: npt.NDArray[Any],
 ) -> WrittenGraph:
-    """Writes `model.onnx` in the precision asked for.
+    """Convert the graph to ONNX in the requested precision and write `model.onnx`.
 
     Args:
         folder: The bundle's folder.
-        served: What to convert.
+        served: The graph.
         settings: Operator set and precision.
-        metadata: What the file says of itself.
-        calibrated: Images as the graph takes them, which int8 learns its ranges from.
-        measured: Other such images, on which the reach of fp16 is measured.
+        metadata: Metadata properties of the file.
+        calibrated: Calibration images for int8, in the dtype and shape of the graph's input; None otherwise.
+        measured: Other images in this form, on which the largest activation is measured for fp16.
 
     Raises:
         ConversionError: If the graph cannot be converted, or not to that precision.
@@ -94,7 +74,7 @@ def write_onnx(
 
 
 def write_saved_model(folder: Path, served: ServedGraph) -> None:
-    """Writes `saved_model/`, in float32.
+    """Write `saved_model/`, in float32.
 
     Raises:
         ConversionError: If TensorFlow cannot save the graph.
@@ -103,10 +83,14 @@ def write_saved_model(folder: Path, served: ServedGraph) -> None:
 
 
 def open_format(folder: Path, format_name: str) -> Runner:
-    """Opens what was written, as those who serve it do.
+    """Load a written file as a server does.
+
+    Args:
+        folder: The bundle's folder.
+        format_name: `onnx` or `savedmodel`.
 
     Raises:
-        ConversionError: If it cannot be opened.
+        ConversionError: If it cannot be loaded.
     """
     if format_name == "savedmodel":
         return saved_model_format.open_saved_model(folder / SAVED_MODEL_NAME)

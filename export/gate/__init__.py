@@ -1,1 +1,1 @@
-"""Whether what was written says what Keras says."""
+"""The parity gate: measure exported files against Keras, and refuse an export that differs."""

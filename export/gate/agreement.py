@@ -1,8 +1,8 @@
-"""The gate of half precision and int8: whether an export that rounds still gives Keras's answers and shows its maps.
+"""Measure an exported file in half precision or int8 against Keras.
 
-Rounding moves every number, so it is classes and maps that are judged closely; logits and probabilities have wide
-bounds, which an answer of another size misses. The head stays in float32 in every precision: that the maps are those of
-the answer is held to the same bound as in float32.
+Rounding changes every value, so classes and maps are measured closely, and logits and probabilities have wide
+tolerances that only answers of another magnitude exceed. The head stays float32 in every precision: the tolerance of
+`cam_identity` is that of float32.
 """
 
 from __future__ import annotations
@@ -14,14 +14,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from camserve.answer_differences import (
+    are_probabilities,
+    cosines,
+    largest_magnitude,
+    misranked_maps,
+    other_winners,
+    scale_of,
+)
 from camserve.contract import Activation
 from camserve.errors import ParityError
 from camserve.export.formats.runner import Runner
-from camserve.export.gate.differences import are_probabilities, cosines, larger, nonzero, wrong_ranks, wrong_winners
-from camserve.export.gate.parity import FigureName, Metric
+from camserve.export.gate.metric import Metric, MetricName
 from camserve.export.gate.tolerances import Tolerances
 from camserve.export.graph.head import LinearHead
-from camserve.export.graph.reference import Answers, logits_of_maps
+from camserve.export.graph.reference import ReferenceOutputs, logits_of_maps
+from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES
 
 __all__ = ["measure_agreement"]
 
@@ -31,57 +39,46 @@ Array = npt.NDArray[Any]
 def measure_agreement(
     format_name: str,
     run: Runner,
-    batches: Iterable[tuple[npt.NDArray[Any], Answers]],
+    batches: Iterable[tuple[npt.NDArray[Any], ReferenceOutputs]],
     head: LinearHead | None,
-    budget: Tolerances,
+    tolerances: Tolerances,
     *,
     activation: Activation = "softmax",
 ) -> list[Metric]:
-    """Measures an exported format of lower precision on images whose answers by Keras are known.
+    """Measure an exported file of lower precision on images for which Keras's answers are known.
 
     Args:
         format_name: `onnx` or `savedmodel`.
         run: Runs the file.
-        batches: Images as the file takes them, with Keras's answers; taken one by one, and none is kept. They should
-            be images of the kind that will be served, none of which the quantizer saw.
-        head: The linear head, or None where there are no maps.
-        budget: The bounds.
+        batches: Inputs of the file, with Keras's answers; read one by one, and not kept. They should be images of the
+            kind that will be served, none of which calibrated the quantization.
+        head: The linear head, or None without maps.
+        tolerances: The tolerances.
         activation: What turns logits into probabilities.
 
     Returns:
-        One figure of each kind over all images. `cam` is told without a bound: `cam_distance` and `cam_identity` bound
-        what the maps show and how large they are. `probabilities` is infinite where a value is no probability.
+        One metric of each kind over all images. `cam` has no tolerance: `cam_distance` and `cam_identity` limit the
+        pattern and the magnitude of the maps. `probabilities` is infinite if a value is not a probability.
 
     Raises:
         ParityError: If there are no images.
     """
-    sums = _Sums()
+    totals = _Totals()
     for images, keras in batches:
         exported = {name: np.asarray(value, np.float64) for name, value in run(images).items()}
-        with np.errstate(invalid="ignore"):  # the figures tell of what is not a number
-            sums.add_answers(exported, keras, activation)
+        with np.errstate(invalid="ignore"):  # the metrics report NaN
+            totals.add_scores(exported, keras, activation)
             if head is not None and keras.maps is not None:
-                sums.add_maps(exported, keras.maps, head)
-    if not sums.images:
-        raise ParityError("there are no images to measure the export on", hint="Give more calibration images")
-    judged: dict[FigureName, tuple[float, float | None]] = {
-        "top1_disagreement": (sums.other_winners / sums.images, budget.top1_disagreement),
-        "logits": (sums.logits / nonzero(sums.largest_logit), budget.lower_logits),
-        "probabilities": (sums.probabilities, budget.lower_probabilities),
-    }
-    if activation == "linear":  # they are logits
-        judged["probabilities"] = (sums.probabilities / nonzero(sums.largest_logit), budget.lower_logits)
-    if sums.maps:
-        judged["cam_distance"] = (1 - sums.cosines / sums.maps, budget.cam_distance)
-        judged["cam_identity"] = (sums.identity / nonzero(sums.largest_logit), budget.cam_identity)
-        judged["cam_class"] = (sums.wrong_classes, 0.0)
-        judged["cam"] = (sums.cam / nonzero(sums.largest_map), None)
-    return [Metric(format_name, name, sums.images, value, bound) for name, (value, bound) in judged.items()]
+                totals.add_maps(exported, keras.maps, head)
+    if not totals.images:
+        raise ParityError("there are no images to measure the export on", hint="Add calibration images")
+    values = totals.metrics(tolerances, activation)
+    return [Metric(format_name, name, totals.images, value, limit) for name, (value, limit) in values.items()]
 
 
 @dataclass
-class _Sums:
-    """What is kept of the batches that were measured. Largest values are not a number once one of them is not."""
+class _Totals:
+    """Counts, sums and largest values over the measured batches. A largest value is NaN once one value is NaN."""
 
     images: int = 0
     other_winners: float = 0.0
@@ -93,26 +90,44 @@ class _Sums:
     cam: float = 0.0
     largest_map: float = 0.0
     identity: float = 0.0
-    wrong_classes: float = 0.0
+    misranked: float = 0.0
 
-    def add_answers(self, exported: dict[str, Array], keras: Answers, activation: Activation) -> None:
+    def add_scores(self, exported: dict[str, Array], keras: ReferenceOutputs, activation: Activation) -> None:
         self.images += len(keras.logits)
-        self.other_winners += wrong_winners(exported["logits"], keras.logits, tolerance=0.0)
-        self.logits = larger(self.logits, exported["logits"] - keras.logits)
-        self.largest_logit = larger(self.largest_logit, keras.logits)
-        self.probabilities = larger(self.probabilities, exported["probabilities"] - keras.probabilities)
-        if not are_probabilities(exported["probabilities"], activation):
-            self.probabilities = larger(self.probabilities, np.array(np.inf))
+        self.other_winners += float(other_winners(exported[LOGITS], keras.logits, tolerance=0.0).sum())
+        self.logits = largest_magnitude(self.logits, exported[LOGITS] - keras.logits)
+        self.largest_logit = largest_magnitude(self.largest_logit, keras.logits)
+        self.probabilities = largest_magnitude(self.probabilities, exported[PROBABILITIES] - keras.probabilities)
+        if not are_probabilities(exported[PROBABILITIES], activation):
+            self.probabilities = largest_magnitude(self.probabilities, np.inf)
 
     def add_maps(self, exported: dict[str, Array], maps: Array, head: LinearHead) -> None:
-        classes = exported["cam_class"].astype(int)
+        classes = exported[CAM_CLASS].astype(int)
         expected = np.take_along_axis(maps, classes[:, :, np.newaxis, np.newaxis], axis=1)
-        own = np.take_along_axis(exported["logits"], classes, axis=1)
+        own_logits = np.take_along_axis(exported[LOGITS], classes, axis=1)
+        identity = logits_of_maps(exported[CAM], head) + head.bias[classes] - own_logits
         self.maps += classes.size
-        self.cosines += float(np.sum(cosines(exported["cam"], expected)))
-        self.cam = larger(self.cam, exported["cam"] - expected)
-        self.largest_map = larger(self.largest_map, maps)
-        self.identity = larger(self.identity, logits_of_maps(exported["cam"], head) + head.bias[classes] - own)
-        self.wrong_classes += wrong_ranks(classes, exported["logits"], tolerance=0.0)
-        if "cam_all" in exported:
-            self.cam = larger(self.cam, exported["cam_all"] - maps)
+        self.cosines += float(np.sum(cosines(exported[CAM], expected)))
+        self.cam = largest_magnitude(self.cam, exported[CAM] - expected)
+        self.largest_map = largest_magnitude(self.largest_map, maps)
+        self.identity = largest_magnitude(self.identity, identity)
+        self.misranked += float(misranked_maps(classes, exported[LOGITS], tolerance=0.0).sum())
+        if CAM_ALL in exported:
+            self.cam = largest_magnitude(self.cam, exported[CAM_ALL] - maps)
+
+    def metrics(self, tolerances: Tolerances, activation: Activation) -> dict[MetricName, tuple[float, float | None]]:
+        """Return the value and the tolerance of each metric."""
+        scale = scale_of(self.largest_logit)
+        metrics: dict[MetricName, tuple[float, float | None]] = {
+            "top1_disagreement": (self.other_winners / self.images, tolerances.top1_disagreement),
+            "logits": (self.logits / scale, tolerances.lower_logits),
+            "probabilities": (self.probabilities, tolerances.lower_probabilities),
+        }
+        if activation == "linear":  # probabilities are logits
+            metrics["probabilities"] = (self.probabilities / scale, tolerances.lower_logits)
+        if self.maps:
+            metrics["cam_distance"] = (1 - self.cosines / self.maps, tolerances.cam_distance)
+            metrics["cam_identity"] = (self.identity / scale, tolerances.cam_identity)
+            metrics["cam_class"] = (self.misranked, 0.0)
+            metrics["cam"] = (self.cam / scale_of(self.largest_map), None)
+        return metrics

@@ -1,4 +1,4 @@
-"""Examples: images with what Keras and the export say of them."""
+"""Choose example images, with the answers of Keras and of the export."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from camserve.export.graph.reference import Answers
+from camserve.answer_differences import largest_magnitude, scale_of
+from camserve.export.graph.reference import ReferenceOutputs
+from camserve.tensors import CAM, CAM_CLASS, PROBABILITIES
 
-__all__ = ["EXAMPLES", "Example", "example_values", "examples_of"]
+__all__ = ["EXAMPLES", "Example", "choose_examples", "example_document"]
 
 EXAMPLES = 4
-"""The most examples that a report shows."""
+"""The most examples of a report."""
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One image, the class that Keras sees in it, and how Keras and the export explain it.
+    """An image, its best class according to Keras, and the map of that class by Keras and by the export.
 
     Attributes:
-        name: Its file's name, or `sample 1`.
-        image: The pixels as the network saw them before any arithmetic, uint8 `[height, width, channels]`, RGB or
-            gray.
-        label: The label of Keras's best class.
-        keras_probability: Keras's probability of it.
-        keras_map: Keras's map of it, `[rows, columns]`; None where the model has no maps.
-        probability: The export's probability of the same class.
-        map: The export's map of the same class; None where it is not among the export's best.
+        name: The name of its file, or `sample 1`.
+        image: The pixels of the network's input before any arithmetic, uint8 `[height, width, channels]`, RGB or gray.
+        label: The label of the best class.
+        keras_probability: The probability of that class according to Keras.
+        keras_map: Keras's map, `[rows, columns]`; None if the model has no maps.
+        probability: The probability according to the export.
+        map: The export's map; None if the class is not among the export's best.
     """
 
     name: str
@@ -45,53 +46,52 @@ class Example:
 
     @property
     def difference(self) -> float | None:
-        """The largest difference of the two maps, relative to the largest |value| of Keras's."""
+        """The largest difference between the two maps, relative to the largest |value| of Keras's; None without."""
         if self.keras_map is None or self.map is None:
             return None
-        largest = max(float(np.max(np.abs(self.keras_map))), float(np.finfo(np.float64).tiny))
-        return float(np.max(np.abs(np.asarray(self.map, np.float64) - self.keras_map))) / largest
+        return largest_magnitude(np.asarray(self.map, np.float64) - self.keras_map) / scale_of(self.keras_map)
 
 
-def examples_of(
+def choose_examples(
     images: npt.NDArray[np.uint8],
     names: Sequence[str],
-    keras: Answers,
+    keras: ReferenceOutputs,
     exported: Mapping[str, Array],
     labels: Sequence[str],
 ) -> tuple[Example, ...]:
-    """The examples of a batch: the image whose maps differ most, then others, of classes not shown yet if there are.
+    """Choose examples from a batch: the image whose maps differ most, then others, preferably of other classes.
 
     Args:
         images: uint8 `[batch, height, width, channels]`, RGB or gray.
         names: The name of each image.
         keras: Keras's answers to the batch.
-        exported: The export's, by output.
+        exported: The outputs of the export, by name.
         labels: The lines of `labels.txt`.
     """
-    found = [
+    candidates = [
         _example(index, name=name, image=image, keras=keras, exported=exported, labels=labels)
         for index, (name, image) in enumerate(zip(names, images, strict=True))
     ]
-    waiting = sorted(found, key=lambda example: -_surprise(example))  # stable: equals stay in order
+    remaining = sorted(candidates, key=lambda example: -_deviation(example))  # stable: equals stay in order
     chosen: list[Example] = []
-    while waiting and len(chosen) < EXAMPLES:
+    while remaining and len(chosen) < EXAMPLES:
         shown = {example.label for example in chosen}
-        following = next((example for example in waiting if example.label not in shown), waiting[0])
-        waiting.remove(following)
+        following = next((example for example in remaining if example.label not in shown), remaining[0])
+        remaining.remove(following)
         chosen.append(following)
         if len(chosen) == 1:
-            waiting.sort(key=found.index)
+            remaining.sort(key=candidates.index)
     return tuple(chosen)
 
 
-def example_values(example: Example) -> dict[str, Any]:
-    """The example as plain values, without its pixels; maps rounded to float32."""
+def example_document(example: Example) -> dict[str, Any]:
+    """Return the example as it is stored in `report.json`: without its pixels, and with maps rounded to float32."""
     return {
         "picture": example.name,
         "label": example.label,
-        "keras": {"probability": _single(example.keras_probability), "map": _grid(example.keras_map)},
-        "export": {"probability": _single(example.probability), "map": _grid(example.map)},
-        "difference": None if example.difference is None else _single(example.difference),
+        "keras": {"probability": _float32(example.keras_probability), "map": _grid(example.keras_map)},
+        "export": {"probability": _float32(example.probability), "map": _grid(example.map)},
+        "difference": None if example.difference is None else _float32(example.difference),
     }
 
 
@@ -100,24 +100,24 @@ def _example(
     *,
     name: str,
     image: npt.NDArray[np.uint8],
-    keras: Answers,
+    keras: ReferenceOutputs,
     exported: Mapping[str, Array],
     labels: Sequence[str],
 ) -> Example:
     best = int(keras.logits[index].argmax())
-    ranked = exported["cam_class"][index].tolist() if "cam_class" in exported else []
+    ranked = exported[CAM_CLASS][index].tolist() if CAM_CLASS in exported else []
     return Example(
         name=name,
         image=image,
-        label=labels[best].rpartition("\t")[2],  # without the identifier that may stand before it
+        label=labels[best].rpartition("\t")[2],  # without the identifier before it
         keras_probability=float(keras.probabilities[index, best]),
         keras_map=None if keras.maps is None else keras.maps[index, best],
-        probability=float(exported["probabilities"][index, best]),
-        map=exported["cam"][index, ranked.index(best)] if best in ranked else None,
+        probability=float(exported[PROBABILITIES][index, best]),
+        map=exported[CAM][index, ranked.index(best)] if best in ranked else None,
     )
 
 
-def _surprise(example: Example) -> float:
+def _deviation(example: Example) -> float:
     if example.keras_map is None:
         return abs(example.keras_probability - example.probability)
     difference = example.difference
@@ -125,9 +125,9 @@ def _surprise(example: Example) -> float:
 
 
 def _grid(values: Array | None) -> list[list[float | None]] | None:
-    return None if values is None else [[_single(value) for value in row] for row in values]
+    return None if values is None else [[_float32(value) for value in row] for row in values]
 
 
-def _single(value: Any) -> float | None:
-    """The shortest number that is the same in float32; None for what JSON has no number for."""
+def _float32(value: Any) -> float | None:
+    """Return the shortest number that is equal in float32; None for NaN and infinity, which JSON cannot represent."""
     return float(str(np.float32(value))) if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What an export answers to a few drawn images, kept so that those who serve it can ask again."""
+"""Record the answers of an export to a few synthetic images, so that serving can verify them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 
 from camserve.contract import ModelContract
 from camserve.export.formats.runner import Runner
-from camserve.export.gate.measurement_images import as_given
 from camserve.export.gate.samples import sample_images
 from camserve.golden import IMAGES, Golden
+from camserve.pixels import graph_input
+from camserve.tensors import DATA_TYPES
 
-__all__ = ["golden_of"]
-
-_DTYPES = {"FP32": np.float32, "UINT8": np.uint8, "INT32": np.int32}
+__all__ = ["record_golden"]
 
 
-def golden_of(run: Runner, contract: ModelContract) -> Golden:
-    """The file's answers to drawn images; never to images of the calibration, which are their owner's.
+def record_golden(run: Runner, contract: ModelContract) -> Golden:
+    """Run an exported file on synthetic images; never on calibration images, which are private.
 
     Args:
-        run: Runs the file that has passed the gate.
-        contract: What it answers with.
+        run: Runs the file.
+        contract: Its contract.
     """
     pixels = sample_images(IMAGES, *contract.input.shape)
-    answers = run(as_given(pixels, contract.preprocessing))
-    return Golden(pixels, {spec.name: np.asarray(answers[spec.name], _DTYPES[spec.dtype]) for spec in contract.outputs})
+    answers = run(graph_input(pixels, contract.preprocessing))
+    typed = {spec.name: np.asarray(answers[spec.name], DATA_TYPES[spec.dtype].numpy) for spec in contract.outputs}
+    return Golden(pixels, typed)

@@ -1,4 +1,4 @@
-"""Images to measure parity on: drawn, always the same, and unlike each other."""
+"""Synthetic images to measure parity on."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["sample_images"]
 
 
 def sample_images(count: int, height: int, width: int, channels: int) -> npt.NDArray[np.uint8]:
-    """Draws images of soft colour fields with a bright and a dark blot and a little grain.
+    """Draw images of smooth color gradients with a bright and a dark spot and a little noise.
 
-    A network answers plain noise almost the same whatever the noise; large shapes tell images apart as photos do.
+    A network gives almost the same answer to any image of noise; large shapes differ as photos do.
 
     Args:
-        count: How many.
+        count: Number of images.
         height: Height in pixels.
         width: Width in pixels.
         channels: 1 for gray, 3 for RGB.
@@ -32,7 +32,7 @@ def sample_images(count: int, height: int, width: int, channels: int) -> npt.NDA
         image = 128 + 90 * np.sin(rows[..., None] * waves[0] + columns[..., None] * waves[1] + phase)
         for strength in (120.0, -120.0):
             y, x, radius = rng.uniform(0.15, 0.85), rng.uniform(0.15, 0.85), rng.uniform(0.05, 0.25)
-            blot = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * radius**2))
-            image = image + strength * blot[..., None] * rng.uniform(0.3, 1.0, channels)
+            spot = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / (2 * radius**2))
+            image = image + strength * spot[..., None] * rng.uniform(0.3, 1.0, channels)
         images.append(image + rng.normal(0, 8, image.shape))
     return np.asarray(np.clip(np.round(images), 0, 255), np.uint8)

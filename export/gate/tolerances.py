@@ -1,32 +1,34 @@
-"""The bounds of the gate."""
+"""The tolerances of the parity gate."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 from camserve.contract import Activation
+from camserve.errors import UsageError
+from camserve.text import suggest
 
 __all__ = ["Tolerances"]
 
 
 @dataclass(frozen=True)
 class Tolerances:
-    """The bounds of the gate.
+    """The tolerances of the parity gate: the largest value of each metric with which an export passes.
 
     Attributes:
-        logits: Largest difference of a logit, relative to the largest |logit| of Keras. A classifier without an
-            activation answers with logits in place of probabilities, and they are held to this bound, too.
-        probabilities: Largest difference of a probability, absolute.
+        logits: Largest difference of a logit, relative to the largest |logit| of Keras. It also applies to the
+            probabilities of a classifier without an activation, which are logits.
+        probabilities: Largest absolute difference of a probability.
         cam: Largest difference of a map, relative to the largest |value| of Keras's maps.
-        cam_identity: Largest difference between a logit and the sum of its map plus bias, relative to the largest
+        cam_identity: Largest difference between a logit and what its map and bias add up to, relative to the largest
             |logit|.
-        top1_disagreement: In fp16 and int8, largest share of images whose best class is another than Keras's.
-        cam_distance: In fp16 and int8, largest distance of a map from Keras's of the same class: one less their
-            cosine, on the average.
-        lower_logits: In fp16 and int8, what `logits` is in fp32. int8 moves the logits of trained networks by about
-            1 %, those of deep random ones by 15 %; answers twice as large, or always the same, are beyond it.
-        lower_probabilities: In fp16 and int8, what `probabilities` is in fp32: an answer may change from unsure to
-            sure, and no farther. Values that are no probabilities miss every bound.
+        top1_disagreement: In fp16 and int8, share of the images whose best class differs from Keras's.
+        cam_distance: In fp16 and int8, mean distance of a map from Keras's map of the same class: 1 - cosine.
+        lower_logits: In fp16 and int8, the tolerance of `logits`. int8 moves the logits of trained networks by about
+            1 %, those of deep random ones by 15 %; logits that are twice as large or constant exceed the default.
+        lower_probabilities: In fp16 and int8, the tolerance of `probabilities`: the default lets an answer change from
+            unsure to sure. Values outside [0, 1] never pass.
     """
 
     logits: float = 1e-4
@@ -38,6 +40,26 @@ class Tolerances:
     lower_logits: float = 0.25
     lower_probabilities: float = 0.5
 
+    @classmethod
+    def from_values(cls, values: Mapping[str, float]) -> Tolerances:
+        """Return the default tolerances with some replaced.
+
+        Args:
+            values: New tolerances by metric.
+
+        Raises:
+            UsageError: If a metric is unknown or has no tolerance, or a value is negative or NaN.
+        """
+        known = [field.name for field in fields(cls)]
+        for name, value in values.items():
+            if name not in known:
+                raise UsageError(
+                    f"unknown metric {name!r}", hint=suggest(name, known) or f"Choose one of {', '.join(known)}"
+                )
+            if not value >= 0:
+                raise UsageError(f"the tolerance of {name} must be at least 0, got {value:g}")
+        return cls(**values)
+
     def of_probabilities(self, activation: Activation) -> float:
-        """The bound of `probabilities` in fp32: that of logits where there is no activation and they are logits."""
+        """Return the tolerance of `probabilities` in fp32: that of logits after the activation `linear`."""
         return self.logits if activation == "linear" else self.probabilities

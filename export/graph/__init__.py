@@ -1,1 +1,1 @@
-"""The network as steps, and what is made of it: folded, its head read, its maps added."""
+"""The network as a list of steps: traced from Keras, put into inference mode, folded, and extended by its maps."""

@@ -1,4 +1,4 @@
-"""The class activation maps of the served graph, in few operators: einsum would leave a trail of shape nodes."""
+"""The class activation maps in the served graph, with few operators: einsum would add a chain of shape nodes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from camserve.contract import CamContract
 from camserve.export.graph.head import LinearHead
+from camserve.tensors import CAM, CAM_ALL, CAM_CLASS
 
 __all__ = ["ClassMaps"]
 
@@ -19,7 +20,7 @@ class ClassMaps:
 
     Args:
         head: The linear head.
-        cam: Which maps are answered.
+        cam: Which maps to compute.
     """
 
     def __init__(self, head: LinearHead, cam: CamContract) -> None:
@@ -34,29 +35,29 @@ class ClassMaps:
             self._weights = np.swapaxes(by_position, 1, 2).astype(np.float32)
 
     def __call__(self, features: Any, logits: Any) -> dict[str, Any]:
-        """The outputs `cam`, `cam_class` and, if asked for, `cam_all`.
+        """Return the outputs `cam`, `cam_class` and, if the contract contains all classes, `cam_all`.
 
         Args:
             features: `[batch, height, width, channels]`.
             logits: `[batch, classes]`.
         """
         height, width = self._cam.grid
-        # Channels first, as ONNX keeps them, so that the converter has nothing to transpose.
+        # Channels first, as in ONNX, so that the converter adds no Transpose.
         columns = tf.reshape(tf.transpose(features, (0, 3, 1, 2)), (-1, features.shape[-1], self._positions))
         best = tf.math.top_k(logits, self._cam.top_k).indices
         if self._one_weight and not self._cam.all_classes:
-            # Only what is asked for: a hundredth of the work where five of a thousand classes are.
-            chosen = tf.matmul(tf.gather(self._weights, best), columns)
-            return {"cam": tf.reshape(chosen, (-1, self._cam.top_k, height, width)), "cam_class": best}
-        every = self._of_every_class(columns)
-        chosen = tf.matmul(tf.one_hot(best, self._classes), every)
-        answers = {"cam": tf.reshape(chosen, (-1, self._cam.top_k, height, width)), "cam_class": best}
+            # Only the maps of the best classes: a hundredth of the work for 5 of 500 classes.
+            selected = tf.matmul(tf.gather(self._weights, best), columns)
+            return {CAM: tf.reshape(selected, (-1, self._cam.top_k, height, width)), CAM_CLASS: best}
+        every = self._all_maps(columns)
+        selected = tf.matmul(tf.one_hot(best, self._classes), every)
+        outputs = {CAM: tf.reshape(selected, (-1, self._cam.top_k, height, width)), CAM_CLASS: best}
         if self._cam.all_classes:
-            answers["cam_all"] = tf.reshape(every, (-1, self._classes, height, width))
-        return answers
+            outputs[CAM_ALL] = tf.reshape(every, (-1, self._classes, height, width))
+        return outputs
 
-    def _of_every_class(self, columns: Any) -> Any:
-        """`[batch, classes, positions]` of features `[batch, channels, positions]`."""
+    def _all_maps(self, columns: Any) -> Any:
+        """Return `[batch, classes, positions]` from features `[batch, channels, positions]`."""
         if self._one_weight:
             return tf.matmul(self._weights, columns)
         by_position = tf.matmul(self._weights, tf.transpose(columns, (2, 1, 0)))

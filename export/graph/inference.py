@@ -1,4 +1,4 @@
-"""A network as it is used for inference: nothing that only training needs, and float32 throughout."""
+"""Conversion of a network to inference mode and to float32."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from camserve.export.frameworks import keras
 
 from camserve.errors import SourceError
-from camserve.export.graph.network import Network, Step
+from camserve.export.graph.network import Network, Step, is_layer
 from camserve.export.graph.rebuild import rebuild_layer
 
 __all__ = ["BuiltForTraining", "to_float32", "to_inference_mode"]
@@ -26,7 +26,7 @@ _NOISE = (
     keras.layers.SpatialDropout2D,
     keras.layers.SpatialDropout3D,
 )
-_CHANGES_SIZE = "RandomCrop"  # at inference too, in some versions of Keras
+_CHANGES_SIZE = "RandomCrop"  # even at inference, in some versions of Keras
 _MIXES = ("AugMix", "CutMix", "MixUp", "RandAugment")
 _AUGMENTATION = tuple(
     getattr(keras.layers, name)
@@ -37,11 +37,11 @@ _AUGMENTATION = tuple(
 
 @dataclass(frozen=True)
 class BuiltForTraining:
-    """Layers that were called with `training=True` when the model was built, by name.
+    """Names of the layers that were called with `training=True` when the model was built.
 
     Attributes:
         norms: BatchNorm layers.
-        noise: Dropout and noise layers. Not augmentation, which Keras marks so whatever it was called with.
+        noise: Dropout and noise layers, without augmentation, for which Keras always records `training=True`.
     """
 
     norms: tuple[str, ...]
@@ -49,18 +49,16 @@ class BuiltForTraining:
 
 
 def to_inference_mode(network: Network) -> tuple[Network, BuiltForTraining]:
-    """Takes training out of the network.
+    """Call every layer with `training=False`, and remove dropout, noise and augmentation layers.
 
-    A layer that was called with `training=True` when the model was built keeps that through `.h5` and `.keras`, and
-    behaves as in training wherever the model is called without saying otherwise: BatchNorm then normalises by the
-    batch, and an answer depends on the other images of its batch. Here every layer is told that this is inference.
-    Dropout, noise and augmentation, which then do nothing, are taken out.
+    A layer that was called with `training=True` when the model was built keeps that setting in `.h5` and `.keras`
+    files: BatchNorm then normalizes by the batch, and an output depends on the other images of the batch.
 
     Returns:
         The network, and the layers that were built for training.
 
     Raises:
-        SourceError: If a layer is quantized, or gives another size at inference than it declares.
+        SourceError: If a layer is quantized, or returns another size at inference than it declares.
     """
     for step in network.steps:
         _check(step)
@@ -70,46 +68,46 @@ def to_inference_mode(network: Network) -> tuple[Network, BuiltForTraining]:
         noise=_names(step for step in trained if type(step.operation) in _NOISE),
     )
     steps = (replace(step, kwargs=_for_inference(step)) for step in network.steps)
-    return network.with_steps(steps).without(_is_idle), found
+    return network.with_steps(steps).without(_has_no_effect), found
 
 
 def to_float32(network: Network) -> Network:
-    """The network with every layer and weight in float32; layers that are float32 already are shared, not copied.
+    """Convert every layer and weight to float32; layers that already use float32 are shared, not copied.
 
     Raises:
-        SourceError: If a layer cannot be made again in float32.
+        SourceError: If a layer cannot be rebuilt in float32.
     """
     layers: dict[int, Any] = {}
     steps = []
     for step in network.steps:
         if id(step.operation) not in layers:  # a layer called twice stays one layer
-            layers[id(step.operation)] = _in_float32(step)
+            layers[id(step.operation)] = _layer_in_float32(step)
         steps.append(replace(step, operation=layers[id(step.operation)]))
     return replace(network.with_steps(steps), dtype="float32")
 
 
-def _is_idle(step: Step) -> bool:
+def _has_no_effect(step: Step) -> bool:
     return type(step.operation) in (*_NOISE, *_AUGMENTATION)
 
 
 def _check(step: Step) -> None:
     if getattr(step.operation, "quantization_mode", None) is not None:
         raise SourceError(
-            f"layer {step.name!r} ({step.kind}) was quantized by Keras to {step.operation.quantization_mode}",
-            hint="Export the model as it was before quantize(); camserve quantizes by itself: --precision int8",
+            f"layer {step.name!r} ({step.kind}) is quantized by Keras to {step.operation.quantization_mode}",
+            hint="Export the model from before quantize(), and let camserve quantize it: --precision int8",
         )
     if step.kind == _CHANGES_SIZE:
         height, width = step.operation(keras.ops.zeros((1, *step.inputs[0].shape[1:])), training=False).shape[1:3]
         if (height, width) != step.outputs[0].shape[1:3]:
             raise SourceError(
-                f"layer {step.name!r} ({step.kind}) gives {height}x{width} pixels at inference, and declares "
+                f"layer {step.name!r} ({step.kind}) returns {height}x{width} pixels at inference but declares "
                 f"{step.outputs[0].shape[1]}x{step.outputs[0].shape[2]}",
-                hint="Put keras.layers.CenterCrop or Resizing in its place",
+                hint="Replace it with keras.layers.CenterCrop or keras.layers.Resizing",
             )
 
 
 def _for_inference(step: Step) -> dict[str, Any]:
-    """The keyword arguments of the call, with `training=False` if the layer takes it."""
+    """Return the keyword arguments of the call, with `training=False` if the layer accepts it."""
     others = {name: value for name, value in step.kwargs.items() if name != "training"}
     takes_training = "training" in inspect.signature(step.operation.call).parameters
     return {**others, "training": False} if takes_training else others
@@ -119,10 +117,10 @@ def _names(steps: Iterable[Step]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(step.name for step in steps))
 
 
-def _in_float32(step: Step) -> Any:
+def _layer_in_float32(step: Step) -> Any:
     layer = step.operation
-    if not isinstance(layer, keras.layers.Layer) or layer.dtype_policy.name == "float32":
+    if not is_layer(layer) or layer.dtype_policy.name == "float32":
         return layer
-    # Layers inside a layer of the user's own may be built by its first call, and not before.
+    # The inner layers of a custom layer may be built only by its first call.
     args, kwargs = step.called_with(lambda value: keras.KerasTensor(value.shape, "float32"))
     return rebuild_layer(layer, build=lambda copy: copy(*args, **kwargs), dtype="float32")

@@ -1,4 +1,4 @@
-"""How the last features are pooled into cells, read from the step that pools."""
+"""Pooling of the last features into cells."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Pooling:
 
     Attributes:
         kind: `global-average`, `average` or `flatten`, as in the contract.
-        rows: For each row of the features, the row of the cell it falls in; -1 where no cell covers it.
-        columns: The same for each column.
+        rows: For each row of the features, the row of its cell; -1 if it is in no cell.
+        columns: For each column of the features, the column of its cell; -1 if it is in no cell.
     """
 
     kind: Literal["global-average", "average", "flatten"]
@@ -29,17 +29,17 @@ class Pooling:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Height and width of the features, and so of a map."""
+        """Return the height and width of the features, which are those of a map."""
         return len(self.rows), len(self.columns)
 
     @property
     def cells(self) -> tuple[int, int]:
-        """Number of cells, down and across."""
+        """Return the number of cells, down and across."""
         return 1 + max(self.rows), 1 + max(self.columns)
 
 
 def pooling_of(step: Step) -> Pooling | None:
-    """The averaging that the step does; None if it does another thing, or its windows overlap."""
+    """Return the average pooling of a step; None if the step is not average pooling, or its windows overlap."""
     if not step.inputs or len(step.inputs[0].shape) != 4:
         return None
     _, height, width, _ = step.inputs[0].shape
@@ -58,7 +58,7 @@ def pooling_of(step: Step) -> Pooling | None:
 
 
 def unpooled(features: Value) -> Pooling:
-    """Each position a cell of its own."""
+    """Return the pooling in which each position is a cell."""
     _, height, width, _ = features.shape
     return Pooling("flatten", tuple(range(height or 0)), tuple(range(width or 0)))
 
@@ -74,7 +74,7 @@ def _averages_everything(step: Step) -> bool:
 
 
 def _cells(size: int, window: int, stride: int, padding: str) -> tuple[int, ...]:
-    """For each position along one side, the cell it falls in, -1 for none; empty where windows overlap."""
+    """Return the cell of each position along one side, -1 for none; an empty tuple if windows overlap."""
     count = ceil(size / stride) if padding == "same" else (size - window) // stride + 1
     before = max((count - 1) * stride + window - size, 0) // 2 if padding == "same" else 0
     if count == 1:

@@ -1,10 +1,14 @@
-"""From a Keras model to what is converted, and to what it is measured against."""
+"""Preparation of a Keras model: the graph to convert, and the reference to compare it with."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from camserve.export.frameworks import keras
+
+import numpy as np
+import numpy.typing as npt
 
 from camserve.contract import Preprocessing
 from camserve.export.graph.fold import FoldReport, fold, foldable
@@ -13,6 +17,8 @@ from camserve.export.graph.inference import BuiltForTraining, to_float32, to_inf
 from camserve.export.graph.network import Network, trace
 from camserve.export.graph.reference import KerasReference
 from camserve.export.graph.served import ServedGraph, build_served_graph
+from camserve.export.source.loaded_model import Predict
+from camserve.text import count
 
 __all__ = ["Prepared", "prepare"]
 
@@ -22,15 +28,16 @@ class Prepared:
     """A classifier ready for conversion.
 
     Attributes:
-        model: The model as it was given.
-        served: What is converted.
-        reference: The network as it was read from the model, in its own precision, BatchNorm unfolded.
-        head: Its linear head, or None when it is exported without maps.
-        folding: What became of each BatchNorm.
+        model: The original model.
+        served: The graph to convert.
+        reference: The traced network in its own precision, without folding.
+        head: Its linear head; None if it is exported without maps.
+        folding: Which BatchNorm layers were folded.
         dtype: The model's precision.
         input_dtype: Data type of the model's input.
-        trained: Layers that were built for training.
-        foldable: Number of BatchNorm layers left that could have been folded.
+        trained: Layers that were built with `training=True`.
+        foldable: Number of remaining BatchNorm layers that could have been folded.
+        predict: Runs the original model, in the library that saved it.
     """
 
     model: keras.Model
@@ -42,27 +49,26 @@ class Prepared:
     input_dtype: str
     trained: BuiltForTraining
     foldable: int
+    predict: Predict
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the model's owner should know."""
+        """Return the warnings about this model for the report."""
         warnings = []
         if self.trained.norms:
             warnings.append(
-                f"{len(self.trained.norms)} BatchNorm layers were built with training=True ({self.trained.norms[0]} "
-                "first): called as model(x), Keras lets them normalise by the batch. They are exported in inference "
-                "mode, with their moving statistics"
+                f"{count(len(self.trained.norms), 'BatchNorm layer')} built with training=True (first: "
+                f"{self.trained.norms[0]}): model(x) normalizes by the batch in Keras; the export uses inference mode, "
+                "with the moving statistics"
             )
         if self.trained.noise:
             warnings.append(
-                f"{len(self.trained.noise)} dropout or noise layers were built with training=True "
-                f"({self.trained.noise[0]} first). They are left out of the export"
+                f"{count(len(self.trained.noise), 'dropout or noise layer')} built with training=True (first: "
+                f"{self.trained.noise[0]}): removed from the export"
             )
         if self.dtype != "float32":
-            against = "its weights in float32" if "16" in self.dtype else self.dtype
-            warnings.append(
-                f"the model computes in {self.dtype}; it is exported as float32 and measured against {against}"
-            )
+            reference = "a float32 reference" if "16" in self.dtype else f"a {self.dtype} reference"
+            warnings.append(f"the model computes in {self.dtype}: exported as float32 and compared with {reference}")
         return tuple(warnings)
 
 
@@ -74,6 +80,7 @@ def prepare(
     all_classes: bool,
     pixels: Preprocessing | None = None,
     network: Network | None = None,
+    predict: Predict | None = None,
 ) -> Prepared:
     """Put a classifier into inference mode, fold its BatchNorm layers and add its class activation maps.
 
@@ -84,15 +91,16 @@ def prepare(
         all_classes: Whether to add the map of every class as well.
         pixels: Preprocessing that the graph applies to uint8 pixels; None if the graph takes the model's own input.
         network: The result of `trace(model)`, if the caller has it; None traces the model here.
+        predict: Runs the model in the library that saved it, if that is not Keras 3.
 
     Raises:
-        SourceError: If the model is no classifier that camserve can read.
-        HeadError: If maps are asked for and the head is not linear.
+        SourceError: If the model is not a classifier, or not supported.
+        HeadError: If `cam` is true and the head is not linear.
     """
     traced = trace(model) if network is None else network
     inference, trained = to_inference_mode(traced)
     dtype = _precision(inference)
-    # Half precision is no yardstick for an export in single precision; its weights are.
+    # Half precision is too coarse a reference for an export in float32, so its weights are converted first.
     original, logits, _ = split_logits(to_float32(inference) if "16" in dtype else inference)
     head = find_linear_head(original, logits) if cam else None
     folded, folding = fold(original)
@@ -116,9 +124,18 @@ def prepare(
         input_dtype=traced.dtype,
         trained=trained,
         foldable=len(foldable(exported)),
+        predict=predict or _predict_of(model, traced.dtype),
     )
 
 
+def _predict_of(model: keras.Model, dtype: str) -> Predict:
+    def predict(images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        (output,) = keras.tree.flatten(model(images.astype(dtype), training=False))
+        return np.asarray(output)
+
+    return predict
+
+
 def _precision(network: Network) -> str:
-    """The precision that the layers with weights compute in."""
+    """Return the precision in which the layers with weights compute."""
     return " and ".join(sorted({layer.compute_dtype for layer in network.layers if layer.weights})) or network.dtype

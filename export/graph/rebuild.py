@@ -1,4 +1,4 @@
-"""A Keras layer made again with one setting changed."""
+"""Copies of Keras layers with changed settings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from camserve.errors import SourceError
+from camserve.export.framework_errors import reason
 
 __all__ = ["rebuild_layer"]
 
@@ -17,16 +18,16 @@ def rebuild_layer(
     build: Callable[[Any], object] | None = None,
     **changes: Any,
 ) -> Any:
-    """A new layer like the given one, some settings changed.
+    """Return a copy of a layer with some settings changed.
 
     Args:
-        layer: The layer; it stays as it is.
-        weights: The new layer's weights; by default the given layer's, rounded to the new layer's precision.
-        build: Makes the new layer's weights, where its `build_from_config` leaves some out.
-        changes: What differs in its configuration.
+        layer: The layer, which is not changed.
+        weights: The copy's weights (default: those of the layer, rounded to the copy's precision).
+        build: Creates the copy's weights if its `build_from_config` does not create all of them.
+        changes: The changed settings.
 
     Raises:
-        SourceError: If the layer's class does not make a layer again of the configuration that it gives.
+        SourceError: If the layer's class cannot be rebuilt from its configuration.
     """
     try:
         copy = type(layer).from_config({**layer.get_config(), **changes})
@@ -35,17 +36,13 @@ def rebuild_layer(
             if build is not None and len(copy.weights) != len(layer.weights):
                 build(copy)
             copy.set_weights(layer.get_weights() if weights is None else list(weights))
-    except Exception as error:  # a layer of the user's own may raise anything
+    except Exception as error:  # a custom layer may raise anything
         raise SourceError(
-            f"layer {layer.name!r} ({type(layer).__name__}) cannot be made again with {_told(changes)}: "
-            f"{(str(error) or type(error).__name__).splitlines()[0].rstrip('.')}",
-            hint="Give its class a get_config that holds every argument of its __init__, and hand **kwargs on, dtype "
-            "among them, to the layers inside",
+            f"cannot rebuild layer {layer.name!r} ({type(layer).__name__}) with "
+            f"{', '.join(f'{name}={value!r}' for name, value in changes.items())}: {reason(error)}",
+            hint="Return every argument of __init__ from the get_config of its class, and pass **kwargs, including "
+            "dtype, to super().__init__ and to the inner layers",
         ) from error
-    if hasattr(copy, "finalize_state"):  # Normalization computes what it subtracts from its weights once
+    if hasattr(copy, "finalize_state"):  # Normalization computes its constants from its weights once
         copy.finalize_state()
     return copy
-
-
-def _told(changes: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in changes.items())

@@ -1,4 +1,4 @@
-"""What Keras says: the figures that every export is measured against."""
+"""The reference that every export is compared with: the original network in Keras."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import numpy.typing as npt
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.network import Network, Value, run
 
-__all__ = ["Answers", "KerasReference", "class_maps", "logits_of_maps"]
+__all__ = ["KerasReference", "ReferenceOutputs", "class_maps", "logits_of_maps"]
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Keras's answers to one batch, in float64.
+class ReferenceOutputs:
+    """The reference outputs of one batch, in float64.
 
     Attributes:
         probabilities: `[batch, classes]`.
         logits: `[batch, classes]`.
-        maps: The class activation map of every class, `[batch, classes, height, width]`, or None.
+        maps: The class activation map of every class, `[batch, classes, height, width]`, or None without maps.
     """
 
     probabilities: Array
@@ -33,30 +33,30 @@ class Answers:
 
 
 class KerasReference:
-    """The original network in Keras, in its own precision, BatchNorm unfolded.
+    """The original network in Keras, in its own precision, without folding.
 
     Args:
-        network: The network in inference mode, its logits split from its activation, before any other rewrite.
+        network: The network in inference mode after `split_logits`, before any other rewrite.
         logits: Its logits.
-        head: Its linear head, or None when no maps are asked for.
+        head: Its linear head; None for a reference without maps.
     """
 
     def __init__(self, network: Network, logits: Value, head: LinearHead | None) -> None:
         self._head = head
         self._network = network
-        self._wanted = [network.output, logits, *([head.features] if head else [])]
+        self._values = [network.output, logits, *([head.features] if head else [])]
 
-    def __call__(self, images: npt.NDArray[np.float32]) -> Answers:
-        """Answers to a batch `[batch, height, width, channels]` of prepared images."""
+    def __call__(self, images: npt.NDArray[np.float32]) -> ReferenceOutputs:
+        """Return the outputs of a batch of preprocessed images, `[batch, height, width, channels]`."""
         batch = keras.ops.convert_to_tensor(images, self._network.dtype)
-        outputs = run(self._network, batch, self._wanted)
+        outputs = run(self._network, batch, self._values)
         probabilities, logits, *features = (np.asarray(output, np.float64) for output in outputs)
         maps = class_maps(features[0], self._head) if self._head is not None else None
-        return Answers(probabilities, logits, maps)
+        return ReferenceOutputs(probabilities, logits, maps)
 
 
 def class_maps(features: Array, head: LinearHead) -> Array:
-    """M_c(x, y) = Σ_k w_k,c(cell of x, y) · f_k(x, y), for every class, position by position.
+    """Compute M_c(x, y) = Σ_k w_k,c(cell of x, y) · f_k(x, y) for every class, position by position.
 
     Args:
         features: `[batch, height, width, channels]`.
@@ -75,10 +75,12 @@ def class_maps(features: Array, head: LinearHead) -> Array:
 
 
 def logits_of_maps(maps: Array, head: LinearHead) -> Array:
-    """Σ_cells mean(M_c in the cell), which is the logit of class c less its bias where the map is exact.
+    """Compute Σ_cells mean(M_c in the cell), which equals the logit of class c minus its bias if the map is exact.
+
+    For global average pooling this is the mean of the map.
 
     Args:
-        maps: `[batch, classes, height, width]`, of any classes.
+        maps: `[batch, classes, height, width]`, for any subset of classes.
         head: The linear head.
 
     Returns:

@@ -14,27 +14,27 @@ from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
 from camserve.export.graph.cam_layer import ClassMaps
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.network import Network, Step, Value, run
+from camserve.tensors import CAM, DATA_TYPES, IMAGE, LOGITS, PROBABILITIES, expected_outputs
 
 __all__ = ["MAPS", "PIXELS", "STEP", "ServedGraph", "build_served_graph", "preprocess"]
 
-STEP, PIXELS, MAPS = "step", "pixels", "cam"
-"""Name scopes in the TensorFlow function: of the network's steps, of the arithmetic on pixels, of the maps."""
+STEP, PIXELS, MAPS = "step", "pixels", CAM
+"""Name scopes in the TensorFlow function: of the network's steps, the preprocessing and the maps."""
 
 
 @dataclass(frozen=True)
 class ServedGraph:
-    """What is converted.
+    """The graph to convert.
 
     Attributes:
-        function: `image` `[batch, height, width, channels]` to a dict of output tensors.
+        function: From `image` `[batch, height, width, channels]` to a dict of output tensors.
         layers: The Keras layers whose weights the function uses.
-        steps: What each step is called after its Keras layer, no two alike, by the number in the name scope of what it
-            computes (`scope_of`).
-        head: Names of the steps between the last features (without maps, the last layer with weights) and the answers.
+        steps: A unique name for each step, after its Keras layer, by the number in the step's name scope (`scope_of`).
+        head: Names of the steps between the last features (without maps, the last layer with weights) and the outputs.
         input: The input tensor, without the batch.
         outputs: The output tensors, without the batch, in the order in which they are declared.
-        activation: What turns logits into probabilities.
-        cam: The maps, or None.
+        activation: The function from logits to probabilities.
+        cam: The class activation maps, or None.
     """
 
     function: Callable[[Any], dict[str, Any]]
@@ -48,9 +48,8 @@ class ServedGraph:
 
     @property
     def signature(self) -> tf.TensorSpec:
-        """The input as TensorFlow declares it; only the batch is free."""
-        dtype = tf.uint8 if self.input.dtype == "UINT8" else tf.float32
-        return tf.TensorSpec((None, *self.input.shape), dtype, name=self.input.name)
+        """Return the TensorFlow signature of the input, in which only the batch is dynamic."""
+        return tf.TensorSpec((None, *self.input.shape), DATA_TYPES[self.input.dtype].numpy, name=self.input.name)
 
 
 def build_served_graph(
@@ -63,39 +62,36 @@ def build_served_graph(
     top_k: int = 5,
     all_classes: bool = False,
 ) -> ServedGraph:
-    """Adds the maps to a float32 network, and what it does to pixels before.
+    """Add preprocessing and class activation maps to a float32 network.
 
     Args:
-        network: The network, its logits split from its activation.
+        network: The network after `split_logits`.
         logits: Its logits.
-        activation: What turns them into its output.
-        head: Its linear head, or None for a graph without maps.
-        pixels: What the graph does to uint8 pixels, RGB or gray; None for a graph that takes the network's own float32
-            input.
-        top_k: Number of maps, of the best classes; the number of classes if there are fewer.
-        all_classes: Whether to answer with the map of every class as well.
+        activation: The function from its logits to its output.
+        head: Its linear head; None for a graph without maps.
+        pixels: Preprocessing that the graph applies to uint8 pixels, RGB or gray; None if the graph takes the
+            network's own float32 input.
+        top_k: Number of maps, one for each of the best classes; limited to the number of classes.
+        all_classes: Whether to add the map of every class as well.
     """
     classes = int(logits.shape[1] or 0)
-    outputs = [TensorSpec(name="probabilities", dtype="FP32", shape=(classes,))]
-    outputs += [TensorSpec(name="logits", dtype="FP32", shape=(classes,))]
     cam = None
-    wanted = [network.output, logits]
+    values = [network.output, logits]
     if head is not None:
         cam = CamContract(
             kind=head.pooling.kind, grid=head.pooling.grid, top_k=min(top_k, classes), all_classes=all_classes
         )
-        outputs += _cam_outputs(cam, classes)
-        wanted.append(head.features)
+        values.append(head.features)
     maps = None if head is None or cam is None else ClassMaps(head, cam)
 
     def function(image: Any) -> dict[str, Any]:
         if pixels is not None:
             with tf.name_scope(f"{PIXELS}/"):
                 image = preprocess(image, pixels)
-        probabilities, scores, *features = run(network, image, wanted, scope_of)
+        probabilities, scores, *features = run(network, image, values, scope_of)
         with tf.name_scope(f"{MAPS}/"):
-            answers = {"probabilities": tf.identity(probabilities), "logits": tf.identity(scores)}
-            return answers if maps is None else {**answers, **maps(features[0], scores)}
+            outputs = {PROBABILITIES: tf.identity(probabilities), LOGITS: tf.identity(scores)}
+            return outputs if maps is None else {**outputs, **maps(features[0], scores)}
 
     names = _step_names(network)
     return ServedGraph(
@@ -103,43 +99,43 @@ def build_served_graph(
         layers=network.layers,
         steps=tuple(names.values()),
         head=frozenset(names[step.outputs[0]] for step in _head_steps(network, logits, head)),
-        input=TensorSpec(name="image", dtype="FP32" if pixels is None else "UINT8", shape=network.shape),
-        outputs=tuple(outputs),
+        input=TensorSpec(name=IMAGE, dtype="FP32" if pixels is None else "UINT8", shape=network.shape),
+        outputs=expected_outputs(classes, cam),
         activation=activation,
         cam=cam,
     )
 
 
 def scope_of(step: int) -> AbstractContextManager[str]:
-    """The name scope of what a step computes, by which a converted node is told to come from it."""
+    """Return the name scope of a step, which relates a converted node to its step."""
     return tf.name_scope(f"{STEP}{step}/")  # type: ignore[no-any-return]
 
 
 def preprocess(image: Any, pixels: Preprocessing) -> Any:
-    """What `camserve.pixels.normalize` does, on a batch of uint8 pixels in the graph.
+    """Compute `camserve.pixels.normalize` in the graph.
 
-    The channels move to the front, and change places, while they are bytes: a quarter of what floats would be. Back to
-    NHWC is undone by the converter, as ONNX keeps channels first.
+    The channels are transposed and reordered as uint8, a quarter of the bytes of float32. The converter removes the
+    transpose back to NHWC, because ONNX has channels first.
+
+    Args:
+        image: Batch of pixels, uint8 `[batch, height, width, channels]`, RGB or gray.
+        pixels: The preprocessing.
+
+    Returns:
+        Float32 `[batch, height, width, channels]`, in the color order of the preprocessing.
     """
     values = tf.transpose(image, (0, 3, 1, 2))
     if pixels.color == "bgr":
         values = tf.gather(values, (2, 1, 0), axis=1)
     values = tf.cast(values, tf.float32)
-    if set(pixels.scale) != {1.0}:
-        values /= _per_channel(pixels.scale)
-    if set(pixels.mean) != {0.0}:
-        values -= _per_channel(pixels.mean)
-    if set(pixels.std) != {1.0}:
-        values /= _per_channel(pixels.std)
+    for operation, operands in pixels.arithmetic:
+        per_channel = tf.constant(operands, tf.float32, (1, len(operands), 1, 1))
+        values = values / per_channel if operation == "divide" else values - per_channel
     return tf.transpose(values, (0, 2, 3, 1))
 
 
-def _per_channel(figures: tuple[float, ...]) -> Any:
-    return tf.constant(figures, tf.float32, (1, len(figures), 1, 1))
-
-
 def _step_names(network: Network) -> dict[Value, str]:
-    """A name for each step, by the first value that it gives: its layer's, with a number where that is taken."""
+    """Return a unique name for each step, by its first output: its layer's name, numbered if it is taken."""
     taken = {PIXELS, MAPS}
     names: dict[Value, str] = {}
     for step in network.steps:
@@ -157,13 +153,3 @@ def _head_steps(network: Network, logits: Value, head: LinearHead | None) -> tup
     while last is not None and not getattr(last.operation, "weights", None) and len(last.inputs) == 1:
         last = network.producer(last.inputs[0])
     return () if last is None else (last, *network.after(last.outputs[0]))
-
-
-def _cam_outputs(cam: CamContract, classes: int) -> list[TensorSpec]:
-    outputs = [
-        TensorSpec(name="cam", dtype="FP32", shape=(cam.top_k, *cam.grid)),
-        TensorSpec(name="cam_class", dtype="INT32", shape=(cam.top_k,)),
-    ]
-    if cam.all_classes:
-        outputs.append(TensorSpec(name="cam_all", dtype="FP32", shape=(classes, *cam.grid)))
-    return outputs

@@ -1,1 +1,1 @@
-"""What an export tells of itself, for people and for programs."""
+"""The report of an export: `report.json` for programs, `report.html` for people."""

@@ -1,4 +1,4 @@
-"""The maps of Keras and of the export as images for a page."""
+"""Draw the maps of Keras and of the export as images for an HTML page."""
 
 from __future__ import annotations
 
@@ -16,49 +16,51 @@ from camserve.heatmap import overlay
 __all__ = ["Drawings", "draw"]
 
 _SIDES = (224, 176, 144, 112, 80, 64)
-_SMALLEST_SHOWN = 112
-_LARGEST_FILE = 30_000
+_MIN_SIDE = 112
+_MAX_BYTES = 30_000
 _COLORS = 256
 
 
 @dataclass(frozen=True)
 class Drawings:
-    """An example as images for a page, each a PNG in a `data:` address.
+    """An example as images for a page, each a PNG in a `data:` URI.
 
     Attributes:
         image: The image.
-        keras: Keras's map over it, or None.
-        export: The export's map over it in the colours of Keras's, or None.
+        keras: Keras's map over the image, or None.
+        export: The export's map over the image, in the color scale of Keras's map, or None.
+        span: The lowest and the highest value of the color scale, or None without maps.
     """
 
     image: str
     keras: str | None
     export: str | None
+    span: tuple[float, float] | None
 
 
 def draw(example: Example) -> Drawings:
-    """Draws both maps over the image in the same colours: the range is that of Keras's map."""
-    image = _as_image(example.image)
+    """Draw both maps over the image in one color scale, from the lowest to the highest value of Keras's map."""
+    image = _to_display_size(example.image)
     if example.keras_map is None:
-        return Drawings(_data_uri(image), None, None)
+        return Drawings(_data_uri(image), None, None, None)
     span = (float(example.keras_map.min()), float(example.keras_map.max()))
-    maps = (
+    keras, export = (
         None if grid is None else _data_uri(overlay(image, grid, span=span))
         for grid in (example.keras_map, example.map)
     )
-    return Drawings(_data_uri(image), *maps)
+    return Drawings(_data_uri(image), keras, export, span)
 
 
-def _as_image(pixels: npt.NDArray[np.uint8]) -> Image.Image:
-    """The image at a size to look at; a small one with its pixels enlarged by a whole factor."""
+def _to_display_size(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    """Enlarge small images by a whole factor, which keeps pixels sharp, and reduce large ones."""
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    factor = -(-_SMALLEST_SHOWN // max(image.size))
+    factor = -(-_MIN_SIDE // max(image.size))
     if factor > 1:
         return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    return _shrunk(image, _SIDES[0])
+    return _reduced(image, _SIDES[0])
 
 
-def _shrunk(image: Image.Image, side: int) -> Image.Image:
+def _reduced(image: Image.Image, side: int) -> Image.Image:
     factor = side / max(image.size)
     if factor >= 1:
         return image
@@ -67,16 +69,16 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
 
 
 def _data_uri(image: Image.Image) -> str:
-    """The image as a PNG of at most 30 kB, made smaller until it is."""
+    """Encode the image as a PNG of at most 30 kB, at a smaller size if necessary."""
     for side in _SIDES:
-        png = _png(_shrunk(image, side))
-        if len(png) <= _LARGEST_FILE:
+        png = _png(_reduced(image, side))
+        if len(png) <= _MAX_BYTES:
             break
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def _png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
-    colored = image if image.mode == "L" else image.quantize(_COLORS, Image.Quantize.MEDIANCUT)
-    colored.save(stream, "PNG", optimize=True)
+    with_palette = image if image.mode == "L" else image.quantize(_COLORS, Image.Quantize.MEDIANCUT)
+    with_palette.save(stream, "PNG", optimize=True)
     return stream.getvalue()

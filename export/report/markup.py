@@ -1,4 +1,4 @@
-"""HTML in which every text is escaped: what is not `Html` already is text."""
+"""Build HTML in which every text is escaped unless it is already `Html`."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ __all__ = ["Html", "details", "join", "number", "section", "table", "tag"]
 
 
 class Html(str):
-    """Markup. Only `tag` and `join` make it, so a name that looks like markup is shown, not obeyed."""
+    """Markup. Only `tag` and `join` create it, so that a name that looks like markup is shown as text."""
 
     __slots__ = ()
 
 
 def tag(name: str, /, *content: object, **attributes: str | None) -> Html:
-    """An element; underscores in the names of attributes become dashes, and `class_` is `class`.
+    """Return an element.
 
     Args:
         name: Its name.
-        content: What stands in it, as `join` takes it.
-        attributes: Its attributes; None leaves one out.
+        content: Its content, as in `join`.
+        attributes: Its attributes; underscores in their names become dashes, `class_` is `class`, and None omits one.
     """
-    given = "".join(
+    pairs = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(printable(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
-    return Html(f"<{name}{given}>" if name in ("img", "meta") else f"<{name}{given}>{join(*content)}</{name}>")
+    return Html(f"<{name}{pairs}>" if name in ("img", "meta") else f"<{name}{pairs}>{join(*content)}</{name}>")
 
 
 def join(*content: object) -> Html:
-    """Markup as it is, anything else as text, one after the other."""
+    """Concatenate markup, and anything else as escaped text."""
     return Html("".join(part if isinstance(part, Html) else escape(printable(str(part))) for part in content))
 
 
-def number(value: object, kind: str = "") -> Html:
-    """A table cell whose digits stand under those of the cells above it."""
-    return tag("td", value, class_=f"number {kind}".rstrip())
+def number(value: object, class_: str = "") -> Html:
+    """Return a table cell with right-aligned digits."""
+    return tag("td", value, class_=f"number {class_}".rstrip())
 
 
-def table(head: Sequence[str], rows: Iterable[Iterable[object]], kind: str | None = None) -> Html:
-    """A table that scrolls in itself where the window is narrow.
+def table(head: Sequence[str], rows: Iterable[Iterable[object]], class_: str | None = None) -> Html:
+    """Return a table that scrolls horizontally in narrow windows.
 
     Args:
         head: The titles of the columns.
-        rows: The cells, row by row; markup of a cell (`number`) or what goes into one.
-        kind: Its class.
+        rows: The cells of each row: `td` elements, or their content.
+        class_: Its class.
     """
     titles = tag("tr", *(tag("th", title, scope="col") for title in head))
     body = (tag("tr", *map(_cell, row)) for row in rows)
-    return tag("div", tag("table", tag("thead", titles), tag("tbody", *body), class_=kind), class_="scroll")
+    return tag("div", tag("table", tag("thead", titles), tag("tbody", *body), class_=class_), class_="scroll")
 
 
-def section(title: str, *content: object, kind: str | None = None) -> Html:
-    """A part of the page under its title."""
-    return tag("section", tag("h2", title), *content, class_=kind)
+def section(title: str, *content: object, class_: str | None = None) -> Html:
+    """Return a section with a heading."""
+    return tag("section", tag("h2", title), *content, class_=class_)
 
 
 def details(summary: str, *content: Any) -> Html:
-    """What is shown only to who asks for it."""
+    """Return content that is collapsed below a summary."""
     return tag("details", tag("summary", summary), *content)
 
 

@@ -1,4 +1,4 @@
-"""What parity was measured on: how many images, of which kind, and what their pixels were."""
+"""What parity was measured on: the number and kind of the images, and a hash of their pixels."""
 
 from __future__ import annotations
 
@@ -8,87 +8,91 @@ from collections.abc import Mapping
 from typing import Any
 
 from camserve.export.gate.calibration import Calibration
-from camserve.export.gate.measurement_images import FEWEST, MeasurementImages
+from camserve.export.gate.measurement_images import FP32_IMAGES, MeasurementImages
 from camserve.export.report.metric_text import format_title
+from camserve.text import count
 
-__all__ = ["kind_of", "measured_in_words", "measured_on", "measuring_warnings"]
+__all__ = ["describe_measurement", "measurement_text", "measurement_warnings", "summarize_images"]
 
-_FLOAT32 = "fp32"
-_DRAWN, _HELD_OUT = "drawn", "held out"
-_FEW_TO_LEARN_FROM = 100
-_FEW_TO_MEASURE_ON = 50
+_FP32 = "fp32"
+_SYNTHETIC, _HELD_OUT = "drawn", "held out"  # values of `kind` in report.json
+_ADJECTIVES = {_SYNTHETIC: "synthetic", _HELD_OUT: "held-out"}
+_MIN_CALIBRATION = 100
+_MIN_MEASURED = 50
 
 
-def measured_on(images: MeasurementImages, calibration: Calibration | None, precision: str) -> dict[str, Any]:
-    """What parity was measured on, as plain values.
+def describe_measurement(images: MeasurementImages, calibration: Calibration | None, precision: str) -> dict[str, Any]:
+    """Return what parity was measured on, as plain values.
 
     Args:
-        images: What the gate was given. In float32 it takes the first `FEWEST` of them, in a lower precision all but
-            the fillers.
-        calibration: What they were held out of; None where they were drawn.
-        precision: As `report_of` takes it.
+        images: The images of the gate. fp32 is measured on the first `FP32_IMAGES`, a lower precision on all but the
+            fillers.
+        calibration: The calibration that they were held out of; None for synthetic images.
+        precision: As in `make_report`.
 
     Returns:
-        `kind`, `drawn` or `held out`; `images`, how many were measured on; `fillers`, how many of these were drawn
-        because too few were held out; `calibrated_on`, how many taught int8 its ranges; `sha256`, of the pixels of all
-        that were measured on, uint8 `[images, height, width, channels]` in C order.
+        `kind`, `drawn` (synthetic) or `held out`; `pictures`, the number of images; `fillers`, how many of them are
+        synthetic because too few were held out; `calibrated_on`, the number of images that int8 was calibrated with;
+        `sha256`, of the pixels that were measured on, uint8 `[images, height, width, channels]` in C order.
     """
-    to_float32 = precision == _FLOAT32
-    measured = images.pixels[:FEWEST] if to_float32 else images.pixels[images.fillers :]
-    learnt_from = calibration.fit if calibration is not None and precision.startswith("int8") else ()
+    fp32 = precision == _FP32
+    measured = images.pixels[:FP32_IMAGES] if fp32 else images.pixels[images.fillers :]
+    calibrated = len(calibration.fit) if calibration is not None and precision.startswith("int8") else 0
     return {
-        "kind": _DRAWN if calibration is None else _HELD_OUT,
+        "kind": _SYNTHETIC if calibration is None else _HELD_OUT,
         "pictures": len(measured),
-        "fillers": images.fillers if to_float32 else 0,
-        "calibrated_on": len(learnt_from),
+        "fillers": images.fillers if fp32 else 0,
+        "calibrated_on": calibrated,
         "sha256": hashlib.sha256(measured.tobytes()).hexdigest(),
     }
 
 
-def measuring_warnings(measured: Mapping[str, Any], precision: str) -> list[str]:
-    """What to be wary of where the images were few."""
+def measurement_warnings(measurement: Mapping[str, Any], precision: str) -> list[str]:
+    """Return a warning for each purpose for which there were few images."""
     warnings = []
-    if 0 < measured["calibrated_on"] < _FEW_TO_LEARN_FROM:
+    if 0 < measurement["calibrated_on"] < _MIN_CALIBRATION:
         warnings.append(
-            f"int8 learnt its ranges from {_images(measured['calibrated_on'])}, fewer than "
-            f"{_FEW_TO_LEARN_FROM}: others may go beyond them; give a few hundred of the kind that will be served"
+            f"int8 was calibrated with {count(measurement['calibrated_on'], 'image')}, fewer than {_MIN_CALIBRATION}: "
+            "activations of other images may exceed the calibrated ranges; use a few hundred images of the kind that "
+            "will be served"
         )
-    if precision != _FLOAT32 and measured["kind"] == _HELD_OUT and measured["pictures"] < _FEW_TO_MEASURE_ON:
+    few = measurement["pictures"] < _MIN_MEASURED
+    if precision != _FP32 and measurement["kind"] == _HELD_OUT and few:
         warnings.append(
-            f"parity of {precision} was measured on {kind_of(measured)}, fewer than {_FEW_TO_MEASURE_ON}: "
-            "a class that changes seldom may not show; every fourth calibration image is held out"
+            f"parity of {precision} was measured on {summarize_images(measurement)}, fewer than {_MIN_MEASURED}: rare "
+            "changes of a class may go unnoticed; every fourth calibration image is held out"
         )
     return warnings
 
 
-def kind_of(measured: Mapping[str, Any]) -> str:
-    """So many images, and whether drawn or held out."""
-    of_kind, fillers = measured["kind"].replace(" ", "-"), measured["fillers"]
+def summarize_images(measurement: Mapping[str, Any]) -> str:
+    """Return the number of images and their kind, such as `12 synthetic images`."""
+    kind, fillers = measurement["kind"], measurement["fillers"]
+    kind = _ADJECTIVES.get(kind, kind)
     if fillers:
-        return f"{measured['images'] - fillers:,} {of_kind} and {_images(fillers, _DRAWN)}"
-    return _images(measured["pictures"], of_kind)
+        return f"{measurement['pictures'] - fillers:,} {kind} and {count(fillers, 'synthetic image')}"
+    return count(measurement["pictures"], f"{kind} image")
 
 
-def measured_in_words(report: Mapping[str, Any]) -> str:
-    """What parity was measured on, what int8 learnt from, and which format was measured on others, as float32 is."""
-    measured, counts = report["measured_on"], Counter[str]()
-    for figure in report["parity"]:
-        if figure["figure"] == "logits":
-            counts[figure["format"]] += figure["batch"]
-    learnt = measured["calibrated_on"]
-    parts = [kind_of(measured), *([f"int8 learnt from {learnt:,} others"] if learnt else [])]
-    others = (
-        _of_a_format(*entry, measured["pictures"]) for entry in counts.items() if entry[1] != measured["pictures"]
-    )
-    return "; ".join([*parts, *others])
+def measurement_text(report: Mapping[str, Any]) -> str:
+    """Return the images of the measurement and of the calibration, and formats that were measured on others."""
+    measurement, counts = report["measured_on"], Counter[str]()
+    for metric in report["parity"]:
+        if metric["figure"] == "logits":
+            counts[metric["format"]] += metric["batch"]
+    calibrated = measurement["calibrated_on"]
+    parts = [summarize_images(measurement)]
+    if calibrated:
+        parts.append(f"int8 calibrated with {calibrated:,} others")
+    parts += [
+        _other_count(name, images, measurement["pictures"])
+        for name, images in counts.items()
+        if images != measurement["pictures"]
+    ]
+    return "; ".join(parts)
 
 
-def _of_a_format(name: str, count: int, images: int) -> str:
-    if count < images:
-        return f"{format_title(name)} on the first {count}"
-    return f"{format_title(name)} on {count}, {count - images} of them drawn"
-
-
-def _images(count: int, kind: str = "") -> str:
-    """So many images, of a kind."""
-    return " ".join((f"{count:,}", *([kind] if kind else []), "picture" if count == 1 else "pictures"))
+def _other_count(name: str, images: int, measured: int) -> str:
+    if images < measured:
+        return f"{format_title(name)} on the first {images}"
+    return f"{format_title(name)} on {images}, {images - measured} of them synthetic"

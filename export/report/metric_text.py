@@ -1,4 +1,4 @@
-"""The figures of the gate in words: what each is called, how its value is written, how far it is from its bound."""
+"""The metrics of the gate as text: titles, values and margins."""
 
 from __future__ import annotations
 
@@ -6,180 +6,183 @@ import math
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from camserve.text import count
+
 __all__ = [
     "Row",
-    "bound_of",
     "closest",
-    "comparison",
+    "compare",
+    "describe",
+    "failures",
     "format_title",
-    "images",
     "is_judged",
-    "meaning_of",
-    "missed",
-    "place_of",
-    "ratio_of",
-    "room",
+    "margin",
+    "measured_where",
+    "ratio",
     "rounding_formats",
-    "title_of",
-    "value_of",
-    "where",
-    "worst_of",
+    "sort_key",
+    "title",
+    "tolerance_text",
+    "value_text",
+    "worst_batch",
 ]
 
 Row = Mapping[str, Any]
-"""A figure as it stands in `report.json`: format, figure, batch, value (None: not a number), bound, passed."""
+"""A metric as it is stored in `report.json`: format, figure (its name), batch, value (None: NaN), bound, passed."""
 
 
-class _Words(NamedTuple):
+class _Text(NamedTuple):
     title: str
     unit: str
     meaning: str
 
 
-_FIGURES = {
-    "unfolded": _Words("BatchNorm left", "count", "BatchNorm layers that could have been folded and were not"),
-    "reading": _Words("Network as read", "ratio", "largest difference of an answer from the model itself"),
-    "top1": _Words("Best class", "count", "images with another best class than Keras, where Keras tells the two apart"),
-    "top1_disagreement": _Words("Other best class", "share", "share of images with another best class than Keras's"),
-    "logits": _Words("Logits", "ratio", "largest difference from Keras, relative to its largest |logit|"),
-    "probabilities": _Words(
+_METRICS = {
+    "unfolded": _Text("Unfolded BatchNorm", "count", "BatchNorm layers that could have been folded and were not"),
+    "reading": _Text(
+        "Traced network", "ratio", "largest difference between the traced network and the model when it is called"
+    ),
+    "top1": _Text(
+        "Top-1 class", "count", "images whose best class differs from Keras's, where Keras separates the two"
+    ),
+    "top1_disagreement": _Text("Top-1 disagreement", "share", "share of images whose best class differs from Keras's"),
+    "logits": _Text("Logits", "ratio", "largest difference from Keras, relative to its largest |logit|"),
+    "probabilities": _Text(
         "Probabilities",
         "ratio",
-        "largest difference from Keras; of logits that stand in for them, relative to its largest |logit|",
+        "largest difference from Keras; without an activation, relative to its largest |logit|",
     ),
-    "cam_distance": _Words("Map distance", "ratio", "1 − mean cosine of a map and Keras's map of the same class"),
-    "cam": _Words("Maps", "ratio", "largest difference, relative to the largest |value| of Keras's maps"),
-    "cam_class": _Words(
-        "Classes of maps",
+    "cam_distance": _Text("Map distance", "ratio", "1 − mean cosine between a map and Keras's map of the same class"),
+    "cam": _Text("Map values", "ratio", "largest difference, relative to the largest |value| of Keras's maps"),
+    "cam_class": _Text(
+        "Map classes",
         "count",
-        "maps of another class than Keras ranks there, where it tells the two apart, or of one class twice",
+        "maps whose class differs from Keras's class of that rank, where Keras separates the two, or is repeated",
     ),
-    "cam_identity": _Words(
-        "Map sums to logit",
+    "cam_identity": _Text(
+        "Map identity",
         "ratio",
-        "largest difference of the export's own logit and what its map and bias add up to, relative to Keras's largest",
+        "largest difference between the export's logit and its map, averaged over the pooled cells, plus bias; "
+        "relative to Keras's largest |logit|",
     ),
-    "half_range": _Words("Largest activation", "amount", "half precision holds numbers up to 65,504 and no larger"),
+    "half_range": _Text("Largest activation", "amount", "half precision represents values up to 65,504"),
 }
-_OWN_CLASSES = "maps of another class than the export's own logits rank there, or of one class twice"
-_ROUNDS = frozenset({"top1_disagreement", "cam_distance"})  # which only a lower precision is measured by
+_OWN_CLASSES = "maps whose class differs from the export's own class of that rank, or is repeated"
+_LOWER_PRECISION_METRICS = frozenset({"top1_disagreement", "cam_distance"})
 _LARGEST_RATIO = 1000
 _FORMATS = {"network": "network", "onnx": "ONNX Runtime", "savedmodel": "SavedModel"}
 
 
-def is_judged(figure: Row) -> bool:
-    """Whether the figure decides: it has a bound, or is not a number, which no figure may be."""
-    return figure["bound"] is not None or figure["value"] is None
+def is_judged(row: Row) -> bool:
+    """Return whether the metric can fail: it has a tolerance, or is NaN."""
+    return row["bound"] is not None or row["value"] is None
 
 
-def missed(figures: Iterable[Row]) -> list[str]:
-    """A sentence for each figure beyond its bound."""
-    return [
-        f"{title_of(figure)}, {where(figure)}: {comparison(figure)}, {room(figure)}"
-        for figure in figures
-        if is_judged(figure) and not figure["passed"]
-    ]
+def failures(rows: Iterable[Row]) -> list[str]:
+    """Return a line for each metric that exceeds its tolerance."""
+    failed = [row for row in rows if is_judged(row) and not row["passed"]]
+    return [f"{title(row)}, {measured_where(row)}: {compare(row)}, {margin(row)}" for row in failed]
 
 
-def worst_of(batches: Iterable[Row]) -> Row:
-    """The figure of the batch that has the largest value."""
-    return max(batches, key=lambda figure: math.inf if figure["value"] is None else figure["value"])
+def worst_batch(rows: Iterable[Row]) -> Row:
+    """Return the row with the largest value."""
+    return max(rows, key=lambda row: math.inf if row["value"] is None else row["value"])
 
 
-def closest(figures: Iterable[Row]) -> Row | None:
-    """The figure nearest to its bound, or farthest beyond it; None if all are 0 or have none."""
-    ratios = [(ratio_of(figure), index, figure) for index, figure in enumerate(figures) if is_judged(figure)]
+def closest(rows: Iterable[Row]) -> Row | None:
+    """Return the row closest to its tolerance, or farthest above it; None if all are 0 or have no tolerance."""
+    ratios = [(ratio(row), -index, row) for index, row in enumerate(rows) if is_judged(row)]
     measured = [entry for entry in ratios if entry[0] > 0]
-    return max(measured, key=lambda entry: (entry[0], -entry[1]))[2] if measured else None
+    return max(measured, key=lambda entry: entry[:2])[2] if measured else None
 
 
-def title_of(figure: Row) -> str:
-    """What the figure is called on the page."""
-    return _words(figure).title
+def title(row: Row) -> str:
+    """Return the title of the metric."""
+    return _text(row).title
 
 
-def place_of(figure: Row) -> int:
-    """The place of the figure among the others: of the network, of the answers, of the maps."""
-    return list(_FIGURES).index(figure["figure"]) if figure["figure"] in _FIGURES else len(_FIGURES)
+def sort_key(row: Row) -> int:
+    """Return the position of the metric: first those of the network, then of the scores, then of the maps."""
+    return list(_METRICS).index(row["figure"]) if row["figure"] in _METRICS else len(_METRICS)
 
 
-def rounding_formats(figures: Iterable[Row]) -> frozenset[str]:
-    """The formats that are in a lower precision, where classes of maps are held to the export's own logits."""
-    return frozenset(figure["format"] for figure in figures if figure["figure"] in _ROUNDS)
+def rounding_formats(rows: Iterable[Row]) -> frozenset[str]:
+    """Return the formats in a lower precision, in which classes of maps are compared with the export's own logits."""
+    return frozenset(row["format"] for row in rows if row["figure"] in _LOWER_PRECISION_METRICS)
 
 
-def meaning_of(figure: Row, rounding: Container[str] = ()) -> str:
-    """What was measured, given the formats that are in a lower precision."""
-    if figure["figure"] == "cam_class" and figure["format"] in rounding:
+def describe(row: Row, rounding: Container[str] = ()) -> str:
+    """Return what the metric measures.
+
+    Args:
+        row: The metric.
+        rounding: The formats in a lower precision.
+    """
+    if row["figure"] == "cam_class" and row["format"] in rounding:
         return _OWN_CLASSES
-    return _words(figure).meaning
+    return _text(row).meaning
 
 
-def where(figure: Row) -> str:
-    """Which format the figure was measured on, and on how many images at once."""
-    return ", ".join((format_title(figure["format"]), *([images(figure["batch"])] if figure["batch"] else [])))
+def measured_where(row: Row) -> str:
+    """Return the format that was measured, and the number of images."""
+    return ", ".join((format_title(row["format"]), *([count(row["batch"], "image")] if row["batch"] else [])))
 
 
-def images(count: int) -> str:
-    """So many images."""
-    return "1 image" if count == 1 else f"{count:,} images"
-
-
-def room(figure: Row) -> str:
-    """How far the figure stays below its bound, or goes beyond it."""
-    value, ratio = figure["value"], ratio_of(figure)
+def margin(row: Row) -> str:
+    """Return how far the value is below or above its tolerance."""
+    value, part = row["value"], ratio(row)
     if value is None:
         return "not a number"
-    if not is_judged(figure):
-        return "told, not judged"
+    if not is_judged(row):
+        return "not judged"
     if value <= 0:
-        return "none" if _words(figure).unit in ("count", "share") else "exact"
-    if ratio == math.inf:
+        return "none" if _text(row).unit in ("count", "share") else "exact"
+    if part == math.inf:
         return "must be 0"
-    return f"{_times(figure['bound'] / value)} below" if figure["passed"] else f"{_times(ratio)} the bound"
+    return f"{_times(row['bound'] / value)} below" if row["passed"] else f"{_times(part)} the tolerance"
 
 
-def comparison(figure: Row) -> str:
-    """The value beside its bound."""
-    value, bound = value_of(figure), bound_of(figure)
-    if figure["bound"] is None or not (figure["bound"] or figure["value"] != 0):
+def compare(row: Row) -> str:
+    """Return the value compared with its tolerance, such as `4e-06 ≤ 1e-04`."""
+    value, limit = value_text(row), tolerance_text(row)
+    if row["bound"] is None or not (row["bound"] or row["value"] != 0):
         return value
-    if figure["value"] is None:
-        return f"{value}, bound {bound}"
-    return f"{value} {'≤' if figure['passed'] else '>'} {bound}"
-
-
-def _words(figure: Row) -> _Words:
-    name = figure["figure"]
-    return _FIGURES.get(name, _Words(name.replace("_", " "), "ratio", ""))
+    if row["value"] is None:
+        return f"{value}, tolerance {limit}"
+    return f"{value} {'≤' if row['passed'] else '>'} {limit}"
 
 
 def format_title(name: str) -> str:
-    """What the format is called on the page."""
+    """Return the title of a format."""
     return _FORMATS.get(name, name)
 
 
-def ratio_of(figure: Row) -> float:
-    """The value as a part of its bound; infinite where it is not a number, or the bound is 0 and it is not."""
-    value, bound = figure["value"], figure["bound"]
+def ratio(row: Row) -> float:
+    """Return the value divided by its tolerance; infinite for NaN, and for a positive value whose tolerance is 0."""
+    value, limit = row["value"], row["bound"]
     if value is None:
         return math.inf
-    if value <= 0 or bound is None:
+    if value <= 0 or limit is None:
         return 0.0
-    return float(value / bound) if bound else math.inf
+    return float(value / limit) if limit else math.inf
 
 
-def value_of(figure: Row) -> str:
-    """The value as it is written."""
-    return "NaN" if figure["value"] is None else _written(figure["value"], _words(figure).unit)
+def value_text(row: Row) -> str:
+    """Return the value as text."""
+    return "NaN" if row["value"] is None else _number(row["value"], _text(row).unit)
 
 
-def bound_of(figure: Row) -> str:
-    """The bound as it is written; a dash where there is none."""
-    return "–" if figure["bound"] is None else _written(figure["bound"], _words(figure).unit)
+def tolerance_text(row: Row) -> str:
+    """Return the tolerance as text; a dash where there is none."""
+    return "–" if row["bound"] is None else _number(row["bound"], _text(row).unit)
 
 
-def _written(value: float, unit: str) -> str:
+def _text(row: Row) -> _Text:
+    name = row["figure"]
+    return _METRICS.get(name, _Text(name.replace("_", " "), "ratio", ""))
+
+
+def _number(value: float, unit: str) -> str:
     match unit:
         case "share":
             return f"{100 * value:.3g} %"
@@ -192,9 +195,9 @@ def _written(value: float, unit: str) -> str:
     return f"{value:.0e}" if float(f"{value:.0e}") == value else f"{value:.1e}"
 
 
-def _times(ratio: float) -> str:
-    """Two digits that count; beyond a thousand, none does."""
-    rounded = float(f"{ratio:.1e}")
+def _times(factor: float) -> str:
+    """Return a factor with two significant digits, or `> 1,000×`."""
+    rounded = float(f"{factor:.1e}")
     if rounded < 10:
-        return f"{ratio:.1f}×"
+        return f"{factor:.1f}×"
     return f"> {_LARGEST_RATIO:,}×" if rounded > _LARGEST_RATIO else f"{rounded:,.0f}×"

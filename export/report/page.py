@@ -1,4 +1,4 @@
-"""The report as one self-contained page: no script, nothing from elsewhere, every text escaped."""
+"""Render the report as one self-contained page: no scripts, no external resources, every text escaped."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ from typing import Any
 
 from camserve.export.gate.examples import Example
 from camserve.export.report import parts
-from camserve.export.report.gate_table import every_batch, gate
+from camserve.export.report.gate_table import batch_table, gate_table
 from camserve.export.report.markup import Html, details, join, section, tag
-from camserve.export.report.measured import kind_of
-from camserve.export.report.metric_text import closest, is_judged, missed, room, title_of, where
+from camserve.export.report.measured import summarize_images
+from camserve.export.report.metric_text import closest, failures, is_judged, margin, measured_where, title
 from camserve.export.report.style import STYLE
 
-__all__ = ["page"]
+__all__ = ["render_page"]
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _PRECISIONS = {
     "fp32": "weights and activations in float32",
-    "fp16": "half precision; sums of the map in float32",
-    "int8 (cpu)": "8-bit weights and activations, unsigned, for CPUs; head and map in float32",
-    "int8 (tensorrt)": "8-bit weights and activations, symmetric, for TensorRT; head and map in float32",
+    "fp16": "half precision; head and maps in float32",
+    "int8 (cpu)": "8-bit weights and activations, unsigned, for CPUs; head and maps in float32",
+    "int8 (tensorrt)": "8-bit weights and activations, symmetric, for TensorRT; head and maps in float32",
 }
 
 
-def page(report: Mapping[str, Any], examples: Sequence[Example] = ()) -> str:
-    """The whole page, from the value that `report.json` holds and the images that it does not."""
+def render_page(report: Mapping[str, Any], examples: Sequence[Example] = ()) -> str:
+    """Return the page as HTML.
+
+    Args:
+        report: The value of `report.json`.
+        examples: The examples with their images, which the report does not contain.
+    """
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -39,41 +44,41 @@ def page(report: Mapping[str, Any], examples: Sequence[Example] = ()) -> str:
         _verdict(report),
         _tiles(report),
         *(tag("p", f"{warning}.", class_="note") for warning in report["warnings"]),
-        tag("div", *_top(report, examples), class_="columns"),
+        tag("div", *_columns(report, examples), class_="columns"),
         tag("div", parts.graph(report), parts.files(report), class_="columns"),
-        details("Every batch", every_batch(report["parity"])),
+        details("All batches", batch_table(report["parity"])),
         parts.folding(report),
-        parts.contract(report),
+        parts.tensors(report),
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
-def _top(report: Mapping[str, Any], examples: Sequence[Example]) -> tuple[Html, Html]:
-    title = f"Parity with Keras, on {kind_of(report['measured_on'])}"
-    proof, inputs = section(title, gate(report["parity"])), parts.inputs(report)
-    return (tag("div", proof, inputs, class_="stack"), parts.maps(examples)) if examples else (proof, inputs)
+def _columns(report: Mapping[str, Any], examples: Sequence[Example]) -> tuple[Html, Html]:
+    heading = f"Parity with Keras, measured on {summarize_images(report['measured_on'])}"
+    gate, source = section(heading, gate_table(report["parity"])), parts.source(report)
+    return (tag("div", gate, source, class_="stack"), parts.maps(examples)) if examples else (gate, source)
 
 
 def _verdict(report: Mapping[str, Any]) -> Html:
-    beyond = missed(report["parity"])
+    failed = failures(report["parity"])
     badge = (
-        tag("span", "parity missed", class_="verdict missed")
-        if beyond
-        else tag("span", "parity proven", class_="verdict")
+        tag("span", "parity failed", class_="verdict failed")
+        if failed
+        else tag("span", "parity passed", class_="verdict")
     )
-    faults = tag("div", tag("ul", *(tag("li", text) for text in beyond)), class_="note missed") if beyond else join()
+    note = tag("div", tag("ul", *(tag("li", text) for text in failed)), class_="note failed") if failed else join()
     return join(
         tag("h1", report["name"], badge),
-        tag("p", parts.origin(report), ". ", _in_a_sentence(report["parity"]), class_="lead"),
-        faults,
+        tag("p", parts.origin(report), ". ", _passed_count(report["parity"]), class_="lead"),
+        note,
     )
 
 
-def _in_a_sentence(figures: Sequence[Mapping[str, Any]]) -> str:
-    judged = [figure for figure in figures if is_judged(figure)]
-    within = sum(figure["passed"] for figure in judged)
-    advice = "" if within == len(judged) else "; do not serve it"
-    return f"Figures within their bounds: {within} of {len(judged)}{advice}."
+def _passed_count(metrics: Sequence[Mapping[str, Any]]) -> str:
+    judged = [metric for metric in metrics if is_judged(metric)]
+    passed = sum(metric["passed"] for metric in judged)
+    advice = "" if passed == len(judged) else "; do not serve this export"
+    return f"Metrics within tolerance: {passed} of {len(judged)}{advice}."
 
 
 def _tiles(report: Mapping[str, Any]) -> Html:
@@ -97,15 +102,19 @@ def _size(report: Mapping[str, Any]) -> tuple[str, str, str]:
         return "Size", "–", ""
     size = report["files"][name]["bytes"]
     parameters = report["source"]["parameters"]
-    each = f", {size / parameters:.1f} bytes a parameter" if parameters else ""
-    return "Size", parts.megabytes(size), f"{name}{each}"
+    per_parameter = f", {size / parameters:.1f} bytes per parameter" if parameters else ""
+    return "Size", parts.format_bytes(size), f"{name}{per_parameter}"
 
 
 def _folded(folding: Mapping[str, Any]) -> tuple[str, str, str]:
     folded, kept = len(folding["folded"]), len(folding["kept"])
     if not folded + kept:
         return "BatchNorm", "none", "in this network"
-    return "BatchNorm folded", f"{folded} of {folded + kept}", f"{kept} kept: see why below" if kept else "none kept"
+    return (
+        "BatchNorm folded",
+        f"{folded} of {folded + kept}",
+        f"{kept} kept, with reasons below" if kept else "none kept",
+    )
 
 
 def _nodes(graph: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
@@ -115,8 +124,8 @@ def _nodes(graph: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
     return [("Graph", f"{before:,} → {after:,}", "Keras layers to ONNX nodes")]
 
 
-def _margin(figures: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
-    nearest = closest(figures)
+def _margin(metrics: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
+    nearest = closest(metrics)
     if nearest is None:
-        return "Closest to its bound", "none", "every figure is 0"
-    return "Closest to its bound", room(nearest), f"{title_of(nearest)} of {where(nearest)}"
+        return "Closest to its tolerance", "none", "every metric is 0"
+    return "Closest to its tolerance", margin(nearest), f"{title(nearest)} of {measured_where(nearest)}"

@@ -1,4 +1,4 @@
-"""How the report's page looks: wide, narrow, dark and on paper."""
+"""The style sheet of the report's page, for wide and narrow windows, dark mode and print."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ p { margin: 4px 0; } small, .faint { color: var(--faint); font-size: 12px; }
 .lead { overflow-wrap: anywhere; }
 .verdict { font-size: 14px; font-weight: 600; padding: 2px 12px; border-radius: 20px; color: #fff; background: #1a7f4b;
   white-space: nowrap; }
-.verdict.missed { background: #c42b2b; }
+.verdict.failed { background: #c42b2b; }
 .note { border-left: 4px solid var(--near); background: var(--panel); padding: 6px 12px; margin: 8px 0 14px;
   overflow-wrap: anywhere; }
-.note.missed { border-color: var(--bad); } .note ul { margin: 2px 0; padding-left: 18px; }
+.note.failed { border-color: var(--bad); } .note ul { margin: 2px 0; padding-left: 18px; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 8px; margin: 12px 0 16px; }
 .tiles div { background: var(--panel); border-radius: 6px; padding: 6px 12px; }
 .tiles b { display: block; font-size: 20px; line-height: 1.3; font-variant-numeric: tabular-nums; }
@@ -36,20 +36,20 @@ thead th, th[scope=rowgroup] { color: var(--faint); font-size: 12px; }
 th[scope=rowgroup] { padding-top: 8px; font-weight: 600; color: var(--text); }
 td:last-child { padding-right: 0; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.near { color: var(--near); } td.missed { color: var(--bad); font-weight: 600; }
+td.near { color: var(--near); } td.failed { color: var(--bad); font-weight: 600; }
 .batches th:nth-child(n+3) { text-align: right; } .gate ~ details dt { width: 132px; }
 td.empty, td.unjudged { color: var(--faint); }
-.gate { table-layout: fixed; } .gate thead th:first-child { width: 24%; }
+.gate { table-layout: fixed; } .gate thead th:first-child { width: 28%; }
 .gate th[scope=row] { padding-block: 6px; } .gate td { padding-block: 6px; vertical-align: top; }
 .gate th { vertical-align: top; } .gate .line { display: flex; justify-content: space-between; gap: 0 8px;
   flex-wrap: wrap; font-variant-numeric: tabular-nums; line-height: 1.2; margin-bottom: 3px; }
-.gate td { color: inherit; } .gate b { font-weight: 400; } .gate .kept b { color: var(--good); }
+.gate td { color: inherit; } .gate b { font-weight: 400; } .gate .passed b { color: var(--good); }
 .gate .near b { color: var(--near); }
-.gate .missed b { color: var(--bad); font-weight: 600; } .gate .unjudged b { color: var(--faint); }
+.gate .failed b { color: var(--bad); font-weight: 600; } .gate .unjudged b { color: var(--faint); }
 .bar { display: block; position: relative; width: 100%; height: 7px; border-radius: 2px;
   background: var(--panel); overflow: hidden; }
 .bar i { position: absolute; inset: 0 auto 0 0; background: var(--good); }
-.near .bar i { background: var(--near); } .missed .bar i { background: var(--bad); }
+.near .bar i { background: var(--near); } .failed .bar i { background: var(--bad); }
 .bar::before { content: ""; position: absolute; inset: 0; z-index: 1;
   background: repeating-linear-gradient(90deg, transparent 0 calc(20% - 1px), var(--line) calc(20% - 1px) 20%); }
 .bar::after { content: ""; position: absolute; inset: 0 auto 0 80%; width: 2px; margin-left: -2px; z-index: 2;
@@ -62,8 +62,11 @@ td.empty, td.unjudged { color: var(--faint); }
   font-size: 12px; border-radius: 4px; padding: 4px; }
 figcaption { min-width: 0; flex: 1; overflow-wrap: anywhere; line-height: 1.3; }
 figcaption small { display: block; } figcaption dl { margin-top: 4px; font-variant-numeric: tabular-nums; }
+.scale { display: flex; align-items: center; gap: 6px; margin-top: 4px; font-size: 12px; white-space: nowrap; }
+.scale i { flex: 1; max-width: 96px; height: 8px; border-radius: 2px; }
 dl { margin: 0; } dl div { display: flex; gap: 10px; padding: 3px 0; border-bottom: 1px solid var(--line); }
-figcaption dl div { border: 0; padding: 0; gap: 6px; font-size: 12px; }
+figcaption dl div { border: 0; padding: 0; gap: 0 6px; font-size: 12px; flex-wrap: wrap; }
+figcaption dd { white-space: nowrap; }
 dt { flex: none; width: 98px; color: var(--faint); } dd { margin: 0; min-width: 0; overflow-wrap: anywhere; flex: 1; }
 figcaption dt { width: auto; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 18px; } .pair > div { min-width: 0; }

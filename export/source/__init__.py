@@ -1,1 +1,1 @@
-"""What goes in: recipes, classifiers of Keras and files, looked at before anything in them is run."""
+"""Model sources: recipes, Keras applications and model files, which are checked before they are loaded."""

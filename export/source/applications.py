@@ -10,6 +10,7 @@ from camserve.export.frameworks import keras
 from camserve.contract import PRESETS
 from camserve.errors import SourceError
 from camserve.export.source.recipes import Recipe
+from camserve.text import suggest
 
 __all__ = ["application", "application_names"]
 
@@ -27,19 +28,22 @@ _PRESETS = (
     ("Xception", "tf"),
 )
 
-_NEEDS = {  # these have no size of their own
+_OPTIONS = {  # without it, the input size of these networks is not fixed
     "MobileNetV3Large": {"input_shape": (224, 224, 3)},
     "MobileNetV3Small": {"input_shape": (224, 224, 3)},
 }
 
 
 def application_names() -> tuple[str, ...]:
-    """Every classifier of this Keras whose preprocessing is known."""
+    """Return the name of every classifier of the installed Keras whose preprocessing is known."""
     return tuple(name for name in dir(keras.applications) if name[0].isupper() and _preset(name) is not None)
 
 
 def application(name: str) -> Recipe:
-    """The recipe of a classifier of `keras.applications`, by its name in any case.
+    """Return the recipe of a classifier of `keras.applications`.
+
+    Args:
+        name: Its name, in any case.
 
     Raises:
         SourceError: If Keras has no such classifier.
@@ -47,8 +51,11 @@ def application(name: str) -> Recipe:
     known = {candidate.lower(): candidate for candidate in application_names()}
     exact = known.get(name.lower())
     if exact is None:
-        raise SourceError(f"Keras has no classifier {name!r}", hint=f"It has: {', '.join(application_names())}")
-    build: Any = partial(getattr(keras.applications, exact), **_NEEDS.get(exact, {}))
+        raise SourceError(
+            f"keras.applications has no classifier {name!r}",
+            hint=suggest(name, known.values()) or f"Choose one of: {', '.join(known.values())}",
+        )
+    build: Any = partial(getattr(keras.applications, exact), **_OPTIONS.get(exact, {}))
     preset = PRESETS[_preset(exact) or "raw-rgb"]
     return Recipe(partial(build, weights=None), preset, with_imagenet=partial(build, weights="imagenet"))
 

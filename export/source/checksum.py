@@ -1,46 +1,38 @@
-"""Whether a file is the one that was expected."""
+"""Verification of a source file against an expected SHA-256."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from camserve.errors import SourceError, UsageError
+from camserve.errors import SourceError
+from camserve.export.source.checks import check_checksum_option
 from camserve.manifest import file_digest
 
 __all__ = ["verify_checksum"]
 
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
-
-def verify_checksum(given: Sequence[Path], expected: str | None) -> str | None:
-    """SHA-256 of the first file given, held to what is expected of it.
+def verify_checksum(files: Sequence[Path], expected: str | None) -> str | None:
+    """Return the SHA-256 of a source's first file, verified against the expected one.
 
     Args:
-        given: The files or folders that a source consists of, the model before its weights.
-        expected: In hexadecimal; None where nothing is.
+        files: The files or folders of the source, the model before its weights.
+        expected: The expected SHA-256 in hexadecimal; None to skip the verification.
 
     Returns:
-        In hexadecimal; None where there is no file, or a folder.
+        The SHA-256 in hexadecimal; None if there is no file, or it is a folder.
 
     Raises:
-        UsageError: If what is expected is no SHA-256, or there is not exactly one file to hold to it.
-        SourceError: If the file has another.
+        UsageError: If `expected` is not a SHA-256, or the source is not exactly one file.
+        SourceError: If the file has another SHA-256.
     """
-    if expected is None:
-        return file_digest(given[0]) if given and given[0].is_file() else None
-    if not _SHA256.fullmatch(expected):
-        raise UsageError(
-            f"{expected!r} is no SHA-256: that has 64 hexadecimal digits", hint="Compute it with: sha256sum FILE"
-        )
-    if len(given) != 1 or not given[0].is_file():
-        what = " and ".join(map(str, given)) or "a source that is no file"
-        raise UsageError(f"one SHA-256 cannot be held against {what}", hint="It is for one file, of a model or weights")
-    found = file_digest(given[0])
-    if found != expected.lower():
+    check_checksum_option(files, expected)
+    if not files or not files[0].is_file():
+        return None
+    found = file_digest(files[0])
+    if expected is not None and found != expected.lower():
         raise SourceError(
-            f"{given[0]} has the SHA-256 {found}, and {expected.lower()} was expected",
-            hint="Get the file again, from where the hash was published",
+            f"{files[0]} has the SHA-256 {found}, expected {expected.lower()}",
+            hint="Download the file again from where the checksum was published",
         )
     return found

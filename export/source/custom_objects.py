@@ -1,4 +1,4 @@
-"""Custom layers: the Python modules that their user names, and what they bring."""
+"""Custom layers: the Python modules passed with `--custom-objects`, and what they define."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from typing import Any
 
 from camserve.export.frameworks import keras
 
-from camserve.errors import SourceError, UsageError
+from camserve.errors import SourceError
+from camserve.export.source.checks import check_module_name
 
 __all__ = ["CustomObjects", "import_custom_objects"]
 
 
 @dataclass(frozen=True)
 class CustomObjects:
-    """What an architecture may name besides Keras's own.
+    """What an architecture may name besides Keras's own classes and functions.
 
     Attributes:
-        modules: The modules that the user named.
+        modules: The modules that the user passed.
         by_name: Their classes and functions, and everything else that is registered with Keras.
     """
 
@@ -33,48 +34,39 @@ class CustomObjects:
 
 
 def import_custom_objects(modules: Sequence[str]) -> CustomObjects:
-    """Imports modules, from the current directory as well as installed ones.
+    """Import modules, which may be installed or in the current directory.
 
-    Each may register its classes with `keras.saving.register_keras_serializable`; the classes and functions that it
-    defines are known by their bare names too, because that is how Keras saves what was not registered.
+    A module may register its classes with `keras.saving.register_keras_serializable`. The classes and functions that
+    it defines are also known by their bare names, because Keras saves unregistered objects by these.
 
     Args:
-        modules: Dotted names of modules, as in an import statement.
+        modules: Dotted module names, as in an import statement.
 
     Raises:
-        UsageError: If a name cannot be that of a module.
-        SourceError: If a module cannot be imported; it says why.
+        UsageError: If a name is not a valid module name.
+        SourceError: If a module cannot be imported.
     """
     defined: dict[str, Callable[..., Any]] = {}
     for name in modules:
-        defined |= _definitions(_imported(name))
+        defined |= _definitions(_import_module(name))
     return CustomObjects(tuple(modules), {**defined, **keras.saving.get_custom_objects()})
 
 
-def _imported(name: str) -> ModuleType:
-    if not all(part.isidentifier() for part in name.split(".")):
-        raise UsageError(
-            f"{name!r} is not the name of a Python module",
-            hint="Write it as in an import statement: --custom-objects package.module",
-        )
-    if name.endswith(".py"):
-        raise UsageError(
-            f"{name!r} is the name of a file, not of a Python module",
-            hint=f"Leave .py out: --custom-objects {name.removesuffix('.py')}",
-        )
+def _import_module(name: str) -> ModuleType:
+    check_module_name(name)
     try:
         with _current_directory_importable():
             return importlib.import_module(name)
-    except Exception as error:  # a module may raise whatever it likes while it is imported
+    except Exception as error:  # a module may raise anything while it is imported
         raise SourceError(
-            f"the module {name!r} cannot be imported: {type(error).__name__}: {error}",
-            hint=f"It is looked for among what is installed and in {Path.cwd()}; try: python -c 'import {name}'",
+            f"cannot import module {name!r}: {type(error).__name__}: {error}",
+            hint=f"Install it or put it in {Path.cwd()}, then check it: python -c 'import {name}'",
         ) from error
 
 
 @contextlib.contextmanager
 def _current_directory_importable() -> Iterator[None]:
-    """Puts the current directory last, where no file of a stranger can stand in for an installed module."""
+    """Append the current directory to the search path, after the installed modules, so that it shadows none."""
     here = str(Path.cwd())
     sys.path.append(here)
     importlib.invalidate_caches()

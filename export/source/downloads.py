@@ -1,4 +1,4 @@
-"""What Keras downloads: the weights of ImageNet and the names of its classes."""
+"""What Keras downloads: ImageNet weights and class names."""
 
 from __future__ import annotations
 
@@ -16,59 +16,63 @@ from camserve.errors import SourceError
 __all__ = ["imagenet_labels", "imagenet_model"]
 
 _CLASSES = 1000
-_NOT_FETCHED = "URL fetch failure"
-_WRONG_HASH = ("seems to be incomplete or outdated", "Incomplete or corrupted file")
+_DOWNLOAD_FAILED = "URL fetch failure"
+_WRONG_CHECKSUM = ("seems to be incomplete or outdated", "Incomplete or corrupted file")
 
 
 def imagenet_model(name: str, build: Callable[[], keras.Model]) -> keras.Model:
-    """A network with the weights of ImageNet, which Keras downloads once and holds to its own hash where it has one.
+    """Build a network with ImageNet weights, which Keras downloads once and verifies where it knows the checksum.
+
+    Args:
+        name: The network's name, for messages.
+        build: Builds the network with these weights.
 
     Raises:
-        SourceError: If they are not cached and cannot be downloaded, or are not what Keras expects.
+        SourceError: If the weights are not cached and cannot be downloaded, or their checksum is wrong.
     """
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with _stdout_kept_clean(said):
+        with _stdout_to_stderr(printed):
             return build()
-    except Exception as error:  # Keras raises a bare Exception when a download fails
-        told = f"{said.getvalue()} {error}"
-        if any(words in told for words in _WRONG_HASH):
-            failure = "are damaged: their hash is not Keras's, and they cannot be downloaded again"
-        elif _NOT_FETCHED in told:
+    except Exception as error:  # noqa: BLE001  Keras raises a bare Exception when a download fails
+        output = f"{printed.getvalue()} {error}"
+        if any(words in output for words in _WRONG_CHECKSUM):
+            failure = "have a wrong checksum in Keras's cache and cannot be downloaded again"
+        elif _DOWNLOAD_FAILED in output:
             failure = "cannot be downloaded"
         else:
             failure = "cannot be loaded"
         raise SourceError(
             f"the ImageNet weights of {name!r} {failure}: {error}",
-            hint="Export where there is a network, or use --weights none or --weights FILE",
-        ) from error
+            hint="Connect to the internet, or use --weights none or --weights FILE",
+        ) from None
 
 
 def imagenet_labels() -> tuple[str, ...]:
-    """The labels of ImageNet, `identifier<TAB>label`, from Keras's class index, which Keras downloads once.
+    """Return the ImageNet labels, `identifier<TAB>label`, from Keras's class index, which Keras downloads once.
 
     Raises:
-        SourceError: If it is not cached and cannot be downloaded.
+        SourceError: If the class index is not cached and cannot be downloaded.
     """
     descending = np.linspace(1, 0, _CLASSES)[np.newaxis]
     try:
-        with _stdout_kept_clean(io.StringIO()):
+        with _stdout_to_stderr(io.StringIO()):
             (decoded,) = keras.applications.imagenet_utils.decode_predictions(descending, top=_CLASSES)
-    except Exception as error:  # Keras raises a bare Exception when a download fails
+    except Exception as error:  # noqa: BLE001  Keras raises a bare Exception when a download fails
         raise SourceError(
             f"the ImageNet class index cannot be downloaded: {error}",
-            hint="Export where there is a network, or give the labels: --labels FILE",
-        ) from error
+            hint="Connect to the internet, or pass the labels: --labels FILE",
+        ) from None
     return tuple(f"{identifier}\t{label}" for identifier, label, _ in decoded)
 
 
 @contextlib.contextmanager
-def _stdout_kept_clean(copy: io.StringIO) -> Iterator[None]:
-    """Sends what Keras prints to standard error: standard output is for what was asked."""
+def _stdout_to_stderr(record: io.StringIO) -> Iterator[None]:
+    """Send what Keras prints to standard error, because standard output is for results, and record it."""
 
     class Both(io.TextIOBase):
         def write(self, text: str) -> int:
-            copy.write(text)
+            record.write(text)
             return sys.stderr.write(text)
 
         def flush(self) -> None:

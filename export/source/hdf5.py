@@ -1,4 +1,4 @@
-"""An HDF5 file, looked at before anything reads from it: nothing leads out of it, and its arrays fit its bytes."""
+"""Checks of an HDF5 file before its arrays are read: no link leaves the file, and its arrays fit its size."""
 
 from __future__ import annotations
 
@@ -12,73 +12,91 @@ import h5py
 
 from camserve.errors import SourceError
 
-__all__ = ["LARGEST_CONFIG", "architecture_in_hdf5", "check_hdf5", "check_size", "refusal"]
+__all__ = ["architecture_in_hdf5", "check_config_size", "check_expansion", "check_hdf5", "suspicious_file_error"]
 
-LARGEST_CONFIG = 16 << 20
-"""Bytes of an architecture: a network of Keras has 1 or 2 MB, and a parsed text takes many times its size."""
-
-
-_SMALL = 256 << 20
-_MOST_EXPANSION = 20  # trained weights hardly compress; pruned ones do, and not by this
-_MOST_OBJECTS = 100_000
+_MAX_CONFIG = 16 << 20  # bytes; that of a Keras network has 1 or 2 MB, and parsed JSON takes many times its size
+_ALWAYS_ALLOWED = 256 << 20  # bytes
+_MAX_EXPANSION = 20  # trained weights hardly compress; pruned weights do, but less than this
+_MAX_OBJECTS = 100_000
 
 
 def check_hdf5(content: Path | BinaryIO, name: str, stored: int) -> None:
-    """Walks through the file without following a link or reading an array.
+    """Walk through the file without following a link or reading an array.
 
     Args:
         content: The file, or a stream of it.
-        name: What to call it in messages.
+        name: The file's name, for messages.
         stored: Its size on disk, in bytes.
 
     Raises:
-        SourceError: If it is not HDF5 or only a part of one, holds a link that is not a hard one, an array that is
-            kept in other files, or arrays that are far larger than the file.
+        SourceError: If it is not a complete HDF5 file, or contains a link other than a hard link, an array that is
+            stored in other files, or arrays that are far larger than the file.
     """
     try:
         with h5py.File(content, "r") as file:
-            sizes = [_size(array, f"{name} at {path}") for path, array in _arrays(file, name)]
+            sizes = [_size(array, f"the array at {path} in {name}") for path, array in _arrays(file, name)]
     except SourceError:
         raise
-    except Exception as error:  # h5py raises OSError, RuntimeError, KeyError and more for a damaged file
+    except Exception as error:  # noqa: BLE001  h5py raises OSError, RuntimeError, KeyError and more
         raise SourceError(
-            f"{name} is not an HDF5 file, or only a part of one: {_one_line(error)}", hint="Get or save the file again"
-        ) from error
-    check_size(sum(sizes), stored, name)
+            f"{name} is not an HDF5 file, or it is truncated: {_first_line(error)}",
+            hint="Download or save the file again",
+        ) from None
+    check_expansion(sum(sizes), stored, name)
 
 
 def architecture_in_hdf5(path: Path) -> Any:
-    """The architecture that Keras wrote into an HDF5 file; None where there is none.
+    """Return the architecture that Keras saved in an HDF5 file; None if there is none.
 
     Raises:
-        SourceError: If it is larger than any network's.
+        SourceError: If it is larger than that of any network.
     """
     with h5py.File(path, "r") as file:
         text = file.attrs.get("model_config")
     if text is None:
         return None
-    if len(text) > LARGEST_CONFIG:
-        raise refusal(f"{path} describes its network in {len(text):,} bytes")
+    check_config_size(len(text), str(path))
     return json.loads(text)
 
 
-def check_size(unpacked: int, stored: int, name: str) -> None:
-    """Refuses what would grow out of all proportion when it is read.
+def check_config_size(size: int, name: str) -> None:
+    """Refuse an architecture that is larger than that of any network.
+
+    Args:
+        size: Its size in bytes.
+        name: The file's name, for messages.
 
     Raises:
-        SourceError: If it takes more than 256 MiB, and more than twenty times its bytes on disk.
+        SourceError: If it is larger than 16 MiB.
     """
-    if unpacked > max(_SMALL, _MOST_EXPANSION * stored):
-        raise refusal(f"{name} holds {stored:,} bytes and would take {unpacked:,} when it is read")
+    if size > _MAX_CONFIG:
+        raise suspicious_file_error(
+            f"the model configuration in {name} has {size:,} bytes; the limit is {_MAX_CONFIG:,}"
+        )
 
 
-def refusal(message: str) -> SourceError:
-    """The error for a file that no Keras writes, and that may be an attack."""
-    return SourceError(message, hint="Keras writes no such file: do not load it, and ask its author for another")
+def check_expansion(unpacked: int, stored: int, name: str) -> None:
+    """Refuse content that would expand disproportionately when it is read.
+
+    Args:
+        unpacked: Its size in memory, in bytes.
+        stored: Its size on disk, in bytes.
+        name: The file's name, for messages.
+
+    Raises:
+        SourceError: If it takes more than 256 MiB and more than 20 times its size on disk.
+    """
+    if unpacked > max(_ALWAYS_ALLOWED, _MAX_EXPANSION * stored):
+        raise suspicious_file_error(f"{name} has {stored:,} bytes and would expand to {unpacked:,} when it is read")
+
+
+def suspicious_file_error(message: str) -> SourceError:
+    """Return the error for a file that Keras does not write and that may be an attack."""
+    return SourceError(message, hint="Do not load it: Keras writes no such file. Ask its author for another file")
 
 
 def _arrays(file: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Every array of the file with its path, once each: a hard link may lead back to a group that holds it."""
+    """Yield every array of the file with its path, once each: a hard link may point to an enclosing group."""
     waiting, seen = [file], {_address(file)}
     while waiting:
         group = waiting.pop()
@@ -86,21 +104,21 @@ def _arrays(file: Any, name: str) -> Iterator[tuple[str, Any]]:
             path = f"{group.name.rstrip('/')}/{key}"
             link = group.get(key, getlink=True)
             if not isinstance(link, h5py.HardLink):
-                raise refusal(f"{name} holds a link at {path} that leads elsewhere: {_target(link)}")
+                raise suspicious_file_error(f"{name} contains a soft or external link at {path} to {_target(link)}")
             child = group[key]
             if _address(child) in seen:
                 continue
             seen.add(_address(child))
-            if len(seen) > _MOST_OBJECTS:
-                raise refusal(f"{name} holds more than {_MOST_OBJECTS:,} arrays and groups")
+            if len(seen) > _MAX_OBJECTS:
+                raise suspicious_file_error(f"{name} contains more than {_MAX_OBJECTS:,} arrays and groups")
             if isinstance(child, h5py.Group):
                 waiting.append(child)
             elif isinstance(child, h5py.Dataset):
                 yield path, child
 
 
-def _address(thing: Any) -> int:
-    return int(h5py.h5o.get_info(thing.id).addr)
+def _address(item: Any) -> int:
+    return int(h5py.h5o.get_info(item.id).addr)
 
 
 def _target(link: Any) -> str:
@@ -108,18 +126,18 @@ def _target(link: Any) -> str:
 
 
 def _size(array: Any, place: str) -> int:
-    """Bytes of an array in memory.
+    """Return the size of an array in memory, in bytes.
 
-    Its shape is asked for last: to know that of a virtual array, the library opens the files that it is made of.
+    The shape is read last: to find the shape of a virtual array, HDF5 opens the files that it consists of.
     """
     if array.is_virtual:
-        raise refusal(f"{place} is an array that is kept in other files")
+        raise suspicious_file_error(f"{place} is stored in other files")
     if array.external:
-        raise refusal(f"{place} is an array that is kept in another file: {array.external[0][0]}")
+        raise suspicious_file_error(f"{place} is stored in another file: {array.external[0][0]}")
     if array.dtype.hasobject:
-        raise refusal(f"{place} is an array of texts or references, not of numbers")
+        raise suspicious_file_error(f"{place} contains text or references instead of numbers")
     return math.prod(array.shape or ()) * int(array.dtype.itemsize)
 
 
-def _one_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""From a SOURCE to a Keras model: a recipe, `keras:NAME`, or a file, looked at before anything in it is believed."""
+"""Loading of a source: a recipe, `keras:NAME`, a model file or a Keras model."""
 
 from __future__ import annotations
 
@@ -10,37 +10,38 @@ from pathlib import Path
 from camserve.export.frameworks import keras
 
 from camserve.contract import Preprocessing
-from camserve.errors import SourceError, UsageError
+from camserve.errors import SourceError
 from camserve.export.framework_errors import reason
 from camserve.export.source.applications import application
 from camserve.export.source.checksum import verify_checksum
 from camserve.export.source.custom_objects import import_custom_objects
 from camserve.export.source.downloads import imagenet_model
+from camserve.export.source.loaded_model import Predict
+from camserve.export.source.locate import APPLICATION_PREFIX, IN_MEMORY, locate_files
 from camserve.export.source.model_file import check_weights_file, load_model_file
 from camserve.export.source.recipes import RECIPES
 
 __all__ = ["Source", "load_source"]
 
 _SEED = 0
-_APPLICATION = "keras:"
-_IN_MEMORY = "a model in memory"
 _NO_WEIGHTS = ", weights none"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A loaded classifier and what is known of it.
+    """A loaded classifier and its origin.
 
     Attributes:
         model: The Keras model.
-        origin: What it was loaded from, with paths, for messages.
-        title: The same without folders, so that it reads alike on every machine: `resnet50, weights none`, `cat.keras`.
-        name: The name that it is served under unless another is given.
-        preprocessing: How its pixels are prepared; None where only its owner knows.
-        labels: Names of its classes; None where only its owner knows.
-        imagenet: Whether its classes are ImageNet's, whose names are fetched when they are needed.
-        sha256: SHA-256 of the file that was given as source, in hexadecimal; of the file of weights where the source
-            is none; None where there is neither.
+        origin: What it was loaded from, with full paths, for messages.
+        title: The same without folders, so that it is equal on every machine: `resnet50, weights none`, `cat.keras`.
+        name: Default for the name that it is served under.
+        preprocessing: The preprocessing of its images; None if unknown.
+        labels: The labels of its classes; None if unknown.
+        imagenet: Whether its classes are those of ImageNet, whose labels are downloaded when they are needed.
+        sha256: SHA-256 of the source file in hexadecimal, or of the weights file if the source is not a file; None if
+            there is neither.
+        predict: Runs the model in the library that saved it, if that is not Keras 3; None otherwise.
     """
 
     model: keras.Model
@@ -51,6 +52,7 @@ class Source:
     labels: tuple[str, ...] | None = None
     imagenet: bool = False
     sha256: str | None = None
+    predict: Predict | None = None
 
 
 def load_source(
@@ -60,74 +62,49 @@ def load_source(
     sha256: str | None = None,
     custom_objects: Sequence[str] = (),
 ) -> Source:
-    """Loads or builds a classifier.
+    """Load or build a classifier.
 
     Args:
-        source: A recipe (see `RECIPES`), `keras:NAME`, a `.keras` or `.h5` file, the folder of a SavedModel that
-            Keras wrote, or a Keras model.
-        weights: `imagenet`, `none` for random weights (always the same), or a file of weights; by default
-            `imagenet` for `resnet50` and `keras:NAME`, `none` for the other recipes, those in the file for a file.
-        sha256: What the SHA-256 of the file must be, in hexadecimal: of the source, or of the file of weights of a
-            recipe or a model in memory. Checked before anything in the file is read.
+        source: A recipe (see `RECIPES`), `keras:NAME`, a `.keras` or `.h5` file, a SavedModel folder written by Keras
+            2, or a Keras model.
+        weights: `imagenet`, `none` for random weights (always the same), or a weights file (default: `imagenet` for
+            `resnet50` and `keras:NAME`, `none` for the other recipes, those in the file for a file).
+        sha256: Expected SHA-256 of the source file, or of the weights file of a recipe or model, in hexadecimal.
+            Verified before the file is read.
         custom_objects: Dotted names of Python modules to import first, which define or register what the source uses
             besides Keras's own layers.
 
     Raises:
-        SourceError: If it cannot be loaded, is not the file expected, or the weights do not fit.
-        UsageError: If such weights do not exist for the source, or there is no one file to hold to the hash.
+        SourceError: If the source cannot be loaded, has another SHA-256, or the weights do not fit.
+        UsageError: If there are no such weights for the source, or `sha256` does not apply to exactly one file.
     """
-    path, weights_path = _source_path(source), _weights_path(weights)
-    if weights is not None and weights_path is None and (path is not None or isinstance(source, keras.Model)):
-        raise UsageError(
-            f"--weights {weights} is for recipes, and {path or _IN_MEMORY!r} has weights of its own",
-            hint="Leave --weights out, or give a file of weights",
-        )
-    digest = verify_checksum([given for given in (path, weights_path) if given is not None], sha256)
+    path, weights_path = locate_files(source, weights)
+    digest = verify_checksum([file for file in (path, weights_path) if file is not None], sha256)
     custom = import_custom_objects(custom_objects)
     if isinstance(source, keras.Model):
-        loaded = Source(source, _IN_MEMORY, _IN_MEMORY, source.name)
+        loaded = Source(source, IN_MEMORY, IN_MEMORY, source.name)
     elif path is not None:
-        loaded = Source(load_model_file(path, custom), str(source), path.name, path.stem)
+        file = load_model_file(path, custom)
+        loaded = Source(file.model, str(source), path.name, path.stem, predict=file.predict)
     else:
-        loaded = _built(str(source), "none" if weights_path is not None else weights)
+        loaded = _build_recipe(str(source), "none" if weights_path is not None else weights)
     loaded = replace(loaded, sha256=digest)
     return loaded if weights_path is None else _with_weights(loaded, weights_path)
 
 
-def _source_path(source: str | Path | keras.Model) -> Path | None:
-    if isinstance(source, keras.Model) or source in RECIPES or str(source).startswith(_APPLICATION):
-        return None
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise SourceError(
-            f"{str(source)!r} is neither a recipe nor a file that exists",
-            hint=f"Recipes: {', '.join(RECIPES)}, keras:NAME; files: .keras, .h5, a SavedModel folder",
-        )
-    return path
-
-
-def _weights_path(weights: str | None) -> Path | None:
-    if weights in (None, "imagenet", "none"):
-        return None
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        raise SourceError(f"there is no file of weights {weights!r}", hint="Give a .weights.h5, .h5 or .keras file")
-    return path
-
-
-def _built(name: str, weights: str | None) -> Source:
-    """A recipe's network, or one of `keras.applications`, with random weights or those of ImageNet."""
-    is_application = name.startswith(_APPLICATION)
-    recipe = application(name.removeprefix(_APPLICATION)) if is_application else RECIPES[name]
+def _build_recipe(name: str, weights: str | None) -> Source:
+    """Build a recipe or a classifier of `keras.applications`, with random or ImageNet weights."""
+    is_application = name.startswith(APPLICATION_PREFIX)
+    recipe = application(name.removeprefix(APPLICATION_PREFIX)) if is_application else RECIPES[name]
     imagenet = is_application or name == "resnet50"
     weights = weights or ("imagenet" if imagenet else "none")
-    title, served_name = f"{name}, weights {weights}", name.removeprefix(_APPLICATION).lower()
+    title, served_name = f"{name}, weights {weights}", name.removeprefix(APPLICATION_PREFIX).lower()
     if weights == "none":
         keras.utils.set_random_seed(_SEED)
         labels = None if imagenet else recipe.labels
         return Source(recipe.build(), title, title, served_name, recipe.preprocessing, labels)
     if recipe.with_imagenet is None:
-        raise UsageError(f"there are no ImageNet weights for {name!r}", hint="Use --weights none or a file")
+        raise ValueError(f"recipe {name!r} has no ImageNet weights")  # locate_files refuses it
     model = imagenet_model(name, recipe.with_imagenet)
     return Source(model, title, title, served_name, recipe.preprocessing, imagenet=True)
 
@@ -135,15 +112,15 @@ def _built(name: str, weights: str | None) -> Source:
 def _with_weights(source: Source, path: Path) -> Source:
     check_weights_file(path)
     model, origin = source.model, source.origin.removesuffix(_NO_WEIGHTS)
-    before = model.get_weights()
+    previous = model.get_weights()
     try:
         _load_weights(model, path)
-    except Exception as error:  # h5py, zipfile and Keras each raise their own
-        model.set_weights(before)
+    except Exception as error:  # noqa: BLE001  h5py, zipfile and Keras raise different exceptions
+        model.set_weights(previous)
         raise SourceError(
-            f"the weights in {path} do not fit {origin}: {reason(error)}",
-            hint="Give weights that were saved from a model of the same layers",
-        ) from error
+            f"cannot load the weights in {path} into {origin}: {reason(error)}",
+            hint="Pass weights that were saved from a model with the same layers",
+        ) from None
     title = f"{source.title.removesuffix(_NO_WEIGHTS)}, weights {path.name}"
     return replace(source, origin=f"{origin}, weights {path}", title=title)
 
@@ -152,5 +129,5 @@ def _load_weights(model: keras.Model, path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         model.load_weights(str(path))
-    if caught:  # Keras warns, and no more, of layers that it finds no weights for
+    if caught:  # Keras only warns of layers for which the file has no weights
         raise ValueError(str(caught[0].message))

@@ -1,100 +1,108 @@
-"""A Keras model from a file: looked at first, then given to Keras in its safe mode."""
+"""Loading of a Keras model from a file: checked first, then loaded by Keras in its safe mode."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from camserve.export.frameworks import keras
 
 from camserve.errors import CamserveError, SourceError
 from camserve.export.framework_errors import reason
-from camserve.export.source.architecture import check_architecture, unknown_class
+from camserve.export.source.architecture import check_architecture, unknown_class_error
 from camserve.export.source.archive import architecture_in_archive, check_archive, is_keras_2_archive
+from camserve.export.source.checks import HDF5_EXTENSIONS, check_model_extension, check_weights_extension
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.hdf5 import architecture_in_hdf5, check_hdf5
 from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
+from camserve.export.source.loaded_model import LoadedModel
 from camserve.export.source.saved_model import load_saved_model
+from camserve.export.source.stored_settings import check_stored_settings, restored_axes
 
 __all__ = ["check_weights_file", "load_model_file"]
 
-_HDF5 = (".h5", ".hdf5")
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate \w+|Unknown \w+:) '([^']+)'")
 
 
-def load_model_file(path: Path, custom: CustomObjects) -> keras.Model:
-    """Loads a `.keras` or HDF5 file, or the folder of a SavedModel.
+def load_model_file(path: Path, custom: CustomObjects) -> LoadedModel:
+    """Load a `.keras` file, an HDF5 file or a SavedModel folder.
+
+    Args:
+        path: The file or folder.
+        custom: What its architecture may name besides Keras's own classes and functions.
 
     Raises:
-        SourceError: If it is none, is damaged, or holds what no network needs.
+        SourceError: If it is not a model, is damaged, or contains what no network needs.
     """
     try:
         if path.is_dir():
-            model = load_saved_model(path, custom)
+            loaded = load_saved_model(path, custom)
         else:
             _check_model_file(path, custom)
-            model = _load(path, custom)
+            loaded = _load(path, custom)
     except CamserveError:
         raise
-    except Exception as error:  # h5py, zipfile, TensorFlow and Keras each raise their own
-        raise _unreadable(path, error, custom) from error
-    if not isinstance(model, keras.Model):
-        raise SourceError(f"{path} holds a {type(model).__name__}, not a model", hint="Save the whole model")
-    return model
-
-
-def _load(path: Path, custom: CustomObjects) -> Any:
-    if _is_for_tf_keras(path, custom):
-        return load_keras_2(path)
-    return keras.models.load_model(path, custom_objects=dict(custom.by_name), compile=False)
-
-
-def _is_for_tf_keras(path: Path, custom: CustomObjects) -> bool:
-    """Whether Keras 3 would lose its way in the file, which has been looked at."""
-    if path.suffix in _HDF5:
-        # Layers of the user's own are of Keras 3, and tf_keras cannot take them.
-        return not custom.modules and is_keras_2_hdf5(path)
-    return is_keras_2_archive(path)
+    except Exception as error:  # h5py, zipfile, TensorFlow and Keras raise different exceptions
+        raise _load_error(path, error, custom) from error
+    if not isinstance(loaded.model, keras.Model):
+        raise SourceError(
+            f"{path} contains a {type(loaded.model).__name__}, not a model",
+            hint="Save the whole model: model.save('model.keras')",
+        )
+    return loaded
 
 
 def check_weights_file(path: Path) -> None:
-    """Looks at a file that only weights will be read from.
+    """Check a file from which only weights are loaded.
 
     Raises:
-        SourceError: If it is neither HDF5 nor a `.keras` file, or is refused as such.
+        SourceError: If it is neither an HDF5 nor a `.keras` file, or is refused as such.
     """
+    check_weights_extension(path)
     if path.suffix == ".keras":
         check_archive(path)
-    elif path.suffix in _HDF5:
-        check_hdf5(path, str(path), path.stat().st_size)
     else:
-        raise SourceError(
-            f"{path} is no file of weights: its name ends in {path.suffix or 'nothing'!r}",
-            hint="Give a .weights.h5, .h5 or .keras file",
-        )
+        check_hdf5(path, str(path), path.stat().st_size)
+
+
+def _load(path: Path, custom: CustomObjects) -> LoadedModel:
+    if _is_keras_2(path):
+        return load_keras_2(path, custom)
+    return _load_keras_3(path, custom)
+
+
+def _load_keras_3(path: Path, custom: CustomObjects) -> LoadedModel:
+    hdf5 = path.suffix in HDF5_EXTENSIONS
+    architecture = architecture_in_hdf5(path) if hdf5 else architecture_in_archive(path)
+    known = {**(restored_axes(architecture) if hdf5 else {}), **custom.by_name}
+    model = keras.models.load_model(path, custom_objects=known, compile=False)
+    if isinstance(model, keras.Model):
+        check_stored_settings(architecture, model, str(path))
+    return LoadedModel(model)
+
+
+def _is_keras_2(path: Path) -> bool:
+    """Return whether Keras 2 wrote the file, which must have been checked."""
+    return is_keras_2_hdf5(path) if path.suffix in HDF5_EXTENSIONS else is_keras_2_archive(path)
 
 
 def _check_model_file(path: Path, custom: CustomObjects) -> None:
-    if path.suffix not in (".keras", *_HDF5):
-        raise SourceError(
-            f"{path} is no Keras model: its name ends in {path.suffix or 'nothing'!r}",
-            hint="camserve reads .keras, .h5 and SavedModel folders",
-        )
+    check_model_extension(path)
     if not path.is_file():
-        raise SourceError(f"{path} is no plain file", hint="Give the file itself")
+        raise SourceError(f"model file {path} is not a regular file", hint="Pass the path of the file itself")
     if path.suffix == ".keras":
         check_archive(path)
         architecture = architecture_in_archive(path)
     else:
         check_hdf5(path, str(path), path.stat().st_size)
         architecture = architecture_in_hdf5(path)
-    allowed = CustomObjects(custom.modules, {}) if _is_for_tf_keras(path, custom) else custom
-    check_architecture(architecture, allowed, str(path))
+    check_architecture(architecture, custom, str(path), operations=_is_keras_2(path))
 
 
-def _unreadable(path: Path, error: Exception, custom: CustomObjects) -> SourceError:
+def _load_error(path: Path, error: Exception, custom: CustomObjects) -> SourceError:
     unknown = _UNKNOWN_CLASS.search(str(error))
     if unknown:
-        return unknown_class(unknown[1], str(path), custom)
-    return SourceError(f"{path} cannot be loaded: {reason(error)}", hint="Save the model again")
+        return unknown_class_error(unknown[1], str(path), custom)
+    return SourceError(
+        f"cannot load {path}: {reason(error)}", hint="Check that the file is complete, or save the model again"
+    )

@@ -1,35 +1,51 @@
-"""The five residual networks that camserve builds by name."""
+"""Recipes: the networks that camserve builds by name, with their preprocessing, without loading a framework."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from camserve.export.frameworks import keras
-
-from keras import layers
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from camserve.contract import PRESETS, Preprocessing
-from camserve.export.source import residual
 
-__all__ = ["RECIPES", "Recipe"]
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["IMAGENET_CLASSES", "RECIPES", "Recipe"]
+
+IMAGENET_CLASSES = 1000
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network by name.
+    """A network that camserve builds by name.
 
     Attributes:
         build: Builds the network with random weights.
-        preprocessing: How its pixels are prepared.
-        labels: Names of its classes, or None where only the weights know them.
-        with_imagenet: Builds the network with ImageNet weights, which Keras downloads; None where there are none.
+        preprocessing: The preprocessing of its images.
+        labels: The labels of its classes; None for the classes of ImageNet.
+        with_imagenet: Builds the network with ImageNet weights, which Keras downloads; None if it has none.
     """
 
     build: Callable[[], keras.Model]
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None = None
     with_imagenet: Callable[[], keras.Model] | None = None
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return IMAGENET_CLASSES if self.labels is None else len(self.labels)
+
+
+def _network(function: str, *arguments: str) -> Callable[[], keras.Model]:
+    """Return a builder that loads TensorFlow when it is called."""
+
+    def build() -> keras.Model:
+        return getattr(import_module("camserve.export.source.networks"), function)(*arguments)
+
+    return build
 
 
 _CAMERAS = (
@@ -44,76 +60,15 @@ _CAMERAS = (
     "iPhone-4s",
     "iPhone-6",
 )
-
-
-def _resnet50(weights: str | None = None) -> keras.Model:
-    return keras.applications.ResNet50(weights=weights)
-
-
-def _resnet_mini() -> keras.Model:
-    """ResNet50 cut after its third stage, for 28×28 gray images."""
-    image = layers.Input((28, 28, 1))
-    x = residual.stem(image)
-    x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
-    x = layers.MaxPooling2D(3, strides=2, name="pool1")(x)
-    x = residual.stage(x, (64, 64, 256), blocks=3, stride=1, name="stage2")
-    x = residual.stage(x, (128, 128, 512), blocks=4, stride=2, name="stage3")
-    x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
-    return keras.Model(image, layers.Dense(10, "softmax", name="fc10")(x), name="resnet-mini")
-
-
-def _resnet50_signs(
-    name: str = "resnet50-signs", *, third: int = 128, last_stride: int = 2, training: bool | None = None
-) -> keras.Model:
-    """ResNet50 for 64×64 images of six hand signs.
-
-    Args:
-        name: Name of the model.
-        third: Filters of the first two convolutions in each block of stage 3.
-        last_stride: Stride of stage 5.
-        training: The `training` with which each block's BatchNorm is called while the network is built.
-    """
-    image = layers.Input((64, 64, 3))
-    x = residual.stem(image)
-    x = layers.MaxPooling2D(3, strides=2, name="pool1")(x)
-    x = residual.stage(x, (64, 64, 256), blocks=3, stride=1, name="stage2", training=training)
-    x = residual.stage(x, (third, third, 512), blocks=4, stride=2, name="stage3", training=training)
-    x = residual.stage(x, (256, 256, 1024), blocks=6, stride=2, name="stage4", training=training)
-    x = residual.stage(x, (512, 512, 2048), blocks=3, stride=last_stride, name="stage5", training=training)
-    x = layers.AveragePooling2D(2, name="avg_pool")(x)
-    x = layers.Flatten(name="flatten")(x)
-    return keras.Model(image, layers.Dense(6, "softmax", name="fc6")(x), name=name)
-
-
-def _resnet50_signs_126() -> keras.Model:
-    """The variant with 126 filters in stage 3 and stride 1 in stage 5: its 4×4 features are pooled into 2×2 cells."""
-    return _resnet50_signs("resnet50-signs-126", third=126, last_stride=1)
-
-
-def _resnet50_camera() -> keras.Model:
-    """A residual network for 224×224 crops of ten camera models, without biases in its blocks."""
-    image = layers.Input((224, 224, 3))
-    x = layers.Conv2D(64, 7, strides=2, padding="same", name="conv1")(image)
-    x = layers.BatchNormalization(name="bn_conv1")(x)
-    x = layers.Activation("relu", name="relu1")(x)
-    x = layers.MaxPooling2D(3, strides=2, padding="same", name="pool1")(x)
-    x = residual.wide_stage(x, first=64, out=256, blocks=3, stride=1, name="stage2")
-    x = residual.wide_stage(x, first=256, out=512, blocks=4, stride=2, name="stage3")
-    x = residual.wide_stage(x, first=512, out=1024, blocks=6, stride=2, name="stage4")
-    x = residual.wide_stage(x, first=1024, out=2048, blocks=3, stride=2, name="stage5")
-    x = layers.AveragePooling2D(7, name="avg_pool")(x)
-    x = layers.Flatten(name="flatten")(x)
-    return keras.Model(image, layers.Dense(10, "softmax", name="fc10")(x), name="resnet50-camera")
-
-
-_UNIT = PRESETS["unit"]
 _DIGITS = tuple(str(digit) for digit in range(10))
+_UNIT = PRESETS["unit"]
+_RAW_CROP = PRESETS["raw-bgr"].model_copy(update={"fit": "crop-only"})
 
 RECIPES: dict[str, Recipe] = {
-    "resnet50": Recipe(_resnet50, PRESETS["caffe"], with_imagenet=lambda: _resnet50("imagenet")),
-    "resnet-mini": Recipe(_resnet_mini, _UNIT.in_gray(), _DIGITS),
-    "resnet50-signs": Recipe(_resnet50_signs, _UNIT, _DIGITS[:6]),
-    "resnet50-signs-126": Recipe(_resnet50_signs_126, _UNIT, _DIGITS[:6]),
-    "resnet50-camera": Recipe(_resnet50_camera, PRESETS["raw-bgr"].model_copy(update={"fit": "crop-only"}), _CAMERAS),
+    "resnet50": Recipe(_network("resnet50"), PRESETS["caffe"], with_imagenet=_network("resnet50", "imagenet")),
+    "resnet-mini": Recipe(_network("resnet_mini"), _UNIT.in_gray(), _DIGITS),
+    "resnet50-signs": Recipe(_network("resnet50_signs"), _UNIT, _DIGITS[:6]),
+    "resnet50-signs-126": Recipe(_network("resnet50_signs_126"), _UNIT, _DIGITS[:6]),
+    "resnet50-camera": Recipe(_network("resnet50_camera"), _RAW_CROP, _CAMERAS),
 }
-"""The recipes by the name that `camserve export` takes."""
+"""The recipes by the name that `camserve export` accepts."""

@@ -1,9 +1,7 @@
-"""The part of a model configuration about execution accelerators.
+"""The part of a model configuration about execution accelerators, written from options and read back.
 
-Names and values are those that Triton's ONNX Runtime backend reads.
-
-CUDA's options stand among the model's parameters: the backend reads these four there, and sets them back to their
-defaults where they stand under `execution_accelerators`. TensorRT's stand under `execution_accelerators`.
+Triton's ONNX Runtime backend reads CUDA's options from the model's parameters, and resets them to their defaults if
+they are under `execution_accelerators`. It reads TensorRT's from `execution_accelerators`.
 """
 
 from __future__ import annotations
@@ -12,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from camserve.contract import TensorSpec
-from camserve.serving.config.instances import read_parameter
+from camserve.serving.config.accelerator_options import Auto, Cuda, OpenVINO, TensorRT
+from camserve.serving.config.option import Option, declared
 from camserve.serving.config.serving_options import ServingOptions
 
 __all__ = [
@@ -26,38 +25,37 @@ __all__ = [
     "write_accelerators",
 ]
 
-ENGINE_CACHE = "trt_engine_cache_enable"
-ENGINE_PREFIX = "trt_engine_cache_prefix"
-_ENGINE_PATH = "trt_engine_cache_path"
-_TIMING_CACHE = "trt_timing_cache_enable"
-_TIMING_PATH = "trt_timing_cache_path"
-_PRECISION = "precision_mode"
-_WORKSPACE = "max_workspace_size_bytes"
-_PROFILE = "trt_profile_{}_shapes"  # its value, for example: image:8x224x224x3
+_CUDA = declared(Cuda)
+_TENSORRT = {field: option for field, option in declared(TensorRT).items() if field not in _CUDA}
 
-_SEARCH: Mapping[str, str] = {"exhaustive": "0", "heuristic": "1", "default": "2"}
-_ARENA: Mapping[str, str] = {"next-power-of-two": "0", "same-as-requested": "1"}
-_SWITCH: Mapping[bool, str] = {False: "0", True: "1"}
-CUDA_PARAMETERS = ("cudnn_conv_algo_search", "gpu_mem_limit", "arena_extend_strategy", "do_copy_in_default_stream")
-"""Options of CUDA that the backend reads among the model's parameters alone."""
+CUDA_PARAMETERS = tuple(parameter for option in declared(Auto).values() for parameter in option.parameters)
+"""CUDA's options, which the backend reads from the model's parameters only."""
+
+(ENGINE_CACHE,) = _TENSORRT["engine_cache"].parameters
+ENGINE_PREFIX = "trt_engine_cache_prefix"
+_PROFILE = "trt_profile_{}_shapes"  # for example: image:8x224x224x3
 
 
 def write_accelerators(config: Any, options: ServingOptions, image: TensorSpec) -> None:
-    """Writes the options into the message, all but the prefix of the engine cache."""
-    accelerators = config.optimization.execution_accelerators
-    if options.accelerator == "openvino":
-        accelerators.cpu_execution_accelerator.add(name="openvino")
-    if options.accelerator == "tensorrt":
-        accelerators.gpu_execution_accelerator.add(name="tensorrt", parameters=_tensorrt(options, image))
-    for name, value in _cuda(options).items():
+    """Write the options into the message, except the prefix of the engine cache."""
+    accelerator, accelerators = options.accelerator, config.optimization.execution_accelerators
+    for name, value in _encoded(accelerator, _CUDA).items():
         config.parameters[name].string_value = value
+    if isinstance(accelerator, OpenVINO):
+        accelerators.cpu_execution_accelerator.add(name=accelerator.name)
+    if isinstance(accelerator, TensorRT):
+        parameters = {
+            **_profile(image, options.max_batch_size, accelerator.opt_batch_size),
+            **_encoded(accelerator, _TENSORRT),
+        }
+        accelerators.gpu_execution_accelerator.add(name=accelerator.name, parameters=parameters)
 
 
 def name_engines(config: Any, model: str, digest: str) -> None:
-    """Has the names of TensorRT's engines, where there are any, begin with the model's name and its weights' hash.
+    """Prefix the names of TensorRT's engines, if the model has any, with its name and the checksum of its weights.
 
-    ONNX Runtime names an engine by the names in the graph alone, so that two models of one architecture, or two
-    versions of one model, would take each other's engine, and with it the other's weights.
+    ONNX Runtime derives the name of an engine from the names in the graph only. Without a prefix, two models of one
+    architecture or two versions of one model would load each other's engine, and with it the other's weights.
     """
     accelerator = tensorrt_accelerator(config)
     if accelerator is not None:
@@ -65,79 +63,46 @@ def name_engines(config: Any, model: str, digest: str) -> None:
 
 
 def tensorrt_accelerator(config: Any) -> Any | None:
-    """The TensorRT accelerator of a configuration, or None."""
+    """Return the TensorRT accelerator of a configuration, or None."""
     accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
     return next((each for each in accelerators if each.name == "tensorrt"), None)
 
 
 def profile_sizes(parameters: Mapping[str, str]) -> dict[str, int]:
-    """The batch sizes that TensorRT's engine is built for, by `min`, `opt` and `max`; what is not given is left out."""
-    shapes = {bound: parameters.get(_PROFILE.format(bound), "") for bound in ("min", "opt", "max")}
-    sizes = {bound: shape.partition(":")[2].partition("x")[0] for bound, shape in shapes.items()}
-    return {bound: int(size) for bound, size in sizes.items() if size.isdecimal()}
+    """Return the batch sizes of TensorRT's profile by `min`, `opt` and `max`, without those that are missing."""
+    shapes = {which: parameters.get(_PROFILE.format(which), "") for which in ("min", "opt", "max")}
+    sizes = {which: shape.partition(":")[2].partition("x")[0] for which, shape in shapes.items()}
+    return {which: int(size) for which, size in sizes.items() if size.isdecimal()}
 
 
 def read_accelerators(config: Any) -> dict[str, Any]:
-    """The options by which `write_accelerators` wrote the message."""
+    """Return the options that `write_accelerators` wrote, by name."""
+    parameters = {name: config.parameters[name].string_value for name in CUDA_PARAMETERS if name in config.parameters}
+    values = _decoded(parameters, _CUDA)
     accelerator = tensorrt_accelerator(config)
-    return {**_read_cuda(config), **(_read_tensorrt(accelerator.parameters) if accelerator is not None else {})}
+    if accelerator is None:
+        return values
+    sizes = profile_sizes(accelerator.parameters)
+    optimized = None if sizes.get("opt") == sizes.get("max") else sizes.get("opt")
+    return {**values, **_decoded(accelerator.parameters, _TENSORRT), _TENSORRT["opt_batch_size"].name: optimized}
 
 
-def _tensorrt(options: ServingOptions, image: TensorSpec) -> dict[str, str]:
-    # Without a profile of the whole range TensorRT builds a new engine for every batch size that it meets.
-    sizes = {
-        "min": 1,
-        "opt": options.tensorrt_opt_batch_size or options.max_batch_size,
-        "max": options.max_batch_size,
-    }
+def _profile(image: TensorSpec, largest: int, optimized: int | None) -> dict[str, str]:
+    # Without a profile of the whole range TensorRT builds a new engine for every new batch size.
+    sizes = {"min": 1, "opt": optimized or largest, "max": largest}
     shape = "x".join(str(side) for side in image.shape)
-    parameters = {_PROFILE.format(which): f"{image.name}:{size}x{shape}" for which, size in sizes.items()}
-    parameters[_PRECISION] = options.tensorrt_precision.upper()
-    parameters[ENGINE_CACHE] = _SWITCH[options.tensorrt_engine_cache]
-    parameters[_TIMING_CACHE] = _SWITCH[options.tensorrt_timing_cache]
-    parameters[_ENGINE_PATH] = parameters[_TIMING_PATH] = options.tensorrt_cache_path
-    if options.tensorrt_workspace is not None:
-        parameters[_WORKSPACE] = str(options.tensorrt_workspace)
-    return parameters
+    return {_PROFILE.format(which): f"{image.name}:{size}x{shape}" for which, size in sizes.items()}
 
 
-def _read_tensorrt(parameters: Mapping[str, str]) -> dict[str, Any]:
-    precision = parameters.get(_PRECISION, "FP32").lower()
-    sizes = profile_sizes(parameters)
-    read: dict[str, Any] = {
-        "tensorrt_precision": precision,
-        "tensorrt_opt_batch_size": None if sizes.get("opt") == sizes.get("max") else sizes.get("opt"),
-        "tensorrt_workspace": _number(parameters.get(_WORKSPACE, "")),
-        "tensorrt_engine_cache": parameters.get(ENGINE_CACHE, "").lower() in ("1", "true"),
-        "tensorrt_timing_cache": parameters.get(_TIMING_CACHE, "").lower() in ("1", "true"),
-    }
-    path = parameters.get(_ENGINE_PATH) or parameters.get(_TIMING_PATH)
-    return {**read, "tensorrt_cache_path": path} if path else read
-
-
-def _cuda(options: ServingOptions) -> dict[str, str]:
-    given = {name: getattr(options, name) for name in CUDA_PARAMETERS}
-    names: Mapping[str, Mapping[Any, str]] = {
-        "cudnn_conv_algo_search": _SEARCH,
-        "arena_extend_strategy": _ARENA,
-        "do_copy_in_default_stream": _SWITCH,
-    }
-    return {name: names.get(name, {}).get(value, str(value)) for name, value in given.items() if value is not None}
-
-
-def _read_cuda(config: Any) -> dict[str, Any]:
-    search, limit, arena, copies = (read_parameter(config, name) for name in CUDA_PARAMETERS)
+def _encoded(accelerator: Any, options: Mapping[str, Option]) -> dict[str, str]:
+    values = {field: getattr(accelerator, field, None) for field in options}
     return {
-        "cudnn_conv_algo_search": _named(_SEARCH, search),
-        "gpu_mem_limit": _number(limit),
-        "arena_extend_strategy": _named(_ARENA, arena),
-        "do_copy_in_default_stream": _named(_SWITCH, copies),
+        parameter: option.kind.encode(values[field])
+        for field, option in options.items()
+        for parameter in option.parameters
+        if values[field] is not None
     }
 
 
-def _named(names: Mapping[Any, str], written: str) -> Any:
-    return next((name for name, value in names.items() if value == written), None)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+def _decoded(parameters: Mapping[str, str], options: Mapping[str, Option]) -> dict[str, Any]:
+    return {option.name: option.decode(parameters) for option in options.values() if option.parameters}

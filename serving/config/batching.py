@@ -1,4 +1,4 @@
-"""The part of a model configuration about batches and their queue: written from options, and read back."""
+"""The part of a model configuration about batches and their queue, written from options and read back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REJECT, _CONTINUE = model_config_pb2.ModelQueuePolicy.REJECT, model_config_pb2.
 
 
 def write_batching(config: Any, options: ServingOptions) -> None:
-    """Writes the options into the message."""
+    """Write the options into the message."""
     config.max_batch_size = options.max_batch_size
     batching = config.dynamic_batching
     batching.max_queue_delay_microseconds = options.max_queue_delay_us
@@ -29,7 +29,7 @@ def write_batching(config: Any, options: ServingOptions) -> None:
 
 
 def read_batching(config: Any) -> dict[str, Any]:
-    """The options by which `write_batching` wrote the message."""
+    """Return the options that `write_batching` wrote, by name."""
     batching = config.dynamic_batching
     queue = batching.default_queue_policy
     return {

@@ -1,4 +1,4 @@
-"""Changes to a configuration that stands, made only where they say something."""
+"""Apply the difference between two configurations to a third."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ _MAP = "parameters"
 
 
 def merge_changes(config: Any, before: Any, after: Any) -> None:
-    """Carries the difference between two messages over to a third, field by field, and in `parameters` key by key.
+    """Apply the difference between two messages to a third, by field, and in `parameters` by key.
 
     Args:
-        config: The message to change; what the other two agree on stays in it as it is.
-        before: What would have been written by the options that stand.
-        after: What is written by the options that shall stand.
+        config: The message to change; what is equal in the other two stays unchanged in it.
+        before: The message that the current options produce.
+        after: The message that the new options produce.
     """
     for field in config.DESCRIPTOR.fields:
         if field.name != _MAP and getattr(before, field.name) != getattr(after, field.name):
-            _take(config, after, field.name)
+            _copy_field(config, after, field.name)
     for key in {*before.parameters, *after.parameters}:
         if key not in after.parameters:
             config.parameters.pop(key, None)
@@ -27,10 +27,10 @@ def merge_changes(config: Any, before: Any, after: Any) -> None:
             config.parameters[key].CopyFrom(after.parameters[key])
 
 
-def _take(config: Any, after: Any, name: str) -> None:
-    part = type(after)()
-    part.CopyFrom(after)
-    for field in after.DESCRIPTOR.fields:
+def _copy_field(config: Any, source: Any, name: str) -> None:
+    part = type(source)()
+    part.CopyFrom(source)
+    for field in source.DESCRIPTOR.fields:
         if field.name != name:
             part.ClearField(field.name)
     config.ClearField(name)

@@ -1,4 +1,4 @@
-"""Triton's model configuration: built as the protobuf message, printed and read by protobuf's own text format."""
+"""Triton's model configuration: built as a protobuf message, printed and parsed in protobuf's text format."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from camserve.bundle import LABELS_NAME, ONNX_NAME
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 from camserve.errors import RepositoryError, UsageError
 from camserve.serving.config.accelerators import name_engines, read_accelerators, write_accelerators
+from camserve.serving.config.backends import Backend, backend_of
 from camserve.serving.config.batching import read_batching, write_batching
-from camserve.serving.config.changes import DEFAULTS, changed_options, make_options
-from camserve.serving.config.choices import Backend
-from camserve.serving.config.instances import backend_of, read_instances, write_instances
+from camserve.serving.config.instances import read_instances, write_instances
 from camserve.serving.config.merging import merge_changes
+from camserve.serving.config.named_options import DEFAULTS, changed_options, make_options
 from camserve.serving.config.pinning import unpinned
 from camserve.serving.config.readiness import read_readiness, write_readiness
 from camserve.serving.config.serving_options import ServingOptions
@@ -28,6 +28,7 @@ __all__ = [
     "CONFIG_NAME",
     "MODEL_FILES",
     "build_config",
+    "parse_config",
     "read_config",
     "read_options",
     "render_config",
@@ -37,7 +38,7 @@ __all__ = [
 CONFIG_NAME = "config.pbtxt"
 BACKEND: Backend = "onnxruntime"
 MODEL_FILES: Mapping[Backend, str] = {"onnxruntime": ONNX_NAME, "tensorflow": "model.savedmodel"}
-"""What a version folder holds for a backend."""
+"""By backend, the name of the model file in a version folder."""
 
 
 def build_config(
@@ -49,19 +50,19 @@ def build_config(
     precision: str = "fp32",
     digest: str = "",
 ) -> Any:
-    """The `ModelConfig` message of a model.
+    """Build the `ModelConfig` message of a model.
 
-    Nothing is left to Triton's defaults that would change an answer or its cost: the batch is 4, a queue has no bound
-    and a CPU gets two instances, each with every core, where the configuration is silent.
+    It sets every value whose default in Triton would change a prediction or its cost: the batch size (4), the limit of
+    the queue (none), and the instances on a CPU (2, each with all cores).
 
-    Law: `ServingOptions(**read_options(build_config(…, options))) == options`.
+    `make_options(read_options(build_config(…, options))) == options`.
 
     Args:
-        contract: Under the name that the model is published by.
+        contract: With the name that the model is published under.
         labels: One per class.
-        options: How to serve it.
-        backend: Which of Triton's backends runs it.
-        precision: Of the model's file: `fp32`, `fp16` or `int8`.
+        options: How Triton serves it.
+        backend: Triton's backend that runs it.
+        precision: Precision of the model's file: `fp32`, `fp16` or `int8`.
         digest: SHA-256 of the model's file, by which TensorRT's cache tells versions apart.
 
     Raises:
@@ -74,7 +75,7 @@ def build_config(
 
 
 def update_config(
-    standing: Any,
+    current: Any,
     contract: ModelContract,
     labels: Sequence[str],
     changes: ServingOptions | Mapping[str, Any],
@@ -83,29 +84,30 @@ def update_config(
     precision: str = "fp32",
     digest: str = "",
 ) -> Any:
-    """The `ModelConfig` message of a model that stands already.
+    """Build the `ModelConfig` message of a new version of a published model.
 
-    Given by name, options change only the parts that they are written in; what someone wrote by hand elsewhere stays.
+    Changes by name affect only the parts of the message in which these options are stored; manual edits elsewhere are
+    kept.
 
     Args:
-        standing: Its message so far.
-        contract: Under the name that the model is published by.
+        current: The model's message.
+        contract: With the name that the model is published under.
         labels: One per class.
-        changes: All options anew, or by name those that change.
+        changes: All options, or by name those that change.
         backend: As for `build_config`.
-        precision: Likewise.
-        digest: Likewise.
+        precision: As for `build_config`.
+        digest: As for `build_config`.
 
     Raises:
-        UsageError: If an option is out of range, or does not suit what stands, the backend or the precision.
+        UsageError: If an option is invalid, or does not suit the other options, the backend or the precision.
     """
     if isinstance(changes, ServingOptions):
         return build_config(contract, labels, changes, backend=backend, precision=precision, digest=digest)
     config = model_config_pb2.ModelConfig()
-    config.CopyFrom(standing)
-    if changes or standing.backend != backend:
-        after = _build(contract, changed_options(read_options(standing), changes), backend)
-        before = _standing(standing, contract)
+    config.CopyFrom(current)
+    if changes or current.backend != backend:
+        after = _build(contract, changed_options(read_options(current), changes), backend)
+        before = _rebuilt(current, contract)
         if before is None:
             config = after
         else:
@@ -116,34 +118,55 @@ def update_config(
 
 
 def read_options(config: Any) -> dict[str, Any]:
-    """The options by which a configuration was built, all of them, by name; of a pinned one, as they were wished."""
+    """Return all options of a configuration by name; those of a pinned one as requested."""
     config = unpinned(config)
     parts = (read_batching(config), read_instances(config), read_accelerators(config), read_readiness(config))
     return {**DEFAULTS, **{name: value for part in parts for name, value in part.items()}}
 
 
 def render_config(config: Any) -> str:
-    """The message as it stands in `config.pbtxt`."""
+    """Return the message as the text of `config.pbtxt`."""
     return str(text_format.MessageToString(config, as_utf8=True))
 
 
 def read_config(path: Path) -> Any:
-    """Reads a `config.pbtxt`.
+    """Read a `config.pbtxt` and return its `ModelConfig` message.
 
     Raises:
-        RepositoryError: If it cannot be read or is no model configuration.
+        RepositoryError: If the file cannot be read or is not a model configuration.
     """
     try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), model_config_pb2.ModelConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise RepositoryError(
-            f"{path} is not a readable Triton model configuration: {error}",
-            hint="Correct it, or move the folder out of the repository and publish the model again",
-        ) from error
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from None
+    return parse_config(text, path)
+
+
+def parse_config(text: str, path: Path) -> Any:
+    """Parse the text of a `config.pbtxt` and return its `ModelConfig` message.
+
+    Args:
+        text: Content of the file.
+        path: The file, for the message of an error.
+
+    Raises:
+        RepositoryError: If the text is not a model configuration.
+    """
+    try:
+        return text_format.Parse(text, model_config_pb2.ModelConfig())
+    except (UnicodeDecodeError, text_format.ParseError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> RepositoryError:
+    return RepositoryError(
+        f"cannot read the model configuration {path}: {error}",
+        hint="Correct it, or move the folder out of the repository and publish the model again",
+    )
 
 
 def _build(contract: ModelContract, options: ServingOptions, backend: Backend) -> Any:
-    """The message but for what is the version's own: contract, labels and the prefix of its engines."""
+    """Build the message without the values of a version: contract, labels and the prefix of its engines."""
     config = model_config_pb2.ModelConfig(
         name=contract.name,
         backend=backend,
@@ -158,8 +181,8 @@ def _build(contract: ModelContract, options: ServingOptions, backend: Backend) -
     return config
 
 
-def _standing(config: Any, contract: ModelContract) -> Any | None:
-    """What would have been written by the options that stand, or None where someone wrote what no options say."""
+def _rebuilt(config: Any, contract: ModelContract) -> Any | None:
+    """Build a configuration from its own options; None if manual edits made them invalid."""
     try:
         options = make_options(read_options(config))
     except UsageError:
@@ -180,7 +203,7 @@ def _tensor(message: Any, spec: TensorSpec) -> Any:
 
 def _output(contract: ModelContract, spec: TensorSpec) -> Any:
     output = _tensor(model_config_pb2.ModelOutput, spec)
-    # Lets any Triton client ask for named classes through the classification extension.
+    # Any Triton client can request labels by the classification extension.
     if spec.dtype == "FP32" and spec.shape == (contract.classes,):
         output.label_filename = LABELS_NAME
     return output

@@ -1,8 +1,8 @@
-"""The versions that a configuration names one by one, in place of a policy that would look into the folder.
+"""Version policies that name each version that Triton serves.
 
-A version that stands in a model's folder is served by Triton at its next look, whatever the configuration is made for.
-A configuration that names its versions and their labels leaves Triton no choice: what is served changes at the one
-moment when `config.pbtxt` is replaced, and not before. What was wished for (the latest two, say) is kept beside it.
+Triton serves a new version folder at its next poll if the version policy includes it, even before the configuration is
+written for it. A configuration that names its versions and their labels changes what is served only at the moment when
+`config.pbtxt` is replaced. The requested policy, such as the latest two versions, is stored beside it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from camserve.bundle import LABELS_NAME
 
 __all__ = ["chosen_versions", "pin", "unpinned"]
 
-_WISH = "camserve.version_policy"
+_REQUESTED = "camserve.version_policy"
 _LABELS = re.compile(rf"[0-9]+/{re.escape(LABELS_NAME)}", re.ASCII)
 
 
 def pin(config: Any, versions: Collection[int]) -> None:
-    """Has a configuration name the versions it serves and the labels of the highest, and keeps its policy as the wish.
+    """Make a configuration name the versions it serves and the labels of the highest, and store the requested policy.
 
     Args:
-        config: A message whose policy is the wish, as `unpinned` gives it; it is changed.
-        versions: The versions to serve; at least one.
+        config: A message with the requested policy, as `unpinned` returns it; it is changed.
+        versions: The versions to serve, at least one.
     """
-    wish = config.version_policy
-    config.parameters[_WISH].string_value = text_format.MessageToString(wish, as_one_line=True)
+    policy = config.version_policy
+    config.parameters[_REQUESTED].string_value = text_format.MessageToString(policy, as_one_line=True)
     config.version_policy.Clear()
     config.version_policy.specific.versions.extend(sorted(versions))
     for output in config.output:
@@ -39,26 +39,26 @@ def pin(config: Any, versions: Collection[int]) -> None:
 
 
 def unpinned(config: Any) -> Any:
-    """A copy with the policy that was wished for; of a configuration that is not pinned, a plain copy.
+    """Copy a configuration with the requested version policy in place of the versions that it names.
 
     Raises:
-        text_format.ParseError: If the wish is no version policy.
+        text_format.ParseError: If the stored policy is invalid.
     """
-    wished = model_config_pb2.ModelConfig()
-    wished.CopyFrom(config)
-    if _WISH in wished.parameters:
-        wish = wished.parameters.pop(_WISH).string_value
-        # A policy that was written over the pins by hand is the latest wish.
-        if wished.version_policy.WhichOneof("policy_choice") == "specific":
-            wished.version_policy.CopyFrom(text_format.Parse(wish, model_config_pb2.ModelVersionPolicy()))
-    for output in wished.output:
+    copy = model_config_pb2.ModelConfig()
+    copy.CopyFrom(config)
+    if _REQUESTED in copy.parameters:
+        policy = copy.parameters.pop(_REQUESTED).string_value
+        # Any other policy is a manual edit, and is the one that is requested now.
+        if copy.version_policy.WhichOneof("policy_choice") == "specific":
+            copy.version_policy.CopyFrom(text_format.Parse(policy, model_config_pb2.ModelVersionPolicy()))
+    for output in copy.output:
         if _LABELS.fullmatch(output.label_filename):
             output.label_filename = LABELS_NAME
-    return wished
+    return copy
 
 
 def chosen_versions(policy: Any, versions: Collection[int]) -> tuple[int, ...]:
-    """Which of the versions a policy has served, lowest first; Triton's own default is the latest one."""
+    """Return the versions that a policy serves, lowest first. Triton's default policy is the latest version."""
     numbers = sorted(versions)
     choice = policy.WhichOneof("policy_choice")
     if choice == "all":

@@ -1,4 +1,4 @@
-"""Options by the name of what they are for; what is given beside a preset goes before it."""
+"""Presets: serving options for a kind of host. Options that are set explicitly take precedence."""
 
 from __future__ import annotations
 
@@ -9,49 +9,63 @@ from pathlib import Path
 from typing import Any
 
 from camserve.errors import UsageError
+from camserve.text import suggest
 
-__all__ = ["PRESETS", "HostProfile", "host_cores", "preset_options", "preset_purpose"]
+__all__ = ["PRESETS", "HostProfile", "Preset", "find_preset", "host_cores", "preset_options"]
 
-_LARGEST_TEAM = 4
+_MOST_THREADS = 4
 
 
 @dataclass(frozen=True)
 class HostProfile:
-    """What a preset's figures depend on: cores of the host that will serve, precision of the model, its backend."""
+    """What the options of a preset depend on.
+
+    Attributes:
+        cores: Cores of the host that serves the model.
+        precision: Precision of the model's file.
+        backend: Triton's backend that runs the model.
+    """
 
     cores: int
     precision: str = "fp32"
     backend: str = "onnxruntime"
 
 
-def cpu_latency(situation: HostProfile) -> dict[str, Any]:
-    """One copy on all cores, nothing waits for company: the fastest answer while few ask at once."""
+@dataclass(frozen=True)
+class Preset:
+    """A preset.
+
+    Attributes:
+        purpose: What it is for, in one line.
+        options: Returns its options by name for a host.
+    """
+
+    purpose: str
+    options: Callable[[HostProfile], dict[str, Any]]
+
+
+def _cpu_latency(host: HostProfile) -> dict[str, Any]:
     return {
         "accelerator": "none",
         "instances": 1,
-        "threads": situation.cores,
+        "threads": host.cores,
         "max_batch_size": 8,
         "max_queue_delay_us": 0,
     }
 
 
-def cpu_throughput(situation: HostProfile) -> dict[str, Any]:
-    """Copies side by side on few cores each, which wait less for each other: the most images a second."""
-    threads = max(1, min(_LARGEST_TEAM, situation.cores // _LARGEST_TEAM))
+def _cpu_throughput(host: HostProfile) -> dict[str, Any]:
+    threads = max(1, min(_MOST_THREADS, host.cores // _MOST_THREADS))
     return {
         "accelerator": "none",
-        "instances": max(1, situation.cores // threads),
+        "instances": max(1, host.cores // threads),
         "threads": threads,
         "max_batch_size": 8,
         "max_queue_delay_us": 1_000,
     }
 
 
-def gpu(situation: HostProfile) -> dict[str, Any]:
-    """CUDA, batches of 32, two copies so that one computes while the other copies; convolutions chosen without trials.
-
-    cuDNN's default is to try every algorithm for each batch size that it meets, which holds up the first of each.
-    """
+def _gpu(host: HostProfile) -> dict[str, Any]:
     options = {
         "accelerator": "cuda",
         "instances": 2,
@@ -59,18 +73,18 @@ def gpu(situation: HostProfile) -> dict[str, Any]:
         "max_batch_size": 32,
         "max_queue_delay_us": 500,
     }
-    return {**options, "cudnn_conv_algo_search": "heuristic"} if situation.backend == "onnxruntime" else options
+    # By default cuDNN measures every algorithm for each new batch size, which delays the first request of each size.
+    return {**options, "cudnn_conv_algo_search": "heuristic"} if host.backend == "onnxruntime" else options
 
 
-def tensorrt(situation: HostProfile) -> dict[str, Any]:
-    """TensorRT in the model's precision, one engine for batches of 1 to 32, kept on disk: minutes once, then fast."""
+def _tensorrt(host: HostProfile) -> dict[str, Any]:
     return {
         "accelerator": "tensorrt",
         "instances": 1,
         "threads": 1,
         "max_batch_size": 32,
         "max_queue_delay_us": 500,
-        "tensorrt_precision": situation.precision,
+        "tensorrt_precision": host.precision,
         "tensorrt_engine_cache": True,
         "tensorrt_timing_cache": True,
         "versions": "latest",
@@ -78,40 +92,52 @@ def tensorrt(situation: HostProfile) -> dict[str, Any]:
     }
 
 
-PRESETS: Mapping[str, Callable[[HostProfile], dict[str, Any]]] = {
-    "cpu-latency": cpu_latency,
-    "cpu-throughput": cpu_throughput,
-    "gpu": gpu,
-    "tensorrt": tensorrt,
+PRESETS: Mapping[str, Preset] = {
+    "cpu-latency": Preset("Lowest latency at low load: one instance on all cores, no queue delay.", _cpu_latency),
+    "cpu-throughput": Preset("Most images per second: several instances with few threads each.", _cpu_throughput),
+    "gpu": Preset("CUDA: batches of up to 32, two instances to overlap copies and computation.", _gpu),
+    "tensorrt": Preset("TensorRT in the model's precision: the first start builds an engine, for minutes.", _tensorrt),
 }
-"""By name; the first line of each one's docstring says what it does and why."""
+"""By name."""
 
 
-def preset_options(name: str, situation: HostProfile) -> dict[str, Any]:
-    """The options of a preset, by name.
+def preset_options(name: str, host: HostProfile) -> dict[str, Any]:
+    """Return the options of a preset by name.
 
     Raises:
-        UsageError: If there is none of that name.
+        UsageError: If the preset is unknown.
     """
     if name not in PRESETS:
-        raise UsageError(f"there is no preset {name!r}", hint=f"Choose one of {', '.join(PRESETS)}")
-    return PRESETS[name](situation)
+        raise UsageError(f"unknown preset {name!r}", hint=suggest(name, PRESETS) or f"Choose {', '.join(PRESETS)}")
+    return PRESETS[name].options(host)
 
 
-def preset_purpose(name: str) -> str:
-    """What a preset does and why, in one line."""
-    return (PRESETS[name].__doc__ or "").splitlines()[0]
+def find_preset(options: Mapping[str, Any], *, precision: str = "fp32", backend: str = "onnxruntime") -> str | None:
+    """Return the preset whose options are all in effect, for whatever number of cores; None if there is none.
+
+    Args:
+        options: All options of a model, by name.
+        precision: Precision of the model's file.
+        backend: Triton's backend that runs the model.
+    """
+    team = (options["threads"] or 0) * options["instances"]
+    # Up to three cores remain where the number of threads does not divide that of the cores.
+    hosts = [HostProfile(cores, precision, backend) for cores in range(max(1, team), team + _MOST_THREADS)]
+    for name, preset in PRESETS.items():
+        if any(all(options[option] == value for option, value in preset.options(host).items()) for host in hosts):
+            return name
+    return None
 
 
 def host_cores(limits: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """The cores that a process may use here: those it may run on, or fewer where a container is given less time.
+    """Return the number of cores that this process may use, within the CPU limit of its container.
 
     Args:
-        limits: The control group's file: microseconds of processor time per period, and the period.
+        limits: The control group's file with microseconds of CPU time per period, and the period.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = limits.read_text(encoding="ascii").split()
         return max(1, min(allowed, int(quota) // int(period)))
-    except (OSError, ValueError):  # none is set, or this is no Linux with control groups of version 2
+    except (OSError, ValueError):  # no limit, or no control groups of version 2
         return allowed

@@ -1,4 +1,4 @@
-"""The part of a model configuration about what is served and when: versions, warm-up, the response cache."""
+"""The part of a model configuration about versions, warm-up and the response cache."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2
 
 from camserve.contract import TensorSpec
+from camserve.serving.config.accelerator_options import TensorRT
 from camserve.serving.config.serving_options import ServingOptions
 
 __all__ = ["read_readiness", "write_readiness"]
 
 
 def write_readiness(config: Any, options: ServingOptions, image: TensorSpec) -> None:
-    """Writes the options into the message."""
+    """Write the options into the message."""
     _write_versions(config.version_policy, options)
     if options.response_cache:
         config.response_cache.enable = True
@@ -22,15 +23,15 @@ def write_readiness(config: Any, options: ServingOptions, image: TensorSpec) -> 
 
 
 def read_readiness(config: Any) -> dict[str, Any]:
-    """The options by which `write_readiness` wrote the message."""
+    """Return the options that `write_readiness` wrote, by name."""
     policy = config.version_policy
-    read = {"warmup": bool(config.model_warmup), "response_cache": config.response_cache.enable}
+    values = {"warmup": bool(config.model_warmup), "response_cache": config.response_cache.enable}
     choice = policy.WhichOneof("policy_choice")
     if choice == "specific" and policy.specific.versions:
-        return {**read, "versions": tuple(policy.specific.versions)}
+        return {**values, "versions": tuple(policy.specific.versions)}
     if choice == "all":
-        return {**read, "versions": "all"}
-    return {**read, "versions": "latest", "latest_versions": policy.latest.num_versions or 1}
+        return {**values, "versions": "all"}
+    return {**values, "versions": "latest", "latest_versions": policy.latest.num_versions or 1}
 
 
 def _write_versions(policy: Any, options: ServingOptions) -> None:
@@ -43,8 +44,9 @@ def _write_versions(policy: Any, options: ServingOptions) -> None:
 
 
 def _warmup_sizes(options: ServingOptions) -> list[int]:
-    tuned = options.tensorrt_opt_batch_size or options.max_batch_size
-    return sorted({1, tuned, options.max_batch_size})
+    accelerator = options.accelerator
+    optimized = accelerator.opt_batch_size if isinstance(accelerator, TensorRT) else None
+    return sorted({1, optimized or options.max_batch_size, options.max_batch_size})
 
 
 def _warmup(image: TensorSpec, batch_size: int) -> Any:

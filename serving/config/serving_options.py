@@ -1,123 +1,176 @@
-"""How a model is to be served: the choices that its publisher has."""
+"""The serving options of a published model, each declared once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
-from camserve.serving.config.checks import check_options
-from camserve.serving.config.choices import (
-    Accelerator,
-    ArenaStrategy,
-    ConvolutionSearch,
-    QueueAction,
-    TensorRTPrecision,
-)
+from camserve.errors import UsageError
+from camserve.serving.config.accelerator_options import ACCELERATORS, Accelerator, Auto, TensorRT
+from camserve.serving.config.option import check_fields, declare, documented
+from camserve.serving.config.option_kinds import Choice, Integer, Integers, Switch, VersionChoice
+from camserve.serving.config.resources import Resource, Resources
 
-__all__ = ["Accelerator", "Resource", "ServingOptions", "Versions"]
+__all__ = ["QueueAction", "Resource", "ServingOptions", "Versions"]
 
+QueueAction = Literal["reject", "continue"]
 Versions = Literal["latest", "all"] | tuple[int, ...]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Resource:
-    """Something that an instance holds while it runs a batch, so that no more run at once than there is of it.
-
-    Attributes:
-        name: Any name; models that name the same resource share it.
-        count: How much of it one instance holds.
-        shared: Whether the devices share one pool of it; otherwise each device has its own.
-    """
-
-    name: str
-    count: int = 1
-    shared: bool = False
+_BATCHING, _INSTANCES, _ACCELERATOR = "Batching and queue", "Instances and threads", "Accelerator"
+_LIFECYCLE = "Warm-up and versions"
 
 
+@documented
 @dataclass(frozen=True, kw_only=True)
 class ServingOptions:
-    """Options of a published model.
-
-    Attributes:
-        max_batch_size: Largest batch that Triton accepts and builds.
-        max_queue_delay_us: How long a request may wait for others to join its batch, in microseconds; 0 builds batches
-            only of requests that wait anyway because every instance is busy.
-        preferred_batch_sizes: Batch sizes that are sent off without waiting longer. Only for models that are fast at
-            these sizes alone; otherwise they hold batches smaller than the hardware allows.
-        max_queue_size: Requests that may wait; further ones are answered UNAVAILABLE at once. 0 means without bound: a
-            bound, a time-out or priorities make Triton's batcher miss requests for up to half a second
-            (`benchmarks/pauses.py`).
-        queue_timeout_us: How long a request may wait before `queue_timeout_action`, in microseconds; 0 for ever.
-        queue_timeout_action: `reject` answers it with an error, `continue` lets it wait behind all others.
-        queue_timeout_override: Whether a request may bring a shorter time-out of its own.
-        priority_levels: Number of priorities that requests may name, 1 is served first; 0 for none.
-        default_priority: Priority of requests that name none.
-        instances: Copies of the model that run side by side, on each device.
-        accelerator: `auto` runs on GPUs where the host has any and on the CPU elsewhere; `none` is the CPU alone;
-            `cuda` and `tensorrt` want a GPU; `openvino` is an accelerator of CPUs. The last two exist only in
-            NVIDIA's container.
-        gpus: Numbers of the GPUs that each hold `instances` copies; all of them unless given.
-        threads: Threads that one instance uses inside an operator; None leaves it to the backend, which takes all
-            cores.
-        inter_threads: Threads that run branches of the graph side by side; None runs one operator after another.
-        cudnn_conv_algo_search: How cuDNN chooses convolutions: `exhaustive` (the backend's default) tries them all
-            for each batch size that it meets first, `heuristic` asks cuDNN's model, `default` takes one for all.
-        gpu_mem_limit: Bytes of GPU memory that one instance's arena may take.
-        arena_extend_strategy: How the arena grows: `next-power-of-two` or `same-as-requested`.
-        do_copy_in_default_stream: Whether copies share the stream of the computation.
-        tensorrt_precision: Arithmetic that TensorRT may use; `int8` for models that were exported as int8.
-        tensorrt_opt_batch_size: Batch size that TensorRT tunes its engine for; None is the largest.
-        tensorrt_workspace: Bytes that TensorRT may use as scratch memory.
-        tensorrt_engine_cache: Keep built engines on disk, so that only the first start takes minutes.
-        tensorrt_timing_cache: Keep measured times of kernels on disk, so that a new version's engine is built faster.
-        tensorrt_cache_path: Folder of both on the server; nobody but the server should be able to write to it.
-        warmup: Run a batch of one, the largest batch and the one that TensorRT tunes for before the model is ready.
-        response_cache: Answer repeated images from memory; works where Triton runs with `--cache-config`.
-        versions: `latest` serves the highest `latest_versions`, `all` serves all, and numbers serve just these.
-        latest_versions: How many of the highest versions are served at once.
-        rate_limiter_resources: What an instance holds while it runs, where Triton runs with `--rate-limit`.
-        rate_limiter_priority: Weight among models that wait for resources: 2 runs half as often as 1.
+    """How Triton serves a model.
 
     Raises:
-        UsageError: If a value is out of range, or two contradict each other.
+        UsageError: If an option is invalid, or two contradict each other.
     """
 
-    max_batch_size: int = 8
-    max_queue_delay_us: int = 100
-    preferred_batch_sizes: tuple[int, ...] = ()
-    max_queue_size: int = 0
-    queue_timeout_us: int = 0
-    queue_timeout_action: QueueAction = "reject"
-    queue_timeout_override: bool = False
-    priority_levels: int = 0
-    default_priority: int = 0
-    instances: int = 1
-    accelerator: Accelerator = "auto"
-    gpus: tuple[int, ...] = ()
-    threads: int | None = None
-    inter_threads: int | None = None
-    cudnn_conv_algo_search: ConvolutionSearch | None = None
-    gpu_mem_limit: int | None = None
-    arena_extend_strategy: ArenaStrategy | None = None
-    do_copy_in_default_stream: bool | None = None
-    tensorrt_precision: TensorRTPrecision = "fp32"
-    tensorrt_opt_batch_size: int | None = None
-    tensorrt_workspace: int | None = None
-    tensorrt_engine_cache: bool = True
-    tensorrt_timing_cache: bool = True
-    tensorrt_cache_path: str = "/var/cache/camserve"
-    warmup: bool = True
-    response_cache: bool = False
-    versions: Versions = "latest"
-    latest_versions: int = 1
-    rate_limiter_resources: tuple[Resource, ...] = ()
-    rate_limiter_priority: int = 1
+    max_batch_size: int = declare(
+        8,
+        Integer(1, 4096),
+        "Largest batch that Triton accepts and builds.",
+        flag="--max-batch",
+        panel=_BATCHING,
+    )
+    max_queue_delay_us: int = declare(
+        100,
+        Integer(0, 10_000_000, metavar="MICROSECONDS"),
+        "How long a request may wait for others to join its batch, in microseconds; 0 batches only requests that wait "
+        "because all instances are busy.",
+        flag="--delay",
+        panel=_BATCHING,
+    )
+    preferred_batch_sizes: tuple[int, ...] = declare(
+        (),
+        Integers(1, 4096, example="4,8"),
+        "Batch sizes that are sent without further delay, such as 4,8; only for models that are fast at these sizes.",
+    )
+    max_queue_size: int = declare(
+        0,
+        Integer(0, 1_000_000, example="64"),
+        "Requests that may wait; further ones fail with UNAVAILABLE. 0: no limit. A limit causes pauses of up to half "
+        "a second, see docs/serving.md.",
+        flag="--queue",
+        panel=_BATCHING,
+    )
+    queue_timeout_us: int = declare(
+        0,
+        Integer(0, 3_600_000_000, metavar="MICROSECONDS"),
+        "How long a request may wait in the queue, in microseconds; 0: no limit.",
+    )
+    queue_timeout_action: QueueAction = declare(
+        "reject",
+        Choice(get_args(QueueAction)),
+        "What happens after that: reject fails the request, continue moves it behind all others.",
+    )
+    queue_timeout_override: bool = declare(False, Switch(), "Accept a shorter timeout from a request.")
+    priority_levels: int = declare(
+        0, Integer(0, 100), "Number of priority levels for requests, 1 is served first; 0: no priorities."
+    )
+    default_priority: int = declare(0, Integer(0, 100), "Priority of requests without one.")
+    instances: int = declare(
+        1, Integer(1, 256), "Instances of the model on each device.", flag="--instances", panel=_INSTANCES
+    )
+    threads: int | None = declare(
+        None,
+        Integer(1, 1024),
+        "Threads of one instance within an operator; 0: all cores.",
+        flag="--threads",
+        panel=_INSTANCES,
+        none="0",
+    )
+    inter_threads: int | None = declare(
+        None, Integer(1, 1024), "Threads that run branches of the graph in parallel (none: no parallel branches)."
+    )
+    accelerator: Accelerator = declare(
+        Auto(),
+        Choice(tuple(ACCELERATORS)),
+        "auto (a GPU if the host has one), none (the CPU), cuda, tensorrt or openvino (on the CPU).",
+        flag="--accelerator",
+        panel=_ACCELERATOR,
+    )
+    warmup: bool = declare(
+        True,
+        Switch(),
+        "Run a batch of 1, the largest and the optimized batch before the model is ready.",
+        flag="--warm-up/--no-warm-up",
+        panel=_LIFECYCLE,
+    )
+    response_cache: bool = declare(
+        False, Switch(), "Answer repeated images from memory; requires camserve serve --response-cache."
+    )
+    versions: Versions = declare(
+        "latest", VersionChoice(), "Versions to serve: latest (see --latest-versions), all, or numbers such as 3,5."
+    )
+    latest_versions: int = declare(
+        1,
+        Integer(1, 256),
+        "How many of the newest versions are served at once.",
+        flag="--latest-versions",
+        panel=_LIFECYCLE,
+    )
+    rate_limiter_resources: tuple[Resource, ...] = declare(
+        (),
+        Resources(),
+        "What an instance holds while it runs, such as disk:1,link:2:shared; requires camserve serve --rate-limit.",
+    )
+    rate_limiter_priority: int = declare(
+        1, Integer(1, 1_000_000), "Weight among models that wait for resources; 2 runs half as often as 1."
+    )
 
     def __post_init__(self) -> None:
-        for name in ("preferred_batch_sizes", "gpus", "versions", "rate_limiter_resources"):
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.tensorrt_opt_batch_size == self.max_batch_size:
-            # One way to say it, so that what is read back out of a configuration is equal.
-            object.__setattr__(self, "tensorrt_opt_batch_size", None)
-        check_options(self)
+        if not isinstance(self.accelerator, Accelerator):
+            raise UsageError(
+                f"accelerator must be an Accelerator, got {self.accelerator!r}",
+                hint=f"Use {', '.join(f'{each.__name__}()' for each in ACCELERATORS.values())} of camserve.serving",
+            )
+        check_fields(self, skip=("accelerator",))
+        _check_batch_sizes(self)
+        _check_priorities(self)
+        _check_versions(self)
+        accelerator = self.accelerator
+        if isinstance(accelerator, TensorRT) and accelerator.opt_batch_size == self.max_batch_size:
+            # A configuration stores both as one number, and options read back from it must be equal.
+            object.__setattr__(self, "accelerator", replace(accelerator, opt_batch_size=None))
+
+
+def _check_batch_sizes(options: ServingOptions) -> None:
+    sizes = {"preferred_batch_sizes": options.preferred_batch_sizes}
+    if isinstance(options.accelerator, TensorRT):
+        sizes["tensorrt_opt_batch_size"] = (options.accelerator.opt_batch_size or 1,)
+    for name, values in sizes.items():
+        if values and max(values) > options.max_batch_size:
+            raise UsageError(
+                f"{name} must be at most max_batch_size ({options.max_batch_size}), got {max(values)}",
+                hint=f"Raise max_batch_size to {max(values)}, or lower {name}",
+            )
+
+
+def _check_priorities(options: ServingOptions) -> None:
+    levels, default = options.priority_levels, options.default_priority
+    if levels and not 1 <= default <= levels:
+        raise UsageError(
+            f"default_priority must be from 1 to priority_levels ({levels}), got {default}",
+            hint=f"Set default_priority to a number from 1, served first, to {levels}",
+        )
+    if default and not levels:
+        raise UsageError(f"default_priority is {default} without priority_levels", hint="Set priority_levels as well")
+
+
+def _check_versions(options: ServingOptions) -> None:
+    versions, accelerator = options.versions, options.accelerator
+    if versions != "latest" and options.latest_versions != 1:
+        raise UsageError(
+            f"latest_versions requires versions latest, got {versions!r}", hint="Leave out one of the two options"
+        )
+    several = options.latest_versions > 1 or versions == "all" or (isinstance(versions, tuple) and len(versions) > 1)
+    if several and isinstance(accelerator, TensorRT) and accelerator.engine_cache:
+        # The name of an engine's file is made of the names in the graph, which are equal in all versions.
+        raise UsageError(
+            "tensorrt_engine_cache does not work with several versions: one would run with the weights of another",
+            hint="Serve one version at a time, or turn tensorrt_engine_cache off",
+        )

@@ -1,4 +1,4 @@
-"""Whether options suit the model that they are for."""
+"""Whether serving options suit a model: its backend and its precision."""
 
 from __future__ import annotations
 
@@ -6,51 +6,52 @@ from collections.abc import Mapping
 from typing import Any
 
 from camserve.errors import UsageError
+from camserve.serving.config.accelerator_options import OpenVINO, TensorRT
 from camserve.serving.config.accelerators import CUDA_PARAMETERS
-from camserve.serving.config.choices import Backend
+from camserve.serving.config.backends import Backend
 
 __all__ = ["check_suitable"]
 
 
 def check_suitable(options: Mapping[str, Any], *, backend: Backend, precision: str) -> None:
-    """Refuses accelerators that the backend lacks, and arithmetic that the model was not made for.
+    """Check that the backend supports the options, and TensorRT the model's precision.
 
     Args:
-        options: All of them, by name.
+        options: All options, by name.
         backend: The backend that runs the model.
-        precision: Of the model's file.
+        precision: The precision of the model's file.
 
     Raises:
-        UsageError: The hint says what to choose.
+        UsageError: If it does not.
     """
     if backend == "tensorflow":
         _check_tensorflow(options)
-    if options["accelerator"] == "tensorrt":
+    if options["accelerator"] == TensorRT.name:
         _check_tensorrt(options["tensorrt_precision"], precision)
 
 
 def _check_tensorflow(options: Mapping[str, Any]) -> None:
-    if options["accelerator"] in ("tensorrt", "openvino"):
+    if options["accelerator"] in (TensorRT.name, OpenVINO.name):
         raise UsageError(
-            f"the tensorflow backend has no accelerator {options['accelerator']}",
+            f"the tensorflow backend does not support accelerator {options['accelerator']}",
             hint="Choose auto, none or cuda, or publish for the onnxruntime backend",
         )
     for name in CUDA_PARAMETERS:
         if options[name] is not None:
             raise UsageError(
-                f"the tensorflow backend has no {name}",
+                f"the tensorflow backend does not support {name}",
                 hint="Leave it out, or publish for the onnxruntime backend",
             )
 
 
-def _check_tensorrt(arithmetic: str, precision: str) -> None:
-    if arithmetic == "int8" and precision != "int8":
+def _check_tensorrt(tensorrt_precision: str, model_precision: str) -> None:
+    if tensorrt_precision == "int8" and model_precision != "int8":
         raise UsageError(
-            f"tensorrt_precision is int8 and the model {precision}: it carries no ranges to quantize by",
+            f"tensorrt_precision int8 requires a model exported as int8, got {model_precision}",
             hint="Choose fp16, or export the model with --precision int8 --int8-target tensorrt",
         )
-    if precision == "int8" and arithmetic != "int8":
+    if model_precision == "int8" and tensorrt_precision != "int8":
         raise UsageError(
-            f"the model is int8 and tensorrt_precision {arithmetic}, by which TensorRT refuses its graph",
+            f"an int8 model requires tensorrt_precision int8, got {tensorrt_precision}",
             hint="Choose tensorrt_precision int8",
         )

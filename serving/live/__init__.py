@@ -1,1 +1,1 @@
-"""A running Triton, asked and told over gRPC."""
+"""Connections to a running Triton over gRPC, for its administration."""

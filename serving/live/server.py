@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -16,20 +16,26 @@ from tritonclient.utils import InferenceServerException
 
 from camserve.contract import ModelContract
 from camserve.errors import ServerError
-from camserve.serving.live.channel import connect
-from camserve.serving.live.refusals import explained, plain
+from camserve.serving.live.connection import ADMIN_HEADER, GRPC_HEADER_PREFIX, connect
+from camserve.serving.live.live_errors import one_line, server_error
 from camserve.tls import ClientTls
 
-__all__ = ["LiveServer", "LiveVersion"]
+__all__ = ["LiveServer", "LiveVersion", "open_live_server"]
 
-_ADMIN_HEADER = "triton-grpc-protocol-camserve-admin-key"
-_NO_MODEL = "camserve.no.model.has.this.name"
-_INTERVAL = 0.05
+_UNKNOWN_MODEL = "camserve.no.model.has.this.name"
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class LiveVersion:
-    """What a server says of a version: its state, and the reason where it could not be loaded."""
+    """A version in the index of a server.
+
+    Attributes:
+        model: Name of the model.
+        version: The version number; 0 for a model without loaded versions.
+        state: Triton's word for its state, such as `READY`.
+        reason: Why it could not be loaded, or empty.
+    """
 
     model: str
     version: int
@@ -38,14 +44,14 @@ class LiveVersion:
 
 
 class LiveServer:
-    """A Triton in explicit mode, as a context manager.
+    """A client for the administration of a running Triton, usable as a context manager.
 
     Args:
-        url: `host:port` of gRPC.
-        admin_key: What the server wants to hear before it loads or unloads, where it restricts that.
-        tls: Encrypt the connection.
-        timeout: Seconds that an ordinary answer may take.
-        load_timeout: Seconds that loading a model may take; TensorRT builds engines for minutes.
+        url: gRPC address, `host:port`.
+        admin_key: Admin key, for a server that restricts loading and unloading.
+        tls: TLS files (default: no encryption).
+        timeout: Timeout of a request in seconds.
+        load_timeout: Timeout of loading a model in seconds; TensorRT builds engines for minutes.
     """
 
     def __init__(
@@ -58,7 +64,7 @@ class LiveServer:
         load_timeout: float = 600.0,
     ) -> None:
         self.url = url
-        self._headers = {} if admin_key is None else {_ADMIN_HEADER: admin_key}
+        self._headers = {} if admin_key is None else {f"{GRPC_HEADER_PREFIX}{ADMIN_HEADER}": admin_key}
         self._timeout = timeout
         self._load_timeout = load_timeout
         self._client = connect(url, tls)
@@ -72,126 +78,149 @@ class LiveServer:
         self.close()
 
     def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         self._client.close()
 
     def index(self) -> tuple[LiveVersion, ...]:
-        """Every model and version that the server knows of.
+        """Return every model and version that the server knows.
 
         Raises:
-            ServerError: If it does not answer, or not without a key.
+            ServerError: If the server does not answer, or requires an admin key.
         """
-        with self._told("does not say what it serves"):
-            answer = self._client.get_model_repository_index(headers=self._headers, client_timeout=self._timeout)
-        return tuple(LiveVersion(m.name, int(m.version or 0), m.state, m.reason) for m in answer.models)
+        with self._errors("list its models"):
+            index = self._client.get_model_repository_index(headers=self._headers, client_timeout=self._timeout)
+        return tuple(LiveVersion(m.name, int(m.version or 0), m.state, m.reason) for m in index.models)
 
     def served(self) -> dict[str, tuple[int, ...]]:
-        """The versions that are ready, lowest first, by model.
+        """Return the versions that are ready, lowest first, by model.
 
         Raises:
             ServerError: As for `index`.
         """
-        found: dict[str, list[int]] = {}
+        ready: dict[str, list[int]] = {}
         for each in self.index():
             if each.state == "READY":
-                found.setdefault(each.model, []).append(each.version)
-        return {name: tuple(sorted(found[name])) for name in sorted(found)}
+                ready.setdefault(each.model, []).append(each.version)
+        return {name: tuple(sorted(ready[name])) for name in sorted(ready)}
 
     def check_control(self) -> None:
-        """Makes sure that the server lets models be loaded, without loading any.
+        """Check that the server loads models on request, without loading one.
 
         Raises:
-            ServerError: If it does not answer, is not in explicit mode, or wants a key.
+            ServerError: If it does not answer, is not in explicit mode, or requires an admin key.
         """
-        with self._told("does not let models be loaded"):
-            # In explicit mode Triton takes it that a model is unloaded which was never loaded.
-            self._client.unload_model(_NO_MODEL, headers=self._headers, client_timeout=self._timeout)
+        with self._errors("load models"):
+            # In explicit mode, Triton accepts a request to unload a model that was never loaded.
+            self._client.unload_model(_UNKNOWN_MODEL, headers=self._headers, client_timeout=self._timeout)
 
     def load(self, model: str) -> None:
-        """Loads what the repository now holds under that name, in place of what was loaded.
+        """Load a model from the repository, or reload it if it is loaded.
 
         Raises:
-            ServerError: If it cannot be loaded; the message has the server's reason.
+            ServerError: If it cannot be loaded; the message contains the reason of the server.
         """
-        with self._told(f"cannot load {model}"):
+        with self._errors(f"load {model}"):
             self._client.load_model(model, headers=self._headers, client_timeout=self._load_timeout)
 
     def unload(self, model: str) -> None:
-        """Takes a model out of service.
+        """Unload a model.
 
         Raises:
             ServerError: If the server refuses.
         """
-        with self._told(f"cannot unload {model}"):
+        with self._errors(f"unload {model}"):
             self._client.unload_model(model, headers=self._headers, client_timeout=self._load_timeout)
 
     def config(self, model: str) -> Any:
-        """The `ModelConfig` message by which the server runs a model.
+        """Return the `ModelConfig` message of a loaded model.
 
         Raises:
-            ServerError: If it does not run it.
+            ServerError: If the model is not loaded.
         """
-        with self._told(f"does not say how it runs {model}"):
+        with self._errors(f"return the configuration of {model}"):
             return self._client.get_model_config(model, headers=self._headers, client_timeout=self._timeout).config
 
     def wait_ready(self, model: str, version: int) -> None:
-        """Waits until a version answers.
+        """Wait until a version is ready.
 
         Raises:
-            ServerError: If it does not, in time or at all; the message has the server's reason.
+            ServerError: If it failed to load or is not ready in time; the message contains the reason of the server.
         """
         deadline = time.monotonic() + self._load_timeout
         while not self._is_ready(model, version):
             known = next((each for each in self.index() if (each.model, each.version) == (model, version)), None)
             if known is None:
                 raise ServerError(
-                    f"the server {self.url} knows no version {version} of {model}",
-                    hint="Does it serve this repository, and see its files?",
+                    f"the server {self.url} does not know version {version} of {model}",
+                    hint="Check that it serves this repository and sees its current files",
                 )
             if known.reason or time.monotonic() >= deadline:
-                why = plain(known.reason) or f"{known.state.lower() or 'no answer'} after {self._load_timeout:g} s"
-                raise ServerError(f"version {version} of {model} is not ready on {self.url}: {why}")
-            time.sleep(_INTERVAL)
+                state = known.state.lower() or "no state"
+                reason = one_line(known.reason) or f"{state} after {self._load_timeout:g} s"
+                raise ServerError(f"version {version} of {model} is not ready on {self.url}: {reason}")
+            time.sleep(_POLL_SECONDS)
 
-    def ask(
-        self, model: str, version: int, contract: ModelContract, image: npt.NDArray[Any]
+    def infer(
+        self, model: str, version: int, contract: ModelContract, batch: npt.NDArray[Any]
     ) -> dict[str, npt.NDArray[Any]]:
-        """What a version answers, by output; each image is asked by itself, so that any batch size will do.
+        """Run a version on images, one request per image, which works for every maximum batch size.
 
         Args:
-            model: Its name.
-            version: Its number.
-            contract: The tensors.
-            image: The input tensor, batch first.
+            model: Name of the model.
+            version: The version number.
+            contract: Its tensors.
+            batch: The input tensor, batch first.
+
+        Returns:
+            The outputs by name, batch first.
 
         Raises:
-            ServerError: If it does not answer.
+            ServerError: If a request fails.
         """
-        with self._told(f"does not answer for {model}"):
-            rows = [self._ask(model, version, contract, image[row : row + 1]) for row in range(len(image))]
+        with self._errors(f"run {model}"):
+            rows = [self._infer(model, version, contract, batch[row : row + 1]) for row in range(len(batch))]
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
-    def _ask(
+    def _infer(
         self, model: str, version: int, contract: ModelContract, image: npt.NDArray[Any]
     ) -> dict[str, npt.NDArray[Any]]:
         tensor = triton.InferInput(contract.input.name, list(image.shape), contract.input.dtype)
         tensor.set_data_from_numpy(np.ascontiguousarray(image))
-        wanted = [triton.InferRequestedOutput(spec.name) for spec in contract.outputs]
-        answer = self._client.infer(
-            model, [tensor], str(version), outputs=wanted, client_timeout=self._load_timeout, headers=self._headers
+        outputs = [triton.InferRequestedOutput(spec.name) for spec in contract.outputs]
+        result = self._client.infer(
+            model, [tensor], str(version), outputs=outputs, client_timeout=self._load_timeout, headers=self._headers
         )
-        arrays = {spec.name: answer.as_numpy(spec.name) for spec in contract.outputs}
+        arrays = {spec.name: result.as_numpy(spec.name) for spec in contract.outputs}
         return {name: array for name, array in arrays.items() if array is not None}
 
     def _is_ready(self, model: str, version: int) -> bool:
-        with self._told(f"does not say whether {model} is ready"):
+        with self._errors(f"report whether {model} is ready"):
             return bool(
                 self._client.is_model_ready(model, str(version), headers=self._headers, client_timeout=self._timeout)
             )
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _errors(self, action: str) -> Iterator[None]:
         try:
             yield
         except InferenceServerException as error:
-            raise explained(self.url, what, error) from error
+            raise server_error(self.url, action, error) from None
+
+
+def open_live_server(
+    url: str | None, *, admin_key: str | None, tls: ClientTls | None
+) -> AbstractContextManager[LiveServer | None]:
+    """Connect to a server and check that it loads models on request; without a `url`, return an empty context.
+
+    Raises:
+        ServerError: If the server does not answer or does not load models.
+    """
+    if url is None:
+        return nullcontext()
+    server = LiveServer(url, admin_key=admin_key, tls=tls)
+    try:
+        server.check_control()
+    except BaseException:
+        server.close()
+        raise
+    return server

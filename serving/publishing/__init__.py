@@ -1,12 +1,12 @@
-"""A bundle becomes the next version of a model, wholly or not at all.
+"""Publishing: a bundle becomes the next version of a model, atomically.
 
-The way of a publication, file by file:
+The steps of a publication, by module:
 
-    publish, rollback    what is asked for becomes a draft (draft); the server, if one is named, is asked beforehand
-    delivery             under the repository's lock, what killed publishers left behind is removed, then:
-      predecessor        is the model that stands one that this version may follow? (camserve.contract_change)
-      draft              the version's folder is written outside of Triton's sight and flushed to the disk
-      onnx_check         ONNX Runtime loads it and answers the golden images (external_data)
-      placing            its number is noted, it is renamed in, and `config.pbtxt` replaced (plan)
-      going_live         the server loads it and answers the golden images, or all is put back
+    publish, rollback    define what is published as a draft (draft), and connect to the server, if one is named
+    delivery             takes the repository's lock, removes what killed publishers left behind, then:
+      predecessor          checks that the draft may follow the published model (camserve.contract_change)
+      draft                writes the version's folder in the staging area and flushes it to the disk
+      onnx_check           loads it in ONNX Runtime and verifies its golden answers (external_data)
+      placement            allocates its number, renames it into the repository, replaces `config.pbtxt` (plan)
+      activation           loads it on the server and verifies its golden answers, or rolls everything back
 """

@@ -1,4 +1,4 @@
-"""What is to be published, and the folder that it becomes."""
+"""The draft of a version: what is published, and the folder that it becomes."""
 
 from __future__ import annotations
 
@@ -12,58 +12,62 @@ from camserve.contract import ModelContract
 from camserve.errors import BundleError
 from camserve.golden import Golden, read_golden, tolerance_of
 from camserve.manifest import MANIFEST_NAME, file_digest, write_manifest
-from camserve.serving.config.choices import Backend
+from camserve.serving.config.backends import Backend
 from camserve.serving.config.message import MODEL_FILES
 from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.repository.durable import copy_tree, sync_tree
+from camserve.serving.repository.ledger import PublishedModel
 
 __all__ = ["Draft", "read_draft_golden", "write_version"]
 
-_UNROUNDED = 0.25
-"""How far the unrounded original of a rounded model may be from it."""
+_SAVED_MODEL_TOLERANCE = 0.25
+"""Tolerance of a float32 SavedModel against the golden answers of a quantized ONNX file."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What is to be published.
+    """What is published.
 
     Attributes:
         model: The model's folder in the repository.
-        contract: Under the name that the model is published by.
-        source: The bundle, or a version that stands, read as one.
-        changes: What changes of the options of a model that stands: all of them, or by name.
-        backend: Which of Triton's backends shall run it.
-        allow_contract_change: Whether clients may find another contract or other labels than they know.
-        again: The older version that it is once more; None where its source is a bundle.
+        published: The model so far; None if this is its first version.
+        contract: The contract, with the published name.
+        source: The bundle, or an existing version that was loaded as one.
+        changes: Serving options: all of them, or by name those that change.
+        backend: The Triton backend.
+        allow_contract_change: Whether contract and labels may change for clients.
+        source_version: The older version that is republished; None if the source is a bundle.
     """
 
     model: Path
+    published: PublishedModel | None
     contract: ModelContract
     source: Bundle
     changes: ServingOptions | Mapping[str, Any]
     backend: Backend
     allow_contract_change: bool
-    again: int | None = None
+    source_version: int | None = None
 
     @property
     def precision(self) -> str:
-        """Of the file that is served: `fp32`, `fp16` or `int8`; a SavedModel is always float32."""
-        return "fp32" if self.backend == "tensorflow" else self._exported
+        """Precision of the served file: `fp32`, `fp16` or `int8`. A SavedModel is always float32."""
+        return "fp32" if self.backend == "tensorflow" else self._export_precision
 
     @property
     def tolerance(self) -> float:
-        """How far an answer may be from the golden one."""
-        # Golden answers are those of the ONNX file, and the SavedModel beside it is never rounded.
-        return tolerance_of(self._exported) if self.precision == self._exported else _UNROUNDED
+        """Tolerance for the golden answers."""
+        # Golden answers come from the ONNX file. The SavedModel beside it is never quantized.
+        same = self.precision == self._export_precision
+        return tolerance_of(self._export_precision) if same else _SAVED_MODEL_TOLERANCE
 
     @property
-    def _exported(self) -> str:
-        """The precision that was asked for at the export: of `int8 (cpu)` the first word."""
+    def _export_precision(self) -> str:
+        """The requested precision of the export: of `int8 (cpu)` the first word."""
         return str(self.source.report.get("precision", "fp32")).partition(" ")[0]
 
     @property
     def parts(self) -> dict[str, Path]:
-        """By its name in the version's folder, where each part comes from."""
+        """The source of each part of the version's folder, by its name there."""
         model_file = MODEL_FILES[self.backend]
         source = self.source.path / model_file
         if self.backend == "tensorflow" and self.source.saved_model_path is not None:
@@ -73,30 +77,30 @@ class Draft:
 
 
 def read_draft_golden(draft: Draft) -> Golden:
-    """The golden answers.
+    """Read the golden answers of a draft.
 
     Raises:
-        BundleError: If there are none, or they do not fit the contract.
+        BundleError: If there are none, or they do not match the contract.
     """
     path = draft.source.golden_path
     if path is None:
         raise BundleError(
-            f"{draft.source.path} has no {GOLDEN_NAME}, by which a served model is held to its export",
+            f"{draft.source.path} has no {GOLDEN_NAME}, which verifies a served model against its export",
             hint="Export the model again with this version of camserve",
         )
     return read_golden(path, draft.contract)
 
 
 def write_version(folder: Path, draft: Draft) -> str:
-    """Writes the folder of the version, to stay, and returns the SHA-256 of its manifest.
+    """Write the folder of a version durably and return the SHA-256 of its manifest.
 
     Raises:
-        BundleError: If a part is missing, or changed while it was read.
+        BundleError: If a part is missing, or changed while it was copied.
     """
     folder.mkdir()
     for name, source in draft.parts.items():
         if not source.exists():
-            raise BundleError(f"{draft.source.path} has no {source.name}", hint=_hint(draft.backend))
+            raise BundleError(f"{draft.source.path} has no {source.name}", hint=_format_hint(draft.backend))
         copy_tree(source, folder / name)
     (folder / CONTRACT_NAME).write_text(draft.contract.to_json(indent=2) + "\n", encoding="utf-8")
     _refuse_changed(write_manifest(folder), draft)
@@ -114,8 +118,11 @@ def _refuse_changed(written: Mapping[str, str], draft: Draft) -> None:
     changed = sorted(name for name in written if name != CONTRACT_NAME and written[name] != expected.get(name))
     changed += sorted(expected.keys() - written.keys())
     if changed:
-        raise BundleError(f"{', '.join(changed)} of {draft.source.path} changed while it was read", hint="Try again")
+        raise BundleError(
+            f"{', '.join(changed)} of {draft.source.path} changed during the copy", hint="Publish the bundle again"
+        )
 
 
-def _hint(backend: Backend) -> str:
-    return f"Export it with --formats {'onnx' if MODEL_FILES[backend] == ONNX_NAME else 'savedmodel'}"
+def _format_hint(backend: Backend) -> str:
+    format_name = "onnx" if MODEL_FILES[backend] == ONNX_NAME else "savedmodel"
+    return f"Export the model again with --formats {format_name}"

@@ -1,10 +1,10 @@
-"""Whether an ONNX file keeps weights in other files; found out by its bytes alone, before ONNX Runtime opens anything.
+"""Detection of ONNX files that store weights in other files, from their bytes, before ONNX Runtime opens them.
 
-ONNX lets a tensor name a file and an offset in place of its numbers. ONNX Runtime follows that name when it opens the
-model. A published model is one file, so none of its tensors may.
+In ONNX a tensor can name a file and an offset instead of storing its values, and ONNX Runtime follows that name when it
+opens the model. A published model is a single file, so none of its tensors may do that.
 
-The walk follows the protobuf encoding (https://protobuf.dev/programming-guides/encoding) through those fields of
-onnx.proto that lead to tensors, and steps over everything else: weights of any size take no time and no memory.
+The search follows the protobuf encoding (https://protobuf.dev/programming-guides/encoding) through the fields of
+onnx.proto that lead to tensors and skips everything else, so weights of any size take no time and no memory.
 """
 
 from __future__ import annotations
@@ -38,37 +38,39 @@ _LEADS_TO = {
     "SparseTensorProto": {1: _TENSOR, 2: _TENSOR},
     _TENSOR: {},
 }
-"""By message of onnx.proto, the fields that hold messages which lead to tensors."""
+"""The fields that contain tensors, directly or indirectly, by message of onnx.proto."""
 
 
 def check_self_contained(path: Path) -> None:
-    """Refuses a model any of whose tensors is kept in another file, wherever that is.
+    """Refuse an ONNX file with a tensor that is stored in another file.
 
     Raises:
-        BundleError: If one is, or the file is not ONNX.
+        BundleError: If it has one, or is not an ONNX file.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            outside = next(_external_tensors(content), None)
+            external = next(_external_tensors(content), None)
     except (OSError, ValueError, IndexError) as error:
-        raise BundleError(f"cannot load {path.name}, which is not ONNX: {error}", hint="Export it again") from error
-    if outside is not None:
         raise BundleError(
-            f"{path.name} keeps the tensor {outside!r} in another file, and a published model is one file",
+            f"cannot load {path.name}: not an ONNX file: {error}", hint="Export the model again"
+        ) from None
+    if external is not None:
+        raise BundleError(
+            f"{path.name} stores the tensor {external!r} in another file; a published model must be a single file",
             hint="Export the model again, or save it with its weights inside: onnx.save(onnx.load(path), path)",
         )
 
 
 def _external_tensors(content: mmap.mmap) -> Iterator[str]:
-    """Names of the tensors that are kept elsewhere."""
-    waiting = [("ModelProto", 0, len(content))]
-    while waiting:
-        message, start, end = waiting.pop()
+    """Find the names of the tensors that are stored elsewhere."""
+    pending = [("ModelProto", 0, len(content))]
+    while pending:
+        message, start, end = pending.pop()
         leads_to = _LEADS_TO[message]
         name, external = "", False
         for field, kind, value, size in read_fields(content, start, end):
             if kind == BYTES and field in leads_to:
-                waiting.append((leads_to[field], value, value + size))
+                pending.append((leads_to[field], value, value + size))
             elif message == _TENSOR and kind == BYTES and field == _NAME:
                 name = content[value : value + size].decode("utf-8", "replace")
             elif message == _TENSOR and field in (_DATA_LOCATION, _EXTERNAL_DATA):

@@ -1,4 +1,4 @@
-"""Whether ONNX Runtime loads a model, its tensors are those of its contract, and it answers as it did at its export."""
+"""Check of an ONNX file before it is published: it loads, has the contract's tensors and gives the golden answers."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError, ServingError
 from camserve.golden import Golden, compare
 from camserve.serving.publishing.external_data import check_self_contained
+from camserve.tensors import DATA_TYPES
 
 __all__ = ["check_servable"]
 
-_ONNX_TYPES = {"FP32": "tensor(float)", "UINT8": "tensor(uint8)", "INT32": "tensor(int32)"}
-
 
 def check_servable(path: Path, contract: ModelContract, golden: Golden, *, tolerance: float) -> None:
-    """Loads the model and asks it the golden images, all at once and one at a time.
+    """Load an ONNX file in ONNX Runtime and verify its golden answers, in one batch and one image at a time.
 
     Args:
         path: The ONNX file.
-        contract: What it must expect and answer.
-        golden: The images, and what it answered at its export.
-        tolerance: How far answers may be apart, as for `camserve.golden.compare`.
+        contract: Its contract.
+        golden: The images and the expected answers.
+        tolerance: Largest difference, as for `camserve.golden.compare`.
 
     Raises:
-        BundleError: If it keeps weights in another file, does not load, a tensor is missing, of another type or of
-            another shape, or it answers otherwise.
+        BundleError: If the file stores weights elsewhere or does not load, or if a tensor is missing or has another
+            type or shape, or the answers differ.
         ServingError: If onnxruntime is not installed.
     """
     check_self_contained(path)
-    session = _session(path)
+    session = _open_session(path)
     inputs = {tensor.name: tensor for tensor in session.get_inputs()}
     if set(inputs) != {contract.input.name}:
-        raise _mismatch(f"the graph's inputs are {_names(inputs)} and the contract's is {contract.input.name}")
+        raise _mismatch(f"the inputs of the graph are {_names(inputs)}, the contract has {contract.input.name}")
     _check_declared(contract.input, inputs[contract.input.name])
     outputs = {tensor.name: tensor for tensor in session.get_outputs()}
     for spec in contract.outputs:
@@ -46,57 +45,60 @@ def check_servable(path: Path, contract: ModelContract, golden: Golden, *, toler
     _check_answers(session, contract, golden, tolerance)
 
 
-def _session(path: Path) -> Any:
+def _open_session(path: Path) -> Any:
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime  # noqa: PLC0415 - heavy, and only publishing needs it
-    except ImportError as error:
+    except ImportError:
         raise ServingError(
-            "a model is loaded once before it is published, and onnxruntime is not installed",
+            "publishing requires onnxruntime, which is not installed",
             hint="Install it with: pip install 'camserve[server]'",
-        ) from error
+        ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise BundleError(f"onnxruntime cannot load {path.name}: {error}", hint="Export the model again") from error
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises errors of many types
+        raise BundleError(f"onnxruntime cannot load {path.name}: {error}", hint="Export the model again") from None
 
 
 def _check_declared(spec: TensorSpec, found: Any) -> None:
-    if found.type != _ONNX_TYPES[spec.dtype]:
-        raise _mismatch(f"{spec.name} is {found.type} in the graph and {_ONNX_TYPES[spec.dtype]} in the contract")
+    expected = DATA_TYPES[spec.dtype].onnx_tensor
+    if found.type != expected:
+        raise _mismatch(f"{spec.name} is {found.type} in the graph and {expected} in the contract")
     if len(found.shape) != len(spec.shape) + 1 or isinstance(found.shape[0], int):
-        raise _mismatch(f"{spec.name} has shape {found.shape} in the graph, without a free batch or of another rank")
+        raise _mismatch(
+            f"{spec.name} has shape {found.shape} in the graph; it must have a free batch dimension and "
+            f"{len(spec.shape)} more"
+        )
 
 
 def _check_answers(session: Any, contract: ModelContract, golden: Golden, tolerance: float) -> None:
     image = golden.image(contract)
-    together = _ask(session, contract, image)
-    alone = [_ask(session, contract, image[row : row + 1]) for row in range(len(image))]
+    batched = _run(session, contract, image)
+    single = [_run(session, contract, image[row : row + 1]) for row in range(len(image))]
     for how, answers in (
-        ("in one batch", together),
-        ("one at a time", {name: np.concatenate([each[name] for each in alone]) for name in together}),
+        ("in one batch", batched),
+        ("one image at a time", {name: np.concatenate([each[name] for each in single]) for name in batched}),
     ):
         faults = compare(golden, contract, answers, tolerance=tolerance)
         if faults:
             raise BundleError(
-                f"model.onnx does not answer its golden images, asked {how}, as it did at its export: "
-                f"{'; '.join(faults)}",
+                f"model.onnx does not reproduce the golden answers of its export, run {how}: {'; '.join(faults)}",
                 hint="Export the model again",
             )
 
 
-def _ask(session: Any, contract: ModelContract, image: Any) -> dict[str, Any]:
+def _run(session: Any, contract: ModelContract, image: Any) -> dict[str, Any]:
     names = [spec.name for spec in contract.outputs]
     try:
         return dict(zip(names, session.run(names, {contract.input.name: image}), strict=True))
-    except Exception as error:
-        raise BundleError(f"the graph cannot answer an image: {error}", hint="Export the model again") from error
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises errors of many types
+        raise BundleError(f"cannot run model.onnx on an image: {error}", hint="Export the model again") from None
 
 
 def _mismatch(message: str) -> BundleError:
-    return BundleError(f"model.onnx and contract.json disagree: {message}", hint="Export the model again")
+    return BundleError(f"model.onnx does not match contract.json: {message}", hint="Export the model again")
 
 
 def _names(tensors: dict[str, Any]) -> str:

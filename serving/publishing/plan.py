@@ -1,7 +1,8 @@
-"""The configuration that a model shall have: from the one that stands and what is to be published."""
+"""The configuration of a model after a publication, from its current one and the draft."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2
@@ -11,9 +12,9 @@ from camserve.contract import ModelContract
 from camserve.contract_change import contract_breaks
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest
-from camserve.serving.config.changes import make_options
 from camserve.serving.config.merging import merge_changes
 from camserve.serving.config.message import MODEL_FILES, build_config, read_options, update_config
+from camserve.serving.config.named_options import make_options
 from camserve.serving.config.pinning import chosen_versions, pin
 from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.publishing.draft import Draft
@@ -23,33 +24,34 @@ from camserve.serving.repository.version_numbers import version_folders
 __all__ = ["plan_config"]
 
 
-def plan_config(draft: Draft, standing: PublishedModel | None, number: int, manifest: str) -> Any:
-    """The message, with the new version in its ledger and the versions that it serves named.
+def plan_config(draft: Draft, number: int, manifest: str) -> Any:
+    """Build the `ModelConfig` message, with the new version in its ledger and the served versions pinned.
 
-    Older versions that the policy would keep in service are left out where they could not do what the new one
-    promises: one configuration, and with it one contract, holds for all.
+    A model has one configuration, and with it one contract, for all its versions. Older versions that the policy would
+    serve are therefore left out if they do not satisfy the contract of the new one.
 
     Args:
-        draft: What is to be published.
-        standing: The model so far; None for a new one.
-        number: The version's number.
-        manifest: SHA-256 of its manifest.
+        draft: What is published.
+        number: The version number.
+        manifest: SHA-256 of the version's manifest.
 
     Raises:
-        RepositoryError: If the policy serves nothing, or not the version whose contract is promised.
-        UsageError: If an option makes no sense.
+        RepositoryError: If the policy serves no version, or not the one whose contract the configuration contains.
+        UsageError: If a serving option is invalid.
     """
-    if standing is None:
-        config, ledger = _built(draft, draft.contract, _options(draft)), {}
+    published = draft.published
+    ledger: Mapping[int, str] = {}
+    if published is None:
+        config = _build(draft, draft.contract, _options(draft))
     else:
-        config, ledger = _updated(draft, standing), standing.ledger or _found(draft)
+        config, ledger = _update(draft, published), published.ledger or _ledger_from_folders(draft)
     ledger = {**ledger, number: manifest}
     chosen = chosen_versions(config.version_policy, ledger)
-    served = [each for each in chosen if each == number or _keeps_promise(draft, each)]
-    if not served or (number not in served and (standing is None or draft.contract != standing.contract)):
+    served = [each for each in chosen if each == number or _satisfies_contract(draft, each)]
+    if not served or (number not in served and (published is None or draft.contract != published.contract)):
         raise RepositoryError(
             f"the version policy of {draft.model.name} does not serve the new version {number}",
-            hint="Publish it with the policy that serves the latest",
+            hint="Serve the newest version with --latest-versions 1",
         )
     pin(config, served)
     write_ledger(config, ledger)
@@ -60,18 +62,18 @@ def _options(draft: Draft) -> ServingOptions:
     return draft.changes if isinstance(draft.changes, ServingOptions) else make_options(draft.changes)
 
 
-def _built(draft: Draft, contract: ModelContract, options: ServingOptions) -> Any:
+def _build(draft: Draft, contract: ModelContract, options: ServingOptions) -> Any:
     digest = draft.source.files.get(MODEL_FILES[draft.backend], "")
     labels = draft.source.labels
     return build_config(contract, labels, options, backend=draft.backend, precision=draft.precision, digest=digest)
 
 
-def _updated(draft: Draft, standing: PublishedModel) -> Any:
+def _update(draft: Draft, published: PublishedModel) -> Any:
     config = model_config_pb2.ModelConfig()
-    config.CopyFrom(standing.config)
-    if (standing.contract.input, standing.contract.outputs) != (draft.contract.input, draft.contract.outputs):
+    config.CopyFrom(published.config)
+    if (published.contract.input, published.contract.outputs) != (draft.contract.input, draft.contract.outputs):
         options = make_options(read_options(config))
-        merge_changes(config, _built(draft, standing.contract, options), _built(draft, draft.contract, options))
+        merge_changes(config, _build(draft, published.contract, options), _build(draft, draft.contract, options))
     digest = draft.source.files.get(MODEL_FILES[draft.backend], "")
     return update_config(
         config,
@@ -84,20 +86,20 @@ def _updated(draft: Draft, standing: PublishedModel) -> Any:
     )
 
 
-def _keeps_promise(draft: Draft, number: int) -> bool:
-    """Whether an older version answers as the new one's contract says."""
+def _satisfies_contract(draft: Draft, number: int) -> bool:
+    """Check whether an older version satisfies the contract of the new one."""
     folder = draft.model / str(number)
     try:
         contract = ModelContract.from_json((folder / CONTRACT_NAME).read_bytes())
         labels = read_labels(folder / LABELS_NAME)
     except (OSError, BundleError):
         return False
-    kept = contract_breaks(draft.contract, contract, known_labels=draft.source.labels, new_labels=labels)
-    return not kept and (folder / MODEL_FILES[draft.backend]).exists()
+    breaks = contract_breaks(draft.contract, contract, known_labels=draft.source.labels, new_labels=labels)
+    return not breaks and (folder / MODEL_FILES[draft.backend]).exists()
 
 
-def _found(draft: Draft) -> dict[int, str]:
-    """The ledger of a model whose configuration was written anew by hand: what stands there."""
+def _ledger_from_folders(draft: Draft) -> dict[int, str]:
+    """Reconstruct the ledger of a model whose configuration was rewritten by hand from its version folders."""
     folders = version_folders(draft.model)
     return {
         number: file_digest(folder / MANIFEST_NAME)

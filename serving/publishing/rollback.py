@@ -1,4 +1,4 @@
-"""Rolling back: an older version is published once more, under a new number."""
+"""Rolling back: an older version is published again, under a new number."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from camserve.bundle import Bundle, load_bundle
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest
 from camserve.progress import Progress
-from camserve.serving.config.choices import Backend
+from camserve.serving.config.backends import Backend
 from camserve.serving.config.message import BACKEND, MODEL_FILES
+from camserve.serving.live.server import open_live_server
 from camserve.serving.publishing.delivery import Publication, deliver
 from camserve.serving.publishing.draft import Draft
-from camserve.serving.publishing.publish import served_on
 from camserve.serving.repository.ledger import PublishedModel, read_published
-from camserve.serving.repository.listing import open_repository
+from camserve.serving.repository.listing import check_known_models, open_repository
 from camserve.serving.repository.lock import LOCK_SECONDS
-from camserve.serving.repository.unknown_model import unknown_model
 from camserve.tls import ClientTls
 
 __all__ = ["rollback"]
@@ -34,69 +33,78 @@ def rollback(
     wait: float = LOCK_SECONDS,
     progress: Progress | None = None,
 ) -> Publication:
-    """Publishes an older version once more, as the newest; options stay as they are.
+    """Publish an older version again, as the newest one, with the current serving options.
 
-    It goes the way of every publication, so what is damaged is not served again, and numbers only ever rise.
+    It is checked like every publication, so a damaged version is not served again, and version numbers only increase.
 
     Args:
         repository: The repository's folder.
         model: Name of the model.
-        to: The version; the one before the served unless given.
-        allow_contract_change: Even if clients find another contract or other labels than they know.
+        to: The version to publish again (default: the one before the served version).
+        allow_contract_change: Publish even if the contract or the labels change for clients.
         url: As for `publish`.
         admin_key: As for `publish`.
         tls: As for `publish`.
         wait: As for `publish`.
         progress: As for `publish`.
 
+    Returns:
+        The published version.
+
     Raises:
-        RepositoryError: If there is no such model or version, or the version is damaged.
-        BundleError: If it does not answer as it did at its export.
-        ServerError: If the server cannot be told, or does not answer with it.
+        RepositoryError: If the model or the version is unknown, or the version is damaged.
+        BundleError: If the version does not reproduce its golden answers.
+        ServerError: If the server does not answer, or does not serve the version correctly.
     """
     root = open_repository(repository)
 
-    def draft_of(_root: Path) -> Draft:
+    def make_draft(_root: Path) -> Draft:
+        check_known_models(root, [model])
         folder = root / model
-        standing = read_published(folder) if folder.parent == root else None
-        if standing is None:
-            raise unknown_model(root, model)
-        number = _target(model, standing, to)
-        source = _version(folder, standing, number)
+        published = read_published(folder)
+        if published is None:
+            raise RepositoryError(f"{folder} was removed in the meantime")
+        number = _target_version(model, published, to)
+        source = _load_version(folder, published, number)
         contract = source.contract.model_copy(update={"name": model})
-        return Draft(folder, contract, source, {}, _backend(source), allow_contract_change, again=number)
+        backend = _backend(source)
+        return Draft(folder, published, contract, source, {}, backend, allow_contract_change, source_version=number)
 
-    with served_on(url, admin_key=admin_key, tls=tls) as server:
-        return deliver(root, f"rolls {model} back", draft_of, server=server, wait=wait, progress=progress)
+    with open_live_server(url, admin_key=admin_key, tls=tls) as server:
+        return deliver(root, f"rolling back {model}", make_draft, server=server, wait=wait, progress=progress)
 
 
-def _target(model: str, standing: PublishedModel, to: int | None) -> int:
-    stand = ", ".join(map(str, sorted(standing.ledger))) or "none"
-    if to is not None and to not in standing.ledger:
-        raise RepositoryError(f"{model} has no version {to}", hint=f"There are {stand}")
+def _target_version(model: str, published: PublishedModel, to: int | None) -> int:
     if to is not None:
+        if to not in published.ledger:
+            raise RepositoryError(f"{model} has no version {to}", hint=_choose_version(published))
         return to
-    older = [number for number in standing.ledger if number < max(standing.served, default=0)]
+    older = [number for number in published.ledger if number < max(published.served, default=0)]
     if not older:
         raise RepositoryError(
-            f"{model} has no version before the one that is served", hint=f"There are {stand}; name one with --to"
+            f"{model} has no version before the served one",
+            hint=_choose_version(published, without=published.served),
         )
     return max(older)
 
 
-def _version(folder: Path, standing: PublishedModel, number: int) -> Bundle:
+def _choose_version(published: PublishedModel, *, without: tuple[int, ...] = ()) -> str:
+    versions = [str(number) for number in sorted(published.ledger) if number not in without]
+    if not versions:
+        return "Publish another version first"
+    if len(versions) == 1:
+        return f"Use the only {'other ' if without else ''}version: --to {versions[0]}"
+    return f"Choose one of the versions {', '.join(versions)} with --to"
+
+
+def _load_version(folder: Path, published: PublishedModel, number: int) -> Bundle:
+    hint = f"Choose another version with --to, or restore {folder / str(number)} from a backup"
     try:
         source = load_bundle(folder / str(number))
     except BundleError as error:
-        raise RepositoryError(
-            f"version {number} of {folder.name} is not as it was published: {error.message}",
-            hint="Roll back to another one with --to, or restore it from a copy",
-        ) from error
-    if file_digest(folder / str(number) / MANIFEST_NAME) != standing.ledger[number]:
-        raise RepositoryError(
-            f"version {number} of {folder.name} is not the one that was published",
-            hint="Roll back to another one with --to, or restore it from a copy",
-        )
+        raise RepositoryError(f"version {number} of {folder.name} is damaged: {error.message}", hint=hint) from None
+    if file_digest(folder / str(number) / MANIFEST_NAME) != published.ledger[number]:
+        raise RepositoryError(f"version {number} of {folder.name} is not the version that was published", hint=hint)
     return source
 
 

@@ -1,1 +1,1 @@
-"""What stands in a model repository."""
+"""The model repository on disk: versions, configuration, integrity, maintenance."""

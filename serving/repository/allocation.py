@@ -1,7 +1,7 @@
-"""The version numbers that were ever handed out, so that none is handed out again.
+"""The version numbers that were ever used, so that no number is used twice.
 
-A running Triton, its caches and its clients know a version by its number alone. The file remembers those of versions
-that were put back, pruned, or whose model's folder is gone.
+A running Triton, its caches and its clients identify a version by its number alone. This file also remembers versions
+that were rolled back or pruned, or whose model was deleted.
 """
 
 from __future__ import annotations
@@ -22,14 +22,19 @@ _LINE = re.compile(r"(\S+) ([1-9][0-9]{0,17}) ([0-9a-f]{64})", re.ASCII)
 
 @dataclass(frozen=True)
 class Allocated:
-    """The highest number of a model that was handed out, and the SHA-256 of the manifest of the version it was for."""
+    """The highest version number of a model that was allocated.
+
+    Attributes:
+        number: The version number.
+        manifest: SHA-256 of the manifest of the version that it was allocated for.
+    """
 
     number: int
     manifest: str
 
 
 def read_numbers(root: Path) -> dict[str, Allocated]:
-    """What was handed out, by model.
+    """Read the allocated numbers of a repository, by model.
 
     Raises:
         RepositoryError: If the file is damaged.
@@ -40,31 +45,30 @@ def read_numbers(root: Path) -> dict[str, Allocated]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, str(error)) from error
-    lines = without_seal(text).splitlines()
-    found = [_LINE.fullmatch(line) for line in lines]
-    if not is_sealed(text) or not all(found):
-        raise _damaged(path, "it was changed since camserve wrote it")
-    return {match[1]: Allocated(int(match[2]), match[3]) for match in found if match}
+        raise _damaged(path, str(error)) from None
+    matches = [_LINE.fullmatch(line) for line in without_seal(text).splitlines()]
+    if not is_sealed(text) or not all(matches):
+        raise _damaged(path, "it was changed after camserve wrote it")
+    return {match[1]: Allocated(int(match[2]), match[3]) for match in matches if match}
 
 
-def allocate_version(root: Path, stage: Path, model: str, handed: Allocated) -> None:
-    """Notes a number before it is used.
+def allocate_version(root: Path, stage: Path, model: str, allocated: Allocated) -> None:
+    """Record a version number before it is used.
 
     Args:
-        root: The repository's folder; its lock is held.
+        root: The repository's folder; the caller holds its lock.
         stage: Folder to write in before the rename.
         model: Name of the model.
-        handed: The number.
+        allocated: The number, and the manifest of the version that it is for.
     """
-    numbers = {**read_numbers(root), model: handed}
+    numbers = {**read_numbers(root), model: allocated}
     lines = "".join(f"{name} {each.number} {each.manifest}\n" for name, each in sorted(numbers.items()))
     write_text(stage / NUMBERS_NAME, seal(lines))
     rename(stage / NUMBERS_NAME, root / NUMBERS_NAME)
 
 
-def _damaged(path: Path, why: str) -> RepositoryError:
+def _damaged(path: Path, reason: str) -> RepositoryError:
     return RepositoryError(
-        f"{path}, which remembers the version numbers that were used, cannot be trusted: {why}",
-        hint="Restore it from a copy, or remove it: numbers then count on from the versions that stand",
+        f"{path}, which records the version numbers in use, is damaged: {reason}",
+        hint="Restore it from a backup, or remove it: numbering then continues after the existing versions",
     )

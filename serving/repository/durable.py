@@ -1,61 +1,69 @@
-"""Writing that lasts: what was written is on the disk, not only on its way there, before anything is built upon it."""
+"""File operations that return only after the data is on the disk."""
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["copy_file", "copy_tree", "make_folder", "remove_tree", "rename", "sync", "sync_tree", "write_text"]
+from camserve.atomic import sync
 
-_NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
-
-
-def sync(path: Path) -> None:
-    """Waits until a file's content, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems know no such thing of a folder.
-        if error.errno not in _NOT_FOR_FOLDERS or not path.is_dir():
-            raise
-    finally:
-        os.close(descriptor)
+__all__ = [
+    "copy_tree",
+    "make_folder",
+    "remove_tree",
+    "rename",
+    "replace_text",
+    "sync_tree",
+    "write_text",
+]
 
 
 def sync_tree(folder: Path) -> None:
-    """Waits until a folder and everything below it is on the disk."""
+    """Flush a folder and everything below it to the disk."""
     for path in sorted(folder.rglob("*")):
         sync(path)
     sync(folder)
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder that stays."""
+    """Create a folder durably."""
     path.mkdir()
     sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a file that stays."""
+    """Write a UTF-8 file durably."""
     path.write_bytes(text.encode("utf-8"))
     sync(path)
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """Copies a plain file; a link or a pipe that took its place meanwhile is not followed."""
+def replace_text(path: Path, text: str, *, stage: Path) -> None:
+    """Replace the text of an existing file atomically, keeping its permissions.
+
+    Args:
+        path: The file.
+        text: Its new content.
+        stage: Folder to write in before the rename, on the same file system.
+    """
+    fresh = stage / path.name
+    write_text(fresh, text)
+    fresh.chmod(path.stat().st_mode & 0o777)
+    rename(fresh, path)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    """Copy a regular file, without following a link or opening a pipe that replaced it."""
     descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream, target.open("xb") as written:
         shutil.copyfileobj(stream, written, 1 << 20)
 
 
 def copy_tree(source: Path, target: Path) -> None:
-    """Copies a plain file, or a folder of such."""
+    """Copy a regular file, or a folder of regular files."""
     if not source.is_dir():
-        copy_file(source, target)
+        _copy_file(source, target)
         return
     target.mkdir()
     for path in sorted(source.iterdir()):
@@ -63,7 +71,7 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Renames, over a file that is there, and returns when both folders' names are on the disk."""
+    """Rename a file or folder durably, replacing an existing file."""
     source.replace(target)
     sync(target.parent)
     if source.parent != target.parent:
@@ -71,7 +79,7 @@ def rename(source: Path, target: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Removes a file or a folder, if it is there; a link is removed and not followed."""
+    """Remove a file or a folder, if it exists; a link is removed and not followed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

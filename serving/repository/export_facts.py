@@ -1,4 +1,4 @@
-"""What a version says of its export: out of the report that came with its bundle."""
+"""Facts about the export of a version, from the report that its bundle contained."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from typing import Any
 
 from camserve.bundle import REPORT_NAME
 
-__all__ = ["ExportFacts", "Parity", "read_facts"]
+__all__ = ["ExportFacts", "Parity", "read_export_facts"]
 
 
 @dataclass(frozen=True)
 class Parity:
-    """The figure of the gate that came closest to its bound, and the share of the bound that it took."""
+    """The parity metric that came closest to its tolerance.
+
+    Attributes:
+        figure: Name of the metric.
+        share: Its value as a fraction of the tolerance.
+    """
 
     figure: str
     share: float
@@ -22,12 +27,12 @@ class Parity:
 
 @dataclass(frozen=True)
 class ExportFacts:
-    """What is known of a version's export; None for what its report does not say.
+    """Facts about the export of a version; None for those that its report does not contain.
 
     Attributes:
-        precision: Such as `fp32`.
-        source: SHA-256 of the file that was exported; of its weights where there was no file.
-        parity: How close its figures came to their bounds.
+        precision: For example `fp32`.
+        source: SHA-256 of the exported file, or of the weights of a model that was not loaded from a file.
+        parity: The parity metric that came closest to its tolerance.
     """
 
     precision: str | None = None
@@ -35,8 +40,8 @@ class ExportFacts:
     parity: Parity | None = None
 
 
-def read_facts(version: Path) -> ExportFacts:
-    """The facts of the version in that folder; none where it has no readable report."""
+def read_export_facts(version: Path) -> ExportFacts:
+    """Read the facts of the version in a folder. All are None if it has no readable report."""
     try:
         report = json.loads((version / REPORT_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -53,14 +58,14 @@ def _text(value: Any) -> str | None:
 
 
 def _parity(report: dict[str, Any]) -> Parity | None:
-    figures = report.get("parity")
-    found = [_share(figure) for figure in figures if isinstance(figure, dict)] if isinstance(figures, list) else []
-    return max((parity for parity in found if parity is not None), key=lambda parity: parity.share, default=None)
+    metrics = report.get("parity")
+    shares = [_share(metric) for metric in metrics if isinstance(metric, dict)] if isinstance(metrics, list) else []
+    return max((parity for parity in shares if parity is not None), key=lambda parity: parity.share, default=None)
 
 
-def _share(figure: dict[str, Any]) -> Parity | None:
-    name, value, bound = figure.get("figure"), figure.get("value"), figure.get("bound")
-    if not isinstance(name, str) or not isinstance(value, int | float) or not isinstance(bound, int | float):
+def _share(metric: dict[str, Any]) -> Parity | None:
+    name, value, tolerance = metric.get("figure"), metric.get("value"), metric.get("bound")
+    if not isinstance(name, str) or not isinstance(value, int | float) or not isinstance(tolerance, int | float):
         return None
-    # A count that must be 0 takes nothing of its bound; what is more would not have been exported.
-    return Parity(name, value / bound if bound else float(value))
+    # A count with tolerance 0 can only be 0: otherwise the model would not have been exported.
+    return Parity(name, value / tolerance if tolerance else float(value))

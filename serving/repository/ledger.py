@@ -1,6 +1,6 @@
-"""The ledger: which versions a model consists of, written in its configuration with the hash of each one's manifest.
+"""The ledger: the versions of a model and the checksum of each one's manifest, stored in its `config.pbtxt`.
 
-Replacing `config.pbtxt` is therefore the one moment at which a version begins to belong to its model, or ceases to.
+A version therefore becomes part of its model, or ceases to be, at the moment when `config.pbtxt` is replaced.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from google.protobuf import text_format
 
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 from camserve.errors import RepositoryError
-from camserve.serving.config.message import CONFIG_NAME, read_config, render_config
+from camserve.serving.config.message import CONFIG_NAME, parse_config, render_config
 from camserve.serving.config.pinning import chosen_versions, unpinned
 from camserve.serving.repository.seal import seal, without_seal
+from camserve.text import reason
 
 __all__ = ["PublishedModel", "config_text", "read_leaving", "read_ledger", "read_published", "write_ledger"]
 
@@ -29,78 +30,105 @@ _COMMENT = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 
 @dataclass(frozen=True, eq=False)
 class PublishedModel:
-    """A model as its configuration has it.
+    """A model as described by its configuration.
 
     Attributes:
-        text: The file.
-        config: The message, with the version policy that was wished for in place of the versions it names.
-        contract: What its clients know it by.
-        labels: One per class; None where the configuration does not say.
+        text: Content of `config.pbtxt`.
+        config: The message, with the requested version policy in place of the pinned versions.
+        contract: The contract that clients read.
+        labels: One per class; None if the configuration has none.
         ledger: SHA-256 of the manifest, by version.
-        served: The versions that it has served.
+        leaving: The same for versions that no longer belong to the model and are being removed.
+        served: The versions that are served.
     """
 
     text: str
     config: Any
     contract: ModelContract
     labels: tuple[str, ...] | None
-    ledger: dict[int, str]
+    ledger: Mapping[int, str]
+    leaving: Mapping[int, str]
     served: tuple[int, ...]
 
 
-def read_published(model: Path) -> PublishedModel | None:
-    """The model in that folder; None where there is no configuration.
+def read_published(model: Path, *, known: PublishedModel | None = None) -> PublishedModel | None:
+    """Read the model in a folder.
+
+    Args:
+        model: The model's folder.
+        known: The result of an earlier call. It is returned if the configuration has not changed since.
+
+    Returns:
+        The model, or None if the folder has no configuration.
 
     Raises:
-        RepositoryError: If it cannot be read, or camserve did not publish it.
+        RepositoryError: If the configuration cannot be read, or was not written by camserve.
     """
     path = model / CONFIG_NAME
-    if not path.exists():
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    config = read_config(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RepositoryError(
+            f"cannot read {path}: {reason(error, path)}", hint="Restore the file from a backup"
+        ) from None
+    return known if known is not None and known.text == text else _parse(text, path)
+
+
+def _parse(text: str, path: Path) -> PublishedModel:
+    config = parse_config(text, path)
     if CONTRACT_PARAMETER not in config.parameters:
         raise RepositoryError(
-            f"{model} was not published by camserve: its configuration has no contract",
-            hint="Publish under another name",
+            f"{path.parent} was not published by camserve: its configuration contains no contract",
+            hint="Publish under another name, with --name",
         )
-    contract = ModelContract.from_json(config.parameters[CONTRACT_PARAMETER].string_value, origin=str(path))
-    ledger = read_ledger(config, model)
+    ledger = read_ledger(config, path)
     labels = config.parameters[LABELS_PARAMETER].string_value if LABELS_PARAMETER in config.parameters else None
     return PublishedModel(
-        text=path.read_text(encoding="utf-8"),
+        text=text,
         config=_unpinned(config, path),
-        contract=contract,
+        contract=ModelContract.from_json(config.parameters[CONTRACT_PARAMETER].string_value, origin=str(path)),
         labels=None if labels is None else tuple(labels.split("\n")),
         ledger=ledger,
+        leaving=read_leaving(config, path),
         served=chosen_versions(config.version_policy, ledger),
     )
 
 
-def read_ledger(config: Any, model: Path) -> dict[int, str]:
-    """SHA-256 of the manifest, by version; empty where the configuration has no ledger.
+def read_ledger(config: Any, path: Path | str) -> dict[int, str]:
+    """Return the SHA-256 of the manifest of each version; empty if the configuration has no ledger.
+
+    Args:
+        config: The `ModelConfig` message.
+        path: Where it comes from, for the message of an error.
 
     Raises:
         RepositoryError: If the ledger is damaged.
     """
-    return _read(config, _LEDGER, model)
+    return _read(config, _LEDGER, path)
 
 
-def read_leaving(config: Any, model: Path) -> dict[int, str]:
-    """SHA-256 of the manifest, by version, of those that ceased to belong to the model and are being removed.
+def read_leaving(config: Any, path: Path | str) -> dict[int, str]:
+    """Return the SHA-256 of the manifest of each version that left the model and is being removed.
+
+    Args:
+        config: The `ModelConfig` message.
+        path: Where it comes from, for the message of an error.
 
     Raises:
-        RepositoryError: As for `read_ledger`.
+        RepositoryError: If the list is damaged.
     """
-    return _read(config, _LEAVING, model)
+    return _read(config, _LEAVING, path)
 
 
 def write_ledger(config: Any, ledger: Mapping[int, str], *, leaving: Collection[int] = ()) -> None:
-    """Writes the ledger into a configuration.
+    """Write the ledger into a configuration.
 
     Args:
-        config: The message; it is changed.
+        config: The message; it is modified.
         ledger: SHA-256 of the manifest, by version.
-        leaving: Versions of the ledger that cease to belong to the model.
+        leaving: Versions of the ledger that leave the model.
     """
     config.parameters.pop(_LEAVING, None)
     _write(config, _LEDGER, {number: ledger[number] for number in ledger if number not in leaving})
@@ -108,34 +136,33 @@ def write_ledger(config: Any, ledger: Mapping[int, str], *, leaving: Collection[
         _write(config, _LEAVING, {number: ledger[number] for number in leaving})
 
 
+def config_text(config: Any, previous: str = "") -> str:
+    """Render a configuration as the sealed text of `config.pbtxt`.
+
+    Args:
+        config: The message.
+        previous: The text that it replaces; its comments are kept, at the top.
+    """
+    comments = "".join(f"{line}\n" for line in _COMMENT.findall(without_seal(previous)))
+    return seal(comments + render_config(config))
+
+
 def _write(config: Any, parameter: str, versions: Mapping[int, str]) -> None:
     config.parameters[parameter].string_value = "\n".join(f"{n} {versions[n]}" for n in sorted(versions))
 
 
-def _read(config: Any, parameter: str, model: Path) -> dict[int, str]:
+def _read(config: Any, parameter: str, path: Path | str) -> dict[int, str]:
     text = config.parameters[parameter].string_value if parameter in config.parameters else ""
-    found = [_LINE.fullmatch(line) for line in text.split("\n")] if text else []
-    if not all(found):
-        raise RepositoryError(
-            f"{model / CONFIG_NAME} lists its versions in a way that camserve never wrote",
-            hint="Restore the file from a copy",
-        )
-    return {int(match[1]): match[2] for match in found if match}
-
-
-def config_text(config: Any, before: str = "") -> str:
-    """The file, sealed.
-
-    Args:
-        config: The message.
-        before: The file in its place, whose comments are kept, at the head.
-    """
-    comments = "".join(f"{line}\n" for line in _COMMENT.findall(without_seal(before)))
-    return seal(comments + render_config(config))
+    matches = [_LINE.fullmatch(line) for line in text.split("\n")] if text else []
+    if not all(matches):
+        raise RepositoryError(f"the list of versions in {path} is damaged", hint="Restore the file from a backup")
+    return {int(match[1]): match[2] for match in matches if match}
 
 
 def _unpinned(config: Any, path: Path) -> Any:
     try:
         return unpinned(config)
     except text_format.ParseError as error:
-        raise RepositoryError(f"the version policy in {path} cannot be read: {error}") from error
+        raise RepositoryError(
+            f"cannot read the version policy in {path}: {error}", hint="Restore the file from a backup"
+        ) from None

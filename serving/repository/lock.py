@@ -1,7 +1,7 @@
-"""One writer at a time: a lock of a repository that holds across threads, processes and their deaths.
+"""The repository lock: one writer at a time, across threads and processes.
 
-The kernel keeps it (`flock`) on a file at the repository's root, where Triton looks at folders alone, and gives it free
-when its holder ends, however that ends. What stands in the file only says who holds it.
+The kernel keeps the lock (`flock`) on a file at the root of the repository, where Triton only looks at folders, and
+releases it when its holder ends, however that happens. The content of the file only tells others who holds it.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ __all__ = ["LOCK_NAME", "LOCK_SECONDS", "locked"]
 
 LOCK_NAME = ".camserve.lock"
 LOCK_SECONDS = 600.0
-"""How long a writer waits for the one before it."""
+"""How long a writer waits for the lock by default."""
 
-_INTERVAL = 0.02
-_PATIENCE = 1.0
+_POLL_SECONDS = 0.02
+_REPORT_AFTER_SECONDS = 1.0
 
 
 @contextmanager
-def locked(root: Path, purpose: str, *, wait: float = LOCK_SECONDS, tell: Progress | None = None) -> Iterator[None]:
-    """Holds the repository's lock.
+def locked(root: Path, purpose: str, *, wait: float = LOCK_SECONDS, progress: Progress | None = None) -> Iterator[None]:
+    """Hold the lock of a repository.
 
     Args:
         root: The repository's folder.
-        purpose: What for, such as `publishes toy`; others who wait are told.
+        purpose: What the lock is held for, such as `publishing toy`; shown to others that wait for it.
         wait: Seconds to wait for another holder.
-        tell: Called once with who is waited for, if it takes longer than a moment.
+        progress: Called once with the current holder if the wait takes longer than a second.
 
     Raises:
-        RepositoryError: If another holds it all the time, or it cannot be had here.
+        RepositoryError: If another process holds the lock for that long, or the folder cannot be locked.
     """
-    descriptor = _acquire(root / LOCK_NAME, wait, tell or no_progress)
+    descriptor = _acquire(root / LOCK_NAME, wait, progress or no_progress)
     try:
-        holder = f"process {os.getpid()} on {socket.gethostname()}, which {purpose} since {_now()}"
-        with suppress(OSError):  # a full disk keeps nobody from holding it
+        holder = f"process {os.getpid()} on {socket.gethostname()} ({purpose} since {_now()})"
+        with suppress(OSError):  # the lock works on a full disk, too
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, holder.encode(), 0)
         yield
@@ -56,47 +56,47 @@ def locked(root: Path, purpose: str, *, wait: float = LOCK_SECONDS, tell: Progre
         os.close(descriptor)
 
 
-def _acquire(path: Path, wait: float, tell: Progress) -> int:
-    began, told = time.monotonic(), False
+def _acquire(path: Path, wait: float, progress: Progress) -> int:
+    start, reported = time.monotonic(), False
     while True:
-        descriptor = _try(path)
+        descriptor = _try_lock(path)
         if descriptor is not None:
             return descriptor
-        waited = time.monotonic() - began
+        waited = time.monotonic() - start
+        if waited >= _REPORT_AFTER_SECONDS and not reported:
+            reported = True
+            progress(f"wait for {_holder(path)}")
         if waited >= wait:
             raise RepositoryError(
-                f"the repository {path.parent} is in use by {_holder(path)}, and was for the {wait:g} s of waiting",
-                hint="Try again when that has ended",
+                f"the repository {path.parent} is still locked after {wait:g} s by {_holder(path)}",
+                hint="Retry when it has finished",
             )
-        if waited >= _PATIENCE and not told:
-            told = True
-            tell(f"wait for {_holder(path)}")
-        time.sleep(_INTERVAL)
+        time.sleep(_POLL_SECONDS)
 
 
-def _try(path: Path) -> int | None:
-    """The locked file, or None while another holds it."""
+def _try_lock(path: Path) -> int | None:
+    """Return the descriptor of the locked file, or None if another process holds the lock."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as error:
-        raise _impossible(path, error) from error
+        raise _not_lockable(path, error) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its holder may have removed the file between the look and the lock, with a repository that failed to be.
+        # The holder deletes the file if it created the repository and failed: check that it still has a name.
         if os.fstat(descriptor).st_nlink > 0:
             return descriptor
     except OSError as error:
         if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
             os.close(descriptor)
-            raise _impossible(path, error) from error
+            raise _not_lockable(path, error) from None
     os.close(descriptor)
     return None
 
 
-def _impossible(path: Path, error: OSError) -> RepositoryError:
+def _not_lockable(path: Path, error: OSError) -> RepositoryError:
     return RepositoryError(
-        f"the repository {path.parent} cannot be locked: {path}: {error.strerror}",
-        hint="Whoever changes a repository needs to write there, and a file system that knows flock",
+        f"cannot lock the repository {path.parent}: {path}: {error.strerror}",
+        hint="Use a folder that you can write to, on a file system that supports flock",
     )
 
 

@@ -1,6 +1,6 @@
-"""Messages of protobuf, field by field, without their schema and without copying what they hold.
+"""Reading protobuf messages field by field, without their schema and without copying their content.
 
-The encoding: https://protobuf.dev/programming-guides/encoding.
+Source: the encoding, https://protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
@@ -14,11 +14,19 @@ VARINT, _FIXED64, BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def read_fields(content: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number and wire type of each field between two bytes, with its value or the place of its bytes, and their number.
+    """Iterate over the fields of a message.
+
+    Args:
+        content: The file.
+        position: First byte of the message.
+        end: The byte after its last.
+
+    Yields:
+        For each field its number, its wire type, its value (of `BYTES`: the position of the content) and its size.
 
     Raises:
-        ValueError: If a field has no such type, or is cut off.
-        IndexError: If the content ends within a number.
+        ValueError: If a field has an unknown type or is truncated.
+        IndexError: If the content ends within a varint.
     """
     while position < end:
         tag, position = _varint(content, position)
@@ -32,14 +40,14 @@ def read_fields(content: mmap.mmap, position: int, end: int) -> Iterator[tuple[i
         elif kind in (_FIXED64, _FIXED32):
             position += 8 if kind == _FIXED64 else 4
         else:
-            raise ValueError(f"a field of type {kind} at byte {position}")
+            raise ValueError(f"unknown wire type {kind} at byte {position}")
         if position > end:
-            raise ValueError(f"it ends within a field, at byte {end}")
+            raise ValueError(f"truncated field at byte {end}")
         yield field, kind, value, size
 
 
 def _varint(content: mmap.mmap, position: int) -> tuple[int, int]:
-    """A number of up to 64 bits, seven in each byte, and where it ends."""
+    """Read an integer of up to 64 bits, seven per byte; return it with the position after it."""
     number = 0
     for shift in range(0, 70, 7):
         byte = content[position]
@@ -47,4 +55,4 @@ def _varint(content: mmap.mmap, position: int) -> tuple[int, int]:
         number |= (byte & 0x7F) << shift
         if byte < 0x80:
             return number, position
-    raise ValueError(f"a number without end at byte {position}")
+    raise ValueError(f"varint without an end at byte {position}")

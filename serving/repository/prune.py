@@ -1,4 +1,4 @@
-"""Removing versions that nobody needs any more, oldest first, and never one that is served."""
+"""Removing old versions that are not needed, oldest first, never one that is served."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from camserve.errors import RepositoryError, UsageError
 from camserve.progress import Progress
 from camserve.serving.config.message import CONFIG_NAME
 from camserve.serving.config.pinning import pin
-from camserve.serving.repository.durable import remove_tree, rename, write_text
+from camserve.serving.repository.durable import remove_tree, rename, replace_text
 from camserve.serving.repository.ledger import PublishedModel, config_text, read_published, write_ledger
-from camserve.serving.repository.leftovers import take_out_abandoned
-from camserve.serving.repository.listing import ModelEntry, list_models, open_repository
+from camserve.serving.repository.leftovers import move_out_abandoned
+from camserve.serving.repository.listing import ModelEntry, check_known_models, list_models, open_repository
 from camserve.serving.repository.lock import LOCK_SECONDS, locked
-from camserve.serving.repository.staging import remove_leftovers, staged
-from camserve.serving.repository.unknown_model import unknown_model
+from camserve.serving.repository.staging_area import remove_leftovers, staged
+from camserve.text import reason
 
 __all__ = ["Pruned", "prune"]
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """A version that was removed, or would be.
+    """A version that was removed, or would be removed.
 
     Attributes:
-        model: Its model.
+        model: Name of its model.
         version: Its number.
-        size: Bytes that were freed.
+        size: Freed bytes.
     """
 
     model: str
@@ -44,88 +44,85 @@ def prune(
     served: Mapping[str, Collection[int]] | None = None,
     dry_run: bool = False,
     wait: float = LOCK_SECONDS,
-    tell: Progress | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Pruned, ...]:
-    """Removes the oldest versions of each model, so that `keep` remain.
+    """Remove the oldest versions of each model, so that `keep` remain.
 
-    A version leaves its model by one replacement of the configuration, is renamed out of the repository and then
-    deleted. Its number is not used again. More than `keep` remain where more are served. A version whose folder
-    somebody removed by hand is struck off the list.
+    A version leaves its model when the configuration is replaced; then its folder is moved out of the repository and
+    deleted. Its number is not used again. More than `keep` versions remain if more are served. A version whose folder
+    was deleted by hand is removed from the list of versions.
 
     Args:
         repository: The repository's folder.
-        keep: How many versions of a model remain; at least 1.
-        models: Names of models; all of them unless given.
-        served: By model, versions that a server holds loaded; they remain, too.
-        dry_run: Only say what would be removed.
-        wait: Seconds to wait for a publisher.
-        tell: Called with who is waited for.
+        keep: Number of versions that remain of each model; at least 1.
+        models: Names of models (default: all).
+        served: Versions by model that a running server has loaded; they are kept, too.
+        dry_run: Only return what would be removed.
+        wait: Seconds to wait for another publisher.
+        progress: Called with the holder of the lock if it takes longer to acquire.
 
     Raises:
-        RepositoryError: If there is no such model, or the repository cannot be written.
+        RepositoryError: If a model is unknown, or the repository cannot be written.
         UsageError: If `keep` is below 1.
     """
     if keep < 1:
-        raise UsageError(f"{keep} versions to keep is too few", hint="Keep at least 1")
+        raise UsageError(f"keep must be at least 1, got {keep}", hint="Keep at least 1 version: --keep 1")
     root = open_repository(repository)
     if dry_run:
-        return tuple(_removable(root, keep, models, served or {}))
+        return tuple(each for pruned in _plan(root, keep, models, served or {}).values() for each in pruned)
     try:
-        with locked(root, "prunes", wait=wait, tell=tell):
+        with locked(root, "pruning", wait=wait, progress=progress):
             remove_leftovers(root)
-            doomed = _removable(root, keep, models, served or {})
-            for name in dict.fromkeys(each.model for each in doomed):
-                _remove(root, root / name, [each.version for each in doomed if each.model == name])
-            return tuple(doomed)
+            plan = _plan(root, keep, models, served or {})
+            for published, pruned in plan.items():
+                _remove(root, root / pruned[0].model, published, [each.version for each in pruned])
+            return tuple(each for pruned in plan.values() for each in pruned)
     except OSError as error:
-        raise RepositoryError(f"the repository {root} cannot be written: {error}") from error
+        raise RepositoryError(f"cannot write to the repository {root}: {reason(error, root)}") from None
 
 
-def _removable(root: Path, keep: int, names: Sequence[str], served: Mapping[str, Collection[int]]) -> list[Pruned]:
+def _plan(
+    root: Path, keep: int, names: Sequence[str], served: Mapping[str, Collection[int]]
+) -> dict[PublishedModel, list[Pruned]]:
+    """Return the versions to remove, by model."""
+    check_known_models(root, names)
     entries = {entry.name: entry for entry in list_models(root)}
-    unknown = [name for name in names if name not in entries]
-    if unknown:
-        raise unknown_model(root, unknown[0])
-    doomed = []
+    plan = {}
     for name in dict.fromkeys(names) or entries:
-        standing = read_published(root / name)
-        if standing is not None and standing.ledger:
-            _refuse_unserved(name, standing)
-            doomed += _oldest(entries[name], standing, keep, served.get(name, ()))
-    return doomed
+        published = read_published(root / name)
+        if published is None or not published.ledger:
+            continue
+        _refuse_unserved(name, published)
+        if pruned := _unneeded(entries[name], published, keep, served.get(name, ())):
+            plan[published] = pruned
+    return plan
 
 
-def _refuse_unserved(name: str, standing: PublishedModel) -> None:
-    if not standing.served:
+def _refuse_unserved(name: str, published: PublishedModel) -> None:
+    if not published.served:
         raise RepositoryError(
-            f"the version policy of {name} names none of its versions, so that none is known to be needed",
-            hint=f"Correct {CONFIG_NAME}, or publish a version: it is served then",
+            f"the version policy of {name} serves none of its versions, so none is known to be needed",
+            hint=f"Correct {CONFIG_NAME}, or publish a new version",
         )
 
 
-def _oldest(entry: ModelEntry, standing: PublishedModel, keep: int, served: Collection[int]) -> list[Pruned]:
-    """Of the versions that nobody needs, those whose folder is gone, and the oldest of the others."""
-    needed = {*entry.served, *standing.served, *served}
-    there = {version.number: version.size for version in entry.versions if version.number in standing.ledger}
-    gone = [number for number in sorted(standing.ledger) if number not in there and number not in needed]
-    free = [number for number in there if number not in needed][: max(0, len(there) - keep)]
-    return [Pruned(entry.name, number, there.get(number, 0)) for number in (*gone, *free)]
+def _unneeded(entry: ModelEntry, published: PublishedModel, keep: int, served: Collection[int]) -> list[Pruned]:
+    """Return the versions whose folder is missing, and the oldest of the others, without those that are needed."""
+    needed = {*entry.served, *published.served, *served}
+    sizes = {version.number: version.size for version in entry.versions if version.number in published.ledger}
+    missing = [number for number in sorted(published.ledger) if number not in sizes and number not in needed]
+    oldest = [number for number in sizes if number not in needed][: max(0, len(sizes) - keep)]
+    return [Pruned(entry.name, number, sizes.get(number, 0)) for number in (*missing, *oldest)]
 
 
-def _remove(root: Path, model: Path, numbers: Collection[int]) -> None:
-    standing = read_published(model)
-    if standing is None:
-        raise RepositoryError(f"{model} has lost its {CONFIG_NAME}", hint="Restore it from a copy")
-    config = standing.config
-    pin(config, standing.served)
-    write_ledger(config, standing.ledger, leaving=numbers)
+def _remove(root: Path, model: Path, published: PublishedModel, numbers: Collection[int]) -> None:
+    config = published.config
+    pin(config, published.served)
+    write_ledger(config, published.ledger, leaving=numbers)
     with staged(root, model) as stage:
-        take_out_abandoned(root, stage)
-        write_text(stage / CONFIG_NAME, config_text(config, standing.text))
-        (stage / CONFIG_NAME).chmod((model / CONFIG_NAME).stat().st_mode & 0o777)
-        rename(stage / CONFIG_NAME, model / CONFIG_NAME)
+        move_out_abandoned(root, stage, {model.name: published})
+        replace_text(model / CONFIG_NAME, config_text(config, published.text), stage=stage)
         for number in numbers:
-            if not (model / str(number)).exists():
-                continue
-            rename(model / str(number), stage / str(number))
-            remove_tree(stage / str(number))
+            if (model / str(number)).exists():
+                rename(model / str(number), stage / str(number))
+                remove_tree(stage / str(number))

@@ -1,6 +1,6 @@
-"""The seal of a text file: the hash of its other lines, in a comment, so that a change of any bit is noticed.
+"""The seal of a text file: the SHA-256 of its other lines, in a comment, which makes any change detectable.
 
-It tells damage and edits by hand, not forgery: whoever can write the file can write the seal.
+It detects damage and edits by hand, not forgery: anyone who can write the file can write the seal.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ _SEAL = re.compile(r"^# Written by camserve; SHA-256 of all other lines: ([0-9a-
 
 
 def seal(text: str) -> str:
-    """The text with its seal as the first line, in place of any that it has."""
+    """Return the text with its seal as the first line, in place of any existing seal."""
     body = without_seal(text)
     return f"# Written by camserve; SHA-256 of all other lines: {_digest(body)}\n{body}"
 
 
 def without_seal(text: str) -> str:
-    """The text without lines that are seals."""
+    """Return the text without its seals."""
     return _SEAL.sub("", text)
 
 
 def is_sealed(text: str) -> bool:
-    """Whether the text is as it was when it was sealed."""
+    """Check whether the text is unchanged since it was sealed."""
     return _SEAL.findall(text) == [_digest(without_seal(text))]
 
 

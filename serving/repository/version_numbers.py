@@ -1,4 +1,4 @@
-"""Numbers of versions, as they may stand in a repository."""
+"""Version numbers and the names of version folders."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ _LEADING_NUMBER = re.compile(r"\s*\+?0*([0-9]{1,18})", re.ASCII)
 
 
 def parse_version(text: str) -> int | None:
-    """The version that a folder of this name is, or None: `1`, `2`, `10` are versions, `0`, `01`, `1.0` are not."""
+    """Parse the name of a version folder: `1`, `2` and `10` are versions; for `0`, `01` and `1.0` return None."""
     return int(text) if _VERSION.fullmatch(text) else None
 
 
 def version_folders(model: Path) -> dict[int, Path]:
-    """The version folders of a model's folder, by number, lowest first."""
+    """Return the version folders of a model by number, lowest first."""
     found = {parse_version(path.name): path for path in model.iterdir() if path.is_dir()}
     return {number: found[number] for number in sorted(n for n in found if n is not None)}
 
 
 def claimed_number(name: str) -> int | None:
-    """The version number that Triton could read out of a name, or None.
+    """Return the version number that Triton would read from the name of a folder, or None.
 
-    Triton reads names as the C function `stoll` does, so that `3.tmp` counts as version 3.
+    Triton parses names like the C function `stoll`, so `3.tmp` counts as version 3.
     """
     match = _LEADING_NUMBER.match(name)
     return int(match.group(1)) if match else None
 
 
 def claimed_numbers(model: Path) -> set[int]:
-    """Every version number that Triton could read out of the entries of a model's folder.
+    """Return every version number that Triton would read from the entries of a model's folder.
 
-    A number that is taken in this wider sense is not given out again.
+    None of these is allocated again.
     """
     numbers = (claimed_number(path.name) for path in model.iterdir())
     return {number for number in numbers if number is not None}

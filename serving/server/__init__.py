@@ -1,1 +1,1 @@
-"""The embedded Triton: found, started, watched and ended."""
+"""The embedded Triton: command line, process, readiness and options."""

@@ -1,4 +1,4 @@
-"""The command line of the server."""
+"""The command line of tritonserver."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from camserve.errors import ServerError
+from camserve.serving.live.connection import ADMIN_HEADER
 from camserve.serving.server.environment import TritonInstallation
 from camserve.serving.server.server_options import ServerOptions
 
-__all__ = ["ADMIN_HEADER", "server_command"]
-
-ADMIN_HEADER = "camserve-admin-key"
-"""Header by which HTTP clients show the admin key; in gRPC's metadata it has `GRPC_HEADER_PREFIX` before it."""
+__all__ = ["server_command"]
 
 _SERVICES = ("HTTP", "gRPC", "metrics")
 _SHARED_MEMORY = "shared-memory"
 _SHARED_MEMORY_FLAG = "allow-client-shm"
 _GRPC_THREADS_FLAG = "grpc-infer-thread-count"
-# Through these a client could turn the log up or off, or have the tensors of others written to a file.
+# With these a client could change the log level, or write the tensors of other clients to a file.
 _DIAGNOSTICS = ("logging", "trace")
 
 
@@ -32,21 +30,21 @@ def server_command(
     ports: Mapping[str, tuple[str, int]],
     shared_memory_prefix: str,
 ) -> list[str]:
-    """The command line of the server.
+    """Build the command line of tritonserver.
 
-    Triton listens on every address, guesses what a configuration leaves out, and lets every client map shared memory
-    and change the log, unless it is told not to.
+    By default Triton listens on every address, completes configurations by guessing, and allows every client to
+    register shared memory and change the log. The command line turns all of this off.
 
     Args:
-        installation: The server's parts.
+        installation: The Triton installation.
         repository: The model repository.
         backends: The backend directory.
-        options: How to run it.
-        ports: Address and port of each service that is served.
-        shared_memory_prefix: Of the Python backends' own shared memory.
+        options: The server's options.
+        ports: Address and port of each enabled service.
+        shared_memory_prefix: Prefix of the names of the Python backend's shared memory.
 
     Raises:
-        ServerError: If this Triton lacks what an option asks for.
+        ServerError: If this Triton does not support an option.
     """
     return [
         str(installation.program),
@@ -55,7 +53,7 @@ def server_command(
         f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix}",
         "--disable-auto-complete-config",
         "--exit-on-error=true",
-        # Not strict: a version that was replaced would count as missing. It listens only when every model is loaded.
+        # Strict readiness counts a replaced version as missing. Triton opens its ports only after loading all models.
         "--strict-readiness=false",
         "--allow-sagemaker=false",
         "--allow-vertex-ai=false",
@@ -88,10 +86,10 @@ def _service(service: str, address: tuple[str, int] | None) -> list[str]:
 def _threads(installation: TritonInstallation, options: ServerOptions) -> list[str]:
     flags = [] if options.http_threads is None else [f"--http-thread-count={options.http_threads}"]
     if options.grpc_threads is not None:
-        if not installation.knows(_GRPC_THREADS_FLAG):
+        if not installation.supports(_GRPC_THREADS_FLAG):
             raise ServerError(
-                "the threads of gRPC cannot be chosen: this Triton has no option for it",
-                hint="Leave --grpc-threads out, or serve the repository with NVIDIA's Triton container",
+                "this Triton does not support setting the number of gRPC threads",
+                hint="Remove --grpc-threads, or serve the repository with NVIDIA's Triton container",
             )
         flags.append(f"--{_GRPC_THREADS_FLAG}={options.grpc_threads}")
     return flags
@@ -108,14 +106,14 @@ def _tls(options: ServerOptions) -> list[str]:
 
 
 def _restrictions(installation: TritonInstallation, options: ServerOptions) -> list[str]:
-    nobody = [] if options.admin_key else list(_DIAGNOSTICS)
+    disabled = [] if options.admin_key else list(_DIAGNOSTICS)
     admin = ["model-repository", *_DIAGNOSTICS] if options.admin_key else []
     flags = []
-    if installation.knows(_SHARED_MEMORY_FLAG):
+    if installation.supports(_SHARED_MEMORY_FLAG):
         flags.append(f"--{_SHARED_MEMORY_FLAG}={str(options.allow_shared_memory).lower()}")
     elif not options.allow_shared_memory:
-        nobody.append(_SHARED_MEMORY)
-    for names, key in ((admin, options.admin_key), (nobody, secrets.token_urlsafe(32))):
+        disabled.append(_SHARED_MEMORY)
+    for names, key in ((admin, options.admin_key), (disabled, secrets.token_urlsafe(32))):
         flags += _restricted(names, f"{ADMIN_HEADER}={key}", options)
     return flags
 

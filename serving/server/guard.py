@@ -1,7 +1,7 @@
-"""Ends the server when the program that started it has died without doing so.
+"""The guard process: it ends the server if the program that started it dies.
 
-Runs as a program of its own, with nothing but the standard library: `guard.py PARENT SERVER SCRATCH`. A signal on the
-parent's death (PR_SET_PDEATHSIG) would not do: the kernel sends it when the starting thread ends, not the process.
+It runs as a separate program that uses only the standard library: `guard.py PARENT SERVER SCRATCH`. PR_SET_PDEATHSIG is
+not an alternative: the kernel sends that signal when the thread that started the server ends, not the process.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["remove_traces"]
+__all__ = ["remove_scratch"]
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where the kernel keeps it
-_INTERVAL = 0.2
-_GRACE = 10.0
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's shared memory
+_POLL_SECONDS = 0.2
+_GRACE_SECONDS = 10.0
 
 
-def remove_traces(scratch: Path) -> None:
-    """Removes the server's scratch folder, and the shared memory whose names begin with the folder's name."""
+def remove_scratch(scratch: Path) -> None:
+    """Remove the scratch folder of a server and the shared memory whose names start with the name of the folder."""
     shutil.rmtree(scratch, ignore_errors=True)
     for region in _SHARED_MEMORY.glob(f"{scratch.name}*"):
         with suppress(OSError):
@@ -30,22 +30,22 @@ def remove_traces(scratch: Path) -> None:
 
 
 def main(parent: int, server: int, scratch: Path) -> None:
-    """Waits for the parent's death, then ends the server's process group and removes its traces."""
+    """Wait until the parent process ends, then end the process group of the server and remove its scratch folder."""
     while os.getppid() == parent:
-        time.sleep(_INTERVAL)
+        time.sleep(_POLL_SECONDS)
     with suppress(ProcessLookupError):
         os.kill(server, signal.SIGTERM)
         _wait_for(server)
     with suppress(ProcessLookupError):
         os.killpg(server, signal.SIGKILL)
-    remove_traces(scratch)
+    remove_scratch(scratch)
 
 
 def _wait_for(server: int) -> None:
-    deadline = time.monotonic() + _GRACE
+    deadline = time.monotonic() + _GRACE_SECONDS
     while time.monotonic() < deadline:
         os.kill(server, 0)
-        time.sleep(_INTERVAL)
+        time.sleep(_POLL_SECONDS)
 
 
 if __name__ == "__main__":

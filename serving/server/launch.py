@@ -1,4 +1,4 @@
-"""One run of the server: its process, its addresses and its traces on this machine."""
+"""One run of the server: its process, its addresses, its log and its scratch folder."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pathlib import Path
 from camserve.errors import ServerError
 from camserve.serving.server import guard
 from camserve.serving.server.command import server_command
-from camserve.serving.server.environment import TritonInstallation, assemble, server_environment
+from camserve.serving.server.environment import TritonInstallation, assemble_backends, server_environment
 from camserve.serving.server.log import failures, read_log, tail
-from camserve.serving.server.ports import choose_ports, reachable, resolve
+from camserve.serving.server.ports import choose_ports, client_address, resolve_host
 from camserve.serving.server.process import ServerProcess
 from camserve.serving.server.server_options import ServerOptions
+from camserve.text import reason
 
 __all__ = ["Run", "launch"]
 
@@ -24,11 +25,11 @@ class Run:
     """One run of the server.
 
     Attributes:
-        process: The server and its guard.
-        addresses: `host:port` by which this machine reaches each service that is served.
-        scratch: Folder of everything that it writes here, its log aside where that was given a place.
-        log: File of its log.
-        log_start: Where in the file this run begins.
+        process: The server process and its guard.
+        addresses: `host:port` of each enabled service, for clients on this machine.
+        scratch: Folder for all files of this run, except a log at a given path.
+        log: The log file.
+        log_start: Offset of this run in the log file, in bytes.
     """
 
     process: ServerProcess
@@ -38,44 +39,49 @@ class Run:
     log_start: int
 
     @property
+    def log_text(self) -> str:
+        """The log of this run."""
+        return read_log(self.log, start=self.log_start)
+
+    @property
     def log_tail(self) -> str:
-        """The last lines that it logged."""
+        """The last lines of the log."""
         return tail(self.log, start=self.log_start)
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """What it says it could not do."""
-        return failures(read_log(self.log, start=self.log_start))
+        """The failures in the log, one sentence each."""
+        return failures(self.log_text)
 
-    def remove_traces(self) -> None:
-        """Removes what it left behind."""
-        guard.remove_traces(self.scratch)
+    def remove_scratch(self) -> None:
+        """Remove the files and the shared memory of this run."""
+        guard.remove_scratch(self.scratch)
 
 
 def launch(installation: TritonInstallation, repository: Path, options: ServerOptions) -> Run:
-    """Starts the server and does not wait for it.
+    """Start the server without waiting until it is ready.
 
     Raises:
-        ServerError: If it cannot be started, a port is taken, or this Triton lacks what an option asks for.
+        ServerError: If it cannot be started, a port is in use, or this Triton does not support an option.
     """
-    hosts = {service: resolve(host) for service, host in options.hosts.items()}
+    hosts = {service: resolve_host(host) for service, host in options.hosts.items()}
     ports = choose_ports({service: (host, options.ports[service]) for service, host in hosts.items()})
     scratch = Path(tempfile.mkdtemp(prefix="camserve-triton-"))
     try:
-        backends = assemble(installation, scratch / "backends")
+        backends = assemble_backends(installation, scratch / "backends")
         command = server_command(
             installation, repository, backends, options=options, ports=ports, shared_memory_prefix=scratch.name
         )
-        # What models have in temporary files when they are killed goes with the folder.
+        # Temporary files of models are removed together with the scratch folder, even if the models are killed.
         environment = server_environment(installation, backends, temporary=scratch)
         log = scratch / "log" if options.log is None else Path(options.log).expanduser().absolute()
         log_start = log.stat().st_size if log.exists() else 0
         process = ServerProcess(command, environment, log, scratch)
     except OSError as error:
-        guard.remove_traces(scratch)
-        raise ServerError(f"the server could not be started: {error}") from error
+        guard.remove_scratch(scratch)
+        raise ServerError(f"cannot start the server: {reason(error)}") from None
     except BaseException:
-        guard.remove_traces(scratch)
+        guard.remove_scratch(scratch)
         raise
-    addresses = {service: reachable(host, port) for service, (host, port) in ports.items()}
+    addresses = {service: client_address(host, port) for service, (host, port) in ports.items()}
     return Run(process, addresses, scratch, log, log_start)

@@ -1,4 +1,4 @@
-"""What a Triton log says of a failure, in plain words."""
+"""Failures in a Triton log, as sentences."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _LOAD = re.compile(r"failed to load '(?P<model>[^']+)' version (?P<version>\d+):
 _SKIP = re.compile(r"failed to load model '(?P<model>[^']+)': (?P<reason>.*)\"$", re.MULTILINE)
 _POLL = re.compile(r"Poll failed for model directory '(?P<model>[^']+)': (?P<reason>.*)\"$", re.MULTILINE)
 _START = re.compile(r"^(?:.*?\] \")?(?:error: |Error: )?(?P<reason>failed to start .*?)\"?$", re.MULTILINE)
-_STUB_TRACE = re.compile(r"(\\n)+At:.*")
+_STUB_TRACEBACK = re.compile(r"(\\n)+At:.*")
 _STATUS = re.compile(r"^(?:Internal|Invalid argument|Unavailable|Not found): (?:TritonModelException: )?")
 
 
 def failures(log: str) -> tuple[str, ...]:
-    """One sentence for each thing that Triton says it could not do, in the order of the log."""
-    found = [f"model {m['model']} version {m['version']}: {_plain(m['reason'])}" for m in _LOAD.finditer(log)]
-    found += [f"model {m['model']}: {_plain(m['reason'])}" for pattern in (_SKIP, _POLL) for m in pattern.finditer(log)]
-    found += [_plain(m["reason"]) for m in _START.finditer(log)]
+    """Return one sentence for each failure in a log, without duplicates."""
+    found = [f"model {m['model']} version {m['version']}: {_clean(m['reason'])}" for m in _LOAD.finditer(log)]
+    found += [f"model {m['model']}: {_clean(m['reason'])}" for pattern in (_SKIP, _POLL) for m in pattern.finditer(log)]
+    found += [_clean(m["reason"]) for m in _START.finditer(log)]
     return tuple(dict.fromkeys(found))
 
 
 def read_log(path: Path, *, start: int = 0) -> str:
-    """A log file from byte `start` on; empty where there is none."""
+    """Read a log file from byte `start` on; the result is empty if the file does not exist."""
     try:
         with path.open("rb") as stream:
             stream.seek(start)
@@ -34,11 +34,12 @@ def read_log(path: Path, *, start: int = 0) -> str:
 
 
 def tail(path: Path, *, start: int = 0, lines: int = 40) -> str:
-    """The last lines of a log file, from byte `start` on, without the wide tables in which Triton repeats itself."""
-    told = [line for line in read_log(path, start=start).splitlines() if line and not line.startswith(("|", "+-"))]
-    return "\n".join(told[-lines:])
+    """Return the last lines of a log file, from byte `start` on, without Triton's wide summary tables."""
+    kept = [line for line in read_log(path, start=start).splitlines() if line and not line.startswith(("|", "+-"))]
+    return "\n".join(kept[-lines:])
 
 
-def _plain(reason: str) -> str:
-    reason = _STATUS.sub("", _STUB_TRACE.sub("", reason))
+def _clean(reason: str) -> str:
+    """Remove status words, escapes and the traceback of the Python stub."""
+    reason = _STATUS.sub("", _STUB_TRACEBACK.sub("", reason))
     return reason.replace("\\n", " ").replace('\\"', '"').replace("\\'", "'").strip().rstrip(".")

@@ -1,4 +1,4 @@
-"""Ports of the embedded server: free ones found, taken ones named."""
+"""Ports of the embedded server: finding free ones and reporting those in use."""
 
 from __future__ import annotations
 
@@ -9,71 +9,81 @@ from contextlib import ExitStack
 
 from camserve.errors import ServerError, UsageError
 
-__all__ = ["choose_ports", "reachable", "resolve"]
+__all__ = ["choose_ports", "client_address", "resolve_host"]
+
+_MAX_PORT = 65_535
 
 
-def choose_ports(wanted: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
-    """The address and port of each service: the port that is wanted, or a free one for 0.
+def choose_ports(requested: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int]]:
+    """Choose the address and port of each service, with a free port in place of 0.
 
     Args:
-        wanted: IPv4 address to listen on and port by service, such as `{"HTTP": ("127.0.0.1", 8000)}`.
+        requested: IPv4 address and port by service, such as `{"HTTP": ("127.0.0.1", 8000)}`.
 
     Raises:
-        ServerError: If a wanted port is taken or may not be used, or an address is none of this machine.
-        UsageError: If a number is no port, or two services want one port.
+        ServerError: If a port is in use or not permitted, or an address does not belong to this machine.
+        UsageError: If a port number is invalid, or two services have the same port.
     """
-    _check_numbers({service: port for service, (_, port) in wanted.items()})
-    with ExitStack() as bound:
-        return {service: (host, _bind(bound, host, service, port)) for service, (host, port) in wanted.items()}
+    _check_numbers({service: port for service, (_, port) in requested.items()})
+    with ExitStack() as listeners:
+        return {service: (host, _bind(listeners, host, service, port)) for service, (host, port) in requested.items()}
 
 
-def reachable(host: str, port: int) -> str:
-    """`host:port` by which a client on this machine reaches a server that listens on `host`."""
-    return f"{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - recognised, not bound
+def client_address(host: str, port: int) -> str:
+    """Return the `host:port` at which clients on this machine reach a server that listens on `host`."""
+    return f"{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
 
 
-def resolve(host: str) -> str:
-    """The IPv4 address of a host; of a name, Triton's HTTP service says that it listens there, and does not.
+def resolve_host(host: str) -> str:
+    """Resolve a host to its IPv4 address. Given a name, Triton's HTTP service reports success and does not listen.
 
     Raises:
-        ServerError: If it has none.
+        ServerError: If the host has no IPv4 address.
     """
     try:
         return socket.gethostbyname(host)
     except OSError as error:
-        raise _unusable(host, error) from error
+        raise _unusable(host, error) from None
 
 
-def _check_numbers(wanted: Mapping[str, int]) -> None:
-    for service, port in wanted.items():
-        if not 0 <= port <= 65535:
-            raise UsageError(f"{port} is no {service} port", hint="Give a port from 1 to 65535, or 0 for any free one")
-    fixed = [port for port in wanted.values() if port]
+def _check_numbers(ports: Mapping[str, int]) -> None:
+    for service, port in ports.items():
+        if not 0 <= port <= _MAX_PORT:
+            raise UsageError(
+                f"the {service} port must be from 0 to {_MAX_PORT}, got {port}", hint="Use 0 to choose any free port"
+            )
+    fixed = [port for port in ports.values() if port]
     if len(set(fixed)) != len(fixed):
-        raise UsageError(f"{', '.join(wanted)} cannot share a port", hint="Give each a port of its own")
+        raise UsageError(f"{', '.join(ports)} cannot share a port", hint="Use a different port for each service")
 
 
-def _bind(bound: ExitStack, host: str, service: str, port: int) -> int:
+def _bind(listeners: ExitStack, host: str, service: str, port: int) -> int:
     try:
-        listener = bound.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        listener = listeners.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         return int(listener.getsockname()[1])
     except OSError as error:
-        raise _explained(error, host, service, port) from error
+        raise _bind_error(error, host, service, port) from None
 
 
-def _explained(error: OSError, host: str, service: str, port: int) -> ServerError:
+def _bind_error(error: OSError, host: str, service: str, port: int) -> ServerError:
+    option = f"--{service.lower()}-port"
     if error.errno == errno.EADDRINUSE:
         return ServerError(
-            f"the {service} port {port} on {host} is taken",
-            hint=f"End what listens there, or choose another with --{service.lower()}-port (0 takes any free one)",
+            f"the {service} port {port} on {host} is already in use",
+            hint=f"Stop the program that uses it, or choose another port with {option} ({option} 0: any free port)",
         )
     if error.errno == errno.EACCES:
-        return ServerError(f"the {service} port {port} may not be used by this user", hint="Choose one above 1023")
+        return ServerError(
+            f"this user is not permitted to use the {service} port {port}",
+            hint=f"Choose a port above 1023 with {option}",
+        )
     return _unusable(host, error)
 
 
 def _unusable(host: str, error: OSError) -> ServerError:
     reason = error.strerror or error
-    return ServerError(f"the server cannot listen on {host}: {reason}", hint="Give an IPv4 address of this host")
+    return ServerError(
+        f"the server cannot listen on {host}: {reason}", hint="Use an IPv4 address of this machine with --host"
+    )

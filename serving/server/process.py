@@ -1,4 +1,4 @@
-"""One server process: started in a group of its own, watched over, and always ended and reaped."""
+"""The server process: started in its own process group, guarded, and always ended and reaped."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from camserve.serving.server import guard
 
 __all__ = ["ServerProcess"]
 
-_INTERVAL = 0.02
+_POLL_SECONDS = 0.02
 
 
 class ServerProcess:
-    """A running server with its guard.
+    """A running server with its guard process.
 
     Args:
         command: Program and arguments.
-        environment: All of its environment variables.
-        log: File that its output is appended to.
-        scratch: Folder that the guard removes if it has to end the server; see `guard.remove_traces`.
+        environment: Its complete environment.
+        log: File to append its output to.
+        scratch: Folder that the guard removes if it ends the server; see `guard.remove_scratch`.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Path) -> None:
         self._scratch = scratch
         self._guard: subprocess.Popen[bytes] | None = None
         with log.open("ab") as output:
-            # A session of its own: Ctrl-C in the terminal reaches the caller, who ends the server in order.
+            # In a separate session, Ctrl-C reaches only the caller, which then shuts the server down gracefully.
             self._process = subprocess.Popen(
                 command,
                 env=dict(environment),
@@ -49,38 +49,38 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """The server's process number."""
+        """Process ID of the server."""
         return self._process.pid
 
     @property
     def exited(self) -> bool:
-        """Whether the server has ended."""
+        """Whether the server process has ended."""
         if self._process.returncode is not None:
             return True
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # the host program ignores SIGCHLD, so the kernel has reaped it
+        except ChildProcessError:  # the program ignores SIGCHLD, so the kernel reaped it
             return True
 
     def wait(self) -> int:
-        """Waits for the end and returns the exit code; 0 where the host program ignores SIGCHLD and so loses it."""
+        """Wait until the process ends and return its exit code; 0 if it is lost because the program ignores SIGCHLD."""
         while not self.exited:
-            time.sleep(_INTERVAL)
+            time.sleep(_POLL_SECONDS)
         return self._finish()
 
     def stop(self, grace: float) -> int:
-        """Asks the server to end, ends it by force after `grace` seconds, and returns its exit code."""
+        """Terminate the server, kill it after `grace` seconds, and return its exit code."""
         deadline = time.monotonic() + grace
         if not self.exited:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
         while not self.exited and time.monotonic() < deadline:
-            time.sleep(_INTERVAL)
+            time.sleep(_POLL_SECONDS)
         return self._finish()
 
     def _finish(self) -> int:
         if self._process.returncode is None:
-            # While the leader is not reaped its number cannot belong to another group.
+            # As long as the leader is not reaped, its process ID cannot be reused by another group.
             with suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._process.wait()

@@ -1,7 +1,7 @@
-"""camserve: Keras image classifiers on Triton Inference Server, each answer with its class activation map.
+"""Serve Keras image classifiers on Triton Inference Server, with a class activation map for each answer.
 
-The three floors of the house are `camserve.export` (Keras in, verified bundle out), `camserve.serving` (bundle in,
-served model out) and `camserve.clients` (images in, answers and maps out). This package holds what all three share.
+The three packages are `camserve.export` (Keras model to verified bundle), `camserve.serving` (bundle to served model)
+and `camserve.clients` (images to classes and maps). The modules beside them are shared by all three.
 """
 
 __all__ = ["__version__"]

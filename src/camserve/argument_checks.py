@@ -1,4 +1,4 @@
-"""What kind of value an argument is: one of another kind is refused by the argument's name, before it is used."""
+"""Checks of the types of arguments, whose errors name the argument."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from camserve.errors import UsageError
 __all__ = ["check_number", "check_type", "check_whole"]
 
 
-def check_type(name: str, value: object, kinds: type | tuple[type, ...], what: str) -> None:
-    """Refuses a value of another kind. The value itself is not told: it may be a secret.
+def check_type(name: str, value: object, types: type | tuple[type, ...], expected: str) -> None:
+    """Check that an argument has one of the types. The message does not contain the value, which may be a secret.
 
     Args:
-        name: What the caller knows the value as.
-        value: The value. True and False are no numbers here, though Python counts them among the whole ones.
-        kinds: What it may be.
-        what: The same in words.
+        name: Name of the argument.
+        value: Its value. True and False are not numbers here, though Python counts them as integers.
+        types: The valid types.
+        expected: The valid values in words, such as `a whole number`.
 
     Raises:
-        UsageError: If it is none of these.
+        UsageError: If it has none of them.
     """
-    if not isinstance(value, kinds) or (isinstance(value, bool) and kinds in (Integral, Real)):
-        found = "None" if value is None else f"of type {type(value).__name__}"
-        raise UsageError(f"{name} is {found}", hint=f"Give {what}")
+    if not isinstance(value, types) or (isinstance(value, bool) and types in (Integral, Real)):
+        found = "None" if value is None else type(value).__name__
+        raise UsageError(f"invalid type for {name}: {found}", hint=f"Pass {expected}")
 
 
 def check_whole(name: str, value: object) -> None:
-    """Refuses what is no whole number, those of NumPy included.
+    """Check that an argument is an integer, of Python or NumPy.
 
     Raises:
-        UsageError: If so.
+        UsageError: If it is not.
     """
     check_type(name, value, Integral, "a whole number")
 
 
 def check_number(name: str, value: object) -> None:
-    """Refuses what is no real number, those of NumPy included.
+    """Check that an argument is a real number, of Python or NumPy.
 
     Raises:
-        UsageError: If so.
+        UsageError: If it is not.
     """
     check_type(name, value, Real, "a number")

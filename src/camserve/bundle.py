@@ -1,4 +1,4 @@
-"""The bundle: what export hands to serving, a folder whose every file is named in its manifest.
+"""The bundle: the folder that an export writes and serving publishes. Its manifest lists every file.
 
 BUNDLE_DIR/  model.onnx  saved_model/  labels.txt  contract.json  golden.npz  report.json  report.html  manifest.json
 """
@@ -6,6 +6,7 @@ BUNDLE_DIR/  model.onnx  saved_model/  labels.txt  contract.json  golden.npz  re
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from camserve.contract import ModelContract
 from camserve.errors import BundleError
 from camserve.labels import label_lines
 from camserve.manifest import MANIFEST_NAME, verify_manifest
+from camserve.text import count, reason
 
 __all__ = [
     "CONTRACT_NAME",
@@ -44,9 +46,9 @@ class Bundle:
 
     Attributes:
         path: The folder, absolute.
-        contract: What the model expects and answers.
+        contract: Inputs, outputs and preprocessing of the model.
         labels: One line per class, as in `labels.txt`: the label, or an identifier, a tab and the label.
-        report: What `report.json` says of source, folding, graph, parity and versions.
+        report: Content of `report.json`: source, folding, graph, parity and versions.
         files: SHA-256 by path relative to the folder.
     """
 
@@ -58,29 +60,29 @@ class Bundle:
 
     @property
     def onnx_path(self) -> Path | None:
-        """The ONNX file, or None when the bundle was exported without."""
+        """The ONNX file; None if the bundle was exported without one."""
         return self.path / ONNX_NAME if ONNX_NAME in self.files else None
 
     @property
     def saved_model_path(self) -> Path | None:
-        """The SavedModel folder, or None when the bundle was exported without."""
+        """The SavedModel folder; None if the bundle was exported without one."""
         return self.path / SAVED_MODEL_NAME if f"{SAVED_MODEL_NAME}/saved_model.pb" in self.files else None
 
     @property
     def golden_path(self) -> Path | None:
-        """Images and the answers that the model gave to them at export, or None where they were not kept."""
+        """The golden answers: images and the outputs of the model at export. None if they were not stored."""
         return self.path / GOLDEN_NAME if GOLDEN_NAME in self.files else None
 
 
 def load_bundle(path: str | Path) -> Bundle:
-    """Reads a bundle and verifies every file against its manifest.
+    """Load a bundle and verify every file against its manifest.
 
     Raises:
-        BundleError: If the folder is no bundle, is incomplete or was altered, or one of its files has a second name.
+        BundleError: If the folder is not a bundle, is incomplete or was changed, or contains a hard link.
     """
     folder = Path(path).expanduser().absolute()
     if not folder.is_dir():
-        raise BundleError(f"{path} is not a folder", hint="Give the folder that 'camserve export --out' wrote")
+        raise BundleError(f"{path} is not a folder", hint="Use the folder that 'camserve export --out' wrote")
     files = verify_manifest(folder)
     _refuse_hard_links(folder, files)
     for name in (CONTRACT_NAME, LABELS_NAME, REPORT_NAME):
@@ -89,7 +91,10 @@ def load_bundle(path: str | Path) -> Bundle:
     contract = ModelContract.from_json((folder / CONTRACT_NAME).read_bytes(), origin=str(folder / CONTRACT_NAME))
     labels = read_labels(folder / LABELS_NAME)
     if len(labels) != contract.classes:
-        raise BundleError(f"{folder} has {len(labels)} labels for {contract.classes} classes")
+        raise BundleError(
+            f"{folder} has {count(len(labels), 'label')} for {count(contract.classes, 'class')}",
+            hint="Export the model again",
+        )
     return Bundle(folder, contract, labels, _read_report(folder / REPORT_NAME), files)
 
 
@@ -97,36 +102,36 @@ def _read_report(path: Path) -> dict[str, Any]:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is no JSON: {error}", hint="Export the model again") from error
+        raise BundleError(f"{path} is not valid JSON: {error}", hint="Export the model again") from None
     if not isinstance(report, dict):
-        raise BundleError(f"{path} is no report", hint="Export the model again")
+        raise BundleError(f"{path} is not a report", hint="Export the model again")
     return report
 
 
 def _refuse_hard_links(folder: Path, files: Iterable[str]) -> None:
-    """A file with a second name can be changed by that name, from where nobody looks."""
+    """Refuse files that can be changed through another name, outside the bundle."""
     for name in (*files, MANIFEST_NAME):
         if (folder / name).lstat().st_nlink > 1:
             raise BundleError(
-                f"{folder / name} is a hard link: another name stands for the same file",
-                hint=f"Copy the bundle and use the copy: cp -r {folder} COPY",
+                f"{folder / name} is a hard link: the same file has another name",
+                hint=f"Copy the bundle and use the copy: cp -r {shlex.quote(str(folder))} COPY",
             )
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """The lines of a label file, in class order, without blanks at their ends; empty lines at the end do not count.
+    """Read a label file: one label per line, in class order, stripped; empty lines at the end are ignored.
 
     Raises:
-        BundleError: If the file cannot be read, is not UTF-8, or has an empty line in the middle.
+        BundleError: If the file cannot be read, is not UTF-8, or has an empty line before the last label.
     """
     try:
         lines = label_lines(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(
-            f"labels cannot be read from {path}: {error}", hint="Give a UTF-8 file, one label a line"
-        ) from error
+            f"cannot read labels from {path}: {reason(error, path)}", hint="Use a UTF-8 file with one label per line"
+        ) from None
     if "" in lines:
         raise BundleError(
-            f"{path} has an empty line {lines.index('') + 1}", hint="Give one label a line, in class order"
+            f"line {lines.index('') + 1} of {path} is empty", hint="Use one label per line, in class order"
         )
     return lines

@@ -1,4 +1,4 @@
-"""What an export can be asked for, where the words are few: shared by the command line and the export."""
+"""The values of the export options that have only a few, for the command line and the export."""
 
 from __future__ import annotations
 

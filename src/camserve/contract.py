@@ -1,7 +1,7 @@
-"""The contract: what a served model expects and what it answers, carried by the model itself.
+"""The contract of a served model: its tensors, its preprocessing and its maps.
 
 Export writes it to `contract.json` and into the ONNX metadata, publishing writes it into `config.pbtxt` as the
-parameter `camserve.contract`, and the client configures itself from there. Nobody types a mean twice.
+parameter `camserve.contract`, and clients configure themselves from there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from camserve.errors import BundleError
+from camserve.text import count
 
 __all__ = [
     "CONTRACT_PARAMETER",
@@ -21,22 +22,24 @@ __all__ = [
     "ColorOrder",
     "Fit",
     "ModelContract",
+    "Operation",
     "Preprocessing",
     "ResizeFilter",
     "TensorSpec",
 ]
 
 CONTRACT_PARAMETER = "camserve.contract"
-"""Name of the `config.pbtxt` parameter, and of the ONNX metadata property, that holds the contract as JSON."""
+"""Name of the `config.pbtxt` parameter, and of the ONNX metadata property, that contains the contract as JSON."""
 
 LABELS_PARAMETER = "camserve.labels"
-"""Name of the `config.pbtxt` parameter that holds the labels as they stand in `labels.txt`, one a line."""
+"""Name of the `config.pbtxt` parameter that contains the lines of `labels.txt`."""
 
 ColorOrder = Literal["rgb", "bgr", "gray"]
 ResizeFilter = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 Fit = Literal["stretch", "center-crop", "crop-only"]
 Activation = Literal["softmax", "sigmoid", "linear"]
 DType = Literal["FP32", "UINT8", "INT32"]
+Operation = Literal["divide", "subtract"]
 
 
 class _Value(BaseModel):
@@ -44,7 +47,7 @@ class _Value(BaseModel):
 
 
 class TensorSpec(_Value):
-    """One input or output tensor: its name, Triton data type and shape without the batch dimension."""
+    """An input or output tensor: its name, Triton data type and shape without the batch dimension."""
 
     name: str
     dtype: DType
@@ -52,22 +55,21 @@ class TensorSpec(_Value):
 
 
 class Preprocessing(_Value):
-    """How pixels become the network's input.
+    """How an image becomes the network's input.
 
-    An image is fitted to the input's height and width, its channels are put into `color` order, and each channel c
-    becomes `(pixel / scale[c] - mean[c]) / std[c]`, computed in float32 in that order of operations, which is the
-    order of `keras.applications.imagenet_utils.preprocess_input`.
+    The image is fitted to the input's height and width, its channels are reordered to `color`, and each channel c
+    becomes `(pixel / scale[c] - mean[c]) / std[c]`, computed in float32 in this order of operations, which is that of
+    `keras.applications.imagenet_utils.preprocess_input`.
 
     Attributes:
         color: Channel order of the network's input.
-        resize: Filter of the resize; Keras's `load_img` uses `nearest` unless told otherwise.
-        fit: `stretch` resizes both sides freely; `center-crop` first cuts the largest centred part of the input's
-            aspect ratio (Keras's `keep_aspect_ratio`); `crop-only` cuts the centre and never resizes.
+        resize: Resize filter; the default of Keras's `load_img` is `nearest`.
+        fit: `stretch` resizes without keeping the aspect ratio; `center-crop` first crops the center to the input's
+            aspect ratio (Keras's `keep_aspect_ratio`); `crop-only` crops the center and does not resize.
         scale: Divisor per channel, in `color` order.
         mean: Subtracted after scaling, per channel, in `color` order.
         std: Divisor after subtraction, per channel, in `color` order.
-        in_graph: The graph itself reorders the channels and does the arithmetic; the client sends RGB (or gray)
-            pixels as they are.
+        in_graph: The graph reorders the channels and does the arithmetic; clients send unchanged RGB or gray pixels.
     """
 
     color: ColorOrder = "rgb"
@@ -79,10 +81,10 @@ class Preprocessing(_Value):
     in_graph: bool = False
 
     @model_validator(mode="after")
-    def _one_figure_per_channel(self) -> Preprocessing:
+    def _one_value_per_channel(self) -> Preprocessing:
         for name in ("scale", "mean", "std"):
             if len(getattr(self, name)) != self.channels:
-                raise ValueError(f"{name} needs {self.channels} figures for color {self.color!r}")
+                raise ValueError(f"{name} must have {count(self.channels, 'value')} for color {self.color!r}")
         if 0.0 in self.scale or 0.0 in self.std:
             raise ValueError("scale and std are divisors and must not be 0")
         return self
@@ -92,16 +94,29 @@ class Preprocessing(_Value):
         """Number of channels: 1 for gray, else 3."""
         return 1 if self.color == "gray" else 3
 
+    @property
+    def arithmetic(self) -> tuple[tuple[Operation, tuple[float, ...]], ...]:
+        """The operations on the pixels, in order, each with its operand per channel; empty if values are unchanged.
+
+        Operations without effect (division by 1, subtraction of 0) are left out.
+        """
+        operations: tuple[tuple[Operation, tuple[float, ...], float], ...] = (
+            ("divide", self.scale, 1.0),
+            ("subtract", self.mean, 0.0),
+            ("divide", self.std, 1.0),
+        )
+        return tuple((name, operands) for name, operands, neutral in operations if set(operands) != {neutral})
+
     def in_gray(self) -> Preprocessing:
-        """The same arithmetic for a single channel.
+        """Return the same preprocessing for a gray image.
 
         Raises:
-            ValueError: If the channels differ from each other, so that no single figure stands for all.
+            ValueError: If the arithmetic differs between the channels.
         """
-        figures = {name: getattr(self, name) for name in ("scale", "mean", "std")}
-        if any(len(set(values)) != 1 for values in figures.values()):
-            raise ValueError("this preprocessing treats the colour channels differently and has no gray form")
-        gray = {name: values[:1] for name, values in figures.items()}
+        operands = {name: getattr(self, name) for name in ("scale", "mean", "std")}
+        if any(len(set(values)) != 1 for values in operands.values()):
+            raise ValueError("the preprocessing differs between color channels and does not apply to gray images")
+        gray = {name: values[:1] for name, values in operands.items()}
         return Preprocessing(color="gray", resize=self.resize, fit=self.fit, in_graph=self.in_graph, **gray)
 
 
@@ -117,18 +132,18 @@ PRESETS: dict[str, Preprocessing] = {
     "raw-rgb": Preprocessing(),
     "raw-bgr": Preprocessing(color="bgr"),
 }
-"""Preprocessing by name: `caffe`, `tf` and `torch` as in `keras.applications.imagenet_utils`; `unit` is x/255."""
+"""The presets by name: `caffe`, `tf` and `torch` as in `keras.applications.imagenet_utils`; `unit` is x/255."""
 
 
 class CamContract(_Value):
-    """The class activation maps that the model answers with.
+    """The class activation maps of a model.
 
     Attributes:
         kind: How the last features are pooled before the linear layer: over the whole grid (`global-average`), in
-            windows (`average`), or not at all (`flatten`).
+            windows (`average`), or not pooled (`flatten`).
         grid: Height and width of a map, in cells.
         top_k: Number of maps in the output `cam`, best class first.
-        all_classes: Whether the output `cam_all` holds the map of every class.
+        all_classes: Whether the output `cam_all` contains the map of every class.
     """
 
     kind: Literal["global-average", "average", "flatten"]
@@ -138,17 +153,17 @@ class CamContract(_Value):
 
 
 class ModelContract(_Value):
-    """What a served model expects and what it answers; the sum of what a client must know.
+    """The contract of a served model: everything that a client must know.
 
     Attributes:
         version: Version of this format.
-        name: The model's name, as published unless another is given.
-        input: The image tensor, NHWC without the batch: `[height, width, channels]`.
-        outputs: Every output tensor, without the batch.
-        preprocessing: How pixels become the input.
+        name: The model's name; the default for publishing.
+        input: The image tensor, without the batch dimension: `[height, width, channels]`.
+        outputs: Every output tensor, without the batch dimension.
+        preprocessing: How an image becomes the input.
         activation: What turns logits into probabilities.
         classes: Number of classes.
-        cam: The maps, or None when the model was exported without.
+        cam: The maps; None for a model that was exported without maps.
     """
 
     version: Literal[1] = 1
@@ -163,14 +178,15 @@ class ModelContract(_Value):
     @model_validator(mode="after")
     def _parts_agree(self) -> ModelContract:
         if len(self.input.shape) != 3:
-            raise ValueError("the input's shape must be [height, width, channels]")
+            raise ValueError("the shape of the input must be [height, width, channels]")
         if self.input.shape[2] != self.preprocessing.channels:
             raise ValueError(
-                f"the input has {self.input.shape[2]} channels and the preprocessing {self.preprocessing.channels}"
+                f"the input has {count(self.input.shape[2], 'channel')}, "
+                f"but the preprocessing has {self.preprocessing.channels}"
             )
         names = [output.name for output in self.outputs]
         if len(set(names)) != len(names):
-            raise ValueError("two outputs have one name")
+            raise ValueError("two outputs have the same name")
         return self
 
     @property
@@ -184,23 +200,23 @@ class ModelContract(_Value):
         return self.input.shape[1]
 
     def output(self, name: str) -> TensorSpec | None:
-        """The output tensor of that name, or None."""
+        """Return the output tensor with this name, or None."""
         return next((output for output in self.outputs if output.name == name), None)
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """The contract as JSON; `from_json(contract.to_json()) == contract`."""
+        """Return the contract as JSON; `from_json(contract.to_json()) == contract`."""
         return self.model_dump_json(indent=indent)
 
     @classmethod
     def from_json(cls, text: str | bytes, *, origin: str = "the contract") -> ModelContract:
-        """Reads a contract.
+        """Read a contract from JSON.
 
         Args:
             text: The JSON.
-            origin: Where it came from, for the message.
+            origin: The file or model that it is from, for error messages.
 
         Raises:
-            BundleError: If it is no contract of a version that this camserve knows.
+            BundleError: If it is not a valid contract of version 1.
         """
         try:
             return cls.model_validate_json(text)

@@ -1,4 +1,4 @@
-"""What changes under the clients of a model when its next version follows another contract."""
+"""Changes of a model's contract that break its clients."""
 
 from __future__ import annotations
 
@@ -16,33 +16,35 @@ def contract_breaks(
     known_labels: Sequence[str] | None,
     new_labels: Sequence[str],
 ) -> tuple[str, ...]:
-    """In what a new version breaks with what clients rely on, each in a few words.
+    """Describe every change of a contract that breaks clients.
 
-    An output more breaks nothing: clients ask for outputs by name.
+    An added output breaks nothing: clients request outputs by name.
 
     Args:
-        known: The contract that clients know.
-        new: The one they meet.
-        known_labels: The labels they know, one per class; None where nobody says.
-        new_labels: Those they meet.
+        known: The contract of the version that is served.
+        new: The contract of the next version.
+        known_labels: Labels of the served version, one per class; None if they are unknown.
+        new_labels: Labels of the next version.
     """
-    return tuple(_breaks(known, new)) or tuple(_relabelled(known_labels, new_labels))
+    return tuple(_changes(known, new)) or tuple(_label_changes(known_labels, new_labels))
 
 
-def _breaks(known: ModelContract, new: ModelContract) -> Iterator[str]:
+def _changes(known: ModelContract, new: ModelContract) -> Iterator[str]:
     for part in ("input", "preprocessing", "activation", "classes"):
         if getattr(known, part) != getattr(new, part):
             yield f"{part} changes"
     for output in known.outputs:
         if new.output(output.name) is None:
-            yield f"output {output.name} is gone"
+            yield f"output {output.name} is removed"
         elif new.output(output.name) != output:
             yield f"output {output.name} changes"
 
 
-def _relabelled(known: Sequence[str] | None, new: Sequence[str]) -> Iterator[str]:
+def _label_changes(known: Sequence[str] | None, new: Sequence[str]) -> Iterator[str]:
     if known is None or tuple(known) == tuple(new):
         return
-    pairs = enumerate(zip(known, new, strict=False))
-    changed = next((f"class {i}, {old!r}, becomes {fresh!r}" for i, (old, fresh) in pairs if old != fresh), None)
-    yield f"labels change: {changed or 'their number'}"
+    for index, (old_label, new_label) in enumerate(zip(known, new, strict=False)):
+        if old_label != new_label:
+            yield f"labels change: class {index} changes from {old_label!r} to {new_label!r}"
+            return
+    yield f"labels change: {len(known)} become {len(new)}"

@@ -1,36 +1,36 @@
-"""Every error that camserve raises on purpose.
+"""The errors that camserve raises on purpose.
 
 The data flows Keras model → bundle → repository → server → answer, and each stage has a branch:
 
     CamserveError
-    ├── UsageError               the request itself makes no sense              (exit code 2)
+    ├── UsageError               the request is invalid                         (exit code 2)
     ├── ExportError              Keras model → bundle
     │   ├── SourceError          the source cannot be loaded as a Keras classifier
-    │   ├── HeadError            the head is not linear, so it has no exact map
-    │   ├── ConversionError      the graph cannot be written as ONNX or SavedModel
-    │   └── ParityError          the export does not say what Keras says
+    │   ├── HeadError            the head is not linear, so there is no exact activation map
+    │   ├── ConversionError      the model cannot be converted to ONNX or SavedModel
+    │   └── ParityError          the exported model does not match Keras
     ├── BundleError              a bundle is missing, incomplete or altered
     ├── ServingError             bundle → served model
     │   ├── RepositoryError      the model repository cannot be read or written
     │   └── ServerError          the embedded Triton cannot start or has ended
     └── ClientError              image → answer
-        ├── ImageError           the image cannot be read, or must not be
-        ├── ContractError        server and contract disagree, or there is no contract
-        ├── ConnectionFailedError  no server answers at this address
-        ├── DeadlineError        no answer within the time given
-        └── RequestError         the server answered with a refusal
-            └── NotLoadedError   it does not serve this model, or this version of it
+        ├── ImageError           the image cannot be read or is not accepted
+        ├── ContractError        the served model has no contract or contradicts it
+        ├── ConnectionFailedError  no server answers at the address
+        ├── DeadlineError        no answer within the timeout
+        └── RequestError         the server returned an error
+            └── NotLoadedError   the server does not serve this model or version
 """
 
 from __future__ import annotations
 
 
 class CamserveError(Exception):
-    """Something camserve was asked to do and could not.
+    """The base class of all errors that camserve raises on purpose.
 
     Args:
-        message: What failed, on which input, and why; a sentence without its full stop.
-        hint: What to do about it; likewise.
+        message: What failed, on which input, and why; one sentence without its full stop.
+        hint: How to fix it; it begins with a verb and has no full stop.
     """
 
     exit_code = 1
@@ -45,13 +45,13 @@ class CamserveError(Exception):
 
 
 class UsageError(CamserveError):
-    """The request itself makes no sense: options that contradict each other, a value out of range."""
+    """The request is invalid: a value is out of range, or options conflict."""
 
     exit_code = 2
 
 
 class ExportError(CamserveError):
-    """A Keras model could not be turned into a bundle."""
+    """A Keras model could not be exported to a bundle."""
 
 
 class SourceError(ExportError):
@@ -59,15 +59,15 @@ class SourceError(ExportError):
 
 
 class HeadError(ExportError):
-    """The way from the last spatial features to the logits is not linear; the message names the layer."""
+    """The path from the last spatial features to the logits is not linear; the message names the layer."""
 
 
 class ConversionError(ExportError):
-    """The graph cannot be written in the format asked for."""
+    """The model cannot be converted to the requested format."""
 
 
 class ParityError(ExportError):
-    """The exported graph does not say what Keras says; the message names each figure that missed its bound."""
+    """The exported model does not match Keras; the message names each metric that exceeds its tolerance."""
 
 
 class BundleError(CamserveError):
@@ -79,36 +79,36 @@ class ServingError(CamserveError):
 
 
 class RepositoryError(ServingError):
-    """The model repository cannot be read or written as asked."""
+    """The model repository cannot be read or written."""
 
 
 class ServerError(ServingError):
-    """The embedded Triton cannot start, or has ended; the message carries the end of its log."""
+    """The embedded Triton cannot start or has ended; the message contains the end of its log."""
 
 
 class ClientError(CamserveError):
-    """An image did not get its answer."""
+    """An image could not be classified."""
 
 
 class ImageError(ClientError):
-    """The image cannot be read, or must not be."""
+    """The image cannot be read or is not accepted."""
 
 
 class ContractError(ClientError):
-    """The served model has no contract, or its tensors disagree with it."""
+    """The served model has no contract, or its tensors contradict it."""
 
 
 class ConnectionFailedError(ClientError):
-    """No server answers at this address."""
+    """No server answers at the address."""
 
 
 class DeadlineError(ClientError):
-    """No answer within the time given."""
+    """There was no answer within the timeout."""
 
 
 class RequestError(ClientError):
-    """The server answered with a refusal: an unknown model, a wrong tensor, a fault of its own."""
+    """The server returned an error: an unknown model, an invalid tensor, a failure of its own."""
 
 
 class NotLoadedError(RequestError):
-    """The server does not serve this model, or this version of it."""
+    """The server does not serve this model or this version of it."""

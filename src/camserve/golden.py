@@ -1,7 +1,7 @@
-"""Golden answers: a few images and what the exported model said to them, kept beside it.
+"""Golden answers: a few images with the answers of the exported model, stored in its bundle.
 
-Whoever serves the model asks it the same again, and so learns whether this file, on this machine, in this server,
-still is the model that passed its export.
+Serving runs the images again to verify that this file, on this machine and in this server, is the model that passed its
+export.
 """
 
 from __future__ import annotations
@@ -15,72 +15,77 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from camserve.answer_differences import largest_difference, misranked_maps, other_winners, scale_of
 from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError
-from camserve.pixels import normalize
+from camserve.pixels import graph_input
+from camserve.tensors import CAM, CAM_CLASS, LOGITS, PROBABILITIES
+from camserve.text import reason
 
 __all__ = ["IMAGES", "Golden", "compare", "read_golden", "tolerance_of", "write_golden"]
 
 IMAGES = 3
-"""How many images an export keeps answers to."""
+"""How many images an export stores answers for."""
 
 _PIXELS = "pixels"
 _TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
 _EXPORT_AGAIN = "Export the model again"
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError, MemoryError)
-"""What zipfile and numpy raise over a damaged file; `RuntimeError` where a bit says that it is encrypted."""
+"""What zipfile and numpy raise for a damaged file; `RuntimeError` where it is marked as encrypted."""
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """Images and answers.
+    """Images and the model's answers to them.
 
     Attributes:
         pixels: uint8 `[n, height, width, channels]`, RGB or gray, of the input's size.
-        answers: By output, what the exported model answered; batch first.
+        answers: The outputs of the exported model by name, batch first.
     """
 
     pixels: npt.NDArray[np.uint8]
     answers: Mapping[str, Array]
 
     def image(self, contract: ModelContract) -> Array:
-        """The input tensor: the pixels themselves where the graph prepares them, else prepared in float32."""
-        return self.pixels if contract.preprocessing.in_graph else normalize(self.pixels, contract.preprocessing)
+        """Return the input tensor: the pixels if the graph preprocesses them, else normalized float32."""
+        return graph_input(self.pixels, contract.preprocessing)
 
 
 def tolerance_of(precision: str | None) -> float:
-    """How far answers of one file may be apart on two CPUs, relative to the largest value.
+    """Return how far the answers of one file may differ between two CPUs, relative to the largest value.
 
     Args:
-        precision: As a report says: `fp32`, `fp16`, `int8 (cpu)`; anything else is held to be float32.
+        precision: As in a report: `fp32`, `fp16`, `int8 (cpu)`; anything else is treated as `fp32`.
     """
     return _TOLERANCES.get((precision or "").partition(" ")[0], _TOLERANCES["fp32"])
 
 
 def write_golden(path: Path, golden: Golden) -> None:
-    """Writes the file: uncompressed, and the same bytes for the same values."""
+    """Write the file, uncompressed; equal values give equal bytes."""
     with path.open("wb") as stream:
         np.savez(stream, **{_PIXELS: golden.pixels, **golden.answers})
 
 
 def read_golden(path: Path, contract: ModelContract) -> Golden:
-    """Reads the file and holds it to the contract.
+    """Read the file and check it against the contract.
 
     Raises:
-        BundleError: If it cannot be read, or has not a finite answer of the right shape for every output.
+        BundleError: If it cannot be read, or an output of the contract is missing, not finite or of another shape.
     """
     try:
         _refuse_compressed(path)
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except _UNREADABLE as error:
-        raise BundleError(f"the golden answers {path} cannot be read: {error}", hint=_EXPORT_AGAIN) from error
+        raise BundleError(
+            f"cannot read the golden answers {path}: {reason(error, path)}", hint=_EXPORT_AGAIN
+        ) from error
     pixels = arrays.pop(_PIXELS, None)
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != contract.input.shape or not len(pixels):
         raise BundleError(f"{path} has no images of the model's input size", hint=_EXPORT_AGAIN)
-    faults = [fault for spec in contract.outputs for fault in _misfits(spec, arrays, len(pixels))]
+    faults = [fault for spec in contract.outputs for fault in _shape_faults(spec, arrays, len(pixels))]
     if faults:
         raise BundleError(f"the golden answers {path} do not fit the contract: {'; '.join(faults)}", hint=_EXPORT_AGAIN)
     return Golden(pixels, {spec.name: arrays[spec.name] for spec in contract.outputs})
@@ -89,95 +94,76 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
 def compare(
     golden: Golden, contract: ModelContract, answers: Mapping[str, Array], *, tolerance: float
 ) -> tuple[str, ...]:
-    """In what the answers to the images are not the golden ones, in words: which output, which image, how far.
+    """List how answers differ from the golden ones: which output, which image, by how much.
 
-    Maps are compared where both are of one class. The best classes must be equal wherever the golden logits tell them
-    apart by more than the tolerance.
+    Maps are compared where both are of one class. The best classes must be equal wherever the golden logits differ by
+    more than the tolerance.
 
     Args:
-        golden: The images and their answers.
-        contract: What the model answers with.
-        answers: By output, the answers to be judged; batch first.
+        golden: The images and their golden answers.
+        contract: The model's contract.
+        answers: The answers to check, by output, batch first.
         tolerance: Largest difference, relative to the largest golden value; of probabilities, to the largest logit.
     """
-    misfits = [fault for spec in contract.outputs for fault in _misfits(spec, answers, len(golden.pixels))]
-    if misfits:
-        return tuple(misfits)
-    return tuple(_differences(golden, contract, answers, tolerance))
+    faults = [fault for spec in contract.outputs for fault in _shape_faults(spec, answers, len(golden.pixels))]
+    return tuple(faults or _differences(golden, contract, answers, tolerance))
 
 
 def _refuse_compressed(path: Path) -> None:
-    """An entry that grows when it is unpacked could fill the memory."""
+    """Refuse compressed entries, which could fill the memory when they are unpacked."""
     with zipfile.ZipFile(path) as archive:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise ValueError("an entry is compressed")
 
 
-def _misfits(spec: TensorSpec, answers: Mapping[str, Array], count: int) -> Iterator[str]:
+def _shape_faults(spec: TensorSpec, answers: Mapping[str, Array], count: int) -> Iterator[str]:
     if spec.name not in answers:
         yield f"{spec.name} is missing"
     elif answers[spec.name].shape != (count, *spec.shape):
-        yield f"{spec.name} has shape {answers[spec.name].shape} and should have {(count, *spec.shape)}"
+        yield f"{spec.name} has shape {answers[spec.name].shape}, expected {(count, *spec.shape)}"
     elif not np.isfinite(answers[spec.name]).all():
-        yield f"{spec.name} has values that are no numbers"
+        yield f"{spec.name} contains NaN or infinity"
 
 
 def _differences(
     golden: Golden, contract: ModelContract, answers: Mapping[str, Array], tolerance: float
 ) -> Iterator[str]:
-    scores = golden.answers.get("logits", golden.answers.get("probabilities"))
-    ranked = _same_ranks(golden, answers)
+    scores = LOGITS if LOGITS in golden.answers else PROBABILITIES
+    reference = np.asarray(golden.answers[scores], np.float64) if scores in golden.answers else None
     for spec in contract.outputs:
-        said, right = answers[spec.name].astype(np.float64), golden.answers[spec.name].astype(np.float64)
-        if spec.name == "cam_class":
-            yield from _wrong_classes(said.astype(int), np.asarray(scores, np.float64), tolerance)
-        elif spec.name == "cam" and ranked is not None:
-            yield from _far(spec.name, said * ranked, right * ranked, tolerance * _scale(right))
-        else:
-            # A probability moves by as much as the logits move, and they by a share of the largest.
-            of_logits = spec.name == "probabilities" and "logits" in golden.answers
-            scale = max(1.0, _scale(golden.answers["logits"])) if of_logits else _scale(right)
-            yield from _far(spec.name, said, right, tolerance * scale)
-    if scores is not None:
-        name = "logits" if "logits" in golden.answers else "probabilities"
-        yield from _wrong_winner(np.asarray(answers[name], np.float64), np.asarray(scores, np.float64), tolerance)
+        found, expected = answers[spec.name].astype(np.float64), golden.answers[spec.name].astype(np.float64)
+        if spec.name == CAM_CLASS and reference is not None:
+            yield from _class_faults(found.astype(int), reference, tolerance)
+            continue
+        scale = scale_of(expected)
+        if spec.name == PROBABILITIES and scores == LOGITS and reference is not None:
+            scale = max(1.0, scale_of(reference))  # an error of the logits moves a probability by as much
+        if spec.name == CAM and CAM_CLASS in golden.answers and CAM_CLASS in answers:
+            same_class = (golden.answers[CAM_CLASS] == answers[CAM_CLASS])[:, :, np.newaxis, np.newaxis]
+            found, expected = found * same_class, expected * same_class
+        yield from _value_faults(spec.name, found, expected, tolerance * scale)
+    if reference is not None:
+        yield from _winner_faults(np.asarray(answers[scores], np.float64), reference, tolerance)
 
 
-def _scale(values: Array) -> float:
-    """What a tolerance is relative to."""
-    return max(float(np.max(np.abs(values))), float(np.finfo(np.float32).tiny))
+def _value_faults(name: str, found: Array, expected: Array, tolerance: float) -> Iterator[str]:
+    differences = largest_difference(found, expected)
+    worst = int(differences.argmax())
+    if differences[worst] > tolerance:
+        yield f"{name} of image {worst + 1} differs by {differences[worst]:.3g}, tolerance {tolerance:.3g}"
 
 
-def _far(name: str, said: Array, right: Array, bound: float) -> Iterator[str]:
-    distances = np.abs(said - right).reshape(len(said), -1).max(axis=1)
-    worst = int(distances.argmax())
-    if distances[worst] > bound:
-        yield f"{name} of image {worst + 1} is off by {distances[worst]:.3g}, and {bound:.3g} is allowed"
-
-
-def _same_ranks(golden: Golden, answers: Mapping[str, Array]) -> Array | None:
-    """`[n, K, 1, 1]`: 1 where both have a map of the same class at that rank, else 0; None where nothing says."""
-    if "cam_class" not in golden.answers or "cam_class" not in answers:
-        return None
-    same: Array = (golden.answers["cam_class"] == answers["cam_class"])[:, :, np.newaxis, np.newaxis]
-    return same
-
-
-def _wrong_classes(classes: Array, scores: Array, tolerance: float) -> Iterator[str]:
-    """Maps whose class is not the one of that rank, although the golden scores tell the two apart."""
-    if classes.min() < 0 or classes.max() >= scores.shape[1]:
-        yield f"cam_class holds {classes.min()} to {classes.max()} and there are {scores.shape[1]} classes"
+def _class_faults(classes: Array, reference: Array, tolerance: float) -> Iterator[str]:
+    if classes.min() < 0 or classes.max() >= reference.shape[1]:
+        yield f"{CAM_CLASS} has values from {classes.min()} to {classes.max()}, expected 0 to {reference.shape[1] - 1}"
         return
-    ranked = -np.sort(-scores, axis=1)[:, : classes.shape[1]]
-    apart = np.abs(ranked - np.take_along_axis(scores, classes, axis=1)) > 2 * tolerance * _scale(scores)
-    for image in np.flatnonzero(apart.any(axis=1))[:1]:
-        best = np.argsort(-scores[image], kind="stable")[: classes.shape[1]]
-        yield f"cam_class of image {image + 1} is {classes[image].tolist()} and should be {best.tolist()}"
+    misranked = misranked_maps(classes, reference, tolerance=2 * tolerance * scale_of(reference))
+    for image in np.flatnonzero(misranked.any(axis=1))[:1]:
+        best = np.argsort(-reference[image], kind="stable")[: classes.shape[1]]
+        yield f"{CAM_CLASS} of image {image + 1} is {classes[image].tolist()}, expected {best.tolist()}"
 
 
-def _wrong_winner(said: Array, right: Array, tolerance: float) -> Iterator[str]:
-    chosen, best = said.argmax(axis=1), right.argmax(axis=1)
-    places = np.arange(len(right))
-    wrong = right[places, best] - right[places, chosen] > 2 * tolerance * _scale(right)
+def _winner_faults(scores: Array, reference: Array, tolerance: float) -> Iterator[str]:
+    wrong = other_winners(scores, reference, tolerance=2 * tolerance * scale_of(reference))
     for image in np.flatnonzero(wrong)[:1]:
-        yield f"the best class of image {image + 1} is {chosen[image]} and should be {best[image]}"
+        yield f"the best class of image {image + 1} is {scores[image].argmax()}, expected {reference[image].argmax()}"

@@ -1,4 +1,4 @@
-"""Values between values: what each of a row of them adds to each of a longer row, as a matrix."""
+"""Interpolation weights in one dimension, as a matrix: nearest, linear and cubic."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ __all__ = ["Order", "weights"]
 Array = np.ndarray[Any, Any]
 
 Order = Literal[0, 1, 3]
-"""How to interpolate: 0 takes the nearest value, 1 is linear, 3 are cubic splines."""
+"""Order of the interpolation: 0 (nearest value), 1 (linear) or 3 (cubic splines)."""
 
 
 def weights(count: int, target: int, order: Order) -> Array:
-    """How much each of `count` values adds to each of `target` ones that lie evenly from the first to the last.
+    """Return the weight of each of `count` values in each of `target` values, evenly spaced from first to last.
 
     Law: `weights(n, m, order) @ values` is `scipy.ndimage.zoom(values, m / n, order=order)` for whole factors.
 
     Returns:
-        float64 `[target, count]`; each row adds up to one.
+        float64 `[target, count]`; the sum of each row is 1.
 
     Raises:
-        UsageError: If the order is another.
+        UsageError: If the order is unknown.
     """
     positions = (np.arange(target) * ((count - 1) / max(1, target - 1))).clip(0, count - 1)
     if order == 0:
@@ -34,7 +34,7 @@ def weights(count: int, target: int, order: Order) -> Array:
         return _linear(positions, count)
     if order == 3:
         return _cubic(positions, count)
-    raise UsageError(f"there is no interpolation of order {order}", hint="Choose 0 (nearest), 1 (linear) or 3 (cubic)")
+    raise UsageError(f"unknown interpolation order {order}", hint="Choose 0 (nearest), 1 (linear) or 3 (cubic)")
 
 
 def _nearest(positions: Array, count: int) -> Array:
@@ -44,28 +44,31 @@ def _nearest(positions: Array, count: int) -> Array:
 
 def _linear(positions: Array, count: int) -> Array:
     below = np.floor(positions).astype(np.intp)
-    part = (positions - below)[:, np.newaxis]
-    each = np.eye(count)
-    blended: Array = each[below] * (1.0 - part) + each[np.minimum(below + 1, count - 1)] * part
+    fraction = (positions - below)[:, np.newaxis]
+    identity = np.eye(count)
+    blended: Array = identity[below] * (1.0 - fraction) + identity[np.minimum(below + 1, count - 1)] * fraction
     return blended
 
 
 def _cubic(positions: Array, count: int) -> Array:
-    """Splines whose coefficients are such that they pass through the values (Unser 1999, "Splines", equation 8)."""
+    """Return the weights of cubic splines that pass through the values.
+
+    Source: M. Unser, "Splines: a perfect fit for signal and image processing" (1999), equation 8.
+    """
     at_values = _splines(np.arange(count, dtype=np.float64), count)
     result: Array = np.linalg.solve(at_values.T, _splines(positions, count).T).T
     return result
 
 
 def _splines(positions: Array, count: int) -> Array:
-    """The cubic B-spline around each of `count` places, at each position; the row is mirrored at both its ends."""
+    """Evaluate the cubic B-spline centered on each of `count` knots at each position, mirrored at both ends."""
     period = max(1, 2 * (count - 1))
     below = np.floor(positions).astype(np.intp)
     values = np.zeros((len(positions), count))
-    for place in (below - 1, below, below + 1, below + 2):
-        distance = np.abs(positions - place)
+    for knot in (below - 1, below, below + 1, below + 2):
+        distance = np.abs(positions - knot)
         near = 2.0 / 3.0 - distance**2 + distance**3 / 2.0
         far = np.maximum(2.0 - distance, 0.0) ** 3 / 6.0
-        inside = np.minimum(place % period, period - place % period)
-        np.add.at(values, (np.arange(len(positions)), inside), np.where(distance < 1.0, near, far))
+        mirrored = np.minimum(knot % period, period - knot % period)
+        np.add.at(values, (np.arange(len(positions)), mirrored), np.where(distance < 1.0, near, far))
     return values

@@ -1,4 +1,4 @@
-"""The names of a model's classes as text: one a line, in class order, in `labels.txt` and in `config.pbtxt`."""
+"""The text format of class labels: one label per line, in class order, in `labels.txt` and in `config.pbtxt`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ __all__ = ["label_lines"]
 
 
 def label_lines(text: str) -> tuple[str, ...]:
-    """The label of each class, without blanks at its end; empty lines at the end of the text do not count.
+    """Split text into labels, without trailing whitespace; empty lines at the end are ignored.
 
-    Only a line feed ends a label, so that a label may hold any other separator that Unicode knows.
+    Only a line feed separates labels: a label may contain any other separator of Unicode.
     """
     text = text.rstrip()
     return tuple(line.rstrip() for line in text.split("\n")) if text else ()

@@ -1,4 +1,4 @@
-"""The manifest: the SHA-256 of every file of a folder, so that a change of any of them is noticed."""
+"""The manifest: the SHA-256 of every file of a folder, which makes any change detectable."""
 
 from __future__ import annotations
 
@@ -8,97 +8,98 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from camserve.errors import BundleError
+from camserve.text import reason
 
 __all__ = ["MANIFEST_NAME", "file_digest", "manifest_faults", "verify_manifest", "write_manifest"]
 
 MANIFEST_NAME = "manifest.json"
-_BLOCK = 1 << 20
+_BLOCK_BYTES = 1 << 20
+_REPLACE = "Replace it with the file itself"
+_EXPORT_AGAIN = "Export the model again"
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of the file's bytes, in hexadecimal."""
+    """Compute the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
+        while block := stream.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
 
 
 def write_manifest(folder: Path) -> dict[str, str]:
-    """Writes `manifest.json` over every file of the folder and returns what it says.
+    """Write `manifest.json` for every file of a folder and return the checksums by relative path.
 
     Law: `verify_manifest(folder)` succeeds right after, and fails once any file is changed, added or removed.
 
     Raises:
-        BundleError: If something in it is no plain file and no folder.
+        BundleError: If the folder contains anything but regular files and folders.
     """
-    for name in _odd(folder):
-        raise BundleError(f"{folder / name} is neither a plain file nor a folder", hint=_REPLACE)
+    _refuse_special_files(folder)
     files = _digests(folder)
-    (folder / MANIFEST_NAME).write_text(_text(files), encoding="utf-8")
+    (folder / MANIFEST_NAME).write_text(_render(files), encoding="utf-8")
     return files
 
 
 def verify_manifest(folder: Path) -> dict[str, str]:
-    """Compares every file of the folder with its manifest and returns the digests by relative path.
+    """Verify every file of a folder against its manifest and return the checksums by relative path.
 
     Raises:
-        BundleError: If there is no manifest, or a file is missing, altered or not listed; the message names each.
+        BundleError: If the manifest is missing, or files are missing, changed or not listed; the message names each.
     """
-    odd = list(_odd(folder))
-    if odd:
-        raise BundleError(f"{folder / odd[0]} is neither a plain file nor a folder", hint=_REPLACE)
+    _refuse_special_files(folder)
     if not (folder / MANIFEST_NAME).exists():
-        raise BundleError(f"{folder} has no {MANIFEST_NAME}", hint="Is it a folder that camserve wrote?")
-    listed, found = _listed(folder), _digests(folder)
+        raise BundleError(f"{folder} has no {MANIFEST_NAME}", hint="Use a folder that 'camserve export' wrote")
+    listed, found = _read_manifest(folder), _digests(folder)
     faults = list(_differences(listed, found))
     if faults:
-        raise BundleError(f"{folder} does not match its manifest: {', '.join(faults)}", hint="Export it again")
+        raise BundleError(f"{folder} does not match its manifest: {', '.join(faults)}", hint=_EXPORT_AGAIN)
     return found
 
 
 def manifest_faults(folder: Path) -> tuple[str, ...]:
-    """Everything in which a folder is not as its manifest says, each in a few words; nothing is raised."""
-    odd = [f"{name} is neither a plain file nor a folder" for name in _odd(folder)]
+    """List the differences between a folder and its manifest in words, without raising."""
+    special = [f"{name} is not a regular file or folder" for name in _special_files(folder)]
     if not (folder / MANIFEST_NAME).exists():
-        return (*odd, f"{MANIFEST_NAME} is missing")
+        return (*special, f"{MANIFEST_NAME} is missing")
     try:
-        listed = _listed(folder)
-        return (*odd, *_differences(listed, _digests(folder)))
+        return (*special, *_differences(_read_manifest(folder), _digests(folder)))
     except BundleError as error:
-        return (*odd, error.message)
+        return (*special, error.message)
     except OSError as error:
-        return (*odd, f"{error.filename or folder} cannot be read: {error.strerror}")
+        return (*special, f"{error.filename or folder} cannot be read: {error.strerror}")
 
 
-_REPLACE = "Replace it with the file itself"
+def _refuse_special_files(folder: Path) -> None:
+    for name in _special_files(folder):
+        raise BundleError(f"{folder / name} is not a regular file or folder", hint=_REPLACE)
 
 
-def _text(files: Mapping[str, str]) -> str:
+def _render(files: Mapping[str, str]) -> str:
     return json.dumps({"version": 1, "files": files}, indent=2, sort_keys=True) + "\n"
 
 
-def _listed(folder: Path) -> dict[str, str]:
+def _read_manifest(folder: Path) -> dict[str, str]:
     path = folder / MANIFEST_NAME
     try:
         content = path.read_bytes().decode("utf-8")
         files: dict[str, str] = json.loads(content)["files"]
-        # It has no hash of its own; but there is only one way to write it.
-        if content != _text(files):
-            raise BundleError(f"{MANIFEST_NAME} of {folder} was altered", hint="Export it again")
+        # The manifest has no checksum of its own, but there is only one valid way to write it.
+        if content != _render(files):
+            raise BundleError(f"{MANIFEST_NAME} of {folder} was changed", hint=_EXPORT_AGAIN)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from error
+        raise BundleError(f"cannot read {path}: {reason(error, path)}", hint=_EXPORT_AGAIN) from None
     return files
 
 
 def _differences(listed: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
     yield from (f"{name} is missing" for name in sorted(listed.keys() - found.keys()))
     yield from (f"{name} is not listed" for name in sorted(found.keys() - listed.keys()))
-    yield from (f"{name} was altered" for name in sorted(listed.keys() & found.keys()) if listed[name] != found[name])
+    yield from (f"{name} was changed" for name in sorted(listed.keys() & found.keys()) if listed[name] != found[name])
 
 
-def _odd(folder: Path) -> Iterator[str]:
-    """Links, pipes and devices; told by their kind alone, since opening one may wait for ever."""
+def _special_files(folder: Path) -> Iterator[str]:
+    """Find links, pipes and devices, by their type alone: opening a pipe can block forever."""
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             yield path.relative_to(folder).as_posix()

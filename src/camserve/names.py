@@ -1,4 +1,4 @@
-"""The names that a model may be served under: a folder of a model repository, and nothing that reads as another."""
+"""Model names: safe as a folder of a model repository, in a shell and in a URL."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from camserve.errors import UsageError
 
 __all__ = ["as_model_name", "check_model_name"]
 
-_LONGEST = 128
+_MAX_LENGTH = 128
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
 def check_model_name(name: str) -> str:
-    """Returns the name if it can be a folder of a model repository.
+    """Check a model name and return it unchanged.
 
     Raises:
-        UsageError: If it is empty, too long, or has a character that a path, a shell or a reader could mistake.
+        UsageError: If the name is empty or too long, or contains a character that is unsafe in a path or a shell or
+            looks like another one.
     """
-    if len(name) > _LONGEST:
+    if len(name) > _MAX_LENGTH:
         raise UsageError(
-            f"a model name has at most {_LONGEST} characters and this one has {len(name)}", hint="Give a shorter one"
+            f"a model name must have at most {_MAX_LENGTH} characters, got {len(name)}",
+            hint="Choose a shorter name",
         )
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"{name!r} cannot be a model name",
-            hint="Use ASCII letters, digits, '.', '_' and '-', and begin with a letter or digit",
+            f"invalid model name {name!r}",
+            hint="Use ASCII letters, digits, '.', '_' and '-', starting with a letter or digit",
         )
     return name
 
 
 def as_model_name(text: str) -> str:
-    """The nearest model name to any text, such as a file's name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:_LONGEST] or "model"
+    """Derive a valid model name from any text, such as the name of a file."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:_MAX_LENGTH] or "model"

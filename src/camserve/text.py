@@ -1,4 +1,4 @@
-"""Text for messages: printable names and counts of things."""
+"""Text for messages: printable names, counts, reasons and suggestions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["count", "printable", "suggest"]
+__all__ = ["count", "printable", "reason", "suggest"]
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -27,7 +27,22 @@ def printable(text: str | Path) -> str:
 
     For text from outside, such as the name of a file, that becomes part of a message.
     """
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+    text = str(text)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def reason(error: Exception, path: Path | None = None) -> str:
+    """Return why a file operation failed, without the error number.
+
+    Args:
+        error: The error.
+        path: The file or folder that the message already names; another one of an `OSError` is appended.
+    """
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return error.strerror if error.filename in (None, str(path)) else f"{error.strerror}: {error.filename}"
 
 
 def suggest(word: str, choices: Iterable[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Attacks in the description of a network: code, names of other modules, and what is fetched or grown by a name."""
+"""Attacks in the architecture: code, members of other modules, downloads and huge layers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ _OF_KERAS_2 = "_of_keras_2.keras"
 
 
 def payload(canary: Path) -> Any:
-    return eval(f"lambda x: (open({str(canary)!r}, 'w').close(), x)[1]")  # a name of ours would not travel with it
+    return eval(
+        f"lambda x: (open({str(canary)!r}, 'w').close(), x)[1]"
+    )  # eval, so that the lambda does not refer to this module
 
 
 def lambda_layer(name: str, *, nested: bool = False) -> Build:
@@ -41,14 +43,14 @@ def lambda_layer(name: str, *, nested: bool = False) -> Build:
         if nested:
             layer = keras.Sequential([layers.Input((4, 4, 3)), keras.Sequential([layers.Input((4, 4, 3)), layer])])
         path = saved(folder, network(layer), name)
-        new_canary(canary)  # which building the network has written
+        new_canary(canary)  # building the network has written it
         return path
 
     return build
 
 
 def with_config(change: Callable[[dict[str, Any], Path, Path], None]) -> Build:
-    """A `.keras` file whose last layer's entry is changed."""
+    """Return the build of a `.keras` file with a change to the last layer's configuration."""
 
     def build(folder: Path, canary: Path) -> Path:
         path = saved(folder, network(), "model.keras")
@@ -104,14 +106,14 @@ def builtin_function(layer: dict[str, Any], folder: Path, canary: Path) -> None:
 
 
 def planted_module(layer: dict[str, Any], folder: Path, canary: Path) -> None:
-    """A package beside the model, under a name that Keras imports from."""
+    """Write a package next to the model, under a name from which Keras imports."""
     (folder / "keras_cv").mkdir()
     (folder / "keras_cv" / "__init__.py").write_text(f"open({str(canary)!r}, 'w').close()")
     layer.update(module="keras_cv", class_name="Evil", registered_name="Evil")
 
 
 def download(layer: dict[str, Any], folder: Path, canary: Path) -> None:
-    """A Lambda layer without a lambda: it names a function of Keras, which is given others to call."""
+    """Add a Lambda layer without a lambda: it names a Keras function that calls others."""
     load = {"module": "keras.datasets.mnist", "class_name": "function", "config": "load_data", "registered_name": None}
     layer.update(module="keras.layers", class_name="Lambda", registered_name=None)
     layer.pop("build_config", None)

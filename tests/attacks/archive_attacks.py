@@ -1,4 +1,4 @@
-"""Attacks in the archive itself: its members' names, their number, and what they inflate to."""
+"""Attacks in the archive itself: names, number and uncompressed size of its members."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def extra_member(name: str, *, link: bool = False) -> Build:
             member = zipfile.ZipInfo(name.format(canary=canary, folder=canary.parent))
             member.external_attr = (0o120777 if link else 0o100644) << 16
             archive.writestr(member, str(canary))
-            archive.writestr("assets/notes.txt", "a fourth member, for which Keras unpacks all of them")
+            archive.writestr("assets/notes.txt", "a fourth member, which makes Keras unpack all of them")
         return path
 
     return build
@@ -35,7 +35,7 @@ def config_twice(folder: Path, canary: Path) -> Path:
 
 
 def packed(member: str) -> Build:
-    """An archive one of whose members inflates to hundreds of times its size."""
+    """Return the build of an archive with a member that expands to hundreds of times its size."""
 
     def build(folder: Path, canary: Path) -> Path:
         path = saved(folder, network(), "model.keras")

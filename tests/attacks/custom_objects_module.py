@@ -1,4 +1,4 @@
-"""A module that a user names with `--custom-objects`, in good faith."""
+"""A trusted module, passed with `--custom-objects`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Squeeze"]
 
 
 class Squeeze(keras.layers.Layer):  # type: ignore[misc]
-    """A layer that Keras does not know."""
+    """A layer that Keras does not define."""
 
     def call(self, x: Any) -> Any:
         return x * keras.ops.sigmoid(x)

@@ -1,4 +1,4 @@
-"""Attacks in the arrays of HDF5: links and storage that lead elsewhere, and sizes that nothing holds."""
+"""Attacks in HDF5 arrays: external links, external storage and huge sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Replace = Callable[[Any, str, Path], None]
 
 
 def bias_replaced(name: str, replace: Replace) -> Build:
-    """A file whose array of eight numbers is replaced, in whichever layout Keras keeps it."""
+    """Return the build of a file in which the bias of eight numbers is replaced."""
 
     def build(folder: Path, canary: Path) -> Path:
         path = saved(folder, network(), name)
@@ -61,5 +61,5 @@ def virtual(file: Any, place: str, canary: Path) -> None:
 
 
 def huge_array(file: Any, place: str, canary: Path) -> None:
-    """Chunked and packed, with nothing written: it reads as so many zeros."""
+    """Create a compressed array without written chunks, which is read as zeros."""
     file.create_dataset(place, (BOMB * BLOCK // 4,), "f4", chunks=(BLOCK,), compression="gzip")

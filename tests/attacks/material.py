@@ -1,4 +1,4 @@
-"""What every attack is made of: its canary, the network it hides in, and the archive it is packed into."""
+"""Parts of the attacks: canaries, networks and archives."""
 
 from __future__ import annotations
 
@@ -44,20 +44,19 @@ class Attack:
     """One malicious file.
 
     Attributes:
-        build: Writes it into a folder, aimed at a canary, and returns its path.
-        says: Words of the refusal; None where it is loaded without harm.
-        alone: What does harm with it where nothing of ours stands in front: `keras`; `keras without its safe mode`;
-            `h5py`, which follows what newer versions of Keras refuse to; or nothing, because Python's own zipfile and
-            json see to it.
-        weights: Whether it is given as weights.
+        build: Writes the file into a folder, aimed at a canary, and returns its path.
+        message: Part of the error message; None if the file is loaded harmlessly.
+        vulnerable: What it harms without camserve's checks: `keras`; `keras without its safe mode`; `h5py`, which
+            follows links that newer versions of Keras refuse; None if Python's zipfile and json already stop it.
+        weights: Whether it is passed as weights.
         memory: Whether the harm is to memory.
         canary: Name of the canary: a file that is written, or a secret that is read.
-        custom: Modules that its user names, and trusts.
+        custom: Modules that the user passes and trusts.
     """
 
     build: Build
-    says: str | None
-    alone: str | None
+    message: str | None
+    vulnerable: str | None
     weights: bool = False
     memory: bool = False
     canary: str = WRITTEN
@@ -65,7 +64,7 @@ class Attack:
 
 
 def new_canary(path: Path) -> None:
-    """A file that shows whether it is written or read from now on: by its existence, or by its time of access."""
+    """Create a file that shows whether it is written or read, by its existence or its access time."""
     path.unlink(missing_ok=True)
     if path.name == HDF5_SECRET:
         with h5py.File(path, "w") as file:
@@ -77,12 +76,12 @@ def new_canary(path: Path) -> None:
 
 
 def is_touched(path: Path) -> bool:
-    """Whether the canary was written or read; file systems note the first access after a change, if not every one."""
+    """Return whether the canary was written or read. File systems record at least the first access after a change."""
     return path.exists() and path.stat().st_atime != 1
 
 
 def network(*extra: Any) -> keras.Model:
-    """A classifier of 4x4 pixels, with a bias of eight numbers."""
+    """Build a classifier of 4x4 pixels, with a bias of eight numbers."""
     return keras.Sequential(
         [layers.Input((4, 4, 3)), *extra, layers.GlobalAveragePooling2D(), layers.Dense(CLASSES, name="classes")]
     )
@@ -96,7 +95,7 @@ def saved(folder: Path, model: keras.Model, name: str) -> Path:
 
 @contextmanager
 def unpacked(path: Path) -> Iterator[dict[str, bytes]]:
-    """The members of an archive, written back after the block."""
+    """Yield the members of an archive, and write them back after the block."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     yield members

@@ -1,4 +1,4 @@
-"""Attacks in a SavedModel, whose graph runs as it is loaded."""
+"""Attacks in a SavedModel, whose graph runs when it is loaded."""
 
 from __future__ import annotations
 

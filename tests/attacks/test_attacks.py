@@ -1,4 +1,4 @@
-"""Malicious models against the real loader and the real command line, each with a canary, in processes of their own."""
+"""Malicious models against the real loader and the real command line, each with a canary, in separate processes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Outcomes = Callable[[str], dict[str, Outcome]]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
-    """Each attack's file and its canary."""
+    """Write each attack's file and its canary."""
     forged = {}
     for number, (name, attack) in enumerate(ATTACKS.items()):
         folder = tmp_path_factory.mktemp("attack") / str(number)
@@ -49,30 +49,32 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Pat
 
 @pytest.fixture(scope="module")
 def outcomes(files: dict[str, tuple[Path, Path]], tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    """What came of every attack on one way of loading, by name of the attack."""
+    """Return the outcome of every attack on one loader, by name of the attack."""
     target = tmp_path_factory.mktemp("target") / "network.keras"
     network().save(target)
     done: dict[str, dict[str, Outcome]] = {}
 
-    def come_of(way: str) -> dict[str, Outcome]:
-        if way not in done:
-            meant = {name: file for name, file in files.items() if way in _ALL or ATTACKS[name].alone == way}
-            done[way] = _attack(way, meant, target)
-        return done[way]
+    def run_attacks(loader: str) -> dict[str, Outcome]:
+        if loader not in done:
+            selected = {
+                name: file for name, file in files.items() if loader in _ALL or ATTACKS[name].vulnerable == loader
+            }
+            done[loader] = _attack(loader, selected, target)
+        return done[loader]
 
-    return come_of
+    return run_attacks
 
 
-def _attack(way: str, files: dict[str, tuple[Path, Path]], target: Path) -> dict[str, Outcome]:
+def _attack(loader: str, files: dict[str, tuple[Path, Path]], target: Path) -> dict[str, Outcome]:
     requests = ""
     for name, (path, canary) in files.items():
         new_canary(canary)
         source, weights = (target, str(path)) if ATTACKS[name].weights else (path, None)
         requests += json.dumps([name, str(source), weights, ATTACKS[name].custom]) + "\n"
-    with _listening() as (address, asked):
+    with _listening() as (address, received):
         environment = {**os.environ, "https_proxy": address, "KERAS_HOME": str(target.parent)}
         victim = subprocess.run(
-            [sys.executable, VICTIM, way],
+            [sys.executable, VICTIM, loader],
             input=requests,
             capture_output=True,
             text=True,
@@ -82,19 +84,19 @@ def _attack(way: str, files: dict[str, tuple[Path, Path]], target: Path) -> dict
             check=False,
         )
     lines = [json.loads(line) for line in victim.stdout.splitlines() if line.startswith("{")]
-    assert len(lines) == len(files), f"ended at attack {len(lines)}: {victim.stderr[-2000:]}"
+    assert len(lines) == len(files), f"stopped at attack {len(lines)}: {victim.stderr[-2000:]}"
     found = {line["name"]: line for line in lines}
     for name, (_, canary) in files.items():
         found[name]["harmed"] = is_touched(canary)
     if "a download" in found:
-        found["a download"]["harmed"] = bool(asked)
+        found["a download"]["harmed"] = bool(received)
     return found
 
 
 @contextlib.contextmanager
 def _listening() -> Iterator[tuple[str, list[bytes]]]:
-    """Stands between the victim and every server: gives its address, and what was asked of it."""
-    asked: list[bytes] = []
+    """Run a proxy that records what it receives; yield its address and the records."""
+    received: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
 
     def answer() -> None:
@@ -102,31 +104,31 @@ def _listening() -> Iterator[tuple[str, list[bytes]]]:
             while True:
                 connection, _ = listener.accept()
                 with connection:
-                    asked.append(connection.recv(4096))
+                    received.append(connection.recv(4096))
 
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", received
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
     thread.join()
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_the_loader_refuses_it_unharmed(name: str, outcomes: Outcomes) -> None:
+def test_loader_refuses_the_attack(name: str, outcomes: Outcomes) -> None:
     outcome, attack = outcomes("loader")[name], ATTACKS[name]
     assert not outcome["harmed"]
     assert outcome["grown"] < MOST_GROWTH
-    if attack.says is None:
+    if attack.message is None:
         assert outcome["refused"] is None
     else:
-        assert attack.says in outcome["refused"]
+        assert attack.message in outcome["refused"]
         assert outcome["hint"]
         assert outcome["code"] == 1
 
 
-@pytest.mark.parametrize("name", [name for name, attack in ATTACKS.items() if attack.says is not None])
-def test_the_command_line_ends_with_a_sentence_and_no_bundle(name: str, outcomes: Outcomes) -> None:
+@pytest.mark.parametrize("name", [name for name, attack in ATTACKS.items() if attack.message is not None])
+def test_command_line_reports_the_attack_and_writes_no_bundle(name: str, outcomes: Outcomes) -> None:
     outcome = outcomes("command")[name]
     assert not outcome["harmed"]
     assert outcome["grown"] < MOST_GROWTH
@@ -137,12 +139,12 @@ def test_the_command_line_ends_with_a_sentence_and_no_bundle(name: str, outcomes
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_what_stands_behind_our_guard(name: str, outcomes: Outcomes) -> None:
-    """The negative control: each attack is live, so that it is the guards that stop it, ours or Keras's."""
+def test_attack_harms_an_unguarded_loader(name: str, outcomes: Outcomes) -> None:
+    """Negative control: each attack works, so that it is the checks that stop it, camserve's or Keras's."""
     attack = ATTACKS[name]
-    assert _has_harm(outcomes("keras")[name], attack) == (attack.alone == "keras")
-    if attack.alone is not None:
-        assert _has_harm(outcomes(attack.alone)[name], attack)
+    assert _has_harm(outcomes("keras")[name], attack) == (attack.vulnerable == "keras")
+    if attack.vulnerable is not None:
+        assert _has_harm(outcomes(attack.vulnerable)[name], attack)
 
 
 def _has_harm(outcome: Outcome, attack: Attack) -> bool:

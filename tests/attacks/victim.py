@@ -1,4 +1,4 @@
-"""Loads one attack after the other in a process of its own, and prints what came of each, a line of JSON."""
+"""Load one attack after the other, and print the outcome of each as a line of JSON."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def by_loader(source: str, weights: str | None, custom: list[str]) -> dict[str, 
 
 def by_command(source: str, weights: str | None, custom: list[str]) -> dict[str, Any]:
     out = Path(source).parent / "bundle"
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+    stderr = io.StringIO()
+    with contextlib.redirect_stderr(stderr), contextlib.redirect_stdout(io.StringIO()):
         try:
             more = [] if weights is None else ["--weights", weights]
             more += [word for module in custom for word in ("--custom-objects", module)]
             main(["export", source, *more, "--preprocess", "unit", "--formats", "onnx", "--out", str(out)])
         except SystemExit as end:
-            return {"code": end.code, "stderr": said.getvalue(), "bundle": out.exists()}
+            return {"code": end.code, "stderr": stderr.getvalue(), "bundle": out.exists()}
     return {"code": None}
 
 
 def by_keras(source: str, weights: str | None, custom: list[str], *, safe_mode: bool = True) -> dict[str, Any]:
-    """What happens where nothing of ours stands in front."""
-    brought = {name: item for module in custom for name, item in vars(importlib.import_module(module)).items()}
+    """Load without camserve's checks."""
+    objects = {name: item for module in custom for name, item in vars(importlib.import_module(module)).items()}
     sys.path.insert(0, str(Path(source).parent))  # as in a notebook beside the model
     try:
         if Path(source).is_dir() or source.endswith("_of_keras_2.keras"):
@@ -57,11 +57,11 @@ def by_keras(source: str, weights: str | None, custom: list[str], *, safe_mode: 
 
             tf_keras.models.load_model(source, compile=False)
         else:
-            model = keras.models.load_model(source, brought, compile=False, safe_mode=safe_mode)
+            model = keras.models.load_model(source, objects, compile=False, safe_mode=safe_mode)
             if weights is not None:
                 model.load_weights(weights)
             model(IMAGE)
-    except Exception as error:  # noqa: BLE001  whatever it is, the next attack is to follow
+    except Exception as error:  # noqa: BLE001  the next attack must run
         return {"refused": f"{type(error).__name__}: {error}"[:300]}
     finally:
         sys.path.pop(0)
@@ -73,9 +73,9 @@ def without_safe_mode(source: str, weights: str | None, custom: list[str]) -> di
 
 
 def by_h5py(source: str, weights: str | None, custom: list[str]) -> dict[str, Any]:
-    """Reads every array of an HDF5 file, wherever it is kept."""
+    """Read every array of an HDF5 file, wherever it is stored."""
     path = Path(weights or source)
-    if path.suffix == ".keras" and zipfile.is_zipfile(path):  # unpacked, as Keras does where memory is short
+    if path.suffix == ".keras" and zipfile.is_zipfile(path):  # unpacked, as Keras does if memory is short
         path = Path(zipfile.ZipFile(path).extract("model.weights.h5", path.parent / "unpacked"))
     if path.suffix != ".h5":
         return {}
@@ -85,12 +85,12 @@ def by_h5py(source: str, weights: str | None, custom: list[str]) -> dict[str, An
             item = waiting.pop()
             if isinstance(item, h5py.Group):
                 waiting.extend(item.values())
-            elif item is not None:  # as the target of a link that cannot be followed is
+            elif item is not None:  # None is the target of a broken link
                 item[()]
     return {}
 
 
-WAYS: dict[str, Callable[[str, str | None, list[str]], dict[str, Any]]] = {
+LOADERS: dict[str, Callable[[str, str | None, list[str]], dict[str, Any]]] = {
     "loader": by_loader,
     "command": by_command,
     "keras": by_keras,
@@ -100,23 +100,23 @@ WAYS: dict[str, Callable[[str, str | None, list[str]], dict[str, Any]]] = {
 
 
 def peak() -> int:
-    """Bytes that this process has held at most since `forget_peak`."""
+    """Return the peak resident memory of this process since `reset_peak`, in bytes."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) << 10
 
 
-def forget_peak() -> int:
+def reset_peak() -> int:
     Path("/proc/self/clear_refs").write_text("5")
     return peak()
 
 
 def run() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    way = WAYS[sys.argv[1]]
+    loader = LOADERS[sys.argv[1]]
     for line in sys.stdin:
         name, source, weights, custom = json.loads(line)
-        before, began = forget_peak(), time.monotonic()
-        outcome = way(source, weights, custom)
+        before, began = reset_peak(), time.monotonic()
+        outcome = loader(source, weights, custom)
         outcome.update(name=name, grown=peak() - before, seconds=time.monotonic() - began)
         sys.stdout.write(json.dumps(outcome) + "\n")
         sys.stdout.flush()

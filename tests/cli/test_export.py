@@ -16,8 +16,10 @@ from support.networks import enliven, small_network
 
 from camserve.bundle import load_bundle
 from camserve.cli import main
-from camserve.cli.export_report import publish_command, worst_figures
+from camserve.cli.export_report import publish_command, worst_metrics
 from camserve.contract import PRESETS
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.slow
@@ -34,10 +36,12 @@ def test_export_and_publish_in_one_step(tmp_path: Path) -> None:
     assert phases[-1] == "publish"
 
 
-def test_a_source_that_is_no_model_leaves_nothing(tmp_path: Path) -> None:
+def test_an_invalid_source_leaves_nothing(tmp_path: Path) -> None:
     source = tmp_path / "model.keras"
     source.write_bytes(b"no model")
-    result = run("export", source, "--out", tmp_path / "bundle", "--publish", tmp_path / "repository")
+    result = run(
+        "export", source, "--preprocess", "unit", "--out", tmp_path / "bundle", "--publish", tmp_path / "repository"
+    )
     assert result.returncode == 1
     assert str(source) in result.stderr
     assert "Traceback" not in result.stderr
@@ -47,12 +51,12 @@ def test_a_source_that_is_no_model_leaves_nothing(tmp_path: Path) -> None:
 def test_the_worst_of_all_batches_is_shown() -> None:
     row = {"format": "onnx", "figure": "cam_identity", "bound": 1e-4, "passed": True}
     parity = [row | {"batch": batch, "value": value} for batch, value in ((1, 1e-7), (3, 4e-6), (8, 2e-7))]
-    expected = ("ONNX Runtime", "Map sums to logit", "4e-06", "1e-04", "25× below", "1, 3, 8")
-    assert worst_figures(parity) == [expected]
+    expected = ("ONNX Runtime", "Map identity", "4e-06", "1e-04", "25× below", "1, 3, 8")
+    assert worst_metrics(parity) == [expected]
 
 
-def test_int8_of_pixels_in_one_line(tmp_path: Path) -> None:
-    source, images = tmp_path / "small.keras", write_images(tmp_path / "pictures", 64, (16, 16))
+def test_int8_export_with_uint8_input(tmp_path: Path) -> None:
+    source, images = tmp_path / "small.keras", write_images(tmp_path / "images", 64, (16, 16))
     keras.utils.set_random_seed(0)
     enliven(small_network(), PRESETS["unit"]).save(source)
     options = [*int8(images), "--input", "uint8", "--preprocess", "unit", "--bound", "top1_disagreement=0.5"]
@@ -61,12 +65,12 @@ def test_int8_of_pixels_in_one_line(tmp_path: Path) -> None:
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.report["precision"] == "int8 (cpu)"
     assert bundle.contract.input.dtype == "UINT8"
-    judged = {figure["figure"]: figure["bound"] for figure in bundle.report["parity"] if figure["format"] == "onnx"}
-    assert judged["top1_disagreement"] == 0.5
-    assert judged["logits"] == 0.25
+    tolerances = {row["figure"]: row["bound"] for row in bundle.report["parity"] if row["format"] == "onnx"}
+    assert tolerances["top1_disagreement"] == 0.5
+    assert tolerances["logits"] == 0.25
 
 
-def test_layers_of_a_module_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_custom_layers_are_imported_from_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "pets.py").write_text(
         "import keras\n@keras.saving.register_keras_serializable('pets')\nclass Doubled(keras.layers.Layer):\n"
         "    def call(self, x):\n        return 2 * x\n"
@@ -80,12 +84,12 @@ def test_layers_of_a_module_of_your_own(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["my bundle", "it's", "$HOME", "plain"])
-def test_the_next_step_can_be_pasted_into_a_shell(name: str) -> None:
+def test_the_next_command_is_quoted_for_a_shell(name: str) -> None:
     assert shlex.split(publish_command(Path(name))) == ["camserve", "publish", name, "--repository", "model_repository"]
 
 
 def small(folder: Path, *, hidden: bool = False) -> Path:
-    """A saved classifier of three classes, its head linear or not."""
+    """Save a classifier of three classes, whose head is linear unless it has a hidden layer."""
     import keras
 
     layers = [keras.layers.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.Flatten()]
@@ -101,7 +105,7 @@ def labels(folder: Path) -> Path:
     return path
 
 
-def occupied(folder: Path) -> Path:
+def other_content(folder: Path) -> Path:
     (folder / "bundle").mkdir()
     (folder / "bundle" / "photo.jpg").touch()
     return folder / "bundle" / "photo.jpg"
@@ -138,7 +142,7 @@ def write_images(folder: Path, count: int, size: tuple[int, int]) -> Path:
     return folder
 
 
-def one_broken(folder: Path) -> Path:
+def with_a_broken_image(folder: Path) -> Path:
     (write_images(folder, 12, (8, 8)) / "3.png").write_bytes(b"no image")
     return folder
 
@@ -148,50 +152,70 @@ def int8(images: Path) -> list[str | Path]:
 
 
 BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
-    "a source that is not there": (lambda _: ["resnet51"], 1, "neither a recipe nor a file"),
-    "a part of a model": (lambda folder: [truncated(folder)], 1, "part.keras"),
-    "a layer that is not registered": (lambda folder: [unregistered(folder)], 1, "'Doubled'"),
-    "a head that is not linear": (lambda folder: [small(folder, hidden=True)], 1, "'hidden'"),
-    "weights that do not fit": (lambda folder: ["resnet-mini", "--weights", small(folder)], 1, "do not fit"),
-    "labels of the wrong number": (
+    "a missing source": (lambda _: ["resnet51"], 1, "neither a recipe nor an existing file"),
+    "a truncated model": (lambda folder: [truncated(folder)], 1, "part.keras"),
+    "an unregistered layer": (lambda folder: [unregistered(folder)], 1, "'Doubled'"),
+    "a nonlinear head": (lambda folder: [small(folder, hidden=True)], 1, "'hidden'"),
+    "weights of another model": (
+        lambda folder: ["resnet-mini", "--weights", small(folder)],
+        1,
+        "cannot load the weights",
+    ),
+    "too few labels": (
         lambda folder: [small(folder), "--labels", labels(folder)],
         2,
         "2 labels in {folder}/labels.txt for 3 classes",
     ),
-    "other content in the bundle's place": (lambda folder: [occupied(folder) and small(folder)], 2, "other files"),
-    "int8 without images": (lambda folder: [small(folder), "--precision", "int8"], 2, "int8 needs images"),
+    "other files in the output folder": (
+        lambda folder: [other_content(folder) and small(folder)],
+        2,
+        "contains files other",
+    ),
+    "int8 without images": (
+        lambda folder: [small(folder), "--precision", "int8"],
+        2,
+        "int8 requires calibration images",
+    ),
     "int8 with too few images": (
         lambda folder: [small(folder), *int8(write_images(folder / "few", 3, (8, 8)))],
         2,
-        "holds 3 images",
+        "has 3 images",
     ),
-    "int8 of an image that is none": (
-        lambda folder: [small(folder), *int8(one_broken(folder / "broken"))],
+    "int8 with a broken image": (
+        lambda folder: [small(folder), *int8(with_a_broken_image(folder / "broken"))],
         2,
-        "broken/3.png cannot be read",
+        "broken/3.png as an image",
     ),
-    "int8 of an opset too old for it": (
+    "int8 with an opset too old": (
         lambda folder: [small(folder), *int8(write_images(folder / "many", 9, (8, 8))), "--opset", "12"],
         2,
         "opset 12",
     ),
-    "a target without int8": (
+    "an int8 target without int8": (
         lambda folder: [small(folder), "--int8-target", "tensorrt"],
         2,
-        "says nothing about fp32",
+        "no effect with --precision fp32",
     ),
-    "fp16 of no ONNX file": (
+    "fp16 without the ONNX format": (
         lambda folder: [small(folder), "--precision", "fp16", "--formats", "savedmodel"],
         2,
         "always float32",
     ),
-    "another file than expected": (lambda folder: [small(folder), "--sha256", "0" * 64], 1, "SHA-256"),
-    "a hash that is none": (lambda folder: [small(folder), "--sha256", "abc"], 2, "abc"),
-    "a module that is not there": (lambda folder: [small(folder), "--custom-objects", "no.such"], 1, "no.such"),
-    "a bound without a number": (lambda folder: [small(folder), "--bound", "logits"], 2, "not a figure and a number"),
-    "a bound of no figure": (lambda folder: [small(folder), "--bound", "speed=3"], 2, "speed=3 is no bound"),
-    "a bound that nothing keeps": (lambda folder: [small(folder), "--bound", "logits=0"], 1, "does not say what Keras"),
-    "an opset that is not written": (lambda folder: [small(folder), "--opset", "7"], 2, "opset 7"),
+    "another SHA-256 than expected": (lambda folder: [small(folder), "--sha256", "0" * 64], 1, "SHA-256"),
+    "an invalid SHA-256": (lambda folder: [small(folder), "--sha256", "abc"], 2, "abc"),
+    "a missing module": (lambda folder: [small(folder), "--custom-objects", "no.such"], 1, "no.such"),
+    "a tolerance without a number": (
+        lambda folder: [small(folder), "--bound", "logits"],
+        2,
+        "expected METRIC=NUMBER, got 'logits'",
+    ),
+    "a tolerance of an unknown metric": (
+        lambda folder: [small(folder), "--bound", "speed=3"],
+        2,
+        "unknown metric 'speed'",
+    ),
+    "an exceeded tolerance": (lambda folder: [small(folder), "--bound", "logits=0"], 1, "differs from Keras"),
+    "an unsupported opset": (lambda folder: [small(folder), "--opset", "7"], 2, "got 7"),
     "a repository that is a file": (
         lambda folder: [small(folder), "--publish", labels(folder)],
         1,
@@ -201,25 +225,25 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_ends_with_its_code_and_leaves_everything_as_it_was(
+def test_invalid_input_ends_with_its_code_and_changes_nothing(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    make, code, said = BAD[name]
+    make, code, expected = BAD[name]
     arguments = [str(argument) for argument in make(tmp_path)]
     preprocess = [] if arguments[0].startswith("resnet") else ["--preprocess", "unit"]
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as end:
         main(["export", *arguments, *preprocess, "--out", str(tmp_path / "bundle")])
-    told = capfd.readouterr()
+    printed = capfd.readouterr()
     assert end.value.code == code
-    assert said.format(folder=tmp_path) in told.err.replace("\n  ", " ")
-    assert "hint: " in told.err
-    assert "Traceback" not in told.err
-    assert told.out == ""
+    assert expected.format(folder=tmp_path) in printed.err.replace("\n  ", " ")
+    assert "hint: " in printed.err
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_imagenet_without_network_ends_with_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imagenet_weights_without_network_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # nothing is cached there
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
     result = run("export", "resnet50", "--out", tmp_path / "bundle")

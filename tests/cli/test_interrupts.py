@@ -1,4 +1,4 @@
-"""Runs that end before their work is done: by a signal, or because the server hangs or goes."""
+"""Runs that end early: by a signal, or because the server hangs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support.command_line import PROGRAM
+from support.disposable_server import DisposableServer
 from support.suspending import suspended
 
 from camserve.serving import TritonServer
+
+pytestmark = pytest.mark.slow
 
 MANY = 3000
 
 
 @pytest.fixture(scope="module")
 def own_server(toy_repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(toy_repository) as server:
+    with DisposableServer(toy_repository) as server:
         yield server
 
 
@@ -34,8 +37,8 @@ def image(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hang_up_heard() -> Iterator[None]:
-    """Programs hear a hang-up also where pytest runs under nohup: they inherit that it is ignored, but no handler."""
+def hangup_not_ignored() -> Iterator[None]:
+    """Let child processes receive SIGHUP under nohup too: they inherit an ignored signal, but not a handler."""
     before = signal.signal(signal.SIGHUP, lambda number, frame: None)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -43,7 +46,7 @@ def hang_up_heard() -> Iterator[None]:
 
 @contextmanager
 def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """The program on its way; ended by force if a test leaves it running."""
+    """Start the program, and kill it if a test leaves it running."""
     with subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -51,29 +54,29 @@ def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 @contextmanager
 def scoring(image: Path, table: Path, url: str, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """`camserve score` of many images, which has begun to write its table."""
+    """Start `camserve score` on many images, and wait until it writes its table."""
     with started("score", *[image] * MANY, "--model", "toy", "--url", url, "--output", table, *options) as process:
         wait_until(lambda: any(table.parent.glob(".camserve-*.tmp")))
         yield process
 
 
 @pytest.mark.timed
-@pytest.mark.usefixtures("hang_up_heard")
+@pytest.mark.usefixtures("hangup_not_ignored")
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "description"),
     [(signal.SIGINT, "Interrupted"), (signal.SIGTERM, "Terminated"), (signal.SIGHUP, "Hung up")],
 )
-def test_a_signal_ends_scoring_at_once_though_the_server_hangs_and_leaves_the_old_table(
-    image: Path, own_server: TritonServer, tmp_path: Path, number: int, said: str
+def test_a_signal_ends_scoring_and_keeps_the_old_table(
+    image: Path, own_server: TritonServer, tmp_path: Path, number: int, description: str
 ) -> None:
     table = tmp_path / "table.csv"
     table.write_text("old")
@@ -83,12 +86,12 @@ def test_a_signal_ends_scoring_at_once_though_the_server_hangs_and_leaves_the_ol
         began = time.monotonic()
         _, errors = process.communicate(timeout=20)
         assert time.monotonic() - began < 5
-    assert (process.returncode, errors) == (128 + number, f"{said}\n")
+    assert (process.returncode, errors) == (128 + number, f"{description}\n")
     assert table.read_text() == "old"
     assert sorted(tmp_path.iterdir()) == [image, table]
 
 
-def test_an_ignored_hang_up_stays_ignored(image: Path, own_server: TritonServer, tmp_path: Path) -> None:
+def test_an_ignored_hangup_stays_ignored(image: Path, own_server: TritonServer, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does; a child inherits it
     try:
@@ -102,7 +105,7 @@ def test_an_ignored_hang_up_stays_ignored(image: Path, own_server: TritonServer,
 
 
 @pytest.mark.timed
-def test_scoring_waits_no_longer_than_one_deadline_for_a_server_that_hangs(
+def test_scoring_stops_at_one_timeout_when_the_server_hangs(
     image: Path, own_server: TritonServer, tmp_path: Path
 ) -> None:
     table = tmp_path / "table.csv"
@@ -116,9 +119,7 @@ def test_scoring_waits_no_longer_than_one_deadline_for_a_server_that_hangs(
     assert list(tmp_path.iterdir()) == [image]
 
 
-def test_a_server_that_hangs_ends_classify_and_what_it_answered_before_is_printed(
-    image: Path, own_server: TritonServer, tmp_path: Path
-) -> None:
+def test_answers_before_a_hang_are_printed(image: Path, own_server: TritonServer, tmp_path: Path) -> None:
     maps = tmp_path / "maps"
     arguments = ("--model", "toy", "--url", own_server.grpc_url, "--cam-dir", maps, "--timeout", "1", "--json")
     with started("classify", *[image] * MANY, *arguments) as process:

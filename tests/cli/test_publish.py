@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 
+import pytest
 from support.command_line import run
 
 from camserve.bundle import Bundle
-from camserve.serving import ServingOptions
 from camserve.serving.config.message import read_config, read_options
+from camserve.serving.config.named_options import DEFAULTS
+
+pytestmark = pytest.mark.slow
 
 
-def test_publish_counts_versions_up_and_list_shows_them(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_versions_count_up_and_are_listed(toy_bundle: Bundle, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     for version in (1, 2):
         result = run("publish", toy_bundle.path, "--repository", repository, "--json")
@@ -30,40 +32,42 @@ def test_publish_counts_versions_up_and_list_shows_them(toy_bundle: Bundle, tmp_
     assert table.count("toy") == 2
 
 
-def test_publish_says_how_to_serve(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_publish_prints_how_to_serve(toy_bundle: Bundle, tmp_path: Path) -> None:
     result = run("publish", toy_bundle.path, "--repository", tmp_path / "repository", "--name", "other")
     assert "other, version 1" in result.stdout
     assert f"camserve serve --repository {tmp_path / 'repository'}" in result.stdout
 
 
-def test_publish_says_that_a_running_server_must_be_restarted(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_publish_prints_that_a_running_server_must_be_restarted(toy_bundle: Bundle, tmp_path: Path) -> None:
     repository = tmp_path / "my models"
     first, second = (run("publish", toy_bundle.path, "--repository", repository) for _ in range(2))
     assert shlex.split(first.stdout.splitlines()[1])[1:] == ["camserve", "serve", "--repository", str(repository)]
     assert "restarted" not in first.stdout
-    assert "serves version 2 once it is restarted" in second.stdout
+    assert "A running server loads it when it is restarted" in second.stdout
     assert "--url HOST:PORT" in second.stdout
 
 
-def test_publish_says_that_a_version_is_not_served(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_publish_prints_that_a_version_is_not_served(toy_bundle: Bundle, tmp_path: Path) -> None:
     run("publish", toy_bundle.path, "--repository", tmp_path)
     result = run("publish", toy_bundle.path, "--repository", tmp_path, "--set", "versions=1")
-    assert "Its version policy does not serve it; --latest-versions 1" in result.stdout
+    assert "version policy does not serve it. To serve the newest version," in result.stdout
+    assert "publish with --latest-versions 1." in result.stdout
     assert "restarted" not in result.stdout
     served = run("publish", toy_bundle.path, "--repository", tmp_path, "--latest-versions", "1")
-    assert "serves version 3 once it is restarted" in served.stdout
+    assert "version 3" in served.stdout
+    assert "A running server loads it when it is restarted" in served.stdout
 
 
-def test_publish_changes_only_the_options_that_are_given(toy_bundle: Bundle, tmp_path: Path) -> None:
-    for given in (["--max-batch", "4", "--threads", "2"], ["--no-warm-up"], []):
-        assert run("publish", toy_bundle.path, "--repository", tmp_path, *given).returncode == 0
+def test_publish_changes_only_explicit_options(toy_bundle: Bundle, tmp_path: Path) -> None:
+    for options in (["--max-batch", "4", "--threads", "2"], ["--no-warm-up"], []):
+        assert run("publish", toy_bundle.path, "--repository", tmp_path, *options).returncode == 0
     path = tmp_path / "toy" / "config.pbtxt"
-    assert read_options(read_config(path)) == asdict(ServingOptions(max_batch_size=4, threads=2, warmup=False))
+    assert read_options(read_config(path)) == {**DEFAULTS, "max_batch_size": 4, "threads": 2, "warmup": False}
     run("publish", toy_bundle.path, "--repository", tmp_path, "--threads", "0")
     assert read_options(read_config(path))["threads"] is None
 
 
-def test_a_repository_without_models_is_said_to_have_none(tmp_path: Path) -> None:
+def test_an_empty_repository_lists_no_models(tmp_path: Path) -> None:
     result = run("repository", "list", "--repository", tmp_path)
     assert (result.returncode, result.stdout) == (0, f"no models in {tmp_path}\n")
     assert run("repository", "list", "--repository", tmp_path, "--json").stdout == "[]\n"
@@ -77,5 +81,5 @@ def test_an_altered_bundle_is_not_published(toy_bundle: Bundle, tmp_path: Path) 
     (bundle / "labels.txt").write_text("a\nb\nc\nd\n")
     result = run("publish", bundle, "--repository", tmp_path / "repository")
     assert result.returncode == 1
-    assert "labels.txt was altered" in result.stderr
+    assert "labels.txt was changed" in result.stderr
     assert not (tmp_path / "repository").exists()

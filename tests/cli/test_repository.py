@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.command_line import run
+from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -17,53 +18,55 @@ from camserve.errors import UsageError
 from camserve.manifest import write_manifest
 from camserve.serving import TritonServer, publish
 
+pytestmark = pytest.mark.slow
+
 KEY = "a-key-of-more-than-16-characters"
 
 
 @pytest.fixture
 def repository(toy_bundle: Bundle, tmp_path: Path) -> Path:
-    """The toy, three times, and another once; its report tells of its export."""
-    told = write_toy_bundle(tmp_path / "told", name="told")
-    report = json.loads((told.path / "report.json").read_text())
-    figures = [{"figure": "logits", "value": 1e-5, "bound": 1e-4}, {"figure": "cam", "value": 7e-5, "bound": 1e-4}]
-    report |= {"source": {"sha256": "ab" * 32}, "parity": figures}
-    (told.path / "report.json").write_text(json.dumps(report))
-    write_manifest(told.path)
-    for bundle in (toy_bundle, toy_bundle, toy_bundle, told.path):
+    """Publish the toy three times, and once another model whose report has parity metrics."""
+    other = write_toy_bundle(tmp_path / "reported", name="reported")
+    report = json.loads((other.path / "report.json").read_text())
+    metrics = [{"figure": "logits", "value": 1e-5, "bound": 1e-4}, {"figure": "cam", "value": 7e-5, "bound": 1e-4}]
+    report |= {"source": {"sha256": "ab" * 32}, "parity": metrics}
+    (other.path / "report.json").write_text(json.dumps(report))
+    write_manifest(other.path)
+    for bundle in (toy_bundle, toy_bundle, toy_bundle, other.path):
         publish(bundle, tmp_path / "repository")
     return tmp_path / "repository"
 
 
 @pytest.fixture
 def server(repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(repository, model_control="explicit", admin_key=KEY) as running:
+    with DisposableServer(repository, model_control="explicit", admin_key=KEY) as running:
         yield running
 
 
-def test_list_tells_where_versions_come_from_and_how_close_they_were(repository: Path) -> None:
-    told = json.loads(run("repository", "list", "--repository", repository, "--json").stdout)[0]["versions"][0]
-    assert told["source"] == "ab" * 32
-    assert told["parity"] == {"figure": "cam", "share": pytest.approx(0.7)}
+def test_list_shows_the_source_and_the_parity_of_versions(repository: Path) -> None:
+    version = json.loads(run("repository", "list", "--repository", repository, "--json").stdout)[0]["versions"][0]
+    assert version["source"] == "ab" * 32
+    assert version["parity"] == {"figure": "cam", "share": pytest.approx(0.7)}
     table = run("repository", "list", "--repository", repository).stdout
     assert "abababababab" in table
-    assert "cam 70% of its bound" in table
+    assert "cam 70% of tolerance" in table
 
 
-def test_verify_names_what_is_wrong_and_ends_with_1(repository: Path) -> None:
+def test_verify_names_each_fault_and_ends_with_1(repository: Path) -> None:
     sound = run("repository", "verify", "--repository", repository)
     assert (sound.returncode, sound.stderr) == (0, "")
-    assert "every file is as it was written: 26 files of 2 models" in sound.stdout
+    assert "no faults in 26 files of 2 models" in sound.stdout
     (repository / "toy" / "2" / "labels.txt").write_text("x")
     damaged = run("repository", "verify", "--repository", repository)
     assert damaged.returncode == 1
-    assert damaged.stdout.startswith("toy/2: labels.txt was altered\n1 fault in ")
+    assert damaged.stdout.startswith("toy/2: labels.txt was changed\n1 fault in ")
     document = json.loads(run("repository", "verify", "--repository", repository, "--json").stdout)
     assert document["sound"] is False
-    assert document["faults"] == [{"path": "toy/2", "what": "labels.txt was altered"}]
+    assert document["faults"] == [{"path": "toy/2", "what": "labels.txt was changed"}]
     assert document["bytes"] > 0
 
 
-def test_an_edit_by_hand_is_accepted_on_request(repository: Path) -> None:
+def test_an_edited_configuration_is_accepted_on_request(repository: Path) -> None:
     path = repository / "toy" / "config.pbtxt"
     path.write_text(path.read_text().replace("max_batch_size: 8", "max_batch_size: 4"))
     assert run("repository", "verify", "--repository", repository).returncode == 1
@@ -71,11 +74,9 @@ def test_an_edit_by_hand_is_accepted_on_request(repository: Path) -> None:
     assert run("repository", "verify", "--repository", repository).returncode == 0
 
 
-def test_rollback_and_prune_say_what_they_did(repository: Path) -> None:
+def test_rollback_and_prune_print_what_they_did(repository: Path) -> None:
     rolled = run("repository", "rollback", "toy", "--repository", repository)
-    assert rolled.stdout.startswith(
-        f"Published: toy, version 4, which is version 2 once more, in {repository / 'toy' / '4'}\n"
-    )
+    assert rolled.stdout.startswith(f"Published: toy, version 4 (version 2 again), in {repository / 'toy' / '4'}\n")
     as_json = run("repository", "rollback", "toy", "--to", "2", "--repository", repository, "--json")
     assert json.loads(as_json.stdout)["version"] == 5
     dry = run("repository", "prune", "--keep", "2", "--repository", repository, "--dry-run")
@@ -88,32 +89,32 @@ def test_rollback_and_prune_say_what_they_did(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["0", "01", "-1", "+1", "1.0", "²", "٣", "one", "", " 1", "1_0", "9" * 30])
-def test_what_is_no_version_is_wrong_usage(text: str) -> None:
-    with pytest.raises(UsageError, match="is no version"):
+def test_an_invalid_version_is_wrong_usage(text: str) -> None:
+    with pytest.raises(UsageError, match="invalid version"):
         version_number(text)
     assert version_number("10") == 10
 
 
-def test_a_version_that_is_none_touches_nothing(repository: Path) -> None:
+def test_an_invalid_version_changes_nothing(repository: Path) -> None:
     before = sorted(repository.rglob("*"))
     result = run("repository", "rollback", "toy", "--to=01", "--repository", repository)
     assert result.returncode == 2
-    assert "'01' is no version" in result.stderr
+    assert "invalid version '01'" in result.stderr
     assert sorted(repository.rglob("*")) == before
 
 
-def test_publish_and_rollback_go_into_service_on_a_running_server(
+def test_publish_and_rollback_load_the_version_on_a_running_server(
     repository: Path, server: TritonServer, toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     access: list[str | Path] = ["--repository", repository, "--url", server.grpc_url]
-    refused = run("publish", toy_bundle.path, *access)
-    assert refused.returncode == 1
-    assert "--admin-key-file" in refused.stderr
+    denied = run("publish", toy_bundle.path, *access)
+    assert denied.returncode == 1
+    assert "--admin-key-file" in denied.stderr
     key = tmp_path / "key"
     key.write_text(KEY + "\n")
     published = run("publish", toy_bundle.path, *access, "--admin-key-file", key)
     assert published.returncode == 0, published.stderr
-    assert f"Serving:   {server.grpc_url} answers with it" in published.stdout
+    assert f"Serving:   {server.grpc_url} loaded it and returns the outputs recorded at export" in published.stdout
     assert "restarted" not in published.stdout
     monkeypatch.setitem(os.environ, "CAMSERVE_ADMIN_KEY", KEY)
     rolled = run("repository", "rollback", "toy", "--to", "1", *access, "--json")
@@ -133,7 +134,7 @@ def test_publish_and_rollback_go_into_service_on_a_running_server(
     assert KEY not in published.stdout + published.stderr + rolled.stderr
 
 
-def test_another_contract_wants_a_word(repository: Path, tmp_path: Path) -> None:
+def test_a_contract_change_requires_an_option(repository: Path, tmp_path: Path) -> None:
     other = write_toy_bundle(tmp_path / "other", preset="tf")
     refused = run("publish", other.path, "--repository", repository)
     assert refused.returncode == 1
@@ -145,3 +146,50 @@ def test_another_contract_wants_a_word(repository: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("command", ["rollback", "prune"])
 def test_help_shows_an_example(command: str) -> None:
     assert f"Example:  camserve repository {command}" in run("repository", command, "--help").stdout
+
+
+def test_an_unknown_model_is_answered_with_a_suggestion(repository: Path) -> None:
+    result = run("repository", "rollback", "toyy", "--repository", repository, "--json")
+    assert result.returncode == 1
+    error = json.loads(result.stdout)["error"]
+    assert error["type"] == "RepositoryError"
+    assert error["message"] == f"unknown model 'toyy'; the repository {repository.resolve()} has: reported, toy"
+    assert error["hint"] == "Did you mean 'toy'?"
+    assert error["exit_code"] == 1
+
+
+def test_show_describes_a_model(repository: Path, tmp_path: Path) -> None:
+    publish(write_toy_bundle(tmp_path / "other", name="toy"), repository, options={"max_batch_size": 16})
+    document = json.loads(run("repository", "show", "toy", "--repository", repository, "--json").stdout)
+    assert document["options"]["max_batch_size"] == 16
+    assert document["changed_options"] == ["max_batch_size"]
+    assert document["preprocessing_preset"] == "unit"
+    assert document["labels"] == [f"class {index}" for index in range(4)]
+    assert [(version["version"], version["served"]) for version in document["versions"]] == [
+        (1, False),
+        (2, False),
+        (3, False),
+        (4, True),
+    ]
+    text = run("repository", "show", "toy", "--repository", repository).stdout
+    assert "1, 2, 3, 4 (served)" in text
+    assert [line.split() for line in text.splitlines() if "max_batch_size" in line] == [["max_batch_size", "16", "8"]]
+
+
+def test_show_prints_the_metrics_of_the_export(repository: Path) -> None:
+    parity = json.loads(run("repository", "show", "reported", "--repository", repository, "--json").stdout)["parity"]
+    assert [(metric["name"], metric["value"], metric["tolerance"]) for metric in parity] == [
+        ("logits", 1e-5, 1e-4),
+        ("cam", 7e-5, 1e-4),
+    ]
+    text = run("repository", "show", "reported", "--repository", repository).stdout
+    assert [line.split()[-2:] for line in text.splitlines() if line.rstrip().endswith("1e-04")][-1] == [
+        "7e-05",
+        "1e-04",
+    ]
+
+
+def test_show_of_an_unknown_model_lists_the_models(repository: Path) -> None:
+    result = run("repository", "show", "toyy", "--repository", repository)
+    assert result.returncode == 1
+    assert "toy" in result.stderr.partition("hint: ")[2]

@@ -10,10 +10,12 @@ from support.command_line import run
 from support.model_folder import toy_config, write_model_folder
 
 from camserve.bundle import Bundle
-from camserve.serving.config.changes import DEFAULTS
 from camserve.serving.config.message import read_config, read_options
+from camserve.serving.config.named_options import DEFAULTS, OPTIONS, format_value
 from camserve.serving.config.presets import PRESETS
 from camserve.serving.repository.lint.targets import RELEASES
+
+pytestmark = pytest.mark.slow
 
 
 def _options_of(model: Path) -> dict[str, object]:
@@ -30,7 +32,7 @@ def test_a_clean_repository_has_no_findings(toy_repository: Path) -> None:
     assert run("repository", "lint", "--repository", toy_repository, "--json").stdout == "[]\n"
 
 
-def test_warnings_end_with_0_and_errors_with_1(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_exit_code_is_1_only_for_errors(toy_bundle: Bundle, tmp_path: Path) -> None:
     config = toy_config(toy_bundle)
     config.ClearField("instance_group")
     folder = write_model_folder(tmp_path, toy_bundle, config)
@@ -46,7 +48,7 @@ def test_warnings_end_with_0_and_errors_with_1(toy_bundle: Bundle, tmp_path: Pat
     assert found == [("toy", "missing-labels", "error"), ("toy", "missing-instance-group", "warning")]
 
 
-def test_the_target_decides(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_findings_depend_on_the_target(toy_bundle: Bundle, tmp_path: Path) -> None:
     config = toy_config(toy_bundle)
     config.backend, config.platform = "", "tensorflow_savedmodel"
     write_model_folder(tmp_path, toy_bundle, config)
@@ -57,17 +59,17 @@ def test_the_target_decides(toy_bundle: Bundle, tmp_path: Path) -> None:
     assert codes == [0, 1]
 
 
-def test_an_unknown_target_is_met_with_those_that_are_known(tmp_path: Path) -> None:
+def test_an_unknown_target_lists_the_known_ones(tmp_path: Path) -> None:
     result = run("repository", "lint", "--repository", tmp_path, "--target-triton", "19.01")
     assert result.returncode == 2
     assert all(release in result.stderr for release in RELEASES)
 
 
-def test_a_preset_is_laid_beneath_what_is_given_and_shown(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_explicit_options_take_precedence_over_the_preset(toy_bundle: Bundle, tmp_path: Path) -> None:
     arguments = ("--preset", "cpu-throughput", "--cores", "16", "--max-batch", "4", "--set", "max_queue_size=9")
     result = run("publish", toy_bundle.path, "--repository", tmp_path, *arguments)
     assert result.returncode == 0, result.stderr
-    assert "Preset cpu-throughput on 16 cores: accelerator=none instances=4 threads=4 max_batch_size=4" in result.stderr
+    assert "Preset cpu-throughput for 16 cores: accelerator=none instances=4 threads=4 max_batch" in result.stderr
     assert _options_of(tmp_path / "toy") == {
         "accelerator": "none",
         "instances": 4,
@@ -78,37 +80,41 @@ def test_a_preset_is_laid_beneath_what_is_given_and_shown(toy_bundle: Bundle, tm
     }
 
 
-def test_settings_reach_options_without_a_flag_and_stay(toy_bundle: Bundle, tmp_path: Path) -> None:
-    for given in (["--set", "priority_levels=3", "--set", "default_priority=2"], ["--set", "default_priority=1"]):
-        result = run("publish", toy_bundle.path, "--repository", tmp_path, *given)
+def test_settings_set_options_without_a_flag_and_are_kept(toy_bundle: Bundle, tmp_path: Path) -> None:
+    for options in (["--set", "priority_levels=3", "--set", "default_priority=2"], ["--set", "default_priority=1"]):
+        result = run("publish", toy_bundle.path, "--repository", tmp_path, *options)
         assert result.returncode == 0, result.stderr
     assert _options_of(tmp_path / "toy") == {"priority_levels": 3, "default_priority": 1}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--preset", "turbo"], "cpu-latency"),
         (["--cores", "4"], "--preset"),
-        (["--set", "max_queue_sise=4"], "Did you mean max_queue_size?"),
+        (["--set", "max_queue_sise=4"], "Did you mean 'max_queue_size'?"),
         (["--set", "max_queue_size"], "max_queue_size=64"),
         (["--gpus", "0", "--accelerator", "none"], "gpus"),
-        (["--gpus", "first"], "gpus"),
+        (["--gpus", "first"], "--gpus must be whole numbers separated by commas, got 'first'"),
+        (["--max-batch", "0"], "--max-batch must be from 1 to 4096, got 0"),
+        (["--accelerator", "quantum"], "unknown --accelerator 'quantum'"),
         (["--accelerator", "tensorrt", "--tensorrt-precision", "int8"], "--precision int8"),
     ],
 )
-def test_wrong_serving_options_are_wrong_usage(
-    arguments: list[str], told: str, toy_bundle: Bundle, tmp_path: Path
+def test_invalid_serving_options_are_usage_errors(
+    arguments: list[str], message: str, toy_bundle: Bundle, tmp_path: Path
 ) -> None:
     result = run("publish", toy_bundle.path, "--repository", tmp_path / "repository", *arguments)
     assert result.returncode == 2, result.stderr
-    assert told in result.stderr
+    assert message in result.stderr
     assert not (tmp_path / "repository").exists()
 
 
-def test_help_names_every_preset_and_every_option() -> None:
+def test_help_lists_every_preset_and_every_option() -> None:
     text = run("publish", "--help").stdout
     assert [name for name in PRESETS if f"  {name} " not in text] == []
-    flags = {"max_batch_size", "max_queue_delay_us", "max_queue_size", "instances", "threads", "accelerator", "gpus"}
-    flags |= {"tensorrt_precision", "warmup", "latest_versions"}
-    assert [name for name in DEFAULTS if name not in flags and f"{name}=" not in text] == []
+    for name, option in OPTIONS.items():
+        if option.flag is None:
+            assert f"  {name}={format_value(DEFAULTS[name])}" in text
+        else:
+            assert f"  {option.flag.replace('/', ' / ')}" in text

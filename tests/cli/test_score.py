@@ -13,6 +13,8 @@ from support.command_line import run
 
 from camserve.serving import TritonServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
@@ -22,7 +24,7 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def test_score_writes_one_row_each(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
+def test_score_writes_one_row_per_image(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     result = run("score", image.parent, image, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 0, result.stderr
@@ -34,7 +36,7 @@ def test_score_writes_one_row_each(image: Path, toy_server: TritonServer, tmp_pa
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_score_with_a_bad_image_ends_with_3_and_gives_it_a_row(
+def test_a_bad_image_gets_a_row_and_exit_code_3(
     image: Path, toy_server: TritonServer, tmp_path: Path, ending: str
 ) -> None:
     image.with_name("bad.png").write_bytes(b"no image")
@@ -44,11 +46,11 @@ def test_score_with_a_bad_image_ends_with_3_and_gives_it_a_row(
     assert result.returncode == 3
     summary = json.loads(result.stdout)
     assert (summary["rows"], summary["errors"], summary["output"]) == (2, 1, str(table))
-    assert "1 of 2 rows" in result.stderr
+    assert "1 of 2 rows contains an error" in result.stderr
     assert table.exists()
 
 
-def test_score_without_images_is_wrong_usage(toy_server: TritonServer, tmp_path: Path) -> None:
+def test_a_folder_without_images_is_wrong_usage(toy_server: TritonServer, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     table = tmp_path / "table.csv"
     result = run("score", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
@@ -56,32 +58,39 @@ def test_score_without_images_is_wrong_usage(toy_server: TritonServer, tmp_path:
     assert not table.exists()
 
 
-def test_score_of_bad_images_alone_ends_with_1(toy_server: TritonServer, tmp_path: Path) -> None:
+def test_bad_images_alone_end_with_1(toy_server: TritonServer, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no image")
     table = tmp_path / "table.csv"
     result = run("score", tmp_path / "bad.png", "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 1
-    assert "1 of 1 rows" in result.stderr
+    assert "1 of 1 row contains an error" in result.stderr
 
 
-def test_a_misspelt_input_leaves_the_table_of_an_earlier_run(
-    image: Path, toy_server: TritonServer, tmp_path: Path
-) -> None:
+def test_a_misspelled_input_keeps_the_previous_table(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("old")
-    misspelt = image.with_name("cta.png")
-    result = run("score", image, misspelt, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
+    misspelled = image.with_name("cta.png")
+    result = run("score", image, misspelled, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 2
-    assert str(misspelt) in result.stderr
+    assert str(misspelled) in result.stderr
     assert table.read_text() == "old"
 
 
-def test_score_has_no_columns_for_classes_that_the_model_lacks(
-    image: Path, toy_server: TritonServer, tmp_path: Path
-) -> None:
+def test_top_is_limited_to_the_classes_of_the_model(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     url = toy_server.grpc_url
     result = run("score", image, "--model", "toy", "--url", url, "--output", table, "--top", "900")
     assert result.returncode == 0, result.stderr
     assert "class_4" in table.read_text()
     assert "class_5" not in table.read_text()
+
+
+def test_one_image_is_counted_and_a_replaced_table_is_reported(
+    image: Path, toy_server: TritonServer, tmp_path: Path
+) -> None:
+    command = ("score", image, "--model", "toy", "--url", toy_server.grpc_url, "--output", tmp_path / "table.csv")
+    first, second = run(*command), run(*command)
+    assert first.stdout.startswith("1 image in ")
+    assert "replaced" not in first.stdout
+    assert second.stdout.endswith(f"{tmp_path / 'table.csv'} (replaced)\n")
+    assert json.loads(run(*command, "--json").stdout)["replaced"] is True

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 from support.command_line import run
-from support.serve_process import Served, listening
+from support.serve_process import ServeProcess, listening
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from camserve.bundle import Bundle
 from camserve.serving import publish
+
+pytestmark = pytest.mark.slow
 
 KEY = "an-admin-key-of-these-tests"
 KEY_METADATA = {"triton-grpc-protocol-camserve-admin-key": KEY}
@@ -46,19 +48,19 @@ class TritonPythonModel:
 
 
 @pytest.fixture(scope="module")
-def served(toy_repository: Path) -> Iterator[Served]:
-    """A server as it is without any option; not to be ended."""
-    with Served(toy_repository) as running:
+def served(toy_repository: Path) -> Iterator[ServeProcess]:
+    """A server with default options, which tests must not stop."""
+    with ServeProcess(toy_repository) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def administered(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Path]]:
+def administered(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServeProcess, Path]]:
     """A server with an admin key, shared memory and no HTTP, and its log."""
     log = tmp_path_factory.mktemp("administered") / "log"
     options = ("--model-control", "explicit", "--load-none", "--allow-shared-memory", "--no-http", "--no-metrics")
     written = ("--log", log, "--log-format", "iso8601", "--log-verbose", "1")
-    with Served(toy_repository, *options, *written, environment={"CAMSERVE_ADMIN_KEY": KEY}) as running:
+    with ServeProcess(toy_repository, *options, *written, environment={"CAMSERVE_ADMIN_KEY": KEY}) as running:
         yield running, log
 
 
@@ -89,7 +91,7 @@ def _post(address: str, path: str, headers: dict[str, str] | None = None) -> int
         return error.code
 
 
-def test_the_server_guesses_nothing_polls_nothing_and_ends_on_errors_unless_asked(served: Served) -> None:
+def test_the_default_command_of_triton_is_strict(served: ServeProcess) -> None:
     expected = {
         "--model-control-mode=none",
         "--disable-auto-complete-config",
@@ -103,13 +105,13 @@ def test_the_server_guesses_nothing_polls_nothing_and_ends_on_errors_unless_aske
     assert not [word for word in served.command if "poll" in word]
 
 
-def test_the_server_listens_on_the_loopback_alone_unless_asked(served: Served) -> None:
-    named = {int(served.ready[name].rstrip("/metrics").rpartition(":")[2]) for name in ("http", "grpc", "metrics")}
-    assert {("127.0.0.1", port) for port in named} <= listening(served.triton)
+def test_the_server_listens_on_the_loopback_by_default(served: ServeProcess) -> None:
+    ports = {int(served.ready[name].rstrip("/metrics").rpartition(":")[2]) for name in ("http", "grpc", "metrics")}
+    assert {("127.0.0.1", port) for port in ports} <= listening(served.triton)
     assert {address for address, _ in listening(served.triton)} == {"127.0.0.1"}
 
 
-def test_clients_reach_neither_shared_memory_nor_the_log_nor_traces_unless_asked(served: Served) -> None:
+def test_shared_memory_logs_and_traces_are_restricted_by_default(served: ServeProcess) -> None:
     with InferenceServerClient(served.ready["grpc"]) as client:
         assert client.is_server_ready()
         for call in (
@@ -125,7 +127,7 @@ def test_clients_reach_neither_shared_memory_nor_the_log_nor_traces_unless_asked
     assert _post(served.ready["http"], "/v2/repository/index") == 200
 
 
-def test_no_model_is_loaded_over_the_network_unless_asked(served: Served) -> None:
+def test_clients_cannot_load_models_by_default(served: ServeProcess) -> None:
     with (
         InferenceServerClient(served.ready["grpc"]) as client,
         pytest.raises(InferenceServerException, match="explicit model load / unload is not allowed"),
@@ -133,7 +135,7 @@ def test_no_model_is_loaded_over_the_network_unless_asked(served: Served) -> Non
         client.load_model("toy")
 
 
-def test_shared_memory_is_offered_when_asked(administered: tuple[Served, Path]) -> None:
+def test_shared_memory_can_be_allowed(administered: tuple[ServeProcess, Path]) -> None:
     region = Path("/dev/shm") / f"camserve-test-{os.getpid()}"
     region.write_bytes(bytes(64))
     try:
@@ -144,7 +146,7 @@ def test_shared_memory_is_offered_when_asked(administered: tuple[Served, Path]) 
         region.unlink()
 
 
-def test_models_are_loaded_by_those_who_have_the_key_alone(administered: tuple[Served, Path]) -> None:
+def test_loading_models_requires_the_admin_key(administered: tuple[ServeProcess, Path]) -> None:
     served, _ = administered
     assert served.ready["models"] == {}
     with InferenceServerClient(served.ready["grpc"]) as client:
@@ -159,7 +161,7 @@ def test_models_are_loaded_by_those_who_have_the_key_alone(administered: tuple[S
         client.unload_model("toy", headers=KEY_METADATA)
 
 
-def test_the_admin_key_is_neither_logged_nor_handed_to_models(administered: tuple[Served, Path]) -> None:
+def test_the_admin_key_is_neither_logged_nor_in_the_environment(administered: tuple[ServeProcess, Path]) -> None:
     served, log = administered
     assert "Started GRPCInferenceService" in log.read_text()
     assert log.read_text()[:2] == "20"  # dates are whole
@@ -167,93 +169,91 @@ def test_the_admin_key_is_neither_logged_nor_handed_to_models(administered: tupl
     assert KEY.encode() not in Path(f"/proc/{served.triton}/environ").read_bytes()
 
 
-def test_what_is_not_served_is_not_listened_for(administered: tuple[Served, Path]) -> None:
+def test_disabled_services_do_not_listen(administered: tuple[ServeProcess, Path]) -> None:
     served, _ = administered
     assert set(served.ready) == {"grpc", "models"}
     assert listening(served.triton) == {("127.0.0.1", int(served.ready["grpc"].rpartition(":")[2]))}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_request_in_flight_is_answered_before_the_end(slow_repository: Path, number: signal.Signals) -> None:
+def test_a_request_in_flight_is_answered_before_the_server_stops(slow_repository: Path, number: signal.Signals) -> None:
     without_http = ("--no-http", "--no-metrics") if number == signal.SIGINT else ()
-    with Served(slow_repository, *without_http) as served, ThreadPoolExecutor() as pool:
+    with ServeProcess(slow_repository, *without_http) as served, ThreadPoolExecutor() as pool:
         assert served.ready["models"] == {"slow": [1]}
         triton = served.triton
-        asked = pool.submit(_double, served.ready["grpc"], [1.0, 2.0])
+        request = pool.submit(_double, served.ready["grpc"], [1.0, 2.0])
         time.sleep(0.5)
         served.signal(number)
-        assert asked.result() == [2.0, 4.0]
-        code, said = served.end()
-        assert (code, said.splitlines()[-1]) == (0, "Stopped")
+        assert request.result() == [2.0, 4.0]
+        code, output = served.end()
+        assert (code, output.splitlines()[-1]) == (0, "Stopped")
         assert not Path(f"/proc/{triton}").exists()
 
 
-def test_a_request_that_the_drain_is_too_short_for_is_not_passed_over_in_silence(slow_repository: Path) -> None:
-    with Served(slow_repository, "--drain", "0") as served, ThreadPoolExecutor() as pool:
-        asked = pool.submit(_double, served.ready["grpc"], [1.0, 2.0])
+def test_a_request_lost_after_the_drain_is_an_error(slow_repository: Path) -> None:
+    with ServeProcess(slow_repository, "--drain", "0") as served, ThreadPoolExecutor() as pool:
+        request = pool.submit(_double, served.ready["grpc"], [1.0, 2.0])
         time.sleep(0.5)
         served.signal(signal.SIGTERM)
-        code, said = served.end()
+        code, output = served.end()
         assert code == 1
-        assert "error: Triton ended with" in said
-        assert "--drain" in said
-        asked.exception()
+        assert "error: Triton ended with" in output
+        assert "--drain" in output
+        request.exception()
 
 
-def test_a_server_that_dies_hands_its_end_on(toy_repository: Path) -> None:
-    with Served(toy_repository) as served:
+def test_the_exit_code_of_a_killed_server_is_returned(toy_repository: Path) -> None:
+    with ServeProcess(toy_repository) as served:
         os.kill(served.triton, signal.SIGKILL)
-        code, said = served.end()
+        code, output = served.end()
     assert code == 128 + signal.SIGKILL
-    assert "error: Triton ended by itself with signal SIGKILL; the end of its log:\n  " in said
+    assert "error: Triton ended by itself with signal SIGKILL; the end of its log:\n  " in output
 
 
-def test_a_server_that_is_told_to_end_by_others_hands_that_on_too(toy_repository: Path) -> None:
-    with Served(toy_repository) as served:
+def test_a_server_terminated_by_another_process_ends_with_0(toy_repository: Path) -> None:
+    with ServeProcess(toy_repository) as served:
         os.kill(served.triton, signal.SIGTERM)
         assert served.end() == (0, "Starting Triton\nTriton ended by itself with exit code 0\n")
 
 
-def test_serve_says_that_a_port_is_taken(served: Served, toy_repository: Path) -> None:
+def test_an_occupied_port_is_named(served: ServeProcess, toy_repository: Path) -> None:
     port = served.ready["http"].rpartition(":")[2]
     result = run("serve", "--repository", toy_repository, "--http-port", port)
     assert result.returncode == 1
     assert port in result.stderr
 
 
-def test_serve_without_a_model_says_how_to_publish_one(tmp_path: Path) -> None:
+def test_an_empty_repository_hints_at_publish(tmp_path: Path) -> None:
     result = run("serve", "--repository", tmp_path)
     assert result.returncode == 1
     assert "camserve publish" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "expected"),
     [
-        (("--model-control", "poll"), "'poll' is none of none, explicit"),
-        (("--log-format", "json"), "'json' is none of default, iso8601"),
+        (("--model-control", "poll"), "--model-control must be one of none, explicit, got 'poll'"),
+        (("--log-format", "json"), "--log-format must be one of default, iso8601, got 'json'"),
         (("--load", "toy"), "Add --model-control explicit"),
-        (("--load", "toy", "--load-none"), "contradict each other"),
+        (("--load", "toy", "--load-none"), "--load conflicts with --load-none"),
         (("--host", "0.0.0.0", "--model-control", "explicit"), "CAMSERVE_ADMIN_KEY"),
         (("--tls-key", "key.pem"), "--tls-certificate"),
-        (("--tls-client-ca", "ca.pem"), "without TLS"),
-        (("--no-http", "--http-port", "8000"), "HTTP has a port and is not served"),
+        (("--tls-client-ca", "ca.pem"), "--tls-client-ca requires TLS"),
+        (("--no-http", "--http-port", "8000"), "http_port is set, but HTTP is disabled"),
         (("--admin-key-file", "/nowhere/key"), "/nowhere/key: No such file"),
     ],
 )
-def test_options_that_contradict_each_other_are_wrong_usage(
-    toy_repository: Path, words: tuple[str, ...], said: str
-) -> None:
-    result = run("serve", "--repository", toy_repository, *words)
+def test_conflicting_options_are_wrong_usage(toy_repository: Path, arguments: tuple[str, ...], expected: str) -> None:
+    result = run("serve", "--repository", toy_repository, *arguments)
     assert result.returncode == 2
-    assert said in result.stderr
+    assert expected in result.stderr
 
 
-def test_help_says_why_there_is_no_polling() -> None:
+def test_help_explains_why_poll_is_not_offered() -> None:
     assert "poll, is not offered" in " ".join(run("serve", "--help").stdout.split())
 
 
-def test_a_failed_start_ends_with_its_log(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_failed_start_prints_the_end_of_the_log(toy_bundle: Bundle, tmp_path: Path) -> None:
     publication = publish(toy_bundle, tmp_path / "repository")
     (publication.path / "model.onnx").write_bytes(b"no graph")
     ports: list[Any] = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
@@ -263,7 +263,7 @@ def test_a_failed_start_ends_with_its_log(toy_bundle: Bundle, tmp_path: Path) ->
     _, error, *end, hint = result.stderr.splitlines()
     assert error.startswith("error: Triton cannot serve")
     assert error.endswith("the end of its log:")
-    assert hint.startswith("hint: Publish a sound version")
+    assert hint.startswith("hint: Publish a working version")
     assert 5 < len(end) <= 15
     assert all(line.startswith("  ") for line in end)
     written = log.read_text(encoding="utf-8")

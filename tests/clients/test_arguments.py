@@ -56,7 +56,7 @@ def classifier(toy_server: TritonServer) -> Iterator[Classifier]:
     ],
 )
 @pytest.mark.parametrize("kind", [Classifier, AsyncClassifier])
-def test_an_argument_of_another_kind_is_refused_by_its_name_and_never_told(
+def test_wrong_argument_type_is_reported_by_name_without_value(
     kind: type[Classifier | AsyncClassifier], name: str, value: object
 ) -> None:
     arguments: dict[str, Any] = {"url": "localhost:8001", "model": "toy", name: value}
@@ -66,7 +66,7 @@ def test_an_argument_of_another_kind_is_refused_by_its_name_and_never_told(
     assert SECRET.decode() not in str(caught.value)
 
 
-def test_a_version_may_be_a_number_as_publish_returns_it(toy_server: TritonServer) -> None:
+def test_version_may_be_an_integer(toy_server: TritonServer) -> None:
     with Classifier(toy_server.grpc_url, "toy", version=1) as classifier:
         assert classifier.classify(GRAY).version == "1"
         assert repr(classifier) == f"Classifier('{toy_server.grpc_url}', 'toy')"
@@ -94,7 +94,7 @@ def test_a_version_may_be_a_number_as_publish_returns_it(toy_server: TritonServe
         lambda it: it.infer(it.prepare(GRAY)[np.newaxis], []),
         lambda it: it.infer(it.prepare(GRAY)[np.newaxis], None),
         lambda it: it.cam(GRAY).bbox(None),
-        lambda it: it.cam(GRAY).overlay(alpha=None),
+        lambda it: it.cam(GRAY).overlay(alpha="0.5"),
         lambda it: it.cam(GRAY).overlay(size=224),
         lambda it: it.cam(GRAY).upsample((8, 8, 3)),
         lambda it: it.cam(GRAY).upsample((8.5, 8)),
@@ -107,9 +107,7 @@ def test_a_version_may_be_a_number_as_publish_returns_it(toy_server: TritonServe
         lambda _: Pixels(Image.new("P", (9, 9)), "gray"),  # type: ignore[arg-type]
     ],
 )
-def test_a_call_with_a_value_of_another_kind_is_wrong_usage(
-    classifier: Classifier, call: Callable[[Any], object]
-) -> None:
+def test_wrong_type_in_a_call_is_a_usage_error(classifier: Classifier, call: Callable[[Any], object]) -> None:
     with pytest.raises(UsageError) as caught:
         call(classifier)
     assert caught.value.hint
@@ -120,22 +118,22 @@ def test_a_call_with_a_value_of_another_kind_is_wrong_usage(
     ["cat.jpg", Path("cat.jpg"), b"cat", BytesIO(), Image.new("RGB", (9, 9)), Pixels(GRAY, "gray"), GRAY, None],
     ids=lambda alone: type(alone).__name__,
 )
-def test_one_image_is_not_taken_for_several(toy_server: TritonServer, classifier: Classifier, alone: Any) -> None:
-    with pytest.raises(UsageError, match="images is") as caught:
+def test_single_image_is_not_accepted_as_several(toy_server: TritonServer, classifier: Classifier, alone: Any) -> None:
+    with pytest.raises(UsageError, match=r"images must be several|invalid type for images") as caught:
         classifier.classify_many(alone)
     assert "list" in str(caught.value.hint)
-    with pytest.raises(UsageError, match="images is"):
+    with pytest.raises(UsageError, match=r"images must be several|invalid type for images"):
         AsyncClassifier(toy_server.grpc_url, "toy").classify_many(alone)
 
 
 @pytest.mark.parametrize("path", ["photos", Path("photos")], ids=repr)
-def test_one_path_is_not_taken_for_several(classifier: Classifier, path: Any) -> None:
+def test_single_path_is_not_accepted_as_several(classifier: Classifier, path: Any) -> None:
     for listed in (lambda: next(find_images(path)), lambda: score(classifier, path)):
-        with pytest.raises(UsageError, match="the single path photos"):
+        with pytest.raises(UsageError, match="must be a list of paths, got the path photos"):
             listed()
 
 
-def test_a_closed_classifier_begins_nothing(toy_server: TritonServer) -> None:
+def test_closed_classifier_starts_no_stream(toy_server: TritonServer) -> None:
     closed = Classifier(toy_server.grpc_url, "toy")
     closed.close()
     for begin in (closed.__enter__, lambda: closed.classify_many([GRAY])):

@@ -18,7 +18,7 @@ from support.toy import toy_contract
 
 from camserve.clients import AsyncClassifier, Classification, Classifier
 from camserve.clients.images.crops import Crops
-from camserve.clients.images.loading import Opened, open_image
+from camserve.clients.images.loading import OpenedImage, open_image
 from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import ContractError, DeadlineError, ImageError, RequestError, UsageError
 from camserve.serving import TritonServer
@@ -28,8 +28,8 @@ IMAGE = Pixels(np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.u
 Array = np.ndarray[Any, Any]
 
 
-def test_it_says_what_the_classifier_of_threads_says(toy_server: TritonServer) -> None:
-    async def ask() -> list[Any]:
+def test_results_equal_those_of_the_sync_classifier(toy_server: TritonServer) -> None:
+    async def main() -> list[Any]:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             return [
                 await classifier.classify(IMAGE, cam=True, top=2),
@@ -42,7 +42,7 @@ def test_it_says_what_the_classifier_of_threads_says(toy_server: TritonServer) -
                 (classifier.contract, classifier.labels, classifier.urls, classifier.model),
             ]
 
-    found = asyncio.run(ask())
+    found = asyncio.run(main())
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         assert found[0] == classifier.classify(IMAGE, cam=True, top=2)
         assert [cam.index for cam in found[0].cams] == [each.index for each in found[0].top]
@@ -55,10 +55,10 @@ def test_it_says_what_the_classifier_of_threads_says(toy_server: TritonServer) -
         assert found[7] == (classifier.contract, classifier.labels, classifier.urls, classifier.model)
 
 
-def test_a_first_call_connects_and_before_it_nothing_is_known(toy_server: TritonServer) -> None:
-    async def ask() -> None:
+def test_first_call_connects(toy_server: TritonServer) -> None:
+    async def main() -> None:
         classifier = AsyncClassifier(toy_server.grpc_url, "toy")
-        with pytest.raises(UsageError, match="was not read yet"):
+        with pytest.raises(UsageError, match="has not been read yet"):
             _ = classifier.contract
         results = await asyncio.gather(*(classifier.classify(IMAGE) for _ in range(5)))
         assert len(set(map(str, results))) == 1
@@ -68,39 +68,39 @@ def test_a_first_call_connects_and_before_it_nothing_is_known(toy_server: Triton
         with pytest.raises(UsageError, match="is closed"):
             await classifier.classify(IMAGE)
 
-    asyncio.run(ask())
+    asyncio.run(main())
 
 
-def test_a_model_that_cannot_be_read_is_refused_and_asked_again_at_the_next_call(toy_server: TritonServer) -> None:
-    async def ask() -> None:
-        with pytest.raises(RequestError, match="is not loaded"):
+def test_failed_connect_is_repeated_at_the_next_call(toy_server: TritonServer) -> None:
+    async def main() -> None:
+        with pytest.raises(RequestError, match="unknown model"):
             async with AsyncClassifier(toy_server.grpc_url, "cat"):
                 pass
         classifier = AsyncClassifier(toy_server.grpc_url, "cat")
         for _ in range(2):
-            with pytest.raises(RequestError, match="is not loaded"):
+            with pytest.raises(RequestError, match="unknown model"):
                 await classifier.classify(IMAGE)
         await classifier.close()
 
-    asyncio.run(ask())
+    asyncio.run(main())
 
 
-def test_many_calls_share_one_connection(toy_server: TritonServer) -> None:
+def test_concurrent_calls_share_one_connection(toy_server: TritonServer) -> None:
     def connections() -> int:
         port = f":{int(toy_server.grpc_url.rpartition(':')[2]):04X}"
         lines = Path("/proc/self/net/tcp").read_text().splitlines()[1:]
         return sum(line.split()[2].endswith(port) and line.split()[3] == "01" for line in lines)
 
-    async def ask() -> int:
+    async def main() -> int:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             before = connections()
             await asyncio.gather(*(classifier.classify(IMAGE) for _ in range(200)))
             return connections() - before
 
-    assert asyncio.run(ask()) == 0
+    assert asyncio.run(main()) == 0
 
 
-def test_it_belongs_to_one_event_loop(toy_server: TritonServer) -> None:
+def test_use_on_a_second_event_loop_is_an_error(toy_server: TritonServer) -> None:
     classifier = AsyncClassifier(toy_server.grpc_url, "toy")
     asyncio.run(classifier.connect())
     with pytest.raises(UsageError, match="event loop") as caught:
@@ -108,16 +108,16 @@ def test_it_belongs_to_one_event_loop(toy_server: TritonServer) -> None:
     assert caught.value.hint
 
 
-def test_decoding_does_not_hold_up_the_event_loop(toy_server: TritonServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = Opened.load
+def test_decoding_does_not_block_the_event_loop(toy_server: TritonServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = OpenedImage.load
 
-    def slow(opened: Opened) -> Image.Image:
+    def slow(opened: OpenedImage) -> Image.Image:
         time.sleep(0.5)
         return load(opened)
 
-    monkeypatch.setattr(Opened, "load", slow)
+    monkeypatch.setattr(OpenedImage, "load", slow)
 
-    async def ask() -> int:
+    async def main() -> int:
         ticks = 0
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             task = asyncio.create_task(classifier.classify(IMAGE))
@@ -127,15 +127,15 @@ def test_decoding_does_not_hold_up_the_event_loop(toy_server: TritonServer, monk
             await task
         return ticks
 
-    assert asyncio.run(ask()) >= 10
+    assert asyncio.run(main()) >= 10
 
 
 @pytest.mark.timed
-def test_a_cancelled_call_ends_and_the_next_succeeds() -> None:
-    async def ask(server: StubServer, gate: Gate) -> None:
+def test_next_call_succeeds_after_cancellation() -> None:
+    async def main(server: StubServer, gate: Gate) -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
             task = asyncio.create_task(classifier.classify(IMAGE))
-            while not server.asked:
+            while not server.batch_sizes:
                 await asyncio.sleep(0.01)
             task.cancel()
             began = time.monotonic()
@@ -147,12 +147,12 @@ def test_a_cancelled_call_ends_and_the_next_succeeds() -> None:
 
     gate = Gate(CONTRACT)
     with StubServer(CONTRACT, gate) as server:
-        asyncio.run(ask(server, gate))
+        asyncio.run(main(server, gate))
 
 
 @pytest.mark.timed
-def test_a_deadline_is_kept_and_the_next_call_succeeds() -> None:
-    async def ask(server: StubServer, gate: Gate) -> None:
+def test_next_call_succeeds_after_a_deadline_error() -> None:
+    async def main(server: StubServer, gate: Gate) -> None:
         async with AsyncClassifier(server.url, "toy", timeout=0.3) as classifier:
             began = time.monotonic()
             with pytest.raises(DeadlineError, match=r"within 0\.3 s"):
@@ -163,36 +163,36 @@ def test_a_deadline_is_kept_and_the_next_call_succeeds() -> None:
 
     gate = Gate(CONTRACT)
     with StubServer(CONTRACT, gate) as server:
-        asyncio.run(ask(server, gate))
+        asyncio.run(main(server, gate))
 
 
-def test_answers_of_a_stream_come_in_order_with_errors_at_their_place(toy_server: TritonServer) -> None:
+def test_stream_yields_results_and_errors_in_order(toy_server: TritonServer) -> None:
     images = [Pixels(np.full((9, 9, 3), shade, np.uint8), "rgb") for shade in range(0, 250, 5)]
-    given: list[Any] = [b"no image" if place == 7 else each for place, each in enumerate(images)]
+    images_with_error: list[Any] = [b"no image" if place == 7 else each for place, each in enumerate(images)]
 
     async def slowly() -> AsyncIterator[Any]:
-        for each in given:
+        for each in images_with_error:
             await asyncio.sleep(0)
             yield each
 
-    async def ask(source: Any) -> list[Any]:
+    async def main(source: Any) -> list[Any]:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             return [answer async for answer in classifier.classify_many(source, errors="yield", concurrency=4)]
 
     with Classifier(toy_server.grpc_url, "toy") as classifier:
-        expected = list(classifier.classify_many(given, errors="yield"))
-    for source in (given, slowly()):
-        answers = asyncio.run(ask(source))
+        expected = list(classifier.classify_many(images_with_error, errors="yield"))
+    for source in (images_with_error, slowly()):
+        answers = asyncio.run(main(source))
         assert [isinstance(answer, ImageError) for answer in answers] == [place == 7 for place in range(50)]
         for found, right in zip(answers, expected, strict=True):
             if isinstance(right, Classification):
                 assert np.allclose(found.probabilities, right.probabilities, atol=1e-6)
 
 
-def test_a_stream_that_is_left_leaves_no_task_and_takes_up_no_more(toy_server: TritonServer) -> None:
+def test_closed_stream_leaves_no_task_and_takes_no_more_images(toy_server: TritonServer) -> None:
     taken = itertools.count()
 
-    async def ask() -> None:
+    async def main() -> None:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             endless = ((next(taken) and IMAGE) or IMAGE for _ in itertools.count())
             async with aclosing(classifier.classify_many(endless, concurrency=3)) as answers:
@@ -205,14 +205,14 @@ def test_a_stream_that_is_left_leaves_no_task_and_takes_up_no_more(toy_server: T
             assert len(asyncio.all_tasks()) == 1
             assert await classifier.is_ready()
 
-    asyncio.run(ask())
+    asyncio.run(main())
 
 
 @pytest.mark.timed
-def test_leaving_a_stream_does_not_wait_for_a_server_that_hangs() -> None:
+def test_closing_a_stream_does_not_wait_for_a_hanging_server() -> None:
     gate = Gate(CONTRACT)
 
-    async def ask(url: str) -> None:
+    async def main(url: str) -> None:
         async def images() -> AsyncIterator[Pixels]:
             yield IMAGE
             await asyncio.sleep(60)
@@ -225,13 +225,13 @@ def test_leaving_a_stream_does_not_wait_for_a_server_that_hangs() -> None:
 
     with StubServer(CONTRACT, gate) as server:
         began = time.monotonic()
-        asyncio.run(ask(server.url))
+        asyncio.run(main(server.url))
         assert time.monotonic() - began < 5
         gate.open()
 
 
 @pytest.mark.parametrize(("name", "window"), [("large.png", 13_000_000), ("large.bmp", 1)])
-def test_images_of_a_stream_take_no_more_bytes_together_than_the_window_and_the_first(
+def test_stream_keeps_to_its_memory_limit(
     toy_server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, window: int
 ) -> None:
     path = tmp_path / name
@@ -239,32 +239,32 @@ def test_images_of_a_stream_take_no_more_bytes_together_than_the_window_and_the_
     one = open_image(path).decoded_bytes
     decoding = Decoding(monkeypatch)
 
-    async def ask() -> int:
+    async def main() -> int:
         async with AsyncClassifier(toy_server.grpc_url, "toy") as classifier:
             stream = classifier.classify_many([path] * 30, window_bytes=window)
             return len([answer async for answer in stream])
 
-    assert asyncio.run(ask()) == 30
+    assert asyncio.run(main()) == 30
     assert decoding.most_bytes <= window + one
     if window > one:
         assert decoding.most > 1  # the window is used
 
 
-def test_the_first_error_that_meets_every_image_alike_ends_a_stream() -> None:
+def test_error_that_affects_every_image_ends_the_stream() -> None:
     all_asked = threading.Barrier(3)
 
     def answer_nothing(names: Sequence[str], count: int) -> dict[str, Array]:
         all_asked.wait(30)
         return {}
 
-    async def ask(server: StubServer) -> None:
+    async def main(server: StubServer) -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
             stream = classifier.classify_many([IMAGE] * 100, errors="yield", concurrency=3)
             with pytest.raises(ContractError, match="probabilities"):
                 [answer async for answer in stream]
-            assert len(server.asked) == 3
+            assert len(server.batch_sizes) == 3
             await asyncio.sleep(0)
             assert len(asyncio.all_tasks()) == 1
 
     with StubServer(CONTRACT, answer_nothing) as server:
-        asyncio.run(ask(server))
+        asyncio.run(main(server))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
+from support.disposable_server import DisposableServer
 from support.stub_server import StubServer, correct_answer
 from support.suspending import suspended
 from support.toy import expected_outputs
@@ -51,7 +52,7 @@ def photo(pixels: Array) -> Pixels:
     return Pixels(pixels, "rgb")
 
 
-def test_the_answer_is_the_models_own_for_what_keras_would_send(
+def test_answer_equals_the_model_on_keras_preprocessing(
     classifier: Classifier, toy_bundle: Bundle, pixels: Array
 ) -> None:
     from keras.utils import img_to_array
@@ -74,18 +75,18 @@ def test_the_answer_is_the_models_own_for_what_keras_would_send(
     assert (result.model, result.version) == ("toy", "1")
 
 
-def test_however_a_image_is_given_it_is_answered_alike(
+def test_all_kinds_of_image_input_give_the_same_answer(
     classifier: Classifier, pixels: Array, photo: Pixels, tmp_path: Path
 ) -> None:
     path = tmp_path / "photo.png"
     Image.fromarray(pixels).save(path)
-    given = (path, str(path), path.read_bytes(), BytesIO(path.read_bytes()), Image.open(path), photo)
-    answers = [classifier.classify(each) for each in (*given, Pixels(pixels[:, :, ::-1], "bgr"))]
+    sources = (path, str(path), path.read_bytes(), BytesIO(path.read_bytes()), Image.open(path), photo)
+    answers = [classifier.classify(each) for each in (*sources, Pixels(pixels[:, :, ::-1], "bgr"))]
     assert all(answer == answers[0] for answer in answers)
     assert all(np.array_equal(answer.probabilities, answers[0].probabilities) for answer in answers)
 
 
-def test_raw_outputs_come_for_the_whole_batch(classifier: Classifier, toy_bundle: Bundle, pixels: Array) -> None:
+def test_infer_returns_outputs_of_the_whole_batch(classifier: Classifier, toy_bundle: Bundle, pixels: Array) -> None:
     images = [Pixels(array, "rgb") for array in (pixels, pixels[::-1], pixels[:, ::-1])]
     batch = np.stack([classifier.prepare(image) for image in images])
     assert np.array_equal(batch[0], prepare(load_image(images[0]), toy_bundle.contract))
@@ -96,19 +97,19 @@ def test_raw_outputs_come_for_the_whole_batch(classifier: Classifier, toy_bundle
         assert np.abs(array - expected[name]).max() <= 1e-5
 
 
-def test_maps_come_only_when_asked_for_and_no_more_than_classes_named(classifier: Classifier, photo: Pixels) -> None:
+def test_maps_are_returned_on_request_up_to_top(classifier: Classifier, photo: Pixels) -> None:
     assert classifier.classify(photo).cams == ()
     assert len(classifier.classify(photo, top=2, cam=True).cams) == 2
     assert len(classifier.classify(photo, top=4, cam=True).cams) == 3
 
 
-def test_the_contract_and_the_labels_come_from_the_server(classifier: Classifier, toy_bundle: Bundle) -> None:
+def test_contract_and_labels_come_from_the_server(classifier: Classifier, toy_bundle: Bundle) -> None:
     assert classifier.contract == toy_bundle.contract
     assert classifier.labels == toy_bundle.labels
     assert classifier.is_ready()
 
 
-def test_logits_and_maps_are_had_by_themselves(classifier: Classifier, toy_bundle: Bundle, photo: Pixels) -> None:
+def test_logits_and_map_methods(classifier: Classifier, toy_bundle: Bundle, photo: Pixels) -> None:
     expected = expected_outputs(toy_bundle, classifier.prepare(photo)[np.newaxis])
     logits, best = classifier.logits(photo), expected["cam_class"][0].tolist()
     assert (logits.dtype, logits.shape) == (np.float32, (4,))
@@ -120,14 +121,14 @@ def test_logits_and_maps_are_had_by_themselves(classifier: Classifier, toy_bundl
         assert classifier.cam(photo, f"class {index}").index == index
     (last,) = {0, 1, 2, 3} - set(best)
     with pytest.raises(
-        UsageError, match=rf"the 3 best classes of an image, and {last} \(class {last}\) is not"
-    ) as told:
+        UsageError, match=rf"the 3 most probable classes of an image, without class {last} \(class {last}\)"
+    ) as caught:
         classifier.cam(photo, last)
-    assert ", ".join(f"{index} (class {index})" for index in best) in str(told.value)
-    assert "--cam-all" in str(told.value)
+    assert ", ".join(f"{index} (class {index})" for index in best) in str(caught.value)
+    assert "--cam-all" in str(caught.value)
 
 
-def test_classes_come_with_the_map_of_the_one_asked_for(classifier: Classifier, photo: Pixels) -> None:
+def test_classify_returns_the_map_of_the_requested_class(classifier: Classifier, photo: Pixels) -> None:
     plain = classifier.classify(photo, top=4)
     best, last = plain.top[0].index, plain.top[3].index
     for index in (best, plain.top[1].index):
@@ -142,7 +143,7 @@ def test_classes_come_with_the_map_of_the_one_asked_for(classifier: Classifier, 
             list(classifier.classify_many([photo], cam=True, class_=wrong))
 
 
-def test_crops_are_asked_in_place_of_the_image(classifier: Classifier, photo: Pixels) -> None:
+def test_crops_replace_the_image(classifier: Classifier, photo: Pixels) -> None:
     crops = Crops(count=6, seed=1)
     parts = crop_image(load_image(photo), classifier.contract, crops)
     answers = [classifier.classify(part.image, cam=True) for part in parts]
@@ -155,7 +156,7 @@ def test_crops_are_asked_in_place_of_the_image(classifier: Classifier, photo: Pi
     assert np.allclose(averaged.probabilities, mean, atol=1e-6)
 
 
-def test_timings_tell_where_the_time_went(classifier: Classifier, photo: Pixels, toy_server: TritonServer) -> None:
+def test_timings_add_up(classifier: Classifier, photo: Pixels, toy_server: TritonServer) -> None:
     plain = classifier.classify(photo)
     assert (plain.timings.queue, plain.timings.compute, plain.timings.network) == (None, None, None)
     assert plain.url == toy_server.grpc_url
@@ -169,17 +170,17 @@ def test_timings_tell_where_the_time_went(classifier: Classifier, photo: Pixels,
     assert spent.network == pytest.approx(max(0.0, spent.call - spent.queue - spent.compute))
 
 
-def test_several_servers_are_one(toy_repository: Path, toy_server: TritonServer, photo: Pixels) -> None:
-    with TritonServer(toy_repository) as other:
+def test_several_servers_share_the_requests(toy_repository: Path, toy_server: TritonServer, photo: Pixels) -> None:
+    with DisposableServer(toy_repository) as other:
         urls = (toy_server.grpc_url, other.grpc_url)
-        for given in (urls, ",".join(urls)):
-            with Classifier(given, "toy") as classifier:
+        for url in (urls, ",".join(urls)):
+            with Classifier(url, "toy") as classifier:
                 assert classifier.urls == urls
                 assert {classifier.classify(photo).url for _ in range(8)} == set(urls)
                 assert classifier.classify(photo, timings=True).timings.compute is not None
 
 
-def test_an_older_contract_knows_nothing_of_later_fields(toy_bundle: Bundle, photo: Pixels) -> None:
+def test_contract_of_an_older_version_is_accepted(toy_bundle: Bundle, photo: Pixels) -> None:
     older = json.loads(toy_bundle.contract.to_json())
     del older["cam"]["all_classes"]
     contract = ModelContract.model_validate(older)
@@ -191,21 +192,21 @@ def test_an_older_contract_knows_nothing_of_later_fields(toy_bundle: Bundle, pho
             classifier.cam(photo, "d")
 
 
-def test_a_version_can_be_named(toy_server: TritonServer, photo: Pixels) -> None:
+def test_requested_version_answers(toy_server: TritonServer, photo: Pixels) -> None:
     with Classifier(toy_server.grpc_url, "toy", version="1") as classifier:
         assert classifier.classify(photo).version == "1"
-    with pytest.raises(RequestError, match=r"version 2 .* is not loaded"):
+    with pytest.raises(RequestError, match=r"no version 2; the server at .* has: 1"):
         Classifier(toy_server.grpc_url, "toy", version="2")
 
 
-def test_an_unknown_model_is_refused_by_name(toy_server: TritonServer) -> None:
-    with pytest.raises(RequestError, match=r"model 'cat' at .* is not loaded") as caught:
+def test_unknown_model_is_named_in_the_error(toy_server: TritonServer) -> None:
+    with pytest.raises(RequestError, match=r"unknown model 'cat'; the server at .* has: toy") as caught:
         Classifier(toy_server.grpc_url, "cat")
     assert toy_server.grpc_url in str(caught.value)
     assert caught.value.hint
 
 
-def test_the_http_port_is_not_taken_for_the_grpc_port(toy_server: TritonServer) -> None:
+def test_http_port_is_reported(toy_server: TritonServer) -> None:
     with pytest.raises(ConnectionFailedError, match="gRPC port"):
         Classifier(toy_server.http_url, "toy")
 
@@ -222,24 +223,24 @@ def test_the_http_port_is_not_taken_for_the_grpc_port(toy_server: TritonServer) 
     ],
     ids=["dtype", "byte order", "rank", "NCHW", "empty", "NaN"],
 )
-def test_a_batch_that_does_not_fit_is_refused_before_the_socket(toy_bundle: Bundle, batch: Array) -> None:
+def test_wrong_batch_is_refused_before_it_is_sent(toy_bundle: Bundle, batch: Array) -> None:
     with StubServer(toy_bundle.contract, lambda names, count: {}) as server:
         with Classifier(server.url, "toy") as classifier, pytest.raises(UsageError):
             classifier.infer(batch, ["logits"])
-        assert server.asked == []
+        assert server.batch_sizes == []
 
 
-def test_an_output_that_the_model_does_not_have_is_refused(classifier: Classifier) -> None:
+def test_unknown_output_is_a_usage_error(classifier: Classifier) -> None:
     with pytest.raises(UsageError, match=r"no output 'features'.*probabilities, logits, cam, cam_class"):
         classifier.infer(np.zeros((1, 8, 8, 3), np.float32), ["features"])
 
 
-def test_less_than_one_class_is_refused(classifier: Classifier, photo: Pixels) -> None:
-    with pytest.raises(UsageError, match="at least one"):
+def test_top_below_one_is_refused(classifier: Classifier, photo: Pixels) -> None:
+    with pytest.raises(UsageError, match="top must be at least 1, got 0"):
         classifier.classify(photo, top=0)
 
 
-def test_a_closed_classifier_says_so_and_closes_twice(toy_server: TritonServer, photo: Pixels) -> None:
+def test_closed_classifier_raises_and_closes_twice(toy_server: TritonServer, photo: Pixels) -> None:
     classifier = Classifier(toy_server.grpc_url, "toy")
     classifier.close()
     classifier.close()
@@ -253,12 +254,12 @@ def test_threads_share_a_classifier(classifier: Classifier) -> None:
     expected = [classifier.classify(image, cam=True).probabilities for image in images]
     wrong: list[int] = []
 
-    def ask(number: int) -> None:
+    def call(number: int) -> None:
         for _ in range(20):
             if not np.allclose(classifier.classify(images[number]).probabilities, expected[number], atol=1e-6):
                 wrong.append(number)
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(images))]
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(len(images))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -268,33 +269,31 @@ def test_threads_share_a_classifier(classifier: Classifier) -> None:
 
 @pytest.fixture
 def own_server(toy_repository: Path) -> Iterator[TritonServer]:
-    with TritonServer(toy_repository) as server:
+    with DisposableServer(toy_repository) as server:
         yield server
 
 
 @pytest.mark.timed
-def test_a_stopped_server_is_a_deadline_and_answers_again_when_it_goes_on(
-    own_server: TritonServer, photo: Pixels
-) -> None:
+def test_suspended_server_is_a_deadline_error_until_it_resumes(own_server: TritonServer, photo: Pixels) -> None:
     with Classifier(own_server.grpc_url, "toy", timeout=1.0) as classifier:
         before = classifier.classify(photo)
         with suspended(own_server):
-            for ask in (
+            for call in (
                 lambda: classifier.classify(photo),
                 lambda: Classifier(own_server.grpc_url, "toy", timeout=1.0),
             ):
                 start = time.monotonic()
                 with pytest.raises(DeadlineError, match="within 1 s"):
-                    ask()
+                    call()
                 assert 0.9 <= time.monotonic() - start <= 1.0 + GRACE
         assert classifier.classify(photo) == before
 
 
-def test_a_server_that_has_gone_is_a_failed_connection(toy_repository: Path, photo: Pixels) -> None:
-    with TritonServer(toy_repository) as server:
+def test_stopped_server_is_a_connection_error(toy_repository: Path, photo: Pixels) -> None:
+    with DisposableServer(toy_repository) as server:
         classifier = Classifier(server.grpc_url, "toy", retries=1)
         url = server.grpc_url
     start = time.monotonic()
     with classifier, pytest.raises(ConnectionFailedError, match=url):
         classifier.classify(photo)
-    assert time.monotonic() - start <= 10.0  # after all its tries
+    assert time.monotonic() - start <= 10.0  # after all attempts

@@ -1,4 +1,4 @@
-"""A model is swapped under running clients by one of another contract: no answer is ever read by the wrong one."""
+"""Hot swaps to models with another contract, under running clients: no answer is read with the wrong contract."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.chaos import times
+from support.disposable_server import DisposableServer
 from support.stub_server import StubServer, Tensors, correct_answer
 from support.toy import expected_outputs, toy_contract, write_toy_bundle
 
@@ -22,12 +23,12 @@ from camserve.clients import AsyncClassifier, Classification, Classifier, prepar
 from camserve.clients.answers import known_versions
 from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import CamserveError, ContractError
-from camserve.serving import TritonServer, publish
+from camserve.serving import publish
 
 SWAPS = max(4, times(40))
 CLIENTS = 4
 BETWEEN = 30
-"""Right answers of a version that each kind of client has before the next swap."""
+"""Correct answers that each kind of client receives before the next swap."""
 
 IMAGE = Pixels(np.random.default_rng(5).integers(0, 256, (40, 50, 3), dtype=np.uint8), "rgb")
 SHOWN = Image.fromarray(IMAGE.array)
@@ -42,18 +43,18 @@ CHANGES: list[dict[str, Any]] = [
 
 
 def bundles_that_break(folder: Path, count: int) -> list[Bundle]:
-    """Bundles each of which has another contract than the one before it, labels included."""
+    """Return bundles that each have another contract, and other labels, than the one before."""
     return [write_toy_bundle(folder / str(i), seed=i, **CHANGES[i % len(CHANGES)]) for i in range(count)]
 
 
 class Expected:
-    """What each version says of the image, prepared and named by its own contract."""
+    """The answer of each version to the image, with its own preprocessing and labels."""
 
     def __init__(self, bundles: dict[int, Bundle]) -> None:
         self._top = {str(version): self._read(bundle) for version, bundle in bundles.items()}
 
     def is_right(self, result: Classification) -> bool:
-        """Whether the answer is that of the version that it names."""
+        """Return whether the answer is that of its version."""
         expected = self._top.get(result.version, [])
         pairs = list(zip(result.top, expected, strict=False))
         return len(result.top) == len(expected) and all(
@@ -68,7 +69,7 @@ class Expected:
 
 
 class Tally:
-    """What clients met with."""
+    """The outcomes of all clients."""
 
     def __init__(self, expected: Expected) -> None:
         self._expected = expected
@@ -78,7 +79,7 @@ class Tally:
         self.wrong: list[Classification] = []
         self.other: Counter[str] = Counter()
         self.twice = 0
-        """Errors that were met with again by the very next call of the same client."""
+        """Return the errors that occurred again in the next call of the same client."""
 
     def note(self, outcome: Classification | CamserveError, before: object) -> None:
         with self._lock:
@@ -93,8 +94,8 @@ class Tally:
                 self.wrong.append(outcome)
 
 
-def ask_in_threads(classifier: Classifier, tally: Tally, over: threading.Event) -> Iterator[threading.Thread]:
-    def ask() -> None:
+def send_in_threads(classifier: Classifier, tally: Tally, over: threading.Event) -> Iterator[threading.Thread]:
+    def send() -> None:
         before: object = None
         while not over.is_set():
             outcome: Classification | CamserveError
@@ -105,11 +106,11 @@ def ask_in_threads(classifier: Classifier, tally: Tally, over: threading.Event) 
             tally.note(outcome, before)
             before = outcome
 
-    return (threading.Thread(target=ask) for _ in range(CLIENTS))
+    return (threading.Thread(target=send) for _ in range(CLIENTS))
 
 
-async def ask_in_tasks(url: str, tally: Tally, over: threading.Event) -> None:
-    async def ask(classifier: AsyncClassifier) -> None:
+async def send_in_tasks(url: str, tally: Tally, over: threading.Event) -> None:
+    async def send(classifier: AsyncClassifier) -> None:
         before: object = None
         while not over.is_set():
             outcome: Classification | CamserveError
@@ -121,21 +122,21 @@ async def ask_in_tasks(url: str, tally: Tally, over: threading.Event) -> None:
             before = outcome
 
     async with AsyncClassifier(url, "toy") as classifier:
-        await asyncio.gather(*(ask(classifier) for _ in range(CLIENTS)))
+        await asyncio.gather(*(send(classifier) for _ in range(CLIENTS)))
 
 
 def swap_under_clients(folder: Path, bundles: list[Bundle], *, allow: bool) -> tuple[Tally, Tally]:
-    """Publishes one bundle after the other under threads and tasks that ask without pause."""
+    """Publish one bundle after the other while threads and tasks send requests without pause."""
     expected = Expected(dict(enumerate(bundles, start=1)))
     tallies, over = (Tally(expected), Tally(expected)), threading.Event()
     publish(bundles[0], folder / "repository")
     with (
-        TritonServer(folder / "repository", model_control="explicit") as server,
+        DisposableServer(folder / "repository", model_control="explicit") as server,
         Classifier(server.grpc_url, "toy") as classifier,
     ):
         threads = [
-            *ask_in_threads(classifier, tallies[0], over),
-            threading.Thread(target=lambda: asyncio.run(ask_in_tasks(server.grpc_url, tallies[1], over))),
+            *send_in_threads(classifier, tallies[0], over),
+            threading.Thread(target=lambda: asyncio.run(send_in_tasks(server.grpc_url, tallies[1], over))),
         ]
         for thread in threads:
             thread.start()
@@ -160,44 +161,46 @@ def wait_for(tallies: tuple[Tally, Tally], version: int) -> None:
 
 
 @pytest.mark.chaos
-def test_no_answer_is_read_by_the_wrong_contract_and_the_next_call_succeeds(tmp_path: Path) -> None:
+def test_no_answer_is_read_with_the_wrong_contract(tmp_path: Path) -> None:
     tallies = swap_under_clients(tmp_path, bundles_that_break(tmp_path / "bundles", SWAPS + 1), allow=True)
     for tally in tallies:
         assert tally.wrong == []
         assert not tally.other
         assert set(tally.right) == {str(version) for version in range(1, SWAPS + 2)}
-        assert 0 < tally.straddling <= SWAPS * CLIENTS  # each client notices each swap once at most
+        assert 0 < tally.straddling <= SWAPS * CLIENTS  # each client notices each swap at most once
         assert tally.twice == 0
 
 
 @pytest.mark.chaos
-def test_swaps_that_keep_the_contract_go_unnoticed(tmp_path: Path) -> None:
+def test_compatible_swaps_cause_no_error(tmp_path: Path) -> None:
     bundles = [write_toy_bundle(tmp_path / "bundles" / str(i), seed=i) for i in range(SWAPS)]
-    with_more = write_toy_bundle(tmp_path / "more", seed=SWAPS, all_maps=True)  # an output more is no other contract
+    with_more = write_toy_bundle(tmp_path / "more", seed=SWAPS, all_maps=True)  # a further output is compatible
     for tally in swap_under_clients(tmp_path, [*bundles, with_more], allow=False):
         assert (tally.wrong, tally.straddling, tally.twice) == ([], 0, 0)
         assert not tally.other
 
 
-def test_an_answer_read_by_the_contract_before_would_be_told_from_a_right_one(tmp_path: Path) -> None:
+def test_answer_read_with_the_old_contract_is_detected(tmp_path: Path) -> None:
     bundles = bundles_that_break(tmp_path, 5)
     publish(bundles[0], tmp_path / "repository")
-    with TritonServer(tmp_path / "repository") as server, Classifier(server.grpc_url, "toy") as classifier:
+    with DisposableServer(tmp_path / "repository") as server, Classifier(server.grpc_url, "toy") as classifier:
         result = classifier.classify(IMAGE)
     assert Expected({1: bundles[0]}).is_right(result)
     assert not any(Expected({1: other}).is_right(result) for other in bundles[1:])
 
 
-def test_after_a_swap_the_classifier_tells_the_new_contract(tmp_path: Path) -> None:
+def test_classifier_has_the_new_contract_after_a_swap(tmp_path: Path) -> None:
     old, new = write_toy_bundle(tmp_path / "1"), write_toy_bundle(tmp_path / "2", size=(12, 10), labels=list("wxyz"))
     publish(old, tmp_path / "repository")
     with (
-        TritonServer(tmp_path / "repository", model_control="explicit") as server,
+        DisposableServer(tmp_path / "repository", model_control="explicit") as server,
         Classifier(server.grpc_url, "toy") as classifier,
     ):
         batch = classifier.prepare(IMAGE)[np.newaxis]
         publish(new, tmp_path / "repository", url=server.grpc_url, allow_contract_change=True)
-        with pytest.raises(ContractError, match=r"made for version 1, and version 2 .*input changes") as caught:
+        with pytest.raises(
+            ContractError, match=r"version 2 has another contract than version 1 \(input changes"
+        ) as caught:
             classifier.infer(batch, ["logits"])
         assert "next call" in str(caught.value)
         assert (classifier.contract, classifier.labels) == (new.contract, tuple("wxyz"))
@@ -209,49 +212,49 @@ def answered_with(server: StubServer, names: Sequence[str], count: int) -> Tenso
     return {name: right[name] for name in names}
 
 
-def test_a_batch_of_the_contract_before_is_refused_also_when_another_call_met_the_swap() -> None:
+def test_batch_for_the_old_contract_is_refused_after_another_call() -> None:
     server = StubServer(toy_contract(), lambda names, count: answered_with(server, names, count))
     with server, Classifier(server.url, "toy") as classifier:
         before = classifier.contract
         batch = classifier.prepare(IMAGE)[np.newaxis]
         assert classifier.infer(batch, ["logits"], contract=before)["logits"].shape == (1, 4)
         server.contract, server.version = toy_contract(preset="raw-rgb"), "2"
-        with pytest.raises(ContractError, match="made for version 1, and version 2"):
+        with pytest.raises(ContractError, match="version 2 has another contract than version 1"):
             classifier.classify(IMAGE)
-        asked = len(server.asked)
-        with pytest.raises(ContractError, match=r"version 2 has another \(preprocessing changes"):
+        requests = len(server.batch_sizes)
+        with pytest.raises(ContractError, match=r"version 2 has another one \(preprocessing changes"):
             classifier.infer(batch, ["logits"], contract=before)
-        assert len(server.asked) == asked
+        assert len(server.batch_sizes) == requests
         now = classifier.contract
         batch = classifier.prepare(IMAGE)[np.newaxis]
         assert classifier.infer(batch, ["logits"], contract=now)["logits"].shape == (1, 4)
 
 
-def test_a_batch_of_the_contract_before_is_refused_also_when_another_task_met_the_swap() -> None:
+def test_batch_for_the_old_contract_is_refused_after_another_task() -> None:
     server = StubServer(toy_contract(), lambda names, count: answered_with(server, names, count))
 
-    async def ask() -> None:
+    async def main() -> None:
         async with AsyncClassifier(server.url, "toy") as classifier:
             before = classifier.contract
             batch = (await classifier.prepare(IMAGE))[np.newaxis]
             server.contract, server.version = toy_contract(preset="raw-rgb"), "2"
-            with pytest.raises(ContractError, match="made for version 1, and version 2"):
+            with pytest.raises(ContractError, match="version 2 has another contract than version 1"):
                 await classifier.classify(IMAGE)
-            with pytest.raises(ContractError, match=r"version 2 has another \(preprocessing changes"):
+            with pytest.raises(ContractError, match=r"version 2 has another one \(preprocessing changes"):
                 await classifier.infer(batch, ["logits"], contract=before)
             now = classifier.contract
             batch = (await classifier.prepare(IMAGE))[np.newaxis]
             assert (await classifier.infer(batch, ["logits"], contract=now))["logits"].shape == (1, 4)
 
     with server:
-        asyncio.run(ask())
+        asyncio.run(main())
 
 
-def test_another_maximum_of_images_is_no_other_contract(tmp_path: Path) -> None:
+def test_smaller_max_batch_size_is_followed(tmp_path: Path) -> None:
     bundle = write_toy_bundle(tmp_path / "1")
     publish(bundle, tmp_path / "repository")
     with (
-        TritonServer(tmp_path / "repository", model_control="explicit") as server,
+        DisposableServer(tmp_path / "repository", model_control="explicit") as server,
         Classifier(server.grpc_url, "toy") as classifier,
     ):
         publish(bundle, tmp_path / "repository", url=server.grpc_url, options={"max_batch_size": 2})
@@ -259,19 +262,19 @@ def test_another_maximum_of_images_is_no_other_contract(tmp_path: Path) -> None:
         assert classifier.infer(batch, ["logits"])["logits"].shape == (7, 4)
 
 
-def test_a_version_whose_number_was_used_again_is_noticed_once_it_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reused_version_number_is_noticed_when_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     contract = toy_contract()
     server = StubServer(contract, lambda names, count: {name: correct_answer(contract)[name] for name in names})
     with server, Classifier(server.url, "toy") as classifier:
         assert classifier.classify(IMAGE).top[0].label == "b"
-        server.labels = ["d", "c", "b", "a"]  # as another server would, that took over the address
+        server.labels = ["d", "c", "b", "a"]  # as if another server took over the address
         monkeypatch.setattr(known_versions, "TRUSTED_SECONDS", 0.0)
         with pytest.raises(ContractError, match="labels change"):
             classifier.classify(IMAGE)
         assert classifier.classify(IMAGE).top[0].label == "c"
 
 
-def test_a_version_that_breaks_its_contract_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version_is_read_again_after_an_invalid_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     small, large = toy_contract(), toy_contract(classes=5)
     server = StubServer(small, lambda names, count: {name: correct_answer(server.contract)[name] for name in names})
     with server, Classifier(server.url, "toy") as classifier:

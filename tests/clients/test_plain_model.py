@@ -1,4 +1,4 @@
-"""Models that camserve did not publish: the caller says what they expect, and the tensors must agree."""
+"""Models that camserve did not publish: the caller passes the contract, which must match the tensors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from google.protobuf import text_format
+from support.disposable_server import DisposableServer
 from support.toy import expected_outputs, write_toy_bundle
 from tritonclient.grpc import model_config_pb2
 
@@ -34,7 +35,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def add_plain(repository: Path, name: str, bundle: Bundle, *, names: dict[str, str], max_batch_size: int) -> None:
-    """A model as another publisher would write it: its tensors, with names of its own, and nothing else."""
+    """Add a model as others would publish it: tensors with other names, and no contract."""
     (repository / name / "1").mkdir(parents=True)
     model = onnx.load(bundle.path / "model.onnx")
     for node in model.graph.node:
@@ -57,18 +58,16 @@ def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     add_plain(repository, "plain", bundle, names={}, max_batch_size=4)
     add_plain(repository, "renamed", bundle, names=NAMES, max_batch_size=4)
     add_plain(repository, "unbatched", bundle, names={}, max_batch_size=0)
-    with TritonServer(repository) as running:
+    with DisposableServer(repository) as running:
         yield running
 
 
-def test_without_a_contract_it_is_refused_and_told_what_to_do(server: TritonServer) -> None:
-    with pytest.raises(ContractError, match=r"'plain' carries no contract.*give Classifier a contract"):
+def test_model_without_contract_is_refused_with_a_hint(server: TritonServer) -> None:
+    with pytest.raises(ContractError, match=r"'plain' has no contract.*pass a contract"):
         Classifier(server.grpc_url, "plain")
 
 
-def test_with_a_contract_and_labels_it_answers_like_any_other(
-    server: TritonServer, bundle: Bundle, tmp_path: Path
-) -> None:
+def test_contract_and_labels_arguments_are_used(server: TritonServer, bundle: Bundle, tmp_path: Path) -> None:
     path = shutil.copy(bundle.path / "contract.json", tmp_path)
     for contract in (bundle.contract, path, str(path)):
         with Classifier(server.grpc_url, "plain", contract=contract, labels=LABELS) as classifier:
@@ -80,7 +79,7 @@ def test_with_a_contract_and_labels_it_answers_like_any_other(
             assert classifier.cam(IMAGE, "dog").label == "dog"
 
 
-def test_its_own_names_of_tensors_are_mapped(server: TritonServer, bundle: Bundle) -> None:
+def test_tensor_names_are_mapped(server: TritonServer, bundle: Bundle) -> None:
     with Classifier(server.grpc_url, "renamed", contract=bundle.contract, labels=LABELS, names=NAMES) as classifier:
         expected = expected_outputs(bundle, classifier.prepare(IMAGE)[np.newaxis])
         assert np.abs(classifier.classify(IMAGE).probabilities - expected["probabilities"][0]).max() < 1e-6
@@ -89,7 +88,7 @@ def test_its_own_names_of_tensors_are_mapped(server: TritonServer, bundle: Bundl
         assert raw["logits"].shape == (9, 4)
 
 
-def test_a_contract_that_promises_only_logits_yields_probabilities(server: TritonServer, bundle: Bundle) -> None:
+def test_probabilities_are_computed_from_logits(server: TritonServer, bundle: Bundle) -> None:
     outputs = tuple(output for output in bundle.contract.outputs if output.name == "logits")
     contract = bundle.contract.model_copy(update={"outputs": outputs, "cam": None})
     with Classifier(server.grpc_url, "plain", contract=contract, labels=LABELS) as classifier:
@@ -97,18 +96,18 @@ def test_a_contract_that_promises_only_logits_yields_probabilities(server: Trito
         assert np.abs(classifier.classify(IMAGE).probabilities - expected).max() < 1e-6
 
 
-def test_logits_that_are_named_as_probabilities_are_no_answer(server: TritonServer, bundle: Bundle) -> None:
+def test_logits_named_as_probabilities_are_refused(server: TritonServer, bundle: Bundle) -> None:
     outputs = tuple(output for output in bundle.contract.outputs if output.name == "probabilities")
     contract = bundle.contract.model_copy(update={"outputs": outputs, "cam": None})
     named: dict[str, Any] = {"contract": contract, "labels": LABELS, "names": {"probabilities": "logits"}}
     with (
         Classifier(server.grpc_url, "plain", **named) as classifier,
-        pytest.raises(ContractError, match="none of a softm"),
+        pytest.raises(ContractError, match="which a softmax cannot return"),
     ):
         classifier.classify(IMAGE)
 
 
-def test_a_model_that_is_not_batched_by_triton_takes_any_number(server: TritonServer, bundle: Bundle) -> None:
+def test_model_without_batching_takes_any_batch(server: TritonServer, bundle: Bundle) -> None:
     with Classifier(server.grpc_url, "unbatched", contract=bundle.contract, labels=LABELS) as classifier:
         batch = np.stack([classifier.prepare(IMAGE)] * 30)
         assert classifier.infer(batch, ["logits"])["logits"].shape == (30, 4)
@@ -119,33 +118,33 @@ def other(bundle: Bundle, **changes: Any) -> ModelContract:
     return ModelContract.model_validate({**document, **changes})
 
 
-def test_what_does_not_fit_the_model_is_refused_at_connect(server: TritonServer, bundle: Bundle) -> None:
+def test_mismatching_arguments_are_refused_at_connect(server: TritonServer, bundle: Bundle) -> None:
     larger = other(bundle, input={"name": "image", "dtype": "FP32", "shape": [9, 8, 3]})
     cases: list[tuple[dict[str, Any], type[CamserveError], str]] = [
-        ({"contract": larger, "labels": LABELS}, ContractError, r"promised FP32 \[-1, 9, 8, 3\].*names that fit"),
-        ({"contract": bundle.contract}, ContractError, "0 labels for 4 classes.*Give labels"),
-        ({"contract": bundle.contract, "labels": LABELS[:3]}, ContractError, "3 labels for 4 classes"),
+        ({"contract": larger, "labels": LABELS}, ContractError, r"expected FP32 \[-1, 9, 8, 3\].*names that match"),
+        ({"contract": bundle.contract}, ContractError, "4 classes, but 0 labels.*Pass labels"),
+        ({"contract": bundle.contract, "labels": LABELS[:3]}, ContractError, "4 classes, but 3 labels"),
         ({"contract": bundle.contract, "labels": LABELS, "names": {"image": "x"}}, ContractError, "'x' is missing"),
-        ({"contract": bundle.contract, "labels": LABELS, "names": {"picture": "x"}}, UsageError, "'image'.*image, "),
+        ({"contract": bundle.contract, "labels": LABELS, "names": {"picture": "x"}}, UsageError, "'picture'.*image, "),
         (
             {"contract": bundle.contract, "names": {"probabilities": "logits"}},
             UsageError,
-            "'logits' to several tensors",
+            "several tensors of the contract to 'logits'",
         ),
-        ({"contract": "nowhere.json"}, UsageError, "nowhere.json cannot be read"),
+        ({"contract": "nowhere.json"}, UsageError, "cannot read nowhere.json"),
         ({"contract": __file__}, UsageError, "not a valid camserve contract"),
     ]
-    for given, kind, why in cases:
+    for arguments, kind, why in cases:
         with pytest.raises(kind, match=why) as caught:
-            Classifier(server.grpc_url, "plain", **given)
+            Classifier(server.grpc_url, "plain", **arguments)
         assert caught.value.hint
 
 
-def test_what_is_given_must_be_what_a_model_carries(toy_server: TritonServer, toy_bundle: Bundle) -> None:
+def test_arguments_must_equal_those_of_the_model(toy_server: TritonServer, toy_bundle: Bundle) -> None:
     url = toy_server.grpc_url
     with Classifier(url, "toy", contract=toy_bundle.contract, labels=toy_bundle.labels) as classifier:
         assert classifier.classify(IMAGE).version == "1"
-    with pytest.raises(ContractError, match="carries a contract, and it is not the one given"):
+    with pytest.raises(ContractError, match="has a contract, which differs from the argument contract"):
         Classifier(url, "toy", contract=other(toy_bundle, activation="sigmoid"))
-    with pytest.raises(ContractError, match="carries labels, and they are not those given"):
+    with pytest.raises(ContractError, match="has labels, which differ from the argument labels"):
         Classifier(url, "toy", labels=LABELS)

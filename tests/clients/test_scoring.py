@@ -1,3 +1,5 @@
+"""Scoring of many files."""
+
 from __future__ import annotations
 
 import os
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.disposable_server import DisposableServer
 from support.stream_gates import Gate
 from support.stub_server import StubServer, Tensors
 from support.toy import toy_contract
@@ -32,7 +35,7 @@ def image(path: Path, seed: int = 0) -> Path:
     return path
 
 
-def test_rows_come_in_the_order_of_the_files_and_say_what_classify_says(classifier: Classifier, tmp_path: Path) -> None:
+def test_rows_are_in_order_and_equal_classify(classifier: Classifier, tmp_path: Path) -> None:
     paths = [image(tmp_path / f"{number}.png", number) for number in range(50)]
     order = [*paths[::-1], paths[7], paths[7]]
     rows = list(score(classifier, order, top=2, concurrency=4))
@@ -44,23 +47,23 @@ def test_rows_come_in_the_order_of_the_files_and_say_what_classify_says(classifi
         assert row.error is None
 
 
-def test_a_bad_image_becomes_a_row_with_its_error_and_the_others_go_on(classifier: Classifier, tmp_path: Path) -> None:
+def test_an_unreadable_image_gets_a_row_with_its_error(classifier: Classifier, tmp_path: Path) -> None:
     good = image(tmp_path / "good.png")
     bad = tmp_path / "bad.png"
     bad.write_bytes(good.read_bytes()[:60])
     rows = list(score(classifier, [good, bad, tmp_path / "none.png", tmp_path, good]))
     assert [row.error is None for row in rows] == [True, False, False, False, True]
     assert rows[1].top == ()
-    for row, why in zip(rows[1:4], ("damaged or cut short", "does not exist", "is a folder"), strict=True):
+    for row, message in zip(rows[1:4], ("corrupt or truncated", "does not exist", "is a folder"), strict=True):
         assert row.error is not None
-        assert why in row.error
+        assert message in row.error
         assert "\n" not in row.error
 
 
 @pytest.mark.timed
-def test_a_server_that_goes_ends_the_job(toy_repository: Path, tmp_path: Path) -> None:
+def test_an_unreachable_server_ends_the_iteration(toy_repository: Path, tmp_path: Path) -> None:
     path = image(tmp_path / "one.png")
-    with TritonServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
+    with DisposableServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
         rows = score(classifier, [path] * 1000, concurrency=2)
         assert next(rows).error is None
         server.stop()
@@ -70,7 +73,7 @@ def test_a_server_that_goes_ends_the_job(toy_repository: Path, tmp_path: Path) -
         assert time.monotonic() - start < 5.0
 
 
-def test_a_refusal_is_a_row_while_the_model_is_served_and_ends_the_job_once_it_is_not(tmp_path: Path) -> None:
+def test_a_refusal_is_a_row_while_the_model_is_served(tmp_path: Path) -> None:
     def refuse(names: Sequence[str], count: int) -> Tensors:
         raise ValueError("refused\nin two lines")
 
@@ -84,7 +87,7 @@ def test_a_refusal_is_a_row_while_the_model_is_served_and_ends_the_job_once_it_i
             list(score(classifier, [path, path]))
 
 
-def test_inputs_are_read_no_further_than_the_window(classifier: Classifier, tmp_path: Path) -> None:
+def test_inputs_are_consumed_lazily(classifier: Classifier, tmp_path: Path) -> None:
     path = image(tmp_path / "one.png")
     taken = 0
 
@@ -109,43 +112,43 @@ def gate() -> Iterator[Gate]:
 
 
 @pytest.mark.timed
-def test_images_in_the_queue_are_not_sent_once_the_server_hangs(gate: Gate, tmp_path: Path) -> None:
+def test_queued_images_are_not_sent_to_a_hanging_server(gate: Gate, tmp_path: Path) -> None:
     path = image(tmp_path / "one.png")
     with StubServer(toy_contract(), gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
         with pytest.raises(DeadlineError):
             list(score(classifier, [path] * 100, concurrency=3))
-        assert len(server.asked) == 3
+        assert len(server.batch_sizes) == 3
 
 
 @pytest.mark.timed
-def test_who_leaves_does_not_wait_for_requests_under_way(gate: Gate, tmp_path: Path) -> None:
+def test_an_interrupt_does_not_wait_for_requests(gate: Gate, tmp_path: Path) -> None:
     path = image(tmp_path / "one.png")
     with StubServer(toy_contract(), gate) as server, Classifier(server.url, "toy") as classifier:
         rows = score(classifier, [path] * 100, concurrency=3)
-        leaver = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
-        leaver.start()
-        began = time.monotonic()
+        interrupt = threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT])
+        interrupt.start()
+        start = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             list(rows)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - start < 2.0
 
 
 @pytest.mark.parametrize(("top", "concurrency"), [(0, 8), (5, 0)])
-def test_senseless_numbers_are_refused_at_the_call(classifier: Classifier, top: int, concurrency: int) -> None:
+def test_invalid_numbers_are_refused_at_the_call(classifier: Classifier, top: int, concurrency: int) -> None:
     with pytest.raises(UsageError):
         score(classifier, [], top=top, concurrency=concurrency)
 
 
-def test_a_classifier_that_must_be_awaited_is_refused_at_the_call() -> None:
-    with pytest.raises(UsageError, match="classifier is of type AsyncClassifier"):
+def test_an_async_classifier_is_refused_at_the_call() -> None:
+    with pytest.raises(UsageError, match="invalid type for classifier: AsyncClassifier"):
         score(AsyncClassifier("localhost:8001", "toy"), [])  # type: ignore[arg-type]
 
 
-def test_no_input_gives_no_row(classifier: Classifier) -> None:
+def test_no_inputs_give_no_rows(classifier: Classifier) -> None:
     assert list(score(classifier, [])) == []
 
 
-def test_folders_are_searched_in_order_and_files_are_taken_as_given(tmp_path: Path) -> None:
+def test_folders_are_searched_in_the_order_of_names(tmp_path: Path) -> None:
     for name in ("b/2.JPG", "b/1.png", "a/z/deep.webp", "a/notes.txt", "c.gif", "b/.hidden.bmp"):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,14 +160,14 @@ def test_folders_are_searched_in_order_and_files_are_taken_as_given(tmp_path: Pa
     assert found == [odd, *(tmp_path / "in" / name for name in names), odd]
 
 
-def test_a_path_that_the_system_cannot_look_at_gets_its_row(classifier: Classifier) -> None:
+def test_a_path_that_is_too_long_gets_a_row(classifier: Classifier) -> None:
     endless = "x" * 5000
     (row,) = score(classifier, find_images([endless]))
     assert row.path == endless
     assert "cannot be opened: File name too long" in str(row.error)
 
 
-def test_names_that_are_not_utf8_are_found_and_scored(classifier: Classifier, tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_scored(classifier: Classifier, tmp_path: Path) -> None:
     good = image(tmp_path / "good.png")
     odd = good.rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
     (row,) = score(classifier, find_images([tmp_path]))
@@ -173,12 +176,12 @@ def test_names_that_are_not_utf8_are_found_and_scored(classifier: Classifier, tm
     assert os.fsencode(row.path).endswith(b"caf\xe9.png")
 
 
-def test_nothing_to_score_is_said_and_not_passed_over(tmp_path: Path) -> None:
+def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no images.*\.jpeg"):
         list(find_images([tmp_path]))
 
 
-def test_a_folder_that_cannot_be_read_is_said_and_not_passed_over(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_an_error(tmp_path: Path) -> None:
     image(tmp_path / "a" / "one.png")
     (tmp_path / "b").mkdir()
     found = find_images([tmp_path])

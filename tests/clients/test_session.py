@@ -1,11 +1,10 @@
-"""What is asked of which server, step by step: outcomes that real servers give too seldom."""
+"""Queries of a session: which server receives which request. Cases that are rare with real servers."""
 
 from __future__ import annotations
 
 import gc
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,115 +16,112 @@ from camserve.clients.answers.query import Query
 from camserve.clients.answers.readout import Answer
 from camserve.clients.answers.served_model import Model, Overrides
 from camserve.clients.session import Session
-from camserve.clients.steps import Call, Steps, Walk
+from camserve.clients.steps import Step, Steps, Wait, Work, run_steps
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
+from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics
-from camserve.errors import ClientError, ConnectionFailedError
+from camserve.errors import ConnectionFailedError
 
 
-class Servers:
-    """A transport to servers of which each serves a version of its own.
+class Servers(Exchange):
+    """An exchange with servers that each serve another version.
 
     Attributes:
-        versions: The version of each.
-        asked: To which server each request was addressed, None for any.
-        turns: Which server answers those addressed to any, in turn.
-        before: Called before a request is answered, with its number.
+        versions: The version of each server.
+        urls: The server to which each inference was addressed, None for any.
+        turns: The servers that reply to the inferences addressed to any, in turn.
+        before: Called before each reply, with the number of the inference.
     """
 
     def __init__(self, **versions: str) -> None:
         self.versions = versions
-        self.asked: list[str | None] = []
+        self.urls: list[str | None] = []
         self.turns: Iterator[str] = itertools.cycle(versions)
         self.before: Callable[[int], None] = lambda number: None
 
-    def describe(self, model: str, version: str, *, url: str | None = None, deadline: Deadline) -> ServedModel:
+    def describe(
+        self, model: str, version: str = "", *, url: str | None = None, deadline: Deadline
+    ) -> Steps[ServedModel]:
+        yield from Wait(0)
         return served(version=version or self.versions[url or next(iter(self.versions))])
 
-    def infer(self, request: Request, *, url: str | None = None, deadline: Deadline) -> Reply:
-        self.asked.append(url)
-        self.before(len(self.asked))
+    def infer(self, request: Request, *, url: str | None = None, deadline: Deadline) -> Steps[Reply]:
+        yield from Wait(0)
+        self.urls.append(url)
+        self.before(len(self.urls))
         by = url or next(self.turns)
         logits = np.full((len(request.batch), len(LABELS)), float(self.versions[by]), np.float32)
         return Reply(self.versions[by], by, {"logits": logits}, 0.5, 1, 0)
 
-    def statistics(self, model: str, version: str, *, url: str, deadline: Deadline) -> Statistics:
-        return Statistics(requests=len(self.asked), queue=0.125 * len(self.asked), compute=0.25 * len(self.asked))
+    def statistics(self, model: str, version: str, *, url: str, deadline: Deadline) -> Steps[Statistics]:
+        yield from Wait(0)
+        return Statistics(requests=len(self.urls), queue=0.125 * len(self.urls), compute=0.25 * len(self.urls))
 
 
-def taken(steps: Steps[Any], servers: Servers) -> Any:
-    walk = Walk(steps)
-    while (step := walk.next) is not None:
-        try:
-            outcome = step.of(servers) if isinstance(step, Call) else step.run()
-        except ClientError as error:
-            walk.failed(error)
-        else:
-            walk.took(outcome)
-    return walk.result
+def perform(step: Step) -> object:
+    return step.compute() if isinstance(step, Work) else None
 
 
 def connected(servers: Servers) -> Session:
     session = Session("toy", "", tuple(servers.versions), Overrides(), ConnectionOptions())
-    taken(session.connect(), servers)
+    run_steps(session.connect(servers), perform)
     return session
 
 
-def asked(servers: Servers, images: int, *, session: Session | None = None, timed: bool = False) -> Answer:
-    def question(model: Model) -> Query:
+def answer_of(servers: Servers, images: int, *, session: Session | None = None, timed: bool = False) -> Answer:
+    def query(model: Model) -> Query:
         return Query(model, np.zeros((images, *toy_contract().input.shape), np.float32), ("logits",))
 
-    answer: Answer = taken((session or connected(servers)).ask(question, timed=timed), servers)
-    return answer
+    return run_steps((session or connected(servers)).query(servers, query, timed=timed), perform)
 
 
-def test_parts_that_two_versions_answered_are_asked_of_one_server() -> None:
+def test_parts_are_sent_to_one_server_after_mixed_versions() -> None:
     servers = Servers(one="1", two="2")
-    answer = asked(servers, 20)
-    assert servers.asked == [None] * 3 + ["one"] * 3
+    answer = answer_of(servers, 20)
+    assert servers.urls == [None] * 3 + ["one"] * 3
     assert (answer.version, answer.url) == ("1", "one")
     assert np.unique(answer.tensors["logits"]).tolist() == [1.0]
 
 
-def test_when_that_server_goes_the_others_answer() -> None:
-    def goes(number: int) -> None:
+def test_other_servers_reply_if_that_server_fails() -> None:
+    def fail(number: int) -> None:
         if number == 5:
             servers.turns = itertools.repeat("two")
             raise ConnectionFailedError("gone")
 
     servers = Servers(one="1", two="2")
-    servers.before = goes
-    answer = asked(servers, 20)
-    assert servers.asked == [None] * 3 + ["one"] * 2 + [None] * 3
+    servers.before = fail
+    answer = answer_of(servers, 20)
+    assert servers.urls == [None] * 3 + ["one"] * 2 + [None] * 3
     assert (answer.version, answer.url) == ("2", "two")
 
 
-def test_the_servers_share_of_the_time_is_told_of_the_version_that_was_asked_alone() -> None:
+def test_server_share_is_only_of_the_queried_version() -> None:
     servers = Servers(one="1")
-    timings = asked(servers, 1, timed=True).timings
+    timings = answer_of(servers, 1, timed=True).timings
     assert (timings.queue, timings.compute, timings.network) == (0.125, 0.25, 0.125)
-    servers.before = lambda number: servers.versions.update(one="2")  # before it is answered
-    timings = asked(servers, 1, timed=True).timings
+    servers.before = lambda number: servers.versions.update(one="2")  # before the reply
+    timings = answer_of(servers, 1, timed=True).timings
     assert (timings.queue, timings.compute, timings.network) == (None, None, None)
 
 
-def test_a_model_that_is_read_again_and_again_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def kept() -> int:
+def test_model_read_repeatedly_is_stored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def models() -> int:
         gc.collect()
         return sum(isinstance(each, Model) for each in gc.get_objects())
 
     monkeypatch.setattr(known_versions, "TRUSTED_SECONDS", 0.0)
     servers = Servers(one="1")
     session = connected(servers)
-    before = kept()
+    before = models()
     for _ in range(50):
-        asked(servers, 1, session=session)
-    assert kept() == before
+        answer_of(servers, 1, session=session)
+    assert models() == before
 
 
-def test_after_a_swap_that_keeps_the_contract_questions_are_made_for_the_new_version() -> None:
+def test_compatible_swap_is_followed_by_the_next_query() -> None:
     servers = Servers(one="1")
     session = connected(servers)
     servers.versions["one"] = "2"
-    assert asked(servers, 1, session=session).question.model.version == "1"
-    assert asked(servers, 1, session=session).question.model.version == "2"
+    assert answer_of(servers, 1, session=session).query.model.version == "1"
+    assert answer_of(servers, 1, session=session).query.model.version == "2"

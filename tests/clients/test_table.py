@@ -1,3 +1,5 @@
+"""Tables in CSV and Parquet."""
+
 from __future__ import annotations
 
 import csv
@@ -27,7 +29,7 @@ NAMES = [
 
 def rows() -> list[ScoredRow]:
     best = (Prediction(3, "tabby, cat", 0.123456789), Prediction(0, 'the "other"', 1e-9))
-    return [*(ScoredRow(name, best) for name in NAMES), ScoredRow("bad.png", error="it is damaged, sadly")]
+    return [*(ScoredRow(name, best) for name in NAMES), ScoredRow("bad.png", error="it is corrupt, really")]
 
 
 def read_csv(path: Path) -> list[list[str]]:
@@ -49,7 +51,7 @@ def test_csv_rows_round_trip_exactly(tmp_path: Path) -> None:
     assert header == HEADER
     for cells, name in zip(body, NAMES, strict=False):
         assert cells == [name, "3", "tabby, cat", "0.123456789", "0", 'the "other"', "1e-09", ""]
-    assert body[-1] == ["bad.png", "", "", "", "", "", "", "it is damaged, sadly"]
+    assert body[-1] == ["bad.png", "", "", "", "", "", "", "it is corrupt, really"]
     assert b"caf\xe9.png" in path.read_bytes()
 
 
@@ -63,51 +65,51 @@ def test_parquet_rows_round_trip_exactly(tmp_path: Path) -> None:
         assert exact == name
         assert (cells["class_1"], cells["label_1"], cells["error"]) == (3, "tabby, cat", None)
         assert cells["probability_1"] == pytest.approx(0.123456789, rel=1e-7)
-    assert (body[-1]["class_1"], body[-1]["error"]) == (None, "it is damaged, sadly")
+    assert (body[-1]["class_1"], body[-1]["error"]) == (None, "it is corrupt, really")
 
 
 def test_parquet_groups_join_to_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camserve.clients.table._GROUP", 7)
+    monkeypatch.setattr("camserve.clients.table._ROWS_PER_GROUP", 7)
     for count in (0, 7, 20):
         path = tmp_path / f"{count}.parquet"
         write_table(path, (ScoredRow(str(number)) for number in range(count)), top=1)
         assert [row["path"] for row in read_parquet(path)] == [str(number) for number in range(count)]
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet", "CSV"])
-def test_fewer_classes_than_ranks_leave_cells_empty(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"table.{ending}"
+@pytest.mark.parametrize("extension", ["csv", "parquet", "CSV"])
+def test_fewer_classes_than_ranks_leave_cells_empty(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"table.{extension}"
     write_table(path, rows(), top=5)
-    if ending == "parquet":
+    if extension == "parquet":
         assert read_parquet(path)[0]["class_3"] is None
     else:
         assert {len(cells) for cells in read_csv(path)} == {1 + 15 + 1}
 
 
-def breaking(error: BaseException) -> Iterator[ScoredRow]:
+def failing(error: BaseException) -> Iterator[ScoredRow]:
     yield from rows()
     raise error
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
 @pytest.mark.parametrize(
     "error", [ConnectionFailedError("gone"), ConnectionResetError("database gone"), KeyboardInterrupt()], ids=repr
 )
-def test_a_job_that_breaks_off_tells_its_own_error_and_leaves_the_old_table_and_nothing_else(
-    tmp_path: Path, ending: str, error: BaseException
+def test_an_error_of_the_rows_is_raised_and_keeps_the_old_table(
+    tmp_path: Path, extension: str, error: BaseException
 ) -> None:
-    path = tmp_path / f"table.{ending}"
+    path = tmp_path / f"table.{extension}"
     path.write_bytes(b"old")
     with pytest.raises(type(error)) as caught:
-        write_table(path, breaking(error), top=2)
+        write_table(path, failing(error), top=2)
     assert caught.value is error
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_nothing_half_written_is_visible_while_rows_come(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"table.{ending}"
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_no_partial_table_is_visible(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"table.{extension}"
 
     def watching() -> Iterator[ScoredRow]:
         for row in rows():
@@ -118,11 +120,9 @@ def test_nothing_half_written_is_visible_while_rows_come(tmp_path: Path, ending:
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_a_full_disk_names_the_table_and_leaves_nothing(
-    tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / f"table.{ending}"
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_a_full_disk_leaves_no_partial_table(tmp_path: Path, extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / f"table.{extension}"
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
@@ -133,17 +133,17 @@ def test_a_full_disk_names_the_table_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_table_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+def test_a_table_has_the_default_permissions(tmp_path: Path) -> None:
     (tmp_path / "other").touch()
     write_table(tmp_path / "table.csv", rows())
     assert (tmp_path / "table.csv").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
-def test_a_link_stays_and_the_table_is_written_where_it_leads(tmp_path: Path) -> None:
+def test_a_table_is_written_to_the_target_of_a_link(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     real, link = tmp_path / "real" / "table.data", tmp_path / "link.csv"
     link.symlink_to(real)
-    for top in (1, 2):  # the table is not there yet, and then it is
+    for top in (1, 2):  # first without an existing table, then with one
         write_table(link, rows(), top=top)
         assert link.is_symlink()
         assert len(read_csv(real)[0]) == 2 + 3 * top
@@ -151,9 +151,9 @@ def test_a_link_stays_and_the_table_is_written_where_it_leads(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["table.txt", "table", ".csv", "table.csv.gz"])
-def test_another_ending_is_refused_before_any_row_is_taken(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"neither \.csv nor \.parquet"):
-        write_table(tmp_path / name, breaking(AssertionError("a row was taken")))
+def test_an_unknown_extension_is_refused_before_scoring(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"must be \.csv or \.parquet"):
+        write_table(tmp_path / name, failing(AssertionError("a row was read")))
 
 
 def test_a_folder_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
@@ -164,9 +164,7 @@ def test_a_folder_and_a_missing_folder_are_refused(tmp_path: Path) -> None:
         check_table(tmp_path / "none" / "table.csv")
 
 
-def test_without_pyarrow_parquet_names_the_package_and_csv_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UsageError, match=r"pip install 'camserve\[parquet\]'"):
         check_table(tmp_path / "table.parquet")

@@ -1,4 +1,4 @@
-"""Streams of images: in order, bounded, and gone without a trace when they are left."""
+"""Streams of images: order, limits, and cleanup when they are closed early."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.chaos import times
+from support.disposable_server import DisposableServer
 from support.stream_gates import Decoding, Gate
 from support.stub_server import StubServer, Tensors
 from support.toy import toy_contract
@@ -29,7 +30,7 @@ from camserve.serving import TritonServer
 
 CONTRACT = toy_contract()
 LEAVING = 2.0
-"""Seconds within which a stream that was left is gone, on a busy machine."""
+"""Seconds within which a closed stream has ended, on a busy machine."""
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def image(seed: int) -> Pixels:
 
 
 def streams() -> list[str]:
-    """Threads that a stream has left behind."""
+    """Return the names of the client's threads."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("camserve")]
 
 
@@ -51,7 +52,7 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  (no Path for each of them)
 
 
-def test_answers_come_in_the_order_of_the_images_and_say_what_classify_says(classifier: Classifier) -> None:
+def test_results_are_in_order_and_equal_classify(classifier: Classifier) -> None:
     images = [image(seed) for seed in range(60)]
     answers = list(classifier.classify_many(images, top=2, cam=True, concurrency=5))
     for found, each in zip(answers, images, strict=True):
@@ -62,7 +63,7 @@ def test_answers_come_in_the_order_of_the_images_and_say_what_classify_says(clas
     assert streams() == []
 
 
-def test_errors_of_one_image_stand_at_its_place(classifier: Classifier, tmp_path: Path) -> None:
+def test_error_of_one_image_is_yielded_in_its_place(classifier: Classifier, tmp_path: Path) -> None:
     images: list[Pixels | Path | bytes] = [image(seed) for seed in range(30)]
     for place in (0, 7, 8, 29):
         images[place] = tmp_path / f"{place}.png"
@@ -72,7 +73,7 @@ def test_errors_of_one_image_stand_at_its_place(classifier: Classifier, tmp_path
     assert f"{tmp_path}/7.png does not exist" in str(answers[7])
 
 
-def test_an_error_is_raised_after_the_answers_before_it(classifier: Classifier) -> None:
+def test_error_is_raised_after_the_results_before_it(classifier: Classifier) -> None:
     answers = classifier.classify_many([image(0), image(1), b"no image", image(2)], concurrency=4)
     assert [next(answers).version for _ in range(2)] == ["1", "1"]
     with pytest.raises(ImageError):
@@ -81,17 +82,17 @@ def test_an_error_is_raised_after_the_answers_before_it(classifier: Classifier) 
     assert streams() == []
 
 
-def test_an_endless_stream_is_taken_up_no_further_than_the_window(classifier: Classifier) -> None:
+def test_endless_stream_is_read_only_within_the_window(classifier: Classifier) -> None:
     taken = itertools.count()
     answers = classifier.classify_many((image(next(taken)) for _ in itertools.count()), concurrency=3)
     for expected in range(20):
         next(answers)
-        assert next(taken) - 2 * expected <= 8  # it is counted on with each look
+        assert next(taken) - 2 * expected <= 8  # each check increments it
     answers.close()
     assert streams() == []
 
 
-def test_nothing_happens_until_the_first_answer_is_wanted(classifier: Classifier) -> None:
+def test_stream_starts_at_the_first_next(classifier: Classifier) -> None:
     before = descriptors()
     images = iter([image(0)])
     answers = classifier.classify_many(images)
@@ -100,7 +101,7 @@ def test_nothing_happens_until_the_first_answer_is_wanted(classifier: Classifier
     assert len(list(images)) == 1
 
 
-def test_who_stops_early_leaves_no_thread_no_request_and_no_descriptor(classifier: Classifier) -> None:
+def test_stopping_early_leaves_no_thread_request_or_descriptor(classifier: Classifier) -> None:
     classifier.classify(image(0))
     before = descriptors()
     for _ in range(5):
@@ -122,7 +123,7 @@ def gate() -> Iterator[Gate]:
 
 
 @pytest.mark.timed
-def test_leaving_does_not_wait_for_a_server_that_hangs(gate: Gate) -> None:
+def test_closing_does_not_wait_for_a_hanging_server(gate: Gate) -> None:
     with StubServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
         leaver = threading.Timer(0.5, os.kill, [os.getpid(), signal.SIGINT])
         leaver.start()
@@ -131,7 +132,7 @@ def test_leaving_does_not_wait_for_a_server_that_hangs(gate: Gate) -> None:
         began = time.monotonic()
         assert streams() == []
         gate.open()
-        assert classifier.classify(image(0)).version == "1"  # its own connection stands
+        assert classifier.classify(image(0)).version == "1"  # its own connection is still open
     assert time.monotonic() - began < LEAVING
 
 
@@ -151,7 +152,7 @@ def test_closing_the_classifier_ends_its_streams(gate: Gate) -> None:
 
 
 @pytest.mark.timed
-def test_no_more_requests_are_under_way_than_asked_for(gate: Gate) -> None:
+def test_concurrency_limits_the_pending_requests(gate: Gate) -> None:
     with StubServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
         opener = threading.Timer(0.5, gate.open)
         opener.start()
@@ -160,14 +161,14 @@ def test_no_more_requests_are_under_way_than_asked_for(gate: Gate) -> None:
 
 
 @pytest.mark.timed
-def test_once_the_server_hangs_no_further_image_is_sent(gate: Gate) -> None:
+def test_no_further_image_is_sent_to_a_hanging_server(gate: Gate) -> None:
     with StubServer(CONTRACT, gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
         with pytest.raises(DeadlineError):
             list(classifier.classify_many((image(seed) for seed in range(100)), concurrency=3, errors="yield"))
-        assert len(server.asked) == 3
+        assert len(server.batch_sizes) == 3
 
 
-def test_a_refusal_is_of_one_image_while_the_model_is_served_and_ends_the_stream_once_it_is_not(gate: Gate) -> None:
+def test_refusal_ends_the_stream_only_if_the_model_is_gone(gate: Gate) -> None:
     gate.open()
 
     with StubServer(CONTRACT, gate) as server, Classifier(server.url, "toy") as classifier:
@@ -179,8 +180,8 @@ def test_a_refusal_is_of_one_image_while_the_model_is_served_and_ends_the_stream
             list(classifier.classify_many([image(0), image(1)], errors="yield"))
 
 
-def test_a_server_that_goes_ends_the_stream(toy_repository: Path) -> None:
-    with TritonServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
+def test_stopped_server_ends_the_stream(toy_repository: Path) -> None:
+    with DisposableServer(toy_repository) as server, Classifier(server.grpc_url, "toy", retries=0) as classifier:
         answers = classifier.classify_many((image(seed) for seed in itertools.count()), errors="yield")
         assert isinstance(next(answers), Classification)
         server.stop()
@@ -191,14 +192,14 @@ def test_a_server_that_goes_ends_the_stream(toy_repository: Path) -> None:
 
 @pytest.fixture(params=["large.png", "large.bmp"])
 def large(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """An image whose file takes next to nothing of its bytes, or nearly half of them."""
+    """An image whose file is almost none, or almost half, of its decoded size."""
     path = tmp_path / str(request.param)
     Image.fromarray(np.zeros((1000, 1000, 3), np.uint8)).save(path)
     return path
 
 
 @pytest.mark.parametrize(("window", "most"), [(3, 4), (100, 8), (0.001, 1)])
-def test_images_under_way_take_no_more_bytes_together_than_the_window_and_the_first(
+def test_images_in_progress_stay_within_the_memory_limit(
     classifier: Classifier, large: Path, monkeypatch: pytest.MonkeyPatch, window: float, most: int
 ) -> None:
     one = open_image(large).decoded_bytes
@@ -214,13 +215,13 @@ def test_images_under_way_take_no_more_bytes_together_than_the_window_and_the_fi
 @pytest.mark.parametrize(
     "senseless", [{"concurrency": 0}, {"window_bytes": 0}, {"errors": "ignore"}, {"top": 0}], ids=str
 )
-def test_senseless_figures_are_refused_at_the_call(classifier: Classifier, senseless: dict[str, object]) -> None:
+def test_invalid_values_are_refused_at_the_call(classifier: Classifier, senseless: dict[str, object]) -> None:
     with pytest.raises(UsageError) as caught:
         classifier.classify_many([], **senseless)  # type: ignore[call-overload]
     assert caught.value.hint
 
 
-def test_an_answer_is_not_held_back_until_the_window_is_full(classifier: Classifier) -> None:
+def test_result_is_yielded_before_the_window_is_full(classifier: Classifier) -> None:
     taken = itertools.count()
 
     def as_a_camera_would() -> Iterator[Pixels]:
@@ -247,7 +248,7 @@ def no_collector() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_collector")
-def test_an_error_that_is_kept_does_not_keep_its_image() -> None:
+def test_stored_error_does_not_hold_its_image() -> None:
     kept: list[Classification | CamserveError] = []
     images: list[weakref.ref[Pixels]] = []
 
@@ -265,7 +266,7 @@ def test_an_error_that_is_kept_does_not_keep_its_image() -> None:
 
 
 @pytest.mark.usefixtures("no_collector")
-def test_an_error_that_was_handled_does_not_keep_its_image() -> None:
+def test_handled_error_does_not_hold_its_image() -> None:
     with StubServer(CONTRACT, refuse) as server, Classifier(server.url, "toy") as classifier:
         for shape in ((9, 11, 3), (0, 0, 3)):
             one = Pixels(np.zeros(shape, np.uint8), "rgb")
@@ -276,7 +277,7 @@ def test_an_error_that_was_handled_does_not_keep_its_image() -> None:
             assert of_image() is None
 
 
-def test_no_image_gives_no_answer(classifier: Classifier) -> None:
+def test_no_images_give_no_results(classifier: Classifier) -> None:
     assert list(classifier.classify_many([])) == []
 
 

@@ -1,4 +1,4 @@
-"""The container's own start script, run over the embedded Triton, since no Docker engine is needed for that."""
+"""Fixtures that run the container's start script on the embedded Triton, without a Docker engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from camserve.bundle import Bundle
 from camserve.serving import publish
-from camserve.serving.server.environment import assemble, find_triton, server_environment
+from camserve.serving.server.environment import assemble_backends, find_triton, server_environment
 from camserve.serving.server.process import ServerProcess
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ KEY = "a-key-for-these-tests"
 
 @dataclass(frozen=True)
 class ContainerServer:
-    """A Triton that `docker/start-server.sh` has started."""
+    """A Triton started by `docker/start-server.sh`."""
 
     http: str
     grpc: str
@@ -34,13 +34,13 @@ class ContainerServer:
     log: Path
 
     def scrape(self) -> str:
-        """Its metrics, as Prometheus reads them."""
+        """Return the metrics in Prometheus's text format."""
         with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as answer:
             text: str = answer.read().decode()
         return text
 
     def wait_until_ready(self, seconds: float = 60) -> None:
-        """Returns as soon as the health check of the container would pass."""
+        """Wait until the health check of the container passes."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -55,46 +55,46 @@ class ContainerServer:
 
 @pytest.fixture(scope="session")
 def container_server(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerServer]:
-    """The toy, served as the container would serve it, with an admin key."""
+    """Serve the toy model as the container does, with an admin key."""
     folder = tmp_path_factory.mktemp("container")
     (folder / "key").write_text(f"{KEY}\n")
-    with _started(toy_repository, folder, {"CAMSERVE_ADMIN_KEY_FILE": str(folder / "key")}) as server:
+    with _start(toy_repository, folder, {"CAMSERVE_ADMIN_KEY_FILE": str(folder / "key")}) as server:
         yield server
 
 
 @pytest.fixture
 def keyless_server(toy_repository: Path, tmp_path: Path) -> Iterator[ContainerServer]:
-    """The same without an admin key, as it is unless an operator gives one."""
-    with _started(toy_repository, tmp_path, {"CAMSERVE_ADMIN_KEY_FILE": "/dev/null"}) as server:
+    """Serve the toy model as the container does, without an admin key."""
+    with _start(toy_repository, tmp_path, {"CAMSERVE_ADMIN_KEY_FILE": "/dev/null"}) as server:
         yield server
 
 
 @pytest.fixture
 def overloaded_server(toy_bundle: Bundle, tmp_path: Path) -> Iterator[ContainerServer]:
-    """Two toys that are soon too much to ask of: one whose requests expire at once, one whose queue holds two."""
+    """Serve the toy model twice: with requests that expire after 1 ms, and with a queue of two requests."""
     publish(toy_bundle, tmp_path / "repository", name="expires", options={"queue_timeout_us": 1000})
     publish(toy_bundle, tmp_path / "repository", name="fills", options={"max_queue_size": 2})
-    with _started(tmp_path / "repository", tmp_path, {"CAMSERVE_ADMIN_KEY_FILE": "/dev/null"}) as server:
+    with _start(tmp_path / "repository", tmp_path, {"CAMSERVE_ADMIN_KEY_FILE": "/dev/null"}) as server:
         yield server
 
 
 @contextmanager
-def _started(repository: Path, folder: Path, variables: dict[str, str]) -> Iterator[ContainerServer]:
+def _start(repository: Path, folder: Path, variables: dict[str, str]) -> Iterator[ContainerServer]:
     installation = find_triton()
-    backends = assemble(installation, folder / "backends")
+    backends = assemble_backends(installation, folder / "backends")
     environment = server_environment(installation, backends, temporary=folder)
     environment |= {"CAMSERVE_REPOSITORY": str(repository), **variables}
     environment["PATH"] = f"{_tritonserver(folder / 'bin', installation.program, backends)}:{environment['PATH']}"
     ports = _free_ports("http", "grpc", "metrics")
-    places = [f"--{name}-{part}" for name, port in ports.items() for part in (f"port={port}", "address=127.0.0.1")]
-    process = ServerProcess([str(SCRIPT), *places], environment, folder / "log", folder / "scratch")
+    addresses = [f"--{name}-{part}" for name, port in ports.items() for part in (f"port={port}", "address=127.0.0.1")]
+    process = ServerProcess([str(SCRIPT), *addresses], environment, folder / "log", folder / "scratch")
     try:
         http, grpc, metrics = (f"127.0.0.1:{port}" for port in ports.values())
         server = ContainerServer(http, grpc, metrics, process, folder / "log")
         server.wait_until_ready()
         yield server
     finally:
-        process.stop(30)
+        process.stop(0)
 
 
 def _free_ports(*services: str) -> dict[str, int]:
@@ -104,7 +104,7 @@ def _free_ports(*services: str) -> dict[str, int]:
 
 
 def _tritonserver(folder: Path, program: Path, backends: Path) -> Path:
-    """A folder with a `tritonserver` that stands in for the container's newer one: it drops the flag of 26.04."""
+    """Write a `tritonserver` that accepts the flag of 26.04, which the embedded Triton does not have."""
     folder.mkdir()
     wrapper = folder / "tritonserver"
     wrapper.write_text(

@@ -1,4 +1,4 @@
-"""What stands in several files of `docker/` is the same in all, and true of camserve."""
+"""Values that occur in several files of `docker/` agree with each other and with camserve."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from deployment import documents, kubernetes, kustomize
 from support.command_line import run
 
-from camserve.serving.config.serving_options import ServingOptions
+from camserve.serving import TensorRT
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -34,7 +34,7 @@ def compose() -> Any:
     return documents.parse(documents.interpolate((DOCKER / "compose.yaml").read_text()), "compose.yaml")[0]
 
 
-def test_one_release_of_triton_is_named_everywhere() -> None:
+def test_all_files_use_the_same_release_of_triton() -> None:
     files = [*DOCKER.rglob("*.yaml"), DOCKER / "README.md", ROOT / "model_repository" / "README.md"]
     texts = [path.read_text() for path in files]
     named = [release for text in texts for release in re.findall(r"(?:tritonserver|camserve-server):([\d.]+)", text)]
@@ -42,7 +42,7 @@ def test_one_release_of_triton_is_named_everywhere() -> None:
     assert "TRITON_TAG=26.07-py3" in (DOCKER / "server.Dockerfile").read_text()
 
 
-def test_a_server_is_given_longer_to_end_than_it_waits_for_requests() -> None:
+def test_stop_timeouts_exceed_tritons_exit_timeout() -> None:
     assert f"--exit-timeout-secs={EXIT_TIMEOUT}" in (DOCKER / "start-server.sh").read_text()
     pause = pod()["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod()["terminationGracePeriodSeconds"] > EXIT_TIMEOUT + pause
@@ -50,19 +50,19 @@ def test_a_server_is_given_longer_to_end_than_it_waits_for_requests() -> None:
         assert int(compose()["services"][name]["stop_grace_period"].removesuffix("s")) > EXIT_TIMEOUT
 
 
-def test_engines_of_tensorrt_are_kept_where_triton_writes_them() -> None:
-    path = ServingOptions().tensorrt_cache_path
+def test_tensorrt_cache_path_is_the_mounted_volume() -> None:
+    path = TensorRT().cache_path
     assert f"tensorrt-cache:{path}" in compose()["services"]["server-gpu"]["volumes"]
     assert path in (DOCKER / "server.Dockerfile").read_text()
     assert path in (KUBERNETES / "overlays" / "gpu" / "deployment.yaml").read_text()
 
 
-def test_the_autoscaler_asks_for_a_metric_that_the_adapter_offers() -> None:
+def test_the_autoscaler_uses_a_metric_of_the_adapter() -> None:
     (metric,) = base("HorizontalPodAutoscaler")["spec"]["metrics"]
     assert metric["pods"]["metric"]["name"] in kubernetes.adapter_queries(DOCKER)
 
 
-def test_every_selector_selects_the_pods() -> None:
+def test_every_selector_matches_the_pods() -> None:
     labels = base("Deployment")["spec"]["template"]["metadata"]["labels"].items()
     selectors = [
         base("Deployment")["spec"]["selector"]["matchLabels"],
@@ -74,7 +74,7 @@ def test_every_selector_selects_the_pods() -> None:
     assert base("HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]["name"] == base("Deployment")["metadata"]["name"]
 
 
-def test_every_port_that_is_named_is_one_of_the_pods() -> None:
+def test_every_named_port_exists_in_the_pod() -> None:
     ports = {port["name"] for port in pod()["containers"][0]["ports"]}
     service = {port["name"]: port["targetPort"] for port in base("Service")["spec"]["ports"]}
     (monitor,) = documents.read(KUBERNETES / "monitoring" / "service-monitor.yaml")
@@ -85,7 +85,7 @@ def test_every_port_that_is_named_is_one_of_the_pods() -> None:
     assert monitor["spec"]["selector"]["matchLabels"].items() <= base("Service")["metadata"]["labels"].items()
 
 
-def test_kserve_runs_the_same_image_by_the_runtime_that_is_named() -> None:
+def test_kserve_uses_its_runtime_and_the_same_image() -> None:
     (runtime,) = documents.read(KUBERNETES / "kserve" / "serving-runtime.yaml")
     (service,) = documents.read(KUBERNETES / "kserve" / "inference-service.yaml")
     model = service["spec"]["predictor"]["model"]
@@ -95,7 +95,7 @@ def test_kserve_runs_the_same_image_by_the_runtime_that_is_named() -> None:
 
 
 @pytest.mark.parametrize("overlay", ["cpu", "gpu"])
-def test_our_merge_is_that_of_kustomize(overlay: str) -> None:
+def test_merge_agrees_with_kustomize(overlay: str) -> None:
     if shutil.which("kustomize") is None:
         pytest.skip("kustomize is not installed")
     command = ["kustomize", "build", str(KUBERNETES / "overlays" / overlay)]
@@ -104,7 +104,7 @@ def test_our_merge_is_that_of_kustomize(overlay: str) -> None:
     assert next(found for found in rendered if found["kind"] == "Deployment") == made
 
 
-def test_the_context_of_the_builds_holds_what_pip_needs_and_no_more() -> None:
+def test_the_build_context_contains_exactly_what_pip_needs() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     kept = {line.removeprefix("!") for line in lines if line.startswith("!")}
     assert lines[0] == "*"
@@ -121,13 +121,13 @@ def test_the_context_of_the_builds_holds_what_pip_needs_and_no_more() -> None:
     assert [name for name in kept if not (ROOT / name).exists()] == []
 
 
-def test_the_readme_tells_of_every_variable_of_compose() -> None:
+def test_the_readme_describes_every_compose_variable() -> None:
     variables = set(re.findall(r"\$\{(\w+):-", (DOCKER / "compose.yaml").read_text()))
     assert [name for name in sorted(variables) if f"`{name}`" not in README] == []
 
 
 def commands(text: str) -> dict[str, set[str]]:
-    """The options that each command of camserve is given in a document, by the command."""
+    """Return the options used in a document by camserve command."""
     found: dict[str, set[str]] = {}
     for line in re.sub(r"\\\n\s*", " ", text).splitlines():
         for command, rest in re.findall(r"\bcamserve (repository \w+|[a-z]+)((?: [^`#]*)?)", line):
@@ -136,19 +136,19 @@ def commands(text: str) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("command", commands(README))
-def test_the_readme_uses_options_that_camserve_has(command: str) -> None:
-    told = run(*command.split(), "--help")
-    assert told.returncode == 0
-    assert [option for option in sorted(commands(README)[command]) if f"{option} " not in told.stdout] == []
+def test_the_readme_uses_existing_options(command: str) -> None:
+    result = run(*command.split(), "--help")
+    assert result.returncode == 0
+    assert [option for option in sorted(commands(README)[command]) if f"{option} " not in result.stdout] == []
 
 
-def test_an_option_in_a_document_is_found() -> None:
+def test_commands_finds_options_on_continued_lines() -> None:
     assert commands("    camserve publish b \\\n      --repository r --nope\n") == {
         "publish": {"--repository", "--nope"}
     }
 
 
-def test_the_dashboard_asks_for_cam_requests_and_says_who_counts_them() -> None:
+def test_the_cam_panel_explains_who_counts_the_requests() -> None:
     board = json.loads((DOCKER / "grafana" / "dashboards" / "camserve.json").read_text())
     (panel,) = [panel for panel in board["panels"] if panel["title"] == "CAM requests"]
     assert "camserve_cam_requests_total" in panel["targets"][0]["expr"]

@@ -1,4 +1,4 @@
-"""Each metric and label that the dashboard, the alerts and the autoscaler ask for is one that Triton has."""
+"""Every metric and label in the dashboard, alerts and autoscaler exists in Triton."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ DOCKER = Path(__file__).parents[2] / "docker"
 SAMPLE = re.compile(r"^(?P<name>\w+)(?:\{(?P<labels>[^}]*)\})? ")
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 
-NOT_TRITONS = {
-    "up": "Prometheus makes it of every target",
-    "ALERTS": "Prometheus makes it of every alert",
-    "probe_success": "the probe of Triton's readiness makes it",
-    "nv_gpu_utilization": "it needs a GPU",
-    "nv_gpu_memory_used_bytes": "it needs a GPU",
-    "nv_gpu_memory_total_bytes": "it needs a GPU",
+NOT_FROM_TRITON = {
+    "up": "created by Prometheus",
+    "ALERTS": "created by Prometheus",
+    "probe_success": "created by the readiness probe",
+    "nv_gpu_utilization": "requires a GPU",
+    "nv_gpu_memory_used_bytes": "requires a GPU",
+    "nv_gpu_memory_total_bytes": "requires a GPU",
 }
 ADDED_BY_PROMETHEUS = {"instance", "job", "namespace", "pod"}
 
 Samples = dict[str, dict[str, set[str]]]
 
 
-def asked() -> dict[str, str]:
-    """Every expression, by where it stands."""
+def queries() -> dict[str, str]:
+    """Return every expression by its place."""
     board = dashboards.queries(DOCKER / "grafana" / "dashboards" / "camserve.json")
     return {
         **{f"dashboard, {name}": expression for name, expression in board.items()},
@@ -43,9 +43,9 @@ def asked() -> dict[str, str]:
 
 
 def missing(expression: str, samples: Samples) -> Iterator[str]:
-    """What an expression asks for that is not among the samples."""
+    """Yield the metrics and labels of an expression that the samples lack."""
     for selected in promql.selections(expression):
-        if selected.metric in NOT_TRITONS:
+        if selected.metric in NOT_FROM_TRITON:
             continue
         if selected.metric not in samples:
             yield selected.metric
@@ -60,7 +60,7 @@ def missing(expression: str, samples: Samples) -> Iterator[str]:
 
 
 def parse(text: str) -> Samples:
-    """The label values of each metric, by metric and label."""
+    """Return the label values by metric and label."""
     samples: Samples = defaultdict(lambda: defaultdict(set))
     for line in text.splitlines():
         if match := SAMPLE.match(line):
@@ -72,7 +72,7 @@ def parse(text: str) -> Samples:
 
 @pytest.fixture(scope="module")
 def samples(container_server: Any, toy_bundle: Any) -> Samples:
-    """The metrics of a server that has answered, with maps and without, and refused."""
+    """Metrics after requests with maps, without maps, and with an invalid output."""
     image = InferInput("image", [2, *toy_bundle.contract.input.shape], "FP32")
     image.set_data_from_numpy(np.zeros(image.shape(), dtype=np.float32))
     with InferenceServerClient(container_server.grpc) as client:
@@ -83,19 +83,19 @@ def samples(container_server: Any, toy_bundle: Any) -> Samples:
     return parse(container_server.scrape())
 
 
-@pytest.mark.parametrize("place", asked())
-def test_triton_has_what_is_asked_for(place: str, samples: Samples) -> None:
-    assert list(missing(asked()[place], samples)) == []
+@pytest.mark.parametrize("place", queries())
+def test_triton_provides_the_metrics_of_a_query(place: str, samples: Samples) -> None:
+    assert list(missing(queries()[place], samples)) == []
 
 
-def test_each_exemption_is_needed(samples: Samples) -> None:
-    named = {selected.metric for expression in asked().values() for selected in promql.selections(expression)}
-    assert set(NOT_TRITONS) <= named
-    assert not set(NOT_TRITONS) & set(samples)
+def test_every_exemption_is_used(samples: Samples) -> None:
+    used = {selected.metric for expression in queries().values() for selected in promql.selections(expression)}
+    assert set(NOT_FROM_TRITON) <= used
+    assert not set(NOT_FROM_TRITON) & set(samples)
 
 
 @pytest.mark.parametrize(
-    ("expression", "found"),
+    ("expression", "expected"),
     [
         ("rate(nv_inference_requests[5m])", "nv_inference_requests"),
         ("sum by (tenant) (nv_inference_count)", "nv_inference_count{tenant}"),
@@ -104,22 +104,22 @@ def test_each_exemption_is_needed(samples: Samples) -> None:
         ('nv_inference_queue_summary_us{quantile="0.95"}', 'nv_inference_queue_summary_us{quantile="0.95"}'),
     ],
 )
-def test_what_triton_has_not_is_noticed(expression: str, found: str, samples: Samples) -> None:
-    assert list(missing(expression, samples)) == [found]
+def test_a_missing_metric_or_label_is_found(expression: str, expected: str, samples: Samples) -> None:
+    assert list(missing(expression, samples)) == [expected]
 
 
-def test_what_expires_is_counted_and_what_a_full_queue_refuses_is_not(overloaded_server: Any, toy_bundle: Any) -> None:
-    """The alert on expired requests reads the one; the alert on waiting requests is there because of the other."""
+def test_triton_counts_expired_requests_but_not_those_to_a_full_queue(overloaded_server: Any, toy_bundle: Any) -> None:
+    """The alert RequestsExpire depends on the first; QueueLong exists because of the second."""
     image = InferInput("image", [8, *toy_bundle.contract.input.shape], "FP32")
     image.set_data_from_numpy(np.zeros(image.shape(), dtype=np.float32))
-    refused: dict[str, list[str]] = {"expires": [], "fills": []}
+    rejected: dict[str, list[str]] = {"expires": [], "fills": []}
     with InferenceServerClient(overloaded_server.grpc) as client:
-        for model, told in refused.items():
-            answers: Queue[Any] = Queue()
+        for model, messages in rejected.items():
+            results: Queue[Any] = Queue()
             for _ in range(300):
-                client.async_infer(model, [image], lambda result, error, answers=answers: answers.put(error))
-            told += [str(error) for error in (answers.get(timeout=60) for _ in range(300)) if error is not None]
-    assert refused["expires"]
-    assert refused["fills"]
-    rejected = re.findall(r'failure\{model="(\w+)",reason="REJECTED",version="1"\} (\d+)', overloaded_server.scrape())
-    assert {model: int(count) for model, count in rejected} == {"expires": len(refused["expires"]), "fills": 0}
+                client.async_infer(model, [image], lambda result, error, results=results: results.put(error))
+            messages += [str(error) for error in (results.get(timeout=60) for _ in range(300)) if error is not None]
+    assert rejected["expires"]
+    assert rejected["fills"]
+    counted = re.findall(r'failure\{model="(\w+)",reason="REJECTED",version="1"\} (\d+)', overloaded_server.scrape())
+    assert {model: int(count) for model, count in counted} == {"expires": len(rejected["expires"]), "fills": 0}

@@ -1,4 +1,4 @@
-"""Random weights that are the same in every run, of a model that a module shares as of one that a test makes."""
+"""Seed the random weights of models, once per module and before each test."""
 
 import keras
 import pytest

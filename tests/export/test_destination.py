@@ -1,4 +1,4 @@
-"""Where a bundle is written: nothing else is replaced, and nothing is left half written."""
+"""The folder of a bundle: other files are never replaced."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def test_only_an_unchanged_bundle_is_replaced(tmp_path: Path) -> None:
     model, out = classifier(dense), tmp_path / "bundle"
     export_model(model, out, preprocessing="unit", formats="onnx")
     (out / "NOTES.md").write_text("mine")
-    with pytest.raises(UsageError, match="holds other files"):
+    with pytest.raises(UsageError, match="contains files other than"):
         export_model(model, out, preprocessing="unit", formats="onnx")
     assert (out / "NOTES.md").read_text() == "mine"
     site = tmp_path / "site"
     site.mkdir()
     (site / "manifest.json").write_text('{"name": "a web page"}')
-    with pytest.raises(UsageError, match="holds other files"):
+    with pytest.raises(UsageError, match="contains files other than"):
         export_model(model, site, preprocessing="unit", formats="onnx")
 
 
-def test_an_earlier_bundle_outlives_bad_options(tmp_path: Path) -> None:
+def test_invalid_options_keep_the_previous_bundle(tmp_path: Path) -> None:
     model, out = classifier(dense), tmp_path / "bundle"
     earlier = export_model(model, out, preprocessing="unit", formats="onnx")
     for options in ({"labels": ["a\nb", "c", "d"]}, {"labels": ["", "b", "c"]}, {"resize": "cubic"}, {"fit": "tile"}):
@@ -35,7 +35,7 @@ def test_an_earlier_bundle_outlives_bad_options(tmp_path: Path) -> None:
     assert load_bundle(out) == earlier
 
 
-def test_the_current_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_current_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "inner").mkdir()
     monkeypatch.chdir(tmp_path / "inner")
     for out in (".", ".."):
@@ -43,7 +43,7 @@ def test_the_current_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.
             export_model(classifier(dense), out, preprocessing="unit")
 
 
-def test_a_link_is_followed_and_kept(tmp_path: Path) -> None:
+def test_link_is_followed_and_kept(tmp_path: Path) -> None:
     (tmp_path / "target").mkdir()
     (tmp_path / "link").symlink_to("target")
     export_model(classifier(dense), tmp_path / "link", preprocessing="unit", formats="onnx")

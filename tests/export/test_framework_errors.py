@@ -1,4 +1,4 @@
-"""Why a framework failed, in one line."""
+"""Short messages from the exceptions of frameworks."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ TRACEBACK = """in user code:
 """
 
 
-def test_the_cause_below_a_traceback_is_told() -> None:
+def test_cause_below_a_traceback_is_returned() -> None:
     assert reason(ValueError(TRACEBACK)) == "'conv 1/' is not a valid root scope name"
 
 
-def test_without_one_the_first_line_is_told() -> None:
-    assert reason(ValueError("it is wet.\nVery wet.")) == "it is wet"
+def test_first_line_is_returned_without_a_traceback() -> None:
+    assert reason(ValueError("Invalid shape.\nExpected 3 dimensions.")) == "Invalid shape"
     assert reason(ValueError()) == "ValueError"
 
 
-def test_a_long_story_is_cut() -> None:
+def test_long_message_is_shortened() -> None:
     assert reason(TypeError("Could not do it. Full object config: {'a': 1}")) == "Could not do it"
     assert len(reason(ValueError("long " * 1000))) <= 201

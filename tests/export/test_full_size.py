@@ -1,4 +1,4 @@
-"""The five networks at full size, through the gate; the slow half of these tests."""
+"""The recipes and two Keras applications at full size, through the parity gate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from camserve.bundle import Bundle
 from camserve.contract import PRESETS
 from camserve.errors import HeadError
 from camserve.export import RECIPES, export_model
-from camserve.export.source import recipes
+from camserve.export.source import networks
 
 pytestmark = pytest.mark.slow
 
@@ -27,14 +27,14 @@ GRIDS = {
 
 
 def passes_the_gate(bundle: Bundle) -> bool:
-    figures = bundle.report["parity"]
-    measured = {(figure["format"], figure["batch"]) for figure in figures if figure["format"] != "network"}
+    metrics = bundle.report["parity"]
+    measured = {(metric["format"], metric["batch"]) for metric in metrics if metric["format"] != "network"}
     assert measured == {(name, batch) for name in ("onnx", "savedmodel") for batch in (1, 3, 8)}
-    return all(figure["passed"] for figure in figures)
+    return all(metric["passed"] for metric in metrics)
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))
-def test_a_recipe_passes_the_gate(name: str, tmp_path: Path) -> None:
+def test_recipe_passes_the_gate(name: str, tmp_path: Path) -> None:
     recipe = RECIPES[name]
     model = enliven(recipe.build(), recipe.preprocessing)
     bundle = export_model(model, tmp_path / "bundle", name=name, preprocessing=recipe.preprocessing)
@@ -46,28 +46,28 @@ def test_a_recipe_passes_the_gate(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["mobilenet", "efficientnetb0"])
-def test_a_classifier_of_keras_passes_the_gate(name: str, tmp_path: Path) -> None:
+def test_keras_application_passes_the_gate(name: str, tmp_path: Path) -> None:
     bundle = export_model(f"keras:{name}", tmp_path / "bundle", weights="none")
     assert passes_the_gate(bundle)
     assert bundle.contract.cam is not None
 
 
-def test_a_classifier_of_keras_with_another_head_is_refused_by_its_layer(tmp_path: Path) -> None:
+def test_application_with_a_nonlinear_head_exports_without_maps(tmp_path: Path) -> None:
     with pytest.raises(HeadError, match="the head is not linear"):
         export_model("keras:mobilenetv3small", tmp_path / "bundle", weights="none")
     assert passes_the_gate(export_model("keras:mobilenetv3small", tmp_path / "bundle", weights="none", cam=False))
 
 
-def test_batchnorm_called_for_training_passes_the_gate_with_a_warning(tmp_path: Path) -> None:
-    model = enliven(recipes._resnet50_signs(training=True), PRESETS["unit"])
+def test_batchnorm_in_training_mode_passes_with_a_warning(tmp_path: Path) -> None:
+    model = enliven(networks.resnet50_signs(training=True), PRESETS["unit"])
     model.save(tmp_path / "signs.h5")
     bundle = export_model(tmp_path / "signs.h5", tmp_path / "bundle", preprocessing="unit")
     assert passes_the_gate(bundle)
     (warning,) = bundle.report["warnings"]
-    assert "52 BatchNorm layers were built with training=True" in warning
+    assert "52 BatchNorm layers built with training=True" in warning
 
 
-def test_a_float64_model_passes_the_gate_against_float64(tmp_path: Path) -> None:
+def test_float64_model_passes_against_a_float64_reference(tmp_path: Path) -> None:
     keras.config.set_dtype_policy("float64")
     try:
         model: Any = enliven(RECIPES["resnet50-signs-126"].build(), PRESETS["unit"])

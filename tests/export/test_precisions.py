@@ -1,4 +1,4 @@
-"""Networks that were trained say the same in half precision and in int8, and their maps show the same."""
+"""Outputs and maps of trained networks in half precision and int8, compared with Keras."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from support import pointing
-from support.comparison import Compared, Said, ask_export, open_session
+from support.comparison import Comparison, Outputs, open_session, run_export
 from support.shapes import write_images
-from support.trained import NETWORKS, WAYS, Trained, shapes_network
+from support.trained import EXPORTS, NETWORKS, Trained, shapes_network
 
 from camserve.export import export_model
 
 # The first test of each network trains it.
 pytestmark = [pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(1200)]
 
-CASES = [(name, way) for name in NETWORKS for way in WAYS if (name, way) != ("digits", "int8-tensorrt")]
-OF_KNOWN_PLACE = [case for case in CASES if case[0] == "shapes"]
-LEAST_LEARNT = 0.97
-LEAST_AGREEMENT = 0.99
-LEAST_COSINE = 0.99
-MOST_OFF_IDENTITY = 1e-4
+CASES = [(name, export) for name in NETWORKS for export in EXPORTS if (name, export) != ("digits", "int8-tensorrt")]
+WITH_MASKS = [case for case in CASES if case[0] == "shapes"]
+MIN_ACCURACY = 0.97
+MIN_AGREEMENT = 0.99
+MIN_COSINE = 0.99
+MAX_IDENTITY_ERROR = 1e-4
 POINTING_MARGIN = 0.01
-CLEARLY = 0.1
+MARGIN_ABOVE_CHANCE = 0.1
 
 
 @dataclass(frozen=True)
 class Case:
-    """An export of a trained network, compared with it on the images that were held out."""
+    """An export of a trained network and its comparison with Keras on held-out images."""
 
     trained: Trained
-    compared: Compared
+    comparison: Comparison
 
 
 @pytest.fixture(scope="module", params=CASES, ids=["-".join(case) for case in CASES])
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    name, way = request.param
+    name, export = request.param
     trained = NETWORKS[name]()
     folder = tmp_path_factory.mktemp("precisions")
     bundle = export_model(
@@ -46,11 +46,11 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         calibration=write_images(trained.calibration, folder / "calibration"),
         cam_top_k=trained.network.output_shape[1],
         formats=["onnx"],
-        **WAYS[way],
+        **EXPORTS[export],
     )
     assert bundle.onnx_path is not None
-    exported = ask_export(open_session(bundle.onnx_path), trained.inputs)
-    return Case(trained, Compared(trained.answers, exported, trained.bias))
+    exported = run_export(open_session(bundle.onnx_path), trained.inputs)
+    return Case(trained, Comparison(trained.outputs, exported, trained.bias))
 
 
 @pytest.fixture(scope="module")
@@ -59,48 +59,51 @@ def shapes() -> Trained:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_network_has_learnt(name: str) -> None:
+def test_network_is_trained(name: str) -> None:
     trained = NETWORKS[name]()
-    assert trained.accuracy >= LEAST_LEARNT
+    assert trained.accuracy >= MIN_ACCURACY
 
 
-def test_the_class_is_the_one_that_keras_gives(case: Case) -> None:
-    assert case.compared.agreement >= LEAST_AGREEMENT
+def test_top_1_agrees_with_keras(case: Case) -> None:
+    assert case.comparison.agreement >= MIN_AGREEMENT
 
 
-def test_the_map_shows_what_the_map_of_keras_shows(case: Case) -> None:
-    assert case.compared.cosine >= LEAST_COSINE
+def test_maps_agree_with_keras(case: Case) -> None:
+    assert case.comparison.cosine >= MIN_COSINE
 
 
-def test_the_map_is_the_one_of_the_answer(case: Case) -> None:
-    assert case.compared.identity <= MOST_OFF_IDENTITY
+def test_map_mean_plus_bias_is_the_logit(case: Case) -> None:
+    assert case.comparison.identity <= MAX_IDENTITY_ERROR
 
 
-@pytest.mark.parametrize("case", OF_KNOWN_PLACE, ids=["-".join(case) for case in OF_KNOWN_PLACE], indirect=True)
-def test_the_map_points_at_the_shape_as_often_as_the_map_of_keras(case: Case) -> None:
+@pytest.mark.parametrize("case", WITH_MASKS, ids=["-".join(case) for case in WITH_MASKS], indirect=True)
+def test_maps_point_at_the_object_as_often_as_keras(case: Case) -> None:
     assert case.trained.masks is not None
-    ours, theirs = case.compared.pointing(case.trained.masks)
+    ours, theirs = case.comparison.pointing(case.trained.masks)
     assert ours == pytest.approx(theirs, abs=POINTING_MARGIN)
 
 
-def test_the_identity_is_measured_on_a_thousand_images(shapes: Trained) -> None:
+def test_identity_is_measured_on_1000_images(shapes: Trained) -> None:
     assert len(shapes.images) >= 1000
 
 
-def test_the_map_of_keras_points_at_the_shape_clearly_more_often_than_chance(shapes: Trained) -> None:
+def test_maps_of_keras_point_at_the_object_above_chance(shapes: Trained) -> None:
     assert shapes.masks is not None
-    said = shapes.answers
-    maps = said.maps_of(said.classes)
-    assert pointing.hits(maps, shapes.masks).mean() >= pointing.by_chance(maps.shape[1:], shapes.masks) + CLEARLY
+    outputs = shapes.outputs
+    maps = outputs.maps_of(outputs.classes)
+    assert (
+        pointing.hits(maps, shapes.masks).mean()
+        >= pointing.chance_level(maps.shape[1:], shapes.masks) + MARGIN_ABOVE_CHANCE
+    )
 
 
-def test_maps_of_another_class_are_noticed(shapes: Trained) -> None:
-    """The negative control: maps shifted by one class have another direction, sum and place."""
+def test_maps_of_another_class_are_detected(shapes: Trained) -> None:
+    """Negative control: maps shifted by one class have another direction, mean and position."""
     assert shapes.masks is not None
-    said = shapes.answers
-    compared = Compared(said, Said(said.logits, np.roll(said.maps, 1, axis=1)), shapes.bias)
-    assert compared.agreement == 1
-    assert compared.cosine < LEAST_COSINE
-    assert compared.identity > MOST_OFF_IDENTITY
-    ours, theirs = compared.pointing(shapes.masks)
+    outputs = shapes.outputs
+    comparison = Comparison(outputs, Outputs(outputs.logits, np.roll(outputs.maps, 1, axis=1)), shapes.bias)
+    assert comparison.agreement == 1
+    assert comparison.cosine < MIN_COSINE
+    assert comparison.identity > MAX_IDENTITY_ERROR
+    ours, theirs = comparison.pointing(shapes.masks)
     assert ours < theirs - POINTING_MARGIN

@@ -1,4 +1,4 @@
-"""Two exports of one model: the same bytes."""
+"""Exports of one model are identical, byte by byte."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from camserve.export import Tolerances, export_model
 from camserve.export.gate.samples import sample_images
 from camserve.manifest import MANIFEST_NAME
 
+pytestmark = pytest.mark.slow
+
 EXPORT = """
 import sys
 from camserve.export import export_model
@@ -37,7 +39,7 @@ def ordinary() -> keras.Model:
 
 
 def with_functions_inside() -> keras.Model:
-    """A grouped convolution and a swish are functions of their own in TensorFlow."""
+    """Build a network with layers that TensorFlow compiles to functions: a grouped convolution and a swish."""
     image = layers.Input((16, 16, 3))
     x = layers.Conv2D(6, 3, groups=3, activation="swish")(image)
     x = layers.Conv2D(12, 3, groups=2, activation="gelu")(x)
@@ -46,7 +48,7 @@ def with_functions_inside() -> keras.Model:
 
 @pytest.mark.parametrize("build", [ordinary, with_functions_inside])
 @pytest.mark.parametrize("input_dtype", ["float32", "uint8"])
-def test_two_exports_in_one_process_are_the_same(
+def test_exports_in_one_process_are_identical(
     build: Callable[[], keras.Model], input_dtype: InputType, tmp_path: Path
 ) -> None:
     model = build()
@@ -59,22 +61,22 @@ def test_two_exports_in_one_process_are_the_same(
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
-def test_two_exports_of_lower_precision_are_the_same(precision: Precision, tmp_path: Path) -> None:
+def test_exports_of_lower_precision_are_identical(precision: Precision, tmp_path: Path) -> None:
     for number, pixels in enumerate(sample_images(12, 16, 16, 3)):
         keras.utils.save_img(tmp_path / f"{number}.png", pixels)
-    model, budget = ordinary(), Tolerances(top1_disagreement=1, cam_distance=1)
+    model, tolerances = ordinary(), Tolerances(top1_disagreement=1, cam_distance=1)
     options: dict[str, Any] = {
         "preprocessing": "unit",
         "precision": precision,
         "calibration": tmp_path,
-        "budget": budget,
+        "tolerances": tolerances,
     }
     first, second = (export_model(model, tmp_path / name, **options).path for name in "ab")
     assert contents(first) == contents(second)
 
 
 @pytest.mark.slow
-def test_two_exports_in_two_processes_and_places_are_the_same(tmp_path: Path) -> None:
+def test_exports_in_two_processes_and_folders_are_identical(tmp_path: Path) -> None:
     enliven(small_network("flatten"), PRESETS["unit"]).save(tmp_path / "small.keras")
     for place, seed in (("here", "1"), ("there", "2")):
         (tmp_path / place).mkdir()

@@ -1,4 +1,4 @@
-"""A folder that appears whole or not at all, on disks that are full or read-only."""
+"""Bundles are written completely or not at all, also on full and read-only disks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.networks import small_network
 from support.toy import write_toy_bundle
 
 from camserve.errors import ConversionError, ExportError
-from camserve.export.staging import staged
+from camserve.export.staging import staged_bundle
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="limits and mounts are those of Linux")
 
@@ -42,7 +42,7 @@ def export(network: Path, out: Path, formats: str, limit: Callable[[], None]) ->
 
 
 def check_refusal(stderr: str, out: Path, why: str) -> None:
-    assert f"the bundle {out} cannot be written: {why}" in stderr.replace("\n  ", " ")
+    assert f"cannot write the bundle {out}: {why}" in stderr.replace("\n  ", " ")
     assert "hint: " in stderr
     assert "Traceback" not in stderr
 
@@ -50,9 +50,7 @@ def check_refusal(stderr: str, out: Path, why: str) -> None:
 @pytest.mark.slow
 @linux_only
 @pytest.mark.parametrize("formats", ["onnx", "savedmodel"])
-def test_a_file_that_cannot_grow_ends_the_export_and_the_earlier_bundle_stands(
-    formats: str, network: Path, tmp_path: Path
-) -> None:
+def test_file_size_limit_keeps_the_previous_bundle(formats: str, network: Path, tmp_path: Path) -> None:
     out = tmp_path / "bundle"
     write_toy_bundle(out)
     before = content(tmp_path)
@@ -71,7 +69,7 @@ def test_a_file_that_cannot_grow_ends_the_export_and_the_earlier_bundle_stands(
         ("onnx", "ro", "Read-only file system"),
     ],
 )
-def test_a_full_or_read_only_disk_ends_the_export_and_is_left_empty(
+def test_full_or_read_only_disk_stays_empty(
     formats: str, options: str, why: str, network: Path, tmp_path: Path
 ) -> None:
     disk, out = tmp_path / "disk", tmp_path / "disk" / "bundle"
@@ -92,21 +90,21 @@ def test_a_full_or_read_only_disk_ends_the_export_and_is_left_empty(
     assert result.stdout == ""
 
 
-def test_an_error_that_has_nothing_to_do_with_the_disk_stays_what_it_is(tmp_path: Path) -> None:
+def test_error_unrelated_to_the_disk_is_not_changed(tmp_path: Path) -> None:
     elsewhere = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor")
-    with pytest.raises(ConversionError), staged(tmp_path / "bundle"):
+    with pytest.raises(ConversionError), staged_bundle(tmp_path / "bundle"):
         raise ConversionError("the network is too large") from elsewhere
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_of_tensorflow_that_names_the_folder_is_the_disks(tmp_path: Path) -> None:
+def test_tensorflow_error_about_the_folder_is_a_disk_error(tmp_path: Path) -> None:
     def fail(folder: Path) -> None:
         fault = tf.errors.ResourceExhaustedError(None, None, f"{folder}/saved_model.pb.tmp1; No space left on device")
         raise ConversionError("TensorFlow cannot save the network") from fault
 
     with (
-        pytest.raises(ExportError, match=r"bundle cannot be written: No space left on device\."),
-        staged(tmp_path / "bundle") as folder,
+        pytest.raises(ExportError, match=r"bundle: No space left on device\."),
+        staged_bundle(tmp_path / "bundle") as folder,
     ):
         fail(folder)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Two ways to ask a server, side by side: they take turns, so that a busy moment of the machine meets both."""
+"""Compare two kinds of request that alternate, so that load on the machine affects both."""
 
 from __future__ import annotations
 
@@ -8,83 +8,83 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from statistics import median
 
-__all__ = ["Ask", "AsyncAsk", "alternate", "async_alternate", "async_requests_per_second", "rate"]
+__all__ = ["AsyncCall", "Call", "alternate", "async_alternate", "async_requests_per_second", "rate"]
 
-Ask = Callable[[], object]
-AsyncAsk = Callable[[], Awaitable[object]]
+Call = Callable[[], object]
+AsyncCall = Callable[[], Awaitable[object]]
 Medians = tuple[float, float, float]
 
 _WARM_UP = 30
 
 
-def alternate(one: Ask, other: Ask, times: int) -> Medians:
-    """Medians of the seconds of two kinds of request, and of by how much the other takes longer."""
+def alternate(first: Call, second: Call, times: int) -> Medians:
+    """Return the median durations of two kinds of request, and of their difference, in seconds."""
     for _ in range(min(_WARM_UP, times)):
-        one()
-        other()
+        first()
+        second()
     pairs = []
     for number in range(times):
         if number % 2:
-            pairs.append((_timed(one), _timed(other)))
+            pairs.append((_timed(first), _timed(second)))
         else:
-            pairs.append((_timed(other), _timed(one))[::-1])
+            pairs.append((_timed(second), _timed(first))[::-1])
     return _compared(pairs)
 
 
-async def async_alternate(one: AsyncAsk, other: AsyncAsk, times: int) -> Medians:
-    """The same on an event loop."""
+async def async_alternate(first: AsyncCall, second: AsyncCall, times: int) -> Medians:
+    """Do the same on an event loop."""
     for _ in range(min(_WARM_UP, times)):
-        await one()
-        await other()
+        await first()
+        await second()
     pairs = []
     for number in range(times):
         if number % 2:
-            pairs.append((await _async_timed(one), await _async_timed(other)))
+            pairs.append((await _async_timed(first), await _async_timed(second)))
         else:
-            pairs.append((await _async_timed(other), await _async_timed(one))[::-1])
+            pairs.append((await _async_timed(second), await _async_timed(first))[::-1])
     return _compared(pairs)
 
 
-def rate(ask: Ask, at_once: int, seconds: float) -> float:
-    """Requests a second of so many threads."""
+def rate(call: Call, concurrency: int, seconds: float) -> float:
+    """Return the requests per second of so many threads."""
     began = time.perf_counter()
 
     def work(_: object) -> int:
         count = 0
         while time.perf_counter() < began + seconds:
-            ask()
+            call()
             count += 1
         return count
 
-    with ThreadPoolExecutor(at_once) as pool:
-        count = sum(pool.map(work, range(at_once)))
+    with ThreadPoolExecutor(concurrency) as pool:
+        count = sum(pool.map(work, range(concurrency)))
     return count / (time.perf_counter() - began)
 
 
-async def async_requests_per_second(ask: AsyncAsk, at_once: int, seconds: float) -> float:
-    """Requests a second of so many tasks."""
+async def async_requests_per_second(call: AsyncCall, concurrency: int, seconds: float) -> float:
+    """Return the requests per second of so many tasks."""
     began = time.perf_counter()
 
     async def work() -> int:
         count = 0
         while time.perf_counter() < began + seconds:
-            await ask()
+            await call()
             count += 1
         return count
 
-    count = sum(await asyncio.gather(*(work() for _ in range(at_once))))
+    count = sum(await asyncio.gather(*(work() for _ in range(concurrency))))
     return count / (time.perf_counter() - began)
 
 
-def _timed(ask: Ask) -> float:
+def _timed(call: Call) -> float:
     began = time.perf_counter()
-    ask()
+    call()
     return time.perf_counter() - began
 
 
-async def _async_timed(ask: AsyncAsk) -> float:
+async def _async_timed(call: AsyncCall) -> float:
     began = time.perf_counter()
-    await ask()
+    await call()
     return time.perf_counter() - began
 
 

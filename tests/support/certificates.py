@@ -1,4 +1,4 @@
-"""Authorities and certificates for tests of TLS, made by the openssl program."""
+"""Certificate authorities and certificates for TLS tests, created with the openssl program."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Pair:
 
 
 class Authority:
-    """An authority of its own, whose files stand in `folder`."""
+    """A new certificate authority with its files in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
@@ -31,7 +31,7 @@ class Authority:
         _openssl("req", "-x509", *_KEY, *files, "-days", "2", "-subj", f"/CN={folder.name}")
 
     def issue(self, name: str, *, days: int = 2) -> Pair:
-        """A certificate for localhost and 127.0.0.1; one of -1 days has expired."""
+        """Issue a certificate for localhost and 127.0.0.1; with `days=-1` it has expired."""
         request = self._folder / f"{name}.csr"
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         names = ("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")

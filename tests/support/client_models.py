@@ -1,4 +1,4 @@
-"""Models as a client reads them, without a server."""
+"""Models as read by a client, without a server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def served(
     batch: int = -1,
     max_batch_size: int = 8,
 ) -> ServedModel:
-    """A model as a server would describe it, which keeps the contract; without the contract itself unless `carries`."""
+    """Return a model as described by a server, matching the contract; `carries` includes the contract itself."""
     contract = contract or toy_contract()
 
     def tensor(spec: TensorSpec) -> ServedTensor:
@@ -46,5 +46,5 @@ def served(
 
 
 def model_of(contract: ModelContract | None = None, **described: Any) -> Model:
-    """The model that a client reads of such a description."""
+    """Return the model that a client reads from such a description."""
     return read_model(served(contract, **described), Overrides())

@@ -1,4 +1,4 @@
-"""Runs the real command line, as a user's shell would."""
+"""Run the real command line, as a shell does."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def run(
     stdin: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `camserve` with these arguments and returns its exit code, stdout and stderr.
+    """Run `camserve` with these arguments and return its exit code, stdout and stderr.
 
     Args:
         arguments: The words of the command line.
-        seconds: How long it may take.
-        stdin: File that is piped into it; nothing unless given.
+        seconds: Time limit.
+        stdin: File for standard input (default: empty).
         environment: Further environment variables.
     """
     with Path(os.devnull if stdin is None else stdin).open("rb") as piped:

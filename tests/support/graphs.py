@@ -1,4 +1,4 @@
-"""Small ONNX classifiers written by hand, with a head and maps, for what works on ONNX graphs."""
+"""Small hand-written ONNX classifiers with a head and maps, for tests of graph rewrites."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["Graph", "answers", "images", "operators"]
+__all__ = ["Graph", "images", "operators", "run_onnx"]
 
 Array = npt.NDArray[Any]
 SIDE = 8
@@ -21,8 +21,8 @@ class Graph:
     """A graph under construction: `image` `[batch, 8, 8, 3]`, first transposed to channels first.
 
     Args:
-        dtype: Of the input: FLOAT, or UINT8, which is cast and scaled first.
-        seed: Of the random weights.
+        dtype: Data type of the input: FLOAT, or UINT8, which is cast and scaled first.
+        seed: Seed of the random weights.
     """
 
     def __init__(self, dtype: int = TensorProto.FLOAT, seed: int = 0) -> None:
@@ -38,25 +38,25 @@ class Graph:
         self.features = self.add("Transpose", image, perm=[0, 3, 1, 2])
 
     def constant(self, value: Any) -> str:
-        """Adds a constant and returns its name."""
+        """Add a constant and return its name."""
         name = f"constant{len(self._constants)}"
         self._constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
     def weights(self, *shape: int) -> Array:
-        """Random weights that keep the size of what they are multiplied with."""
+        """Return random weights that preserve the magnitude of their input."""
         fan = int(np.prod(shape[1:])) if len(shape) == 4 else shape[0]
         return self._random.normal(0, (2 / fan) ** 0.5, shape).astype(np.float32)
 
     def add(self, operator: str, *inputs: str, results: int = 1, name: str = "", **attributes: Any) -> str:
-        """Adds a node and returns the name of its first result."""
+        """Add a node and return the name of its first output."""
         name = name or f"{operator.lower()}{len(self._nodes)}"
         outputs = [name, *(f"{name}:{place}" for place in range(1, results))]
         self._nodes.append(helper.make_node(operator, list(inputs), outputs, name=name, **attributes))
         return name
 
     def convolve(self, source: str, channels: int, kernel: int = 3, *, group: int = 1, before: int = 0) -> str:
-        """Adds a convolution with a bias, of stride 1, that keeps height and width."""
+        """Add a convolution with bias and stride 1 that keeps height and width."""
         weights = self.constant(self.weights(channels, (before or self.channels) // group, kernel, kernel))
         bias = self.constant(self._random.normal(0, 0.1, channels).astype(np.float32))
         self.channels = channels
@@ -65,7 +65,7 @@ class Graph:
     def classifier(
         self, features: str, *, opset: int = 17, dense: Array | None = None
     ) -> tuple[onnx.ModelProto, list[str]]:
-        """Adds pooling, linear layer, softmax and maps to features `[batch, channels, height, width]`.
+        """Add pooling, a linear layer, softmax and maps to features `[batch, channels, height, width]`.
 
         Returns:
             The model, and the names of the nodes of its head.
@@ -82,7 +82,7 @@ class Graph:
         return self.model(("probabilities", "logits", "cam"), opset=opset), [node.name for node in self._nodes[body:]]
 
     def model(self, outputs: tuple[str, ...], *, opset: int = 17) -> onnx.ModelProto:
-        """The graph as it stands, checked."""
+        """Return the checked graph."""
         image = helper.make_tensor_value_info("image", self.dtype, ["batch", SIDE, SIDE, 3])
         results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
         graph = helper.make_graph(self._nodes, "by hand", [image], results, self._constants)
@@ -94,18 +94,18 @@ class Graph:
 
 
 def images(count: int, dtype: int = TensorProto.FLOAT, seed: int = 1) -> Array:
-    """Random images as a graph takes them: 0 to 1, or 0 to 255."""
+    """Return random input images: float32 in 0 to 1, or uint8."""
     pixels = np.random.default_rng(seed).integers(0, 256, (count, SIDE, SIDE, 3), np.uint8)
     return pixels if dtype == TensorProto.UINT8 else pixels.astype(np.float32) / 255
 
 
-def answers(model: onnx.ModelProto, batch: Array) -> dict[str, Array]:
-    """What ONNX Runtime says, by output name."""
+def run_onnx(model: onnx.ModelProto, batch: Array) -> dict[str, Array]:
+    """Return the outputs of ONNX Runtime by name."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, {"image": batch}), strict=True))
 
 
 def operators(model: onnx.ModelProto) -> list[str]:
-    """The operators of the graph, in its order."""
+    """Return the operators of the graph, in its order."""
     return [node.op_type for node in model.graph.node]

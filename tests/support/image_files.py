@@ -1,4 +1,4 @@
-"""Small files of every image format, made by Pillow and by hand, and how to damage them."""
+"""Create small files of every image format, and corrupt them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _SAVED: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 
 def draw(mode: str, size: tuple[int, int] = (24, 16)) -> Image.Image:
-    """An image of any mode with smooth and rough parts, no two of its corners alike."""
+    """Draw an image of any mode with gradients and noise, and four different corners."""
     width, height = size
     across = np.linspace(0, 255, width)[np.newaxis, :].repeat(height, axis=0)
     down = np.linspace(0, 255, height)[:, np.newaxis].repeat(width, axis=1)
@@ -62,14 +62,14 @@ def draw(mode: str, size: tuple[int, int] = (24, 16)) -> Image.Image:
 
 
 def save(image: Image.Image, file_format: str, **options: Any) -> bytes:
-    """The bytes of a file that Pillow writes."""
+    """Return the bytes of a file that Pillow writes."""
     stream = io.BytesIO()
     image.save(stream, file_format, **options)
     return stream.getvalue()
 
 
 def seeds() -> list[bytes]:
-    """About a hundred small files: every format, mode, compression and container feature that is read here."""
+    """Return about 100 small files: every supported format, mode, compression and container feature."""
     return [
         *(save(draw(mode), name, **options) for name, mode, options in _SAVED),
         *_moving(),
@@ -106,7 +106,7 @@ def _by_hand() -> Iterator[bytes]:
 
 
 def rle_bmp() -> bytes:
-    """A BMP of 4 x 2 pixels, compressed by run lengths."""
+    """Return a BMP of 4 x 2 pixels with run-length encoding."""
     body = bytes([4, 1, 0, 0, 2, 2, 2, 3, 0, 0, 0, 1])
     palette = b"".join(bytes([value, value, value, 0]) for value in range(256))
     info = struct.pack("<IiiHHIIiiII", 40, 4, 2, 1, 8, 1, len(body), 0, 0, 256, 0)
@@ -115,7 +115,7 @@ def rle_bmp() -> bytes:
 
 
 def tiled_tiff(side: int = 16) -> bytes:
-    """A TIFF of 16 x 16 gray pixels in one deflated tile, which may claim to be larger."""
+    """Return a TIFF of 16 x 16 gray pixels in one deflated tile, whose declared side may be larger."""
     body = zlib.compress(bytes(range(256)))
     return tiff(16, 16, body, compression=8, more=((322, side), (323, side), (324, 8), (325, len(body))))
 
@@ -123,7 +123,7 @@ def tiled_tiff(side: int = 16) -> bytes:
 def tiff(
     width: int, height: int, body: bytes, *, compression: int, more: tuple[tuple[int, int], ...] | None = None
 ) -> bytes:
-    """A gray TIFF of what its tags claim and of what it holds, in one strip unless `more` tags say otherwise."""
+    """Return a gray TIFF with a declared size and any content, in one strip or as defined by `more` tags."""
     placed = ((273, 8), (278, height), (279, len(body))) if more is None else more
     tags = sorted(((256, width), (257, height), (258, 8), (259, compression), (262, 1), (277, 1), *placed))
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
@@ -131,13 +131,13 @@ def tiff(
 
 
 def sixteen_bit_png() -> bytes:
-    """A PNG of 4 x 4 pixels in RGB of 16 bits, which Pillow does not write."""
+    """Return a PNG of 4 x 4 RGB pixels of 16 bits, which Pillow cannot write."""
     rows = b"".join(b"\0" + bytes(range(24)) for _ in range(4))
     return png(4, 4, rows, depth=16, color=2)
 
 
 def png(width: int, height: int, rows: bytes, *, depth: int = 8, color: int = 2) -> bytes:
-    """A PNG of what its header claims and of what it holds, which need not agree."""
+    """Return a PNG with a declared size and any content."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
@@ -150,7 +150,7 @@ _EXTREME = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 
 
 def mutants(files: list[bytes], count: int, *, seed: int = 0) -> Iterator[bytes]:
-    """Damages files, in turn: bytes overwritten, fields set to extremes, parts cut, doubled, or put in from another."""
+    """Corrupt files in turn: overwrite bytes, set fields to extreme values, remove, repeat and insert parts."""
     random = np.random.default_rng(seed)
     for number in range(count):
         data = bytearray(files[number % len(files)])
@@ -175,25 +175,25 @@ def _set_field(data: bytearray, random: np.random.Generator, files: list[bytes])
     data[place : place + width] = value.to_bytes(width, "little" if random.integers(2) else "big")
 
 
-def _cut(data: bytearray, random: np.random.Generator, files: list[bytes]) -> None:
+def _truncate(data: bytearray, random: np.random.Generator, files: list[bytes]) -> None:
     del data[int(random.integers(len(data))) :]
 
 
-def _take_out(data: bytearray, random: np.random.Generator, files: list[bytes]) -> None:
+def _remove(data: bytearray, random: np.random.Generator, files: list[bytes]) -> None:
     place = int(random.integers(len(data)))
     del data[place : place + int(random.integers(1, 33))]
 
 
-def _double(data: bytearray, random: np.random.Generator, files: list[bytes]) -> None:
-    begin = int(random.integers(len(data)))
-    part = data[begin : begin + int(random.integers(1, 65))]
-    data[begin:begin] = part * int(random.integers(1, 9))
+def _repeat(data: bytearray, random: np.random.Generator, files: list[bytes]) -> None:
+    start = int(random.integers(len(data)))
+    part = data[start : start + int(random.integers(1, 65))]
+    data[start:start] = part * int(random.integers(1, 9))
 
 
-def _put_in(data: bytearray, random: np.random.Generator, files: list[bytes]) -> None:
+def _insert(data: bytearray, random: np.random.Generator, files: list[bytes]) -> None:
     other = files[int(random.integers(len(files)))]
-    begin, place = int(random.integers(len(other))), int(random.integers(len(data)))
-    data[place:place] = other[begin : begin + 200]
+    start, place = int(random.integers(len(other))), int(random.integers(len(data)))
+    data[place:place] = other[start : start + 200]
 
 
-_DAMAGES = (_overwrite, _overwrite_head, _set_field, _cut, _take_out, _double, _put_in)
+_DAMAGES = (_overwrite, _overwrite_head, _set_field, _truncate, _remove, _repeat, _insert)

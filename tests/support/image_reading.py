@@ -1,4 +1,4 @@
-"""Reads images in a process of its own, and reports what time and memory that took there.
+"""Decode images in a subprocess, and report its time and memory.
 
 Run it in `tests/`: `python -m support.image_reading mutants COUNT SEED`, or `... files PATH...`; it prints JSON.
 """
@@ -16,15 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["read_apart"]
+__all__ = ["read_in_subprocess"]
 
 _SECONDS = 300
 
 
-def read_apart(*words: str | Path, environment: dict[str, str] | None = None) -> dict[str, Any]:
-    """Runs this module as a program, and returns what it reported; its death is an error that names its signal."""
+def read_in_subprocess(*arguments: str | Path, environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """Run this module as a program and return its report; an error names the signal if it was killed."""
     process = subprocess.run(
-        [sys.executable, "-m", "support.image_reading", *map(str, words)],
+        [sys.executable, "-m", "support.image_reading", *map(str, arguments)],
         capture_output=True,
         timeout=_SECONDS,
         check=True,
@@ -34,7 +34,7 @@ def read_apart(*words: str | Path, environment: dict[str, str] | None = None) ->
     return report
 
 
-def _of_mutants(count: int, seed: int) -> dict[str, Any]:
+def _decode_mutants(count: int, seed: int) -> dict[str, Any]:
     from support.image_files import mutants, seeds
 
     from camserve.clients.images.decode_options import DecodeOptions
@@ -44,56 +44,56 @@ def _of_mutants(count: int, seed: int) -> dict[str, Any]:
     files = seeds()
     for data in files:
         load_image(data)
-    _forget_peak()
+    _reset_peak()
     before = _memory("VmRSS")
     read, refused, slowest = 0, 0, 0.0
     for number, data in enumerate(mutants(files, count, seed=seed)):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         try:
             load_image(data, DecodeOptions(exif=number % 2 == 1))
             read += 1
         except ImageError:
             refused += 1
-        slowest = max(slowest, time.perf_counter() - begin)
+        slowest = max(slowest, time.perf_counter() - start)
     growth, peak = (_memory(name) - before for name in ("VmRSS", "VmHWM"))
     return {
         "seeds": len(files), "read": read, "refused": refused, "slowest": slowest, "growth": growth, "peak": peak,
     }  # fmt: skip
 
 
-def _of_files(paths: Sequence[str]) -> dict[str, Any]:
+def _decode_files(paths: Sequence[str]) -> dict[str, Any]:
     from camserve.clients.images.loading import load_image
     from camserve.errors import ImageError
 
     found = {}
     for path in paths:
-        _forget_peak()
-        before, begin, error = _memory("VmRSS"), time.perf_counter(), None
+        _reset_peak()
+        before, start, error = _memory("VmRSS"), time.perf_counter(), None
         try:
             load_image(path)
         except ImageError as refusal:
             error = str(refusal)
         found[path] = {
-            "error": error, "seconds": time.perf_counter() - begin, "growth": _memory("VmHWM") - before,
+            "error": error, "seconds": time.perf_counter() - start, "growth": _memory("VmHWM") - before,
         }  # fmt: skip
     return found
 
 
-def _forget_peak() -> None:
-    """Sets the peak of resident memory to what is resident now (proc_pid_clear_refs(5))."""
+def _reset_peak() -> None:
+    """Reset the peak of resident memory to its current value (proc_pid_clear_refs(5))."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 def _memory(name: str) -> int:
-    """Bytes of resident memory, now (VmRSS) or at its peak (VmHWM)."""
+    """Return the resident memory in bytes: current (VmRSS) or peak (VmHWM)."""
     found = re.search(rf"^{name}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     if found is None:
-        raise ValueError(f"/proc/self/status says no {name}")
+        raise ValueError(f"/proc/self/status has no {name}")
     return int(found[1]) * 1024
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    kind, *given = sys.argv[1:]
-    report = _of_mutants(*map(int, given)) if kind == "mutants" else _of_files(given)
+    kind, *arguments = sys.argv[1:]
+    report = _decode_mutants(*map(int, arguments)) if kind == "mutants" else _decode_files(arguments)
     sys.stdout.write(json.dumps(report, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""A load on a server: so many requests under way at once, and what each took."""
+"""Load on a server: a number of concurrent requests, and the duration of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Load", "Measured", "connected", "send"]
 
 @dataclass(frozen=True)
 class Load:
-    """One kind of load: images in a request, and requests at once."""
+    """A load: images per request, and concurrent requests."""
 
     batch: int
     concurrency: int
@@ -25,7 +25,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Measured:
-    """Images a second, and the seconds that each request took."""
+    """Images per second, and the duration of each request in seconds."""
 
     rate: float
     seconds: tuple[float, ...]
@@ -33,7 +33,7 @@ class Measured:
 
 @contextmanager
 def connected(url: str) -> Iterator[Any]:
-    """A client that is closed afterwards."""
+    """Open a client and close it afterwards."""
     client = triton.InferenceServerClient(url)
     try:
         yield client
@@ -42,28 +42,28 @@ def connected(url: str) -> Iterator[Any]:
 
 
 def send(client: Any, model: str, images: Any, load: Load, seconds: float) -> Measured:
-    """Keeps so many requests under way for so many seconds, and waits for the last."""
+    """Send concurrent requests for so many seconds, and wait for the last."""
     batch = np.ascontiguousarray(images[: load.batch])
     tensor = triton.InferInput("image", batch.shape, "UINT8" if batch.dtype == np.uint8 else "FP32")
     tensor.set_data_from_numpy(batch)
     done: queue.SimpleQueue[float | Exception] = queue.SimpleQueue()
     taken: list[float] = []
-    under_way = 0
+    pending = 0
     began = time.perf_counter()
-    while under_way or time.perf_counter() < began + seconds:
-        while under_way < load.concurrency and time.perf_counter() < began + seconds:
-            _ask(client, model, tensor, done)
-            under_way += 1
+    while pending or time.perf_counter() < began + seconds:
+        while pending < load.concurrency and time.perf_counter() < began + seconds:
+            _send_one(client, model, tensor, done)
+            pending += 1
         came = done.get()
-        under_way -= 1
+        pending -= 1
         if isinstance(came, Exception):
             raise came
         taken.append(came)
     return Measured(load.batch * len(taken) / (time.perf_counter() - began), tuple(taken))
 
 
-def _ask(client: Any, model: str, tensor: Any, done: queue.SimpleQueue[float | Exception]) -> None:
-    """Sends one request; the seconds until its answer, or its error, come through the queue."""
+def _send_one(client: Any, model: str, tensor: Any, done: queue.SimpleQueue[float | Exception]) -> None:
+    """Send one request, and put its duration or its error into the queue."""
     started = time.perf_counter()
 
     def arrived(result: Any, error: Exception | None) -> None:

@@ -1,4 +1,4 @@
-"""A model's folder in a repository, written by hand, so that it may have whatever faults a test wants."""
+"""A model folder that is written without `publish`, so that it can have any fault."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from camserve.bundle import LABELS_NAME, ONNX_NAME, Bundle
-from camserve.serving import ServingOptions
 from camserve.serving.config.message import CONFIG_NAME, build_config, render_config
+from camserve.serving.config.named_options import make_options
 
 __all__ = ["toy_config", "write_model_folder"]
 
 
 def toy_config(bundle: Bundle, *, name: str = "toy", options: Mapping[str, Any] | None = None) -> Any:
-    """The configuration by which the bundle would be published."""
+    """Return the configuration with which the bundle would be published."""
     contract = bundle.contract.model_copy(update={"name": name})
-    return build_config(contract, bundle.labels, ServingOptions(**(options or {})), digest=bundle.files[ONNX_NAME])
+    return build_config(contract, bundle.labels, make_options(options or {}), digest=bundle.files[ONNX_NAME])
 
 
 def write_model_folder(repository: Path, bundle: Bundle, config: Any, *, name: str = "toy") -> Path:
-    """Writes the bundle as version 1 of a model with this configuration, and returns the model's folder."""
+    """Write a bundle as version 1 of a model with this configuration and return the model's folder."""
     folder = repository / name
     (folder / "1").mkdir(parents=True)
     shutil.copyfile(bundle.path / ONNX_NAME, folder / "1" / ONNX_NAME)

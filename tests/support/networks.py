@@ -1,4 +1,4 @@
-"""Networks for tests, with weights that show errors: BatchNorm that does something, logits that differ by image."""
+"""Networks for tests, with weights that reveal errors."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from camserve.export.graph.inference import to_inference_mode
 from camserve.export.graph.network import Network, run, trace
 from camserve.pixels import normalize
 
-_SPREAD = 0.7  # standard deviation of a logit over images: probabilities well apart, and rounding under half its bound
+_SPREAD = (
+    0.7  # standard deviation of a logit over images: distinct probabilities, and rounding under half the tolerance
+)
 
 
 def small_network(pooling: str = "average", *, activation: str = "softmax", classes: int = 6) -> keras.Model:
-    """Two convolutions with BatchNorm, 16x16x3 to 8x8 features, and the head asked for."""
+    """Build two convolutions with BatchNorm, from 16x16x3 to 8x8 features, and a head."""
     image = layers.Input((16, 16, 3))
     x = layers.Conv2D(8, 3, padding="same", name="conv1")(image)
     x = layers.BatchNormalization(name="bn1")(x)
@@ -34,7 +36,7 @@ def small_network(pooling: str = "average", *, activation: str = "softmax", clas
 
 
 def head(features: Any, pooling: str) -> Any:
-    """From features to the vector that the last layer takes."""
+    """Pool the features into the input vector of the last layer."""
     if pooling == "global-average":
         return layers.GlobalAveragePooling2D(name="pool")(features)
     if pooling == "average":
@@ -42,14 +44,20 @@ def head(features: Any, pooling: str) -> Any:
     return layers.Flatten(name="flatten")(features)
 
 
-def enliven(model: keras.Model, preprocessing: Preprocessing, seed: int = 0) -> keras.Model:
-    """Gives the network what training would: BatchNorm statistics, and logits that differ from image to image.
+def build_model(network: Network) -> keras.Model:
+    """Build a Keras model of a network, whose layers must have unique names."""
+    image = keras.Input(network.shape, dtype=network.dtype)
+    return keras.Model(image, run(network, image, [network.output])[0], name=network.name)
 
-    The softmax of a random network is saturated or flat, and its features hardly change with the image; then parity
-    says nothing of an error. A deep random network also multiplies float32 rounding, as no trained one does: here
-    residual branches add little to their shortcuts, and where there are none an activation passes most of what it gets.
+
+def enliven(model: keras.Model, preprocessing: Preprocessing, seed: int = 0) -> keras.Model:
+    """Give a random network BatchNorm statistics and logits like those of a trained network.
+
+    The softmax of a random network is saturated or flat, and its features hardly depend on the image, so that parity
+    would not reveal an error. A deep random network also amplifies float32 rounding more than a trained one: here
+    residual branches add little to their shortcuts, and without branches most inputs of an activation are positive.
     """
-    # What a file would be converted as: nested models flattened, dropout gone.
+    # As an export prepares it: nested models flattened, dropout removed.
     network = to_inference_mode(trace(model))[0]
     images = _images(network, preprocessing)
     rng = np.random.default_rng(seed)
@@ -61,7 +69,7 @@ def enliven(model: keras.Model, preprocessing: Preprocessing, seed: int = 0) -> 
         if isinstance(end, layers.Conv2D):
             end.kernel.assign(end.kernel * 0.2)
     for layer in _layers(model):
-        _wake(layer, rng)
+        _randomize_initial(layer, rng)
     _measure_statistics(network, norms, images)
     for norm in norms:
         norm.moving_variance.assign(norm.moving_variance * rng.uniform(0.8, 1.25, norm.moving_mean.shape))
@@ -80,7 +88,7 @@ def _layers(model: keras.Model) -> Iterator[Any]:
 
 
 def _ends_of_branches(network: Network) -> list[Any]:
-    """The layers whose output is added to a shortcut: of the values that are added, the one most steps made."""
+    """Return the layers whose output is added to a shortcut: of the summands, the one with the longest path."""
     depths = {network.input: 0}
     ends = []
     for step in network.steps:
@@ -99,8 +107,8 @@ def _randomize(norm: Any, rng: np.random.Generator, *, scale: float = 1.0, shift
         norm.beta.assign(rng.normal(shift, 0.2, norm.beta.shape))
 
 
-def _wake(layer: Any, rng: np.random.Generator) -> None:
-    """Gives weights that begin as 1 or near 0 a value of their own."""
+def _randomize_initial(layer: Any, rng: np.random.Generator) -> None:
+    """Replace weights that are initialized to 1 or near 0."""
     if isinstance(layer, layers.LayerNormalization):
         _randomize(layer, rng)
     elif isinstance(layer, layers.Normalization) and layer.weights:
@@ -112,7 +120,7 @@ def _wake(layer: Any, rng: np.random.Generator) -> None:
 def _measure_statistics(network: Network, norms: list[Any], images: Any) -> None:
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.momentum = 0.0  # the moving statistics become those of this batch
+        norm.momentum = 0.0  # so that the moving statistics become those of this batch
     in_training = (
         replace(step, kwargs={**step.kwargs, "training": True}) if step.operation in norms else step
         for step in network.steps
@@ -124,7 +132,7 @@ def _measure_statistics(network: Network, norms: list[Any], images: Any) -> None
 
 def _spread_logits(network: Network, images: Any) -> None:
     last = next(step for step in reversed(network.steps) if getattr(step.operation, "weights", None))
-    if not hasattr(last.operation, "kernel"):  # a BatchNorm, which has spread them
+    if not hasattr(last.operation, "kernel"):  # a BatchNorm, which scales the logits itself
         return
     kernel, *bias = last.operation.get_weights()
     features = np.reshape(run(network, images, [last.inputs[0]])[0], (len(images), -1))

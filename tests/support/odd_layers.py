@@ -1,4 +1,4 @@
-"""Layers and models as users write them themselves."""
+"""Custom layers and models, as users write them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ __all__ = ["AlwaysDropout", "Backbone", "Block", "Gain", "OwnCall", "softmax"]
 
 
 def softmax(x: Any) -> Any:
-    """What is called softmax and is another function."""
+    """Compute another function than softmax, under its name."""
     return keras.ops.softmax(x / 10)
 
 
 class OwnCall(keras.Model):  # type: ignore[misc]
-    """A functional model that does something else when it is called."""
+    """A functional model with a different `call`."""
 
     def call(self, image: Any, training: bool | None = None) -> Any:
         return super().call(image, training=training) / 2 + 1 / 6
 
 
 class AlwaysDropout(layers.Dropout):  # type: ignore[misc]
-    """No dropout, whatever its base class."""
+    """A subclass of Dropout that is not dropout."""
 
     def call(self, x: Any, training: bool | None = None) -> Any:
         return x * 0.5
 
 
 class Backbone(keras.Model):  # type: ignore[misc]
-    """Subclassed, with layers that nobody sees from outside."""
+    """A subclassed model, whose layers cannot be traced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Backbone(keras.Model):  # type: ignore[misc]
 
 @keras.saving.register_keras_serializable("odd")
 class Gain(layers.Layer):  # type: ignore[misc]
-    """A registered layer with a weight of its own."""
+    """A registered layer with a weight."""
 
     def __init__(self, factor: float = 2.0, **settings: Any) -> None:
         super().__init__(**settings)
@@ -59,7 +59,7 @@ class Gain(layers.Layer):  # type: ignore[misc]
 
 
 class Block(layers.Layer):  # type: ignore[misc]
-    """A layer made of layers, which its first call builds."""
+    """A layer with inner layers, which its first call builds."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

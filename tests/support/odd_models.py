@@ -1,4 +1,4 @@
-"""Models as users have them: what each is called, and how it is made."""
+"""Unusual models, as users have them, by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def classifier(
     dtype: str | None = None,
     shape: tuple[int, int, int] = (8, 8, 3),
 ) -> keras.Model:
-    """Some first layers, a convolution, and the tail given."""
+    """Build a classifier of some first layers, a convolution, and a tail."""
     image = layers.Input(shape, dtype=dtype)
     x: Any = image
     for layer in first:
@@ -33,37 +33,37 @@ def classifier(
 
 
 def dense(x: Any, **options: Any) -> Any:
-    """Global average pooling, and three classes."""
+    """Apply global average pooling and a Dense layer of three classes."""
     return layers.Dense(3, **{"activation": "softmax", **options})(layers.GlobalAveragePooling2D()(x))
 
 
 def with_policy(policy: str, make: Make) -> Make:
-    """The same model under a dtype policy."""
+    """Return a function that builds the model under a dtype policy."""
 
-    def made() -> keras.Model:
+    def build() -> keras.Model:
         keras.config.set_dtype_policy(policy)
         try:
             return make()
         finally:
             keras.config.set_dtype_policy("float32")
 
-    return made
+    return build
 
 
 def part(size: int = 8, **names: str) -> keras.Model:
-    """A small convolution with BatchNorm, as a model to build into others."""
+    """Build a small convolution with BatchNorm, to nest in other models."""
     steps = [layers.Conv2D(3, 3, padding="same", **names), layers.BatchNormalization(), layers.ReLU()]
     return keras.Sequential([layers.Input((size, size, 3)), *steps])
 
 
 def wrapped(model: keras.Model) -> keras.Model:
-    """The model as the one layer of another."""
+    """Build a model whose only layer is the given model."""
     image = layers.Input(model.input_shape[1:])
     return keras.Model(image, model(image))
 
 
 class Functional(keras.Model):  # type: ignore[misc]
-    """Subclassed, and functional inside."""
+    """A subclass with a functional constructor."""
 
     def __init__(self) -> None:
         image = layers.Input((8, 8, 3))
@@ -80,7 +80,7 @@ def called_twice() -> keras.Model:
 
 
 def several_ends() -> keras.Model:
-    """Nested models of two inputs, and of two outputs in a dict."""
+    """Build a model with a nested model of two inputs and two outputs in dicts."""
     first, second = layers.Input((8, 8, 3), name="first"), layers.Input((8, 8, 3), name="second")
     difference = keras.Model({"first": first, "second": second}, {"sum": first + second, "less": first - second})
     image = layers.Input((8, 8, 3))
@@ -88,7 +88,7 @@ def several_ends() -> keras.Model:
 
 
 def backbone() -> keras.Model:
-    """A classifier of Keras without its top, as in transfer learning."""
+    """Build a classifier on a Keras application without its top, as in transfer learning."""
     body = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3), alpha=0.35)
     image = layers.Input((32, 32, 3))
     x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(body(image, training=False)))
@@ -133,7 +133,7 @@ def low_rank() -> keras.Model:
 
 
 def zoo() -> keras.Model:
-    """A chain of layers that each convert to something else."""
+    """Build a chain of layers that convert to different operators."""
     return classifier(
         dense,
         *(layers.LeakyReLU(), layers.PReLU(), layers.ELU(), layers.Activation("hard_silu"), layers.Activation("mish")),
@@ -144,27 +144,29 @@ def zoo() -> keras.Model:
 
 EXACT: dict[str, Make] = {
     # Names and order
-    "layer names of our own": lambda: classifier(lambda x: dense(x, name="probabilities"), layers.ReLU(name="image")),
+    "layer names that camserve uses": lambda: classifier(
+        lambda x: dense(x, name="probabilities"), layers.ReLU(name="image")
+    ),
     "equal names in two nested models": lambda: classifier(dense, part(name="same"), part(name="same")),
-    "blanks and accents in its name": lambda: classifier(dense, name="réseau de neurones"),
+    "spaces and accents in the model name": lambda: classifier(dense, name="réseau de neurones"),
     "a Sequential": lambda: keras.Sequential([part(), layers.GlobalAveragePooling2D(), layers.Dense(3)]),
     # Nested and shared
-    "models nested deep": nested_deep,
+    "deeply nested models": nested_deep,
     "a model called twice": called_twice,
-    "nested models with several ends": several_ends,
+    "nested model with several inputs and outputs": several_ends,
     "a backbone as a layer": backbone,
     "layers called twice": shared_layers,
     "a softmax called twice": shared_softmax,
-    "subclassed, and functional inside": Functional,
+    "functional subclass": Functional,
     "a subclassed backbone": wrapped_backbone,
-    # What prepares pixels inside
-    "constants inside": lambda: classifier(
+    # Preprocessing in the model
+    "preprocessing with constants": lambda: classifier(
         dense, layers.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.1, 0.2, 0.3]), layers.Rescaling(2.0, -1.0)
     ),
     "an adapted normalization": adapted,
     "resizing": lambda: classifier(dense, layers.Resizing(6, 10), layers.Resizing(9, 5, interpolation="nearest")),
-    "a centre crop": lambda: classifier(dense, layers.CenterCrop(6, 4)),
-    "augmentation inside": lambda: classifier(
+    "a center crop": lambda: classifier(dense, layers.CenterCrop(6, 4)),
+    "augmentation": lambda: classifier(
         dense, layers.RandomFlip(), layers.RandomRotation(0.1), layers.RandomContrast(0.2), layers.RandomZoom(0.1)
     ),
     # Heads
@@ -172,38 +174,38 @@ EXACT: dict[str, Make] = {
         lambda x: layers.Dense(3)(layers.Flatten()(layers.AveragePooling2D(8, strides=1)(x)))
     ),
     "a head of zeros": lambda: classifier(lambda x: dense(x, kernel_initializer="zeros")),
-    "a linear activation on its own": lambda: classifier(
+    "a linear activation layer": lambda: classifier(
         lambda x: layers.Activation("softmax")(layers.Activation("linear")(dense(x, activation=None)))
     ),
     "logits": lambda: classifier(lambda x: dense(x, activation=None)),
-    "several labels": lambda: classifier(lambda x: dense(x, activation="sigmoid")),
+    "multi-label": lambda: classifier(lambda x: dense(x, activation="sigmoid")),
     "one probability": lambda: classifier(
         lambda x: layers.Activation("sigmoid")(layers.Dense(1)(layers.GlobalAveragePooling2D()(x)))
     ),
-    "TensorFlow's own functions": lambda: classifier(
+    "TensorFlow functions": lambda: classifier(
         lambda x: dense(x, activation=tf.nn.softmax), layers.Conv2D(3, 3, activation=tf.nn.relu)
     ),
     "flat": lambda: classifier(lambda x: layers.Dense(3, "softmax")(layers.Flatten()(x)), shape=(6, 10, 3)),
-    "an adapter of low rank": low_rank,
+    "LoRA": low_rank,
     # Layers and operations
-    "a dropout of its own": lambda: classifier(lambda x: dense(AlwaysDropout(0.5)(x))),
+    "a subclass of Dropout": lambda: classifier(lambda x: dense(AlwaysDropout(0.5)(x))),
     "a registered layer": lambda: classifier(dense, Gain(3.0)),
-    "a layer of layers": lambda: classifier(dense, Block()),
+    "a layer with inner layers": lambda: classifier(dense, Block()),
     "operators": operators,
     "a zoo of layers": zoo,
     # Shapes and precisions
-    "gray, and not square": lambda: classifier(dense, shape=(6, 10, 1)),
+    "gray, not square": lambda: classifier(dense, shape=(6, 10, 1)),
     "mixed precision": with_policy("mixed_float16", lambda: classifier(dense, part(), Gain(), Block())),
     "mixed precision, adapted": with_policy("mixed_float16", adapted),
     "mixed bfloat16": with_policy("mixed_bfloat16", lambda: classifier(dense)),
     "double precision": with_policy("float64", adapted),
     "double precision, operators": with_policy("float64", operators),
 }
-"""Those that export with their map."""
+"""Models that export with maps."""
 
 
 WITHOUT_MAP: dict[str, tuple[Make, str]] = {
-    "two heads": (lambda: classifier(lambda x: layers.Average()([dense(x), dense(x)])), "joins 2 values"),
+    "two heads": (lambda: classifier(lambda x: layers.Average()([dense(x), dense(x)])), "with 2 inputs"),
     "positions in a row": (
         lambda: classifier(
             lambda x: layers.Dense(3)(layers.GlobalMaxPooling1D(name="row")(layers.Reshape((64, 4))(x)))
@@ -216,4 +218,4 @@ WITHOUT_MAP: dict[str, tuple[Make, str]] = {
         "'gate'",
     ),
 }
-"""Those that export without one, and what the refusal says."""
+"""Models that export only without maps, each with part of the error message."""

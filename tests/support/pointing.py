@@ -1,7 +1,8 @@
-"""The pointing game: whether the maximum of a map lies on what the image shows.
+"""The pointing game: whether the maximum of a map is on the object in the image.
 
-Zhang et al. 2018, "Top-down Neural Attention by Excitation Backprop", section 4.2: a point within 15 pixels of the
-object counts, on images whose shorter side is 224 pixels.
+A point within 15 pixels of the object is a hit, on images whose shorter side has 224 pixels.
+
+Source: Zhang et al. 2018, "Top-down Neural Attention by Excitation Backprop", section 4.2.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["by_chance", "hits"]
+__all__ = ["chance_level", "hits"]
 
 _TOLERANCE = 15 / 224  # of the side
 
@@ -19,11 +20,11 @@ Array = npt.NDArray[Any]
 
 
 def hits(maps: Array, masks: Array) -> npt.NDArray[np.bool_]:
-    """Whether each map points at the object: the point is the middle of its greatest cell.
+    """Return whether each map points at the object: the point is the center of its largest cell.
 
     Args:
         maps: `[count, rows, columns]`.
-        masks: Where the object is, bool `[count, height, width]`.
+        masks: Pixels of the object, bool `[count, height, width]`.
 
     Returns:
         `[count]`.
@@ -31,8 +32,8 @@ def hits(maps: Array, masks: Array) -> npt.NDArray[np.bool_]:
     return _within_tolerance(maps.reshape(len(maps), -1).argmax(axis=1), maps.shape[1:], masks)
 
 
-def by_chance(grid: tuple[int, ...], masks: Array) -> float:
-    """Share of the images in which a cell drawn at random points at the object."""
+def chance_level(grid: tuple[int, ...], masks: Array) -> float:
+    """Return the expected share of hits of a random cell."""
     cells = range(grid[0] * grid[1])
     return float(np.mean([_within_tolerance(np.full(len(masks), cell), grid, masks) for cell in cells]))
 

@@ -1,7 +1,7 @@
-"""Publishers as processes of their own, for tests that kill them or let many loose at once.
+"""Publishers as separate processes, for tests that kill them or run many at once.
 
-Run as a program: `publishers.py killed FOLDER TASK` and `publishers.py crowd REPOSITORY BUNDLE COUNT`. Everything is
-imported once, and each publisher is a fork; a pytest process has threads, which do not survive that well.
+Run as a program: `publishers.py killed FOLDER TASK` and `publishers.py crowd REPOSITORY BUNDLE COUNT`. It imports
+everything once and forks each publisher. The pytest process is not forked itself, since it has threads.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from camserve.serving import publish
 from camserve.serving.publishing.rollback import rollback
-from camserve.serving.repository import staging
+from camserve.serving.repository import staging_area
 from camserve.serving.repository.prune import prune
 
 __all__ = ["TASKS"]
@@ -26,49 +26,49 @@ _CHANGES = {"os.chmod", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmd
 _LAST = 1000
 
 
-def found(folder: Path) -> None:
-    """Publishes a model that is new."""
+def new_model(folder: Path) -> None:
+    """Publish a new model."""
     publish(folder.parent / "new", folder / "repository")
 
 
 def add(folder: Path) -> None:
-    """Publishes a version with other tensors, labels and options than the one that stands."""
+    """Publish a version with other tensors, labels and options than the previous one."""
     options = {"max_batch_size": 3}
     publish(folder.parent / "new", folder / "repository", options=options, allow_contract_change=True)
 
 
 def inside(folder: Path) -> None:
-    """The same where the repository is a mount of its own, which no test may make."""
-    staging._can_stage = lambda stage, root: False
+    """Do the same in a repository that looks like a separate mount."""
+    staging_area._supports_rename = lambda stage, root: False
     add(folder)
 
 
-def found_inside(folder: Path) -> None:
-    """A model that is new, in an empty repository that is a mount of its own."""
-    staging._can_stage = lambda stage, root: False
-    found(folder)
+def new_model_inside(folder: Path) -> None:
+    """Publish a new model in an empty repository that looks like a separate mount."""
+    staging_area._supports_rename = lambda stage, root: False
+    new_model(folder)
 
 
 def roll_back(folder: Path) -> None:
-    """Publishes the first version once more."""
+    """Roll back to the first version."""
     rollback(folder / "repository", "toy", to=1)
 
 
 def remove_oldest(folder: Path) -> None:
-    """Removes a version that is not served."""
+    """Prune a version that is not served."""
     prune(folder / "repository", keep=1)
 
 
 TASKS: dict[str, Callable[[Path], None]] = {
-    task.__name__: task for task in (found, add, inside, found_inside, roll_back, remove_oldest)
+    task.__name__: task for task in (new_model, add, inside, new_model_inside, roll_back, remove_oldest)
 }
 
 
 def _die_before(step: int, folder: Path) -> None:
-    """Has this process kill itself right before it changes the file system for the n-th time."""
+    """Make this process kill itself right before its n-th change of the file system."""
     count = 0
 
-    def look(event: str, arguments: tuple[Any, ...]) -> None:
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal count
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
         if (writes or event in _CHANGES) and str(arguments[0]).startswith(str(folder)):
@@ -76,18 +76,18 @@ def _die_before(step: int, folder: Path) -> None:
             if count == step:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(look)
+    sys.addaudithook(hook)
 
 
 def _forked(work: Callable[[], None]) -> int:
-    """The process number of a child that does this work and nothing else."""
+    """Fork a child that only does this work, and return its process ID."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
             work()
             code = 0
-        except Exception:  # noqa: BLE001  whatever it was, the parent is told
+        except Exception:  # noqa: BLE001  the parent reports every failure
             traceback.print_exc()
         finally:
             os._exit(code)
@@ -95,7 +95,7 @@ def _forked(work: Callable[[], None]) -> int:
 
 
 def kill_everywhere(folder: Path, task: str) -> None:
-    """Lets a publisher die at its 1st, 2nd, 3rd … step, each in a copy of `folder/before`, until one comes through."""
+    """Kill a publisher at its 1st, 2nd, 3rd … step, each in a copy of `folder/before`, until one completes."""
     for step in range(1, _LAST):
         copy = folder / f"killed-{step:03}"
         shutil.copytree(folder / "before", copy)
@@ -111,7 +111,7 @@ def kill_everywhere(folder: Path, task: str) -> None:
 
 
 def crowd(repository: Path, bundle: Path, count: int) -> None:
-    """Lets publishers loose at once."""
+    """Run publishers concurrently."""
 
     def work() -> None:
         sys.stdout.write(f"{publish(bundle, repository).version}\n")
@@ -123,6 +123,7 @@ def crowd(repository: Path, bundle: Path, count: int) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    vars(os)["fsync"] = lambda _descriptor: None  # a killed process loses nothing that it has written
     if sys.argv[1] == "killed":
         kill_everywhere(Path(sys.argv[2]), sys.argv[3])
     else:

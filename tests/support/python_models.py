@@ -1,4 +1,4 @@
-"""Models of Triton's Python backend: one that takes as long as it is told, and one that says what it was told."""
+"""Models of Triton's Python backend: `slow` sleeps for its input in seconds, `echo` returns its input."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TritonPythonModel:
 
 
 def write_python_models(repository: Path, *, instances: int = 8) -> Path:
-    """Puts the models `slow` and `echo` into a repository, which is returned."""
+    """Add the models `slow` and `echo` to a repository and return it."""
     for name, work in (("slow", "time.sleep(float(given[0]))"), ("echo", "pass")):
         folder = repository / name
         (folder / "1").mkdir(parents=True)
@@ -46,12 +46,12 @@ def write_python_models(repository: Path, *, instances: int = 8) -> Path:
 
 
 def slow_request(seconds: float) -> Request:
-    """A request that takes that many seconds."""
+    """Return a request that takes that many seconds."""
     return _request("slow", np.array([seconds], np.float32))
 
 
 def echo_request(values: np.ndarray[Any, Any]) -> Request:
-    """A request that is answered with the values themselves, as `taken`."""
+    """Return a request whose output is equal to its input."""
     return _request("echo", values)
 
 

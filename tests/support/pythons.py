@@ -1,4 +1,4 @@
-"""The interpreters that this machine has, of the versions that the client library runs on."""
+"""Find the Python interpreters of the versions that the client library supports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 
 
 def find_python(version: str) -> Path | None:
-    """An interpreter of that version: on the path, or among those that pyenv keeps; None where there is none."""
+    """Find an interpreter of a version on PATH or among the installations of pyenv."""
     return next((path for path in _candidates(version) if _runs(path)), None)
 
 
@@ -24,7 +24,7 @@ def _candidates(version: str) -> Iterator[Path]:
 
 
 def _runs(path: Path) -> bool:
-    """Whether it starts and can make environments; a shim of pyenv is there for versions that are not switched on."""
+    """Return whether an interpreter starts and can create environments; pyenv has shims for inactive versions too."""
     return (
         path.is_file() and not subprocess.run([path, "-c", "import venv"], capture_output=True, check=False).returncode
     )

@@ -15,15 +15,15 @@ from support.networks import enliven, small_network
 from camserve.bundle import CONTRACT_NAME, LABELS_NAME, ONNX_NAME
 from camserve.contract import PRESETS, ModelContract
 from camserve.export.formats.onnx_format import convert, count_operators, write_onnx
-from camserve.export.gate.examples import Example, examples_of
+from camserve.export.gate.examples import Example, choose_examples
+from camserve.export.gate.gate import measure_network
 from camserve.export.gate.measurement_images import MeasurementImages
-from camserve.export.gate.measuring import measure_network
-from camserve.export.gate.parity import measure
+from camserve.export.gate.parity import measure_parity
 from camserve.export.gate.samples import sample_images
 from camserve.export.gate.tolerances import Tolerances
 from camserve.export.graph.prepare import prepare
 from camserve.export.provenance import collect_provenance
-from camserve.export.report.document import files, report_of, write_report
+from camserve.export.report.document import describe_files, make_report, write_report
 from camserve.export.source.load import load_source
 from camserve.pixels import normalize
 
@@ -34,12 +34,12 @@ _LABELS = ("zebra", "n01\ttench", "c", "d", "e", "f")
 
 @dataclass(frozen=True)
 class Reported:
-    """An export that was reported on.
+    """An export with its report.
 
     Attributes:
-        report: What `report.json` says.
-        examples: What the page shows.
-        folder: Where both stand.
+        report: The value of `report.json`.
+        examples: The examples of the page.
+        folder: The folder of both files.
     """
 
     report: dict[str, Any]
@@ -48,7 +48,7 @@ class Reported:
 
 
 def report_small_export(folder: Path) -> Reported:
-    """Exports a network of 16 by 16 pixels and six classes as ONNX, and writes its report."""
+    """Export a network for 16x16 pixels and six classes as ONNX, and write its report."""
     model = enliven(small_network("average"), PRESETS["unit"])
     prepared = prepare(model, cam=True, top_k=3, all_classes=False)
     served = prepared.served
@@ -68,18 +68,18 @@ def report_small_export(folder: Path) -> Reported:
     pixels = sample_images(6, 16, 16, 3)
     images = normalize(pixels, PRESETS["unit"])
     answers, run = prepared.reference(images), _runner(folder / ONNX_NAME)
-    figures = [
+    metrics = [
         *measure_network(prepared, images, answers, Tolerances()),
-        *measure("onnx", run, [(images, answers)], prepared.head, Tolerances()),
+        *measure_parity("onnx", run, [(images, answers)], prepared.head, Tolerances()),
     ]
     names = tuple(f"sample {number}" for number in range(1, 7))
-    examples = examples_of(pixels, names, answers, run(images), _LABELS)
+    examples = choose_examples(pixels, names, answers, run(images), _LABELS)
     loaded = load_source(model)
-    report = report_of(
+    report = make_report(
         loaded,
         prepared,
         contract,
-        figures,
+        metrics,
         provenance=collect_provenance(loaded),
         precision="fp32",
         images=MeasurementImages(pixels, names),
@@ -90,7 +90,7 @@ def report_small_export(folder: Path) -> Reported:
             "operators": count_operators(graph),
             "layers": dict(Counter(type(layer).__name__ for layer in model.layers)),
         },
-        files=files(folder),
+        files=describe_files(folder),
         examples=examples,
     )
     write_report(folder, report, examples)

@@ -1,4 +1,4 @@
-"""A gRPC server that answers, byte by byte, what a test tells it to."""
+"""A gRPC server whose replies are given by the test, byte for byte."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _THREADS = 16
 
 
 def logits(version: str = "1") -> bytes:
-    """A sound answer to a request for logits."""
+    """Return a valid reply to a request for logits."""
     answer = service_pb2.ModelInferResponse(model_name="toy", model_version=version)
     answer.outputs.add(name="logits", datatype="FP32", shape=[1, 4])
     answer.raw_output_contents.append(np.zeros((1, 4), np.float32).tobytes())
@@ -28,7 +28,7 @@ def logits(version: str = "1") -> bytes:
 
 
 def failing(code: grpc.StatusCode, why: str, *, times: int | None = None) -> Answer:
-    """Answers with a status, always or so many times, and then soundly."""
+    """Return a handler that fails with a status, always or so many times, and then replies."""
     count = 0
 
     def answer(message: bytes, context: Context) -> bytes:
@@ -45,16 +45,16 @@ class ScriptedServer(grpc.GenericRpcHandler):
     """The server, as a context manager.
 
     Args:
-        infer: Answers `ModelInfer`.
-        ready: Answers `ServerReady`.
-        host: Where to listen.
-        port: Where to listen; any free port unless given.
-        pair: Certificate and key, for TLS.
+        infer: Handles `ModelInfer`.
+        ready: Handles `ServerReady`.
+        host: Address to listen on.
+        port: Port to listen on (default: any free port).
+        pair: Certificate and key for TLS.
 
     Attributes:
         url: `host:port`.
-        asked: Methods that were called, in their order.
-        metadata: Of the last call.
+        methods: The called methods, in order.
+        metadata: Headers of the last call.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ScriptedServer(grpc.GenericRpcHandler):
         port: int = 0,
         pair: Pair | None = None,
     ) -> None:
-        self.asked: list[str] = []
+        self.methods: list[str] = []
         self.metadata: dict[str, str | bytes] = {}
         self._answers = {"ModelInfer": infer, "ServerReady": ready}
         options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
@@ -89,16 +89,16 @@ class ScriptedServer(grpc.GenericRpcHandler):
         self.stop()
 
     def stop(self) -> None:
-        """Ends it, and every call under way."""
+        """Stop the server and end every pending call."""
         self._server.stop(grace=None).wait()
 
     def requests(self) -> int:
-        """How many requests it was sent."""
-        return self.asked.count("ModelInfer")
+        """Return the number of inference requests."""
+        return self.methods.count("ModelInfer")
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         method = details.method.rpartition("/")[2]
-        self.asked.append(method)
+        self.methods.append(method)
         self.metadata = dict(details.invocation_metadata)
         answer = self._answers.get(method)
         return grpc.unary_unary_rpc_method_handler(answer) if answer else None

@@ -1,4 +1,4 @@
-"""`camserve serve` as a running program, for tests that look at it from outside."""
+"""`camserve serve` as a separate process, for tests that inspect it from outside."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from typing import Any
 
 from support.command_line import PROGRAM
 
-__all__ = ["SECONDS", "Served", "listening"]
+__all__ = ["SECONDS", "ServeProcess", "listening"]
 
 SECONDS = 60
 """How long a server may take to start or to end."""
 
-_MAPPED = "0000000000000000FFFF0000"  # before an IPv4 address that is written as an IPv6 one
+_IPV4_PREFIX = "0000000000000000FFFF0000"
+"""Prefix of an IPv4 address that is written as an IPv6 address."""
 
 
-class Served:
-    """A running `camserve serve` on free ports, and what it said when it was ready.
+class ServeProcess:
+    """A running `camserve serve` on free ports.
 
     Args:
-        repository: What it serves.
-        options: Further words of its command line.
-        environment: Further environment variables.
+        repository: The repository to serve.
+        options: More command-line arguments.
+        environment: More environment variables.
+
+    Attributes:
+        process: The process.
+        ready: What it printed when it was ready.
     """
 
     def __init__(self, repository: Path, *options: str | Path, environment: Mapping[str, str] | None = None) -> None:
@@ -43,52 +48,52 @@ class Served:
             start_new_session=True,
             env={**os.environ, **(environment or {})},
         )
-        self.ready: dict[str, Any] = json.loads(self._said())
+        self.ready: dict[str, Any] = json.loads(self._read_document())
 
-    def __enter__(self) -> Served:
+    def __enter__(self) -> ServeProcess:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
-            self.process.terminate()
+            os.kill(self.triton, signal.SIGKILL)  # a graceful shutdown takes 3 seconds
             self.end()
 
     @property
     def triton(self) -> int:
-        """The process number of the server itself."""
+        """Process ID of tritonserver."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        (number,) = (int(child) for child in children if "tritonserver" in Path(f"/proc/{child}/cmdline").read_text())
-        return number
+        (pid,) = (int(child) for child in children if "tritonserver" in Path(f"/proc/{child}/cmdline").read_text())
+        return pid
 
     @property
     def command(self) -> list[str]:
-        """The words of the server's own command line."""
+        """The command line of tritonserver."""
         return Path(f"/proc/{self.triton}/cmdline").read_text().rstrip("\0").split("\0")
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to the program, not to the server."""
+        """Send a signal to the program, not to tritonserver."""
         self.process.send_signal(number)
 
     def end(self) -> tuple[int, str]:
-        """Waits for its end and returns exit code and stderr."""
-        _, said = self.process.communicate(timeout=SECONDS)
-        return self.process.returncode, said
+        """Wait until the program ends and return its exit code and stderr."""
+        _, stderr = self.process.communicate(timeout=SECONDS)
+        return self.process.returncode, stderr
 
-    def _said(self) -> str:
+    def _read_document(self) -> str:
         if self.process.stdout is None:
-            raise ValueError("stdout was asked for")
+            raise ValueError("stdout is not a pipe")
         text = ""
         for line in self.process.stdout:
             text += line
             if line == "}\n":
                 return text
-        raise AssertionError(f"it did not become ready: {self.end()}")
+        raise AssertionError(f"the server did not become ready: {self.end()}")
 
 
 def listening(pid: int) -> set[tuple[str, int]]:
-    """IPv4 addresses and ports that a process listens on; another family's would be told as `?`."""
+    """Return the IPv4 addresses and ports that a process listens on; other addresses are returned as `?`."""
     links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()]
     inodes = {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
     found = set()
@@ -101,8 +106,8 @@ def listening(pid: int) -> set[tuple[str, int]]:
     return found
 
 
-def _ipv4(written: str) -> str:
-    if len(written) > 8 and not written.startswith(_MAPPED):
+def _ipv4(hexadecimal: str) -> str:
+    if len(hexadecimal) > 8 and not hexadecimal.startswith(_IPV4_PREFIX):
         return "?"
-    octets = bytes.fromhex(written[-8:])
+    octets = bytes.fromhex(hexadecimal[-8:])
     return ".".join(str(octet) for octet in reversed(octets))

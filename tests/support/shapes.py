@@ -1,4 +1,4 @@
-"""Drawn shapes at random places: images whose class and place are known, to train on and to point at."""
+"""Images of drawn shapes at random positions, with known class and mask."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ SHAPES = ("disc", "ring", "square", "triangle", "cross", "star")
 SIDE = 64
 
 _RADII = (12.0, 19.0)  # of the circle around a shape, in pixels
-_LARGEST_TURN = 0.2  # radians
-_DARK = 130.0  # the brightest that a background is in any channel, before its grain
-_LIGHT = 120.0  # the darkest that a shape is
-_LEAST_CONTRAST = 70.0  # between the brightness of a shape and of what lies behind it
+_MAX_ROTATION = 0.2  # radians
+_DARK = 130.0  # maximum of a background in any channel, before noise
+_LIGHT = 120.0  # minimum of a shape in any channel
+_MIN_CONTRAST = 70.0  # between the brightness of a shape and its background
 _BRIGHTNESS = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
-Array = Any  # an array; what numpy's functions give is typed so
+Array = Any  # the type that numpy functions return
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Images, each of one shape.
+    """Images of one shape each.
 
     Attributes:
         images: uint8 RGB `[count, 64, 64, 3]`.
         classes: Index into `SHAPES`, `[count]`.
-        masks: Where the shape is, bool `[count, 64, 64]`.
+        masks: Pixels of the shape, bool `[count, 64, 64]`.
     """
 
     images: npt.NDArray[np.uint8]
@@ -45,25 +45,25 @@ class Drawn:
 
 
 def draw(count: int, seed: int) -> Drawn:
-    """Draws light shapes of any size, place and colour on darker backgrounds with waves and grain.
+    """Draw light shapes of random size, position and color on darker backgrounds with waves and noise.
 
     Args:
-        count: How many; each shape as often as any other.
-        seed: The same seed and count give the same images.
+        count: Number of images; each shape occurs equally often.
+        seed: Random seed; the images depend only on it and the count.
     """
     rng = np.random.default_rng(seed)
     classes = rng.permutation(np.arange(count) % len(SHAPES))
     distances = _distances(classes, rng)
-    behind = _backgrounds(count, rng)
-    fill = _fills(behind, distances < 0, rng)
+    backgrounds = _backgrounds(count, rng)
+    fill = _fills(backgrounds, distances < 0, rng)
     ink = np.clip(0.5 - distances, 0, 1)[..., np.newaxis]  # soft edges, one pixel wide
-    grain = rng.standard_normal(behind.shape, np.float32) * rng.uniform(1, 8, (count, 1, 1, 1)).astype(np.float32)
-    images = behind + ink * (fill - behind) + grain
+    grain = rng.standard_normal(backgrounds.shape, np.float32) * rng.uniform(1, 8, (count, 1, 1, 1)).astype(np.float32)
+    images = backgrounds + ink * (fill - backgrounds) + grain
     return Drawn(np.clip(np.round(images), 0, 255).astype(np.uint8), classes, distances < 0)
 
 
 def write_images(images: npt.NDArray[np.uint8], folder: Path) -> Path:
-    """Writes each image, RGB or gray, as a PNG file; returns the folder."""
+    """Write each image, RGB or gray, as a PNG file, and return the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, image in enumerate(images):
         Image.fromarray(image.squeeze()).save(folder / f"{number:04d}.png")
@@ -71,16 +71,16 @@ def write_images(images: npt.NDArray[np.uint8], folder: Path) -> Path:
 
 
 def _distances(classes: Array, rng: np.random.Generator) -> Array:
-    """How far each pixel's middle lies outside its image's shape, in pixels; negative inside."""
+    """Return the distance of each pixel's center from its image's shape, in pixels; negative inside."""
     count = len(classes)
     radii = rng.uniform(*_RADII, count)
     down, across = rng.uniform(radii + 1, SIDE - 1 - radii, (2, count))
-    turns = rng.uniform(-_LARGEST_TURN, _LARGEST_TURN, count)
+    rotations = rng.uniform(-_MAX_ROTATION, _MAX_ROTATION, count)
     middles = np.arange(SIDE, dtype=np.float32) + 0.5
     rows = np.broadcast_to(middles[:, np.newaxis], (count, SIDE, SIDE)) - _each(down)
     columns = np.broadcast_to(middles, (count, SIDE, SIDE)) - _each(across)
-    x = _each(np.cos(turns)) * columns + _each(np.sin(turns)) * rows
-    y = _each(np.cos(turns)) * rows - _each(np.sin(turns)) * columns
+    x = _each(np.cos(rotations)) * columns + _each(np.sin(rotations)) * rows
+    y = _each(np.cos(rotations)) * rows - _each(np.sin(rotations)) * columns
     distances = np.empty_like(x)
     for index, name in enumerate(SHAPES):
         chosen = classes == index
@@ -89,7 +89,7 @@ def _distances(classes: Array, rng: np.random.Generator) -> Array:
 
 
 def _each(values: Array) -> Array:
-    """One value for each image, to be combined with its pixels."""
+    """Reshape one value per image so that it broadcasts over its pixels."""
     return np.asarray(values, np.float32)[:, np.newaxis, np.newaxis]
 
 
@@ -112,13 +112,13 @@ def _triangle(x: Array, y: Array, radius: Array) -> Array:
 
 def _cross(x: Array, y: Array, radius: Array) -> Array:
     long, short = 0.95 * radius, 0.3 * radius
-    lying = np.maximum(np.abs(x) - long, np.abs(y) - short)
-    standing = np.maximum(np.abs(x) - short, np.abs(y) - long)
-    return np.minimum(lying, standing)
+    horizontal = np.maximum(np.abs(x) - long, np.abs(y) - short)
+    vertical = np.maximum(np.abs(x) - short, np.abs(y) - long)
+    return np.minimum(horizontal, vertical)
 
 
 def _star(x: Array, y: Array, radius: Array) -> Array:
-    """Five points: the line from a point to the notch beside it, mirrored and repeated around the middle."""
+    """Return the distance from a five-pointed star: one edge, mirrored and repeated around the center."""
     half = np.pi / 5
     angle = np.abs((np.arctan2(x, -y) + half) % (2 * half) - half)
     distance = np.hypot(x, y)
@@ -140,7 +140,7 @@ _OUTLINES: dict[str, Callable[[Array, Array, Array], Array]] = {
 
 
 def _backgrounds(count: int, rng: np.random.Generator) -> Array:
-    """Two colours that pass into each other in slanting waves, long or short: float32 `[count, 64, 64, 3]`."""
+    """Return backgrounds of two colors blended in slanted waves, float32 `[count, 64, 64, 3]`."""
     first = rng.uniform(0, 0.85 * _DARK, (count, 1, 1, 3)).astype(np.float32)
     second = np.clip(first + rng.uniform(-60, 60, first.shape), 0, _DARK).astype(np.float32)
     waves = rng.uniform(-0.2, 0.2, (2, count))
@@ -150,10 +150,10 @@ def _backgrounds(count: int, rng: np.random.Generator) -> Array:
     return np.asarray(first + part * (second - first), np.float32)
 
 
-def _fills(behind: Array, masks: Array, rng: np.random.Generator) -> Array:
-    """A colour for each shape that is clearly brighter than what it lies on: float32 `[count, 1, 1, 3]`."""
-    covered = ((behind @ _BRIGHTNESS) * masks).sum(axis=(1, 2)) / masks.sum(axis=(1, 2))
-    colors = rng.uniform(_LIGHT, 255, (8, len(behind), 3)).astype(np.float32)
-    colors[-1] = 255  # stands in where none of the others will do
-    first = np.argmax(colors @ _BRIGHTNESS - covered >= _LEAST_CONTRAST, axis=0)
-    return colors[first, np.arange(len(behind))][:, np.newaxis, np.newaxis, :]
+def _fills(backgrounds: Array, masks: Array, rng: np.random.Generator) -> Array:
+    """Return a color for each shape that is clearly brighter than its background, float32 `[count, 1, 1, 3]`."""
+    covered = ((backgrounds @ _BRIGHTNESS) * masks).sum(axis=(1, 2)) / masks.sum(axis=(1, 2))
+    colors = rng.uniform(_LIGHT, 255, (8, len(backgrounds), 3)).astype(np.float32)
+    colors[-1] = 255  # used if no other color has enough contrast
+    first = np.argmax(colors @ _BRIGHTNESS - covered >= _MIN_CONTRAST, axis=0)
+    return colors[first, np.arange(len(backgrounds))][:, np.newaxis, np.newaxis, :]

@@ -1,4 +1,4 @@
-"""Inference through shared memory as a transport does it, and what the server and the host hold of it."""
+"""Inference through shared memory, and the segments in the server and on the host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BATCH = np.arange(32, dtype=np.float32)
 
 
 class SharedMemoryClient:
-    """Sends batches as a transport does, and counts what it told the server."""
+    """Sends batches as a transport does, and counts the registrations."""
 
     def __init__(self, url: str, shared: SharedMemory) -> None:
         self.url = url
@@ -50,7 +50,7 @@ class SharedMemoryClient:
         return self.logits(batch)
 
     def regions(self, pid: int | None = None) -> list[str]:
-        """Those that the server knows of a process; this one unless given."""
+        """Return the regions of a process (default: this one) that the server knows."""
         request = service_pb2.SystemSharedMemoryStatusRequest(name="")
         known = self.stub.SystemSharedMemoryStatus(request, timeout=SECONDS).regions
         return [name for name in known if f"-{pid or os.getpid()}-" in name]
@@ -64,12 +64,12 @@ class SharedMemoryClient:
 
 
 def names(pid: int | None = None) -> list[str]:
-    """Those that stand in the folder of a process; this one unless given."""
+    """Return the names of the segments of a process (default: this one) in the directory."""
     return [path.name for path in FOLDER.glob(f"camserve-client-*-*-{pid or os.getpid()}-*")]
 
 
 def registered(shared: SharedMemory, url: str) -> str:
-    """The name of the segment that the next batch for a server is given."""
+    """Return the name of the segment for the next batch, registered with a server."""
     with shared.lease(url, BATCH) as lease:
         assert lease is not None
         if not lease.registered:

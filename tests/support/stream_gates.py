@@ -1,4 +1,4 @@
-"""Helpers for tests of streams: answers held back, and a measure of what is read and decoded at once."""
+"""For tests of streams: answers that are held back, and a count of images decoded at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.stub_server import correct_answer
 
 from camserve.clients.images import loading
 from camserve.clients.images.files import read_bytes
-from camserve.clients.images.loading import Opened
+from camserve.clients.images.loading import OpenedImage
 from camserve.contract import ModelContract
 
 __all__ = ["Decoding", "Gate"]
@@ -25,10 +25,10 @@ _DECODING = 0.02
 
 
 class Gate:
-    """Right answers for an `StubServer`, held back until the gate is opened.
+    """Correct answers for a `StubServer`, held back until the gate is opened.
 
     Attributes:
-        most: How many requests were waiting at once, at most.
+        most: Maximum number of requests that waited at once.
     """
 
     def __init__(self, contract: ModelContract) -> None:
@@ -48,35 +48,35 @@ class Gate:
         return {name: correct_answer(self._contract, count)[name] for name in names}
 
     def open(self) -> None:
-        """Lets all answers go, now and from now on."""
+        """Release all answers, now and later."""
         self._opened.set()
 
 
 class Decoding:
-    """Decodes slowly, and measures. Images of files are to be given as `Path`, and to be good.
+    """Decodes slowly and counts the images decoded at once. Files must be valid and given as `Path`.
 
     Attributes:
-        most: How many images were decoded at once, at most.
-        most_bytes: How many bytes they took, and the files with them that were read and not decoded yet.
+        most: Maximum number of images decoded at once.
+        most_bytes: Maximum of their size together with that of the files read but not decoded yet.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.most = self.most_bytes = 0
         self._now = self._bytes = 0
         self._lock = threading.Lock()
-        self._load, self._read = Opened.load, read_bytes
+        self._load, self._read = OpenedImage.load, read_bytes
 
-        def load(opened: Opened) -> Image.Image:
+        def load(opened: OpenedImage) -> Image.Image:
             return self._counted(opened)
 
-        monkeypatch.setattr(Opened, "load", load)
+        monkeypatch.setattr(OpenedImage, "load", load)
         monkeypatch.setattr(loading, "read_bytes", self._reading)
 
     def _reading(self, source: Path, max_bytes: int) -> tuple[bytes, str]:
         self._count(files=source.stat().st_size)
         return self._read(source, max_bytes)
 
-    def _counted(self, opened: Opened) -> Image.Image:
+    def _counted(self, opened: OpenedImage) -> Image.Image:
         file = len(opened._data)
         self._count(images=1, pixels=opened.decoded_bytes - file)
         try:

@@ -1,4 +1,4 @@
-"""A server that speaks Triton's protocol and answers what a test tells it to: what a real one never would."""
+"""A server with Triton's protocol whose answers are given by the test, including invalid ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPES = {np.dtype(np.float32): "FP32", np.dtype(np.int32): "INT32", np.dtype(np
 
 
 def correct_answer(contract: ModelContract, count: int = 1) -> dict[str, np.ndarray[Any, Any]]:
-    """An answer as the contract promises it: class 1 is the best, then 0, 2, 3 and so on."""
+    """Return an answer that matches the contract: class 1 is the best, then 0, 2, 3 and so on."""
     scores = -np.arange(contract.classes, dtype=np.float32)
     scores[1] = 1.0
     powers = np.exp(scores)
@@ -36,16 +36,16 @@ class StubServer:
     """The server, as a context manager.
 
     Args:
-        contract: What its model carries.
-        answer: Makes the outputs from the names asked for and the number of images; they are sent as they are.
-        labels: The labels that its model carries.
-        max_batch_size: That its model has.
+        contract: The contract of its model.
+        answer: Returns the outputs for the requested names and the number of images; they are sent unchanged.
+        labels: The labels of its model.
+        max_batch_size: The maximum batch size of its model.
 
     Attributes:
         url: `host:port`.
-        version: That it answers with; may be changed.
-        ready: What it says of its model; may be changed.
-        asked: How many images each request held, in their order.
+        version: The version of its model; may be changed.
+        ready: Whether it reports its model as ready; may be changed.
+        batch_sizes: Number of images of each request, in order.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class StubServer:
         self.answer = answer
         self.version = "1"
         self.ready = True
-        self.asked: list[int] = []
+        self.batch_sizes: list[int] = []
         self._server = grpc.server(ThreadPoolExecutor(8))
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(self), self._server)
         self.url = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
@@ -101,7 +101,7 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
 
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         count = request.inputs[0].shape[0]
-        self._server.asked.append(count)
+        self._server.batch_sizes.append(count)
         tensors = self._server.answer([output.name for output in request.outputs], count)
         answer = service_pb2.ModelInferResponse(model_name=request.model_name, model_version=self._server.version)
         for name, array in tensors.items():

@@ -1,4 +1,4 @@
-"""A server that hangs: suspended as by a debugger, and then let go on."""
+"""A server that hangs: a suspended process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["suspended"]
 
 @contextmanager
 def suspended(server: TritonServer) -> Iterator[None]:
-    """The server, which takes connections and answers nothing, until the block ends."""
+    """Suspend the server until the block ends: it accepts connections and sends nothing."""
     os.kill(server.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)  # the signal takes a while to halt every thread
+    os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)  # wait until every thread is suspended
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Clients that ask one model without pause while its versions are swapped, and hold every answer to its version."""
+"""Clients that send requests continuously while the versions of a model are swapped, and verify every answer."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from tritonclient.utils import InferenceServerException
 
 from camserve.bundle import Bundle
 
-__all__ = ["Askers", "bundles_that_differ"]
+__all__ = ["ContinuousClients", "different_bundles"]
 
 Array = npt.NDArray[Any]
 
 _TOLERANCE = 1e-5
 _OUTPUT = "logits"
-_SECONDS = 10.0
-_INTERVAL = 0.02
+_TIMEOUT_SECONDS = 10.0
+_POLL_SECONDS = 0.02
 
 
-def bundles_that_differ(folder: Path, count: int) -> list[Bundle]:
-    """Bundles of one contract whose answers to every image differ by far more than rounding."""
+def different_bundles(folder: Path, count: int) -> list[Bundle]:
+    """Write bundles with the same contract whose outputs differ by far more than rounding errors."""
     return [write_toy_bundle(folder / f"bundle-{seed}", seed=seed) for seed in range(1, count + 1)]
 
 
-class Askers:
-    """So many clients, each with a connection of its own, as a context manager; they ask until the end of it.
+class ContinuousClients:
+    """Clients with a connection each, as a context manager; they send requests until its end.
 
     Args:
-        url: `host:port` of gRPC.
-        bundles: By the version that each is published under.
-        clients: How many.
+        url: gRPC address, `host:port`.
+        bundles: The bundle of each version.
+        clients: Number of clients.
 
     Attributes:
-        answers: Right answers, by version.
-        failures: What went wrong instead of an answer, and how often.
-        strangers: Answers that are not those of the version that they say they are of.
+        correct: Number of correct answers by version.
+        failures: Number of failed requests by message.
+        mismatches: Number of answers that are not those of their version.
     """
 
     def __init__(self, url: str, bundles: Mapping[int, Bundle], clients: int) -> None:
@@ -53,14 +53,14 @@ class Askers:
         self._expected = {
             version: expected_outputs(bundle, self._image)[_OUTPUT] for version, bundle in bundles.items()
         }
-        self._over = threading.Event()
+        self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask_on) for _ in range(clients)]
-        self.answers: Counter[int] = Counter()
+        self._threads = [threading.Thread(target=self._send_requests) for _ in range(clients)]
+        self.correct: Counter[int] = Counter()
         self.failures: Counter[str] = Counter()
-        self.strangers = 0
+        self.mismatches = 0
 
-    def __enter__(self) -> Askers:
+    def __enter__(self) -> ContinuousClients:
         for thread in self._threads:
             thread.start()
         return self
@@ -68,41 +68,53 @@ class Askers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._stop.set()
         for thread in self._threads:
             thread.join()
 
     def wait_for(self, version: int, *, answers: int = 50, seconds: float = 60.0) -> None:
-        """Waits until a version has answered so often.
+        """Wait until a version has given a number of correct answers.
 
         Raises:
-            TimeoutError: If it does not.
+            TimeoutError: If it takes longer than `seconds`.
         """
         deadline = time.monotonic() + seconds
-        while self.answers[version] < answers:
+        while self.correct[version] < answers:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"version {version} answered {self.answers[version]} times in {seconds:g} s")
-            time.sleep(_INTERVAL)
+                raise TimeoutError(f"version {version} gave {self.correct[version]} answers in {seconds:g} s")
+            time.sleep(_POLL_SECONDS)
 
-    def _ask_on(self) -> None:
+    def wait_until(self, attribute: str, *, seconds: float = 60.0) -> None:
+        """Wait until a counter is not zero: `failures` or `mismatches`.
+
+        Raises:
+            TimeoutError: If it takes longer than `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        while not getattr(self, attribute):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no {attribute} in {seconds:g} s")
+            time.sleep(_POLL_SECONDS)
+
+    def _send_requests(self) -> None:
         tensor = triton.InferInput("image", self._image.shape, "FP32")
         tensor.set_data_from_numpy(self._image)
         with triton.InferenceServerClient(self._url) as client:
-            while not self._over.is_set():
+            while not self._stop.is_set():
                 try:
-                    answer = client.infer("toy", [tensor], client_timeout=_SECONDS)
+                    result = client.infer("toy", [tensor], client_timeout=_TIMEOUT_SECONDS)
                 except InferenceServerException as error:
-                    self._note_failure(str(error))
+                    self._count_failure(str(error))
                 else:
-                    self._note(int(answer.get_response().model_version), answer.as_numpy(_OUTPUT))
+                    self._count(int(result.get_response().model_version), result.as_numpy(_OUTPUT))
 
-    def _note_failure(self, error: str) -> None:
+    def _count_failure(self, message: str) -> None:
         with self._lock:
-            self.failures[error] += 1
+            self.failures[message] += 1
 
-    def _note(self, version: int, logits: Array) -> None:
+    def _count(self, version: int, logits: Array) -> None:
         expected = self._expected.get(version)
-        right = expected is not None and bool(np.abs(logits - expected).max() <= _TOLERANCE)
+        correct = expected is not None and bool(np.abs(logits - expected).max() <= _TOLERANCE)
         with self._lock:
-            self.answers[version] += right
-            self.strangers += not right
+            self.correct[version] += correct
+            self.mismatches += not correct

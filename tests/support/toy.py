@@ -1,4 +1,4 @@
-"""A tiny but real bundle: one convolution, a mean, a linear layer and the exact map, and what it must answer.
+"""A tiny but real bundle: one convolution, a mean, a linear layer and the exact map, and its expected outputs.
 
 The graph is written by hand with `onnx.helper`, so that tests of serving and of the clients need no Keras.
 """
@@ -15,6 +15,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from camserve import tensors
 from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, ONNX_NAME, REPORT_NAME, Bundle, load_bundle
 from camserve.contract import CONTRACT_PARAMETER, PRESETS, CamContract, ModelContract, TensorSpec
 from camserve.golden import IMAGES, Golden, write_golden
@@ -41,7 +42,7 @@ def write_toy_bundle(
     seed: int = 0,
     all_maps: bool = False,
 ) -> Bundle:
-    """Writes the bundle into `folder` and returns it, loaded and verified.
+    """Write a bundle into `folder` and load it.
 
     Args:
         folder: Created if missing.
@@ -51,9 +52,9 @@ def write_toy_bundle(
         classes: Number of classes.
         preset: Name in `camserve.contract.PRESETS`.
         top_k: Number of maps.
-        labels: One per class; `class 0`, `class 1` and so on if left out.
-        seed: Of the random weights.
-        all_maps: Whether it also answers with the map of every class, as `cam_all`.
+        labels: One per class (default: `class 0`, `class 1` and so on).
+        seed: Seed of the random weights.
+        all_maps: Whether there is an output `cam_all`.
     """
     contract = toy_contract(
         name=name, size=size, channels=channels, classes=classes, preset=preset, top_k=top_k, all_maps=all_maps
@@ -73,7 +74,7 @@ def write_toy_bundle(
 
 
 def toy_pixels(contract: ModelContract, count: int = IMAGES, *, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Random images `[count, H, W, C]`."""
+    """Return random images `[count, H, W, C]`."""
     shape = (count, *contract.input.shape)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
@@ -88,35 +89,29 @@ def toy_contract(
     top_k: int = 3,
     all_maps: bool = False,
 ) -> ModelContract:
-    """The contract of a toy bundle."""
+    """Return the contract of a toy bundle."""
     preprocessing = PRESETS[preset] if channels == 3 else PRESETS[preset].in_gray()
     grid = (-(-size[0] // _STRIDE), -(-size[1] // _STRIDE))
-    of_all = (TensorSpec(name="cam_all", dtype="FP32", shape=(classes, *grid)),) if all_maps else ()
+    cam = CamContract(kind="global-average", grid=grid, top_k=top_k, all_classes=all_maps)
     return ModelContract(
         name=name,
-        input=TensorSpec(name="image", dtype="FP32", shape=(*size, channels)),
-        outputs=(
-            TensorSpec(name="probabilities", dtype="FP32", shape=(classes,)),
-            TensorSpec(name="logits", dtype="FP32", shape=(classes,)),
-            TensorSpec(name="cam", dtype="FP32", shape=(top_k, *grid)),
-            TensorSpec(name="cam_class", dtype="INT32", shape=(top_k,)),
-            *of_all,
-        ),
+        input=TensorSpec(name=tensors.IMAGE, dtype="FP32", shape=(*size, channels)),
+        outputs=tensors.expected_outputs(classes, cam),
         preprocessing=preprocessing,
         activation="softmax",
         classes=classes,
-        cam=CamContract(kind="global-average", grid=grid, top_k=top_k, all_classes=all_maps),
+        cam=cam,
     )
 
 
 def toy_images(bundle: Bundle, count: int = 1, *, seed: int = 0) -> npt.NDArray[np.float32]:
-    """Random input tensors `[count, H, W, C]` in [0, 1)."""
+    """Return random input tensors `[count, H, W, C]` in [0, 1)."""
     shape = (count, *bundle.contract.input.shape)
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
 def expected_outputs(bundle: Bundle, images: Array) -> dict[str, Array]:
-    """What the toy must answer to input tensors `[batch, H, W, C]`, by output name, reckoned in float64 by numpy."""
+    """Return the expected outputs for input tensors `[batch, H, W, C]`, by name, computed in float64 by numpy."""
     return _expected(bundle.path / ONNX_NAME, bundle.contract, images)
 
 
@@ -180,7 +175,7 @@ def _arrays(contract: ModelContract, random: np.random.Generator) -> dict[str, A
 
 def _nodes(contract: ModelContract) -> list[onnx.NodeProto]:
     node = helper.make_node
-    of_all = [node("Reshape", ["all_maps", "whole_grid"], ["cam_all"])]
+    every_map = [node("Reshape", ["all_maps", "whole_grid"], ["cam_all"])]
     return [
         node("Transpose", ["image"], ["planes"], perm=[0, 3, 1, 2]),
         node("Conv", ["planes", "kernel", "kernel_bias"], ["convolved"], pads=[1, 1, 1, 1], strides=[_STRIDE, _STRIDE]),
@@ -197,10 +192,10 @@ def _nodes(contract: ModelContract) -> list[onnx.NodeProto]:
         node("Unsqueeze", ["best", "last_axis"], ["best_indices"]),
         node("GatherND", ["all_maps", "best_indices"], ["best_maps"], batch_dims=1),
         node("Reshape", ["best_maps", "grid"], ["cam"]),
-        *(of_all if contract.output("cam_all") else ()),
+        *(every_map if contract.output("cam_all") else ()),
     ]
 
 
 def _value(spec: TensorSpec) -> onnx.ValueInfoProto:
-    dtypes = {"FP32": TensorProto.FLOAT, "INT32": TensorProto.INT32, "UINT8": TensorProto.UINT8}
-    return helper.make_tensor_value_info(spec.name, dtypes[spec.dtype], ["batch", *spec.shape])
+    dtype = TensorProto.DataType.Value(tensors.DATA_TYPES[spec.dtype].onnx)
+    return helper.make_tensor_value_info(spec.name, dtype, ["batch", *spec.shape])

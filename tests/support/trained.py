@@ -1,7 +1,8 @@
-"""Networks trained here, in minutes on two cores, with images to calibrate on and images that were held out."""
+"""Networks trained in minutes on two cores, with calibration images and held-out images."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -11,34 +12,35 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers
 from support import comparison, shapes
+from support.weight_cache import load_or_train
 
 from camserve.contract import Preprocessing
 from camserve.demo import digits
 from camserve.export import RECIPES
 from camserve.pixels import normalize
 
-__all__ = ["NETWORKS", "WAYS", "Trained", "digits_network", "network_of_shapes", "shapes_network"]
+__all__ = ["EXPORTS", "NETWORKS", "Trained", "digits_network", "network_of_shapes", "shapes_network", "train_digits"]
 
 _HELD_OUT = 1200
 _CALIBRATION = 400
-_HELD_OUT_SEED, _CALIBRATION_SEED = 900_001, 900_002  # far from those of training
+_HELD_OUT_SEED, _CALIBRATION_SEED = 900_001, 900_002  # outside the range of the training seeds
 
-_BATCH = 16  # small batches, many steps: what counts in a short training
+_BATCH = 16  # small batches, because a short training needs many steps
 _DRAWN_AT_ONCE = 1024
 _JOINING_GAMMA = 0.1
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and what to try it on.
+    """A trained network with its images.
 
     Attributes:
         network: The network.
-        preprocessing: How its pixels are prepared.
-        calibration: Images of the kind it was trained on, uint8 `[count, height, width, channels]`.
-        images: Held-out images, likewise.
-        classes: What each of them shows.
-        masks: Where it is, bool `[count, height, width]`, or None if that is not known.
+        preprocessing: Its preprocessing.
+        calibration: Calibration images, uint8 `[count, height, width, channels]`.
+        images: Held-out images, uint8 `[count, height, width, channels]`.
+        classes: Their classes, `[count]`.
+        masks: Pixels of the object, bool `[count, height, width]`, or None if unknown.
     """
 
     network: keras.Model
@@ -50,62 +52,68 @@ class Trained:
 
     @cached_property
     def inputs(self) -> npt.NDArray[np.float32]:
-        """The held-out images, prepared."""
+        """Return the preprocessed held-out images."""
         return normalize(self.images, self.preprocessing)
 
     @cached_property
-    def answers(self) -> comparison.Said:
-        """What Keras says of them."""
-        return comparison.ask_keras(self.network, self.inputs)
+    def outputs(self) -> comparison.Outputs:
+        """Return the outputs of Keras for the held-out images."""
+        return comparison.run_keras(self.network, self.inputs)
 
     @property
     def bias(self) -> npt.NDArray[np.float32]:
-        """Bias of the linear head, `[classes]`."""
+        """Return the bias of the linear head, `[classes]`."""
         return np.asarray(self.network.layers[-1].bias)
 
     @property
     def accuracy(self) -> float:
-        """Share of the held-out images whose class Keras names."""
-        return float(np.mean(self.answers.classes == self.classes))
+        """Return the share of the held-out images that Keras classifies correctly."""
+        return float(np.mean(self.outputs.classes == self.classes))
 
 
 @cache
 def digits_network() -> Trained:
-    """`resnet-mini`, trained on handwritten digits as the demo does."""
+    """Train `resnet-mini` on handwritten digits, as the demo does."""
     recipe, data = RECIPES["resnet-mini"], digits.load_digits()
-    network = digits.train(recipe.build, data)
+    network = train_digits(recipe.build, data)
     calibration, held_out = data.images[:_CALIBRATION, ..., np.newaxis], data.held_out_images[..., np.newaxis]
     return Trained(network, recipe.preprocessing, calibration, held_out, data.held_out_classes)
 
 
+def train_digits(build: Callable[[], keras.Model], data: digits.Digits) -> keras.Model:
+    """Train a network on handwritten digits as the demo does, once for all tests."""
+    return load_or_train("digits", build, lambda: digits.train(build, data))
+
+
 @cache
 def shapes_network() -> Trained:
-    """`resnet50-signs`, trained on drawn shapes."""
+    """Train `resnet50-signs` on drawn shapes."""
     preprocessing = RECIPES["resnet50-signs"].preprocessing
     calibration = shapes.draw(_CALIBRATION, _CALIBRATION_SEED).images
     held_out = shapes.draw(_HELD_OUT, _HELD_OUT_SEED)
-    network = network_of_shapes(0)
+    network = load_or_train("shapes", RECIPES["resnet50-signs"].build, lambda: network_of_shapes(0))
     return Trained(network, preprocessing, calibration, held_out.images, held_out.classes, held_out.masks)
 
 
 def network_of_shapes(seed: int) -> keras.Model:
-    """Builds and trains `resnet50-signs`; every image is drawn afresh.
+    """Build and train `resnet50-signs` on newly drawn images.
 
-    The first block of each stage is trained alone to begin with, at two fifths of the cost. The blocks with identity
-    shortcuts join when these have learnt, with small last gammas: a branch disturbs little at first, as where gammas
-    begin at 0 (Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1), and yet counts from its first step.
+    First, only the first block of each stage is trained, at two fifths of the cost. Then the blocks with identity
+    shortcuts are added with small last gammas, so that they change the output little at first.
+
+    Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1, where these gammas are initialized to 0.
     """
     keras.utils.set_random_seed(seed)
     growing = RECIPES["resnet50-signs"].build()
     for layer in growing.layers:
         if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = 0.9  # the statistics keep up with a short training
+            layer.momentum = 0.9  # so that the statistics converge in a short training
             if layer.name.endswith("_3_bn"):
                 layer.gamma.assign(np.full(layer.gamma.shape, _JOINING_GAMMA))
     growing.layers[-1].kernel.assign(np.zeros(growing.layers[-1].kernel.shape))
     _fit(_without_identity_blocks(growing), 8192, rate=2e-3, seed=2 * seed)
     _fit(growing, 3072, rate=1e-3, seed=2 * seed + 1)
-    network = RECIPES["resnet50-signs"].build()  # whose layers were never called by another network
+    network = RECIPES["resnet50-signs"].build()  # new layers, which no other network calls
     network.set_weights(growing.get_weights())
     return network
 
@@ -123,18 +131,18 @@ def _fit(network: keras.Model, count: int, *, rate: float, seed: int) -> None:
 
 
 def _without_identity_blocks(network: keras.Model) -> keras.Model:
-    """A network of the same layers, with the first block of each stage alone."""
+    """Return a network of the same layers with only the first block of each stage."""
     x = network.get_layer("stage2_block1_out").output
     for stage in (3, 4, 5):
         block = f"stage{stage}_block1"
         branch = [f"{block}_{index}_{kind}" for index in (1, 2, 3) for kind in ("conv", "bn", "relu")]
-        y = _through(network, branch[:-1], x)
-        shortcut = _through(network, [f"{block}_0_conv", f"{block}_0_bn"], x)
-        x = _through(network, [f"{block}_add", f"{block}_out"], [y, shortcut])
-    return keras.Model(network.input, _through(network, ["avg_pool", "flatten", "fc6"], x))
+        y = _call_layers(network, branch[:-1], x)
+        shortcut = _call_layers(network, [f"{block}_0_conv", f"{block}_0_bn"], x)
+        x = _call_layers(network, [f"{block}_add", f"{block}_out"], [y, shortcut])
+    return keras.Model(network.input, _call_layers(network, ["avg_pool", "flatten", "fc6"], x))
 
 
-def _through(network: keras.Model, names: list[str], x: Any) -> Any:
+def _call_layers(network: keras.Model, names: list[str], x: Any) -> Any:
     for name in names:
         x = network.get_layer(name)(x)
     return x
@@ -142,10 +150,10 @@ def _through(network: keras.Model, names: list[str], x: Any) -> Any:
 
 NETWORKS = {"digits": digits_network, "shapes": shapes_network}
 
-WAYS: dict[str, dict[str, Any]] = {
+EXPORTS: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32"},
     "fp16": {"precision": "fp16"},
     "int8": {"precision": "int8"},
     "int8-tensorrt": {"precision": "int8", "int8_target": "tensorrt"},
 }
-"""How each network is exported, by a short name: keywords of `export_model`."""
+"""The exports of each network by a short name: keywords of `export_model`."""

@@ -1,4 +1,4 @@
-"""Checks of Dockerfiles, compose, Kubernetes, Prometheus and Grafana files that need no engine and no cluster.
+"""Checks of Dockerfiles, compose, Kubernetes, Prometheus and Grafana files, without a Docker engine or a cluster.
 
-Each module reads the files of one kind and returns what is wrong with them, one sentence a fault.
+Each module checks the files of one kind and returns one sentence per fault.
 """

@@ -1,4 +1,4 @@
-"""The Grafana dashboards, and the files that provision them."""
+"""Check the Grafana dashboards and their provisioning files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["check", "queries"]
 
 
 def check(root: Path) -> list[str]:
-    """What is wrong with the files of `grafana/`."""
+    """Return the faults of the files in `grafana/`."""
     folder = root / "grafana"
     faults = [
         *documents.check_file(folder / "provisioning" / "datasources" / "prometheus.yaml", "grafana-datasources"),
@@ -29,7 +29,7 @@ def check(root: Path) -> list[str]:
 
 
 def queries(path: Path) -> dict[str, str]:
-    """The expressions of a dashboard, by the titles of their panels and their letters."""
+    """Return the PromQL expressions of a dashboard by panel title and query letter."""
     dashboard = json.loads(path.read_text(encoding="utf-8"))
     return {
         f"{panel['title']} {target['refId']}": target["expr"]
@@ -42,13 +42,13 @@ def _check_dashboard(path: Path, datasources: set[str]) -> list[str]:
     try:
         dashboard = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        return [f"is no JSON: {error}"]
-    faults = documents.against_schema(dashboard, documents.own_schema("grafana-dashboard"))
+        return [f"invalid JSON: {error}"]
+    faults = documents.validate(dashboard, documents.own_schema("grafana-dashboard"))
     if faults:
         return faults
     return [
         *_check_queries(path),
-        *_check_places(dashboard["panels"]),
+        *_check_layout(dashboard["panels"]),
         *_check_datasources(dashboard, datasources),
     ]
 
@@ -63,16 +63,16 @@ def _check_queries(path: Path) -> list[str]:
     return faults
 
 
-def _check_places(panels: list[dict[str, Any]]) -> list[str]:
+def _check_layout(panels: list[dict[str, Any]]) -> list[str]:
     identities = [panel["id"] for panel in panels]
-    faults = [] if len(set(identities)) == len(identities) else ["two panels have one id"]
+    faults = [] if len(set(identities)) == len(identities) else ["two panels have the same id"]
     faults += [
-        f"{panel['title']} is wider than the page"
+        f"{panel['title']} exceeds the width of the page"
         for panel in panels
         if panel["gridPos"]["x"] + panel["gridPos"]["w"] > 24
     ]
     return faults + [
-        f"{one['title']} and {other['title']} lie on each other"
+        f"{one['title']} and {other['title']} overlap"
         for one, other in combinations(panels, 2)
         if _overlap(one["gridPos"], other["gridPos"])
     ]
@@ -89,4 +89,4 @@ def _check_datasources(dashboard: dict[str, Any], known: set[str]) -> list[str]:
     used = {panel["datasource"]["uid"] for panel in dashboard["panels"]}
     used |= {target["datasource"]["uid"] for panel in dashboard["panels"] for target in panel["targets"]}
     used |= {variable["datasource"]["uid"] for variable in dashboard["templating"]["list"]}
-    return [f"asks the datasource {uid}, which is not provisioned" for uid in sorted(used - known)]
+    return [f"uses the datasource {uid}, which is not provisioned" for uid in sorted(used - known)]

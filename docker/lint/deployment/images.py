@@ -1,4 +1,4 @@
-"""The Dockerfiles: with hadolint, and that users are not root, bases have versions, and nothing is baked in."""
+"""Check Dockerfiles with hadolint, and for root users, bases without a version, and secrets."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _SECRET = re.compile(r"^(?:ARG|ENV)\s+\S*(?:PASSWORD|SECRET|TOKEN|KEY)\w*=\S", r
 
 
 def check(root: Path) -> list[str]:
-    """What is wrong with the Dockerfiles and the script that starts the server."""
+    """Return the faults of the Dockerfiles and of the script that starts the server."""
     files = sorted(root.glob("*.Dockerfile"))
     faults = [f"{path.name}: {fault}" for path in files for fault in check_dockerfile(path)]
     if not files:
-        faults.append("there is no Dockerfile")
+        faults.append("no Dockerfile found")
     if "HEALTHCHECK" not in (root / "server.Dockerfile").read_text(encoding="utf-8"):
         faults.append("server.Dockerfile has no HEALTHCHECK")
     return faults + _check_script(root / "start-server.sh")
 
 
 def check_dockerfile(path: Path) -> list[str]:
-    """What is wrong with one Dockerfile."""
+    """Return the faults of one Dockerfile."""
     text = path.read_text(encoding="utf-8")
     return [*_hadolint(path), *_check_bases(text), *_check_user(text), *_check_secrets(text)]
 
@@ -44,25 +44,25 @@ def _hadolint(path: Path) -> list[str]:
 
 def _check_bases(text: str) -> list[str]:
     arguments = {match["name"]: match["value"] for match in _ARGUMENT.finditer(text)}
-    filled_in = re.sub(r"\$\{(\w+)\}", lambda name: arguments.get(name[1], ""), text)
-    bases = [match["image"] for match in _BASE.finditer(filled_in)]
+    expanded = re.sub(r"\$\{(\w+)\}", lambda name: arguments.get(name[1], ""), text)
+    bases = [match["image"] for match in _BASE.finditer(expanded)]
     return [f"the base {base} has no version" for base in bases if not _PINNED.fullmatch(base.partition("@")[0])]
 
 
 def _check_user(text: str) -> list[str]:
     users = [match["user"] for match in _USER.finditer(text)]
     if not users or not re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1]):
-        return [f"the last USER must be numbers and not root, and is {users[-1] if users else 'missing'}"]
+        return [f"the last USER must be numeric and not root, got {users[-1] if users else 'none'}"]
     return []
 
 
 def _check_secrets(text: str) -> list[str]:
-    return [f"a secret would be baked in: {match[0]}" for match in _SECRET.finditer(text)]
+    return [f"the image would contain a secret: {match[0]}" for match in _SECRET.finditer(text)]
 
 
 def _check_script(path: Path) -> list[str]:
     result = subprocess.run(["bash", "-n", str(path)], capture_output=True, text=True, check=False)
     faults = [] if result.returncode == 0 else [f"{path.name}: {result.stderr.strip()}"]
     if not path.stat().st_mode & 0o100:
-        faults.append(f"{path.name} cannot be executed")
+        faults.append(f"{path.name} is not executable")
     return faults

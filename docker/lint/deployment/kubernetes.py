@@ -1,4 +1,4 @@
-"""The Kubernetes files: Kubernetes's own schemas, schemas of ours for kinds that it does not know, and the pods."""
+"""Check the Kubernetes files against schemas, and the security settings of their pods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deployment import documents, kustomize, promql
 __all__ = ["adapter_queries", "check", "check_document"]
 
 _VERSIONS = ("1.30", "1.37")
-_FOREIGN = {
+_CUSTOM_SCHEMAS = {
     "InferenceService": "kserve-inference-service",
     "Kustomization": "kustomization",
     "ServiceMonitor": "service-monitor",
@@ -23,7 +23,7 @@ _ADAPTER = "monitoring/prometheus-adapter.yaml"
 
 
 def check(root: Path) -> list[str]:
-    """What is wrong with the files of `kubernetes/`."""
+    """Return the faults of the files in `kubernetes/`."""
     folder = root / "kubernetes"
     faults = []
     for path in sorted(folder.rglob("*.yaml")):
@@ -41,7 +41,7 @@ def check(root: Path) -> list[str]:
 
 
 def adapter_queries(root: Path) -> dict[str, str]:
-    """The expression of each metric that prometheus-adapter offers, and its series, by the metric's name."""
+    """Return the PromQL expressions of each metric that prometheus-adapter provides, by name."""
     (values,) = documents.read(root / "kubernetes" / _ADAPTER)
     queries = {}
     for rule in values["rules"]["custom"]:
@@ -51,45 +51,45 @@ def adapter_queries(root: Path) -> dict[str, str]:
 
 
 def check_document(document: Any, folder: Path) -> list[str]:
-    """What is wrong with one resource of a file in `folder`; with a kustomization, also with what it makes."""
+    """Return the faults of one resource of a file in `folder`, and of the resources that a kustomization patches."""
     kind = document.get("kind")
-    if kind in _FOREIGN:
-        faults = documents.against_schema(document, documents.own_schema(_FOREIGN[kind]))
+    if kind in _CUSTOM_SCHEMAS:
+        faults = documents.validate(document, documents.own_schema(_CUSTOM_SCHEMAS[kind]))
     else:
-        faults = _against_kubernetes(document)
+        faults = _validate(document)
     if faults:
         return faults
     if kind == "Kustomization":
         return _check_files(document, folder) or _check_patched(folder)
     if kind == "ServingRuntime":
-        return [*_against_kubernetes(_as_pod(document["spec"])), *_check_pod(document["spec"])]
+        return [*_validate(_as_pod(document["spec"])), *_check_pod(document["spec"])]
     if kind == "Deployment":
         return _check_pod(document["spec"]["template"]["spec"])
     return []
 
 
-def _against_kubernetes(document: Any) -> list[str]:
+def _validate(document: Any) -> list[str]:
     faults = []
     for version in _VERSIONS:
         try:
             kubernetes_validate.validate(document, version, strict=True)
         except kubernetes_validate.SchemaNotFoundError:
-            faults.append(f"Kubernetes {version} knows no {document.get('kind')} of {document.get('apiVersion')}")
+            faults.append(f"Kubernetes {version} has no {document.get('kind')} in {document.get('apiVersion')}")
         except kubernetes_validate.ValidationError as error:
             place = ".".join(str(part) for part in error.path)
-            faults.append(f"Kubernetes {version} refuses {place}: {error.message}")
+            faults.append(f"Kubernetes {version} rejects {place}: {error.message}")
     return faults
 
 
 def _as_pod(spec: dict[str, Any]) -> dict[str, Any]:
-    """The part of a ServingRuntime that becomes a pod, as one."""
+    """Return the containers and volumes of a ServingRuntime as a pod."""
     parts = {name: spec[name] for name in ("containers", "volumes") if name in spec}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "runtime"}, "spec": parts}
 
 
 def _check_files(kustomization: dict[str, Any], folder: Path) -> list[str]:
     named = [*kustomization.get("resources", []), *(patch["path"] for patch in kustomization.get("patches", []))]
-    return [f"names {name}, which is not there" for name in named if not (folder / name).exists()]
+    return [f"references {name}, which does not exist" for name in named if not (folder / name).exists()]
 
 
 def _check_patched(folder: Path) -> list[str]:
@@ -110,22 +110,22 @@ def _check_pod(spec: dict[str, Any]) -> list[str]:
 def _check_container(container: dict[str, Any], spec: dict[str, Any]) -> Iterator[str]:
     security = {**spec.get("securityContext", {}), **container.get("securityContext", {})}
     expected = {
-        "it may run as root": security.get("runAsNonRoot") is True and security.get("runAsUser", 0) > 0,
-        "its root can be written": security.get("readOnlyRootFilesystem") is True,
-        "it may gain privileges": security.get("allowPrivilegeEscalation") is False,
+        "it can run as root": security.get("runAsNonRoot") is True and security.get("runAsUser", 0) > 0,
+        "its root file system is writable": security.get("readOnlyRootFilesystem") is True,
+        "it can gain privileges": security.get("allowPrivilegeEscalation") is False,
         "it keeps capabilities": security.get("capabilities", {}).get("drop") == ["ALL"],
         "it has no seccomp profile": security.get("seccompProfile", {}).get("type") == "RuntimeDefault",
-        "it lacks a probe": {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container),
+        "a probe is missing": {"startupProbe", "readinessProbe", "livenessProbe"} <= set(container),
         "its image has no version": any(digit.isdigit() for digit in container["image"].partition(":")[2]),
     }
     yield from (fault for fault, holds in expected.items() if not holds)
     for mount in container.get("volumeMounts", []):
         if mount["name"] in ("models", "admin-key") and not mount.get("readOnly"):
-            yield f"{mount['name']} is mounted to be written"
+            yield f"{mount['name']} must be mounted read-only"
 
 
 def _check_adapter(values: Any) -> list[str]:
-    faults = documents.against_schema(values, documents.own_schema("prometheus-adapter"))
+    faults = documents.validate(values, documents.own_schema("prometheus-adapter"))
     if faults:
         return faults
     for rule in values["rules"]["custom"]:

@@ -1,4 +1,4 @@
-"""What a kustomization's patches make of its resources: as much of kustomize as these files use.
+"""Apply the patches of a kustomization, as far as the files of `docker/kubernetes` need it.
 
 Mappings are merged; lists whose items have names are merged by name; other lists are replaced.
 """
@@ -16,7 +16,7 @@ _FILE = "kustomization.yaml"
 
 
 def is_patch(path: Path) -> bool:
-    """Whether a file is a patch of the kustomization beside it, and so no whole resource."""
+    """Return whether a file is a patch of the kustomization in its folder."""
     kustomization = path.with_name(_FILE)
     if not kustomization.is_file():
         return False
@@ -25,26 +25,26 @@ def is_patch(path: Path) -> bool:
 
 
 def resources(folder: Path) -> list[Any]:
-    """The resources of a kustomization, those of the kustomizations it builds on included.
+    """Return the resources of a kustomization and of the kustomizations that it includes.
 
     Raises:
-        ValueError: If one is not there.
+        ValueError: If a resource does not exist.
     """
     (document,) = documents.read(folder / _FILE)
     found = []
     for name in document["resources"]:
         path = folder / name
         if not path.exists():
-            raise ValueError(f"{folder.name} names {name}, which is not there")
+            raise ValueError(f"{folder.name} references {name}, which does not exist")
         found += resources(path) if path.is_dir() else documents.read(path)
     return found
 
 
 def patched(folder: Path) -> list[Any]:
-    """The resources that the patches of a kustomization change, as it makes them.
+    """Return the resources that a kustomization patches, with the patches applied.
 
     Raises:
-        ValueError: If a resource is not there, or a patch has none to change.
+        ValueError: If a resource, or the target of a patch, does not exist.
     """
     (document,) = documents.read(folder / _FILE)
     by_name = {_identity(resource): resource for resource in resources(folder)}
@@ -52,13 +52,13 @@ def patched(folder: Path) -> list[Any]:
     for patch in document.get("patches", []):
         for change in documents.read(folder / patch["path"]):
             if _identity(change) not in by_name:
-                raise ValueError(f"{patch['path']} changes {' '.join(_identity(change))}, which is not there")
+                raise ValueError(f"{patch['path']} patches {' '.join(_identity(change))}, which does not exist")
             made.append(merge(by_name[_identity(change)], change))
     return made
 
 
 def merge(resource: Any, change: Any) -> Any:
-    """A resource with a change put over it."""
+    """Merge a patch into a resource."""
     if isinstance(resource, dict) and isinstance(change, dict):
         return {**resource, **{key: merge(resource.get(key), value) for key, value in change.items()}}
     if _named(resource) and _named(change):

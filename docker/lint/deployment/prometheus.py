@@ -1,4 +1,4 @@
-"""Prometheus: its configuration, the alert rules and the probe; with promtool as well where it is installed."""
+"""Check the configuration of Prometheus, its alert rules and its probe; with promtool if it is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["alerts", "check"]
 
 
 def check(root: Path) -> list[str]:
-    """What is wrong with the files of `prometheus/`."""
+    """Return the faults of the files in `prometheus/`."""
     folder = root / "prometheus"
     faults = []
     for name in ("prometheus", "models", "rules", "blackbox"):
@@ -25,39 +25,40 @@ def check(root: Path) -> list[str]:
 
 
 def alerts(root: Path) -> dict[str, str]:
-    """The expression of each alert, by its name."""
+    """Return the PromQL expression of each alert by name."""
     (rules,) = documents.read(root / "prometheus" / "rules.yml")
     return {rule["alert"]: rule["expr"] for group in rules["groups"] for rule in group["rules"]}
 
 
 def _check_rules(root: Path) -> list[str]:
-    told = (root / "README.md").read_text(encoding="utf-8")
+    readme = (root / "README.md").read_text(encoding="utf-8")
     faults = []
     for name, expression in alerts(root).items():
         try:
             promql.parse(expression)
         except ValueError as error:
             faults.append(f"rules.yml: {name}: {error}")
-        if f"**{name}**" not in told:
-            faults.append(f"README.md does not tell what {name} means and what to do")
+        if f"**{name}**" not in readme:
+            faults.append(f"README.md does not explain the alert {name}")
     return faults
 
 
 def _check_targets(root: Path) -> list[str]:
-    """Every job that a rule asks for is scraped, and every address is a service of the compose file."""
+    """Check that every job in a rule is scraped, and that every address is a service of the compose file."""
     (config,) = documents.read(root / "prometheus" / "prometheus.yml")
     (compose,) = documents.parse(documents.interpolate((root / "compose.yaml").read_text(encoding="utf-8")), "compose")
     jobs = {job["job_name"] for job in config["scrape_configs"]}
-    wanted = {
+    used = {
         value
         for expression in alerts(root).values()
         for selected in promql.selections(expression)
         for label, value in selected.values
         if label == "job"
     }
-    faults = [f"rules.yml asks for the job {job}, which is not scraped" for job in sorted(wanted - jobs)]
+    faults = [f"rules.yml uses the job {job}, which is not scraped" for job in sorted(used - jobs)]
     hosts = {re.sub(r"^https?://", "", target).partition(":")[0] for target in _addresses(config)}
-    return faults + [f"prometheus.yml names {host}, which is no service" for host in sorted(hosts - _names(compose))]
+    unknown = sorted(hosts - _names(compose))
+    return faults + [f"prometheus.yml references {host}, which is not a service of compose.yaml" for host in unknown]
 
 
 def _addresses(config: dict[str, Any]) -> list[str]:

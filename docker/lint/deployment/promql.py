@@ -1,4 +1,4 @@
-"""Which metrics and labels a PromQL expression asks for."""
+"""Find the metrics and labels that a PromQL expression uses."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import promql_parser
 
 __all__ = ["Selected", "parse", "selections"]
 
-# What Grafana and prometheus-adapter fill in before Prometheus sees the expression.
-_FILLED_IN = {
+# Placeholders that Grafana and prometheus-adapter replace before they send the expression to Prometheus.
+_PLACEHOLDERS = {
     "$__rate_interval": "1m",
     "$__interval": "1m",
     "$__range": "1h",
@@ -22,12 +22,12 @@ _FILLED_IN = {
 
 @dataclass(frozen=True, order=True)
 class Selected:
-    """One metric of an expression, with the labels that it must have.
+    """A metric of an expression and the labels that it must have.
 
     Attributes:
         metric: Name of the metric.
         labels: Names of the labels that are matched or grouped by.
-        values: Label and value of each match by equality, and of each word that a pattern such as `A|B` allows.
+        values: Label and value of each match by equality, and of each alternative of a pattern such as `A|B`.
     """
 
     metric: str
@@ -36,21 +36,21 @@ class Selected:
 
 
 def parse(text: str) -> promql_parser.Expr:
-    """The expression, with what others fill in filled in.
+    """Replace the placeholders and parse the expression.
 
     Raises:
-        ValueError: If it is no PromQL.
+        ValueError: If the expression is invalid.
     """
-    for placeholder, value in _FILLED_IN.items():
+    for placeholder, value in _PLACEHOLDERS.items():
         text = text.replace(placeholder, value)
     return promql_parser.parse(re.sub(r"\$\{?\w+\}?", ".*", text))
 
 
 def selections(text: str) -> list[Selected]:
-    """The metrics of an expression, in order.
+    """Return the metrics of an expression, sorted.
 
     Raises:
-        ValueError: If it is no PromQL.
+        ValueError: If the expression is invalid.
     """
     return sorted(set(_selected(parse(text), frozenset())))
 

@@ -1,4 +1,4 @@
-"""The command: all checks, one line a fault."""
+"""Run all checks and print one line per fault."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ CHECKS: Mapping[str, Callable[[Path], list[str]]] = {
     "prometheus": prometheus.check,
     "dashboards": dashboards.check,
 }
-"""By name; each takes the folder `docker/` and returns its faults."""
+"""Checks by name; each receives the folder `docker/` and returns its faults."""
 
 
 def main(root: Path = ROOT) -> int:
-    """Runs every check and returns the exit code: 0 where nothing is wrong."""
-    began = time.monotonic()
+    """Run every check and return the exit code: 0 without faults, else 1."""
+    start = time.monotonic()
     faults = [f"{name}: {fault}" for name, check in CHECKS.items() for fault in check(root)]
     for fault in faults:
         sys.stderr.write(f"{fault}\n")
     if not faults:
-        sys.stdout.write(f"docker/: {', '.join(CHECKS)} checked in {time.monotonic() - began:.1f} s\n")
+        sys.stdout.write(f"docker/: {', '.join(CHECKS)} checked in {time.monotonic() - start:.1f} s\n")
     return 1 if faults else 0

@@ -1,5 +1,5 @@
-"""What the Python backends of camserve share; copied beside the `model.py` of each, and run inside Triton's stub.
+"""Modules shared by camserve's Python backends; copied beside the `model.py` of each and run in Triton's Python stub.
 
-Nothing here imports camserve: a backend's folder must run wherever Triton does. `instance`, `answering` and
-`counting` need Triton's stub; the rest is pure.
+No module here imports camserve, so a backend's folder works with any Triton. `instance`, `execution` and `cam_metrics`
+need Triton's stub; the others are pure Python.
 """

@@ -1,4 +1,4 @@
-"""The inputs of several requests joined into one batch, and the outputs of the batch split among them."""
+"""Concatenation of the inputs of several requests into one batch, and splitting of the outputs."""
 
 from __future__ import annotations
 
@@ -8,53 +8,53 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Joiner", "split"]
+__all__ = ["BatchBuffer", "split"]
 
 
-class Joiner:
-    """Joins arrays along their first axis, into memory that it keeps.
+class BatchBuffer:
+    """Concatenates arrays along the batch axis, into memory that is reused.
 
-    A batch of images is megabytes: fresh memory for each would be paid for in page faults, every time anew. What
-    `join` returned before is overwritten by the next call.
+    A batch of images takes megabytes, and newly allocated memory costs page faults for each batch. The next call
+    overwrites the result of the previous one.
     """
 
     def __init__(self) -> None:
         self._buffer: Any = None
 
-    def join(self, parts: Sequence[Any]) -> Any:
-        """The arrays as one; a single one is handed back as it is.
+    def concatenate(self, parts: Sequence[Any]) -> Any:
+        """Concatenate arrays; a single array is returned unchanged.
 
         Raises:
-            ValueError: If they differ in type, or in shape beyond the first axis.
+            ValueError: If they differ in dtype, or in shape apart from the batch axis.
         """
         if len(parts) == 1:
             return parts[0]
         first = parts[0]
         if any(part.dtype != first.dtype for part in parts):
-            raise ValueError("the requests of one batch differ in type")
+            raise ValueError("the requests of one batch differ in dtype")
         rows = sum(part.shape[0] for part in parts)
-        buffer = self._room(rows, first)
+        buffer = self._reserve(rows, first)
         return np.concatenate(parts, out=buffer[:rows])
 
-    def _room(self, rows: int, like: Any) -> Any:
-        kept = self._buffer
-        fits = kept is not None and kept.dtype == like.dtype and kept.shape[1:] == like.shape[1:]
-        if not fits or kept.shape[0] < rows:
+    def _reserve(self, rows: int, like: Any) -> Any:
+        buffer = self._buffer
+        fits = buffer is not None and buffer.dtype == like.dtype and buffer.shape[1:] == like.shape[1:]
+        if not fits or buffer.shape[0] < rows:
             self._buffer = np.empty((rows, *like.shape[1:]), like.dtype)
         return self._buffer
 
 
 def split(output: Any, counts: Sequence[int]) -> list[Any]:
-    """The rows of an output by request: views, nothing is copied.
+    """Split an output by request, as views.
 
     Args:
-        output: Of the whole batch.
-        counts: Rows of each request.
+        output: The output of the batch, batch first.
+        counts: Number of images of each request.
 
     Raises:
         ValueError: If the output has another number of rows than the requests.
     """
     if output.shape[:1] != (sum(counts),):
-        raise ValueError(f"an output has {output.shape[:1]} rows for a batch of {sum(counts)}")
+        raise ValueError(f"an output has shape {output.shape} for a batch of {sum(counts)}")
     ends = list(accumulate(counts))
     return [output[end - count : end] for end, count in zip(ends, counts, strict=True)]

@@ -1,4 +1,4 @@
-"""Whether the tensors of a configuration are those of the model: what Triton's C++ backends refuse is refused here."""
+"""Checks of the tensors of a configuration against the model, as in Triton's C++ backends."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Any
 
 from .parameters import ModelRefusedError
 
-__all__ = ["Tensor", "check_inputs", "check_outputs", "check_type"]
+__all__ = ["Tensor", "check_inputs", "check_outputs", "check_supported"]
 
-_NOT_HERE = {
-    "sequence_batching": "sequences",
+_UNSUPPORTED = {
+    "sequence_batching": "sequence batching",
     "batch_input": "batch inputs",
     "batch_output": "batch outputs",
 }
+_USE_CPP = "serve the model with Triton's C++ backend"
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Tensor:
 
     Attributes:
         name: Its name.
-        data_type: As a configuration writes it, such as `TYPE_FP32`; what it has no word for is in the framework's own.
-        shape: With -1 for what is free; None where the model does not say even the rank.
+        data_type: Name of the type in a configuration, such as `TYPE_FP32`; without such a name, the framework's own.
+        shape: Its shape, with -1 for dimensions of any size; None if the rank is unknown.
     """
 
     name: str
@@ -32,51 +33,53 @@ class Tensor:
     shape: tuple[int, ...] | None
 
 
-def check_type(config: Mapping[str, Any]) -> None:
-    """Refuses what only the C++ backends do, rather than answer it wrongly.
+def check_supported(config: Mapping[str, Any]) -> None:
+    """Refuse features that only the C++ backends have.
 
     Raises:
-        ModelRefusedError: If the configuration asks for that.
+        ModelRefusedError: If the configuration uses one.
     """
-    for key, what in _NOT_HERE.items():
+    for key, feature in _UNSUPPORTED.items():
         if config.get(key):
-            raise ModelRefusedError(f"this Python backend has no {what}; serve the model with Triton's C++ backend")
+            raise ModelRefusedError(f"this Python backend does not support {feature}; {_USE_CPP}")
     for tensor in [*config["input"], *config["output"]]:
         if tensor.get("allow_ragged_batch") or tensor["data_type"] == "TYPE_STRING":
             raise ModelRefusedError(
-                f"tensor '{tensor['name']}' is ragged or of strings, which this Python backend has not; serve the "
-                "model with Triton's C++ backend"
+                "this Python backend does not support ragged batches or strings "
+                f"(tensor '{tensor['name']}'); {_USE_CPP}"
             )
 
 
 def check_inputs(config: Mapping[str, Any], found: Iterable[Tensor], optional: Iterable[Tensor] = ()) -> None:
-    """Holds the configured inputs against those of the model.
+    """Check the configured inputs against those of the model.
 
     Args:
         config: The model's configuration.
-        found: Inputs that the model needs.
-        optional: Inputs that it has a value of its own for.
+        found: The required inputs of the model.
+        optional: Inputs for which the model has a default value.
 
     Raises:
-        ModelRefusedError: If one is unknown, missing, or of another type or shape.
+        ModelRefusedError: If an input is unknown or missing, or has another type or shape.
     """
-    needed = {tensor.name: tensor for tensor in found}
-    known = {**needed, **{tensor.name: tensor for tensor in optional}}
+    required = {tensor.name: tensor for tensor in found}
+    known = {**required, **{tensor.name: tensor for tensor in optional}}
     batched = config["max_batch_size"] > 0
     for configured in config["input"]:
         if configured.get("optional") and batched:
-            raise ModelRefusedError(f"input '{configured['name']}' is optional, which a model that batches cannot have")
+            raise ModelRefusedError(
+                f"input '{configured['name']}' is optional, which is not supported together with batching"
+            )
         _check("input", configured, known, batched=batched, exact=False)
-    missing = needed.keys() - {configured["name"] for configured in config["input"]}
+    missing = required.keys() - {configured["name"] for configured in config["input"]}
     if missing:
         raise ModelRefusedError(f"the configuration lacks the model's inputs {', '.join(sorted(missing))}")
 
 
 def check_outputs(config: Mapping[str, Any], found: Iterable[Tensor]) -> None:
-    """Holds the configured outputs against those of the model, which may have more.
+    """Check the configured outputs against those of the model, which can have more.
 
     Raises:
-        ModelRefusedError: If one is unknown, or of another type or shape.
+        ModelRefusedError: If an output is unknown, or has another type or shape.
     """
     known = {tensor.name: tensor for tensor in found}
     for configured in config["output"]:
@@ -98,16 +101,16 @@ def _check(
         _check_shape(f"{role} '{name}'", _dims(configured), tensor.shape, batched=batched, exact=exact)
 
 
-def _check_shape(which: str, dims: list[int], shape: tuple[int, ...], *, batched: bool, exact: bool) -> None:
+def _check_shape(tensor: str, dims: list[int], shape: tuple[int, ...], *, batched: bool, exact: bool) -> None:
     if batched and shape[:1] != (-1,):
-        raise ModelRefusedError(f"{which} has no free batch dimension in the model: {list(shape)}")
-    expected = [-1, *dims] if batched else dims
-    # What the model leaves free, an input may narrow; of an output, the configuration must say what the model says.
-    fits = len(expected) == len(shape) and all(
-        given == found or (found == -1 and not exact) for given, found in zip(expected, shape, strict=True)
+        raise ModelRefusedError(f"{tensor} has no free batch dimension in the model: {list(shape)}")
+    configured = [-1, *dims] if batched else dims
+    # An input may restrict a dimension of any size. The configuration of an output must match the model exactly.
+    fits = len(configured) == len(shape) and all(
+        size == found or (found == -1 and not exact) for size, found in zip(configured, shape, strict=True)
     )
     if not fits:
-        raise ModelRefusedError(f"{which} is of shape {list(shape)} in the model and {expected} in the configuration")
+        raise ModelRefusedError(f"{tensor} has shape {list(shape)} in the model and {configured} in the configuration")
 
 
 def _dims(configured: Mapping[str, Any]) -> list[int]:

@@ -1,4 +1,4 @@
-"""From Triton's requests to its responses, by way of one run of the model for all of them."""
+"""Execution of a batch: from Triton's requests to its responses, with one run of the model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from .batches import Joiner, split
-from .counting import MapCounter
+from .batches import BatchBuffer, split
+from .cam_metrics import CamCounter
 
 __all__ = ["BatchExecution", "Run"]
 
 Run = Callable[[Sequence[str], Mapping[str, Any]], Sequence[Any]]
-"""Runs the model: names of the outputs wanted and inputs by name to the outputs, in that order."""
+"""Runs the model: takes the names of the requested outputs and the inputs by name, and returns the outputs in order."""
 
 _set_capsule_destructor = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_void_p)(
     ("PyCapsule_SetDestructor", ctypes.pythonapi)
@@ -23,56 +23,57 @@ _set_capsule_destructor = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctyp
 
 
 class BatchExecution:
-    """Answers the requests that Triton's scheduler puts together.
+    """Answers the requests that Triton's scheduler combines.
 
-    The model runs once, for the outputs that any of them asked for; each gets its own rows of those it asked for.
+    The model runs once for all requests, with every output that one of them requests. Each response contains the rows
+    of its own request.
 
     Args:
         config: The model's configuration.
-        run: The model.
+        run: Runs the model.
         counter: Counts the requests for maps.
     """
 
-    def __init__(self, config: Mapping[str, Any], run: Run, counter: MapCounter) -> None:
+    def __init__(self, config: Mapping[str, Any], run: Run, counter: CamCounter) -> None:
         self._run = run
         self._counter = counter
         self._batched = config["max_batch_size"] > 0
         self._outputs = [tensor["name"] for tensor in config["output"]]
-        self._joiners = {tensor["name"]: Joiner() for tensor in config["input"]}
+        self._buffers = {tensor["name"]: BatchBuffer() for tensor in config["input"]}
         self._optional = {tensor["name"] for tensor in config["input"] if tensor.get("optional")}
 
     def answer(self, requests: Sequence[Any]) -> list[Any]:
-        """One response for each request, in their order."""
+        """Return one response per request, in their order."""
         self._counter.count([request.requested_output_names() for request in requests])
         if len(requests) == 1 or not self._batched:
-            return [self._answer_alone(request) for request in requests]
+            return [self._answer_single(request) for request in requests]
         try:
-            return self._answer_together(requests)
-        except Exception:  # noqa: BLE001 - whatever it was, only the request that caused it may suffer
-            return [self._answer_alone(request) for request in requests]
+            return self._answer_batch(requests)
+        except Exception:  # noqa: BLE001 - whatever the error, only the request that caused it should fail
+            return [self._answer_single(request) for request in requests]
 
-    def _answer_alone(self, request: Any) -> Any:
+    def _answer_single(self, request: Any) -> Any:
         try:
-            wanted = request.requested_output_names()
-            names = [name for name in self._outputs if name in wanted]
+            requested = request.requested_output_names()
+            names = [name for name in self._outputs if name in requested]
             return _response(names, self._run(names, self._inputs(request)))
-        except Exception as error:  # noqa: BLE001 - an escaped exception would fail the whole batch
+        except Exception as error:  # noqa: BLE001 - an uncaught exception would fail the whole batch
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
 
-    def _answer_together(self, requests: Sequence[Any]) -> list[Any]:
-        each = [self._inputs(request) for request in requests]
-        counts = [next(iter(inputs.values())).shape[0] for inputs in each]
-        joined = {name: joiner.join([inputs[name] for inputs in each]) for name, joiner in self._joiners.items()}
-        wanted = [set(request.requested_output_names()) for request in requests]
-        names = [name for name in self._outputs if any(name in each_wanted for each_wanted in wanted)]
-        rows = {name: split(output, counts) for name, output in zip(names, self._run(names, joined), strict=True)}
+    def _answer_batch(self, requests: Sequence[Any]) -> list[Any]:
+        inputs = [self._inputs(request) for request in requests]
+        counts = [next(iter(each.values())).shape[0] for each in inputs]
+        batch = {name: buffer.concatenate([each[name] for each in inputs]) for name, buffer in self._buffers.items()}
+        requested = [set(request.requested_output_names()) for request in requests]
+        names = [name for name in self._outputs if any(name in each for each in requested)]
+        rows = {name: split(output, counts) for name, output in zip(names, self._run(names, batch), strict=True)}
         return [
             _response(own, [rows[name][index] for name in own])
-            for index, own in enumerate([name for name in names if name in each_wanted] for each_wanted in wanted)
+            for index, own in enumerate([name for name in names if name in each] for each in requested)
         ]
 
     def _inputs(self, request: Any) -> dict[str, Any]:
-        tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._joiners}
+        tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._buffers}
         return {
             name: _to_array(tensor)
             for name, tensor in tensors.items()
@@ -86,12 +87,12 @@ def _response(names: Sequence[str], arrays: Sequence[Any]) -> Any:
 
 
 def _to_array(tensor: Any) -> Any:
-    # The stub was built against numpy 1 and its own arrays look empty to numpy 2; DLPack serves both, and copies not.
+    # The stub was built with numpy 1, and its arrays are empty in numpy 2. DLPack works with both, without a copy.
     return np.from_dlpack(tensor)
 
 
 def _to_tensor(name: str, array: Any) -> Any:
     capsule = np.ascontiguousarray(array).__dlpack__()
-    # The stub takes the memory over but marks the capsule in a way that numpy's destructor takes for an error.
+    # The stub takes over the memory, but marks the capsule in a way that numpy's destructor reports as an error.
     _set_capsule_destructor(capsule, None)
     return pb_utils.Tensor.from_dlpack(name, capsule)

@@ -1,4 +1,4 @@
-"""One instance of one version of a model, as Triton's stub starts it and asks it."""
+"""An instance of one version of a model, as Triton's Python stub runs it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import triton_python_backend_utils as pb_utils
 
-from .counting import MapCounter
-from .declared_tensors import Tensor, check_inputs, check_outputs, check_type
+from .cam_metrics import CamCounter
+from .declared_tensors import Tensor, check_inputs, check_outputs, check_supported
 from .execution import BatchExecution
 from .parameters import ModelRefusedError
 
@@ -19,64 +19,64 @@ __all__ = ["Instance", "Model", "version_file"]
 
 
 class Model(Protocol):
-    """A model that is loaded."""
+    """A loaded model."""
 
     @property
     def inputs(self) -> Sequence[Tensor]:
-        """Tensors that it needs."""
+        """The required inputs."""
 
     @property
     def optional(self) -> Sequence[Tensor]:
-        """Tensors that it has values of its own for."""
+        """Inputs for which the model has a default value."""
 
     @property
     def outputs(self) -> Sequence[Tensor]:
-        """Tensors that it answers with."""
+        """The outputs."""
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
-        """The outputs of these names."""
+        """Run the model and return the outputs with these names."""
 
 
 class Instance(ABC):
-    """What each backend's `TritonPythonModel` is, but for the way in which it loads a model."""
+    """Base class of the `TritonPythonModel` of each backend; subclasses load the model."""
 
     @abstractmethod
     def load(self, args: Mapping[str, str], config: Mapping[str, Any]) -> Model:
-        """Loads the model.
+        """Load the model.
 
         Args:
-            args: What Triton says of the instance.
+            args: Triton's description of the instance.
             config: The model's configuration.
 
         Raises:
-            ModelRefusedError: If it cannot be loaded as the configuration says.
+            ModelRefusedError: If it cannot be loaded with this configuration.
         """
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Loads the model and holds the configuration against it."""
+        """Load the model and check its configuration."""
         config = json.loads(args["model_config"])
         try:
-            check_type(config)
+            check_supported(config)
             model = self.load(args, config)
             check_inputs(config, model.inputs, model.optional)
             check_outputs(config, model.outputs)
         except ModelRefusedError as error:
-            raise pb_utils.TritonModelException(str(error)) from error
-        self._answering = BatchExecution(config, model.run, MapCounter(config["name"], args["model_version"]))
+            raise pb_utils.TritonModelException(str(error)) from None
+        self._execution = BatchExecution(config, model.run, CamCounter(config["name"], args["model_version"]))
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """Answers the requests of one batch, each with the outputs that it asked for."""
-        return self._answering.answer(requests)
+        """Answer the requests of one batch with their requested outputs."""
+        return self._execution.answer(requests)
 
 
 def version_file(args: Mapping[str, str], config: Mapping[str, Any], default: str) -> Path:
-    """The file or folder of the version that an instance is to serve.
+    """Return the file or folder of the version that an instance serves.
 
     Raises:
-        ModelRefusedError: If it is not there.
+        ModelRefusedError: If it does not exist.
     """
     name = config.get("default_model_filename") or default
     path = Path(args["model_repository"]) / args["model_version"] / name
     if not path.exists():
-        raise ModelRefusedError(f"unable to find '{path}' for model '{config['name']}'")
+        raise ModelRefusedError(f"cannot find '{path}' for model '{config['name']}'")
     return path

@@ -1,7 +1,7 @@
-"""What a model's configuration asks of ONNX Runtime, in the names and with the meaning that the C++ backend gives them.
+"""ONNX Runtime settings of a model's configuration, with the names and the meaning that they have in the C++ backend.
 
-Pure: configuration in, plain values out. What the C++ backend passes over in silence is passed over here; what is known
-to it but missing in this build of ONNX Runtime becomes a warning.
+Parameters that the C++ backend ignores are ignored here, too. Features that it has but this build of ONNX Runtime lacks
+cause a warning.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .parameters import ModelRefusedError, number, switch, text
+from .parameters import ModelRefusedError, boolean_parameter, integer_parameter, text_parameter
 
 __all__ = ["ProviderChoice", "SessionSettings", "choose_providers", "data_type", "session_settings"]
 
@@ -33,8 +33,10 @@ _GRAPH_LEVELS = {-1: "ORT_ENABLE_BASIC", 1: "ORT_ENABLE_EXTENDED", 2: "ORT_DISAB
 _EXECUTION_MODES = {0: "ORT_SEQUENTIAL", 1: "ORT_PARALLEL"}
 _SESSION_ENTRIES = ("session.use_device_allocator_for_initializers",)
 _RUN_ENTRIES = ("memory.enable_memory_arena_shrinkage",)
-# A thread that waits by spinning takes its core from the server, which here shares the host with the stub.
+# Spinning threads would take CPU time from the server, which shares the machine with the stub.
 _NO_SPINNING = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
+
+_NOT_SHARED = "share_session_between_instances is ignored: each instance is a process with its own session"
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
@@ -61,19 +63,19 @@ Provider = tuple[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """What a session is built with; None leaves ONNX Runtime's default.
+    """Settings of a session; None keeps the default of ONNX Runtime.
 
     Attributes:
         graph_level: Name in `onnxruntime.GraphOptimizationLevel`.
         execution_mode: Name in `onnxruntime.ExecutionMode`.
-        intra_op_threads: Threads inside an operator; 0 is one for each core.
-        inter_op_threads: Operators at once, where the mode is parallel; 0 likewise.
-        memory_arena: Whether the CPU keeps an arena.
-        memory_pattern: Whether memory is planned ahead for inputs of one shape.
-        entries: Configuration entries of the session.
-        run_entries: Configuration entries of each run.
-        operator_libraries: Libraries of custom operators.
-        warnings: What was asked for and is not to be had here.
+        intra_op_threads: Threads within an operator; 0 means one per core.
+        inter_op_threads: Operators that run in parallel, in parallel mode; 0 means one per core.
+        memory_arena: Whether the CPU provider uses a memory arena.
+        memory_pattern: Whether memory is planned in advance for inputs of one shape.
+        entries: Session configuration entries.
+        run_entries: Run configuration entries.
+        operator_libraries: Libraries with custom operators.
+        warnings: Requested features that are not available.
     """
 
     graph_level: str
@@ -90,72 +92,77 @@ class SessionSettings:
 
 @dataclass(frozen=True)
 class ProviderChoice:
-    """Execution providers, best first and the CPU last, and what was asked for and is not to be had here."""
+    """The execution providers of an instance.
+
+    Attributes:
+        providers: In order of preference, the CPU last.
+        warnings: Requested providers that are not available.
+    """
 
     providers: tuple[Provider, ...]
     warnings: tuple[str, ...]
 
 
 def data_type(onnx_type: str) -> str:
-    """The configuration's word for a type of ONNX Runtime, `tensor(float)` for example; unchanged where it has none."""
+    """Return the configuration's name of an ONNX Runtime type such as `tensor(float)`, or the type if it has none."""
     return _TYPES.get(onnx_type, onnx_type)
 
 
 def session_settings(config: Mapping[str, Any]) -> SessionSettings:
-    """Reads them from a model's configuration.
+    """Read the session settings from a model's configuration.
 
     Raises:
-        ModelRefusedError: If a parameter has no meaning.
+        ModelRefusedError: If a parameter is invalid.
     """
-    mode = number(config, "execution_mode")
+    mode = integer_parameter(config, "execution_mode")
     if mode not in _EXECUTION_MODES:
-        raise ModelRefusedError(f"execution_mode must be 0 or 1 and is {mode}")
+        raise ModelRefusedError(f"execution_mode must be 0 or 1, got {mode}")
     level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))
-    shared = switch(config, "share_session_between_instances")
+    shared = boolean_parameter(config, "share_session_between_instances")
     return SessionSettings(
         graph_level=_GRAPH_LEVELS.get(level, "ORT_ENABLE_ALL"),
         execution_mode=_EXECUTION_MODES[mode],
-        intra_op_threads=max(0, number(config, "intra_op_thread_count")),
-        inter_op_threads=max(0, number(config, "inter_op_thread_count")),
-        memory_arena=switch(config, "enable_mem_arena"),
-        memory_pattern=switch(config, "enable_mem_pattern"),
-        entries={**_NO_SPINNING, **_given(config, _SESSION_ENTRIES)},
-        run_entries=_given(config, _RUN_ENTRIES),
+        intra_op_threads=max(0, integer_parameter(config, "intra_op_thread_count")),
+        inter_op_threads=max(0, integer_parameter(config, "inter_op_thread_count")),
+        memory_arena=boolean_parameter(config, "enable_mem_arena"),
+        memory_pattern=boolean_parameter(config, "enable_mem_pattern"),
+        entries={**_NO_SPINNING, **_set_entries(config, _SESSION_ENTRIES)},
+        run_entries=_set_entries(config, _RUN_ENTRIES),
         operator_libraries=tuple(config.get("model_operations", {}).get("op_library_filename", ())),
-        warnings=("each instance has a session of its own, since it is a process of its own",) if shared else (),
+        warnings=(_NOT_SHARED,) if shared else (),
     )
 
 
 def choose_providers(
     config: Mapping[str, Any], *, kind: str, device: str, available: Collection[str]
 ) -> ProviderChoice:
-    """The execution providers of one instance.
+    """Choose the execution providers of an instance.
 
     Args:
         config: The model's configuration.
-        kind: `CPU`, `GPU` or another word of Triton's for what the instance runs on.
-        device: Number of its GPU.
-        available: Providers that this ONNX Runtime was built with.
+        kind: Triton's instance kind, such as `CPU` or `GPU`.
+        device: Index of its GPU.
+        available: Providers of this build of ONNX Runtime.
 
     Raises:
-        ModelRefusedError: If an accelerator is unknown, or a value of its parameters.
+        ModelRefusedError: If an accelerator or a value of its parameters is unknown.
     """
-    wanted: list[tuple[str, dict[str, str], str]] = []
+    requested: list[tuple[str, dict[str, str], str]] = []
     if kind == "GPU":
-        wanted += [(_TENSORRT, options, "TensorRT") for options in _tensorrt(config, device)]
-        wanted.append((_CUDA, _cuda(config, device), "CUDA"))
+        requested += [(_TENSORRT, options, "TensorRT") for options in _tensorrt(config, device)]
+        requested.append((_CUDA, _cuda(config, device), "CUDA"))
     for accelerator in _accelerators(config, "cpu"):
-        _known(accelerator["name"], ("openvino",))
-        wanted.append((_OPENVINO, {"device_type": "CPU"}, "OpenVINO"))
-    missing = [label for name, _, label in wanted if name not in available]
+        _check_known(accelerator["name"], ("openvino",))
+        requested.append((_OPENVINO, {"device_type": "CPU"}, "OpenVINO"))
+    missing = [label for name, _, label in requested if name not in available]
     return ProviderChoice(
-        providers=(*((name, options) for name, options, _ in wanted if name in available), (_CPU, {})),
-        warnings=tuple(f"this onnxruntime was built without {label}; the model runs without it" for label in missing),
+        providers=(*((name, options) for name, options, _ in requested if name in available), (_CPU, {})),
+        warnings=tuple(f"this onnxruntime has no {label} provider; the model runs without it" for label in missing),
     )
 
 
-def _given(config: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
-    return {name: value for name in names if (value := text(config, name)) is not None}
+def _set_entries(config: Mapping[str, Any], names: Collection[str]) -> dict[str, str]:
+    return {name: value for name in names if (value := text_parameter(config, name)) is not None}
 
 
 def _accelerators(config: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -164,15 +171,15 @@ def _accelerators(config: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
     return found
 
 
-def _known(name: str, names: Collection[str]) -> None:
+def _check_known(name: str, names: Collection[str]) -> None:
     if name not in names:
-        raise ModelRefusedError(f"there is no execution accelerator '{name}' here; there is {', '.join(names)}")
+        raise ModelRefusedError(f"unknown execution accelerator '{name}'; choose {' or '.join(names)}")
 
 
 def _tensorrt(config: Mapping[str, Any], device: str) -> list[dict[str, str]]:
     found = []
     for accelerator in _accelerators(config, "gpu"):
-        _known(accelerator["name"], ("tensorrt", "cuda"))
+        _check_known(accelerator["name"], ("tensorrt", "cuda"))
         if accelerator["name"] == "tensorrt":
             options: dict[str, str] = {}
             for name, value in accelerator.get("parameters", {}).items():
@@ -185,11 +192,11 @@ def _tensorrt_option(name: str, value: str) -> dict[str, str]:
     if name == "precision_mode":
         if value not in _TENSORRT_PRECISION:
             raise ModelRefusedError(
-                f"TensorRT has no precision_mode '{value}'; it has {', '.join(_TENSORRT_PRECISION)}"
+                f"unknown precision_mode '{value}' of TensorRT; choose one of {', '.join(_TENSORRT_PRECISION)}"
             )
         return _TENSORRT_PRECISION[value]
     if name not in _TENSORRT_NAMES and not name.startswith("trt_"):
-        raise ModelRefusedError(f"the accelerator tensorrt has no parameter '{name}'")
+        raise ModelRefusedError(f"unknown parameter '{name}' of the accelerator tensorrt")
     return {_TENSORRT_NAMES.get(name, name): value}
 
 
@@ -198,19 +205,19 @@ def _cuda(config: Mapping[str, Any], device: str) -> dict[str, str]:
     for accelerator in _accelerators(config, "gpu"):
         if accelerator["name"] == "cuda":
             options.update(accelerator.get("parameters", {}))
-    # As in the C++ backend, these four are reset by what the top-level parameters say or leave out.
+    # As in the C++ backend, the top-level parameters or their defaults take precedence for these four.
     return {
         **options,
         "device_id": device,
-        "cudnn_conv_algo_search": _word(config, "cudnn_conv_algo_search", _CONVOLUTION_SEARCH),
-        "gpu_mem_limit": text(config, "gpu_mem_limit") or _ALL_MEMORY,
-        "arena_extend_strategy": _word(config, "arena_extend_strategy", _ARENA_GROWTH),
-        "do_copy_in_default_stream": "0" if switch(config, "do_copy_in_default_stream") is False else "1",
+        "cudnn_conv_algo_search": _choice(config, "cudnn_conv_algo_search", _CONVOLUTION_SEARCH),
+        "gpu_mem_limit": text_parameter(config, "gpu_mem_limit") or _ALL_MEMORY,
+        "arena_extend_strategy": _choice(config, "arena_extend_strategy", _ARENA_GROWTH),
+        "do_copy_in_default_stream": "0" if boolean_parameter(config, "do_copy_in_default_stream") is False else "1",
     }
 
 
-def _word(config: Mapping[str, Any], name: str, words: Mapping[int, str]) -> str:
-    given = number(config, name)
-    if given not in words:
-        raise ModelRefusedError(f"{name} must be one of {', '.join(map(str, words))} and is {given}")
-    return words[given]
+def _choice(config: Mapping[str, Any], name: str, choices: Mapping[int, str]) -> str:
+    value = integer_parameter(config, name)
+    if value not in choices:
+        raise ModelRefusedError(f"{name} must be one of {', '.join(map(str, choices))}, got {value}")
+    return choices[value]

@@ -1,47 +1,47 @@
-"""Parameters of a model's configuration, as Triton hands it over in JSON: every value is a string."""
+"""Parameters of a model's configuration. Triton passes the configuration as JSON in which every value is a string."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ModelRefusedError", "number", "switch", "text"]
+__all__ = ["ModelRefusedError", "boolean_parameter", "integer_parameter", "text_parameter"]
 
-_SWITCH = {"0": False, "false": False, "1": True, "true": True}
+_BOOLEANS = {"0": False, "false": False, "1": True, "true": True}
 
 
 class ModelRefusedError(ValueError):
-    """A configuration that does not fit the model or asks for what the backend has not; the model is not loaded."""
+    """The configuration does not match the model or uses an unsupported feature, so the model is not loaded."""
 
 
-def text(config: Mapping[str, Any], name: str) -> str | None:
-    """The value of a parameter; None where it is not given."""
+def text_parameter(config: Mapping[str, Any], name: str) -> str | None:
+    """Return the value of a parameter, or None if it is not set."""
     parameter = config.get("parameters", {}).get(name)
     return None if parameter is None else str(parameter["string_value"])
 
 
-def number(config: Mapping[str, Any], name: str, default: int = 0) -> int:
-    """A parameter that is a whole number.
+def integer_parameter(config: Mapping[str, Any], name: str, default: int = 0) -> int:
+    """Return the value of an integer parameter.
 
     Raises:
-        ModelRefusedError: If it is none.
+        ModelRefusedError: If it is not an integer.
     """
-    given = text(config, name)
+    value = text_parameter(config, name)
     try:
-        return default if given is None else int(given)
+        return default if value is None else int(value)
     except ValueError:
-        raise ModelRefusedError(f"parameter {name} must be a whole number and is '{given}'") from None
+        raise ModelRefusedError(f"parameter {name} must be an integer, got '{value}'") from None
 
 
-def switch(config: Mapping[str, Any], name: str) -> bool | None:
-    """A parameter that is on or off; None where it is not given.
+def boolean_parameter(config: Mapping[str, Any], name: str) -> bool | None:
+    """Return the value of a boolean parameter, or None if it is not set.
 
     Raises:
-        ModelRefusedError: If it is neither 0, 1, true nor false.
+        ModelRefusedError: If it is not 0, 1, true or false.
     """
-    given = text(config, name)
-    if given is None:
+    value = text_parameter(config, name)
+    if value is None:
         return None
-    if given.lower() not in _SWITCH:
-        raise ModelRefusedError(f"parameter {name} must be 0 or 1 and is '{given}'")
-    return _SWITCH[given.lower()]
+    if value.lower() not in _BOOLEANS:
+        raise ModelRefusedError(f"parameter {name} must be 0 or 1, got '{value}'")
+    return _BOOLEANS[value.lower()]

@@ -1,7 +1,4 @@
-"""What a model's configuration asks of TensorFlow, in the names that Triton's own backend gave them until 25.02.
-
-Pure: configuration in, plain values out.
-"""
+"""TensorFlow settings of a model's configuration, with the names of Triton's own backend (until 25.02)."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .parameters import ModelRefusedError, number, text
+from .parameters import ModelRefusedError, integer_parameter, text_parameter
 
 __all__ = ["SessionSettings", "data_type", "session_settings"]
 
@@ -32,14 +29,14 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """What a session is built with.
+    """Settings of a session.
 
     Attributes:
-        intra_op_threads: Threads inside an operator; 0 is one for each core.
-        inter_op_threads: Operators at once; 0 likewise.
+        intra_op_threads: Threads within an operator; 0 means one per core.
+        inter_op_threads: Operators that run in parallel; 0 means one per core.
         graph_tag: Tag of the graph in the SavedModel.
-        signature: Key of the signature that is served.
-        gpu: Number of the GPU; None is the CPU alone.
+        signature: Key of the served signature.
+        gpu: Index of the GPU; None for CPU only.
     """
 
     intra_op_threads: int
@@ -50,32 +47,32 @@ class SessionSettings:
 
 
 def data_type(name: str) -> str:
-    """The configuration's word for a type of TensorFlow, `float32` for example; unchanged where it has none."""
+    """Return the configuration's name of a TensorFlow type such as `float32`, or the type if it has none."""
     return _TYPES.get(name, name)
 
 
 def session_settings(config: Mapping[str, Any], *, kind: str, device: str) -> SessionSettings:
-    """Reads them from a model's configuration.
+    """Read the session settings from a model's configuration.
 
     Args:
         config: The model's configuration.
-        kind: `CPU`, `GPU` or another word of Triton's for what the instance runs on.
-        device: Number of its GPU.
+        kind: Triton's instance kind, such as `CPU` or `GPU`.
+        device: Index of its GPU.
 
     Raises:
-        ModelRefusedError: If a parameter has no meaning.
+        ModelRefusedError: If a parameter is invalid.
     """
     return SessionSettings(
         intra_op_threads=_threads(config, "TF_NUM_INTRA_THREADS"),
         inter_op_threads=_threads(config, "TF_NUM_INTER_THREADS"),
-        graph_tag=text(config, "TF_GRAPH_TAG") or "serve",
-        signature=text(config, "TF_SIGNATURE_DEF") or "serving_default",
+        graph_tag=text_parameter(config, "TF_GRAPH_TAG") or "serve",
+        signature=text_parameter(config, "TF_SIGNATURE_DEF") or "serving_default",
         gpu=device if kind == "GPU" else None,
     )
 
 
 def _threads(config: Mapping[str, Any], name: str) -> int:
-    count = number(config, name)
+    count = integer_parameter(config, name)
     if count < 0:
-        raise ModelRefusedError(f"parameter {name} must not be negative and is {count}")
+        raise ModelRefusedError(f"parameter {name} must not be negative, got {count}")
     return count

@@ -1,9 +1,8 @@
-"""Triton's `onnxruntime` backend in Python, for hosts that have no C++ one.
+"""Triton's `onnxruntime` backend in Python, for a Triton without the C++ backend.
 
-Triton looks for a compiled backend first and takes this file where it finds none, so that one repository is served
-unmodified by both. It runs inside Triton's Python stub, together with the folder `camserve_backend`, and needs nothing
-but numpy and onnxruntime. It reads the parameters that the C++ backend reads, under the same names, and refuses at load
-what the C++ backend refuses.
+Triton uses a compiled backend if it finds one and this file otherwise, so both serve the same repository unchanged. It
+runs in Triton's Python stub, together with the folder `camserve_backend`, and needs only numpy and onnxruntime. It has
+the same parameters as the C++ backend and refuses to load the same configurations.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ else:
 
 
 class TritonPythonModel(Instance):
-    """One instance of one version of a model."""
+    """An instance of one version of a model."""
 
     def load(self, args: Mapping[str, str], config: Mapping[str, Any]) -> _Session:
-        """Builds the session."""
+        """Create the session."""
         return _Session(args, config)
 
 
 class _Session:
-    """An ONNX Runtime session over one version's file."""
+    """The ONNX Runtime session of a version."""
 
     def __init__(self, args: Mapping[str, str], config: Mapping[str, Any]) -> None:
         settings = session_settings(config)
@@ -70,7 +69,7 @@ class _Session:
         self.outputs = _tensors(self._session.get_outputs())
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
-        """The outputs of these names."""
+        """Run the model and return the outputs with these names."""
         try:
             outputs: Sequence[Any] = self._session.run(names, inputs, self._run_options)
         except Exception as error:

@@ -1,10 +1,10 @@
-"""Triton's `tensorflow` backend in Python: it serves SavedModels, which Triton itself does not since 25.03.
+"""Triton's `tensorflow` backend in Python: it serves SavedModels, for which Triton has no backend since 25.03.
 
-It runs inside Triton's Python stub, together with the folder `camserve_backend`, and needs nothing but numpy and
-tensorflow. It reads the parameters that Triton's own backend read, under the same names.
+It runs in Triton's Python stub, together with the folder `camserve_backend`, and needs only numpy and tensorflow. It
+reads the same parameters as Triton's former backend.
 
-A session, rather than a loaded object, runs the signature: only a session leaves out what no request asks for, and has
-threads of its own.
+The signature is run by a session instead of a loaded object: only a session skips the computation of outputs that are
+not requested, and has its own threads.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ else:
 
 
 class TritonPythonModel(Instance):
-    """One instance of one version of a model."""
+    """An instance of one version of a model."""
 
     def load(self, args: Mapping[str, str], config: Mapping[str, Any]) -> _Signature:
-        """Loads the SavedModel."""
+        """Load the SavedModel."""
         settings = session_settings(config, kind=args["model_instance_kind"], device=args["model_instance_device_id"])
         self._signature = _Signature(version_file(args, config, "model.savedmodel"), settings)
         return self._signature
 
     def finalize(self) -> None:
-        """Gives the session's memory back."""
+        """Release the memory of the session."""
         self._signature.close()
 
 
 class _Signature:
-    """One signature of a SavedModel, in a session of its own."""
+    """A signature of a SavedModel, in its own session."""
 
     optional = ()
 
@@ -70,7 +70,7 @@ class _Signature:
         self._calls: dict[tuple[str, ...], Callable[..., Sequence[Any]]] = {}
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
-        """The outputs of these names."""
+        """Run the model and return the outputs with these names."""
         key = tuple(names)
         try:
             if key not in self._calls:
@@ -81,7 +81,7 @@ class _Signature:
             raise RuntimeError(f"tensorflow: {error}") from error
 
     def close(self) -> None:
-        """Ends the session."""
+        """Close the session."""
         self._calls.clear()
         self._session.close()
 

@@ -1,1 +1,1 @@
-"""Finds the known traps in a model repository before a server falls into them."""
+"""Find common problems in a model repository before a server loads it."""

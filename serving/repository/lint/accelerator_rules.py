@@ -1,4 +1,4 @@
-"""Traps in execution accelerators."""
+"""Rules about execution accelerators."""
 
 from __future__ import annotations
 
@@ -60,22 +60,22 @@ _TENSORRT_PARAMETERS = frozenset(
         "trt_ep_context_embed_mode",
     ]
 )
-"""What Triton's ONNX Runtime backend reads of TensorRT; with any other it refuses to load the model."""
+"""TensorRT's parameters in Triton's ONNX Runtime backend, which rejects a model with any other."""
 
 
 def cuda_option_misplaced(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """The backend sets these back to their defaults after it has read the accelerator."""
+    """The backend resets these options to their defaults after it has read the accelerator."""
     for accelerator in model.config.optimization.execution_accelerators.gpu_execution_accelerator:
         for name in CUDA_PARAMETERS if accelerator.name == "cuda" else ():
             if name in accelerator.parameters:
                 yield error(
-                    f"{name} stands under execution_accelerators, where the backend sets it back to its default",
-                    f"Move it to the model's parameters: camserve publish … --set {name}=…",
+                    f"{name} has no effect under execution_accelerators: the backend resets it to its default",
+                    f"Set it as a parameter of the model: camserve publish … --set {name}=…",
                 )
 
 
 def unknown_accelerator(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """The backend refuses to load a model that asks for an accelerator it does not know."""
+    """The backend does not load a model with an unknown accelerator."""
     if not _is_onnx(model.config):
         return
     accelerators = model.config.optimization.execution_accelerators
@@ -83,59 +83,59 @@ def unknown_accelerator(model: ModelFolder, _target: Target) -> Iterator[Note]:
         for accelerator in getattr(accelerators, f"{device}_execution_accelerator"):
             if accelerator.name not in known:
                 yield error(
-                    f"there is no {device} execution accelerator {accelerator.name!r}: the model will not load",
-                    f"Choose {' or '.join(known)}, or leave it out",
+                    f"unknown {device} execution accelerator {accelerator.name!r}: the model will not load",
+                    f"Replace it by {' or '.join(known)}, or remove it",
                 )
 
 
 def unknown_tensorrt_parameter(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """The backend refuses to load a model with a parameter of TensorRT that it does not know."""
+    """The backend does not load a model with an unknown parameter of TensorRT."""
     accelerator = tensorrt_accelerator(model.config)
     for name in sorted(set(accelerator.parameters) - _TENSORRT_PARAMETERS) if accelerator is not None else ():
         yield error(
-            f"TensorRT has no parameter {name!r} in Triton's backend: the model will not load",
-            "Correct it by the README of triton-inference-server/onnxruntime_backend, or leave it out",
+            f"unknown TensorRT parameter {name!r}: the model will not load",
+            "Correct it, see the README of triton-inference-server/onnxruntime_backend, or remove it",
         )
 
 
 def tensorrt_profile(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """An engine serves the batches of its profile; for another it is built anew, while its sender waits."""
+    """An engine serves the batch sizes of its profile; for any other it is rebuilt while the request waits."""
     accelerator = tensorrt_accelerator(model.config)
     if accelerator is None:
         return
     sizes, largest = profile_sizes(accelerator.parameters), max(1, model.config.max_batch_size)
     if set(sizes) != {"min", "opt", "max"}:
         yield warning(
-            "TensorRT has no profile: it builds an engine, for minutes, for every batch size that it meets",
-            "Publish it again with --accelerator tensorrt, which writes one for all batches",
+            "TensorRT has no profile: it builds an engine, for minutes, for each new batch size",
+            "Write a profile for all batch sizes: camserve publish … --accelerator tensorrt",
         )
     elif sizes["min"] > 1 or sizes["max"] < largest:
         yield error(
-            f"TensorRT's profile covers batches of {sizes['min']} to {sizes['max']} and max_batch_size is {largest}",
-            f"Make it cover 1 to {largest}: publish it again with --max-batch {largest}",
+            f"TensorRT's profile covers batch sizes {sizes['min']} to {sizes['max']}, but max_batch_size is {largest}",
+            f"Write a profile for 1 to {largest}: camserve publish … --max-batch {largest}",
         )
 
 
 def engine_cache(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """A cached engine is found by the names in a graph, which tell neither models nor versions apart."""
+    """A cached engine is identified by the names in a graph, which several models or versions may share."""
     accelerator = tensorrt_accelerator(model.config)
     if accelerator is None:
         return
     if accelerator.parameters.get(ENGINE_CACHE, "").lower() not in ("1", "true"):
         yield warning(
-            "TensorRT keeps no engines: every start builds them, for minutes",
-            "Keep them: camserve publish … --set tensorrt_engine_cache=on",
+            "TensorRT's engine cache is off: every start builds the engines, for minutes",
+            "Turn it on: camserve publish … --set tensorrt_engine_cache=on",
         )
     elif ENGINE_PREFIX not in accelerator.parameters:
         yield error(
-            f"TensorRT's engine cache has no {ENGINE_PREFIX}: an engine is found by the names in its graph, so that "
-            "another version, or another model of this architecture, answers with these weights",
-            "Publish it again, which names the engines by their weights",
+            f"TensorRT's engine cache has no {ENGINE_PREFIX}: another version or another model of this architecture "
+            "may run with the weights of this one",
+            "Publish the model again, which prefixes the engines with a checksum of the weights",
         )
-    elif _several(model):
+    elif _serves_several(model):
         yield error(
-            "several versions are served with one engine cache, and answer with each other's weights",
-            "Serve one at a time: camserve publish … --latest-versions 1; or --set tensorrt_engine_cache=off",
+            "several versions share one engine cache and may run with each other's weights",
+            "Serve one version: camserve publish … --latest-versions 1; or --set tensorrt_engine_cache=off",
         )
 
 
@@ -143,7 +143,7 @@ def _is_onnx(config: Any) -> bool:
     return bool(config.backend == "onnxruntime" or config.platform.startswith("onnxruntime"))
 
 
-def _several(model: ModelFolder) -> bool:
+def _serves_several(model: ModelFolder) -> bool:
     policy = model.config.version_policy
     choice = policy.WhichOneof("policy_choice")
     if choice == "specific":

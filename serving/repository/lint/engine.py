@@ -1,4 +1,4 @@
-"""Reads a repository and applies the rules to it."""
+"""Read a repository and apply the rules to it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from camserve.serving.config.presets import host_cores
 from camserve.serving.repository.lint import accelerator_rules, batching_rules, file_rules, target_rules
 from camserve.serving.repository.lint.findings import Finding, ModelFolder, Rule
 from camserve.serving.repository.lint.onnx_metadata import OnnxMetadata, read_onnx_metadata
-from camserve.serving.repository.lint.targets import NEWEST, Target, find_target
+from camserve.serving.repository.lint.targets import DEFAULT_RELEASE, Target, find_target
 from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.version_numbers import version_folders
+from camserve.text import reason
 
 __all__ = ["RULES", "lint_model", "lint_repository", "read_model"]
 
@@ -39,20 +40,25 @@ RULES: tuple[Rule, ...] = (
     batching_rules.pausing_queue,
     batching_rules.warm_up_gap,
 )
-"""Each tells of one trap; the name of the function is the name of the rule."""
+"""Each reports one problem; the name of the function is the name of the rule."""
 
 
-def lint_repository(repository: str | Path, *, triton: str = NEWEST, cores: int | None = None) -> tuple[Finding, ...]:
-    """What is the matter with the models of a repository, by model, and errors first.
+def lint_repository(
+    repository: str | Path, *, triton: str = DEFAULT_RELEASE, cores: int | None = None
+) -> tuple[Finding, ...]:
+    """Find problems of the models in a repository.
 
     Args:
         repository: The folder.
-        triton: The release that will serve it.
-        cores: Of the host that will serve it; this one's unless given.
+        triton: The release of Triton that will serve it (default: that of `docker/`).
+        cores: Cores of the host that will serve it (default: this host's).
+
+    Returns:
+        The findings by model, errors first.
 
     Raises:
-        RepositoryError: If there is no such repository.
-        UsageError: If nothing is known of the release.
+        RepositoryError: If the repository does not exist or cannot be read.
+        UsageError: If the release is unknown.
     """
     target = find_target(triton, cores=cores or host_cores())
     root = open_repository(repository)
@@ -60,19 +66,19 @@ def lint_repository(repository: str | Path, *, triton: str = NEWEST, cores: int 
         folders = sorted(path for path in root.iterdir() if path.is_dir())
         found = [finding for folder in folders for finding in _lint_folder(folder, target)]
     except OSError as error:
-        raise RepositoryError(f"the repository {root} cannot be read: {error}") from error
+        raise RepositoryError(f"cannot read the repository {root}: {reason(error, root)}") from error
     return tuple(sorted(found, key=lambda finding: (finding.model, finding.severity)))
 
 
 def lint_model(model: ModelFolder, target: Target) -> Iterator[Finding]:
-    """What the rules find in one model."""
+    """Apply the rules to one model."""
     for rule in RULES:
         for severity, message, hint in rule(model, target):
             yield Finding(_name(rule), severity, model.name, message, hint)
 
 
 def read_model(folder: Path) -> ModelFolder:
-    """Reads a model's folder, but for its weights.
+    """Read a model's folder, without the weights.
 
     Raises:
         RepositoryError: If its configuration cannot be read.
@@ -80,8 +86,9 @@ def read_model(folder: Path) -> ModelFolder:
     entries = tuple(folder.iterdir())
     versions = version_folders(folder)
     config = read_config(folder / CONFIG_NAME)
-    heads = {
-        number: _head(version / (config.default_model_filename or ONNX_NAME)) for number, version in versions.items()
+    metadata = {
+        number: _metadata(version / (config.default_model_filename or ONNX_NAME))
+        for number, version in versions.items()
     }
     return ModelFolder(
         name=folder.name,
@@ -89,7 +96,7 @@ def read_model(folder: Path) -> ModelFolder:
         files=frozenset(entry.name for entry in entries if not entry.is_dir()),
         folders=frozenset(entry.name for entry in entries if entry.is_dir()),
         versions={number: frozenset(path.name for path in version.iterdir()) for number, version in versions.items()},
-        heads={number: head for number, head in heads.items() if head is not None},
+        onnx={number: each for number, each in metadata.items() if each is not None},
     )
 
 
@@ -99,7 +106,7 @@ def _lint_folder(folder: Path, target: Target) -> Iterator[Finding]:
             "no-model",
             "error",
             folder.name,
-            f"it has no {CONFIG_NAME}, and Triton takes every folder of a repository for a model",
+            f"{CONFIG_NAME} is missing, and Triton treats every folder of a repository as a model",
             "Move it out of the repository",
         )
         return
@@ -111,8 +118,8 @@ def _lint_folder(folder: Path, target: Target) -> Iterator[Finding]:
     yield from lint_model(model, target)
 
 
-def _head(path: Path) -> OnnxMetadata | None:
-    """The head of an ONNX file, if it is one; whether it should be is for `camserve repository verify`."""
+def _metadata(path: Path) -> OnnxMetadata | None:
+    """Read the metadata of an ONNX file; None if it is not one, which `camserve repository verify` reports."""
     try:
         return read_onnx_metadata(path)
     except (OSError, ValueError, IndexError):

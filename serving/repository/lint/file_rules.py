@@ -1,4 +1,4 @@
-"""Traps in what stands in a model's folder."""
+"""Rules about the files in a model's folder."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ __all__ = [
 
 
 def name_mismatch(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """Triton refuses a configuration of another name than its folder's."""
+    """Triton does not load a model whose name differs from its folder's."""
     if model.config.name not in ("", model.name):
         yield error(
-            f"its configuration is that of {model.config.name!r}, and Triton will not load it",
-            f"Rename the folder to {model.config.name}, or publish the model under the name that you want",
+            f"its configuration has the name {model.config.name!r}: the model will not load",
+            f"Rename the folder to {model.config.name}, or publish the model again under the folder's name",
         )
 
 
 def missing_contract(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """Without a contract, clients have to be told how pixels become the input."""
+    """Without a contract, each client must be configured with the preprocessing."""
     if CONTRACT_PARAMETER not in model.config.parameters:
         yield warning(
-            "it has no contract: clients cannot know how to prepare an image for it",
-            "Publish it with camserve publish, or give each client a contract",
+            "it has no contract: clients do not know how to preprocess an image",
+            "Publish it with camserve publish, or pass a contract to each client",
         )
 
 
 def missing_labels(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """Triton refuses a model whose label file is not there."""
+    """Triton does not load a model whose label file is missing."""
     for name in sorted({output.label_filename for output in model.config.output} - {""}):
         folder, _, file_name = name.rpartition("/")
         if file_name in (model.versions.get(parse_version(folder) or 0, ()) if folder else model.files):
             continue
         yield error(
-            f"its configuration names the label file {name}, which is not there: the model will not load",
-            f"Put it beside {CONFIG_NAME}, or publish the model again",
+            f"the label file {name} is missing: the model will not load",
+            f"Copy it next to {CONFIG_NAME}, or publish the model again",
         )
 
 
 def missing_model_file(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """A version without its model does not load, and neither does a model without versions."""
+    """A version without a model file does not load, nor does a model without versions."""
     if not model.versions:
-        yield error("it has no version", "Publish a bundle under this name, or remove the folder")
+        yield error("it has no versions", "Publish a bundle under this name, or remove the folder")
     name = model.config.default_model_filename
     for number, entries in model.versions.items():
         if name and name not in entries:
@@ -66,40 +66,41 @@ def missing_model_file(model: ModelFolder, _target: Target) -> Iterator[Note]:
 
 
 def missing_served_version(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """Triton passes over versions that are named and not there."""
+    """Triton ignores versions in the policy that do not exist."""
     missing = sorted(set(model.config.version_policy.specific.versions) - set(model.versions))
     if missing:
+        noun = "version" if len(missing) == 1 else "versions"
         yield error(
-            f"its version policy names {', '.join(map(str, missing))}, which is not there",
-            "Choose what is there: camserve publish … --latest-versions 1",
+            f"its version policy serves missing {noun} {', '.join(map(str, missing))}",
+            "Serve the newest version: camserve publish … --latest-versions 1",
         )
 
 
 def bad_version_folder(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """Triton reads a number from the beginning of a name, and passes over those that begin with a zero."""
+    """Triton parses the number at the beginning of a name, and ignores names that begin with a zero."""
     for name in sorted(model.folders):
         number = claimed_number(name)
         if parse_version(name) is not None or number is None:
             continue
         if number in model.versions:
             yield error(
-                f"Triton takes the folder {name!r} for version {number}, which stands beside it",
+                f"Triton treats the folder {name!r} as version {number}, which exists as well",
                 "Move it out of the model's folder",
             )
         else:
             yield warning(
-                f"the folder {name!r} is no version: Triton passes it over, or takes it for version {number}",
-                "Move it out, and publish its model again",
+                f"the folder {name!r} is not a version: Triton ignores it, or treats it as version {number}",
+                "Move it out of the model's folder, and publish its model again",
             )
 
 
 def stray_entry(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """In poll mode, whatever changes in a model's folder makes Triton load all of its versions again."""
+    """In poll mode, any change in a model's folder makes Triton reload all of its versions."""
     named = {output.label_filename for output in model.config.output}
     files = model.files - named - {CONFIG_NAME, LABELS_NAME}
     folders = {name for name in model.folders if claimed_number(name) is None} - {"configs", "warmup"}
     for name in sorted(files | folders):
         yield warning(
-            f"{name!r} is no part of the model: in poll mode its coming and going loads every version anew",
+            f"{name!r} is not part of the model: in poll mode a change of it reloads every version",
             "Move it out of the repository",
         )

@@ -1,4 +1,4 @@
-"""What a rule looks at, and what it finds."""
+"""What a rule checks, and what it finds."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model as it stands in a repository, read once so that the rules are pure.
+    """A model in a repository, read once for all rules.
 
     Attributes:
-        name: Of the folder.
-        config: Its `ModelConfig` message.
-        files: Names of the files beside the configuration.
-        folders: Names of the folders there, versions or not.
-        versions: By number, the names of files and folders in the version's folder.
-        heads: By number, what the version's ONNX file says of itself; versions without one are left out.
+        name: Name of the folder.
+        config: The `ModelConfig` message.
+        files: Names of the files in the folder.
+        folders: Names of the folders in it, versions or not.
+        versions: By number, the names of the files and folders in the version's folder.
+        onnx: By number, the metadata of the version's ONNX file, without versions that have none.
     """
 
     name: str
@@ -32,11 +32,11 @@ class ModelFolder:
     files: frozenset[str] = frozenset()
     folders: frozenset[str] = frozenset()
     versions: Mapping[int, frozenset[str]] = field(default_factory=dict)
-    heads: Mapping[int, OnnxMetadata] = field(default_factory=dict)
+    onnx: Mapping[int, OnnxMetadata] = field(default_factory=dict)
 
 
 class Note(NamedTuple):
-    """What a rule says: how bad it is, what is the matter, and what to do about it."""
+    """A finding of a rule: its severity, the problem, and how to fix it."""
 
     severity: Severity
     message: str
@@ -45,15 +45,15 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is the matter with one model.
+    """A problem of a model.
 
     Attributes:
         rule: Name of the rule that found it.
-        severity: `error` where the model will not load, or will answer wrongly or by other options than it says;
-            `warning` where it is slower or less safe than it could be.
+        severity: `error` if the model will not load, return wrong results, or ignore an option; `warning` if it is
+            slower or less safe than it could be.
         model: Name of the model's folder.
-        message: What is the matter.
-        hint: What to do about it.
+        message: The problem.
+        hint: How to fix it.
     """
 
     rule: str
@@ -67,10 +67,10 @@ Rule = Callable[[ModelFolder, Target], Iterator[Note]]
 
 
 def error(message: str, hint: str) -> Note:
-    """A note that the model will not do what it says."""
+    """Return a note with severity `error`."""
     return Note("error", message, hint)
 
 
 def warning(message: str, hint: str) -> Note:
-    """A note that the model could do better."""
+    """Return a note with severity `warning`."""
     return Note("warning", message, hint)

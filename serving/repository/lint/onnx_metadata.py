@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, without reading its weights."""
+"""Read the versions in an ONNX file without its weights."""
 
 from __future__ import annotations
 
@@ -17,22 +17,27 @@ _DOMAIN, _VERSION = 1, 2
 
 @dataclass(frozen=True)
 class OnnxMetadata:
-    """The version of its file format, and the version of each operator set by domain; ONNX's own domain is empty."""
+    """The versions in an ONNX file.
+
+    Attributes:
+        ir: Version of the file format.
+        opsets: Version of each operator set by domain; ONNX's own domain is the empty text.
+    """
 
     ir: int
     opsets: Mapping[str, int]
 
     @property
     def opset(self) -> int:
-        """The version of ONNX's own operators."""
+        """Version of ONNX's own operator set."""
         return self.opsets.get("", 0)
 
 
 def read_onnx_metadata(path: Path) -> OnnxMetadata:
-    """Reads the head of an ONNX file; weights of any size are stepped over.
+    """Read the versions in an ONNX file, skipping its weights.
 
     Raises:
-        ValueError: If it is no ONNX file.
+        ValueError: If it is not an ONNX file.
         OSError: If it cannot be read.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -44,7 +49,7 @@ def read_onnx_metadata(path: Path) -> OnnxMetadata:
                 domain, version = _operator_set(content, value, value + size)
                 opsets["" if domain == "ai.onnx" else domain] = version
     if not ir or "" not in opsets:
-        raise ValueError("it names no version of ONNX")
+        raise ValueError("it contains no version of ONNX")
     return OnnxMetadata(ir, opsets)
 
 

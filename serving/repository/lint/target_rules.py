@@ -1,4 +1,4 @@
-"""Traps in what the Triton that will serve has and knows."""
+"""Rules about the release of Triton that will serve the model."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ __all__ = ["onnx_too_new", "tensorflow_gone"]
 
 
 def onnx_too_new(model: ModelFolder, target: Target) -> Iterator[Note]:
-    """An ONNX Runtime loads operator sets and file formats up to those that were released with it."""
-    for number, head in model.heads.items():
-        known = f"ONNX Runtime {target.onnxruntime} of Triton {target.release} loads up to"
-        if head.opset > target.opset:
+    """ONNX Runtime loads operator sets and file formats up to those of its release."""
+    supported = f"but ONNX Runtime {target.onnxruntime} of Triton {target.release} supports at most"
+    for number, metadata in model.onnx.items():
+        if metadata.opset > target.opset:
             yield error(
-                f"version {number} is written in opset {head.opset} and {known} {target.opset}",
-                f"Export it with --opset {target.opset} or lower, or serve it by a newer Triton",
+                f"version {number} uses opset {metadata.opset}, {supported} {target.opset}",
+                f"Export it with --opset {target.opset} or lower, or use a newer Triton",
             )
-        if head.ir > target.ir:
+        if metadata.ir > target.ir:
             yield error(
-                f"version {number} is written in ONNX's file format {head.ir} and {known} {target.ir}",
-                "Export it with an older ONNX operator set, or serve it by a newer Triton",
+                f"version {number} uses ONNX IR version {metadata.ir}, {supported} {target.ir}",
+                "Export it with a lower --opset, or use a newer Triton",
             )
 
 
 def tensorflow_gone(model: ModelFolder, target: Target) -> Iterator[Note]:
-    """Triton's own TensorFlow backend was last in 25.02; the one that camserve brings runs by its name alone."""
+    """Triton's own TensorFlow backend was removed after 25.02; that of camserve is selected by its name."""
     if target.has_tensorflow:
         return
     if model.config.platform.startswith("tensorflow"):
         yield error(
-            f"platform {model.config.platform} needs a backend that Triton {target.release} has not",
+            f"platform {model.config.platform} requires a backend that Triton {target.release} does not have",
             "Publish the model as ONNX, or as TensorFlow with camserve publish … --backend tensorflow",
         )
     elif model.config.backend == "tensorflow":
         yield warning(
-            f"Triton {target.release} has no TensorFlow backend of its own",
-            "Mount camserve's, as docs/serving.md says under The SavedModel, or publish the model as ONNX",
+            f"Triton {target.release} has no TensorFlow backend",
+            "Mount that of camserve, see The SavedModel in docs/serving.md, or publish the model as ONNX",
         )

@@ -1,31 +1,31 @@
-"""What a server will know: Triton's release, its ONNX Runtime, and the cores of its host.
+"""The server that a repository is checked for: Triton's release, its ONNX Runtime, and the cores of its host.
 
-Which ONNX Runtime a release holds: the table of ONNX Runtime versions in Triton's own documentation,
-docs/introduction/compatibility.md of triton-inference-server/server. Which operator set and file format (IR) an ONNX
-Runtime loads was found by trial: models of one Relu, each stamped with the next higher number, loaded by the
-wheel of that version from PyPI.
+Sources: the ONNX Runtime of a release is listed in "ONNX Runtime Versions" of docs/introduction/compatibility.md of
+triton-inference-server/server, which ends at 26.08. The newest operator set and file format (IR) of an ONNX Runtime
+were measured by loading models of one Relu, each with the next higher number, in the wheel of that version from PyPI.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from camserve.errors import UsageError
 
-__all__ = ["NEWEST", "RELEASES", "Target", "find_target"]
+__all__ = ["DEFAULT_RELEASE", "RELEASES", "Target", "find_target"]
 
 
 @dataclass(frozen=True)
 class Target:
-    """The server that a repository is meant for.
+    """The server that a repository is checked for.
 
     Attributes:
-        release: Of Triton, such as `26.07`.
+        release: Release of Triton, such as `26.07`.
         onnxruntime: Version of its ONNX Runtime.
-        opset: Newest operator set that it loads.
-        ir: Newest version of the file format that it loads.
-        cores: Of the host.
+        opset: Newest operator set that this loads.
+        ir: Newest version of the file format that this loads.
+        cores: Cores of the host.
     """
 
     release: str
@@ -36,13 +36,14 @@ class Target:
 
     @property
     def has_tensorflow(self) -> bool:
-        """Whether the release's container holds Triton's own TensorFlow backend."""
+        """Whether the container of the release has Triton's own TensorFlow backend."""
         return _number(self.release) <= _number(_LAST_WITH_TENSORFLOW)
 
 
 _LAST_WITH_TENSORFLOW = "25.02"
+_RELEASE = re.compile(r"\d\d\.\d\d")
 
-_KNOWS: Mapping[str, tuple[int, int]] = {
+_SUPPORTED: Mapping[str, tuple[int, int]] = {
     "1.17": (20, 9),
     "1.18": (21, 10),
     "1.19": (21, 10),
@@ -54,7 +55,7 @@ _KNOWS: Mapping[str, tuple[int, int]] = {
     "1.27": (26, 13),
     "1.28": (26, 13),
 }
-"""By version of ONNX Runtime, the newest operator set and the newest file format."""
+"""By version of ONNX Runtime, the newest operator set and file format that it loads."""
 
 RELEASES: Mapping[str, str] = {
     "24.04": "1.17.3",
@@ -89,25 +90,35 @@ RELEASES: Mapping[str, str] = {
 }
 """By release of Triton, the version of its ONNX Runtime."""
 
-NEWEST = "26.07"
-"""The release that `docker/` builds on."""
+DEFAULT_RELEASE = "26.07"
+"""The release that `docker/` uses; newer ones are known."""
 
 
 def find_target(release: str, *, cores: int) -> Target:
-    """What is known of a release.
+    """Return what a release of Triton supports.
 
     Args:
-        release: Of Triton, such as `26.07`.
-        cores: Of the host.
+        release: Release of Triton, such as `26.07`.
+        cores: Cores of the host.
 
     Raises:
-        UsageError: If nothing is; the hint lists those that are known.
+        UsageError: If the release is unknown, or newer than all known ones.
     """
     if release not in RELEASES:
-        raise UsageError(f"nothing is known of Triton {release!r}", hint=f"Choose one of {', '.join(RELEASES)}")
+        raise _unknown(release)
     version = RELEASES[release]
-    opset, ir = _KNOWS[version.rpartition(".")[0]]
+    opset, ir = _SUPPORTED[version.rpartition(".")[0]]
     return Target(release, version, opset, ir, cores)
+
+
+def _unknown(release: str) -> UsageError:
+    newest = max(RELEASES, key=_number)
+    if _RELEASE.fullmatch(release) and _number(release) > _number(newest):
+        return UsageError(
+            f"unknown Triton release {release!r}: the newest release that lint knows is {newest}",
+            hint=f"Check for that one instead: --target-triton {newest}",
+        )
+    return UsageError(f"unknown Triton release {release!r}", hint=f"Choose one of {', '.join(RELEASES)}")
 
 
 def _number(release: str) -> tuple[int, ...]:

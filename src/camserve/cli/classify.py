@@ -1,4 +1,4 @@
-"""`camserve classify`: images in, classes and maps out."""
+"""`camserve classify`: classify images and draw their class activation maps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import typer
 
 from camserve.cli import client_options
 from camserve.cli.answer_view import answer_document, map_document, print_answer
-from camserve.cli.console import exit_code, fail, print_json, say, track
-from camserve.cli.grouped import GroupedCommand
+from camserve.cli.command import Command
+from camserve.cli.console import exit_code, print_error, print_json, print_line
 from camserve.cli.image_sources import Source, find_sources
 from camserve.cli.map_files import make_folder, save_map
 from camserve.cli.options import Json
+from camserve.cli.progress_view import track
 from camserve.errors import CamserveError, UsageError
 from camserve.text import printable
 
@@ -32,17 +33,17 @@ Example:  camserve classify photos/ --model resnet50 --cam-dir maps --class tabb
 
 Example:  curl -s https://example.org/cat.jpg | camserve classify - --model resnet50 --json
 """
-_IMAGES, _MAPS = "Images", "Maps"
+_IMAGES, _MAPS = "Images", "Class activation maps"
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command(cls=GroupedCommand, epilog=_EPILOG)(classify)
+    """Add the command to the program."""
+    app.command(cls=Command, epilog=_EPILOG)(classify)
 
 
 def classify(
     images: Annotated[
-        list[str],  # a Path would forget that a file was named ./-
+        list[str],  # a Path would drop the ./ of ./-
         typer.Argument(
             metavar="IMAGE",
             help="Image files, folders to search for images, and - for one image from standard input (./- is a file of "
@@ -51,15 +52,15 @@ def classify(
         ),
     ],
     model: client_options.Model,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="How many classes to show.")] = 5,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Number of classes to print for each image.")] = 5,
     as_json: Json = False,
     exif: Annotated[
         bool,
         typer.Option(
             "--exif",
             rich_help_panel=_IMAGES,
-            help="Turn photos upright as their camera noted. Left out, they lie as Keras's load_img reads them, and as "
-            "most models saw them in training.",
+            help="Apply the EXIF orientation of photos. Without it images are read as Keras's load_img reads them, "
+            "which is how most models were trained.",
         ),
     ] = False,
     crops: Annotated[
@@ -69,8 +70,8 @@ def classify(
             min=1,
             metavar="N",
             rich_help_panel=_IMAGES,
-            help="Ask for the centre and N - 1 random parts of each image at the size of the model's input, never "
-            "resized, and answer for the part that the model is surest of. For models that look at the pixels' noise.",
+            help="Classify the center and N - 1 random crops of each image, at the input size of the model and without "
+            "resizing, and return the answer with the highest probability. For models that detect pixel noise.",
             show_default=False,
         ),
     ] = None,
@@ -80,7 +81,7 @@ def classify(
             file_okay=False,
             metavar="DIR",
             rich_help_panel=_MAPS,
-            help="Draw over each image which of its parts speak for its best class, and write that into this folder.",
+            help="Write each image with the class activation map of its best class as an overlay into this folder.",
         ),
     ] = None,
     class_: Annotated[
@@ -89,8 +90,8 @@ def classify(
             "--class",
             metavar="LABEL|INDEX",
             rich_help_panel=_MAPS,
-            help="Draw the map of this class instead. A model exported with --cam-all has it for every class, another "
-            "for the best few of each image.",
+            help="Draw the map of this class instead. Models exported with --cam-all return the map of any class, "
+            "others only those of the best few classes of each image.",
             show_default=False,
         ),
     ] = None,
@@ -102,14 +103,14 @@ def classify(
     tls_key: client_options.TlsKey = None,
     token_file: client_options.TokenFile = None,
 ) -> None:
-    """Name what images show. With --cam-dir, also draw which of their parts speak for it.
+    """Classify images, and optionally draw class activation maps.
 
-    Exit codes: 0 all images have their answer; 3 some have an error instead; 1 all have.
+    Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
     from camserve.clients import Crops, DecodeOptions
 
     if class_ is not None and cam_dir is None:
-        raise UsageError("--class names a map, which needs a folder to go to", hint="Give --cam-dir DIR too")
+        raise UsageError("--class requires --cam-dir", hint="Add --cam-dir DIR, the folder for the maps")
     sources = find_sources(images)
     if cam_dir is not None:
         make_folder(cam_dir)
@@ -128,65 +129,65 @@ def classify(
             [source.image for source in sources],
             top=top,
             cam=cam_dir is not None,
-            class_=None if class_ is None else _class_of(classifier, class_),
+            class_=None if class_ is None else _class_index(classifier, class_),
             crops=None if crops is None else Crops(count=crops),
             errors="yield",
         )
         maps = None if cam_dir is None else _Maps(cam_dir, class_)
-        failed = _tell_all(sources, answers, maps, as_json=as_json)
+        failed = _print_all(sources, answers, maps, as_json=as_json)
     if failed:
         raise typer.Exit(exit_code(failed, len(sources)))
 
 
 @dataclass(frozen=True)
 class _Maps:
-    """The folder of the maps, and whose they are: of the class named, or else of the best class of each image."""
+    """The folder of the maps and their class; None is the best class of each image."""
 
     folder: Path
     class_: str | None
 
     def write(self, source: Source, answer: Classification) -> dict[str, Any]:
-        """Writes the map of an image and tells of it."""
+        """Write the map of an image and return it as JSON."""
         if not answer.cams:
             raise UsageError(
-                f"model {answer.model!r} gives maps of the best classes of {printable(source.name)}, and "
+                f"model {answer.model!r} returns maps only for the best classes of {printable(source.name)}, and "
                 f"{self.class_!r} is not among them",
-                hint="Export the model with --cam-all to have the map of any class",
+                hint="Export the model with --cam-all to get the map of any class",
             )
         cam = answer.cams[0]
         return map_document(cam, save_map(cam, source, self.folder))
 
 
-def _class_of(classifier: Classifier, text: str) -> int:
-    """The class of that label, or of that number where no label reads so."""
+def _class_index(classifier: Classifier, text: str) -> int:
+    """Return the index of the class with that label, or of that index if no label reads so."""
     return classifier.class_index(int(text) if text.isdecimal() and text not in classifier.labels else text)
 
 
-def _tell_all(
+def _print_all(
     sources: Sequence[Source],
     answers: Generator[Classification | CamserveError, None, None],
     maps: _Maps | None,
     *,
     as_json: bool,
 ) -> int:
-    """Tells every answer as it comes, or all of them at the end as JSON; returns how many images have an error."""
+    """Print each answer as it arrives, or all of them at the end as JSON, and return how many images failed."""
     documents: list[dict[str, Any]] = []
-    # On a terminal the answers themselves show how far the work has come.
+    # On a terminal the answers themselves show the progress.
     shown = answers if sys.stdout.isatty() and not as_json else track(answers, len(sources))
     try:
         with closing(answers):
             for source, answer in zip(sources, shown, strict=True):
-                documents.append(_tell(source, answer, maps, as_json=as_json))
-    finally:  # what was answered before the server went is not lost
+                documents.append(_print_one(source, answer, maps, as_json=as_json))
+    finally:  # so that answers received before a failure are printed
         if as_json and documents:
             print_json(documents)
     return sum("error" in document for document in documents)
 
 
-def _tell(
+def _print_one(
     source: Source, answer: Classification | CamserveError, maps: _Maps | None, *, as_json: bool
 ) -> dict[str, Any]:
-    """The document of one answer, also printed unless it is for JSON, and what went wrong with it, always printed."""
+    """Write the map of one answer, print the answer unless it goes into JSON, and return it as JSON."""
     document: dict[str, Any] = {"image": str(source.name)}
     error = answer if isinstance(answer, CamserveError) else None
     if not isinstance(answer, CamserveError):
@@ -198,9 +199,9 @@ def _tell(
         except CamserveError as failure:
             error = failure
     if error is not None:
-        fail(error.message, error.hint)
+        print_error(error.message, error.hint)
         document["error"] = str(error)
     elif maps is not None and not as_json:
-        say(f"Map: {document['cam']}")
-        say("")
+        print_line(f"Map: {document['cam']}")
+        print_line("")
     return document

@@ -1,4 +1,4 @@
-"""The options of commands that ask a served model, and the classifier that they become."""
+"""The options of `classify` and `score`, which send requests to a served model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camserve.cli.server_options import PANEL, TlsCa, TlsCertificate, TlsKey, client_tls
+from camserve.cli.connection_options import PANEL, TlsCa, TlsCertificate, TlsKey, client_tls
 from camserve.errors import UsageError
 from camserve.text import printable
 
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "Timeout", "TlsCa", "TlsCertificate", "TlsKey", "TokenFile", "Url", "Version", "open_classifier"]
 
-_TOKEN_VARIABLE = "CAMSERVE_TOKEN"  # noqa: S105  (the name of a variable, no token)
+_TOKEN_VARIABLE = "CAMSERVE_TOKEN"  # noqa: S105  (the name of a variable, not a token)
 
 
 def _option(*names: str, **settings: Any) -> Any:
     return typer.Option(*names, rich_help_panel=PANEL, **settings)
 
 
-Model = Annotated[str, typer.Option("--model", metavar="NAME", help="Name of the served model.")]
+Model = Annotated[str, typer.Option("--model", metavar="NAME", help="Name of the model on the server.")]
 Version = Annotated[
     str,
     _option(
         "--version",
         metavar="NUMBER",
-        help="Version of the model; the newest that is served unless given.",
+        help="Version of the model.  [default: the newest that is served]",
         show_default=False,
     ),
 ]
@@ -39,20 +39,19 @@ Url = Annotated[
     _option(
         "--url",
         metavar="HOST:PORT",
-        help="gRPC address of the server; several, with commas between them, share the work and stand in for one "
-        "another.",
+        help="gRPC address of the server. With several, separated by commas, requests are distributed, and go to "
+        "another server when one fails.",
     ),
 ]
 Timeout = Annotated[
-    float, _option("--timeout", metavar="SECONDS", help="How long an answer may take, retries included.")
+    float, _option("--timeout", metavar="SECONDS", help="Time limit of each request, retries included.")
 ]
 TokenFile = Annotated[
     Path | None,
     _option(
         "--token-file",
         metavar="FILE",
-        help=f"File with the bearer token that the server wants to see; else the environment variable "
-        f"{_TOKEN_VARIABLE}. It is sent to another host only with TLS.",
+        help=f"File with a bearer token to send; to another host only with TLS.  [default: ${_TOKEN_VARIABLE}]",
         show_default=False,
     ),
 ]
@@ -70,11 +69,11 @@ def open_classifier(
     token_file: Path | None,
     **settings: Any,
 ) -> Classifier:
-    """A classifier that is connected as the options say; to be closed.
+    """Connect a classifier as the options say; the caller closes it.
 
     Raises:
-        UsageError: If an option makes no sense, or a file that one names cannot be read.
-        ClientError: If no server of these serves the model.
+        UsageError: If an option is invalid, or a file that it names cannot be read.
+        ClientError: If none of the servers serves the model.
     """
     from camserve.clients import Classifier
 
@@ -83,14 +82,16 @@ def open_classifier(
 
 
 def _read_token(file: Path | None) -> str | None:
-    """The token of the file where one is given, else of the environment, else none."""
+    """Return the token of the file or else of the environment, None if there is none."""
     if file is None:
         return os.environ.get(_TOKEN_VARIABLE) or None
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(f"the token cannot be read from {printable(file)}: {why}", hint="Give a text file") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UsageError(
+            f"the token file {printable(file)} cannot be read: {reason}", hint="Pass a text file to --token-file"
+        ) from None
     if not token:
         raise UsageError(f"the token file {printable(file)} is empty", hint="Write the token into it")
     return token

@@ -1,4 +1,4 @@
-"""What `camserve export` prints when it is done."""
+"""What `camserve export` prints at the end."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camserve.cli.console import note, print_json, print_table, say
-from camserve.cli.publish import publication_document, say_published
+from camserve.cli.console import print_json, print_line, print_warning
+from camserve.cli.publish import print_publication, publication_document
+from camserve.cli.tables import print_table
 
 if TYPE_CHECKING:
     from camserve.bundle import Bundle
     from camserve.serving import Publication
 
-__all__ = ["publish_command", "report", "worst_figures"]
+__all__ = ["publish_command", "report", "worst_metrics"]
 
 
-def report(bundle: Bundle, publication: Publication | None, *, as_json: bool) -> None:
-    """Prints warnings, the figures of the gate, and what to do next; or all of it as JSON."""
+def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, as_json: bool) -> None:
+    """Print warnings, the metrics of the parity gate and the next command; or all of it as JSON.
+
+    Args:
+        bundle: The bundle.
+        publication: Its publication, if it was published too.
+        replaced: Whether it replaced an earlier bundle.
+        as_json: Print JSON.
+    """
     parity: list[dict[str, Any]] = bundle.report["parity"]
     for warning in bundle.report["warnings"]:
-        note(f"warning: {warning}")
+        print_warning(warning)
     if as_json:
         document: dict[str, Any] = {
             "bundle": str(bundle.path),
             "name": bundle.contract.name,
+            "replaced": replaced,
             "warnings": bundle.report["warnings"],
             "parity": parity,
         }
@@ -32,31 +41,39 @@ def report(bundle: Bundle, publication: Publication | None, *, as_json: bool) ->
             document["published"] = publication_document(publication)
         print_json(document)
         return
-    say("Parity with Keras, the worst of all batches:")
-    print_table(("format", "figure", "worst ", "bound ", "margin ", "images"), worst_figures(parity))
-    say(f"Bundle:    {bundle.path}")
+    print_line("Parity with Keras (worst of all batches):")
+    columns = ("format", "metric", "worst ", "tolerance ", "margin ", "images")
+    print_table(columns, worst_metrics(parity), optional=("images", "margin "))
+    print_line(f"Bundle:    {bundle.path}{' (replaced the previous bundle)' if replaced else ''}")
     if publication is None:
-        say(f"Next:      {publish_command(bundle.path)}")
+        print_line(f"Next:      {publish_command(bundle.path)}")
     else:
-        say_published(publication)
+        print_publication(publication)
 
 
 def publish_command(bundle: Path) -> str:
-    """What to type to publish a bundle, fit to be pasted into a shell."""
+    """Return the command that publishes a bundle, quoted for a shell."""
     return f"camserve publish {shlex.quote(str(bundle))} --repository model_repository"
 
 
-def worst_figures(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
-    """One row per format and figure of the gate: the worst of all batches, its bound, the margin, and the batches."""
-    from camserve.export.report.metric_text import bound_of, format_title, room, title_of, value_of, worst_of
+def worst_metrics(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
+    """Return a row per format and metric: the worst value, its tolerance, its margin, the batch sizes."""
+    from camserve.export.report.metric_text import (
+        format_title,
+        margin,
+        title,
+        tolerance_text,
+        value_text,
+        worst_batch,
+    )
 
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in parity:
         groups.setdefault((row["format"], row["figure"]), []).append(row)
     table = []
     for (format_name, _), rows in groups.items():
-        worst = worst_of(rows)
+        worst = worst_batch(rows)
         batches = ", ".join(str(row["batch"]) for row in rows if row["batch"]) or "-"
-        figure = (format_title(format_name), title_of(worst), value_of(worst), bound_of(worst), room(worst), batches)
-        table.append(figure)
+        texts = (title(worst), value_text(worst), tolerance_text(worst), margin(worst))
+        table.append((format_title(format_name), *texts, batches))
     return table

@@ -1,4 +1,4 @@
-"""Which images a command line names: files, folders to search, and standard input."""
+"""The images that a command line names: files, folders to search, and standard input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STANDARD_INPUT = "-"
 
 @dataclass(frozen=True)
 class Source:
-    """An image, and what it is called in what is printed of it.
+    """An image and its name.
 
     Attributes:
         name: The path as it was found; `-` for standard input.
@@ -28,35 +28,45 @@ class Source:
 
     @property
     def stem(self) -> str:
-        """What files that are made of it are called after."""
+        """The start of the name of each file that is made from the image."""
         return self.name.stem if isinstance(self.image, Path) else "stdin"
 
 
-def find_sources(given: Sequence[str]) -> list[Source]:
-    """The images that were named, in that order, those of a folder by name; `-` is standard input, and `./-` a file.
+def find_sources(paths: Sequence[str]) -> list[Source]:
+    """Find the images of a command line.
+
+    Args:
+        paths: Files, folders, and `-` for standard input; a file of that name is `./-`.
+
+    Returns:
+        The images in this order, those of a folder sorted by name.
 
     Raises:
-        UsageError: If there is none, a folder cannot be read, or nothing comes from standard input.
+        UsageError: If a path does not exist, a folder contains no image or cannot be read, or standard input is empty
+            or given twice.
     """
-    return list(_found(given))
+    return list(_find(paths))
 
 
-def _found(given: Sequence[str]) -> Iterator[Source]:
+def _find(paths: Sequence[str]) -> Iterator[Source]:
     from camserve.clients import find_images
 
-    if given.count(_STANDARD_INPUT) > 1:
-        raise UsageError("standard input is named twice", hint="It holds one image: give - once")
-    for path in given:
+    if paths.count(_STANDARD_INPUT) > 1:
+        raise UsageError("standard input (-) was given twice", hint="Give - once: standard input is one image")
+    for path in paths:
         if path == _STANDARD_INPUT:
-            yield Source(Path(path), _standard_input())
+            yield Source(Path(path), _read_standard_input())
         else:
             yield from (Source(each, each) for each in find_images([path]))
 
 
-def _standard_input() -> bytes:
-    """What is piped in, up to one byte more than may be read of an image."""
+def _read_standard_input() -> bytes:
+    """Read what is piped in, up to one byte more than an image may have."""
     from camserve.clients import DecodeOptions
 
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError("nothing comes from standard input", hint="Pipe an image into it: … | camserve classify -")
+        raise UsageError(
+            "standard input is a terminal, not an image",
+            hint="Redirect an image to it: camserve classify --model NAME - < cat.jpg",
+        )
     return sys.stdin.buffer.read(DecodeOptions().max_bytes + 1)

@@ -1,67 +1,60 @@
-"""Options that several commands share, and checks of their values before long work begins."""
+"""Options that several commands share, their completion, and the check of a value that is one of a few."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperCommand
 
-__all__ = ["Command", "Json", "Repository", "check_choice"]
+from camserve.errors import UsageError
+from camserve.text import suggest
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+__all__ = ["AllowContractChange", "Json", "Repository", "check_choice", "complete_model", "one_of"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result, or the error, as JSON.")]
 Repository = Annotated[Path, typer.Option("--repository", metavar="DIR", help="Folder of the model repository.")]
-
-_EXAMPLE = "Example:  "
-
-
-class Command(TyperCommand):
-    """A command whose help names its arguments as they are typed: IMAGE..., not `{IMAGE}...` of `<list[Path]>`.
-
-    Its examples can be pasted into a shell, however narrow the terminal is.
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        for param in self.params:
-            if param.param_type_name == "argument":
-                # Typer has no setting for it, and shows the Python type beside a metavar too.
-                vars(param)["display_type_rich"] = lambda ctx: None  # noqa: ARG005  (the name that Typer calls it by)
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The words of the usage line."""
-        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
-
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Writes what stands below the options."""
-        for paragraph in filter(None, (self.epilog or "").strip().split("\n\n")):
-            formatter.write_paragraph()
-            with formatter.indentation():
-                if paragraph.startswith(_EXAMPLE):
-                    formatter.write(_example(paragraph, formatter.width))
-                else:
-                    formatter.write_text(paragraph)
+AllowContractChange = Annotated[
+    bool,
+    typer.Option(
+        "--allow-contract-change",
+        help="Publish even if the input, the outputs, the preprocessing or the labels change for clients.",
+    ),
+]
 
 
-def _example(paragraph: str, width: int) -> str:
-    """An example in lines, broken before options alone; a backslash says that a line goes on."""
-    command, *options = " ".join(paragraph.removeprefix(_EXAMPLE).split()).split(" --")
-    lines = [f"  {_EXAMPLE}{command}"]
-    for option in options:
-        if len(f"{lines[-1]} --{option} \\") <= width:
-            lines[-1] += f" --{option}"
-        else:
-            lines.append(f"  {' ' * len(_EXAMPLE)}--{option}")
-    return " \\\n".join(lines) + "\n"
+def one_of(choices: Collection[str]) -> Callable[[str], list[str]]:
+    """Return the shell completion of an option whose value is one of these."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [choice for choice in choices if choice.startswith(incomplete)]
+
+    return complete
+
+
+def complete_model(context: typer.Context, incomplete: str) -> list[str]:
+    """Complete the name of a model of the repository that was given before it, by --repository."""
+    repository = context.params.get("repository")
+    if repository is None:
+        return []
+    names = sorted(path.parent.name for path in Path(repository).glob("*/config.pbtxt"))
+    return [name for name in names if name.startswith(incomplete)]
 
 
 def check_choice(value: str | None, choices: Collection[str], option: str) -> None:
-    """Refuses a value that is none of the choices.
+    """Check that the value of an option, where there is one, is one of the choices.
+
+    Args:
+        value: The value; None where the option was not given.
+        choices: The valid values.
+        option: The option, such as `--precision`.
 
     Raises:
-        typer.BadParameter: It ends the program as wrong usage, exit code 2.
+        UsageError: If it is not.
     """
     if value is not None and value not in choices:
-        raise typer.BadParameter(f"{value!r} is none of {', '.join(choices)}", param_hint=option)
+        raise UsageError(
+            f"{option} must be one of {', '.join(choices)}, got {value!r}",
+            hint=suggest(value, choices) or f"Choose one of: {', '.join(choices)}",
+        )

@@ -1,4 +1,4 @@
-"""`camserve publish`: a bundle becomes the next version of a model."""
+"""`camserve publish`: add a bundle to a model repository as the next version of its model."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from camserve.cli import publish_options, server_options
-from camserve.cli.console import Phases, print_json, say
-from camserve.cli.options import Json, Repository, check_choice
+from camserve.cli import connection_options, publish_options
+from camserve.cli.console import print_json, print_line
+from camserve.cli.options import AllowContractChange, Json, Repository, check_choice
+from camserve.cli.progress_view import Phases
 from camserve.cli.publish_options import PublishCommand
+from camserve.serving.config.backends import Backend
 
 if TYPE_CHECKING:
     from camserve.serving import Publication
 
-__all__ = ["publication_document", "register", "report_publication", "say_published"]
+__all__ = ["print_publication", "publication_document", "register", "report_publication"]
 
 _EPILOG = """\
 Example:  camserve publish bundles/resnet50 --repository model_repository --preset gpu --max-batch 64
@@ -26,77 +28,51 @@ Example:  camserve publish bundles/resnet50 --repository model_repository --pres
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command(cls=PublishCommand, epilog=_EPILOG)(publish)
+    """Add the command to the program."""
+    app.command(cls=PublishCommand, epilog=_EPILOG)(publish_options.with_serving_flags(publish))
 
 
 def publish(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE_DIR", help="Folder that 'camserve export' wrote.")],
     repository: Repository,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name to serve it under; the bundle's own unless given.")
+        str | None, typer.Option(metavar="NAME", help="Name of the model.  [default: that of the bundle]")
     ] = None,
     preset: publish_options.Preset = None,
     cores: publish_options.Cores = None,
     settings: publish_options.Settings = None,
-    max_batch: publish_options.MaxBatch = None,
-    delay: publish_options.Delay = None,
-    queue: publish_options.Queue = None,
-    instances: publish_options.Instances = None,
-    threads: publish_options.Threads = None,
-    accelerator: publish_options.Accelerator = None,
-    gpus: publish_options.Gpus = None,
-    tensorrt_precision: publish_options.TensorRTPrecision = None,
-    warm_up: publish_options.WarmUp = None,
-    latest_versions: publish_options.LatestVersions = None,
     backend: Annotated[
         str, typer.Option(metavar="NAME", help="onnxruntime for the ONNX file, tensorflow for the SavedModel.")
     ] = "onnxruntime",
-    allow_contract_change: server_options.AllowContractChange = False,
-    url: server_options.LiveUrl = None,
-    admin_key_file: server_options.AdminKeyFile = None,
-    tls_ca: server_options.TlsCa = None,
-    tls_certificate: server_options.TlsCertificate = None,
-    tls_key: server_options.TlsKey = None,
+    allow_contract_change: AllowContractChange = False,
+    url: connection_options.LiveUrl = None,
+    admin_key_file: connection_options.AdminKeyFile = None,
+    tls_ca: connection_options.TlsCa = None,
+    tls_certificate: connection_options.TlsCertificate = None,
+    tls_key: connection_options.TlsKey = None,
     as_json: Json = False,
+    **flags: Any,
 ) -> None:
-    """Add a bundle to a model repository. It becomes the newest version of its model.
+    """Add a bundle to a model repository as the newest version of its model.
 
-    With --url a running server loads it and must answer as the export did, or the version before is put back.
+    With --url a running server loads it and must return the outputs recorded at export; otherwise the publication is
+    rolled back.
 
-    An option that is left out stays as it stands where the model was published before.
+    Options that are not given keep the values of the model's previous publication.
     """
-    from camserve.serving import publish as publish_bundle
-    from camserve.serving.config.choices import Backend
-
     check_choice(backend, get_args(Backend), "--backend")
-    options = publish_options.preset_and_given(
-        bundle,
-        preset,
-        cores,
-        settings,
-        {
-            "max_batch_size": max_batch,
-            "max_queue_delay_us": delay,
-            "max_queue_size": queue,
-            "instances": instances,
-            "threads": threads,
-            "accelerator": accelerator,
-            "gpus": gpus,
-            "tensorrt_precision": tensorrt_precision,
-            "warmup": warm_up,
-            "latest_versions": latest_versions,
-        },
-        backend,
-    )
-    admin_key, tls = server_options.access(admin_key_file, tls_ca, tls_certificate, tls_key)
+    options = publish_options.requested_options(bundle, preset, cores, settings, flags, backend)
+    admin_key, tls = connection_options.read_access(admin_key_file, tls_ca, tls_certificate, tls_key)
+    # Imported after the checks, since it loads gRPC.
+    from camserve.serving import publish as publish_bundle
+
     with Phases() as phases:
         publication = publish_bundle(
             bundle,
             repository,
             name=name,
             options=options,
-            backend=cast("Backend", backend),
+            backend=cast(Backend, backend),
             allow_contract_change=allow_contract_change,
             url=url,
             admin_key=admin_key,
@@ -107,36 +83,37 @@ def publish(
 
 
 def report_publication(publication: Publication, *, as_json: bool) -> None:
-    """Says what was published, as JSON or in words."""
+    """Print what was published, as JSON or as text."""
     if as_json:
         print_json(publication_document(publication))
     else:
-        say_published(publication)
+        print_publication(publication)
 
 
-def say_published(publication: Publication) -> None:
-    """Says what was published and how to serve it."""
-    again = "" if publication.again is None else f", which is version {publication.again} once more"
-    say(f"Published: {publication.name}, version {publication.version}{again}, in {publication.path}")
+def print_publication(publication: Publication) -> None:
+    """Print what was published and how to serve it."""
+    source = "" if publication.source_version is None else f" (version {publication.source_version} again)"
+    print_line(f"Published: {publication.name}, version {publication.version}{source}, in {publication.path}")
     if publication.url is not None:
-        say(f"Serving:   {publication.url} answers with it, and as the export did")
+        print_line(f"Serving:   {publication.url} loaded it and returns the outputs recorded at export")
         return
     if not publication.served:
-        say("           Its version policy does not serve it; --latest-versions 1 has the newest served from now on")
+        print_line("           The model's version policy does not serve it. To serve the newest version,")
+        print_line("           publish with --latest-versions 1.")
         return
-    say(f"Next:      camserve serve --repository {shlex.quote(str(publication.path.parent.parent))}")
+    print_line(f"Next:      camserve serve --repository {shlex.quote(str(publication.path.parent.parent))}")
     if publication.version > 1:
-        say(f"           A server that is running serves version {publication.version} once it is restarted, or, in")
-        say("           explicit mode, told to load it; --url HOST:PORT does that, and tries its answers")
+        print_line("           A running server loads it when it is restarted. In explicit mode, publish with")
+        print_line("           --url HOST:PORT: the server loads the version and its outputs are verified.")
 
 
 def publication_document(publication: Publication) -> dict[str, Any]:
-    """A publication as JSON shows it."""
+    """Return a publication as JSON."""
     return {
         "name": publication.name,
         "version": publication.version,
         "path": str(publication.path),
         "url": publication.url,
         "served": publication.served,
-        "again": publication.again,
+        "again": publication.source_version,
     }

@@ -1,196 +1,107 @@
-"""The options of `camserve publish` that say how a model is served: how they are typed, and what they become."""
+"""The serving options of `camserve publish`: its flags, its help, and the options that they set."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from camserve.cli.console import note
-from camserve.cli.grouped import GroupedCommand
+from camserve.cli.command import Command
+from camserve.cli.console import print_note
+from camserve.cli.options import one_of
 from camserve.errors import UsageError
+from camserve.serving.config.named_options import DEFAULTS, OPTIONS, check_values, format_value, overlay, parse_settings
+from camserve.serving.config.option import Option
+from camserve.serving.config.option_kinds import Switch
+from camserve.serving.config.presets import PRESETS, HostProfile, host_cores, preset_options
+from camserve.text import count
 
-__all__ = [
-    "Accelerator",
-    "Cores",
-    "Delay",
-    "Gpus",
-    "Instances",
-    "LatestVersions",
-    "MaxBatch",
-    "Preset",
-    "PublishCommand",
-    "Queue",
-    "Settings",
-    "TensorRTPrecision",
-    "Threads",
-    "WarmUp",
-    "preset_and_given",
-]
+__all__ = ["Cores", "Preset", "PublishCommand", "Settings", "requested_options", "with_serving_flags"]
 
-_BATCHES, _COPIES, _DEVICES, _READINESS = "Batches and their queue", "Copies and threads", "Devices", "Readiness"
-_SERVING = "Serving"
+_PANEL = "Serving"
 
 
-def _option(*names: str, panel: str, help: str, default: str | None = None, **settings: Any) -> Any:  # noqa: A002
-    """An option; `default` is what holds for a new model, since one that stands keeps what it has."""
-    told = help if default is None else f"{help}  [new model: {default}]"
-    return typer.Option(*names, rich_help_panel=panel, help=told, show_default=False, **settings)
+def _option(*names: str, panel: str = _PANEL, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, show_default=False, **settings)
 
 
 Preset = Annotated[
     str | None,
-    _option("--preset", panel=_SERVING, metavar="NAME", help="Options by what they are for; see Presets below."),
+    _option(
+        "--preset",
+        metavar="NAME",
+        autocompletion=one_of(PRESETS),
+        help="Serving options for a kind of host; see Presets below.",
+    ),
 ]
 Cores = Annotated[
     int | None,
-    _option(
-        "--cores",
-        panel=_SERVING,
-        metavar="N",
-        min=1,
-        help="Cores of the host that will serve, by which a preset goes; this one's unless given.",
-    ),
+    _option("--cores", metavar="N", min=1, help="Cores of the serving host, for --preset.  [default: this host's]"),
 ]
 Settings = Annotated[
-    list[str] | None,
-    _option("--set", panel=_SERVING, metavar="NAME=VALUE", help="Any other option, as listed below; can be repeated."),
-]
-MaxBatch = Annotated[
-    int | None,
-    _option(
-        "--max-batch",
-        panel=_BATCHES,
-        metavar="N",
-        help="Largest batch that the server accepts and builds.",
-        default="8",
-    ),
-]
-Delay = Annotated[
-    int | None,
-    _option(
-        "--delay",
-        panel=_BATCHES,
-        metavar="MICROSECONDS",
-        help="How long a request may wait for others to join its batch.",
-        default="100",
-    ),
-]
-Queue = Annotated[
-    int | None,
-    _option(
-        "--queue",
-        panel=_BATCHES,
-        metavar="N",
-        help="Requests that may wait; more are refused at once. 0: no bound. A bound costs pauses of up to half a "
-        "second, see docs/serving.md.",
-        default="0",
-    ),
-]
-Instances = Annotated[
-    int | None,
-    _option(
-        "--instances",
-        panel=_COPIES,
-        metavar="N",
-        help="Copies of the model that run side by side, on each device.",
-        default="1",
-    ),
-]
-Threads = Annotated[
-    int | None,
-    _option("--threads", panel=_COPIES, metavar="N", min=0, help="Threads of one copy; 0 for all cores.", default="0"),
-]
-Accelerator = Annotated[
-    str | None,
-    _option(
-        "--accelerator",
-        panel=_DEVICES,
-        metavar="KIND",
-        help="auto (a GPU where there is one), none (the CPU), cuda, tensorrt or openvino (of CPUs).",
-        default="auto",
-    ),
-]
-Gpus = Annotated[
-    str | None,
-    _option(
-        "--gpus", panel=_DEVICES, metavar="N,N", help="GPUs that hold copies, for cuda and tensorrt.", default="all"
-    ),
-]
-TensorRTPrecision = Annotated[
-    str | None,
-    _option(
-        "--tensorrt-precision",
-        panel=_DEVICES,
-        metavar="KIND",
-        help="Arithmetic of TensorRT: fp32, fp16 or int8.",
-        default="fp32",
-    ),
-]
-WarmUp = Annotated[
-    bool | None,
-    _option(
-        "--warm-up/--no-warm-up",
-        panel=_READINESS,
-        help="Run batches before the model counts as ready.",
-        default="--warm-up",
-    ),
-]
-LatestVersions = Annotated[
-    int | None,
-    _option(
-        "--latest-versions",
-        panel=_READINESS,
-        metavar="N",
-        help="How many of the newest versions are served at once.",
-        default="1",
-    ),
+    list[str] | None, _option("--set", metavar="NAME=VALUE", help="Any option listed below; repeatable.")
 ]
 
-_MEANINGS: Mapping[str, str] = {
-    "preferred_batch_sizes": "4,8: batches sent off without waiting longer; for engines built for these alone",
-    "queue_timeout_us": "how long a request may wait; 0 for ever",
-    "queue_timeout_action": "reject it then, or continue it behind all others",
-    "queue_timeout_override": "on lets a request bring a shorter time-out",
-    "priority_levels": "how many priorities requests may name; 1 is served first",
-    "default_priority": "priority of requests that name none",
-    "inter_threads": "threads for branches of the graph side by side",
-    "cudnn_conv_algo_search": "exhaustive, heuristic or default: how CUDA chooses convolutions",
-    "gpu_mem_limit": "8G: GPU memory of one copy's arena",
-    "arena_extend_strategy": "next-power-of-two or same-as-requested: how that arena grows",
-    "do_copy_in_default_stream": "off lets copies overlap CUDA's computation",
-    "tensorrt_opt_batch_size": "batch that the engine is tuned for; the largest unless given",
-    "tensorrt_workspace": "4G: scratch memory",
-    "tensorrt_engine_cache": "off builds engines anew at each start, which takes minutes",
-    "tensorrt_timing_cache": "off measures kernels anew for each engine",
-    "tensorrt_cache_path": "folder of both on the server, its own alone to write",
-    "response_cache": "on answers repeated images from memory (serve: --response-cache)",
-    "versions": "latest, all, or numbers such as 3,5",
-    "rate_limiter_resources": "disk:1,link:2:shared: what a copy holds while it runs (serve: --rate-limit)",
-    "rate_limiter_priority": "2 runs half as often as 1",
-}
-"""Options without a flag of their own, for --set."""
+
+def with_serving_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flag of each serving option that declares one, in place of its `**flags`.
+
+    The flags follow the parameter `settings`. The command receives them as texts by the option's name, or as booleans
+    for switches; None if a flag is not given.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            parameters.append(parameter)
+        if parameter.name == "settings":
+            parameters += _flag_parameters()
+    vars(command)["__signature__"] = signature.replace(parameters=parameters)
+    return command
 
 
-class PublishCommand(GroupedCommand):
-    """Publish, whose help names the presets and the options for --set."""
+def _flag_parameters() -> Iterator[inspect.Parameter]:
+    for name, option in OPTIONS.items():
+        if option.flag is not None:
+            switch = isinstance(option.kind, Switch)
+            info = _option(
+                option.flag,
+                panel=option.panel,
+                metavar=None if switch else option.kind.metavar,
+                help=f"{option.help}  [new model: {_default(option)}]",
+            )
+            annotation = Annotated[bool | None, info] if switch else Annotated[str | None, info]
+            yield inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=annotation)
+
+
+def _default(option: Option) -> str:
+    if isinstance(option.default, bool) and option.flag is not None:
+        return option.flag.split("/")[0 if option.default else 1]
+    return option.none or format_value(option.default)
+
+
+class PublishCommand(Command):
+    """A command whose help lists the presets and the options for `--set`."""
 
     def more_help(self) -> Sequence[tuple[str, Sequence[tuple[str, str]]]]:
-        """Presets and settings."""
-        from camserve.serving.config.changes import DEFAULTS
-        from camserve.serving.config.parsing import format_option
-        from camserve.serving.config.presets import PRESETS, preset_purpose
-
-        settings = [(f"{name}={format_option(DEFAULTS[name])}", meaning) for name, meaning in _MEANINGS.items()]
+        """Return the presets, and the options without a flag with their defaults."""
+        settings = [
+            (f"{name}={format_value(DEFAULTS[name])}", option.help)
+            for name, option in OPTIONS.items()
+            if option.flag is None
+        ]
         return [
-            ("Presets", [(name, preset_purpose(name)) for name in PRESETS]),
-            ("For --set, as a new model has them", settings),
+            ("Presets", [(name, preset.purpose) for name, preset in PRESETS.items()]),
+            ("Options for --set, with the defaults of a new model", settings),
         ]
 
 
-def preset_and_given(
+def requested_options(
     bundle: Path,
     preset: str | None,
     cores: int | None,
@@ -198,43 +109,47 @@ def preset_and_given(
     flags: Mapping[str, Any],
     backend: str = "onnxruntime",
 ) -> dict[str, Any]:
-    """Serving options by name: those of the preset, and before them those of `--set`, and before these the flags.
+    """Return serving options by name. Flags take precedence over `--set`, and both over the preset.
 
-    What a preset decides is said on stderr, since its threads depend on a host.
+    The options of a preset are printed to stderr, since its threads depend on a host.
+
+    Args:
+        bundle: The bundle to publish.
+        preset: Name of a preset.
+        cores: Cores of the host that serves the model (default: those of this host).
+        settings: Texts of the form `NAME=VALUE`.
+        flags: Values of the flags by the option's name; None for those that are not given.
+        backend: Triton's backend that runs the model.
 
     Raises:
-        UsageError: If there is no such preset, option or value.
+        UsageError: If a preset, an option or a value is invalid.
     """
-    from camserve.serving.config.changes import check_changes, lay_over
-    from camserve.serving.config.parsing import format_option, parse_settings
-    from camserve.serving.config.presets import HostProfile, host_cores, preset_options
-
-    given = {**parse_settings(settings or ()), **_typed(flags)}
-    check_changes(given)
+    explicit = {**parse_settings(settings or ()), **_parse_flags(flags)}
+    check_values(explicit)
     if preset is None:
         if cores is not None:
-            raise UsageError("--cores decides nothing without --preset", hint="Give --preset, or --threads")
-        return given
-    situation = HostProfile(cores or host_cores(), _precision(bundle), backend)
-    chosen = lay_over(preset_options(preset, situation), given)
-    words = " ".join(f"{name}={format_option(value)}" for name, value in chosen.items())
-    note(f"Preset {preset} on {situation.cores} cores: {words}")
-    return chosen
+            raise UsageError("--cores requires --preset", hint="Add --preset, or set --threads")
+        return explicit
+    host = HostProfile(cores or host_cores(), _precision(bundle), backend)
+    options = overlay(preset_options(preset, host), explicit)
+    settings_text = " ".join(f"{name}={format_value(value)}" for name, value in options.items())
+    print_note(f"Preset {preset} for {count(host.cores, 'core')}: {settings_text}")
+    return options
 
 
-def _typed(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags that were typed, in the values that options have: no threads are all of them."""
-    from camserve.serving.config.parsing import parse_option
-
-    given = {name: value for name, value in flags.items() if value is not None}
-    given.update({name: parse_option(name, value) for name, value in given.items() if isinstance(value, str)})
-    return {**given, "threads": given["threads"] or None} if "threads" in given else given
+def _parse_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in flags.items():
+        if value is not None:
+            # An error names the flag, as the user typed it.
+            option = replace(OPTIONS[name], name=str(OPTIONS[name].flag))
+            values[name] = option.parse(value) if isinstance(value, str) else value
+            option.check(values[name])
+    return values
 
 
 def _precision(bundle: Path) -> str:
-    """The bundle's precision as its report says; publishing itself says what is wrong with the bundle, if anything."""
-    import json
-
+    """Return the precision of a bundle; publishing itself reports a bundle that cannot be read."""
     from camserve.bundle import REPORT_NAME
 
     try:

@@ -1,4 +1,4 @@
-"""`camserve repository`: what stands in a model repository, whether it is sound, and how it is kept in order."""
+"""`camserve repository`: list, show, verify, lint, roll back and prune the models of a repository."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from camserve.cli import repository_view, server_options
-from camserve.cli.console import Phases, note, print_json, say
-from camserve.cli.grouped import GroupedCommand
-from camserve.cli.options import Command, Json, Repository
+from camserve.cli import connection_options, repository_view
+from camserve.cli.command import Command, Group
+from camserve.cli.console import print_json, print_line, print_note
+from camserve.cli.options import AllowContractChange, Json, Repository, complete_model
+from camserve.cli.progress_view import Phases
 from camserve.cli.publish import report_publication
 from camserve.cli.repository_lint import LINT_EPILOG, lint
+from camserve.cli.repository_show import SHOW_EPILOG, show_model
 
 if TYPE_CHECKING:
     from camserve.serving.live.server import LiveServer
@@ -27,7 +29,7 @@ Example:  camserve repository list --repository model_repository --url localhost
 _VERIFY_EPILOG = """\
 Example:  camserve repository verify --repository model_repository
 
-After an edit of its config.pbtxt by hand:
+After you have edited the config.pbtxt of a model:
 
 Example:  camserve repository verify --repository model_repository --accept resnet50
 """
@@ -45,45 +47,47 @@ _FOUND_FAULTS = 1
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Add the commands to the program."""
     repository = typer.Typer(
-        help="Look into a model repository, check it, and keep it in order.",
+        cls=Group,
+        help="List, show, verify and maintain the models of a repository.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
-    repository.command("list", cls=GroupedCommand, epilog=_LIST_EPILOG)(list_repository)
+    repository.command("list", cls=Command, epilog=_LIST_EPILOG)(list_repository)
+    repository.command("show", cls=Command, epilog=SHOW_EPILOG)(show_model)
     repository.command("verify", cls=Command, epilog=_VERIFY_EPILOG)(verify)
     repository.command("lint", cls=Command, epilog=LINT_EPILOG)(lint)
-    repository.command("rollback", cls=GroupedCommand, epilog=_ROLLBACK_EPILOG)(rollback)
-    repository.command("prune", cls=GroupedCommand, epilog=_PRUNE_EPILOG)(prune)
+    repository.command("rollback", cls=Command, epilog=_ROLLBACK_EPILOG)(rollback)
+    repository.command("prune", cls=Command, epilog=_PRUNE_EPILOG)(prune)
     app.add_typer(repository, name="repository")
 
 
 def list_repository(
     repository: Repository,
-    url: server_options.LiveUrl = None,
-    admin_key_file: server_options.AdminKeyFile = None,
-    tls_ca: server_options.TlsCa = None,
-    tls_certificate: server_options.TlsCertificate = None,
-    tls_key: server_options.TlsKey = None,
+    url: connection_options.LiveUrl = None,
+    admin_key_file: connection_options.AdminKeyFile = None,
+    tls_ca: connection_options.TlsCa = None,
+    tls_certificate: connection_options.TlsCertificate = None,
+    tls_key: connection_options.TlsKey = None,
     as_json: Json = False,
 ) -> None:
     """List the models and their versions.
 
-    "served" is what the configuration has served. With --url, "ready" is what that server really answers for.
+    The column "served" is what the configuration selects. With --url, "ready" is what that server reports as ready.
     """
     from camserve.serving import list_models
 
     models = list_models(repository)
     ready = None
     if url is not None:
-        with server_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
+        with connection_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
             ready = server.served()
     if as_json:
         print_json(repository_view.documents(models, ready))
         return
     if not models:
-        say(f"no models in {repository}")
+        print_line(f"no models in {repository}")
         return
     repository_view.show(models, ready)
 
@@ -92,51 +96,57 @@ def verify(
     repository: Repository,
     accept: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="First take this model's config.pbtxt for right: it was edited by hand."),
+        typer.Option(
+            metavar="MODEL",
+            help="First accept the config.pbtxt of this model, which was edited by hand.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Hold every file to its hash. Nothing is loaded, and nothing is changed unless asked for.
+    """Verify every file against its checksum.
 
-    Ends with 1 where a file was changed, added, removed or renamed, and names each.
+    No model is loaded, and nothing is changed except by --accept. Exit code 1 if a file was changed, added, removed or
+    renamed; each is listed.
     """
     from camserve.serving.repository.accept import accept_config
     from camserve.serving.repository.verify import verify_repository
 
     if accept is not None:
         accept_config(repository, accept)
-    found = verify_repository(repository)
+    verification = verify_repository(repository)
     if as_json:
-        print_json(repository_view.verification_document(found))
+        print_json(repository_view.verification_document(verification))
     else:
-        repository_view.show_verification(found)
-    if found.faults:
+        repository_view.show_verification(verification)
+    if verification.faults:
         raise typer.Exit(_FOUND_FAULTS)
 
 
 def rollback(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name of the model.", autocompletion=complete_model)],
     repository: Repository,
     to: Annotated[
         str | None,
-        typer.Option(metavar="VERSION", help="Version to go back to; the one before the served if left out."),
+        typer.Option(metavar="VERSION", help="Version to restore.  [default: the one before the served version]"),
     ] = None,
-    allow_contract_change: server_options.AllowContractChange = False,
-    url: server_options.LiveUrl = None,
-    admin_key_file: server_options.AdminKeyFile = None,
-    tls_ca: server_options.TlsCa = None,
-    tls_certificate: server_options.TlsCertificate = None,
-    tls_key: server_options.TlsKey = None,
+    allow_contract_change: AllowContractChange = False,
+    url: connection_options.LiveUrl = None,
+    admin_key_file: connection_options.AdminKeyFile = None,
+    tls_ca: connection_options.TlsCa = None,
+    tls_certificate: connection_options.TlsCertificate = None,
+    tls_key: connection_options.TlsKey = None,
     as_json: Json = False,
 ) -> None:
-    """Publish an older version once more, under a new number.
+    """Publish an older version again, under a new number.
 
-    It is checked like any other. With --url the server loads it and must answer with it. Options stay as they stand.
+    It is verified like any other version. With --url a running server loads it and must return the outputs recorded at
+    export. The serving options do not change.
     """
     from camserve.serving.publishing.rollback import rollback as roll_back
 
     number = None if to is None else repository_view.version_number(to)
-    admin_key, tls = server_options.access(admin_key_file, tls_ca, tls_certificate, tls_key)
+    admin_key, tls = connection_options.read_access(admin_key_file, tls_ca, tls_certificate, tls_key)
     with Phases() as phases:
         publication = roll_back(
             repository,
@@ -153,29 +163,33 @@ def rollback(
 
 def prune(
     repository: Repository,
-    keep: Annotated[int, typer.Option(min=1, metavar="N", help="How many versions of a model remain.")],
+    keep: Annotated[int, typer.Option(min=1, metavar="N", help="Number of versions of each model to keep.")],
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Names of models; all of them if left out.")
+        list[str] | None,
+        typer.Argument(metavar="MODEL", help="Names of models.  [default: all models]", autocompletion=complete_model),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
-    url: server_options.LiveUrl = None,
-    admin_key_file: server_options.AdminKeyFile = None,
-    tls_ca: server_options.TlsCa = None,
-    tls_certificate: server_options.TlsCertificate = None,
-    tls_key: server_options.TlsKey = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
+    url: connection_options.LiveUrl = None,
+    admin_key_file: connection_options.AdminKeyFile = None,
+    tls_ca: connection_options.TlsCa = None,
+    tls_certificate: connection_options.TlsCertificate = None,
+    tls_key: connection_options.TlsKey = None,
     as_json: Json = False,
 ) -> None:
-    """Remove the oldest versions, and never one that is served.
+    """Remove the oldest versions that are not served.
 
-    With --url, none that this server holds loaded is removed either. A version whose folder is gone is struck off.
+    With --url, versions that this server has loaded are kept too. Versions whose folder is missing are removed from the
+    model's list.
     """
     from camserve.serving.repository.prune import prune as remove_oldest
 
     served = None
     if url is not None:
-        with server_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
+        with connection_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
             served = _loaded(server)
-    removed = remove_oldest(repository, keep=keep, models=models or (), served=served, dry_run=dry_run, tell=note)
+    removed = remove_oldest(
+        repository, keep=keep, models=models or (), served=served, dry_run=dry_run, progress=print_note
+    )
     if as_json:
         print_json(repository_view.pruned_document(removed, dry_run=dry_run))
         return
@@ -183,9 +197,9 @@ def prune(
 
 
 def _loaded(server: LiveServer) -> dict[str, set[int]]:
-    """Every version that the server has in hand: ready, loading, or answering its last requests."""
-    found: dict[str, set[int]] = {}
+    """Return every version that the server uses: ready, loading, or with requests in flight."""
+    versions: dict[str, set[int]] = {}
     for each in server.index():
         if each.state in ("READY", "LOADING", "UNLOADING"):
-            found.setdefault(each.model, set()).add(each.version)
-    return found
+            versions.setdefault(each.model, set()).add(each.version)
+    return versions

@@ -1,4 +1,4 @@
-"""`camserve repository lint`: the known traps in a model repository."""
+"""`camserve repository lint`: find common problems in a model repository."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from camserve.cli.console import print_json, print_table, say
+from camserve.cli.console import print_json, print_line
 from camserve.cli.options import Json, Repository
+from camserve.cli.tables import print_table
+from camserve.serving.repository.lint.targets import DEFAULT_RELEASE
+from camserve.text import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,21 +29,20 @@ def lint(
     repository: Repository,
     target_triton: Annotated[
         str | None,
-        typer.Option(metavar="RELEASE", help="Triton that will serve it; that of docker/ unless given."),
+        typer.Option(metavar="RELEASE", help=f"Triton release that will serve it.  [default: {DEFAULT_RELEASE}]"),
     ] = None,
     cores: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Cores of the host that will serve; this one's unless given.")
+        int | None, typer.Option(metavar="N", min=1, help="Cores of the serving host.  [default: this host's]")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Find the known traps: what will not load, will answer wrongly, or will be slow.
+    """Find models that will not load, return wrong results or be slow.
 
-    Ends with 1 where there are errors, and with 0 where there are warnings at most.
+    The exit code is 1 if there are errors, and 0 if there are only warnings or no findings.
     """
-    from camserve.serving.repository.lint.engine import lint_repository
-    from camserve.serving.repository.lint.targets import NEWEST
+    from camserve.serving import lint_repository
 
-    release = target_triton or NEWEST
+    release = target_triton or DEFAULT_RELEASE
     findings = lint_repository(repository, triton=release, cores=cores)
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -52,18 +54,14 @@ def lint(
 
 def _show(findings: Sequence[Finding], release: str) -> None:
     if not findings:
-        say(f"no findings for Triton {release}")
+        print_line(f"no findings for Triton {release}")
         return
     rows = [row for finding in findings for row in _rows(finding)]
-    print_table(("severity", "model", "rule", "what is the matter, and what to do"), rows)
+    print_table(("severity", "model", "rule", "problem and fix"), rows)
     errors = sum(finding.severity == "error" for finding in findings)
-    say(f"{_counted(errors, 'error')} and {_counted(len(findings) - errors, 'warning')} for Triton {release}")
+    print_line(f"{count(errors, 'error')} and {count(len(findings) - errors, 'warning')} for Triton {release}")
 
 
 def _rows(finding: Finding) -> tuple[tuple[str, ...], ...]:
-    told = (finding.severity, finding.model, finding.rule, finding.message)
-    return told, ("", "", "", f"→ {finding.hint}")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    problem = (finding.severity, finding.model, finding.rule, finding.message)
+    return problem, ("", "", "", f"→ {finding.hint}")

@@ -1,4 +1,4 @@
-"""`camserve score`: folders of images in, one table out."""
+"""`camserve score`: classify folders of images into one table."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from camserve.cli import client_options
-from camserve.cli.console import exit_code, note, print_json, say, track
-from camserve.cli.grouped import GroupedCommand
+from camserve.cli.command import Command
+from camserve.cli.console import exit_code, print_json, print_line, print_warning
 from camserve.cli.options import Json
+from camserve.cli.progress_view import track
 from camserve.errors import UsageError
+from camserve.text import count
 
 __all__ = ["register"]
 
@@ -21,8 +23,8 @@ _EPILOG = "Example:  camserve score photos/ --model resnet50 --output answers.cs
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command(cls=GroupedCommand, epilog=_EPILOG)(score)
+    """Add the command to the program."""
+    app.command(cls=Command, epilog=_EPILOG)(score)
 
 
 def score(
@@ -31,9 +33,9 @@ def score(
         typer.Argument(metavar="INPUT", help="Image files, and folders to search for images.", show_default=False),
     ],
     model: client_options.Model,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Table to write, ending in .csv or .parquet.")],
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="How many classes each row names.")] = 5,
-    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="How many requests are under way at once.")] = 8,
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Table to write: a .csv or .parquet file.")],
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="Number of classes in each row.")] = 5,
+    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Number of concurrent requests.")] = 8,
     as_json: Json = False,
     version: client_options.Version = "",
     url: client_options.Url = "localhost:8001",
@@ -43,18 +45,19 @@ def score(
     tls_key: client_options.TlsKey = None,
     token_file: client_options.TokenFile = None,
 ) -> None:
-    """Classify many images into a table. Each gets a row, with its classes or its error.
+    """Classify many images into a table with one row each: its classes, or its error.
 
-    Exit codes: 0 all images have their answer; 3 some have an error instead; 1 all have.
+    Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
     from camserve.clients import check_table, find_images, write_table
     from camserve.clients import score as score_images
 
     _check_exist(inputs)
     check_table(output)
-    # Counted first rather than listed: a million paths need not be held to know how many there are.
+    replaced = output.exists()
+    # Counted first rather than listed, so that a million paths need not be in memory.
     total = sum(1 for _ in find_images(inputs))
-    began = time.monotonic()
+    started = time.monotonic()
     with client_options.open_classifier(
         url,
         model,
@@ -68,21 +71,21 @@ def score(
         top = min(top, len(classifier.labels))
         rows = score_images(classifier, find_images(inputs), top=top, concurrency=concurrency)
         summary = write_table(output, track(rows, total), top=top)
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - started
     if as_json:
-        figures = {"rows": summary.rows, "errors": summary.errors, "seconds": round(seconds, 3)}
-        print_json({"output": str(output), **figures})
+        metrics = {"rows": summary.rows, "errors": summary.errors, "seconds": round(seconds, 3)}
+        print_json({"output": str(output), **metrics, "replaced": replaced})
     else:
-        say(f"{summary.rows:,} images in {seconds:.1f} s ({summary.rows / seconds:,.0f} a second): {output}")
+        rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
+        print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
     if summary.errors:
-        note(f"{summary.errors:,} of {summary.rows:,} rows carry an error instead of classes, see the column 'error'")
+        contain = "contains" if summary.errors == 1 else "contain"
+        print_warning(f"{summary.errors:,} of {count(summary.rows, 'row')} {contain} an error; see the column 'error'")
         raise typer.Exit(exit_code(summary.errors, summary.rows))
 
 
 def _check_exist(inputs: list[Path]) -> None:
-    """A misspelt name must not replace the table of an earlier run by one without answers."""
-    for given in inputs:
-        if not os.path.exists(given):  # noqa: PTH110  (Path.exists raises where a folder on the way cannot be read)
-            raise UsageError(
-                f"{given} does not exist, or cannot be reached", hint="Check the path; nothing was written"
-            )
+    """Check that the inputs exist, so that a misspelled path does not replace the table of an earlier run."""
+    for path in inputs:
+        if not os.path.exists(path):  # noqa: PTH110  (Path.exists raises where a folder on the way cannot be read)
+            raise UsageError(f"{path} does not exist or cannot be read", hint="Check the path; no table was written")

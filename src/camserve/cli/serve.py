@@ -1,4 +1,4 @@
-"""`camserve serve`: the embedded Triton over a repository, until it is told to end."""
+"""`camserve serve`: run the embedded Triton on a model repository."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import typer
 
 from camserve.cli import serve_options as options
-from camserve.cli.grouped import GroupedCommand
+from camserve.cli.command import Command
 from camserve.cli.options import Json, Repository, check_choice
 from camserve.cli.serve_run import run_until_end
 from camserve.errors import UsageError
@@ -27,8 +27,8 @@ Example:  camserve serve --repository model_repository --host 0.0.0.0 --tls-cert
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command(cls=GroupedCommand, epilog=_EPILOG)(serve)
+    """Add the command to the program."""
+    app.command(cls=Command, epilog=_EPILOG)(serve)
 
 
 def serve(
@@ -58,10 +58,10 @@ def serve(
     log_verbose: options.LogVerbose = 0,
     as_json: Json = False,
 ) -> None:
-    """Serve a repository with the embedded Triton. Runs until it is interrupted.
+    """Serve a model repository with the embedded Triton until it is interrupted.
 
-    It listens on the loopback alone unless told otherwise. SIGINT and SIGTERM end it in order, requests in flight
-    answered, with exit code 0; where Triton ends by itself, its exit code is handed on.
+    By default it listens on the loopback interface only. SIGINT and SIGTERM drain the server, which answers the
+    requests in flight, and end it with exit code 0. If Triton ends by itself, its exit code is returned.
     """
     from camserve.serving import TritonServer
     from camserve.serving.server.server_options import ADMIN_KEY_VARIABLE, LogFormat, ModelControl, read_admin_key
@@ -69,15 +69,15 @@ def serve(
     check_choice(model_control, get_args(ModelControl), "--model-control")
     check_choice(log_format, get_args(LogFormat), "--log-format")
     if load and load_none:
-        raise UsageError("--load and --load-none contradict each other", hint="Give one of the two")
+        raise UsageError("--load conflicts with --load-none", hint="Remove one of the two")
     tls = _tls(tls_certificate, tls_key, tls_client_ca)
-    http_served = tls is None if http is None else http
+    serves_http = tls is None if http is None else http
     server = TritonServer(
         repository,
         host=host,
         grpc_port=grpc_port,
         http=http,
-        http_port=(options.PORTS["http"] if http_served else 0) if http_port is None else http_port,
+        http_port=(options.PORTS["http"] if serves_http else 0) if http_port is None else http_port,
         metrics=metrics,
         metrics_port=(options.PORTS["metrics"] if metrics else 0) if metrics_port is None else metrics_port,
         http_threads=http_threads,
@@ -104,9 +104,11 @@ def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> 
     if certificate is None and key is None:
         if client_ca is not None:
             raise UsageError(
-                "a client CA is of no use without TLS", hint="Add --tls-certificate and --tls-key, or leave it out"
+                "--tls-client-ca requires TLS",
+                hint="Add --tls-certificate and --tls-key, or remove --tls-client-ca",
             )
         return None
     if certificate is None or key is None:
-        raise UsageError("TLS needs both a certificate and its key", hint="Give --tls-certificate and --tls-key")
+        missing, present = ("--tls-key", "--tls-certificate") if key is None else ("--tls-certificate", "--tls-key")
+        raise UsageError(f"{present} requires {missing}", hint=f"Add {missing} FILE")
     return Tls(certificate=certificate, key=key, client_ca=client_ca)

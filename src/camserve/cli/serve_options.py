@@ -1,11 +1,13 @@
-"""The options of `camserve serve`, under the headings that its help shows them."""
+"""The options of `camserve serve`, by the heading under which its help shows them."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from camserve.cli.options import complete_model, one_of
 
 __all__ = [
     "PORTS",
@@ -35,158 +37,169 @@ __all__ = [
 ]
 
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002}
-"""Ports that are taken unless others are named."""
+"""The default ports."""
 
-_LISTEN = "Where it listens"
-_MODELS = "What it serves"
-_TRUST = "Whom it trusts"
-_WORK = "How it works"
+_NETWORK = "Network"
+_MODELS = "Models"
+_SECURITY = "Security"
+_RUNTIME = "Runtime"
 
-Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.", rich_help_panel=_LISTEN)]
+
+def _option(*names: str, panel: str, **settings: Any) -> Any:
+    return typer.Option(*names, rich_help_panel=panel, **settings)
+
+
+Host = Annotated[str, _option(panel=_NETWORK, metavar="ADDRESS", help="Address to listen on.")]
 GrpcPort = Annotated[
     int,
-    typer.Option(min=0, max=65535, metavar="PORT", help="Port of gRPC; 0 takes a free one.", rich_help_panel=_LISTEN),
+    _option(panel=_NETWORK, min=0, max=65535, metavar="PORT", help="Port of gRPC; 0 selects a free port."),
 ]
 Http = Annotated[
     bool | None,
-    typer.Option(
+    _option(
         "--http/--no-http",
-        help="Serve HTTP. It has no TLS: beside an encrypted gRPC it is off unless asked for, and then listens on "
-        "the loopback alone.",
+        panel=_NETWORK,
+        help="Serve HTTP, which has no TLS. With TLS for gRPC it is off by default, and with --http listens on the "
+        "loopback interface only.  [default: --http]",
         show_default=False,
-        rich_help_panel=_LISTEN,
     ),
 ]
 HttpPort = Annotated[
     int | None,
-    typer.Option(
+    _option(
+        panel=_NETWORK,
         min=0,
         max=65535,
         metavar="PORT",
-        help=f"Port of HTTP; 0 takes a free one.  [default: {PORTS['http']}]",
+        help=f"Port of HTTP; 0 selects a free port.  [default: {PORTS['http']}]",
         show_default=False,
-        rich_help_panel=_LISTEN,
     ),
 ]
 Metrics = Annotated[
     bool,
-    typer.Option("--metrics/--no-metrics", help="Serve metrics to Prometheus, without TLS.", rich_help_panel=_LISTEN),
+    _option(
+        "--metrics/--no-metrics",
+        panel=_NETWORK,
+        help="Serve metrics for Prometheus, without TLS.  [default: --metrics]",
+        show_default=False,
+    ),
 ]
 MetricsPort = Annotated[
     int | None,
-    typer.Option(
+    _option(
+        panel=_NETWORK,
         min=0,
         max=65535,
         metavar="PORT",
-        help=f"Port of the metrics; 0 takes a free one.  [default: {PORTS['metrics']}]",
+        help=f"Port of the metrics; 0 selects a free port.  [default: {PORTS['metrics']}]",
         show_default=False,
-        rich_help_panel=_LISTEN,
     ),
 ]
 ModelControl = Annotated[
     str,
-    typer.Option(
+    _option(
+        panel=_MODELS,
         metavar="MODE",
-        help="none: what stands there at the start is served until the end. explicit: clients load and unload "
+        help="none: serve the models that are in the repository at the start. explicit: clients load and unload "
         "models, as 'camserve publish --url' does. Triton's third mode, poll, is not offered: it may read a version "
         "that is still being copied, and then never serves it.",
-        rich_help_panel=_MODELS,
+        autocompletion=one_of(("none", "explicit")),
     ),
 ]
 Load = Annotated[
     list[str] | None,
-    typer.Option(
+    _option(
+        panel=_MODELS,
         metavar="NAME",
-        help="Model to load at the start, in explicit mode; can be repeated. All unless given.",
+        help="Model to load at the start, in explicit mode; can be repeated.  [default: all]",
+        autocompletion=complete_model,
         show_default=False,
-        rich_help_panel=_MODELS,
     ),
 ]
-LoadNone = Annotated[
-    bool, typer.Option("--load-none", help="Load no model at the start, in explicit mode.", rich_help_panel=_MODELS)
-]
+LoadNone = Annotated[bool, _option("--load-none", panel=_MODELS, help="Load no model at the start, in explicit mode.")]
 AdminKeyFile = Annotated[
     Path | None,
-    typer.Option(
+    _option(
+        panel=_SECURITY,
         metavar="FILE",
-        help="File with the key that clients must show to load, unload and list models; else the environment "
-        "variable CAMSERVE_ADMIN_KEY. Triton takes it as an argument, so users of this host can see it.",
+        help="File with the admin key, which clients must send to load, unload and list models. Triton receives it as "
+        "an argument, so users of this host can read it.  [default: $CAMSERVE_ADMIN_KEY]",
         show_default=False,
-        rich_help_panel=_TRUST,
     ),
 ]
 TlsCertificate = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="PEM chain that encrypts gRPC.", show_default=False, rich_help_panel=_TRUST),
+    _option(panel=_SECURITY, metavar="FILE", help="Certificate chain that encrypts gRPC (PEM).", show_default=False),
 ]
 TlsKey = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="PEM key of that certificate.", show_default=False, rich_help_panel=_TRUST),
+    _option(panel=_SECURITY, metavar="FILE", help="Private key of the certificate (PEM).", show_default=False),
 ]
 TlsClientCa = Annotated[
     Path | None,
-    typer.Option(
+    _option(
+        panel=_SECURITY,
         metavar="FILE",
-        help="PEM of the authority that clients' certificates must be of.",
+        help="Require client certificates signed by these authorities (PEM).",
         show_default=False,
-        rich_help_panel=_TRUST,
     ),
 ]
 AllowSharedMemory = Annotated[
     bool,
-    typer.Option(
-        "--allow-shared-memory",
-        help="Let clients on this host hand tensors over in shared memory.",
-        rich_help_panel=_TRUST,
-    ),
+    _option("--allow-shared-memory", panel=_SECURITY, help="Let clients on this host pass tensors in shared memory."),
 ]
 HttpThreads = Annotated[
     int | None,
-    typer.Option(
-        min=1, max=1024, metavar="N", help="Threads that handle HTTP.", show_default=False, rich_help_panel=_WORK
+    _option(
+        panel=_RUNTIME, min=1, max=1024, metavar="N", help="Number of threads that handle HTTP.", show_default=False
     ),
 ]
 GrpcThreads = Annotated[
     int | None,
-    typer.Option(
+    _option(
+        panel=_RUNTIME,
         min=1,
         max=1024,
         metavar="N",
-        help="Threads that handle gRPC, on a Triton that lets them be chosen.",
+        help="Number of threads that handle gRPC, where this Triton has that option.",
         show_default=False,
-        rich_help_panel=_WORK,
     ),
 ]
 ResponseCache = Annotated[
     int,
-    typer.Option(
-        min=0, max=2**20, metavar="MIB", help="Memory for answers of models that cache them.", rich_help_panel=_WORK
+    _option(
+        panel=_RUNTIME,
+        min=0,
+        max=2**20,
+        metavar="MIB",
+        help="Size of the response cache, for models published with response_cache=on.",
     ),
 ]
-RateLimit = Annotated[
-    bool, typer.Option("--rate-limit", help="Honour the rate limits of the models.", rich_help_panel=_WORK)
-]
+RateLimit = Annotated[bool, _option("--rate-limit", panel=_RUNTIME, help="Enforce the rate limits of the models.")]
 StartTimeout = Annotated[
     float,
-    typer.Option(
-        min=0, max=86400, metavar="SECONDS", help="How long the models may take to be ready.", rich_help_panel=_WORK
-    ),
+    _option(panel=_RUNTIME, min=0, max=86400, metavar="SECONDS", help="Time limit until all models are ready."),
 ]
 Drain = Annotated[
     int,
-    typer.Option(
-        min=0, max=3600, metavar="SECONDS", help="How long requests in flight get at the end.", rich_help_panel=_WORK
-    ),
+    _option(panel=_RUNTIME, min=0, max=3600, metavar="SECONDS", help="Time limit for requests in flight at the end."),
 ]
 Log = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE", help="File that Triton's log is appended to.", show_default=False, rich_help_panel=_WORK
-    ),
+    _option(panel=_RUNTIME, metavar="FILE", help="Append the log of Triton to this file.", show_default=False),
 ]
 LogFormat = Annotated[
-    str, typer.Option(metavar="FORMAT", help="default, or iso8601 for whole dates.", rich_help_panel=_WORK)
+    str,
+    _option(
+        panel=_RUNTIME,
+        metavar="FORMAT",
+        help="Time stamps of the log: default, or iso8601.",
+        autocompletion=one_of(("default", "iso8601")),
+    ),
 ]
 LogVerbose = Annotated[
-    int, typer.Option(min=0, max=4, metavar="LEVEL", help="1 and more log every request.", rich_help_panel=_WORK)
+    int,
+    _option(
+        panel=_RUNTIME, min=0, max=4, metavar="LEVEL", help="Verbosity of the log; from 1 on every request is logged."
+    ),
 ]

@@ -1,16 +1,16 @@
-"""A server from its start to its end: when it is ready, what ends it, and with which exit code."""
+"""Run a server until it ends: report that it is ready, drain it on a signal, and return its exit code."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from camserve.cli.console import note, print_json, say
+from camserve.cli.console import print_json, print_line, print_note, print_warning
+from camserve.cli.signals import SIGNAL_EXIT_CODE, Signaled, signals_as_exits
 from camserve.errors import ServerError
 
 if TYPE_CHECKING:
@@ -19,63 +19,65 @@ if TYPE_CHECKING:
 __all__ = ["run_until_end"]
 
 _LOG_LINES = 15
-_KILLED = 128  # a shell's exit code for a program that a signal ended is this plus the signal
+_DRAINING = (signal.SIGINT, signal.SIGTERM)
 
 
 def run_until_end(server: TritonServer, *, as_json: bool) -> None:
-    """Starts a server, says when it is ready, and waits for its end or for SIGINT or SIGTERM, which end it in order.
+    """Start a server, report when it is ready, and wait until it ends or SIGINT or SIGTERM drains it.
 
     Raises:
-        ServerError: If it does not become ready, ends by itself with another code than 0, or cuts requests off.
+        ServerError: If it does not become ready, ends by itself with an exit code other than 0, or does not drain in
+            time.
     """
-    with _signals_as_exceptions():
+    with signals_as_exits(_DRAINING, second_interrupt=False):
         try:
-            note("Starting Triton")
-            with _log_shown(server):
+            print_note("Starting Triton")
+            with _log_in_errors(server):
                 server.start()
-                _say_ready(server, as_json=as_json)
+                _print_ready(server, as_json=as_json)
                 code = server.wait()
-        except _Signalled:
-            _end(server)
+        except Signaled as signaled:
+            if signaled.signal not in _DRAINING:
+                raise
+            _drain(server)
             return
         finally:
             server.stop()
-    _hand_on(code, server)
+    _exit_as(code, server)
 
 
-def _end(server: TritonServer) -> None:
-    drain = server.options.drain_seconds
-    note(f"Ending; requests in flight are answered, for {drain} s at most")
+def _drain(server: TritonServer) -> None:
+    print_note(f"Stopping; requests in flight have {server.options.drain_seconds} s to finish")
     code = server.stop()
     if code != 0:
         raise ServerError(
-            f"Triton ended with {_outcome(code)} instead of 0; requests may have been cut off; the end of its log:\n"
+            f"Triton ended with {_outcome(code)} instead of 0, so requests may have been lost; the end of its log:\n"
             f"{_log_end(server)}",
-            hint="Give them longer: --drain SECONDS",
+            hint="Give requests more time with --drain SECONDS",
         )
-    note("Stopped")
+    print_note("Stopped")
 
 
-def _hand_on(code: int, server: TritonServer) -> NoReturn:
-    """Ends the program as Triton did that ended without being told to."""
+def _exit_as(code: int, server: TritonServer) -> NoReturn:
+    """End the program with the exit code of a Triton that ended by itself."""
     if code == 0:
-        note("Triton ended by itself with exit code 0")
+        print_note("Triton ended by itself with exit code 0")
         raise typer.Exit(0)
     error = ServerError(f"Triton ended by itself with {_outcome(code)}; the end of its log:\n{_log_end(server)}")
-    error.exit_code = code if code > 0 else _KILLED - code
+    error.exit_code = code if code > 0 else SIGNAL_EXIT_CODE - code
     raise error
 
 
 @contextmanager
-def _log_shown(server: TritonServer) -> Iterator[None]:
-    """Adds the end of the log to the failure of a server that was started."""
+def _log_in_errors(server: TritonServer) -> Iterator[None]:
+    """Add the end of the log to the error of a server that was started."""
     try:
         yield
     except ServerError as error:
         end = _log_end(server)
-        if not end or "\n" in error.message:  # it has none, or is told already
+        if not end or "\n" in error.message:  # there is no log, or the message contains it already
             raise
-        raise ServerError(f"{error.message}; the end of its log:\n{end}", hint=error.hint) from error
+        raise ServerError(f"{error.message}; the end of its log:\n{end}", hint=error.hint) from None
 
 
 def _log_end(server: TritonServer) -> str:
@@ -86,28 +88,7 @@ def _outcome(code: int) -> str:
     return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
 
 
-class _Signalled(BaseException):
-    """SIGINT or SIGTERM arrived; no Exception, so that nothing on the way handles it as a failure."""
-
-
-@contextmanager
-def _signals_as_exceptions() -> Iterator[None]:
-    """Makes the first SIGINT or SIGTERM a `_Signalled`; further ones do not disturb the way out."""
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise _Signalled
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _say_ready(server: TritonServer, *, as_json: bool) -> None:
+def _print_ready(server: TritonServer, *, as_json: bool) -> None:
     names = {"gRPC": "grpc", "HTTP": "http", "metrics": "metrics"}
     addresses = {names[service]: address for service, address in server.addresses.items()}
     if "metrics" in addresses:
@@ -116,13 +97,16 @@ def _say_ready(server: TritonServer, *, as_json: bool) -> None:
     if as_json:
         print_json({**addresses, "models": models})
         return
-    say(f"Ready: {', '.join(_served(models)) or 'no model is loaded'}")
+    print_line(f"Ready: {', '.join(_titles(models)) or 'no model is loaded'}")
     for name, address in addresses.items():
-        say(f"  {name:8} {address}{' (TLS)' if name == 'grpc' and server.options.tls else ''}")
+        print_line(f"  {name:8} {address}{' (TLS)' if name == 'grpc' and server.options.tls else ''}")
     if server.options.model_control == "explicit" and server.options.admin_key is None:
-        note("Whoever reaches these addresses can load models, and with them programs; an admin key prevents that")
-    note("End it with Ctrl-C")
+        print_warning(
+            "any client that reaches these addresses can load models, and with them programs; --admin-key-file FILE "
+            "restricts that"
+        )
+    print_note("Stop it with Ctrl-C")
 
 
-def _served(models: dict[str, list[int]]) -> list[str]:
+def _titles(models: dict[str, list[int]]) -> list[str]:
     return [f"{name} (version {', '.join(map(str, versions))})" for name, versions in models.items()]

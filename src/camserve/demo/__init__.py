@@ -1,4 +1,4 @@
-"""The whole way on real data: handwritten digits trained, exported, published, served, classified and explained."""
+"""Every step on real data: handwritten digits are learned, exported, published, served, classified and explained."""
 
 from camserve.demo.walkthrough import DemoResult, run_demo
 

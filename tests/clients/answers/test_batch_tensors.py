@@ -1,3 +1,5 @@
+"""Batches and outputs checked against the contract."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 from support.client_models import model_of
 
-from camserve.clients.answers.batch_tensors import check_batch, join, outputs_of, split
+from camserve.clients.answers.batch_tensors import check_batch, join, select_outputs, split
 from camserve.errors import ContractError, UsageError
 
 Array = np.ndarray[Any, Any]
@@ -16,11 +18,11 @@ GOOD = np.zeros((2, 8, 8, 3), np.float32)
 NAMES = ("probabilities", "cam_class")
 
 
-def answer() -> dict[str, Array]:
+def outputs() -> dict[str, Array]:
     return {"probabilities": np.zeros((2, 4), np.float32), "cam_class": np.zeros((2, 3), np.int32)}
 
 
-def spoilt(value: float) -> Array:
+def with_value(value: float) -> Array:
     batch = GOOD.copy()
     batch[1, 2, 3, 0] = value
     return batch
@@ -29,33 +31,33 @@ def spoilt(value: float) -> Array:
 @pytest.mark.parametrize(
     ("batch", "why"),
     [
-        (GOOD.astype(np.float64), "does not fit"),
-        (GOOD.astype(np.uint8), "does not fit"),
-        (GOOD.astype(">f4"), "does not fit"),
-        (GOOD[0], "does not fit"),
-        (GOOD.transpose(0, 3, 1, 2), "does not fit"),
-        (GOOD[:0], "does not fit"),
-        (np.zeros((), np.float32), "does not fit"),
-        (spoilt(np.nan), "NaN or infinity"),
-        (spoilt(np.inf), "NaN or infinity"),
-        (spoilt(-np.inf), "NaN or infinity"),
+        (GOOD.astype(np.float64), "does not match the input"),
+        (GOOD.astype(np.uint8), "does not match the input"),
+        (GOOD.astype(">f4"), "does not match the input"),
+        (GOOD[0], "does not match the input"),
+        (GOOD.transpose(0, 3, 1, 2), "does not match the input"),
+        (GOOD[:0], "does not match the input"),
+        (np.zeros((), np.float32), "does not match the input"),
+        (with_value(np.nan), "NaN or infinity"),
+        (with_value(np.inf), "NaN or infinity"),
+        (with_value(-np.inf), "NaN or infinity"),
     ],
 )
-def test_a_batch_that_does_not_fit_is_refused(batch: Array, why: str) -> None:
+def test_a_batch_that_does_not_match_the_input_is_refused(batch: Array, why: str) -> None:
     with pytest.raises(UsageError, match=why) as caught:
         check_batch(batch, MODEL)
     assert caught.value.hint
 
 
-def test_a_batch_that_fits_is_not_refused() -> None:
+def test_a_matching_batch_is_accepted() -> None:
     check_batch(GOOD, MODEL)
     check_batch(np.asfortranarray(GOOD), MODEL)
-    check_batch(np.full_like(GOOD, 1e30), MODEL)  # whose squares are more than float32 holds
+    check_batch(np.full_like(GOOD, 1e30), MODEL)  # the sum of squares overflows
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3, 8, 20])
 @pytest.mark.parametrize("count", [1, 3, 8, 9, 17])
-def test_a_batch_is_split_into_parts_that_make_it_whole_again(count: int, limit: int) -> None:
+def test_the_parts_of_a_batch_join_to_the_whole(count: int, limit: int) -> None:
     batch = np.arange(count * 6).reshape(count, 6)
     parts = list(split(batch, limit))
     assert np.array_equal(np.concatenate(parts), batch)
@@ -66,14 +68,14 @@ def test_a_batch_is_split_into_parts_that_make_it_whole_again(count: int, limit:
     assert len(parts) == 1 or not any(array.flags.writeable for array in joined.values())
 
 
-def test_a_promised_answer_is_taken_in_whatever_order_it_comes() -> None:
-    for tensors in (answer(), dict(reversed(answer().items()))):
-        assert list(outputs_of(tensors, NAMES, 2, MODEL)) == list(NAMES)
+def test_outputs_are_accepted_in_any_order() -> None:
+    for tensors in (outputs(), dict(reversed(outputs().items()))):
+        assert list(select_outputs(tensors, NAMES, 2, MODEL)) == list(NAMES)
 
 
-def test_outputs_go_by_the_names_of_the_contract() -> None:
+def test_outputs_have_the_names_of_the_contract() -> None:
     model = model_of(names={})
-    renamed = outputs_of({"predictions": answer()["probabilities"]}, ["probabilities"], 2, _renamed(model))
+    renamed = select_outputs({"predictions": outputs()["probabilities"]}, ["probabilities"], 2, _renamed(model))
     assert list(renamed) == ["probabilities"]
 
 
@@ -86,19 +88,19 @@ def _renamed(model: Any) -> Any:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"probabilities": None}, "nothing that can be read as 'probabilities'"),
-        ({"features": np.zeros((2, 6), np.float32)}, "'features', which was not asked for"),
+        ({"probabilities": None}, "no readable tensor as 'probabilities'"),
+        ({"features": np.zeros((2, 6), np.float32)}, "'features', which was not requested"),
         (
             {"probabilities": np.zeros((2, 3), np.float32)},
-            r"float32 \[2, 3\] as 'probabilities', promised FP32 \[2, 4\]",
+            r"float32 \[2, 3\] as 'probabilities', expected FP32 \[2, 4\]",
         ),
         ({"probabilities": np.zeros((1, 4), np.float32)}, r"float32 \[1, 4\]"),
         ({"probabilities": np.zeros((2, 4), np.float64)}, "float64"),
         ({"cam_class": np.zeros((2, 3), np.int64)}, "int64"),
     ],
 )
-def test_an_answer_that_is_not_what_was_promised_is_refused(change: dict[str, Array | None], why: str) -> None:
-    tensors = {name: array for name, array in {**answer(), **change}.items() if array is not None}
+def test_outputs_that_do_not_match_the_contract_are_refused(change: dict[str, Array | None], why: str) -> None:
+    tensors = {name: array for name, array in {**outputs(), **change}.items() if array is not None}
     with pytest.raises(ContractError, match=why) as caught:
-        outputs_of(tensors, NAMES, 2, MODEL)
+        select_outputs(tensors, NAMES, 2, MODEL)
     assert caught.value.hint

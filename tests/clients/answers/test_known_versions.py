@@ -1,3 +1,5 @@
+"""Known versions of a model, and queries across a hot swap."""
+
 from __future__ import annotations
 
 import pytest
@@ -13,7 +15,7 @@ URL = "127.0.0.1:8001"
 ONE, TWO = model_of(version="1"), model_of(version="2")
 
 
-def test_what_was_read_is_known_at_that_server_and_no_other() -> None:
+def test_a_version_is_known_at_its_server_only() -> None:
     known = KnownVersions(ONE).with_version(URL, TWO, now=100.0)
     assert known.model_at(URL, "2", now=100.0) is TWO
     assert known.model_at(URL, "1", now=100.0) is None
@@ -21,7 +23,7 @@ def test_what_was_read_is_known_at_that_server_and_no_other() -> None:
     assert KnownVersions(ONE).model_at(URL, "2", now=0.0) is None
 
 
-def test_what_was_read_long_ago_is_read_again_and_no_longer_kept() -> None:
+def test_an_old_version_expires() -> None:
     known = KnownVersions(ONE).with_version(URL, ONE, now=100.0)
     assert known.model_at(URL, "1", now=100.0 + TRUSTED_SECONDS / 2) is ONE
     assert known.model_at(URL, "1", now=100.0 + TRUSTED_SECONDS) is None
@@ -29,13 +31,13 @@ def test_what_was_read_long_ago_is_read_again_and_no_longer_kept() -> None:
     assert list(later.read) == [(URL, "2")]
 
 
-def test_what_was_forgotten_is_read_again() -> None:
+def test_a_removed_version_is_unknown() -> None:
     known = KnownVersions(ONE).with_version(URL, ONE, now=0.0).with_version(URL, TWO, now=0.0).without(URL, "1")
     assert known.model_at(URL, "1", now=0.0) is None
     assert known.model_at(URL, "2", now=0.0) is TWO
 
 
-def test_a_model_that_is_read_again_is_the_one_that_is_known() -> None:
+def test_an_equal_model_is_kept_once() -> None:
     known = KnownVersions(ONE).with_version(URL, TWO, now=0.0)
     assert known.deduplicated(model_of(version="1")) is ONE
     assert known.deduplicated(model_of(version="2")) is TWO
@@ -43,7 +45,7 @@ def test_a_model_that_is_read_again_is_the_one_that_is_known() -> None:
         assert known.deduplicated(other) is other
 
 
-def test_questions_follow_a_newer_version_and_never_an_older_one() -> None:
+def test_queries_follow_newer_versions_only() -> None:
     ten = model_of(version="10")
     assert KnownVersions(ONE).with_newer(TWO).current is TWO
     assert KnownVersions(TWO).with_newer(ten).current is ten
@@ -51,16 +53,16 @@ def test_questions_follow_a_newer_version_and_never_an_older_one() -> None:
     assert KnownVersions(TWO).with_current(ONE).current is ONE
 
 
-def test_what_is_learnt_makes_a_new_value() -> None:
+def test_known_versions_are_immutable() -> None:
     known = KnownVersions(ONE)
     known.with_version(URL, TWO, now=0.0).with_current(TWO)
     assert (known.current, dict(known.read)) == (ONE, {})
 
 
 @pytest.mark.parametrize(
-    ("answering", "why"),
+    ("replying", "why"),
     [
-        (model_of(version="2", labels=("a", "b", "c", "x")), "labels change: class 3, 'd', becomes 'x'"),
+        (model_of(version="2", labels=("a", "b", "c", "x")), "labels change: class 3 changes from 'd' to 'x'"),
         (model_of(version="2", labels=("a", "b", "c", "n1\td")), "labels change"),
         (model_of(toy_contract(preset="raw-rgb"), version="2"), "preprocessing changes"),
         (model_of(toy_contract(size=(9, 8)), version="2"), "input changes"),
@@ -69,24 +71,24 @@ def test_what_is_learnt_makes_a_new_value() -> None:
         (model_of(toy_contract().model_copy(update={"activation": "sigmoid"}), version="2"), "activation changes"),
     ],
 )
-def test_a_model_that_differs_in_what_a_question_rests_on_does_not_answer_it(answering: Model, why: str) -> None:
-    with pytest.raises(ContractError, match=rf"{URL} changed .* made for version 1, and version 2 .*\({why}") as caught:
-        check_same(ONE, answering, ("probabilities", "cam"), URL)
+def test_a_reply_of_an_incompatible_version_is_refused(replying: Model, why: str) -> None:
+    with pytest.raises(ContractError, match=rf"{URL} was replaced .* version 2 .* than version 1 \({why}") as caught:
+        check_same(ONE, replying, ("probabilities", "cam"), URL)
     assert "next call" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "answering",
+    "replying",
     [
         TWO,
         model_of(toy_contract(all_maps=True), version="2"),
         model_of(toy_contract(name="another"), version="2"),
-        model_of(toy_contract(top_k=2), version="2"),  # no map was asked for
+        model_of(toy_contract(top_k=2), version="2"),  # no map is requested
         model_of(version="2", max_batch_size=2),
     ],
 )
-def test_a_model_that_differs_in_nothing_that_was_asked_answers(answering: Model) -> None:
-    check_same(ONE, answering, ("probabilities",), URL)
+def test_a_reply_of_a_compatible_version_is_accepted(replying: Model) -> None:
+    check_same(ONE, replying, ("probabilities",), URL)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +100,8 @@ def test_a_model_that_differs_in_nothing_that_was_asked_answers(answering: Model
         (toy_contract(top_k=2), "output cam changes"),
     ],
 )
-def test_a_batch_of_another_contract_is_no_question_to_a_model(prepared_for: ModelContract, why: str) -> None:
-    with pytest.raises(ContractError, match=rf"prepared for a contract .*version 2 .*\({why}") as caught:
+def test_a_batch_for_another_contract_is_refused(prepared_for: ModelContract, why: str) -> None:
+    with pytest.raises(ContractError, match=rf"prepared for an earlier contract .*version 2 .*\({why}") as caught:
         check_prepared(prepared_for, TWO, ("probabilities", "cam"))
     assert "again" in str(caught.value.hint)
 
@@ -108,5 +110,5 @@ def test_a_batch_of_another_contract_is_no_question_to_a_model(prepared_for: Mod
     "prepared_for",
     [toy_contract(), toy_contract(all_maps=True), toy_contract(name="another"), toy_contract(top_k=2)],
 )
-def test_a_batch_is_a_question_to_a_model_that_differs_in_nothing_that_is_asked(prepared_for: ModelContract) -> None:
+def test_a_batch_for_a_compatible_contract_is_accepted(prepared_for: ModelContract) -> None:
     check_prepared(prepared_for, model_of(version="2", labels=tuple("wxyz")), ("probabilities",))

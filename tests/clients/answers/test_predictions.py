@@ -1,3 +1,5 @@
+"""Probabilities decoded into classes."""
+
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError
@@ -13,7 +15,7 @@ from camserve.errors import ContractError, RequestError, UsageError
 
 @pytest.fixture
 def imagenet_labels(monkeypatch: pytest.MonkeyPatch) -> list[Label]:
-    """Stands in for Keras's class index, which Keras would download."""
+    """Replace Keras's class index, which Keras would download."""
     from keras.src.applications import imagenet_utils
 
     index = {str(number): [f"n{number:08d}", f"thing_{number}"] for number in range(1000)}
@@ -35,21 +37,21 @@ def test_top_classes_equal_keras_decode_predictions(imagenet_labels: list[Label]
     from keras.applications.imagenet_utils import decode_predictions
 
     for row in rows():
-        (theirs,) = decode_predictions(row[np.newaxis], top=top)
-        ours = top_predictions(row, imagenet_labels, top)
-        assert [(each.identifier, each.label, each.probability) for each in ours] == [
-            (identifier, label, float(probability)) for identifier, label, probability in theirs
+        (expected,) = decode_predictions(row[np.newaxis], top=top)
+        predictions = top_predictions(row, imagenet_labels, top)
+        assert [(each.identifier, each.label, each.probability) for each in predictions] == [
+            (identifier, label, float(probability)) for identifier, label, probability in expected
         ]
 
 
-def test_more_classes_than_there_are_gives_all() -> None:
+def test_a_large_top_returns_all_classes() -> None:
     labels = [Label("a"), Label("b")]
     best = top_predictions(np.array([0.25, 0.75], np.float32), labels, 5)
     assert best == (Prediction(1, "b", 0.75), Prediction(0, "a", 0.25))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_are_an_error_and_never_a_class(bad: float) -> None:
+def test_nan_and_infinity_are_an_error(bad: float) -> None:
     with pytest.raises(RequestError, match="NaN or infinity in probabilities"):
         top_predictions(np.array([0.5, bad, 0.5], np.float32), [Label("x")] * 3, 1)
 
@@ -63,28 +65,28 @@ def test_nan_and_infinity_are_an_error_and_never_a_class(bad: float) -> None:
         ("sigmoid", [1.5, 0, 0]),
     ],
 )
-def test_logits_are_not_taken_for_probabilities(activation: Activation, row: list[float]) -> None:
-    with pytest.raises(ContractError, match=f"that are none of a {activation}"):
+def test_logits_are_not_accepted_as_probabilities(activation: Activation, row: list[float]) -> None:
+    with pytest.raises(ContractError, match=f"which a {activation} cannot return"):
         check_probabilities(np.array([row], np.float32), activation)
 
 
-def test_probabilities_in_half_precision_are_taken() -> None:
+def test_probabilities_in_half_precision_are_accepted() -> None:
     check_probabilities(np.random.default_rng(0).dirichlet(np.ones(1000), 8).astype(np.float16), "softmax")
     check_probabilities(np.array([[0.9, 0.8, 1.0]], np.float32), "sigmoid")
     check_probabilities(np.array([[-7.0, 3.0]], np.float32), "linear")
 
 
 @pytest.mark.parametrize("top", [0, -1])
-def test_less_than_one_class_makes_no_sense(top: int) -> None:
-    with pytest.raises(UsageError, match="at least one"):
+def test_top_must_be_at_least_1(top: int) -> None:
+    with pytest.raises(UsageError, match=f"top must be at least 1, got {top}"):
         top_predictions(np.array([1.0], np.float32), [Label("x")], top)
 
 
-def test_a_label_line_is_a_label_or_identifier_tab_label() -> None:
+def test_a_label_line_may_contain_an_identifier() -> None:
     assert parse_label("n02123045\ttabby cat") == Label("tabby cat", "n02123045")
     assert parse_label("tabby cat") == Label("tabby cat", None)
 
 
-def test_a_prediction_cannot_be_changed() -> None:
+def test_a_prediction_is_immutable() -> None:
     with pytest.raises(FrozenInstanceError):
         Prediction(0, "a", 1.0).label = "b"  # type: ignore[misc]

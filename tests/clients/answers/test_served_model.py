@@ -1,4 +1,4 @@
-"""Models that do not keep their contract, or answer what cannot be read, served by a real Triton."""
+"""Models that do not match their contract, or return invalid outputs, served by Triton."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from google.protobuf import text_format
 from onnx import numpy_helper
 from PIL import Image
 from sklearn.datasets import load_sample_image
+from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
 from tritonclient.grpc import model_config_pb2
 
@@ -50,7 +51,7 @@ def future_version(config: Any, contract: dict[str, Any]) -> None:
 
 
 def other_input_name(config: Any, contract: dict[str, Any]) -> None:
-    contract["input"]["name"] = "picture"
+    contract["input"]["name"] = "photo"
 
 
 def other_height(config: Any, contract: dict[str, Any]) -> None:
@@ -103,25 +104,25 @@ def with_identifiers(config: Any, contract: dict[str, Any]) -> None:
 
 
 REFUSED: list[tuple[Edit, str]] = [
-    (no_contract, "carries no contract"),
-    (no_labels, "0 labels for 4 classes"),
-    (short_labels, "2 labels for 4 classes"),
+    (no_contract, "has no contract"),
+    (no_labels, "has 4 classes, but 0 labels"),
+    (short_labels, "has 4 classes, but 2 labels"),
     (future_version, "not a valid camserve contract: version"),
-    (other_input_name, "input 'image' is not in the contract; input 'image' is missing"),
-    (other_height, r"input 'image' is FP32 \[-1, 8, 8, 3\], promised FP32 \[-1, 9, 8, 3\]"),
-    (other_input_type, "promised UINT8"),
-    (other_classes, r"does not promise 'probabilities' as FP32 \[3\]"),
+    (other_input_name, "input 'image' is not in the contract; input 'photo' is missing"),
+    (other_height, r"input 'image' is FP32 \[-1, 8, 8, 3\], expected FP32 \[-1, 9, 8, 3\]"),
+    (other_input_type, "expected UINT8"),
+    (other_classes, r"must define 'probabilities' as FP32 \[3\]"),
     (unknown_output, "output 'features' is missing"),
     (unnamed_output, "output 'logits' is not in the contract"),
-    (other_output_type, r"output 'cam_class' is INT32 \[-1, 3\], promised FP32"),
-    (other_grid, "does not promise 'cam'"),
-    (no_scores, "promises neither 'probabilities' nor 'logits'"),
+    (other_output_type, r"output 'cam_class' is INT32 \[-1, 3\], expected FP32"),
+    (other_grid, "must define 'cam'"),
+    (no_scores, "has neither 'probabilities' nor 'logits'"),
 ]
 ACCEPTED: list[Edit] = [without_maps, with_identifiers, only_logits]
 
 
 def add_variant(repository: Path, original: Path, edit: Edit) -> None:
-    """Copies the published toy under the edit's name, with its configuration and contract changed."""
+    """Copy the published toy under the name of the edit, with its configuration and contract changed."""
     folder = repository / edit.__name__
     shutil.copytree(original / "toy", folder)
     path = folder / "config.pbtxt"
@@ -138,7 +139,7 @@ def add_variant(repository: Path, original: Path, edit: Edit) -> None:
 
 
 def add_overflowing(repository: Path, original: Path, name: str, initializer: str) -> None:
-    """Copies the published toy with one of its weights replaced by NaN."""
+    """Copy the published toy with one of its weights replaced by NaN."""
 
     def rename(config: Any, contract: dict[str, Any]) -> None:
         config.name = name
@@ -157,19 +158,19 @@ def add_overflowing(repository: Path, original: Path, name: str, initializer: st
 
 @pytest.fixture(scope="module")
 def odd_server(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
-    """A Triton with many variants of the toy, most of them at odds with their contract."""
+    """Start Triton with variants of the toy, most of which do not match their contract."""
     repository = tmp_path_factory.mktemp("odd") / "repository"
     for edit in [each for each, _ in REFUSED] + ACCEPTED:
         add_variant(repository, toy_repository, edit)
     add_overflowing(repository, toy_repository, "overflowing", "dense_bias")
     gray = tmp_path_factory.mktemp("gray")
     publish(write_toy_bundle(gray / "bundle", name="gray", channels=1, size=(12, 10)), repository)
-    with TritonServer(repository) as server:
+    with DisposableServer(repository) as server:
         yield server
 
 
 @pytest.mark.parametrize(("edit", "why"), REFUSED, ids=[edit.__name__ for edit, _ in REFUSED])
-def test_a_model_that_does_not_keep_its_contract_is_refused_at_connect(
+def test_a_model_that_violates_its_contract_is_refused_at_connect(
     odd_server: TritonServer, edit: Edit, why: str
 ) -> None:
     with pytest.raises(ContractError, match=why) as caught:
@@ -178,37 +179,37 @@ def test_a_model_that_does_not_keep_its_contract_is_refused_at_connect(
     assert caught.value.hint
 
 
-def test_maps_asked_of_a_model_without_are_a_clear_error(odd_server: TritonServer, photo: Pixels) -> None:
+def test_maps_of_a_model_without_are_refused(odd_server: TritonServer, photo: Pixels) -> None:
     with Classifier(odd_server.grpc_url, "without_maps") as classifier:
         assert len(classifier.classify(photo).top) == 4
         with pytest.raises(UsageError, match="'without_maps' has no maps"):
             classifier.classify(photo, cam=True)
 
 
-def test_a_model_that_gives_only_logits_is_answered_through_its_activation(
+def test_probabilities_of_a_model_with_logits_only(
     odd_server: TritonServer, toy_server: TritonServer, photo: Pixels
 ) -> None:
     with Classifier(odd_server.grpc_url, "only_logits") as bare, Classifier(toy_server.grpc_url, "toy") as classifier:
-        found, right = bare.classify(photo, cam=True), classifier.classify(photo, cam=True)
-    assert np.abs(found.probabilities - right.probabilities).max() < 1e-6
-    assert [cam.index for cam in found.cams] == [cam.index for cam in right.cams]
+        found, expected = bare.classify(photo, cam=True), classifier.classify(photo, cam=True)
+    assert np.abs(found.probabilities - expected.probabilities).max() < 1e-6
+    assert [cam.index for cam in found.cams] == [cam.index for cam in expected.cams]
 
 
-def test_a_label_line_with_an_identifier_gives_both(odd_server: TritonServer, photo: Pixels) -> None:
+def test_a_label_may_have_an_identifier(odd_server: TritonServer, photo: Pixels) -> None:
     with Classifier(odd_server.grpc_url, "with_identifiers") as classifier:
         best = classifier.classify(photo).top[0]
         assert (best.identifier, best.label) == (f"n{best.index}", f"thing {best.index}")
         assert classifier.labels == ("thing 0", "thing 1", "thing 2", "thing 3")
 
 
-def test_a_model_that_answers_nan_is_an_error_and_never_a_class(odd_server: TritonServer, photo: Pixels) -> None:
+def test_a_model_that_returns_nan_is_an_error(odd_server: TritonServer, photo: Pixels) -> None:
     with Classifier(odd_server.grpc_url, "overflowing") as classifier:
         for cam in (False, True):
             with pytest.raises(RequestError, match="NaN"):
                 classifier.classify(photo, cam=cam)
 
 
-def test_a_gray_model_takes_colour_and_gray_images(odd_server: TritonServer, photo: Pixels, tmp_path: Path) -> None:
+def test_a_gray_model_accepts_color_and_gray_images(odd_server: TritonServer, photo: Pixels, tmp_path: Path) -> None:
     with Classifier(odd_server.grpc_url, "gray") as classifier:
         gray = np.asarray(Image.fromarray(photo.array).convert("L"))
         assert classifier.prepare(photo).shape == (12, 10, 1)
@@ -217,7 +218,7 @@ def test_a_gray_model_takes_colour_and_gray_images(odd_server: TritonServer, pho
         assert first.cams[0].overlay().size == (10, 12)
 
 
-def test_every_refusal_names_what_to_do(odd_server: TritonServer) -> None:
+def test_every_connection_error_has_a_hint(odd_server: TritonServer) -> None:
     for address in ("127.0.0.1:1", odd_server.http_url):
         with pytest.raises(CamserveError) as caught:
             Classifier(address, "toy")

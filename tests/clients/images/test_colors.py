@@ -1,3 +1,5 @@
+"""Images of every mode converted to 8-bit RGB and gray."""
+
 from __future__ import annotations
 
 import io
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image
 from support.image_files import png, save, sixteen_bit_png
 
-from camserve.clients.images.colors import in_colors_of
+from camserve.clients.images.colors import to_colors_of
 from camserve.clients.images.loading import load_image
 from camserve.contract import Preprocessing
 from camserve.errors import ImageError
@@ -22,7 +24,7 @@ WHITE, BLACK, RED = (255, 255, 255), (0, 0, 0), (255, 0, 0)
 
 
 def row(mode: str, values: Sequence[Any]) -> Image.Image:
-    """An image of one row."""
+    """Make an image of one row."""
     image = Image.new(mode, (len(values), 1))
     image.putdata(values)
     return image
@@ -38,7 +40,7 @@ def palette(mode: str, *colors: tuple[int, int, int], transparent: bytes | int |
     return image
 
 
-# Per image: what it becomes in RGB, and in gray.
+# For each image, the expected RGB and gray values.
 GOLDEN: dict[str, tuple[Image.Image, list[tuple[int, int, int]], list[int]]] = {
     "1": (row("1", [0, 255]), [BLACK, WHITE], [0, 255]),
     "L": (row("L", [0, 100, 255]), [BLACK, (100, 100, 100), WHITE], [0, 100, 255]),
@@ -74,45 +76,45 @@ GOLDEN["RGB, one transparent"][0].info["transparency"] = (255, 0, 0)
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", GOLDEN)
-def test_every_mode_becomes_its_golden_colours(name: str) -> None:
+def test_every_mode_has_its_golden_colors(name: str) -> None:
     image, rgb, gray = GOLDEN[name]
     before = image.copy()
     assert image.mode == name.split(",", maxsplit=1)[0]
-    assert np.asarray(in_colors_of(RGB, image))[0].tolist() == [list(color) for color in rgb]
-    assert np.asarray(in_colors_of(GRAY, image))[0].tolist() == gray
+    assert np.asarray(to_colors_of(RGB, image))[0].tolist() == [list(color) for color in rgb]
+    assert np.asarray(to_colors_of(GRAY, image))[0].tolist() == gray
     assert (image.mode, image.info, image.tobytes()) == (before.mode, before.info, before.tobytes())
 
 
-def test_a_transparent_palette_warns_only_who_lets_pillow_convert_it() -> None:
+def test_a_transparent_palette_is_converted_without_a_warning() -> None:
     image = GOLDEN["P, by alpha"][0]
     with pytest.warns(UserWarning, match="Palette images with Transparency"):
         image.convert("RGB")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        in_colors_of(RGB, load_image(save(image, "PNG")))
+        to_colors_of(RGB, load_image(save(image, "PNG")))
 
 
-def test_every_value_of_sixteen_bits_is_divided_by_257_and_rounded() -> None:
+def test_sixteen_bits_are_divided_by_257_and_rounded() -> None:
     values = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
     expected = np.rint(values.astype(np.float64) / 257)
     for image in (Image.fromarray(values), Image.fromarray(values.astype(np.int32))):
-        assert np.array_equal(np.asarray(in_colors_of(GRAY, image)), expected)
-        assert np.array_equal(np.asarray(in_colors_of(RGB, image))[:, :, 1], expected)
+        assert np.array_equal(np.asarray(to_colors_of(GRAY, image)), expected)
+        assert np.array_equal(np.asarray(to_colors_of(RGB, image))[:, :, 1], expected)
 
 
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF", "PPM"])
 def test_files_of_sixteen_bits_are_scaled(file_format: str) -> None:
     values = np.array([[0, 129, 40_000, 65_535]], np.int32 if file_format == "PPM" else np.uint16)
     image = load_image(save(Image.fromarray(values), file_format))
-    assert np.asarray(in_colors_of(GRAY, image)).tolist() == [[0, 1, 156, 255]]
+    assert np.asarray(to_colors_of(GRAY, image)).tolist() == [[0, 1, 156, 255]]
 
 
-def test_of_sixteen_bits_in_colour_the_upper_eight_are_kept() -> None:
+def test_sixteen_bit_colors_keep_their_upper_eight_bits() -> None:
     image = load_image(sixteen_bit_png())
     assert image.mode == "RGB"
-    assert np.asarray(in_colors_of(RGB, image))[0, 0].tolist() == [0, 2, 4]
+    assert np.asarray(to_colors_of(RGB, image))[0, 0].tolist() == [0, 2, 4]
     white = load_image(png(1, 1, b"\0" + b"\xff" * 6, depth=16))
-    assert np.asarray(in_colors_of(RGB, white)).tolist() == [[[255, 255, 255]]]
+    assert np.asarray(to_colors_of(RGB, white)).tolist() == [[[255, 255, 255]]]
 
 
 @pytest.mark.parametrize("values", [[-1, 5], [0, 65_536]])
@@ -121,8 +123,8 @@ def test_more_than_sixteen_bits_are_refused(values: list[int]) -> None:
     row("I", values).save(stream, "TIFF")
     image = load_image(stream.getvalue())
     for color in (RGB, GRAY):
-        with pytest.raises(ImageError, match=f"holds values from {values[0]} to {values[1]}"):
-            in_colors_of(color, image)
+        with pytest.raises(ImageError, match=f"with values from {values[0]} to {values[1]}"):
+            to_colors_of(color, image)
 
 
 @pytest.mark.parametrize("file_format", ["TIFF", "PPM"])
@@ -130,8 +132,8 @@ def test_floating_point_is_refused(file_format: str) -> None:
     image = load_image(save(row("F", [0.0, 0.5, 1.0]), file_format))
     assert image.mode == "F"
     for color in (RGB, GRAY):
-        with pytest.raises(ImageError, match="no agreed range") as caught:
-            in_colors_of(color, image)
+        with pytest.raises(ImageError, match="range of values is unknown") as caught:
+            to_colors_of(color, image)
         assert caught.value.hint
 
 
@@ -139,11 +141,11 @@ def test_floating_point_is_refused(file_format: str) -> None:
     "mode",
     ["1", "L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "LA", "PA", "RGBX", "RGBa", "La", "I;16N"],
 )
-def test_any_other_mode_of_pillow_is_converted_or_refused(mode: str) -> None:
+def test_every_other_mode_is_converted_or_refused(mode: str) -> None:
     image = Image.new(mode, (3, 2))
     for color, expected in ((RGB, "RGB"), (GRAY, "L")):
         try:
-            found = in_colors_of(color, image)
+            found = to_colors_of(color, image)
         except ImageError:
             assert mode in {"F", "HSV", "LAB", "RGBa", "La"}
         else:

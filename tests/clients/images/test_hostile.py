@@ -1,3 +1,5 @@
+"""Hostile image files: corrupt files, decompression bombs and unsupported formats."""
+
 from __future__ import annotations
 
 import io
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support.image_files import draw, mutants, png, rle_bmp, save, seeds, tiff, tiled_tiff
-from support.image_reading import read_apart
+from support.image_reading import read_in_subprocess
 
 from camserve.clients.images.decode_options import DecodeOptions
 from camserve.clients.images.loading import load_image, open_image
@@ -22,8 +24,8 @@ MEBI = 2**20
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
 
 
-def test_twenty_thousand_damaged_files_are_read_or_refused_and_nothing_else() -> None:
-    report = read_apart("mutants", "20000", "0")
+def test_corrupt_files_are_decoded_or_refused_without_a_crash() -> None:
+    report = read_in_subprocess("mutants", "20000", "0")
     assert report["seeds"] >= 90
     assert report["read"] + report["refused"] == 20_000
     assert min(report["read"], report["refused"]) > 1000
@@ -32,12 +34,12 @@ def test_twenty_thousand_damaged_files_are_read_or_refused_and_nothing_else() ->
     assert report["peak"] < 200 * MEBI
 
 
-def test_damage_hits_every_seed_and_differs_with_its_number() -> None:
+def test_mutants_cover_every_seed_and_are_reproducible() -> None:
     files = seeds()
     assert len({data[:2] for data in files}) >= 7
     first, again, other = (list(mutants(files, len(files), seed=seed)) for seed in (0, 0, 1))
     assert first == again != other
-    assert sum(damaged != data for damaged, data in zip(first, files, strict=True)) > 0.9 * len(files)
+    assert sum(mutant != data for mutant, data in zip(first, files, strict=True)) > 0.9 * len(files)
 
 
 def bombs() -> Iterator[tuple[str, bytes]]:
@@ -53,15 +55,15 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "tile.tif", tiled_tiff(side)
     yield "lossy.webp", _patched(save(draw("RGB"), "WEBP"), 26, struct.pack("<HH", 16_383, 16_383))
     yield "lossless.webp", _patched(save(draw("RGB"), "WEBP", lossless=True), 21, struct.pack("<I", 2**28 - 1))
-    yield "canvas.webp", _patched(_animated_webp(), 24, b"\xff\x2f\x00\xff\x2f\x00")  # within Pillow's cap
-    yield "plain.webp", _patched(_animated_webp(), 24, b"\xff\x1e\x00\xff\x1e\x00")  # within the cap for pixels
+    yield "canvas.webp", _patched(_animated_webp(), 24, b"\xff\x2f\x00\xff\x2f\x00")  # within Pillow's limit
+    yield "plain.webp", _patched(_animated_webp(), 24, b"\xff\x1e\x00\xff\x1e\x00")  # within the limit of pixels
     yield "huge.jpg", _jpeg_of(65_500)
-    yield "gray.jpg", _jpeg_of(7_900)  # within the cap, and hardly any of its pixels in the file
+    yield "gray.jpg", _jpeg_of(7_900)  # within the limit, but almost no pixel is in the file
     yield "huge.ppm", b"P6\n60000 60000\n255\n" + bytes(MEBI)
 
 
-def _patched(data: bytes, place: int, put: bytes) -> bytes:
-    return data[:place] + put + data[place + len(put) :]
+def _patched(data: bytes, place: int, patch: bytes) -> bytes:
+    return data[:place] + patch + data[place + len(patch) :]
 
 
 def _gif_with_a_frame_of(side: int) -> bytes:
@@ -85,7 +87,9 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
     (tmp_path / "warm-up.png").write_bytes(save(draw("RGB"), "PNG"))
     paths = sorted(tmp_path.iterdir())
-    report = read_apart("files", tmp_path / "warm-up.png", *(path for path in paths if path.name != "warm-up.png"))
+    report = read_in_subprocess(
+        "files", tmp_path / "warm-up.png", *(path for path in paths if path.name != "warm-up.png")
+    )
     assert report.pop(str(tmp_path / "warm-up.png"))["error"] is None
     assert len(report) == 16
     for path, found in report.items():
@@ -94,29 +98,29 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
         assert found["seconds"] < 1, path
 
 
-def test_the_measure_notices_a_image_that_is_decoded(tmp_path: Path) -> None:
+def test_memory_is_measured_when_an_image_is_decoded(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     path.write_bytes(png(6000, 6000, bytes(6000 * (1 + 3 * 6000))))
-    (found,) = read_apart("files", path).values()
+    (found,) = read_in_subprocess("files", path).values()
     assert found["error"] is None
     assert found["growth"] > 100 * MEBI
 
 
 @pytest.mark.parametrize("name", ["gray.jpg", "plain.webp"])
-def test_a_file_too_short_for_its_pixels_is_refused_though_pillow_fills_them_up(name: str) -> None:
+def test_a_file_too_short_for_its_pixels_is_refused(name: str) -> None:
     data = dict(bombs())[name]
-    with pytest.raises(ImageError, match=r"claims [\d,]+ pixels in [\d,]+ bytes"):
+    with pytest.raises(ImageError, match=r"declares [\d,]+ pixels in [\d,]+ bytes"):
         load_image(data)
     Image.open(io.BytesIO(data)).load()
 
 
-def test_a_plain_area_in_few_bytes_is_still_a_image() -> None:
+def test_a_uniform_image_of_few_bytes_is_accepted() -> None:
     plain = Image.new("RGB", (2000, 2000), "red")
     for name, options in (("PNG", {}), ("GIF", {}), ("WEBP", {"lossless": True}), ("JPEG", {"quality": 1})):
         assert load_image(save(plain, name, **options)).size == (2000, 2000)
 
 
-def test_a_jpeg_of_endless_scans_is_refused() -> None:
+def test_a_jpeg_with_too_many_scans_is_refused() -> None:
     data = save(draw("RGB"), "JPEG", progressive=True)
     last = data[data.rindex(b"\xff\xda") : -2]
     load_image(data[:-2] + 50 * last + data[-2:])
@@ -124,14 +128,14 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
         load_image(data[:-2] + 200 * last + data[-2:])
 
 
-def test_a_tiff_that_lacks_strips_is_refused_though_pillow_fills_them_with_black() -> None:
+def test_a_tiff_with_missing_strips_is_refused() -> None:
     tall = tiff(16, 500, bytes(256), compression=1, more=((273, 8), (278, 16), (279, 256)))
     Image.open(io.BytesIO(tall)).load()
-    with pytest.raises(ImageError, match="strips of its image are missing"):
+    with pytest.raises(ImageError, match="strips of the image are missing"):
         load_image(tall)
 
 
-def test_nothing_is_read_in_a_program_that_lets_pillow_fill_up_cut_images(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillows_setting_for_truncated_images_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     data = save(draw("RGB", (96, 64)), "JPEG")
     monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
     Image.open(io.BytesIO(data[: len(data) // 2])).load()
@@ -141,23 +145,23 @@ def test_nothing_is_read_in_a_program_that_lets_pillow_fill_up_cut_images(monkey
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "message"),
     [
         (b"", "is empty"),
-        (b"<!DOCTYPE html><title>not found</title>", "no image of a known format"),
-        (EPS, "no image of a known format"),
-        (b"%PDF-1.7\n", "no image of a known format"),
-        (b"\x7fELF" + bytes(100), "no image of a known format"),
-        (b"MZ" + bytes(100), "no image of a known format"),
-        (b"\0\0\1\0\1\0" + bytes(100), "no image of a known format"),
-        (b"P4rty time", "no image of a known format"),
-        (b"\x89PNG\r\n\x1a\n", "no image of a known format"),
+        (b"<!DOCTYPE html><title>not found</title>", "not an image of a supported format"),
+        (EPS, "not an image of a supported format"),
+        (b"%PDF-1.7\n", "not an image of a supported format"),
+        (b"\x7fELF" + bytes(100), "not an image of a supported format"),
+        (b"MZ" + bytes(100), "not an image of a supported format"),
+        (b"\0\0\1\0\1\0" + bytes(100), "not an image of a supported format"),
+        (b"P4rty time", "not an image of a supported format"),
+        (b"\x89PNG\r\n\x1a\n", "not an image of a supported format"),
     ],
 )
-def test_a_file_that_is_no_image_is_refused_by_name(tmp_path: Path, content: bytes, why: str) -> None:
+def test_a_file_that_is_not_an_image_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "holiday.jpg"
     path.write_bytes(content)
-    with pytest.raises(ImageError, match=why) as caught:
+    with pytest.raises(ImageError, match=message) as caught:
         load_image(path)
     assert str(path) in str(caught.value)
     assert caught.value.hint
@@ -165,17 +169,17 @@ def test_a_file_that_is_no_image_is_refused_by_name(tmp_path: Path, content: byt
 
 @pytest.fixture
 def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a false Ghostscript, first on PATH, would leave behind."""
-    sung = tmp_path / "sung"
+    """Put a fake Ghostscript first on PATH, and return the file that it would create."""
+    evidence = tmp_path / "evidence"
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("gs", "gswin64c", "gswin32c"):
         program = programs / name
-        program.write_text(f"#!/bin/sh\necho sung > '{sung}'\n")
+        program.write_text(f"#!/bin/sh\ntouch '{evidence}'\n")
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # what it found on the way before
-    return sung
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # Pillow caches the path of the program
+    return evidence
 
 
 def test_ghostscript_never_starts(tmp_path: Path, canary: Path) -> None:
@@ -192,8 +196,8 @@ def test_ghostscript_never_starts(tmp_path: Path, canary: Path) -> None:
     assert canary.exists()
 
 
-def test_no_plugin_of_another_format_is_loaded_to_read_a_image(tmp_path: Path) -> None:
-    path = tmp_path / "picture.jpg"
+def test_plugins_of_other_formats_are_not_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "image.jpg"
     path.write_bytes(EPS)
     code = (
         "import sys\nfrom camserve.clients.images.loading import load_image\nfrom camserve.errors import ImageError\n"
@@ -203,28 +207,28 @@ def test_no_plugin_of_another_format_is_loaded_to_read_a_image(tmp_path: Path) -
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
 
 
-def test_formats_outside_the_list_are_refused_though_pillow_reads_them() -> None:
+def test_other_formats_that_pillow_reads_are_refused() -> None:
     for name in ("TGA", "ICO", "JPEG2000"):
         data = save(draw("RGB"), name)
         opened = Image.open(io.BytesIO(data))
         opened.load()
-        with pytest.raises(ImageError, match="no image of a known format"):
+        with pytest.raises(ImageError, match="not an image of a supported format"):
             load_image(data)
-        with pytest.raises(ImageError, match=f"format {name}"):
+        with pytest.raises(ImageError, match=f"unsupported format {name}"):
             load_image(opened)
         assert load_image(opened.copy()).size == opened.size
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("size", [(8001, 8000), (12_000, 12_000), (60_000, 60_000)])
-def test_a_image_above_the_cap_is_refused_by_its_header(size: tuple[int, int]) -> None:
+def test_an_image_above_the_limit_is_refused_by_its_header(size: tuple[int, int]) -> None:
     with pytest.raises(ImageError, match=r"pixels, more than 64,000,000") as caught:
         open_image(png(*size, bytes(1000)))
     assert "max_pixels" in str(caught.value)
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_cap_above_the_limit_of_pillow_is_honoured_and_that_limit_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillows_own_limit_is_neither_used_nor_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     data = save(draw("RGB", (96, 64)), "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(Image.DecompressionBombError):
@@ -233,7 +237,7 @@ def test_a_cap_above_the_limit_of_pillow_is_honoured_and_that_limit_stays(monkey
     assert Image.MAX_IMAGE_PIXELS == 1000
 
 
-def test_the_cap_itself_is_still_read_and_can_be_moved() -> None:
+def test_an_image_of_exactly_the_limit_is_decoded() -> None:
     image = draw("RGB", (96, 64))
     data = save(image, "PNG")
     assert load_image(data, DecodeOptions(max_pixels=96 * 64)).size == (96, 64)

@@ -1,3 +1,5 @@
+"""Images decoded from every kind of source."""
+
 from __future__ import annotations
 
 import io
@@ -34,7 +36,7 @@ SAVED_AS: dict[str, dict[str, Any]] = {
 EXACTLY: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}
 ORIENTATION = 0x0112
 UPRIGHT = DecodeOptions(exif=True)
-# How an upright image is stored so that each orientation turns it back (EXIF 2.3, tag 274).
+# The stored pixels of an upright image for each orientation (EXIF 2.3, tag 274).
 STORED: dict[int, Callable[[Array], Array]] = {
     1: lambda upright: upright,
     2: np.fliplr,
@@ -64,9 +66,9 @@ def descriptors() -> int:
 
 
 @pytest.mark.parametrize("kind", SAVED_AS)
-def test_every_format_reads_alike_from_path_bytes_stream_and_pillow(tmp_path: Path, kind: str) -> None:
+def test_every_format_is_decoded_equally_from_every_source(tmp_path: Path, kind: str) -> None:
     data = encoded(kind)
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(data)
     expected = pixels(Image.open(io.BytesIO(data)))
     for source in (path, str(path), data, bytearray(data), memoryview(data), io.BytesIO(data), Image.open(path)):
@@ -77,7 +79,7 @@ def test_every_format_reads_alike_from_path_bytes_stream_and_pillow(tmp_path: Pa
 
 @pytest.mark.parametrize("kind", SAVED_AS)
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_a_file_cut_short_is_refused_or_complete(kind: str) -> None:
+def test_a_truncated_file_is_refused_or_complete(kind: str) -> None:
     data = encoded(kind)
     whole = pixels(load_image(data))
     refused = 0
@@ -92,38 +94,38 @@ def test_a_file_cut_short_is_refused_or_complete(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "progressive"])
-def test_a_jpeg_cut_at_any_hundredth_of_its_length_is_refused(kind: str) -> None:
+def test_a_truncated_jpeg_is_refused(kind: str) -> None:
     data = encoded(kind)
     for hundredth in range(100):
         with pytest.raises(ImageError):
             load_image(data[: len(data) * hundredth // 100])
 
 
-def test_another_type_is_refused() -> None:
+def test_other_types_are_refused() -> None:
     for source in (3, None, [1, 2], object()):
-        with pytest.raises(ImageError, match=f"cannot be read from {type(source).__name__}"):
+        with pytest.raises(ImageError, match=f"cannot be decoded from {type(source).__name__}"):
             load_image(source)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("orientation", STORED)
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_exif_turns_a_image_upright_only_where_asked(file_format: str, orientation: int) -> None:
+def test_exif_orientation_is_applied_only_if_requested(file_format: str, orientation: int) -> None:
     upright = np.asarray(draw("RGB"))
     stored = Image.fromarray(np.ascontiguousarray(STORED[orientation](upright)))
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     data = save(stored, file_format, exif=exif, **EXACTLY.get(file_format, {}))
-    turned = load_image(data, UPRIGHT)
+    rotated = load_image(data, UPRIGHT)
     as_keras = load_image(data)
-    assert turned.size == (24, 16)
-    assert np.abs(pixels(turned).astype(int) - upright).max() <= (6 if file_format == "JPEG" else 0)
-    assert np.array_equal(pixels(load_image(turned, UPRIGHT)), pixels(turned))  # not turned once more
-    lying = upright if file_format == "TIFF" else np.asarray(stored)  # Pillow turns TIFF by itself, and so does Keras
-    assert np.abs(pixels(as_keras).astype(int) - lying).max() <= (6 if file_format == "JPEG" else 0)
-    assert np.array_equal(pixels(load_image(Image.open(io.BytesIO(data)), UPRIGHT)), pixels(turned))
+    assert rotated.size == (24, 16)
+    assert np.abs(pixels(rotated).astype(int) - upright).max() <= (6 if file_format == "JPEG" else 0)
+    assert np.array_equal(pixels(load_image(rotated, UPRIGHT)), pixels(rotated))  # not rotated twice
+    unrotated = upright if file_format == "TIFF" else np.asarray(stored)  # Pillow, and thus Keras, always rotates TIFF
+    assert np.abs(pixels(as_keras).astype(int) - unrotated).max() <= (6 if file_format == "JPEG" else 0)
+    assert np.array_equal(pixels(load_image(Image.open(io.BytesIO(data)), UPRIGHT)), pixels(rotated))
 
 
-def test_a_image_without_orientation_or_with_a_strange_one_stays() -> None:
+def test_a_missing_or_invalid_orientation_is_ignored() -> None:
     exif = Image.Exif()
     for value in (0, 9, 300):
         exif[ORIENTATION] = value
@@ -132,14 +134,14 @@ def test_a_image_without_orientation_or_with_a_strange_one_stays() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
-def test_exif_that_cannot_be_read_counts_as_none() -> None:
+def test_unreadable_exif_is_ignored() -> None:
     for block in (b"XX*\0nonsense", b"II", b"II*\0\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff\x12\x01"):
         for file_format in ("JPEG", "PNG", "WEBP"):
             data = save(draw("RGB"), file_format, exif=b"Exif\0\0" + block)
             assert load_image(data, UPRIGHT).size == load_image(data).size == (24, 16)
 
 
-def test_of_several_frames_the_first_is_taken() -> None:
+def test_the_first_of_several_frames_is_decoded() -> None:
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime")]
     for name in ("GIF", "WEBP", "PNG", "TIFF", "MPO"):
         data = save(frames[0], name, save_all=True, append_images=frames[1:], **EXACTLY.get(name, {}))
@@ -150,7 +152,7 @@ def test_of_several_frames_the_first_is_taken() -> None:
         assert np.abs(pixels(load_image(data)).astype(int) - (255, 0, 0)).max() <= 2
 
 
-def test_the_header_tells_size_and_memory_before_anything_is_decoded() -> None:
+def test_size_and_memory_are_known_before_decoding() -> None:
     for kind in SAVED_AS:
         data = encoded(kind)
         opened = open_image(data)
@@ -160,13 +162,13 @@ def test_the_header_tells_size_and_memory_before_anything_is_decoded() -> None:
         assert np.array_equal(pixels(opened.load()), pixels(load_image(data)))
     cut = encoded("jpeg")[:-500]
     assert open_image(cut).size == (64, 96)
-    with pytest.raises(ImageError, match="damaged or cut short"):
+    with pytest.raises(ImageError, match="corrupt or truncated"):
         open_image(cut).load()
     assert open_image(photo()).decoded_bytes >= 3 * 96 * 64
     assert open_image(np.zeros((64, 96), np.uint8)).size == (64, 96)
 
 
-def test_limits_below_one_are_refused() -> None:
+def test_limits_below_1_are_refused() -> None:
     for limits in ({"max_pixels": 0}, {"max_bytes": -1}):
         with pytest.raises(UsageError, match=next(iter(limits))):
             DecodeOptions(**limits)  # type: ignore[arg-type]
@@ -174,26 +176,26 @@ def test_limits_below_one_are_refused() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 10_000), (10_000, 1)])
 @pytest.mark.parametrize("kind", SAVED_AS)
-def test_thin_images_are_read(size: tuple[int, int], kind: str) -> None:
+def test_thin_images_are_decoded(size: tuple[int, int], kind: str) -> None:
     assert load_image(encoded(kind, Image.new("RGB", size))).size == size
 
 
-def test_many_threads_read_as_one_does() -> None:
+def test_concurrent_decoding_gives_equal_results() -> None:
     files = seeds()
     alone = [np.asarray(load_image(data, UPRIGHT)) for data in files]
-    begin = threading.Barrier(8)
+    start = threading.Barrier(8)
 
     def read() -> list[Array]:
-        begin.wait()
+        start.wait()
         return [np.asarray(load_image(data, UPRIGHT)) for data in files]
 
     with ThreadPoolExecutor(8) as pool:
         for found in [pool.submit(read) for _ in range(8)]:
-            for theirs, ours in zip(found.result(), alone, strict=True):
-                assert np.array_equal(theirs, ours)
+            for image, expected in zip(found.result(), alone, strict=True):
+                assert np.array_equal(image, expected)
 
 
-def test_reading_opens_no_file_that_it_does_not_close(tmp_path: Path) -> None:
+def test_every_opened_file_is_closed(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.png", tmp_path / "bad.png"
     good.write_bytes(encoded("png"))
     bad.write_bytes(encoded("png")[:100])

@@ -1,3 +1,5 @@
+"""Arrays with an explicit channel order."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -14,7 +16,7 @@ COLOR = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 GRAY = COLOR[:, :, 0]
 
 
-def test_rgb_and_bgr_are_what_they_say() -> None:
+def test_the_channel_order_is_applied() -> None:
     assert np.array_equal(np.asarray(load_image(Pixels(COLOR, "rgb"))), COLOR)
     assert np.array_equal(np.asarray(load_image(Pixels(COLOR[:, :, ::-1], "bgr"))), COLOR)
     assert np.array_equal(np.asarray(load_image(Pixels(COLOR[::2, ::-1], "rgb"))), COLOR[::2, ::-1])
@@ -27,13 +29,13 @@ def test_a_gray_array_needs_no_order() -> None:
             assert np.array_equal(np.asarray(load_image(source)), GRAY)
 
 
-def test_a_bare_array_of_three_channels_is_refused_with_the_way_to_say_its_order() -> None:
+def test_an_array_of_three_channels_requires_its_order() -> None:
     with pytest.raises(ImageError, match=r'may be RGB or BGR.*Pixels\(array, "rgb"\).*Pixels\(array, "bgr"\)'):
         load_image(COLOR)
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr", "gray"])
-def test_the_image_does_not_follow_changes_of_the_array(order: Any) -> None:
+def test_the_image_does_not_share_memory_with_the_array(order: Any) -> None:
     array = np.zeros((4, 4) if order == "gray" else (4, 4, 3), np.uint8)
     image = load_image(Pixels(array, order))
     array[:] = 255
@@ -56,7 +58,7 @@ def test_the_image_does_not_follow_changes_of_the_array(order: Any) -> None:
         np.zeros((4, 4), object),
     ],
 )
-def test_any_other_array_is_refused(array: np.ndarray[Any, Any]) -> None:
+def test_other_arrays_are_refused(array: np.ndarray[Any, Any]) -> None:
     for order, shape in (("rgb", r"\[height, width, 3\]"), ("gray", r"\[height, width\] or \[height, width, 1\]")):
         with pytest.raises(ImageError, match=rf"uint8 pixels of shape {shape}"):
             load_image(Pixels(array, order))  # type: ignore[arg-type]
@@ -64,9 +66,9 @@ def test_any_other_array_is_refused(array: np.ndarray[Any, Any]) -> None:
         load_image(array)
 
 
-def test_the_order_must_fit_the_channels() -> None:
+def test_the_order_must_match_the_channels() -> None:
     for array, order in ((GRAY, "rgb"), (GRAY, "bgr"), (COLOR, "gray")):
-        with pytest.raises(ImageError, match=f"is no {order} image"):
+        with pytest.raises(ImageError, match=f"is not a {order} image"):
             load_image(Pixels(array, order))  # type: ignore[arg-type]
 
 
@@ -75,7 +77,7 @@ def test_an_unknown_order_is_refused() -> None:
         Pixels(COLOR, "RGB")  # type: ignore[arg-type]
 
 
-def test_an_array_is_held_to_the_cap_for_pixels() -> None:
+def test_the_limit_of_pixels_applies_to_arrays() -> None:
     for source in (Pixels(COLOR, "bgr"), GRAY):
         assert load_image(source, DecodeOptions(max_pixels=35)).size == (7, 5)
         with pytest.raises(ImageError, match="7 x 5 pixels, more than 34"):

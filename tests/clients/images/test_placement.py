@@ -1,3 +1,5 @@
+"""Positions in the network's input and in the original image."""
+
 from __future__ import annotations
 
 import pytest
@@ -13,7 +15,7 @@ def test_the_edges_of_the_input_are_the_edges_of_the_box() -> None:
 
 
 @pytest.mark.parametrize("cells", [1, 7])
-def test_the_centres_of_cells_lie_evenly_in_the_whole_image(cells: int) -> None:
+def test_the_centers_of_cells_are_evenly_spaced(cells: int) -> None:
     placement = Placement((70, 140), (0, 0, 140, 70))
     found = [placement.to_original((cell + 0.5) / cells, 0)[0] for cell in range(cells)]
     assert found == pytest.approx([140 / cells * (cell + 0.5) for cell in range(cells)])

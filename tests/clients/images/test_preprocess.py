@@ -1,3 +1,5 @@
+"""Preprocessing compared with Keras, bit for bit."""
+
 from __future__ import annotations
 
 import io
@@ -76,26 +78,26 @@ def test_preprocessing_equals_keras_bit_for_bit(tmp_path: Path, photo: str, mode
         for size in SIZES:
             pixels = keras_pixels(path, size, resize, "rgb", fit == "center-crop")
             for name, preset in PRESETS.items():
-                given = contract(preset.model_copy(update={"resize": resize, "fit": fit}), size)
-                ours = prepare(load_image(path), given)
-                theirs = keras_arithmetic(pixels, name)
-                assert ours.dtype == theirs.dtype == np.float32
-                assert ours.shape == theirs.shape
-                assert np.abs(ours - theirs).max() == 0.0, (name, resize, size)
+                target = contract(preset.model_copy(update={"resize": resize, "fit": fit}), size)
+                found = prepare(load_image(path), target)
+                expected = keras_arithmetic(pixels, name)
+                assert found.dtype == expected.dtype == np.float32
+                assert found.shape == expected.shape
+                assert np.abs(found - expected).max() == 0.0, (name, resize, size)
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("resize", FILTERS)
 def test_gray_preprocessing_equals_keras(tmp_path: Path, mode: str, resize: str) -> None:
     path = saved(tmp_path, "china.jpg", mode)
-    given = contract(PRESETS["unit"].in_gray().model_copy(update={"resize": resize}), (28, 28))
-    theirs = keras_pixels(path, (28, 28), resize, "grayscale", False) / 255
-    ours = prepare(load_image(path), given)
-    assert ours.shape == (28, 28, 1)
-    assert np.abs(ours - theirs).max() == 0.0
+    target = contract(PRESETS["unit"].in_gray().model_copy(update={"resize": resize}), (28, 28))
+    expected = keras_pixels(path, (28, 28), resize, "grayscale", False) / 255
+    found = prepare(load_image(path), target)
+    assert found.shape == (28, 28, 1)
+    assert np.abs(found - expected).max() == 0.0
 
 
-def test_sixteen_bits_are_scaled_where_keras_clips_or_leaves_them(tmp_path: Path) -> None:
+def test_sixteen_bits_are_scaled_unlike_in_keras(tmp_path: Path) -> None:
     path = tmp_path / "wide.png"
     Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(path)
     assert keras_pixels(path, (8, 8), "nearest", "rgb", False).max() == 255
@@ -104,59 +106,59 @@ def test_sixteen_bits_are_scaled_where_keras_clips_or_leaves_them(tmp_path: Path
         assert set(prepare(load_image(path), contract(color, (8, 8))).ravel()) == {156.0}
 
 
-def test_the_photos_as_files_come_out_as_in_keras(tmp_path: Path) -> None:
+def test_photos_from_files_equal_keras(tmp_path: Path) -> None:
     from sklearn import datasets
 
     for photo in PHOTOS:
         path = Path(datasets.__file__).parent / "images" / photo
         pixels = keras_pixels(path, (224, 224), "nearest", "rgb", False)
-        ours = prepare(load_image(path), contract(PRESETS["caffe"], (224, 224)))
-        assert np.array_equal(ours, keras_arithmetic(pixels, "caffe"))
+        found = prepare(load_image(path), contract(PRESETS["caffe"], (224, 224)))
+        assert np.array_equal(found, keras_arithmetic(pixels, "caffe"))
 
 
 @pytest.mark.parametrize("preset", ["tf", "torch", "caffe"])
-def test_the_comparison_notices_a_single_pixel(tmp_path: Path, preset: str) -> None:
+def test_a_difference_of_one_pixel_is_detected(tmp_path: Path, preset: str) -> None:
     path = saved(tmp_path, "china.jpg", "RGB")
     pixels = keras_pixels(path, (224, 224), "nearest", "rgb", False)
     pixels[100, 100, 1] += 1
-    ours = prepare(load_image(path), contract(PRESETS[preset], (224, 224)))
-    assert np.abs(ours - keras_arithmetic(pixels, preset)).max() > 0.0
+    found = prepare(load_image(path), contract(PRESETS[preset], (224, 224)))
+    assert np.abs(found - keras_arithmetic(pixels, preset)).max() > 0.0
 
 
-def test_a_image_of_the_input_size_is_not_resampled() -> None:
+def test_an_image_of_the_input_size_is_not_resampled() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
     for resize in FILTERS:
         for fit in ("stretch", "center-crop", "crop-only"):
-            given = contract(Preprocessing.model_validate({"resize": resize, "fit": fit}), (40, 30))
-            assert np.array_equal(prepare(load_image(Pixels(pixels, "rgb")), given), pixels.astype(np.float32))
+            target = contract(Preprocessing.model_validate({"resize": resize, "fit": fit}), (40, 30))
+            assert np.array_equal(prepare(load_image(Pixels(pixels, "rgb")), target), pixels.astype(np.float32))
 
 
 @pytest.mark.parametrize("height", [5, 6, 9, 10])
 @pytest.mark.parametrize("width", [4, 7, 8])
 @pytest.mark.parametrize("size", [(4, 4), (5, 4), (5, 3)])
-def test_crop_only_takes_the_centre_pixels_as_they_are(height: int, width: int, size: tuple[int, int]) -> None:
+def test_crop_only_returns_the_unchanged_center(height: int, width: int, size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), dtype=np.uint8)
     top, left = height // 2 - size[0] // 2, width // 2 - size[1] // 2
     expected = pixels[top : top + size[0], left : left + size[1]]
     assert expected.shape[:2] == size
-    ours = prepare(load_image(Pixels(pixels, "rgb")), contract(Preprocessing(fit="crop-only"), size))
-    assert np.array_equal(ours, expected.astype(np.float32))
+    found = prepare(load_image(Pixels(pixels, "rgb")), contract(Preprocessing(fit="crop-only"), size))
+    assert np.array_equal(found, expected.astype(np.float32))
 
 
 @pytest.mark.parametrize("shape", [(223, 500, 3), (500, 223, 3)])
 def test_crop_only_refuses_a_smaller_image(shape: tuple[int, int, int]) -> None:
-    with pytest.raises(ImageError, match="smaller than the crop of 224 x 224"):
+    with pytest.raises(ImageError, match=r"smaller than the model's crop of 224 x 224"):
         prepare(
             load_image(Pixels(np.zeros(shape, np.uint8), "rgb")), contract(Preprocessing(fit="crop-only"), (224, 224))
         )
 
 
-def test_center_crop_refuses_a_image_too_narrow_to_crop() -> None:
-    with pytest.raises(ImageError, match="no part of an image of 1000 x 1"):
+def test_center_crop_refuses_an_image_that_is_too_narrow() -> None:
+    with pytest.raises(ImageError, match="image of 1000 x 1 pixels is too narrow"):
         prepare(load_image(np.zeros((1, 1000), np.uint8)), contract(Preprocessing(fit="center-crop"), (2000, 2)))
 
 
-def test_where_the_graph_does_the_arithmetic_the_pixels_go_as_they_are(tmp_path: Path) -> None:
+def test_pixels_are_unchanged_if_the_graph_has_the_arithmetic(tmp_path: Path) -> None:
     path = saved(tmp_path, "flower.jpg", "RGB")
     in_graph = PRESETS["caffe"].model_copy(update={"in_graph": True})
     pixels = keras_pixels(path, (64, 64), "nearest", "rgb", False)
@@ -166,42 +168,42 @@ def test_where_the_graph_does_the_arithmetic_the_pixels_go_as_they_are(tmp_path:
     assert np.array_equal(prepare(load_image(path), contract(in_graph, (64, 64))), pixels)
 
 
-def test_the_fitted_image_is_what_the_tensor_holds() -> None:
+def test_the_tensor_contains_the_fitted_image() -> None:
     image = Image.fromarray(load_sample_image("china.jpg"))
-    given = contract(Preprocessing(resize="bilinear"), (56, 48))
-    fitted = fit_image(image, given)
+    target = contract(Preprocessing(resize="bilinear"), (56, 48))
+    fitted = fit_image(image, target)
     assert fitted.image.size == (48, 56)
-    assert np.array_equal(np.asarray(fitted.image, np.float32), prepare(image, given))
+    assert np.array_equal(np.asarray(fitted.image, np.float32), prepare(image, target))
 
 
 @pytest.mark.parametrize("fit", ["stretch", "center-crop", "crop-only"])
 @pytest.mark.parametrize("size", [(28, 28), (40, 20), (60, 100)])
-def test_the_placement_says_which_part_of_the_original_is_seen(fit: str, size: tuple[int, int]) -> None:
+def test_the_placement_is_the_part_that_was_resized(fit: str, size: tuple[int, int]) -> None:
     image = Image.fromarray(load_sample_image("china.jpg")).resize((100, 60))
-    given = contract(Preprocessing.model_validate({"resize": "bicubic", "fit": fit}), size)
-    fitted = fit_image(image, given)
+    target = contract(Preprocessing.model_validate({"resize": "bicubic", "fit": fit}), size)
+    fitted = fit_image(image, target)
     assert fitted.placement.original == (60, 100)
     part = image.crop(fitted.placement.box).resize((size[1], size[0]), Image.Resampling.BICUBIC)
-    if fit == "center-crop":  # of a part, Pillow's filters see the pixels around it, too
+    if fit == "center-crop":  # Pillow's filters also use the pixels around a box
         inner = (slice(4, -4), slice(4, -4))
         assert np.array_equal(np.asarray(part)[inner], np.asarray(fitted.image)[inner])
     else:
         assert np.array_equal(np.asarray(part), np.asarray(fitted.image))
 
 
-def test_the_placement_is_in_the_upright_image() -> None:
+def test_the_placement_refers_to_the_rotated_image() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     stream = io.BytesIO()
     Image.new("RGB", (100, 60)).save(stream, "JPEG", exif=exif)
-    given = contract(Preprocessing(fit="crop-only"), (20, 20))
-    upright = fit_image(load_image(stream.getvalue(), DecodeOptions(exif=True)), given).placement
-    lying = fit_image(load_image(stream.getvalue()), given).placement
+    target = contract(Preprocessing(fit="crop-only"), (20, 20))
+    upright = fit_image(load_image(stream.getvalue(), DecodeOptions(exif=True)), target).placement
+    unrotated = fit_image(load_image(stream.getvalue()), target).placement
     assert (upright.original, upright.box) == ((100, 60), (20, 40, 40, 60))
-    assert (lying.original, lying.box) == ((60, 100), (40, 20, 60, 40))
+    assert (unrotated.original, unrotated.box) == ((60, 100), (40, 20, 60, 40))
 
 
-def test_the_fitted_image_is_not_the_callers() -> None:
+def test_the_fitted_image_is_a_copy() -> None:
     for mode in ("RGB", "L"):
         image = Image.new(mode, (8, 8))
         color = Preprocessing() if mode == "RGB" else PRESETS["unit"].in_gray()
@@ -210,7 +212,7 @@ def test_the_fitted_image_is_not_the_callers() -> None:
         assert np.asarray(fitted.image).max() == 0
 
 
-def test_preparing_leaves_the_image_as_it_was() -> None:
+def test_preprocessing_does_not_modify_the_image() -> None:
     image = Image.fromarray(load_sample_image("china.jpg"))
     before = np.asarray(image).copy()
     prepare(image, contract(PRESETS["torch"], (427, 640)))

@@ -18,11 +18,11 @@ def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
-def test_an_answer_is_counted_with_its_bytes_and_its_time(registry: CollectorRegistry) -> None:
+def test_reply_is_counted_with_size_and_duration(registry: CollectorRegistry) -> None:
     monitor = Monitor(metrics=Metrics(registry))
-    with monitor.request("signs") as observed:
+    with monitor.observe("signs") as observed:
         assert registry.get_sample_value(f"{PREFIX}_requests_under_way", {"model": "signs"}) == 1
-        observed.answered("a:1", "3", 4096, 1)
+        observed.record_reply("a:1", "3", 4096, 1)
     assert registry.get_sample_value(f"{PREFIX}_requests_under_way", {"model": "signs"}) == 0
     assert outcomes(registry) == {"answered": 1}
     assert registry.get_sample_value(f"{PREFIX}_received_bytes_total", {"model": "signs"}) == 4096
@@ -42,55 +42,55 @@ def test_an_answer_is_counted_with_its_bytes_and_its_time(registry: CollectorReg
         (KeyboardInterrupt(), "cancelled"),
     ],
 )
-def test_an_error_is_counted_by_its_kind_and_passes_unchanged(
+def test_error_is_counted_by_type_and_unchanged(
     error: BaseException, outcome: str, registry: CollectorRegistry
 ) -> None:
-    with pytest.raises(type(error)) as caught, Monitor(metrics=Metrics(registry)).request("signs"):
+    with pytest.raises(type(error)) as caught, Monitor(metrics=Metrics(registry)).observe("signs"):
         raise error
     assert caught.value is error
     assert outcomes(registry) == {outcome: 1}
     assert registry.get_sample_value(f"{PREFIX}_requests_under_way", {"model": "signs"}) == 0
 
 
-def test_a_further_try_is_counted_and_the_last_that_fails_is_none(registry: CollectorRegistry) -> None:
-    with Monitor(metrics=Metrics(registry)).request("signs") as observed:
+def test_retries_are_counted(registry: CollectorRegistry) -> None:
+    with Monitor(metrics=Metrics(registry)).observe("signs") as observed:
         for delay in (0.0, 0.5, None):
-            observed.tried("a:1", ConnectionFailedError("gone"), delay)
+            observed.record_failure("a:1", ConnectionFailedError("gone"), delay)
     assert registry.get_sample_value(f"{PREFIX}_retries_total", {"model": "signs"}) == 2
 
 
-def test_two_clients_share_one(registry: CollectorRegistry) -> None:
+def test_clients_share_one_metrics_object(registry: CollectorRegistry) -> None:
     metrics = Metrics(registry)
     for model in ("signs", "flowers", "signs"):
-        with Monitor(metrics=metrics).request(model):
+        with Monitor(metrics=metrics).observe(model):
             pass
     assert outcomes(registry, "signs") == {"answered": 2}
     assert outcomes(registry, "flowers") == {"answered": 1}
 
 
-def test_questions_about_the_model_are_not_counted(registry: CollectorRegistry) -> None:
-    with Monitor(metrics=Metrics(registry)).request("signs", "describe"):
+def test_model_queries_are_not_counted(registry: CollectorRegistry) -> None:
+    with Monitor(metrics=Metrics(registry)).observe("signs", "describe"):
         pass
     assert outcomes(registry) == {}
 
 
-def test_nothing_is_registered_unless_asked() -> None:
-    with Monitor().request("signs"):
+def test_no_metrics_by_default() -> None:
+    with Monitor().observe("signs"):
         pass
     assert PREFIX not in prometheus_client.generate_latest().decode()
 
 
-def test_without_a_registry_prometheus_own_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_registry_is_that_of_prometheus(monkeypatch: pytest.MonkeyPatch) -> None:
     own = CollectorRegistry()
     monkeypatch.setattr(prometheus_client, "REGISTRY", own)
-    with Monitor(metrics=Metrics()).request("signs"):
+    with Monitor(metrics=Metrics()).observe("signs"):
         pass
     assert outcomes(own) == {"answered": 1}
 
 
-def test_a_second_in_one_registry_is_refused_with_what_to_do(registry: CollectorRegistry) -> None:
+def test_duplicate_metrics_in_a_registry_are_refused(registry: CollectorRegistry) -> None:
     Metrics(registry)
-    with pytest.raises(UsageError, match="Make one Metrics"):
+    with pytest.raises(UsageError, match="Pass one Metrics"):
         Metrics(registry)
 
 

@@ -1,4 +1,4 @@
-"""Whatever file names and servers say stands in one line, and what the client proves itself by stands nowhere."""
+"""Text from file names and servers is always one line, and credentials are never shown."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from camserve.clients import Classifier
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
+from camserve.clients.wire.exchange import Exchange
+from camserve.clients.wire.failures import redact
 from camserve.clients.wire.messages import Request, ServedTensor
-from camserve.clients.wire.redaction import redact
 from camserve.clients.wire.transport import Transport
 from camserve.errors import ClientError, ImageError, UsageError
 from camserve.serving import TritonServer
@@ -39,7 +40,7 @@ ODD_REQUEST = Request(f"toy{ODD}", "", REQUEST.tensor, REQUEST.batch, REQUEST.ou
 
 
 class Echo(grpc.GenericRpcHandler):
-    """A server that refuses every request, and quotes its headers in what it says."""
+    """A server that refuses every request and quotes its headers in the error."""
 
     def __init__(self) -> None:
         self.status = grpc.StatusCode.INVALID_ARGUMENT
@@ -75,16 +76,16 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
 
 
 def is_one_line(text: str) -> bool:
-    """Whether a terminal, and a reader of logs, takes a text for one line, and none of it for a command."""
+    """Return whether a terminal and a log reader take a text for one line without control sequences."""
     return text.isprintable()
 
 
 def leaked(text: str, secrets: tuple[str, ...] = SECRETS) -> list[str]:
-    """Those of the secrets that can be read in a text."""
+    """Return the secrets that a text contains."""
     return [secret for secret in secrets if secret in text]
 
 
-def test_forged_lines_and_secrets_would_be_found() -> None:
+def test_checks_find_forged_lines_and_secrets() -> None:
     assert not is_one_line(f"cannot read {ODD}")
     for odd in ("\n", "\r", "\x1b", "\x00", "\u2028", "\u202e", "\x85"):
         assert not is_one_line(f"cannot read a{odd}b")
@@ -94,7 +95,7 @@ def test_forged_lines_and_secrets_would_be_found() -> None:
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNAVAILABLE])
-def test_what_a_server_says_is_one_line_without_secrets_wherever_it_is_told(
+def test_server_text_is_one_line_without_secrets_everywhere(
     status: grpc.StatusCode,
     echo: tuple[Echo, str],
     exporter: InMemorySpanExporter,
@@ -106,7 +107,7 @@ def test_what_a_server_says_is_one_line_without_secrets_wherever_it_is_told(
     options = ConnectionOptions(token=TOKEN, headers={"x-api-key": KEY}, retries=2)
     transport = Transport([url], options, Monitor(metrics=Metrics(registry)))
     with caplog.at_level(logging.DEBUG), pytest.raises(ClientError) as caught:
-        transport.infer(REQUEST, deadline=Deadline.after(10))
+        transport.run(Exchange.infer, REQUEST, deadline=Deadline(10))
     transport.close()
 
     tries = 1 if status is grpc.StatusCode.INVALID_ARGUMENT else 3
@@ -115,23 +116,21 @@ def test_what_a_server_says_is_one_line_without_secrets_wherever_it_is_told(
     ] * tries
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("camserve")]
     (span,) = exporter.get_finished_spans()
-    told = [str(caught.value), *lines, str(span.status.description), *(str(e.attributes) for e in span.events)]
+    texts = [str(caught.value), *lines, str(span.status.description), *(str(e.attributes) for e in span.events)]
     assert len(lines) == tries
     assert len(span.events) == tries
-    assert all(is_one_line(each) for each in told), told
-    assert all("CRITICAL root: forged" in each for each in told), "what the server said is told"
+    assert all(is_one_line(each) for each in texts), texts
+    assert all("CRITICAL root: forged" in each for each in texts), "the text of the server is reported"
     shown = [repr(caught.value), "".join(traceback.format_exception(caught.value)), caplog.text, span.to_json()]
     shown += [prometheus_client.generate_latest(registry).decode(), repr(options), repr(transport), repr(vars(span))]
-    assert leaked("\n".join([*told, *shown])) == []
+    assert leaked("\n".join([*texts, *shown])) == []
 
 
-def test_the_trace_arrives_at_the_server_beside_the_headers(
-    echo: tuple[Echo, str], exporter: InMemorySpanExporter
-) -> None:
+def test_trace_context_is_sent_with_the_headers(echo: tuple[Echo, str], exporter: InMemorySpanExporter) -> None:
     handler, url = echo
     transport = Transport([url], ConnectionOptions(token=TOKEN, headers={"x-api-key": KEY}), Monitor())
     with pytest.raises(ClientError), trace.get_tracer("caller").start_as_current_span("page"):
-        transport.infer(REQUEST, deadline=Deadline.after(10))
+        transport.run(Exchange.infer, REQUEST, deadline=Deadline(10))
     transport.close()
     (received,) = handler.received
     span, page = exporter.get_finished_spans()
@@ -141,17 +140,17 @@ def test_the_trace_arrives_at_the_server_beside_the_headers(
     assert received["x-api-key"] == KEY
 
 
-def test_the_name_of_a_model_is_one_line(echo: tuple[Echo, str], caplog: pytest.LogCaptureFixture) -> None:
+def test_model_name_is_one_line(echo: tuple[Echo, str], caplog: pytest.LogCaptureFixture) -> None:
     _, url = echo
     transport = Transport([url], ConnectionOptions(token=TOKEN, headers={"x-api-key": KEY}), Monitor())
     with caplog.at_level(logging.DEBUG, "camserve"), pytest.raises(ClientError) as caught:
-        transport.infer(ODD_REQUEST, deadline=Deadline.after(10))
+        transport.run(Exchange.infer, ODD_REQUEST, deadline=Deadline(10))
     transport.close()
     assert all(is_one_line(text) for text in (str(caught.value), *caplog.messages))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xd8 no image", b"GIF89a"])
-def test_the_name_of_a_file_is_one_line(
+def test_file_name_is_one_line(
     content: bytes | None, toy_server: TritonServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / f"{ODD.replace(chr(0), '')}.jpg"
@@ -180,14 +179,14 @@ def test_the_name_of_a_file_is_one_line(
         lambda: ClientTls(key=Path(KEY), certificate=Path(ODD.replace("\0", ""))).read(),
     ],
 )
-def test_what_is_refused_is_told_without_its_value_in_one_line(make: Any) -> None:
+def test_refused_value_is_not_in_the_one_line_error(make: Any) -> None:
     with pytest.raises(UsageError) as caught:
         make()
     assert is_one_line(str(caught.value)), str(caught.value)
     assert leaked("".join(traceback.format_exception(caught.value)), (TOKEN,)) == []
 
 
-def test_a_key_that_is_none_is_not_quoted(tmp_path: Path) -> None:
+def test_invalid_key_is_not_quoted(tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     key.write_text(f"-----BEGIN PRIVATE KEY-----\n{KEY}\n-----END PRIVATE KEY-----\n")
     with pytest.raises(UsageError) as caught:
@@ -195,7 +194,7 @@ def test_a_key_that_is_none_is_not_quoted(tmp_path: Path) -> None:
     assert leaked("".join(traceback.format_exception(caught.value))) == []
 
 
-def test_only_values_long_enough_to_be_secret_are_blotted_out() -> None:
+def test_only_long_header_values_are_redacted() -> None:
     metadata = (("authorization", f"Bearer {TOKEN}"), ("x-api-key", f"{TOKEN}-more"), ("x-tenant", "7"))
-    said = f"7 tokens: {TOKEN}, {TOKEN}-more"
-    assert redact(said, metadata) == "7 tokens: [hidden], [hidden]"
+    text = f"7 tokens: {TOKEN}, {TOKEN}-more"
+    assert redact(text, metadata) == "7 tokens: [hidden], [hidden]"

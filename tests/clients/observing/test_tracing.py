@@ -22,11 +22,11 @@ from camserve.errors import ConnectionFailedError, DeadlineError
 
 @pytest.fixture
 def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
-    """What is traced while the test runs."""
+    """Collect the spans of the test."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    # set_tracer_provider takes only the first of a process.
+    # set_tracer_provider accepts only one provider per process.
     monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
     yield exporter
     provider.shutdown()
@@ -41,9 +41,9 @@ def attributes(span: Any) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
-def test_a_request_is_a_span_that_says_who_answered(exporter: InMemorySpanExporter) -> None:
-    with Monitor().request("signs") as observed:
-        observed.answered("dns:///triton.example:8001", "3", 4096, 2)
+def test_request_is_a_span_with_server_and_version(exporter: InMemorySpanExporter) -> None:
+    with Monitor().observe("signs") as observed:
+        observed.record_reply("dns:///triton.example:8001", "3", 4096, 2)
     span = only(exporter)
     assert (span.name, span.kind, span.status.status_code) == (
         "camserve infer signs",
@@ -67,17 +67,17 @@ def test_a_request_is_a_span_that_says_who_answered(exporter: InMemorySpanExport
 @pytest.mark.parametrize(
     ("url", "address", "port"), [("[::1]:8001", "::1", 8001), ("unix:/run/triton.sock", "unix:/run/triton.sock", None)]
 )
-def test_an_address_is_told_by_its_parts(url: str, address: str, port: int | None, exporter: Any) -> None:
-    with Monitor().request("signs") as observed:
-        observed.answered(url, "3", 4096, 1)
-    told = attributes(only(exporter))
-    assert (told["server.address"], told.get("server.port")) == (address, port)
+def test_address_is_split_into_attributes(url: str, address: str, port: int | None, exporter: Any) -> None:
+    with Monitor().observe("signs") as observed:
+        observed.record_reply(url, "3", 4096, 1)
+    found = attributes(only(exporter))
+    assert (found["server.address"], found.get("server.port")) == (address, port)
 
 
-def test_a_try_that_failed_is_an_event_of_the_span(exporter: InMemorySpanExporter) -> None:
-    with Monitor().request("signs") as observed:
-        observed.tried("a:1", ConnectionFailedError("gone\nwith the wind"), 0.25)
-        observed.answered("b:2", "3", 4096, 2)
+def test_failed_attempt_is_a_span_event(exporter: InMemorySpanExporter) -> None:
+    with Monitor().observe("signs") as observed:
+        observed.record_failure("a:1", ConnectionFailedError("gone\nwith the wind"), 0.25)
+        observed.record_reply("b:2", "3", 4096, 2)
     (event,) = only(exporter).events
     assert attributes(event) == {
         "server.address": "a",
@@ -88,12 +88,12 @@ def test_a_try_that_failed_is_an_event_of_the_span(exporter: InMemorySpanExporte
     }
 
 
-def test_an_error_is_the_spans_status_and_brings_no_traceback_along(exporter: InMemorySpanExporter) -> None:
+def test_error_is_the_span_status_without_traceback(exporter: InMemorySpanExporter) -> None:
     error = DeadlineError("too late", hint="Allow more time")
 
     def fail() -> None:
-        with Monitor().request("signs") as observed:
-            observed.tried("a:1", error, None)
+        with Monitor().observe("signs") as observed:
+            observed.record_failure("a:1", error, None)
             raise error from ValueError("what a cause quotes")
 
     with pytest.raises(DeadlineError):
@@ -105,15 +105,15 @@ def test_an_error_is_the_spans_status_and_brings_no_traceback_along(exporter: In
     assert "cause" not in span.to_json()
 
 
-def test_of_a_foreign_error_only_the_kind_is_told(exporter: InMemorySpanExporter) -> None:
-    with pytest.raises(asyncio.CancelledError), Monitor().request("signs"):
-        raise asyncio.CancelledError("whatever it says")
+def test_foreign_error_is_recorded_by_type_only(exporter: InMemorySpanExporter) -> None:
+    with pytest.raises(asyncio.CancelledError), Monitor().observe("signs"):
+        raise asyncio.CancelledError("the reason")
     assert only(exporter).status.description == "CancelledError"
-    assert "whatever" not in only(exporter).to_json()
+    assert "the reason" not in only(exporter).to_json()
 
 
-def test_the_headers_carry_the_span_and_the_span_hangs_below_the_callers(exporter: InMemorySpanExporter) -> None:
-    with trace.get_tracer("caller").start_as_current_span("page"), Monitor().request("signs") as observed:
+def test_span_is_a_child_and_in_the_headers(exporter: InMemorySpanExporter) -> None:
+    with trace.get_tracer("caller").start_as_current_span("page"), Monitor().observe("signs") as observed:
         (header,) = observed.headers
     span, page = exporter.get_finished_spans()
     assert span.context is not None
@@ -137,44 +137,44 @@ def by_tasks(url: str, images: list[Any]) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("ask", [by_threads, by_tasks])
-def test_the_spans_of_a_stream_hang_below_the_callers(
-    ask: Callable[[str, list[Any]], None], exporter: InMemorySpanExporter
+@pytest.mark.parametrize("classify_all", [by_threads, by_tasks])
+def test_spans_of_a_stream_are_children_of_the_caller(
+    classify_all: Callable[[str, list[Any]], None], exporter: InMemorySpanExporter
 ) -> None:
     contract = toy_contract()
     with StubServer(contract, lambda names, _: {name: correct_answer(contract)[name] for name in names}) as server:
-        ask(server.url, [np.zeros((9, 11), np.uint8)] * 3)
+        classify_all(server.url, [np.zeros((9, 11), np.uint8)] * 3)
     spans = exporter.get_finished_spans()
     (page,) = (span for span in spans if span.name == "page")
     assert [span.parent for span in spans if span.name == "camserve infer toy"] == [page.context] * 3
 
 
-def test_without_a_span_of_anyone_there_are_no_headers() -> None:
-    with Monitor().request("signs") as observed:
+def test_no_trace_headers_without_a_span() -> None:
+    with Monitor().observe("signs") as observed:
         assert observed.headers == ()
 
 
-def test_what_grpc_could_not_carry_is_left_out(monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter) -> None:
+def test_invalid_trace_headers_are_left_out(monkeypatch: pytest.MonkeyPatch, exporter: InMemorySpanExporter) -> None:
     from opentelemetry import propagate
 
     def inject(carrier: dict[str, str]) -> None:
         carrier.update({"X-B3-TraceId": "0af7", "x ray": "1", "name-bin": "1", "city": "Zürich", "line": "a\nb"})
 
     monkeypatch.setattr(propagate, "inject", inject)
-    with Monitor().request("signs") as observed:
+    with Monitor().observe("signs") as observed:
         assert observed.headers == (("x-b3-traceid", "0af7"),)
 
 
-def test_tasks_of_one_loop_have_spans_of_their_own(exporter: InMemorySpanExporter) -> None:
+def test_tasks_have_their_own_spans(exporter: InMemorySpanExporter) -> None:
     monitor = Monitor()
 
-    async def ask(model: str) -> tuple[tuple[str, str], ...]:
-        with monitor.request(model) as observed:
+    async def observe(model: str) -> tuple[tuple[str, str], ...]:
+        with monitor.observe(model) as observed:
             await asyncio.sleep(0.01)
             return observed.headers
 
     async def main() -> None:
-        headers = await asyncio.gather(*(ask(f"m{number}") for number in range(8)))
+        headers = await asyncio.gather(*(observe(f"m{number}") for number in range(8)))
         assert len(set(headers)) == 8
 
     asyncio.run(main())

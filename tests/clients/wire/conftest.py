@@ -15,14 +15,14 @@ from camserve.serving import TritonServer
 
 @pytest.fixture(params=TRANSPORTS, ids=["threads", "asyncio"])
 def transport(request: pytest.FixtureRequest) -> TransportClass:
-    """Either transport, to be opened."""
+    """The class of each transport."""
     kind: TransportClass = request.param
     return kind
 
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port that takes connections and never says a word."""
+    """A port that accepts connections and never sends anything."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
@@ -31,7 +31,7 @@ def silent_port() -> Iterator[int]:
 
 @pytest.fixture
 def refused_port() -> Iterator[int]:
-    """A port that nobody listens at, nor can before the test ends."""
+    """A port without a listener, reserved until the test ends."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         yield int(holder.getsockname()[1])
@@ -39,7 +39,7 @@ def refused_port() -> Iterator[int]:
 
 @pytest.fixture
 def black_hole() -> Iterator[int]:
-    """A port that does not even take connections: what is sent to it is dropped, since its queue is full."""
+    """A port that drops connection attempts because its queue is full."""
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -55,7 +55,7 @@ def python_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonSe
     server = TritonServer(write_python_models(tmp_path_factory.mktemp("python") / "repository"))
     server.start()
     yield server
-    server.stop(grace=0.0)  # the programs of the Python backend take ten seconds to end by themselves
+    server.stop(grace=0.0)  # the stubs of the Python backend take ten seconds to end
 
 
 @pytest.fixture
@@ -75,9 +75,9 @@ def open_server(toy_repository: Path) -> Iterator[TritonServer]:
 
 
 @pytest.fixture
-def asker(open_server: TritonServer, shared: SharedMemory) -> Iterator[SharedMemoryClient]:
-    asker = SharedMemoryClient(open_server.grpc_url, shared)
-    yield asker
-    asker.unregister(shared.unregistrations(asker.url))
-    assert asker.regions() == []
-    asker.close()
+def sender(open_server: TritonServer, shared: SharedMemory) -> Iterator[SharedMemoryClient]:
+    sender = SharedMemoryClient(open_server.grpc_url, shared)
+    yield sender
+    sender.unregister(shared.unregistrations(sender.url))
+    assert sender.regions() == []
+    sender.close()

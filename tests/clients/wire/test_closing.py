@@ -1,4 +1,4 @@
-"""What ends a call before its time, and what is left afterwards."""
+"""Closing, cancelling and interrupting calls, and what remains afterwards."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from support.scripted_server import Context, ScriptedServer, logits
 from support.transports import TransportClass, deadline, toy_request
 
 from camserve.clients.observing.monitor import Monitor
+from camserve.clients.steps import Call
 from camserve.clients.wire import health_checks
 from camserve.clients.wire.async_channels import AsyncChannel
 from camserve.clients.wire.async_transport import AsyncTransport
-from camserve.clients.wire.calls import Call
 from camserve.clients.wire.channel_settings import dialler
 from camserve.clients.wire.connection_options import ConnectionOptions
+from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import CallFailed
 from camserve.clients.wire.transport import Transport
 from camserve.errors import ConnectionFailedError, DeadlineError, UsageError
@@ -42,34 +43,32 @@ THREADS = 8
 _ROUND = 500
 
 
-class Holding:
-    """An answer that does not come until it is let go; knows whether its call was cancelled."""
+class HeldReply:
+    """Holds back a reply until it is released, and records whether its call was cancelled."""
 
     def __init__(self) -> None:
         self.began = threading.Event()
         self.cancelled = threading.Event()
-        self.let_go = threading.Event()
+        self.released = threading.Event()
 
     def __call__(self, message: bytes, context: Context) -> bytes:
         context.add_callback(self._ended)
         self.began.set()
-        self.let_go.wait(20)
+        self.released.wait(20)
         return logits()
 
     def _ended(self) -> None:
-        if not self.let_go.is_set():
+        if not self.released.is_set():
             self.cancelled.set()
 
 
-def test_a_closed_transport_says_so_and_closing_twice_changes_nothing(
-    transport: TransportClass, toy_server: TritonServer
-) -> None:
+def test_closed_transport_raises_and_closes_twice(transport: TransportClass, toy_server: TritonServer) -> None:
     for urls in ([toy_server.grpc_url], [toy_server.grpc_url, "127.0.0.1:1"]):
-        asking = transport(*urls)
-        asking.infer(toy_request(), deadline=deadline())
-        infer, describe = asking.infer, asking.describe
-        asking.close()
-        asking.close()
+        client = transport(*urls)
+        client.infer(toy_request(), deadline=deadline())
+        infer, describe = client.infer, client.describe
+        client.close()
+        client.close()
         if transport.__name__ == "ThreadTransport":
             with pytest.raises(UsageError, match="is closed"):
                 infer(toy_request(), deadline=deadline())
@@ -77,76 +76,76 @@ def test_a_closed_transport_says_so_and_closing_twice_changes_nothing(
                 describe("toy", deadline=deadline())
 
 
-def test_a_closed_transport_of_asyncio_says_so() -> None:
+def test_closed_async_transport_raises() -> None:
     async def use() -> None:
-        asking = AsyncTransport(("127.0.0.1:1",), ConnectionOptions(), Monitor())
-        await asking.close()
-        await asking.close()
+        client = AsyncTransport(("127.0.0.1:1",), ConnectionOptions(), Monitor())
+        await client.close()
+        await client.close()
         with pytest.raises(UsageError, match="is closed"):
-            await asking.describe("toy", deadline=deadline())
+            await client.run(Exchange.describe, "toy", deadline=deadline())
 
     asyncio.run(use())
 
 
 @pytest.mark.timed
-def test_closing_ends_the_calls_under_way(transport: TransportClass) -> None:
-    holding = Holding()
-    with ScriptedServer(holding) as server, ThreadPoolExecutor(1) as pool:
-        asking = transport(server.url)
-        call = pool.submit(asking.infer, toy_request(), deadline=deadline(20))
-        assert holding.began.wait(5)
+def test_closing_ends_pending_calls(transport: TransportClass) -> None:
+    held = HeldReply()
+    with ScriptedServer(held) as server, ThreadPoolExecutor(1) as pool:
+        client = transport(server.url)
+        call = pool.submit(client.infer, toy_request(), deadline=deadline(20))
+        assert held.began.wait(5)
         start = time.monotonic()
-        asking.close()
+        client.close()
         with pytest.raises(UsageError, match="is closed"):
             call.result(5)
         assert time.monotonic() - start <= PROMPTLY
-        assert holding.cancelled.wait(5)
-        holding.let_go.set()
+        assert held.cancelled.wait(5)
+        held.released.set()
 
 
 @pytest.mark.timed
-def test_closing_ends_the_wait_for_the_next_try(transport: TransportClass, refused_port: int) -> None:
+def test_closing_ends_the_wait_before_a_retry(transport: TransportClass, refused_port: int) -> None:
     with ThreadPoolExecutor(1) as pool:
-        asking = transport(f"127.0.0.1:{refused_port}")
-        call = pool.submit(asking.infer, toy_request(), deadline=deadline(20))
+        client = transport(f"127.0.0.1:{refused_port}")
+        call = pool.submit(client.infer, toy_request(), deadline=deadline(20))
         time.sleep(0.3)
         start = time.monotonic()
-        asking.close()
+        client.close()
         with pytest.raises(UsageError, match="is closed"):
             call.result(5)
         assert time.monotonic() - start <= PROMPTLY
 
 
-def test_cancelling_a_task_cancels_the_call_and_no_other() -> None:
-    holding = Holding()
+def test_cancelling_a_task_cancels_only_its_call() -> None:
+    held = HeldReply()
 
     async def use(url: str) -> None:
-        asking = AsyncTransport((url,), ConnectionOptions(), Monitor())
-        task = asyncio.create_task(asking.infer(toy_request(), deadline=deadline(20)))
-        while not holding.began.is_set():
+        client = AsyncTransport((url,), ConnectionOptions(), Monitor())
+        task = asyncio.create_task(client.run(Exchange.infer, toy_request(), deadline=deadline(20)))
+        while not held.began.is_set():
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await asyncio.to_thread(holding.cancelled.wait, 5)
-        holding.let_go.set()
-        assert (await asking.infer(toy_request(), deadline=deadline(5))).tries == 1
-        await asking.close()
+        assert await asyncio.to_thread(held.cancelled.wait, 5)
+        held.released.set()
+        assert (await client.run(Exchange.infer, toy_request(), deadline=deadline(5))).attempts == 1
+        await client.close()
 
-    with ScriptedServer(holding) as server:
+    with ScriptedServer(held) as server:
         asyncio.run(use(server.url))
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="before, a task does not tell whether it was cancelled")
-def test_a_task_that_is_cancelled_while_its_channel_is_reset_ends_as_cancelled() -> None:
-    holding = Holding()
+def test_task_cancelled_during_a_reset_ends_as_cancelled() -> None:
+    held = HeldReply()
 
     async def use(url: str) -> None:
         channel = AsyncChannel(url, dialler(ConnectionOptions(), aio.insecure_channel, aio.secure_channel))
         for cancels, kind in ((True, asyncio.CancelledError), (False, CallFailed)):
-            holding.began.clear()
+            held.began.clear()
             task = asyncio.create_task(channel.call(Call(url, "ModelInfer", b"", (), 20.0)))
-            while not holding.began.is_set():
+            while not held.began.is_set():
                 await asyncio.sleep(0.01)
             if cancels:
                 task.cancel()
@@ -154,20 +153,20 @@ def test_a_task_that_is_cancelled_while_its_channel_is_reset_ends_as_cancelled()
             with pytest.raises(kind):
                 await task
         await channel.close()
-        holding.let_go.set()
+        held.released.set()
 
-    with ScriptedServer(holding) as server:
+    with ScriptedServer(held) as server:
         asyncio.run(use(server.url))
 
 
-def test_one_client_serves_one_event_loop(toy_server: TritonServer) -> None:
-    asking = AsyncTransport((toy_server.grpc_url,), ConnectionOptions(), Monitor())
-    asyncio.run(asking.infer(toy_request(), deadline=deadline()))
+def test_transport_is_for_one_event_loop(toy_server: TritonServer) -> None:
+    client = AsyncTransport((toy_server.grpc_url,), ConnectionOptions(), Monitor())
+    asyncio.run(client.run(Exchange.infer, toy_request(), deadline=deadline()))
     with pytest.raises(UsageError, match="another event loop"):
-        asyncio.run(asking.infer(toy_request(), deadline=deadline()))
+        asyncio.run(client.run(Exchange.infer, toy_request(), deadline=deadline()))
 
 
-def test_a_transport_that_is_dropped_ends_its_health_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropped_transport_ends_its_health_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_checks, "INTERVAL", 0.05)
     dropped = Transport(("127.0.0.1:1", "127.0.0.1:2"), ConnectionOptions(), Monitor())
     (checking,) = (thread for thread in threading.enumerate() if thread.name == "camserve-health")
@@ -178,16 +177,16 @@ def test_a_transport_that_is_dropped_ends_its_health_checks(monkeypatch: pytest.
     assert (was_alive, checking.is_alive()) == (True, False)
 
 
-def test_tasks_of_a_transport_that_is_dropped_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dropped_async_transport_ends_its_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_checks, "INTERVAL", 0.05)
 
     async def use() -> None:
         dropped = AsyncTransport(("127.0.0.1:1", "127.0.0.1:2"), ConnectionOptions(retries=0), Monitor())
         with suppress(ConnectionFailedError):
-            await dropped.describe("toy", deadline=deadline())
+            await dropped.run(Exchange.describe, "toy", deadline=deadline())
         (checking,) = asyncio.all_tasks() - {asyncio.current_task()}
         del dropped
-        gc.collect()  # the traceback of the error held it
+        gc.collect()  # the traceback of the error referred to it
         await asyncio.wait_for(checking, 5)
 
     asyncio.run(use())
@@ -197,35 +196,35 @@ _CALL = """
 import sys
 sys.path.insert(0, {tests!r})
 from support.transports import ThreadTransport, deadline, toy_request
-asking = ThreadTransport(*{urls!r})
-print("asking", flush=True)
+client = ThreadTransport(*{urls!r})
+print("sending", flush=True)
 try:
-    asking.infer(toy_request(), deadline=deadline(30))
+    client.infer(toy_request(), deadline=deadline(30))
 except KeyboardInterrupt:
-    asking.close()
+    client.close()
     print("interrupted", flush=True)
 """
 
 
 @pytest.mark.timed
 @pytest.mark.parametrize("servers", [1, 2])
-def test_an_interrupt_ends_a_call_promptly_and_cancels_it(servers: int) -> None:
-    holding = [Holding() for _ in range(servers)]
-    running = [ScriptedServer(each).__enter__() for each in holding]
+def test_interrupt_ends_and_cancels_a_call(servers: int) -> None:
+    held = [HeldReply() for _ in range(servers)]
+    running = [ScriptedServer(each).__enter__() for each in held]
     code = _CALL.format(tests=str(Path(__file__).parents[2]), urls=[server.url for server in running])
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as program:
-        while not any(each.began.is_set() for each in holding):
+        while not any(each.began.is_set() for each in held):
             time.sleep(0.02)
         start = time.monotonic()
         program.send_signal(signal.SIGINT)
-        said, _ = program.communicate(timeout=20)
+        output, _ = program.communicate(timeout=20)
         took = time.monotonic() - start
-    assert said.splitlines() == ["asking", "interrupted"]
+    assert output.splitlines() == ["sending", "interrupted"]
     assert program.returncode == 0
     assert took <= 2 * PROMPTLY
-    assert any(each.cancelled.wait(5) for each in holding)
-    for each, server in zip(holding, running, strict=True):
-        each.let_go.set()
+    assert any(each.cancelled.wait(5) for each in held)
+    for each, server in zip(held, running, strict=True):
+        each.released.set()
         server.stop()
 
 
@@ -246,9 +245,9 @@ def settled(target):
 
 began = left()
 for _ in range({rounds}):
-    with TRANSPORTS[{kind}](*{urls!r}) as asking:
+    with TRANSPORTS[{kind}](*{urls!r}) as client:
         for _ in range(20):
-            asking.infer(toy_request(), deadline=deadline())
+            client.infer(toy_request(), deadline=deadline())
         time.sleep(0.05)
     assert threading.active_count() == 1, threading.enumerate()
 print(json.dumps([began, settled(began)]))
@@ -258,7 +257,7 @@ print(json.dumps([began, settled(began)]))
 @pytest.mark.parametrize("servers", [1, 2])
 @pytest.mark.parametrize("kind", [0, 1], ids=["threads", "asyncio"])
 def test_closing_leaves_no_thread_and_no_descriptor(toy_server: TritonServer, kind: int, servers: int) -> None:
-    """In a program of its own, so that nothing else of these tests is counted."""
+    """In a separate process, so that nothing else is counted."""
     import json
 
     with ScriptedServer() as other:
@@ -271,24 +270,24 @@ def test_closing_leaves_no_thread_and_no_descriptor(toy_server: TritonServer, ki
 
 
 @pytest.mark.chaos
-def test_many_requests_with_random_deadlines_leave_nothing_behind(
+def test_random_deadlines_leave_nothing_behind(
     transport: TransportClass, python_server: TritonServer, record_property: Callable[[str, object], None]
 ) -> None:
-    """Three in ten are late, by far: Triton 24.10 may crash when an answer is ready just as its call ends."""
+    """Three in ten are far too late: Triton 24.10 may crash if a reply is ready just as its call ends."""
     plan = seconds_and_deadlines(times(10_000))
     outcomes: Counter[str] = Counter()
-    with transport(python_server.grpc_url) as asking:
+    with transport(python_server.grpc_url) as client:
         with ThreadPoolExecutor(THREADS) as pool:
 
-            def ask(each: tuple[float, float]) -> str:
-                return outcome(asking, *each)
+            def send(each: tuple[float, float]) -> str:
+                return outcome(client, *each)
 
-            outcomes.update(pool.map(ask, plan[:_ROUND]))
+            outcomes.update(pool.map(send, plan[:_ROUND]))
             before = _left()
-            for first in range(0, len(plan), _ROUND):  # what a pool has not begun yet takes memory, too
-                outcomes.update(pool.map(ask, plan[first : first + _ROUND]))
+            for first in range(0, len(plan), _ROUND):  # pending work of a pool uses memory, too
+                outcomes.update(pool.map(send, plan[first : first + _ROUND]))
             after = _left()
-        assert asking.infer(slow_request(0.0), deadline=deadline()).tries == 1
+        assert client.infer(slow_request(0.0), deadline=deadline()).attempts == 1
     record_property("outcomes", dict(outcomes))
     record_property("descriptors_threads_kib", [before, after])
     assert set(outcomes) == {"answered", "late"}
@@ -305,9 +304,9 @@ def seconds_and_deadlines(count: int) -> list[tuple[float, float]]:
     return plan
 
 
-def outcome(asking: Any, takes: float, allowed: float) -> str:
+def outcome(client: Any, takes: float, allowed: float) -> str:
     try:
-        asking.infer(slow_request(takes), deadline=deadline(allowed))
+        client.infer(slow_request(takes), deadline=deadline(allowed))
     except DeadlineError:
         return "late"
     return "answered"

@@ -1,4 +1,4 @@
-"""TLS: who is answered, and what the others are told."""
+"""TLS: accepted connections, and the errors of all others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def mutual(authority: Authority, pair: Pair) -> ClientTls:
 
 @pytest.fixture(scope="module")
 def triton(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
-    """A Triton that asks clients for a certificate."""
+    """A Triton that requires client certificates."""
     own = authority.issue("server")
     tls = Tls(certificate=own.certificate, key=own.key, client_ca=authority.certificate)
     server = TritonServer(write_python_models(tmp_path_factory.mktemp("tls") / "repository", instances=1), tls=tls)
@@ -54,100 +54,100 @@ def triton(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def refusal(transport: TransportClass, url: str, tls: ClientTls | None) -> str:
-    """What a client is told that cannot connect, after one try."""
-    with transport(url, tls=tls) as asking, pytest.raises(ConnectionFailedError, match=url) as caught:
-        asking.describe("echo", deadline=deadline(5))
+    """Return the error of a client that cannot connect."""
+    with transport(url, tls=tls) as client, pytest.raises(ConnectionFailedError, match=url) as caught:
+        client.describe("echo", deadline=deadline(5))
     return f"{caught.value}"
 
 
-def test_a_client_of_the_right_authority_is_answered(
+def test_client_of_a_trusted_authority_is_accepted(
     transport: TransportClass, triton: TritonServer, mutual: ClientTls
 ) -> None:
-    with transport(triton.grpc_url, tls=mutual, token=TOKEN) as asking:
-        assert asking.describe("echo", deadline=deadline()).version == "1"
+    with transport(triton.grpc_url, tls=mutual, token=TOKEN) as client:
+        assert client.describe("echo", deadline=deadline()).version == "1"
 
 
 @pytest.mark.parametrize("who", ["without a certificate", "of another authority", "expired"])
-def test_a_client_that_the_server_does_not_trust_is_told_of_certificates(
+def test_untrusted_client_error_mentions_certificates(
     transport: TransportClass, triton: TritonServer, authority: Authority, stranger: Authority, who: str
 ) -> None:
     tls = ClientTls(ca=authority.certificate)
     if who != "without a certificate":
         own = stranger.issue("client") if who == "of another authority" else authority.issue("late", days=-1)
         tls = replace(tls, certificate=own.certificate, key=own.key)
-    assert "may ask clients for a TLS certificate" in refusal(transport, triton.grpc_url, tls)
+    assert "may require a client certificate" in refusal(transport, triton.grpc_url, tls)
 
 
-def test_plain_text_to_a_server_that_encrypts_is_told_of_tls(transport: TransportClass, triton: TritonServer) -> None:
-    assert "it may expect TLS" in refusal(transport, triton.grpc_url, None)
+def test_unencrypted_call_to_a_tls_server_mentions_tls(transport: TransportClass, triton: TritonServer) -> None:
+    assert "it may require TLS" in refusal(transport, triton.grpc_url, None)
 
 
-def test_tls_to_a_server_that_does_not_encrypt_is_told_so(
+def test_tls_call_to_an_unencrypted_server_is_reported(
     transport: TransportClass, toy_server: TritonServer, authority: Authority
 ) -> None:
-    assert "does not encrypt" in refusal(transport, toy_server.grpc_url, ClientTls(ca=authority.certificate))
+    assert "does not use TLS" in refusal(transport, toy_server.grpc_url, ClientTls(ca=authority.certificate))
 
 
 @pytest.mark.parametrize("ca", ["another", "the default"])
-def test_a_server_of_an_authority_that_is_not_trusted_is_refused(
+def test_server_of_an_untrusted_authority_is_refused(
     transport: TransportClass, triton: TritonServer, stranger: Authority, mutual: ClientTls, ca: str
 ) -> None:
     tls = ClientTls(
         ca=stranger.certificate if ca == "another" else None, certificate=mutual.certificate, key=mutual.key
     )
-    assert "not of the authority that is trusted" in refusal(transport, triton.grpc_url, tls)
+    assert "not signed by a trusted authority" in refusal(transport, triton.grpc_url, tls)
 
 
-def test_an_expired_server_is_refused(transport: TransportClass, authority: Authority) -> None:
+def test_expired_server_certificate_is_refused(transport: TransportClass, authority: Authority) -> None:
     with ScriptedServer(pair=authority.issue("expired", days=-1)) as server:
-        told = refusal(transport, server.url, ClientTls(ca=authority.certificate))
-    assert "its certificate has expired" in told
+        message = refusal(transport, server.url, ClientTls(ca=authority.certificate))
+    assert "the server's certificate has expired" in message
 
 
-def test_a_server_of_another_name_is_refused(transport: TransportClass, authority: Authority) -> None:
+def test_server_with_another_host_name_is_refused(transport: TransportClass, authority: Authority) -> None:
     with ScriptedServer(host="127.0.0.2", pair=authority.issue("server")) as server:
-        told = refusal(transport, server.url, ClientTls(ca=authority.certificate))
-    assert "is for another name" in told
+        message = refusal(transport, server.url, ClientTls(ca=authority.certificate))
+    assert "is for another host name" in message
 
 
-def test_a_certificate_that_will_not_do_is_not_tried_again(
+def test_certificate_failure_is_not_retried(
     transport: TransportClass, authority: Authority, stranger: Authority
 ) -> None:
     with (
         ScriptedServer(pair=authority.issue("server")) as server,
-        transport(server.url, tls=ClientTls(ca=stranger.certificate)) as asking,
+        transport(server.url, tls=ClientTls(ca=stranger.certificate)) as client,
         pytest.raises(ConnectionFailedError) as caught,
     ):
-        asking.infer(toy_request(), deadline=deadline(20))
-    assert "tried" not in caught.value.message
+        client.infer(toy_request(), deadline=deadline(20))
+    assert "attempts" not in caught.value.message
 
 
-def test_files_that_will_not_do_are_refused_before_any_call(authority: Authority, pair: Pair, tmp_path: Path) -> None:
+def test_invalid_tls_files_are_refused_before_any_call(authority: Authority, pair: Pair, tmp_path: Path) -> None:
     other = authority.issue("other")
     (tmp_path / "none.pem").write_text("nothing")
     for tls, why in (
-        ({"ca": tmp_path / "gone.pem"}, r"the TLS ca .*gone\.pem.* cannot be read: No such file"),
-        ({"ca": tmp_path / "none.pem"}, "holds no certificate"),
-        ({"certificate": pair.certificate, "key": other.key}, "cannot be used together"),
-        ({"certificate": pair.certificate}, "a certificate needs its key"),
-        ({"key": pair.key}, "a certificate needs its key"),
+        ({"ca": tmp_path / "gone.pem"}, r"cannot read the TLS CA .*gone\.pem.*: No such file"),
+        ({"ca": tmp_path / "none.pem"}, "contains no certificate"),
+        ({"certificate": pair.certificate, "key": other.key}, "does not work with the key"),
+        ({"certificate": pair.certificate}, "the TLS key is missing"),
+        ({"key": pair.key}, "the TLS certificate is missing"),
     ):
         with pytest.raises(UsageError, match=why):
             ClientTls(**tls)
 
 
-def test_whatever_else_is_set_a_hundred_megabytes_pass_both_ways(
+def test_hundred_megabytes_pass_with_any_options(
     transport: TransportClass, triton: TritonServer, mutual: ClientTls
 ) -> None:
     values = np.tile(np.arange(1000, dtype=np.float32), 26_300)
     assert values.nbytes > 100 * 2**20
-    with transport(triton.grpc_url, tls=mutual, token=TOKEN, headers={"x-key": "k"}, retries=5) as asking:
-        reply = asking.infer(echo_request(values), deadline=deadline(60))
+    with transport(triton.grpc_url, tls=mutual, token=TOKEN, headers={"x-key": "k"}, retries=5) as client:
+        reply = client.infer(echo_request(values), deadline=deadline(60))
     np.testing.assert_array_equal(reply.tensors["taken"], values)
-    assert reply.received > values.nbytes
+    assert reply.size > values.nbytes
 
 
-def test_a_hundred_megabytes_are_sent_again_after_a_failure(transport: TransportClass, authority: Authority) -> None:
+def test_hundred_megabytes_are_sent_again_after_a_failure(transport: TransportClass, authority: Authority) -> None:
     sizes = []
 
     def answer(message: bytes, context: Context) -> bytes:
@@ -159,8 +159,8 @@ def test_a_hundred_megabytes_are_sent_again_after_a_failure(transport: Transport
     images = np.zeros((26, 1024, 1024), np.float32)
     with (
         ScriptedServer(answer, pair=authority.issue("server")) as server,
-        transport(server.url, tls=ClientTls(ca=authority.certificate), token=TOKEN) as asking,
+        transport(server.url, tls=ClientTls(ca=authority.certificate), token=TOKEN) as client,
     ):
-        assert asking.infer(toy_request(images), deadline=deadline(60)).tries == 2
+        assert client.infer(toy_request(images), deadline=deadline(60)).attempts == 2
     assert len(sizes) == 2
     assert min(sizes) > images.nbytes > 100_000_000

@@ -1,4 +1,4 @@
-"""The choice among several servers."""
+"""Load balancing."""
 
 from __future__ import annotations
 
@@ -14,118 +14,116 @@ ABC = ("a", "b", "c")
 
 
 def endpoints() -> Endpoints:
-    return Endpoints(ABC, chance=lambda: 1.0)
+    return Endpoints(ABC, random_number=lambda: 1.0)
 
 
-def test_the_one_with_the_fewest_calls_is_taken() -> None:
-    known = endpoints()
-    assert [known.take(ABC) for _ in range(3)] == ["a", "b", "c"]
-    known.ended("b")
-    assert known.take(ABC) == "b"
+def test_server_with_the_fewest_calls_is_chosen() -> None:
+    servers = endpoints()
+    assert [servers.take(ABC) for _ in range(3)] == ["a", "b", "c"]
+    servers.release("b")
+    assert servers.take(ABC) == "b"
 
 
-def test_of_equally_busy_ones_each_has_its_turn() -> None:
-    known = endpoints()
+def test_equally_busy_servers_take_turns() -> None:
+    servers = endpoints()
     taken = []
     for _ in range(9):
-        taken.append(known.take(ABC))
-        known.ended(taken[-1])
+        taken.append(servers.take(ABC))
+        servers.release(taken[-1])
     assert taken == list("abcabcabc")
 
 
-def test_the_one_that_is_taken_is_never_busier_than_another_whatever_the_length_of_calls() -> None:
-    known, chance = endpoints(), random.Random(0)
-    under_way: list[str] = []
+def test_chosen_server_is_never_busier_than_another() -> None:
+    servers, random_state = endpoints(), random.Random(0)
+    pending: list[str] = []
     for _ in range(3000):
-        before = Counter(under_way)
-        taken = known.take(ABC)
+        before = Counter(pending)
+        taken = servers.take(ABC)
         assert before[taken] == min(before[url] for url in ABC)
-        under_way.append(taken)
-        if len(under_way) > 10:
-            known.ended(under_way.pop(chance.randrange(len(under_way))))
+        pending.append(taken)
+        if len(pending) > 10:
+            servers.release(pending.pop(random_state.randrange(len(pending))))
 
 
-def test_one_that_failed_is_left_alone_until_its_health_is_found_good() -> None:
-    known = endpoints()
-    known.failed("a", now=100.0)
-    assert {known.take(ABC) for _ in range(6)} == {"b", "c"}
-    assert set(known.due(100.4)) == {"b", "c"}
-    assert set(known.due(100.5)) == {"a", "b", "c"}
-    known.checked("a", Health.SERVING, now=100.5)
-    assert known.take(ABC) == "a"
+def test_failed_server_is_avoided_until_a_good_health_check() -> None:
+    servers = endpoints()
+    servers.record_failure("a", now=100.0)
+    assert {servers.take(ABC) for _ in range(6)} == {"b", "c"}
+    assert set(servers.due(100.4)) == {"b", "c"}
+    assert set(servers.due(100.5)) == {"a", "b", "c"}
+    servers.record_check("a", Health.READY, now=100.5)
+    assert servers.take(ABC) == "a"
 
 
 def test_calls_lost_together_count_as_one_failure() -> None:
-    known = endpoints()
+    servers = endpoints()
     for _ in range(100):
-        known.failed("a", now=0.0)
-    assert "a" in known.due(0.5)
+        servers.record_failure("a", now=0.0)
+    assert "a" in servers.due(0.5)
 
 
-def test_one_that_keeps_failing_is_asked_less_and_less_often_and_an_answer_makes_good_for_all() -> None:
-    known = endpoints()
-    known.failed("a", now=0.0)
-    known.checked("a", Health.UNREACHABLE, now=0.5)
-    assert "a" not in known.due(1.4)
-    known.checked("a", Health.UNREACHABLE, now=1.5)
-    assert "a" not in known.due(3.4)
-    known.answered("a")
-    known.failed("a", now=4.0)
-    assert "a" in known.due(4.5)
+def test_checks_back_off_until_a_reply_resets_the_failures() -> None:
+    servers = endpoints()
+    servers.record_failure("a", now=0.0)
+    servers.record_check("a", Health.UNREACHABLE, now=0.5)
+    assert "a" not in servers.due(1.4)
+    servers.record_check("a", Health.UNREACHABLE, now=1.5)
+    assert "a" not in servers.due(3.4)
+    servers.record_reply("a")
+    servers.record_failure("a", now=4.0)
+    assert "a" in servers.due(4.5)
 
 
-def test_one_that_is_not_ready_gets_no_calls_even_while_it_answers_those_that_it_has() -> None:
-    known = endpoints()
-    assert known.take(("a",)) == "a"
-    assert not known.checked("a", Health.NOT_SERVING, now=0.0)
-    known.answered("a")
-    assert {known.take(ABC) for _ in range(6)} == {"b", "c"}
-    known.checked("a", Health.SERVING, now=1.0)
-    known.ended("a")
-    assert known.take(ABC) == "a"
+def test_server_not_ready_gets_no_calls_despite_replies() -> None:
+    servers = endpoints()
+    assert servers.take(("a",)) == "a"
+    assert not servers.record_check("a", Health.NOT_READY, now=0.0)
+    servers.record_reply("a")
+    assert {servers.take(ABC) for _ in range(6)} == {"b", "c"}
+    servers.record_check("a", Health.READY, now=1.0)
+    servers.release("a")
+    assert servers.take(ABC) == "a"
 
 
-def test_one_that_was_silent_is_up_once_it_answers() -> None:
-    known = endpoints()
-    known.checked("a", Health.SILENT, now=0.0)
-    known.answered("a")
-    assert known.take(ABC) == "a"
+def test_server_is_up_after_a_reply() -> None:
+    servers = endpoints()
+    servers.record_check("a", Health.TIMED_OUT, now=0.0)
+    servers.record_reply("a")
+    assert servers.take(ABC) == "a"
 
 
-def test_where_all_are_down_one_is_asked_all_the_same() -> None:
-    known = endpoints()
+def test_server_is_chosen_even_if_all_are_down() -> None:
+    servers = endpoints()
     for url in ABC:
-        known.failed(url, now=0.0)
-    assert {known.take(ABC) for _ in range(3)} == set(ABC)
+        servers.record_failure(url, now=0.0)
+    assert {servers.take(ABC) for _ in range(3)} == set(ABC)
 
 
-def test_one_that_is_to_be_avoided_is_taken_last() -> None:
-    known = endpoints()
-    known.failed("b", now=0.0)
-    assert known.take(ABC, avoid={"a"}) == "c"
-    assert known.take(ABC, avoid={"a", "c"}) == "b"
-    assert known.take(("a",), avoid={"a"}) == "a"
+def test_avoided_server_is_chosen_last() -> None:
+    servers = endpoints()
+    servers.record_failure("b", now=0.0)
+    assert servers.take(ABC, avoid={"a"}) == "c"
+    assert servers.take(ABC, avoid={"a", "c"}) == "b"
+    assert servers.take(("a",), avoid={"a"}) == "a"
 
 
 @pytest.mark.parametrize(
-    ("under_way", "others_up", "given_up"), [(True, True, True), (True, False, False), (False, True, False)]
+    ("pending", "others_up", "resets"), [(True, True, True), (True, False, False), (False, True, False)]
 )
-def test_calls_are_taken_from_one_that_hangs_if_another_can_have_them(
-    under_way: bool, others_up: bool, given_up: bool
-) -> None:
-    known = endpoints()
-    if under_way:
-        assert known.take(("a",)) == "a"
+def test_hanging_server_is_reset_if_another_is_up(pending: bool, others_up: bool, resets: bool) -> None:
+    servers = endpoints()
+    if pending:
+        assert servers.take(("a",)) == "a"
     if not others_up:
-        known.failed("b", now=0.0)
-        known.failed("c", now=0.0)
-    told = [known.checked("a", Health.SILENT, now=float(second)) for second in range(MISSES)]
-    assert told == [False] * (MISSES - 1) + [given_up]
+        servers.record_failure("b", now=0.0)
+        servers.record_failure("c", now=0.0)
+    found = [servers.record_check("a", Health.TIMED_OUT, now=float(second)) for second in range(MISSES)]
+    assert found == [False] * (MISSES - 1) + [resets]
 
 
-def test_a_single_late_answer_takes_no_calls_away() -> None:
-    known = endpoints()
-    known.take(("a",))
+def test_single_missed_check_resets_nothing() -> None:
+    servers = endpoints()
+    servers.take(("a",))
     for second in range(0, 20, 2):
-        assert not known.checked("a", Health.SILENT, now=second)
-        assert not known.checked("a", Health.SERVING, now=second + 1)
+        assert not servers.record_check("a", Health.TIMED_OUT, now=second)
+        assert not servers.record_check("a", Health.READY, now=second + 1)

@@ -1,4 +1,4 @@
-"""Calls over all their tries, without a server and without a transport."""
+"""Requests with their retries, without a server or a transport."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from camserve.clients.observing.monitor import Monitor
-from camserve.clients.wire.calls import Steps
+from camserve.clients.steps import Steps
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.exchange import Exchange
@@ -18,7 +18,7 @@ URLS = ("127.0.0.1:8001", "127.0.0.1:9001", "127.0.0.1:10001")
 
 
 class RunningOut(Deadline):
-    """A deadline that has time left for so many looks at the clock, and none from then on."""
+    """A deadline that expires after so many reads of the clock."""
 
     __slots__ = ("_looks",)
 
@@ -32,7 +32,7 @@ class RunningOut(Deadline):
 
 
 def unanswered(steps: Steps[Any]) -> None:
-    """Takes the steps with servers of which none answers in time."""
+    """Run the steps with servers that never reply in time."""
     next(steps)
     while True:
         steps.throw(CallFailed("DEADLINE_EXCEEDED", "it took too long"))
@@ -40,10 +40,10 @@ def unanswered(steps: Steps[Any]) -> None:
 
 @pytest.mark.parametrize("looks", range(8))
 @pytest.mark.parametrize("question", ["describe", "is_ready"])
-def test_time_that_runs_out_at_any_moment_is_a_deadline_that_has_passed(question: str, looks: int) -> None:
+def test_deadline_at_any_moment_is_a_deadline_error(question: str, looks: int) -> None:
     exchange = Exchange(URLS, ConnectionOptions(), Monitor(), Endpoints(URLS))
     arguments = {"model": "toy", "version": "", "deadline": RunningOut(looks)}
     if question == "describe":
         arguments["url"] = None
-    with pytest.raises(DeadlineError, match="no answer within 10 s"):
+    with pytest.raises(DeadlineError, match="did not respond within 10 s"):
         unanswered(getattr(exchange, question)(**arguments))

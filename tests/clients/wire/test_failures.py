@@ -1,11 +1,11 @@
-"""What a failed call means: which error, and whether to try again."""
+"""The diagnosis of failed calls: error and retry scope."""
 
 from __future__ import annotations
 
 import pytest
 
 from camserve.clients.wire.connection_options import Deadline
-from camserve.clients.wire.failures import CallFailed, RetryScope, Subject, diagnose
+from camserve.clients.wire.failures import CallFailed, Operation, RetryScope, diagnose
 from camserve.errors import CamserveError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError
 
 CONNECTING = "failed to connect to all addresses; last error: "
@@ -14,13 +14,13 @@ VERIFY = HANDSHAKE + "1000007d:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_
 
 
 def failure(status: str, why: str, *, encrypted: bool = False) -> tuple[CamserveError, RetryScope]:
-    subject = Subject("infer", "toy", "3", Deadline.after(30), encrypted=encrypted)
+    subject = Operation("infer", "toy", "3", Deadline(30), encrypted=encrypted)
     found = diagnose(CallFailed(status, why), subject, "1.2.3.4:1")
-    return found.error, found.again
+    return found.error, found.retry
 
 
 @pytest.mark.parametrize(
-    ("status", "why", "kind", "again"),
+    ("status", "why", "kind", "scope"),
     [
         ("UNAVAILABLE", "Socket closed", ConnectionFailedError, RetryScope.ANYWHERE),
         ("UNAVAILABLE", "Exceeds maximum queue size", ConnectionFailedError, RetryScope.ANYWHERE),
@@ -41,47 +41,47 @@ def failure(status: str, why: str, *, encrypted: bool = False) -> tuple[Camserve
         ("UNIMPLEMENTED", "", ConnectionFailedError, RetryScope.ELSEWHERE),
     ],
 )
-def test_a_status_and_its_reason_say_what_to_do(status: str, why: str, kind: type, again: RetryScope) -> None:
+def test_status_and_reason_determine_error_and_retry(status: str, why: str, kind: type, scope: RetryScope) -> None:
     error, found = failure(status, why)
-    assert (type(error), found) == (kind, again)
+    assert (type(error), found) == (kind, scope)
     assert "1.2.3.4:1" in error.message
     assert error.hint
 
 
 @pytest.mark.parametrize(
-    ("why", "told", "again"),
+    ("why", "expected", "scope"),
     [
-        (VERIFY + "certificate has expired", "its certificate has expired", RetryScope.ELSEWHERE),
-        (VERIFY + "self-signed certificate", "not of the authority that is trusted", RetryScope.ELSEWHERE),
-        (CONNECTING + "UNKNOWN: Hostname Verification Check failed.", "is for another name", RetryScope.ELSEWHERE),
-        (HANDSHAKE + "100000f7:SSL routines:WRONG_VERSION_NUMBER", "does not encrypt", RetryScope.ELSEWHERE),
-        (HANDSHAKE + "10000410:SSL routines:ALERT_HANDSHAKE_FAILURE", "the two cannot agree", RetryScope.ELSEWHERE),
+        (VERIFY + "certificate has expired", "the server's certificate has expired", RetryScope.ELSEWHERE),
+        (VERIFY + "self-signed certificate", "not signed by a trusted authority", RetryScope.ELSEWHERE),
+        (CONNECTING + "UNKNOWN: Hostname Verification Check failed.", "is for another host name", RetryScope.ELSEWHERE),
+        (HANDSHAKE + "100000f7:SSL routines:WRONG_VERSION_NUMBER", "does not use TLS", RetryScope.ELSEWHERE),
+        (HANDSHAKE + "10000410:SSL routines:ALERT_HANDSHAKE_FAILURE", "handshake failed", RetryScope.ELSEWHERE),
         (
             CONNECTING + "UNAVAILABLE: ipv4:1.2.3.4:1: Socket closed",
-            "may ask clients for a TLS cert",
+            "may require a client certificate",
             RetryScope.ANYWHERE,
         ),
     ],
 )
-def test_a_connection_that_cannot_be_encrypted_says_why(why: str, told: str, again: RetryScope) -> None:
+def test_tls_failures_are_explained(why: str, expected: str, scope: RetryScope) -> None:
     error, found = failure("UNAVAILABLE", why, encrypted=True)
-    assert (type(error), found) == (ConnectionFailedError, again)
-    assert told in error.message
+    assert (type(error), found) == (ConnectionFailedError, scope)
+    assert expected in error.message
     assert "failed to connect to all addresses" not in error.message
 
 
-def test_a_server_that_hangs_up_on_plain_text_may_expect_tls() -> None:
-    error, again = failure("UNAVAILABLE", CONNECTING + "UNAVAILABLE: ipv4:1.2.3.4:1: Socket closed")
-    assert again is RetryScope.ANYWHERE
-    assert "it may expect TLS" in error.message
+def test_closed_unencrypted_connection_mentions_tls() -> None:
+    error, scope = failure("UNAVAILABLE", CONNECTING + "UNAVAILABLE: ipv4:1.2.3.4:1: Socket closed")
+    assert scope is RetryScope.ANYWHERE
+    assert "it may require TLS" in error.message
 
 
-def test_an_answer_of_a_proxy_is_told_as_one() -> None:
+def test_reply_of_a_proxy_is_recognized() -> None:
     error, _ = failure("UNIMPLEMENTED", "Received http2 header with status: 404")
     assert "http_proxy" in (error.hint or "")
 
 
-def test_what_a_server_says_is_told_in_one_line() -> None:
+def test_server_text_is_one_line() -> None:
     error, _ = failure("INVALID_ARGUMENT", "first\nsecond\r\n\x1b[31mthird\0")
     assert str(error).isprintable()
     assert "first second \\x1b[31mthird\\x00" in error.message

@@ -1,4 +1,4 @@
-"""Values to bytes and back."""
+"""Serializing requests and parsing replies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from camserve.clients.wire.messages import (
     Request,
     Statistics,
     encode_request,
-    newest,
+    newest_version,
     read_reply,
     read_statistics,
     request_header,
@@ -24,7 +24,7 @@ Array = np.ndarray[Any, Any]
 
 
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 127, 128, 4095, 4096, 600_000])
-def test_a_message_written_in_parts_is_the_one_that_protobuf_writes(count: int) -> None:
+def test_encoded_request_equals_protobuf(count: int) -> None:
     batch = np.random.default_rng(0).random((2, count), dtype=np.float32)
     request = toy_request(batch, version="3", outputs=("cam", "logits"))
     expected = request_header(request)
@@ -50,7 +50,7 @@ def test_a_message_written_in_parts_is_the_one_that_protobuf_writes(count: int) 
     ],
     ids=["transposed", "strided", "big-endian", "bool"],
 )
-def test_an_array_goes_out_in_its_own_order_and_bytes(batch: Array) -> None:
+def test_batch_bytes_are_in_c_order(batch: Array) -> None:
     read = service_pb2.ModelInferRequest.FromString(encode_request(toy_request(batch)))
     assert read.raw_input_contents == [batch.tobytes()]
     assert tuple(read.inputs[0].shape) == batch.shape
@@ -70,7 +70,7 @@ def reply(*outputs: tuple[str, str, list[int], bytes], version: str = "7") -> by
     [("FP32", "f4"), ("FP16", "f2"), ("FP64", "f8"), ("BOOL", "?"), ("UINT8", "u1"), ("INT8", "i1")]
     + [(f"{sign}INT{bits}", f"{code}{bits // 8}") for sign, code in (("", "i"), ("U", "u")) for bits in (16, 32, 64)],
 )
-def test_an_output_of_any_type_of_numbers_is_read(datatype: str, dtype: str) -> None:
+def test_outputs_of_every_data_type_are_read(datatype: str, dtype: str) -> None:
     array = np.array([[0, 1], [1, 0]], dtype)
     version, tensors = read_reply(reply(("out", datatype, [2, 2], array.tobytes())))
     assert version == "7"
@@ -78,7 +78,7 @@ def test_an_output_of_any_type_of_numbers_is_read(datatype: str, dtype: str) -> 
     np.testing.assert_array_equal(tensors["out"], array)
 
 
-def test_outputs_are_told_apart_by_name_not_by_place() -> None:
+def test_outputs_are_matched_by_name() -> None:
     one, two = (np.array([value], np.float32).tobytes() for value in (1, 2))
     tensors = read_reply(reply(("b", "FP32", [1], two), ("a", "FP32", [1], one)))[1]
     assert {name: float(array[0]) for name, array in tensors.items()} == {"a": 1.0, "b": 2.0}
@@ -92,23 +92,23 @@ def test_outputs_are_told_apart_by_name_not_by_place() -> None:
         *((datatype, [4], 16) for datatype in ("BYTES", "NONE", "FP64")),
     ],
 )
-def test_an_output_whose_bytes_do_not_fill_its_shape_has_not_come(datatype: str, shape: list[int], size: int) -> None:
+def test_output_with_wrong_size_is_left_out(datatype: str, shape: list[int], size: int) -> None:
     good = ("good", "FP32", [1], bytes(4))
     assert list(read_reply(reply(("bad", datatype, shape, bytes(size)), good))[1]) == ["good"]
 
 
-def test_an_output_without_bytes_has_not_come() -> None:
+def test_output_without_bytes_is_left_out() -> None:
     response = service_pb2.ModelInferResponse(model_version="1")
     response.outputs.add(name="lost", datatype="FP32", shape=[1])
     assert read_reply(response.SerializeToString()) == ("1", {})
 
 
-def test_an_empty_output_is_read() -> None:
+def test_empty_output_is_read() -> None:
     assert read_reply(reply(("out", "FP32", [0, 4], b"")))[1]["out"].shape == (0, 4)
 
 
 def test_outputs_are_read_only_views_of_the_message() -> None:
-    """As with tritonclient; whoever wants to write makes a copy."""
+    """As in tritonclient; copy an output to modify it."""
     array = read_reply(reply(("out", "FP32", [1], bytes(4))))[1]["out"]
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 1
@@ -117,11 +117,11 @@ def test_outputs_are_read_only_views_of_the_message() -> None:
 @pytest.mark.parametrize(
     ("versions", "expected"), [([], ""), (["1"], "1"), (["9", "10", "2"], "10"), (["stable", "3"], "3"), (["x"], "")]
 )
-def test_the_newest_version_is_that_of_the_highest_number(versions: list[str], expected: str) -> None:
-    assert newest(service_pb2.ModelMetadataResponse(versions=versions)) == expected
+def test_newest_version_has_the_highest_number(versions: list[str], expected: str) -> None:
+    assert newest_version(service_pb2.ModelMetadataResponse(versions=versions)) == expected
 
 
-def test_statistics_are_those_of_the_version_in_seconds() -> None:
+def test_statistics_are_of_the_version_in_seconds() -> None:
     message = service_pb2.ModelStatisticsResponse()
     for version in ("1", "2"):
         stats = message.model_stats.add(name="toy", version=version).inference_stats
@@ -133,7 +133,7 @@ def test_statistics_are_those_of_the_version_in_seconds() -> None:
     assert read_statistics(message, "3") == Statistics(0, 0.0, 0.0)
 
 
-def test_no_pixel_is_shown() -> None:
+def test_repr_contains_no_pixels() -> None:
     batch = np.full((1, 2), 77.5, np.float32)
     assert "77.5" not in repr(toy_request(batch))
     assert "77.5" not in repr(Reply("1", "a:1", {"logits": batch}, 0.1, 1, 8))

@@ -1,4 +1,4 @@
-"""Which calls are tried again, how often, and until when."""
+"""Retries: which requests, how often, and until when."""
 
 from __future__ import annotations
 
@@ -25,24 +25,22 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
 @pytest.mark.parametrize("failures", [1, 2])
-def test_a_server_that_was_not_available_is_asked_again(transport: TransportClass, failures: int) -> None:
-    with ScriptedServer(failing(UNAVAILABLE, "busy", times=failures)) as server, transport(server.url) as asking:
-        assert asking.infer(toy_request(), deadline=deadline()).tries == failures + 1
+def test_unavailable_server_is_retried(transport: TransportClass, failures: int) -> None:
+    with ScriptedServer(failing(UNAVAILABLE, "busy", times=failures)) as server, transport(server.url) as client:
+        assert client.infer(toy_request(), deadline=deadline()).attempts == failures + 1
     assert server.requests() == failures + 1
 
 
 @pytest.mark.parametrize("retries", [0, 2])
-def test_a_server_that_is_never_available_is_asked_as_often_as_was_said(
-    transport: TransportClass, retries: int
-) -> None:
+def test_retries_option_limits_the_attempts(transport: TransportClass, retries: int) -> None:
     with (
         ScriptedServer(failing(UNAVAILABLE, "busy")) as server,
-        transport(server.url, retries=retries) as asking,
+        transport(server.url, retries=retries) as client,
         pytest.raises(ConnectionFailedError, match="busy") as caught,
     ):
-        asking.infer(toy_request(), deadline=deadline(30))
+        client.infer(toy_request(), deadline=deadline(30))
     assert server.requests() == retries + 1
-    assert (f"(tried {retries + 1} times)" in caught.value.message) == (retries > 0)
+    assert (f"({retries + 1} attempts)" in caught.value.message) == (retries > 0)
 
 
 @pytest.mark.parametrize(
@@ -58,16 +56,16 @@ def test_a_server_that_is_never_available_is_asked_as_often_as_was_said(
     ],
     ids=["invalid", "internal", "not found", "deadline", "cancelled", "not loaded", "restricted"],
 )
-def test_a_refusal_is_not_tried_again(
+def test_refusal_is_not_retried(
     transport: TransportClass, code: grpc.StatusCode, why: str, kind: type[CamserveError]
 ) -> None:
-    with ScriptedServer(failing(code, why)) as server, transport(server.url) as asking, pytest.raises(kind):
-        asking.infer(toy_request(), deadline=deadline())
+    with ScriptedServer(failing(code, why)) as server, transport(server.url) as client, pytest.raises(kind):
+        client.infer(toy_request(), deadline=deadline())
     assert server.requests() == 1
 
 
 @pytest.mark.timed
-def test_all_tries_share_one_deadline(transport: TransportClass) -> None:
+def test_all_attempts_share_one_deadline(transport: TransportClass) -> None:
     left = []
 
     def answer(message: bytes, context: Context) -> bytes:
@@ -75,24 +73,24 @@ def test_all_tries_share_one_deadline(transport: TransportClass) -> None:
         time.sleep(0.2)
         context.abort(UNAVAILABLE, "busy")
 
-    with ScriptedServer(answer) as server, transport(server.url) as asking:
+    with ScriptedServer(answer) as server, transport(server.url) as client:
         start = time.monotonic()
         with pytest.raises((ConnectionFailedError, DeadlineError)):
-            asking.infer(toy_request(), deadline=deadline(0.7))
+            client.infer(toy_request(), deadline=deadline(0.7))
         assert time.monotonic() - start <= 0.7 + 0.5
     assert 1 < len(left) < 6
     assert all(later < sooner - 0.15 for sooner, later in pairwise(left)), "each try has what the others have left"
 
 
-def test_a_call_whose_connection_is_lost_is_answered_by_the_server_that_comes_back(transport: TransportClass) -> None:
+def test_lost_call_is_retried_at_the_restarted_server(transport: TransportClass) -> None:
     holding = threading.Event()
 
     def stuck(message: bytes, context: Context) -> bytes:
         holding.wait(20)
         return logits("1")
 
-    with ScriptedServer(stuck) as first, transport(first.url) as asking, ThreadPoolExecutor(1) as pool:
-        call = pool.submit(asking.infer, toy_request(), deadline=deadline(20))
+    with ScriptedServer(stuck) as first, transport(first.url) as client, ThreadPoolExecutor(1) as pool:
+        call = pool.submit(client.infer, toy_request(), deadline=deadline(20))
         while not first.requests():
             time.sleep(0.01)
         first.stop()
@@ -101,44 +99,44 @@ def test_a_call_whose_connection_is_lost_is_answered_by_the_server_that_comes_ba
             reply = call.result(20)
         holding.set()
     assert reply.version == "2"
-    assert reply.tries > 1
+    assert reply.attempts > 1
 
 
-def test_garbage_is_told_as_such(transport: TransportClass) -> None:
+def test_invalid_reply_is_reported(transport: TransportClass) -> None:
     with (
         ScriptedServer(lambda message, context: b"\xff\xff\xff") as server,
-        transport(server.url) as asking,
-        pytest.raises(ConnectionFailedError, match="no message of Triton's"),
+        transport(server.url) as client,
+        pytest.raises(ConnectionFailedError, match="not a message of Triton's"),
     ):
-        asking.infer(toy_request(), deadline=deadline())
+        client.infer(toy_request(), deadline=deadline())
 
 
-def test_headers_and_token_go_with_every_call(transport: TransportClass) -> None:
-    with ScriptedServer() as server, transport(server.url, token="t0ken", headers={"x-key": "k3y"}) as asking:
-        asking.infer(toy_request(), deadline=deadline())
+def test_every_call_has_headers_and_token(transport: TransportClass) -> None:
+    with ScriptedServer() as server, transport(server.url, token="t0ken", headers={"x-key": "k3y"}) as client:
+        client.infer(toy_request(), deadline=deadline())
     assert server.metadata.items() >= {"authorization": "Bearer t0ken", "x-key": "k3y"}.items()
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])
-def test_messages_are_compressed_as_asked_for(transport: TransportClass, compression: str) -> None:
+def test_compression_option_is_used(transport: TransportClass, compression: str) -> None:
     images = np.zeros((1, 500, 500, 3), np.float32)
-    with ScriptedServer() as server, transport(server.url, compression=compression) as asking:
-        asking.infer(toy_request(images), deadline=deadline())
+    with ScriptedServer() as server, transport(server.url, compression=compression) as client:
+        client.infer(toy_request(images), deadline=deadline())
         (sent,) = (bytes_sent(connection) for connection in connections(server.port))
     assert (sent > images.nbytes) == (compression == "none")
     assert (sent < images.nbytes / 50) == (compression != "none")
 
 
-def test_data_that_is_not_acknowledged_ends_a_connection_after_ten_seconds(transport: TransportClass) -> None:
-    """What notices a peer that has vanished, without pings that Triton would take for an attack."""
-    with ScriptedServer() as server, transport(server.url) as asking:
-        asking.infer(toy_request(), deadline=deadline())
+def test_unacknowledged_data_ends_a_connection_after_ten_seconds(transport: TransportClass) -> None:
+    """Detects a dead peer without pings, at which Triton would close the connection."""
+    with ScriptedServer() as server, transport(server.url) as client:
+        client.infer(toy_request(), deadline=deadline())
         (timeout,) = (each.getsockopt(IPPROTO_TCP, TCP_USER_TIMEOUT) for each in connections(server.port))
     assert timeout == 10_000
 
 
 def connections(port: int) -> Iterator[socket]:
-    """This process's connections to a port."""
+    """Return the connections of this process to a port."""
     for link in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
             if not str(link.readlink()).startswith("socket:"):
@@ -149,6 +147,6 @@ def connections(port: int) -> Iterator[socket]:
 
 
 def bytes_sent(connection: socket) -> int:
-    """Bytes of a connection that its peer has acknowledged."""
+    """Return the acknowledged bytes of a connection."""
     (count,) = struct.unpack_from("Q", connection.getsockopt(IPPROTO_TCP, TCP_INFO, 256), 120)
     return int(count)

@@ -1,4 +1,4 @@
-"""Several servers behind one client: how work is shared among them, and what happens when one goes."""
+"""Several servers: load balancing, failover and health checks."""
 
 from __future__ import annotations
 
@@ -23,44 +23,46 @@ from camserve.clients.wire.messages import Reply
 from camserve.errors import ConnectionFailedError
 from camserve.serving import TritonServer
 
+pytestmark = pytest.mark.slow
+
 NOT_READY = b""
 INTERVAL = 0.2
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Health checks follow sooner than they do for users."""
+    """Shorten the interval of health checks."""
     monkeypatch.setattr(health_checks, "INTERVAL", INTERVAL)
-    monkeypatch.setattr(health_checks, "PATIENCE", 0.5)
+    monkeypatch.setattr(health_checks, "TIMEOUT", 0.5)
 
 
 @pytest.fixture
-def mortal(tmp_path: Path) -> Iterator[TritonServer]:
-    """A server with the models of `python_server`, whose end no other test minds."""
+def stoppable(tmp_path: Path) -> Iterator[TritonServer]:
+    """A server with the models of `python_server` that the test may stop."""
     server = TritonServer(write_python_models(tmp_path, instances=2))
     server.start()
     yield server
     server.stop(grace=0.0)
 
 
-def ask_for(asking: ThreadTransport, seconds: float, until: threading.Event) -> list[Reply]:
+def send_until(client: ThreadTransport, seconds: float, until: threading.Event) -> list[Reply]:
     replies = []
     while not until.is_set():
-        replies.append(asking.infer(slow_request(seconds), deadline=deadline(30)))
+        replies.append(client.infer(slow_request(seconds), deadline=deadline(30)))
     return replies
 
 
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
-def test_a_server_that_goes_is_not_noticed_by_the_caller(
-    transport: TransportClass, python_server: TritonServer, mortal: TritonServer, blow: signal.Signals
+@pytest.mark.parametrize("stop_signal", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_failover_when_a_server_stops(
+    transport: TransportClass, python_server: TritonServer, stoppable: TritonServer, stop_signal: signal.Signals
 ) -> None:
-    """Requests of each kind are under way at both when it happens: short ones, and one that takes seconds."""
+    """Both servers have pending requests at that time: short ones, and one that takes seconds."""
     until, survivor = threading.Event(), python_server.grpc_url
-    with transport(mortal.grpc_url, survivor) as asking, ThreadPoolExecutor(5) as pool:
-        short = [pool.submit(ask_for, asking, 0.01, until) for _ in range(3)]
-        long = [pool.submit(asking.infer, slow_request(1.0), deadline=deadline(30)) for _ in range(2)]
+    with transport(stoppable.grpc_url, survivor) as client, ThreadPoolExecutor(5) as pool:
+        short = [pool.submit(send_until, client, 0.01, until) for _ in range(3)]
+        long = [pool.submit(client.infer, slow_request(1.0), deadline=deadline(30)) for _ in range(2)]
         time.sleep(0.5)
-        os.kill(mortal.pid, blow)
+        os.kill(stoppable.pid, stop_signal)
         try:
             answers = [call.result(30) for call in long]
             time.sleep(0.3)
@@ -68,46 +70,46 @@ def test_a_server_that_goes_is_not_noticed_by_the_caller(
             until.set()
         shorts = [reply for call in short for reply in call.result(30)]
     assert {reply.url for reply in answers + shorts[-20:]} == {survivor}
-    assert {reply.url for reply in shorts} == {mortal.grpc_url, survivor}
-    assert max(reply.tries for reply in shorts + answers) == 2
+    assert {reply.url for reply in shorts} == {stoppable.grpc_url, survivor}
+    assert max(reply.attempts for reply in shorts + answers) == 2
     assert max(reply.seconds for reply in shorts + answers) <= 10
 
 
-def test_a_server_that_shuts_down_in_order_is_not_noticed_by_the_caller(
+def test_failover_when_a_server_shuts_down_in_order(
     transport: TransportClass, toy_server: TritonServer, toy_repository: Path
 ) -> None:
-    """It unloads its models first, and says meanwhile that it does not have them."""
+    """It unloads its models first, and reports meanwhile that they are not loaded."""
     going, until = TritonServer(toy_repository), threading.Event()
     going.start()
     gone = going.grpc_url
-    with transport(gone, toy_server.grpc_url) as asking, ThreadPoolExecutor(3) as pool:
-        asked = [pool.submit(ask_toy_for, asking, until) for _ in range(3)]
+    with transport(gone, toy_server.grpc_url) as client, ThreadPoolExecutor(3) as pool:
+        pending = [pool.submit(send_to_toy_until, client, until) for _ in range(3)]
         time.sleep(0.5)
         going.stop()
         until.set()
-        urls = [url for call in asked for url in call.result(30)]
+        urls = [url for call in pending for url in call.result(30)]
     assert set(urls) == {gone, toy_server.grpc_url}
 
 
-def ask_toy_for(asking: ThreadTransport, until: threading.Event) -> list[str]:
+def send_to_toy_until(client: ThreadTransport, until: threading.Event) -> list[str]:
     urls = []
     while not until.is_set():
-        urls.append(asking.infer(toy_request(), deadline=deadline(30)).url)
+        urls.append(client.infer(toy_request(), deadline=deadline(30)).url)
     return urls
 
 
-def test_a_server_that_comes_back_is_given_work_again(transport: TransportClass) -> None:
-    with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
+def test_restarted_server_receives_requests_again(transport: TransportClass) -> None:
+    with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as client:
         one.stop()
-        assert {asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
+        assert {client.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
         with ScriptedServer(port=one.port):
             begin = time.monotonic()
-            while asking.infer(toy_request(), deadline=deadline()).url != one.url:
+            while client.infer(toy_request(), deadline=deadline()).url != one.url:
                 assert time.monotonic() - begin < 15
                 time.sleep(0.05)
 
 
-def test_work_goes_to_the_server_that_is_least_busy(transport: TransportClass) -> None:
+def test_requests_go_to_the_least_busy_server(transport: TransportClass) -> None:
     def slow(message: bytes, context: Context) -> bytes:
         time.sleep(0.2)
         return logits()
@@ -115,63 +117,61 @@ def test_work_goes_to_the_server_that_is_least_busy(transport: TransportClass) -
     with (
         ScriptedServer(slow) as one,
         ScriptedServer() as other,
-        transport(one.url, other.url) as asking,
+        transport(one.url, other.url) as client,
         ThreadPoolExecutor(4) as pool,
     ):
-        shares = Counter(pool.map(lambda _: asking.infer(toy_request(), deadline=deadline()).url, range(200)))
+        shares = Counter(pool.map(lambda _: client.infer(toy_request(), deadline=deadline()).url, range(200)))
     assert shares[other.url] > 3 * shares[one.url] > 0
 
 
-def test_equally_busy_servers_have_their_turns(transport: TransportClass) -> None:
-    with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
-        answered = [asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)]
+def test_idle_servers_take_turns(transport: TransportClass) -> None:
+    with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as client:
+        answered = [client.infer(toy_request(), deadline=deadline()).url for _ in range(10)]
     assert answered == [one.url, other.url] * 5
 
 
 @pytest.mark.timed
-def test_another_server_is_asked_at_once_when_one_is_not_available(transport: TransportClass) -> None:
+def test_other_server_is_used_at_once_if_one_is_unavailable(transport: TransportClass) -> None:
     busy = failing(grpc.StatusCode.UNAVAILABLE, "busy")
-    with ScriptedServer(busy) as one, ScriptedServer() as other, transport(one.url, other.url) as asking:
-        reply = asking.infer(toy_request(), deadline=deadline())
-        assert (reply.url, reply.tries) == (other.url, 2)
+    with ScriptedServer(busy) as one, ScriptedServer() as other, transport(one.url, other.url) as client:
+        reply = client.infer(toy_request(), deadline=deadline())
+        assert (reply.url, reply.attempts) == (other.url, 2)
         assert reply.seconds < 0.2
-        assert asking.infer(toy_request(), deadline=deadline()).tries == 1
+        assert client.infer(toy_request(), deadline=deadline()).attempts == 1
 
 
-def test_a_model_is_described_by_a_server_that_is_there(
+def test_model_is_described_by_an_available_server(
     transport: TransportClass, toy_server: TritonServer, refused_port: int
 ) -> None:
     gone = f"127.0.0.1:{refused_port}"
-    with transport(gone, toy_server.grpc_url) as asking:
-        assert asking.describe("toy", deadline=deadline()).version == "1"
-        assert asking.describe("toy", url=toy_server.grpc_url, deadline=deadline()).version == "1"
+    with transport(gone, toy_server.grpc_url) as client:
+        assert client.describe("toy", deadline=deadline()).version == "1"
+        assert client.describe("toy", url=toy_server.grpc_url, deadline=deadline()).version == "1"
         with pytest.raises(ConnectionFailedError, match=gone):
-            asking.describe("toy", url=gone, deadline=deadline(1.0))
+            client.describe("toy", url=gone, deadline=deadline(1.0))
 
 
-def test_a_server_that_hangs_leaves_time_to_ask_another_about_the_model(
+def test_hanging_server_leaves_time_for_another(
     transport: TransportClass, toy_server: TritonServer, silent_port: int
 ) -> None:
     hung = f"127.0.0.1:{silent_port}"
-    with transport(hung, toy_server.grpc_url) as asking:
-        assert asking.describe("toy", deadline=deadline(1.0)).version == "1"
-    with transport(hung, toy_server.grpc_url) as asking:
-        assert asking.is_ready("toy", deadline=deadline(1.0))
+    with transport(hung, toy_server.grpc_url) as client:
+        assert client.describe("toy", deadline=deadline(1.0)).version == "1"
+    with transport(hung, toy_server.grpc_url) as client:
+        assert client.is_ready("toy", deadline=deadline(1.0))
 
 
-def test_a_server_that_is_not_ready_gets_no_requests(transport: TransportClass) -> None:
+def test_server_not_ready_gets_no_requests(transport: TransportClass) -> None:
     one = ScriptedServer(ready=lambda message, context: NOT_READY)
-    with one, ScriptedServer() as other, transport(one.url, other.url) as asking:
-        asking.infer(toy_request(), deadline=deadline())
-        while "ServerReady" not in one.asked or "ServerReady" not in other.asked:
+    with one, ScriptedServer() as other, transport(one.url, other.url) as client:
+        client.infer(toy_request(), deadline=deadline())
+        while "ServerReady" not in one.methods or "ServerReady" not in other.methods:
             time.sleep(0.05)
         time.sleep(0.2)
-        assert {asking.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
+        assert {client.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
 
 
-def test_checks_go_on_after_one_that_fails_on_this_side(
-    transport: TransportClass, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_health_checks_continue_after_a_local_error(transport: TransportClass, monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[bytes | CallFailed] = []
 
     def judge(answer: bytes | CallFailed) -> health_checks.Health:
@@ -183,25 +183,23 @@ def test_checks_go_on_after_one_that_fails_on_this_side(
     judged = health_checks.judge
     monkeypatch.setattr(health_checks, "judge", judge)
     one = ScriptedServer(ready=lambda message, context: NOT_READY)
-    with one, ScriptedServer() as other, transport(one.url, other.url) as asking:
-        asking.infer(toy_request(), deadline=deadline())
+    with one, ScriptedServer() as other, transport(one.url, other.url) as client:
+        client.infer(toy_request(), deadline=deadline())
         begin = time.monotonic()
-        while {asking.infer(toy_request(), deadline=deadline()).url for _ in range(4)} != {other.url}:
+        while {client.infer(toy_request(), deadline=deadline()).url for _ in range(4)} != {other.url}:
             assert time.monotonic() - begin < 10
             time.sleep(INTERVAL)
 
 
-def test_one_server_alone_is_not_asked_for_its_health(transport: TransportClass) -> None:
-    with ScriptedServer() as one, transport(one.url) as asking:
-        asking.infer(toy_request(), deadline=deadline())
+def test_single_server_has_no_health_checks(transport: TransportClass) -> None:
+    with ScriptedServer() as one, transport(one.url) as client:
+        client.infer(toy_request(), deadline=deadline())
         time.sleep(3 * INTERVAL)
-    assert one.asked == ["ModelInfer"]
+    assert one.methods == ["ModelInfer"]
 
 
-def test_calls_wait_for_the_only_server_that_is_left_even_if_it_hangs(
-    transport: TransportClass, refused_port: int
-) -> None:
-    """There is nowhere else to go, so its calls are left to their deadline."""
+def test_calls_to_the_last_server_are_not_reset(transport: TransportClass, refused_port: int) -> None:
+    """No other server is up, so the calls wait until their deadline."""
     hanging = threading.Event()
 
     def slow(message: bytes, context: Context) -> bytes:
@@ -209,8 +207,8 @@ def test_calls_wait_for_the_only_server_that_is_left_even_if_it_hangs(
         return logits()
 
     one = ScriptedServer(slow, ready=slow)
-    with one, transport(one.url, f"127.0.0.1:{refused_port}") as asking:
-        reply = asking.infer(toy_request(), deadline=deadline(20))
+    with one, transport(one.url, f"127.0.0.1:{refused_port}") as client:
+        reply = client.infer(toy_request(), deadline=deadline(20))
         hanging.set()
     assert reply.url == one.url
     assert one.requests() == 1

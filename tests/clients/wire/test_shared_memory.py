@@ -18,7 +18,7 @@ from camserve.bundle import Bundle
 from camserve.clients import AsyncClassifier, Classifier
 from camserve.clients.wire import segments
 from camserve.clients.wire.segments import FOLDER
-from camserve.clients.wire.shared_memory import SharedMemory, is_unknown_region, refused
+from camserve.clients.wire.shared_memory import SharedMemory, is_unknown_region, not_accepted
 from camserve.errors import RequestError, UsageError
 from camserve.serving import TritonServer
 
@@ -26,70 +26,68 @@ Array = np.ndarray[Any, Any]
 BATCH = np.arange(32, dtype=np.float32)
 
 
-def test_what_is_asked_through_shared_memory_is_answered_as_over_the_socket(
-    asker: SharedMemoryClient, toy_bundle: Bundle
-) -> None:
+def test_shared_memory_gives_the_same_answer(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
     for count, seed in ((1, 0), (3, 1), (1, 2)):
         batch = toy_images(toy_bundle, count, seed=seed)
-        np.testing.assert_allclose(asker.logits(batch), expected_outputs(toy_bundle, batch)["logits"], atol=1e-5)
+        np.testing.assert_allclose(sender.logits(batch), expected_outputs(toy_bundle, batch)["logits"], atol=1e-5)
 
 
-def test_a_segment_is_told_to_the_server_once_and_used_again(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_segment_is_registered_once_and_reused(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
     for seed in range(10):
-        asker.logits(toy_images(toy_bundle, 3, seed=seed))
-        asker.logits(toy_images(toy_bundle, 2, seed=seed))
-    assert asker.registered == 1
-    assert len(asker.regions()) == 1
+        sender.logits(toy_images(toy_bundle, 3, seed=seed))
+        sender.logits(toy_images(toy_bundle, 2, seed=seed))
+    assert sender.registered == 1
+    assert len(sender.regions()) == 1
 
 
-def test_no_name_stands_once_the_server_has_opened_a_segment(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
-    asker.logits(toy_images(toy_bundle))
+def test_registered_segment_has_no_name(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
+    sender.logits(toy_images(toy_bundle))
     assert names() == []
 
 
-def test_threads_never_share_a_segment(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_threads_never_share_a_segment(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
     wrong: list[int] = []
 
-    def ask(number: int) -> None:
+    def infer(number: int) -> None:
         for seed in range(20):
             batch = toy_images(toy_bundle, 1 + number % 3, seed=100 * number + seed)
             expected = expected_outputs(toy_bundle, batch)["logits"]
-            wrong.extend([seed] * (not np.allclose(asker.logits(batch), expected, atol=1e-5)))
+            wrong.extend([seed] * (not np.allclose(sender.logits(batch), expected, atol=1e-5)))
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=infer, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert asker.registered <= len(threads) * 2
+    assert sender.registered <= len(threads) * 2
 
 
-def test_a_server_that_has_forgotten_is_told_anew(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_lost_segment_is_registered_again(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
     batch = toy_images(toy_bundle)
-    asker.logits(batch)
-    asker.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name="")])
-    assert asker.regions() == []
-    np.testing.assert_allclose(asker.logits(batch), expected_outputs(toy_bundle, batch)["logits"], atol=1e-5)
-    assert asker.registered == 2
-    assert len(asker.regions()) == 1
+    sender.logits(batch)
+    sender.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name="")])
+    assert sender.regions() == []
+    np.testing.assert_allclose(sender.logits(batch), expected_outputs(toy_bundle, batch)["logits"], atol=1e-5)
+    assert sender.registered == 2
+    assert len(sender.regions()) == 1
 
 
-def test_a_server_that_forbids_it_is_told_from_one_that_forgot(
+def test_refused_registration_is_not_a_lost_segment(
     toy_server: TritonServer, toy_bundle: Bundle, shared: SharedMemory
 ) -> None:
-    asker = SharedMemoryClient(toy_server.grpc_url, shared)
+    sender = SharedMemoryClient(toy_server.grpc_url, shared)
     with pytest.raises(grpc.RpcError) as caught:
-        asker.logits(toy_images(toy_bundle))
-    asker.close()
+        sender.logits(toy_images(toy_bundle))
+    sender.close()
     why = caught.value.details() or ""
     assert not is_unknown_region(why)
-    error = refused(asker.url, why)
+    error = not_accepted(sender.url, why)
     assert "restricted" in error.message
     assert "--allow-shared-memory" in str(error)
 
 
-def test_a_segment_that_could_not_be_told_is_not_used_again_and_is_unregistered_in_the_end(
+def test_failed_registration_discards_and_unregisters_the_segment(
     shared: SharedMemory,
 ) -> None:
     with shared.lease("a:1", BATCH) as lease:
@@ -103,12 +101,12 @@ def test_a_segment_that_could_not_be_told_is_not_used_again_and_is_unregistered_
     assert shared.unregistrations("a:1") == []
 
 
-def test_each_server_has_segments_of_its_own(shared: SharedMemory) -> None:
+def test_each_server_has_its_own_segments(shared: SharedMemory) -> None:
     assert registered(shared, "a:1") == registered(shared, "a:1")
     assert registered(shared, "a:1") != registered(shared, "b:1")
 
 
-def test_no_more_is_taken_than_the_bound() -> None:
+def test_memory_limit_is_kept() -> None:
     shared = SharedMemory(limit=2 * 4096)
     with shared.lease("a:1", BATCH) as first, shared.lease("b:1", BATCH) as second, shared.lease("a:1", BATCH) as third:
         assert first is not None
@@ -120,7 +118,7 @@ def test_no_more_is_taken_than_the_bound() -> None:
     assert names() == []
 
 
-def test_a_full_shared_memory_is_told_once_and_is_no_error(
+def test_full_shared_memory_is_logged_once(
     shared: SharedMemory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(*_: int) -> None:
@@ -138,7 +136,7 @@ def test_a_full_shared_memory_is_told_once_and_is_no_error(
         assert lease is not None
 
 
-def test_memory_is_taken_before_it_is_written() -> None:
+def test_memory_is_allocated_before_it_is_written() -> None:
     name, memory = segments.create(1 << 20)
     assert (FOLDER / name).stat().st_blocks * 512 >= 1 << 20
     assert (FOLDER / name).stat().st_mode & 0o777 == 0o600
@@ -146,13 +144,13 @@ def test_memory_is_taken_before_it_is_written() -> None:
     memory.close()
 
 
-def test_a_host_without_it_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_host_without_shared_memory_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("camserve.clients.wire.shared_memory.FOLDER", tmp_path / "none")
-    with pytest.raises(UsageError, match="Leave shared_memory out"):
+    with pytest.raises(UsageError, match="Remove shared_memory"):
         SharedMemory()
 
 
-def test_closed_it_lends_nothing_and_frees_what_is_on_lease_when_that_ends() -> None:
+def test_closing_frees_a_segment_when_its_lease_ends() -> None:
     shared = SharedMemory()
     with shared.lease("a:1", BATCH) as lease:
         assert lease is not None
@@ -164,49 +162,47 @@ def test_closed_it_lends_nothing_and_frees_what_is_on_lease_when_that_ends() -> 
         assert after is None
 
 
-def test_descriptors_are_given_back() -> None:
+def test_descriptors_are_closed() -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(20):
         shared = SharedMemory()
         for url in ("a:1", "b:1"):
             registered(shared, url)
         shared.close()
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # what other tests have left may end meanwhile
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before  # leftovers of other tests may end meanwhile
 
 
-def test_what_a_server_still_computes_on_outlives_the_client(asker: SharedMemoryClient, toy_bundle: Bundle) -> None:
+def test_segment_in_use_by_a_server_outlives_the_client(sender: SharedMemoryClient, toy_bundle: Bundle) -> None:
     batch = toy_images(toy_bundle)
-    with asker.shared.lease(asker.url, batch) as lease:
+    with sender.shared.lease(sender.url, batch) as lease:
         assert lease is not None
         with lease.registering() as message:
-            asker.stub.SystemSharedMemoryRegister(message, timeout=SECONDS)
+            sender.stub.SystemSharedMemoryRegister(message, timeout=SECONDS)
         lease.discard()
     request = service_pb2.ModelInferRequest(model_name="toy")
     lease.describe(request.inputs.add(name="image", datatype="FP32", shape=batch.shape))
     request.outputs.add(name="logits")
-    answer = asker.stub.ModelInfer(request, timeout=SECONDS)
+    answer = sender.stub.ModelInfer(request, timeout=SECONDS)
     logits = np.frombuffer(answer.raw_output_contents[0], np.float32)
     np.testing.assert_allclose(logits, expected_outputs(toy_bundle, batch)["logits"][0], atol=1e-5)
-    asker.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name=message.name)])
+    sender.unregister([service_pb2.SystemSharedMemoryUnregisterRequest(name=message.name)])
 
 
-def test_a_classifier_through_shared_memory_answers_as_over_the_socket_and_leaves_nothing(
-    open_server: TritonServer, toy_bundle: Bundle, asker: SharedMemoryClient
+def test_classifier_with_shared_memory_leaves_nothing(
+    open_server: TritonServer, toy_bundle: Bundle, sender: SharedMemoryClient
 ) -> None:
     batch = toy_images(toy_bundle, 3)
     with Classifier(open_server.grpc_url, "toy", shared_memory=True) as through:
         with Classifier(open_server.grpc_url, "toy") as plain:
             expected = plain.infer(batch, ["logits", "cam"])
         found = through.infer(batch, ["logits", "cam"])
-        assert len(asker.regions()) == 1
-    assert asker.regions() == []
+        assert len(sender.regions()) == 1
+    assert sender.regions() == []
     for name, array in expected.items():
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_tasks_of_one_loop_never_share_a_segment(
-    open_server: TritonServer, toy_bundle: Bundle, asker: SharedMemoryClient
-) -> None:
+def test_tasks_never_share_a_segment(open_server: TritonServer, toy_bundle: Bundle, sender: SharedMemoryClient) -> None:
     async def main() -> None:
         async with AsyncClassifier(open_server.grpc_url, "toy", shared_memory=True) as classifier:
             batches = [toy_images(toy_bundle, 1 + seed % 3, seed=seed) for seed in range(40)]
@@ -216,11 +212,11 @@ def test_tasks_of_one_loop_never_share_a_segment(
             np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
 
     asyncio.run(main())
-    assert asker.regions() == []
+    assert sender.regions() == []
     assert names() == []
 
 
-def test_a_classifier_whose_server_forbids_it_says_what_to_do(toy_server: TritonServer, toy_bundle: Bundle) -> None:
+def test_refused_shared_memory_has_a_hint(toy_server: TritonServer, toy_bundle: Bundle) -> None:
     classifier = Classifier(toy_server.grpc_url, "toy", shared_memory=True)
     with classifier, pytest.raises(RequestError, match="--allow-shared-memory"):
         classifier.infer(toy_images(toy_bundle), ["logits"])

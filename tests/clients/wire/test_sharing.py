@@ -1,4 +1,4 @@
-"""Shared memory as a transport uses it: what a server is told, and what when it has forgotten."""
+"""Shared memory in a transport, with a server that is restarted."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Array = np.ndarray[Any, Any]
 THREADS = 4
 
 
-def test_a_restarted_server_is_told_anew_of_every_segment(toy_repository: Path, toy_bundle: Bundle) -> None:
+def test_restarted_server_receives_every_segment_again(toy_repository: Path, toy_bundle: Bundle) -> None:
     images = toy_images(toy_bundle, 8)
     expected = expected_outputs(toy_bundle, images)["logits"]
     first = TritonServer(toy_repository, allow_shared_memory=True)
     first.start()
     port = int(first.grpc_url.rpartition(":")[2])
-    with ThreadTransport(first.grpc_url, shared_memory=True) as asking:
-        ask_at_once(asking, images, expected)
+    with ThreadTransport(first.grpc_url, shared_memory=True) as client:
+        send_concurrently(client, images, expected)
         first.stop(grace=0.0)
         with TritonServer(toy_repository, allow_shared_memory=True, grpc_port=port):
-            ask_at_once(asking, images, expected)
+            send_concurrently(client, images, expected)
 
 
-def ask_at_once(asking: ThreadTransport, images: Array, expected: Array) -> None:
+def send_concurrently(client: ThreadTransport, images: Array, expected: Array) -> None:
     with ThreadPoolExecutor(THREADS) as pool:
-        calls = [pool.submit(asking.infer, toy_request(images), deadline=deadline(20)) for _ in range(5 * THREADS)]
+        calls = [pool.submit(client.infer, toy_request(images), deadline=deadline(20)) for _ in range(5 * THREADS)]
         for call in calls:
             np.testing.assert_allclose(call.result().tensors["logits"], expected, rtol=1e-6, atol=1e-6)

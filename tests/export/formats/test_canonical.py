@@ -1,4 +1,4 @@
-"""The order and the names of a graph: by what it computes, and nothing else."""
+"""Deterministic order and names of an ONNX graph."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from camserve.export.formats.canonical import canonicalize, layer_of
 STEPS = ("conv1", "relu1", "conv1", "head")
 
 
-def graph(counter: int = 0, *, turned: bool = False, scopes: bool = True) -> onnx.GraphProto:
-    """A layer called twice, a node that the converter renamed, a weight that two read, and one that nobody reads."""
+def graph(counter: int = 0, *, reversed_order: bool = False, scopes: bool = True) -> onnx.GraphProto:
+    """Return a graph with a layer called twice, a renamed node, a shared weight and an unused one."""
 
     def name(text: str) -> str:
         return f"{text}__{counter}" if counter else text
@@ -25,17 +25,17 @@ def graph(counter: int = 0, *, turned: bool = False, scopes: bool = True) -> onn
         helper.make_node("Mul", [name("b"), first], [name("c")], name=name(scope.format(2) + "mul")),
         helper.make_node("Add", [name("c"), second], ["logits"], name=name("Add")),
         helper.make_node("Softmax", ["logits"], ["probabilities"], name=name("step3/softmax")),
-        helper.make_node("Exp", [name("a")], [name("unread")], name=name("step1/exp")),
+        helper.make_node("Exp", [name("a")], [name("unused_exp")], name=name("step1/exp")),
     ]
     weights = [
         numpy_helper.from_array(np.full(4, value, np.float32), text)
-        for value, text in ((2, first), (3, second), (5, name("nobody")))
+        for value, text in ((2, first), (3, second), (5, name("unused")))
     ]
     tensors = [
         helper.make_tensor_value_info(text, TensorProto.FLOAT, ["batch", 4])
         for text in ("image", "logits", "probabilities")
     ]
-    if turned:
+    if reversed_order:
         nodes.reverse()
         weights.reverse()
     return helper.make_graph(nodes, "graph", tensors[:1], [tensors[2], tensors[1]], weights)
@@ -47,7 +47,7 @@ def canonical(graph: onnx.GraphProto, steps: tuple[str, ...]) -> onnx.GraphProto
     return made
 
 
-def test_names_are_those_of_the_layers() -> None:
+def test_nodes_are_named_after_layers() -> None:
     made = canonical(graph(7), STEPS)
     assert [node.name for node in made.node] == ["conv1/Mul", "relu1/Relu", "conv1/Mul_2", "conv1/Add", "head/Softmax"]
     assert [tensor.name for tensor in made.initializer] == ["conv1/Mul.input1", "conv1/Add.input1"]
@@ -60,26 +60,26 @@ def test_names_are_those_of_the_layers() -> None:
     ]
 
 
-def test_neither_order_nor_counters_change_a_byte() -> None:
+def test_bytes_depend_on_neither_order_nor_counters() -> None:
     expected = canonical(graph(), STEPS).SerializeToString()
     assert canonical(graph(41), STEPS).SerializeToString() == expected
-    assert canonical(graph(turned=True), STEPS).SerializeToString() == expected
+    assert canonical(graph(reversed_order=True), STEPS).SerializeToString() == expected
 
 
-def test_what_is_computed_changes_the_bytes() -> None:
+def test_bytes_depend_on_the_weights() -> None:
     other = graph()
     other.initializer[0].CopyFrom(numpy_helper.from_array(np.full(4, 2.5, np.float32), other.initializer[0].name))
     assert canonical(other, STEPS).SerializeToString() != canonical(graph(), STEPS).SerializeToString()
 
 
-def test_a_second_time_changes_no_order() -> None:
+def test_repetition_keeps_the_order() -> None:
     once = canonical(graph(), STEPS)
     again = canonical(once, STEPS)
     assert [node.op_type for node in again.node] == [node.op_type for node in once.node]
     assert len(again.initializer) == len(once.initializer)
 
 
-def test_a_name_tells_its_layer() -> None:
+def test_layer_is_read_from_a_name() -> None:
     assert layer_of("step3/dense/MatMul__12", STEPS) == "head"
     assert layer_of("cam/TopKV2", STEPS) == "cam"
     assert layer_of("pixels/Cast", STEPS) == "pixels"

@@ -1,4 +1,4 @@
-"""The shape of the graph that is served: figures that a newer converter must not worsen unnoticed."""
+"""Size and operators of the converted graph, which a newer converter must not increase unnoticed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def graph_of(model: keras.Model, *, cam: bool = True, opset: int = 17) -> onnx.M
     return convert(prepare(model, cam=cam, top_k=5, all_classes=False).served, opset)
 
 
-def answers(model: onnx.ModelProto, images: Any) -> Any:
+def probabilities(model: onnx.ModelProto, images: Any) -> Any:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(["probabilities"], {"image": images})[0]
 
 
 @pytest.mark.slow
-def test_resnet50_is_served_by_the_smallest_graph() -> None:
+def test_resnet50_graph_is_minimal() -> None:
     model = graph_of(RECIPES["resnet50"].build())
     operators = Counter(node.op_type for node in model.graph.node)
     assert operators["Conv"] == 53
@@ -51,13 +51,13 @@ def test_resnet50_is_served_by_the_smallest_graph() -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet50-signs", "resnet50-signs-126"])
-def test_a_head_with_its_own_cells_computes_no_shape(name: str) -> None:
+def test_head_with_cells_computes_no_shapes(name: str) -> None:
     operators = Counter(node.op_type for node in graph_of(RECIPES[name].build()).graph.node)
     assert operators["Conv"] == 53
     assert not {"Shape", "Slice", "Concat", "Squeeze", "Pad"} & set(operators)
 
 
-def test_nodes_and_weights_are_named_after_their_layers() -> None:
+def test_nodes_and_weights_are_named_after_layers() -> None:
     model = graph_of(enliven(small_network("global-average"), PRESETS["unit"]))
     names = [node.name for node in model.graph.node]
     assert names[:3] == ["conv1/Transpose", "conv1/Conv", "relu1/Relu"]
@@ -71,12 +71,12 @@ def test_nodes_and_weights_are_named_after_their_layers() -> None:
 
 
 @pytest.mark.parametrize("pooling", ["global-average", "average", "flatten"])
-def test_two_conversions_are_the_same_bytes(pooling: str) -> None:
+def test_conversion_is_deterministic(pooling: str) -> None:
     model = enliven(small_network(pooling), PRESETS["unit"])
     assert graph_of(model).SerializeToString() == graph_of(model).SerializeToString()
 
 
-def test_an_activation_of_two_branches_costs_no_transposition() -> None:
+def test_two_branch_activation_adds_no_transpose() -> None:
     image = layers.Input((16, 16, 4))
     x = layers.Conv2D(8, 3, activation="hard_swish")(image)
     x = layers.Conv2D(8, 3, activation="hard_sigmoid")(x)
@@ -85,7 +85,7 @@ def test_an_activation_of_two_branches_costs_no_transposition() -> None:
     assert operators["Transpose"] == 1
 
 
-def test_a_swish_is_a_sigmoid_and_a_product() -> None:
+def test_swish_is_sigmoid_and_mul() -> None:
     image = layers.Input((16, 16, 4))
     x = layers.Conv2D(8, 3, activation="swish", name="swish")(image)
     model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
@@ -93,13 +93,13 @@ def test_a_swish_is_a_sigmoid_and_a_product() -> None:
     assert [name.split("/")[1] for name in names if "Transpose" not in name] == ["Conv", "Sigmoid", "Mul"]
 
 
-def test_padding_before_a_convolution_is_its_own() -> None:
+def test_padding_is_merged_into_the_convolution() -> None:
     image = layers.Input((16, 16, 4))
     x = layers.Conv2D(8, 3, strides=2)(layers.ZeroPadding2D(((0, 1), (0, 1)))(image))
     model = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x)))
     graph = graph_of(model)
     assert "Pad" not in {node.op_type for node in graph.graph.node}
-    np.testing.assert_allclose(answers(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
+    np.testing.assert_allclose(probabilities(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
 
 
 def grouped() -> keras.Model:
@@ -110,22 +110,22 @@ def grouped() -> keras.Model:
     return keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x)))
 
 
-def test_a_grouped_convolution_stays_one_convolution() -> None:
+def test_grouped_convolution_is_one_node() -> None:
     model = grouped()
     graph = graph_of(model)
     groups = [attribute.i for node in graph.graph.node for attribute in node.attribute if attribute.name == "group"]
     assert groups == [4, 2]
-    np.testing.assert_allclose(answers(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
+    np.testing.assert_allclose(probabilities(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
 
 
 def test_exact_gelu_is_converted() -> None:
     image = layers.Input((16, 16, 4))
     x = layers.Conv2D(8, 3, activation="gelu", kernel_initializer=keras.initializers.RandomNormal(stddev=2.0))(image)
     model = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x)))
-    np.testing.assert_allclose(answers(graph_of(model), IMAGES), model(IMAGES, training=False), atol=1e-6)
+    np.testing.assert_allclose(probabilities(graph_of(model), IMAGES), model(IMAGES, training=False), atol=1e-6)
 
 
-def test_a_batchnorm_that_stays_is_one_scale_and_shift() -> None:
+def test_kept_batchnorm_is_mul_and_add() -> None:
     image = layers.Input((16, 16, 4))
     x = layers.BatchNormalization(name="first")(image)
     x = layers.Conv2D(8, 3, activation="relu")(x)
@@ -141,10 +141,10 @@ def test_a_batchnorm_that_stays_is_one_scale_and_shift() -> None:
     graph = graph_of(model)
     operators = Counter(node.name for node in graph.graph.node if node.name.split("/")[0] in ("first", "second"))
     assert set(operators) == {"first/Mul", "first/Add", "second/Mul", "second/Add"}
-    np.testing.assert_allclose(answers(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
+    np.testing.assert_allclose(probabilities(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
 
 
-def test_an_operator_without_onnx_form_is_named_with_its_layer() -> None:
+def test_unsupported_operator_error_names_the_layer() -> None:
     @keras.saving.register_keras_serializable("tests")
     class Bessel(keras.layers.Layer):  # type: ignore[misc]
         def call(self, inputs: Any) -> Any:
@@ -159,7 +159,7 @@ def test_an_operator_without_onnx_form_is_named_with_its_layer() -> None:
         graph_of(model)
 
 
-def test_tracing_leaves_tensorflow_as_it_was() -> None:
+def test_tracing_restores_eager_mode() -> None:
     import tensorflow as tf
 
     served = prepare(small_network(), cam=True, top_k=5, all_classes=False).served
@@ -167,7 +167,7 @@ def test_tracing_leaves_tensorflow_as_it_was() -> None:
     assert not tf.config.functions_run_eagerly()
 
 
-def test_layers_called_like_what_camserve_adds_are_no_part_of_the_head() -> None:
+def test_layers_with_reserved_names_are_not_in_the_head() -> None:
     image = layers.Input((16, 16, 4))
     x = layers.Conv2D(8, 3, activation="relu", name="cam")(image)
     x = layers.Conv2D(8, 3, activation="relu", name="pixels")(x)
@@ -181,7 +181,7 @@ def test_layers_called_like_what_camserve_adds_are_no_part_of_the_head() -> None
     assert served.head == {"pool", "classes_2"}
 
 
-def test_without_maps_the_head_begins_at_the_last_layer_with_weights() -> None:
+def test_head_without_maps_starts_at_the_last_weighted_layer() -> None:
     image = layers.Input((16, 16, 4))
     x = layers.GlobalAveragePooling2D(keepdims=True)(layers.Conv2D(8, 3, name="body")(image))
     x = layers.Flatten(name="flat")(layers.Conv2D(3, 1, name="classes")(x))
@@ -191,7 +191,7 @@ def test_without_maps_the_head_begins_at_the_last_layer_with_weights() -> None:
     assert served.head == {"classes", "flat", "probabilities"}
 
 
-def test_a_layer_may_have_scopes_of_its_own() -> None:
+def test_layer_may_open_name_scopes() -> None:
     @keras.saving.register_keras_serializable("tests")
     class Scoped(keras.layers.Layer):  # type: ignore[misc]
         def call(self, inputs: Any) -> Any:
@@ -207,15 +207,15 @@ def test_a_layer_may_have_scopes_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("divisor", [41.0, 6.0, 3.0])
-def test_a_quotient_that_is_rounded_down_stays_a_quotient(divisor: float) -> None:
+def test_division_before_rounding_is_kept(divisor: float) -> None:
     image = layers.Input((16, 16, 4))
     x = layers.Conv2D(8, 3)(keras.ops.floor(image / divisor))
     model = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x)))
     pixels = np.arange(3 * 16 * 16 * 4).reshape(3, 16, 16, 4).astype(np.float32) % 256
-    np.testing.assert_allclose(answers(graph_of(model), pixels), model(pixels, training=False), atol=1e-6)
+    np.testing.assert_allclose(probabilities(graph_of(model), pixels), model(pixels, training=False), atol=1e-6)
 
 
-def test_double_precision_inside_a_layer_is_converted() -> None:
+def test_float64_inside_a_layer_is_converted() -> None:
     @keras.saving.register_keras_serializable("tests")
     class Double(keras.layers.Layer):  # type: ignore[misc]
         def call(self, inputs: Any) -> Any:
@@ -225,4 +225,4 @@ def test_double_precision_inside_a_layer_is_converted() -> None:
     image = layers.Input((16, 16, 4))
     x = layers.Conv2D(8, 3)(Double()(image))
     model = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x)))
-    np.testing.assert_allclose(answers(graph_of(model), IMAGES), model(IMAGES, training=False), atol=1e-6)
+    np.testing.assert_allclose(probabilities(graph_of(model), IMAGES), model(IMAGES, training=False), atol=1e-6)

@@ -1,4 +1,4 @@
-"""An export is one file: none of its weights is kept in another."""
+"""An exported ONNX model is a single file, without external data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from camserve.export import export_model
 from camserve.serving.publishing.external_data import check_self_contained
 
 
-def test_every_weight_of_an_export_is_in_its_file(tmp_path: Path) -> None:
+def test_export_has_no_external_data(tmp_path: Path) -> None:
     bundle = export_model(small_network(), tmp_path / "bundle", preprocessing="unit", formats="onnx")
     check_self_contained(bundle.path / ONNX_NAME)
     model = onnx.load(str(bundle.path / ONNX_NAME), load_external_data=False)

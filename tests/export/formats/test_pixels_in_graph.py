@@ -1,4 +1,4 @@
-"""A graph that takes pixels as they are: the answers of one that is given prepared images."""
+"""Preprocessing in the graph: the same outputs as with preprocessing in the client."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ GRAY = Preprocessing(color="gray", scale=(127.5,), mean=(1.0,), std=(1.0,))
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_the_graph_prepares_pixels_as_the_client_does(preset: str) -> None:
+def test_graph_preprocesses_as_the_client(preset: str) -> None:
     prepared = np.asarray(preprocess(PIXELS, PRESETS[preset]))
     np.testing.assert_array_equal(prepared, normalize(PIXELS, PRESETS[preset]))
 
 
-def test_the_graph_prepares_gray_pixels_as_the_client_does() -> None:
+def test_graph_preprocesses_gray_images_as_the_client() -> None:
     gray = sample_images(3, 8, 8, 1)
     np.testing.assert_array_equal(np.asarray(preprocess(gray, GRAY)), normalize(gray, GRAY))
 
 
-def answers(bundle: Bundle, images: Any) -> list[Any]:
+def outputs(bundle: Bundle, images: Any) -> list[Any]:
     session = onnxruntime.InferenceSession(str(bundle.onnx_path), providers=["CPUExecutionProvider"])
     return list(session.run(["logits", "cam", "cam_class"], {"image": images}))
 
 
 @pytest.mark.parametrize("preset", ["caffe", "torch", "raw-rgb"])
-def test_pixels_get_the_answers_of_prepared_images(preset: str, tmp_path: Path) -> None:
+def test_uint8_input_gives_the_same_outputs(preset: str, tmp_path: Path) -> None:
     model = enliven(small_network("average"), PRESETS[preset])
     dtypes: tuple[InputType, ...] = ("float32", "uint8")
     bundles = {
@@ -52,12 +52,12 @@ def test_pixels_get_the_answers_of_prepared_images(preset: str, tmp_path: Path) 
     contract = bundles["uint8"].contract
     assert (contract.input.dtype, contract.preprocessing.in_graph) == ("UINT8", True)
     assert contract.preprocessing.mean == PRESETS[preset].mean
-    prepared = answers(bundles["float32"], normalize(PIXELS, PRESETS[preset]))
-    for told, expected in zip(answers(bundles["uint8"], PIXELS), prepared, strict=True):
-        np.testing.assert_allclose(told, expected, rtol=1e-6, atol=1e-6)
+    prepared = outputs(bundles["float32"], normalize(PIXELS, PRESETS[preset]))
+    for output, expected in zip(outputs(bundles["uint8"], PIXELS), prepared, strict=True):
+        np.testing.assert_allclose(output, expected, rtol=1e-6, atol=1e-6)
 
 
-def test_the_channels_move_while_they_are_bytes(tmp_path: Path) -> None:
+def test_channels_are_reordered_as_uint8(tmp_path: Path) -> None:
     model = enliven(small_network("global-average"), PRESETS["caffe"])
     bundle = export_model(model, tmp_path / "bundle", preprocessing="caffe", input_dtype="uint8", formats=["onnx"])
     nodes = onnx.load(str(bundle.onnx_path)).graph.node
@@ -65,7 +65,7 @@ def test_the_channels_move_while_they_are_bytes(tmp_path: Path) -> None:
     assert Counter(node.op_type for node in nodes)["Transpose"] == 1
 
 
-def test_a_model_of_whole_numbers_takes_pixels_too(tmp_path: Path) -> None:
+def test_model_with_uint8_input_accepts_uint8_pixels(tmp_path: Path) -> None:
     image = layers.Input((16, 16, 3), dtype="uint8")
     x = layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
     model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))

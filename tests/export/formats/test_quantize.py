@@ -1,4 +1,4 @@
-"""Int8: what is quantized, how, and that the answers stay."""
+"""Int8 quantization: which nodes are quantized, how, and that the outputs stay close."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, numpy_helper
-from support.graphs import Graph, answers, images, operators
+from support.graphs import Graph, images, operators, run_onnx
 
 from camserve.choices import Int8Target
 from camserve.errors import ConversionError
 from camserve.export.formats.quantize import quantize
 
-BYTES = frozenset(
+EIGHT_BIT = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "NhwcMaxPool", "MaxPool", "Transpose", "QGemm"}
-)  # and what begins with QLinear
+)  # and all that begin with QLinear
 
 
 def plain(graph: Graph) -> str:
@@ -140,9 +140,9 @@ def constants(model: onnx.ModelProto) -> dict[str, Any]:
 
 
 def optimized(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
-    """What ONNX Runtime makes of the graph on this machine."""
+    """Return the graph as optimized by ONNX Runtime on this machine."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # it warns that the file will suit this machine only
+    options.log_severity_level = 3  # it warns that the file is specific to this machine
     options.optimized_model_filepath = str(folder / "optimized.onnx")
     onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return onnx.load(folder / "optimized.onnx")
@@ -150,24 +150,24 @@ def optimized(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
-def test_int8_answers_almost_the_same(body: Callable[[Graph], str], target: Int8Target) -> None:
+def test_int8_outputs_are_close(body: Callable[[Graph], str], target: Int8Target) -> None:
     model, head = network(body)
-    expected = answers(model, images(16, seed=2))
-    found = answers(quantize(model, images(64), head, target), images(16, seed=2))
+    expected = run_onnx(model, images(16, seed=2))
+    found = run_onnx(quantize(model, images(64), head, target), images(16, seed=2))
     assert 0 < distance(found["logits"], expected["logits"]) < 0.05
     assert distance(found["cam"], expected["cam"]) < 0.1
 
 
 @pytest.mark.parametrize("body", FUSED, ids=lambda body: body.__name__)
-def test_onnx_runtime_runs_the_whole_body_on_bytes(body: Callable[[Graph], str], tmp_path: Path) -> None:
+def test_onnx_runtime_runs_the_body_in_8_bits(body: Callable[[Graph], str], tmp_path: Path) -> None:
     model, head = network(body)
     made = operators(optimized(quantize(model, images(16), head, "cpu"), tmp_path))
-    floats = {name for name in made if name not in BYTES and not name.startswith("QLinear")}
+    floats = {name for name in made if name not in EIGHT_BIT and not name.startswith("QLinear")}
     assert floats <= set(operators(model)[-len(head) :])
     assert made.count("QuantizeLinear") == 1
 
 
-def test_arithmetic_right_before_the_head_stays_in_float() -> None:
+def test_arithmetic_before_the_head_stays_in_float32() -> None:
     graph = Graph()
     x = graph.convolve(graph.add("Relu", graph.convolve(graph.features, 8)), 8)
     model, head = graph.classifier(graph.add("Mul", x, graph.add("Sigmoid", x), name="features"))
@@ -178,9 +178,7 @@ def test_arithmetic_right_before_the_head_stays_in_float() -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: body.__name__)
-def test_the_head_stays_in_float_and_the_ends_keep_their_types(
-    body: Callable[[Graph], str], target: Int8Target
-) -> None:
+def test_head_inputs_and_outputs_stay_in_float32(body: Callable[[Graph], str], target: Int8Target) -> None:
     model, head = network(body)
     result = quantize(model, images(8), head, target)
     before, after = ({node.name: node for node in graph.graph.node} for graph in (model, result))
@@ -197,7 +195,7 @@ def test_the_head_stays_in_float_and_the_ends_keep_their_types(
     assert len({node.name for node in result.graph.node}) == len(result.graph.node)
 
 
-def test_for_cpus_activations_are_unsigned_and_weights_signed_by_channel() -> None:
+def test_cpu_activations_are_uint8_and_weights_int8_per_channel() -> None:
     model, head = network(residual)
     values = constants(quantize(model, images(8), head, "cpu"))
     zeros = {name: value for name, value in values.items() if name.endswith("_zero_point") and value.dtype != np.int32}
@@ -207,7 +205,7 @@ def test_for_cpus_activations_are_unsigned_and_weights_signed_by_channel() -> No
     assert {value.dtype.name for name, value in zeros.items() if name not in weights} == {"uint8"}
 
 
-def test_for_tensorrt_activations_are_symmetric_and_biases_stay_in_float() -> None:
+def test_tensorrt_activations_are_symmetric_and_biases_float32() -> None:
     model, head = network(residual)
     result = quantize(model, images(8), head, "tensorrt")
     zeros = [value for name, value in constants(result).items() if name.endswith("_zero_point")]
@@ -217,7 +215,7 @@ def test_for_tensorrt_activations_are_symmetric_and_biases_stay_in_float() -> No
     assert {constants(result)[name].dtype.name for name in biases} == {"float32"}
 
 
-def test_for_tensorrt_only_what_weights_are_multiplied_with_is_quantized() -> None:
+def test_tensorrt_quantizes_only_the_inputs_of_weighted_nodes() -> None:
     model, head = network(residual)
     result = quantize(model, images(8), head, "tensorrt")
     made = {name: node.op_type for node in result.graph.node for name in node.output}
@@ -227,18 +225,18 @@ def test_for_tensorrt_only_what_weights_are_multiplied_with_is_quantized() -> No
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_pixels_of_bytes_are_taken(target: Int8Target) -> None:
+def test_uint8_input_is_supported(target: Int8Target) -> None:
     model, head = network(residual, TensorProto.UINT8)
     result = quantize(model, images(32, TensorProto.UINT8), head, target)
-    expected = answers(model, images(8, TensorProto.UINT8, 2))
-    found = answers(result, images(8, TensorProto.UINT8, 2))
+    expected = run_onnx(model, images(8, TensorProto.UINT8, 2))
+    found = run_onnx(result, images(8, TensorProto.UINT8, 2))
     assert 0 < distance(found["logits"], expected["logits"]) < 0.05
     floats, head = network(residual)
-    same = answers(quantize(floats, images(32), head, target), images(8, seed=2))
+    same = run_onnx(quantize(floats, images(32), head, target), images(8, seed=2))
     assert distance(found["logits"], same["logits"]) < 0.01
 
 
-def test_a_channel_without_weights_and_a_tensor_without_values_do_no_harm() -> None:
+def test_zero_channels_and_zero_tensors_are_harmless() -> None:
     graph = Graph()
     dead = graph.weights(8, 3, 3, 3)
     dead[2] = 0
@@ -247,11 +245,11 @@ def test_a_channel_without_weights_and_a_tensor_without_values_do_no_harm() -> N
     silent = graph.add("Relu", graph.convolve(graph.add("Relu", graph.add("Mul", x, graph.constant(np.float32(0)))), 8))
     model, head = graph.classifier(graph.add("Add", x, silent))
     for target in TARGETS:
-        found = answers(quantize(model, images(16), head, target), images(4, seed=2))
-        assert distance(found["logits"], answers(model, images(4, seed=2))["logits"]) < 0.05
+        found = run_onnx(quantize(model, images(16), head, target), images(4, seed=2))
+        assert distance(found["logits"], run_onnx(model, images(4, seed=2))["logits"]) < 0.05
 
 
-def test_quantizing_leaves_the_graph_as_it_was_and_no_file_behind(
+def test_quantization_changes_no_input_and_leaves_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     model, head = network(residual)
@@ -271,7 +269,7 @@ def digests() -> list[str]:
     return [hashlib.sha256(result.SerializeToString(deterministic=True)).hexdigest() for result in results]
 
 
-def test_another_process_writes_the_same_bytes() -> None:
+def test_bytes_are_equal_across_processes() -> None:
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "7"}
     program = [sys.executable, "-c", "import test_quantize; print(*test_quantize.digests())"]
@@ -279,23 +277,23 @@ def test_another_process_writes_the_same_bytes() -> None:
     assert run.stdout.split()[-2:] == digests()
 
 
-def test_more_of_the_same_images_change_nothing() -> None:
+def test_repeated_images_change_nothing() -> None:
     model, head = network(residual)
     once = quantize(model, images(6), head, "cpu")
     twice = quantize(model, np.concatenate([images(6), images(6)]), head, "cpu")
     assert once.SerializeToString(deterministic=True) == twice.SerializeToString(deterministic=True)
 
 
-def test_an_operator_set_without_scales_by_channel_is_refused() -> None:
+def test_old_opset_is_refused() -> None:
     graph = Graph()
     model, head = graph.classifier(plain(graph), opset=12)
-    with pytest.raises(ConversionError, match="opset 12 cannot hold int8 weights"):
+    with pytest.raises(ConversionError, match="opset 12 does not support int8 weights"):
         quantize(model, images(8), head, "cpu")
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_network_that_is_all_head_is_refused(target: Int8Target) -> None:
+def test_network_without_a_body_is_refused(target: Int8Target) -> None:
     graph = Graph()
     model, head = graph.classifier(graph.add("Relu", graph.features))
-    with pytest.raises(ConversionError, match="no convolution and no matrix product before the head"):
+    with pytest.raises(ConversionError, match="no convolution or matrix product before the head"):
         quantize(model, images(8), head, target)

@@ -1,4 +1,4 @@
-"""Images for calibration: which are read, how, and which are held out."""
+"""Calibration images: which are read, how, and which are held out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from PIL import Image
 
 from camserve.contract import PRESETS, Preprocessing
 from camserve.errors import UsageError
-from camserve.export.gate.calibration import FEWEST, SUFFIXES, read_calibration
+from camserve.export.gate.calibration import read_calibration
+from camserve.export.gate.calibration_files import MIN_IMAGES, SUFFIXES
 
 UNIT = PRESETS["unit"]
 
@@ -32,10 +33,10 @@ def fill(folder: Path, count: int, **options: Any) -> Path:
 @pytest.mark.parametrize("resize", ["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"])
 @pytest.mark.parametrize("fit", ["stretch", "center-crop"])
 @pytest.mark.parametrize("color", ["rgb", "gray"])
-def test_images_are_read_as_keras_reads_them(tmp_path: Path, resize: Any, fit: Any, color: str) -> None:
+def test_images_equal_those_of_keras_load_img(tmp_path: Path, resize: Any, fit: Any, color: str) -> None:
     preset = UNIT.in_gray() if color == "gray" else UNIT
     preprocessing = Preprocessing.model_validate({**preset.model_dump(), "resize": resize, "fit": fit})
-    found = read_calibration(fill(tmp_path, FEWEST), (12, 8), preprocessing)
+    found = read_calibration(fill(tmp_path, MIN_IMAGES), (12, 8), preprocessing)
     loaded = keras.utils.load_img(
         tmp_path / "002.png",
         color_mode="grayscale" if color == "gray" else "rgb",
@@ -47,43 +48,42 @@ def test_images_are_read_as_keras_reads_them(tmp_path: Path, resize: Any, fit: A
     np.testing.assert_array_equal(found.fit[2], keras.utils.img_to_array(loaded))
 
 
-def test_the_pixels_are_rgb_also_for_a_network_that_takes_bgr(tmp_path: Path) -> None:
-    fill(tmp_path, FEWEST, size=(6, 6))
+def test_pixels_are_rgb_for_bgr_networks_too(tmp_path: Path) -> None:
+    fill(tmp_path, MIN_IMAGES, size=(6, 6))
     for preset in ("caffe", "raw-bgr", "raw-rgb"):
         pixels = read_calibration(tmp_path, (6, 6), PRESETS[preset]).fit[0]
         np.testing.assert_array_equal(pixels, np.asarray(image(0, (6, 6))))
 
 
 @pytest.mark.parametrize("size", [(20, 30), (21, 31), (7, 9)])
-def test_crop_only_cuts_the_centre_and_resizes_nothing(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_crop_only_returns_the_unresized_center(tmp_path: Path, size: tuple[int, int]) -> None:
     preprocessing = UNIT.model_copy(update={"fit": "crop-only"})
-    pixels = read_calibration(fill(tmp_path, FEWEST, size=size), (6, 8), preprocessing).fit[1]
+    pixels = read_calibration(fill(tmp_path, MIN_IMAGES, size=size), (6, 8), preprocessing).fit[1]
     top, left = size[0] // 2 - 3, size[1] // 2 - 4
     np.testing.assert_array_equal(pixels, np.asarray(image(1, size))[top : top + 6, left : left + 8])
 
 
-def test_crop_only_refuses_a_image_that_is_too_small(tmp_path: Path) -> None:
-    fill(tmp_path, FEWEST)
-    image(FEWEST, (5, 30)).save(tmp_path / "short.png")
-    with pytest.raises(UsageError, match=r"short\.png is 30x5 pixels, and 8x6 are to be cut"):
+def test_crop_only_refuses_too_small_images(tmp_path: Path) -> None:
+    fill(tmp_path, MIN_IMAGES)
+    image(MIN_IMAGES, (5, 30)).save(tmp_path / "short.png")
+    with pytest.raises(UsageError, match=r"short\.png is 30x5 pixels, smaller than the crop of 8x6"):
         read_calibration(tmp_path, (6, 8), UNIT.model_copy(update={"fit": "crop-only"}))
 
 
-def test_every_fourth_image_is_held_out_and_none_is_in_both(tmp_path: Path) -> None:
+def test_every_fourth_image_is_held_out(tmp_path: Path) -> None:
     found = read_calibration(fill(tmp_path, 19), (20, 30), UNIT)
     assert found.names == tuple(f"{number:03}.png" for number in range(19))
     assert (len(found.fit), len(found.held_out)) == (15, 4)
     assert found.held_out_names == ("003.png", "007.png", "011.png", "015.png")
-    assert found.fit_names == tuple(name for name in found.names if name not in found.held_out_names)
     for place, number in enumerate((3, 7, 11, 15)):
         np.testing.assert_array_equal(found.held_out[place], np.asarray(image(number)))
         assert not (found.fit == found.held_out[place]).all(axis=(1, 2, 3)).any()
 
 
-def test_folders_are_searched_through_and_other_files_left(tmp_path: Path) -> None:
+def test_subfolders_are_searched_and_other_files_ignored(tmp_path: Path) -> None:
     fill(tmp_path / "b" / "deep", 6)
     fill(tmp_path / "a", 6)
-    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "folder.png").mkdir()
     image(9).save(tmp_path / "LOUD.JPG")
     found = read_calibration(tmp_path, (20, 30), UNIT)
@@ -94,72 +94,70 @@ def test_folders_are_searched_through_and_other_files_left(tmp_path: Path) -> No
     )
 
 
-def test_of_more_than_the_limit_so_many_are_read_from_first_to_last(tmp_path: Path) -> None:
+def test_images_above_the_limit_are_sampled_evenly(tmp_path: Path) -> None:
     names = read_calibration(fill(tmp_path, 78), (4, 4), UNIT, limit=12).names
     assert names == tuple(f"{number:03}.png" for number in range(0, 78, 7))
     assert read_calibration(tmp_path, (4, 4), UNIT, limit=12).names == names
 
 
-def test_gray_images_become_rgb_and_the_reverse(tmp_path: Path) -> None:
-    fill(tmp_path, FEWEST, mode="L")
+def test_gray_and_rgb_are_converted(tmp_path: Path) -> None:
+    fill(tmp_path, MIN_IMAGES, mode="L")
     assert read_calibration(tmp_path, (5, 6), UNIT).fit.shape == (9, 5, 6, 3)
     assert read_calibration(tmp_path, (5, 6), UNIT.in_gray()).fit.shape == (9, 5, 6, 1)
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nowhere is no folder"):
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere is not a folder"):
         read_calibration(tmp_path / "nowhere", (4, 4), UNIT)
     (tmp_path / "file").touch()
-    with pytest.raises(UsageError, match="file is no folder"):
+    with pytest.raises(UsageError, match="file is not a folder"):
         read_calibration(tmp_path / "file", (4, 4), UNIT)
 
 
-def test_too_few_images_are_refused_with_what_counts_as_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"holds no images, and calibration needs {FEWEST}") as refusal:
+def test_too_few_images_are_refused_with_the_suffixes(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"requires at least {MIN_IMAGES} images; .* has 0 images") as refusal:
         read_calibration(tmp_path, (4, 4), UNIT)
     assert all(suffix in str(refusal.value.hint) for suffix in SUFFIXES)
-    with pytest.raises(UsageError, match=f"holds {FEWEST - 1} images"):
-        read_calibration(fill(tmp_path, FEWEST - 1), (4, 4), UNIT)
-    with pytest.raises(UsageError, match="3 images are too few"):
-        read_calibration(fill(tmp_path, FEWEST), (4, 4), UNIT, limit=3)
+    with pytest.raises(UsageError, match=f"has {MIN_IMAGES - 1} images"):
+        read_calibration(fill(tmp_path, MIN_IMAGES - 1), (4, 4), UNIT)
+    with pytest.raises(UsageError, match="limit must be at least 12, got 3"):
+        read_calibration(fill(tmp_path, MIN_IMAGES), (4, 4), UNIT, limit=3)
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "empty"])
-def test_a_image_that_cannot_be_read_is_named(tmp_path: Path, damage: str) -> None:
-    fill(tmp_path, FEWEST)
+def test_unreadable_image_is_named(tmp_path: Path, damage: str) -> None:
+    fill(tmp_path, MIN_IMAGES)
     broken = tmp_path / "bro\nken.png"
     whole = (tmp_path / "000.png").read_bytes()
-    broken.write_bytes({"cut": whole[: len(whole) // 2], "text": b"no image", "empty": b""}[damage])
-    with pytest.raises(UsageError, match=r"bro\\nken\.png cannot be read as an image") as refusal:
+    broken.write_bytes({"cut": whole[: len(whole) // 2], "text": b"not an image", "empty": b""}[damage])
+    with pytest.raises(UsageError, match=r"cannot read .*bro\\nken\.png as an image") as refusal:
         read_calibration(tmp_path, (20, 30), UNIT)
     assert "\n" not in refusal.value.message
 
 
 @pytest.mark.parametrize("preprocessing", [UNIT, UNIT.in_gray()], ids=["rgb", "gray"])
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_a_image_of_more_than_8_bits_is_refused_and_not_clipped(
-    tmp_path: Path, mode: str, preprocessing: Preprocessing
-) -> None:
-    fill(tmp_path, FEWEST)
+def test_high_bit_depth_is_refused(tmp_path: Path, mode: str, preprocessing: Preprocessing) -> None:
+    fill(tmp_path, MIN_IMAGES)
     dtype = {"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]
     deep = Image.fromarray(np.full((20, 30), 40_000, dtype))
     assert deep.mode == mode
     deep.save(tmp_path / "deep.tiff")
-    with pytest.raises(UsageError, match=r"deep\.tiff holds more than 8 bits a pixel"):
+    with pytest.raises(UsageError, match=r"deep\.tiff has more than 8 bits per channel"):
         read_calibration(tmp_path, (20, 30), preprocessing)
 
 
 @pytest.mark.parametrize("preprocessing", [UNIT, UNIT.in_gray()], ids=["rgb", "gray"])
-def test_a_gray_png_of_16_bits_is_refused(tmp_path: Path, preprocessing: Preprocessing) -> None:
-    fill(tmp_path, FEWEST)
+def test_16_bit_gray_png_is_refused(tmp_path: Path, preprocessing: Preprocessing) -> None:
+    fill(tmp_path, MIN_IMAGES)
     Image.fromarray(np.full((20, 30), 40_000, np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(UsageError, match=r"deep\.png holds more than 8 bits a pixel"):
+    with pytest.raises(UsageError, match=r"deep\.png has more than 8 bits per channel"):
         read_calibration(tmp_path, (20, 30), preprocessing)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
-def test_a_image_of_8_bits_or_less_is_read_whatever_its_colours(tmp_path: Path, mode: str) -> None:
-    fill(tmp_path, FEWEST)
+def test_every_8_bit_mode_is_read(tmp_path: Path, mode: str) -> None:
+    fill(tmp_path, MIN_IMAGES)
     image(99).convert(mode).save(tmp_path / "z.png")
     for preprocessing in (UNIT, UNIT.in_gray()):
         assert "z.png" in read_calibration(tmp_path, (20, 30), preprocessing).names

@@ -1,4 +1,4 @@
-"""The examples of a report: which images are chosen, and how the maps are drawn."""
+"""The examples of a report: the choice of images, and the drawings of their maps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from support.reports import Outline, Reported, report_small_export
 
-from camserve.export.gate.examples import EXAMPLES, Example, example_values, examples_of
+from camserve.export.gate.examples import EXAMPLES, Example, choose_examples, example_document
 from camserve.export.gate.samples import sample_images
-from camserve.export.graph.reference import Answers
+from camserve.export.graph.reference import ReferenceOutputs
 from camserve.export.report.map_drawings import draw
-from camserve.export.report.page import page
+from camserve.export.report.page import render_page
 
 
 @pytest.fixture(scope="module")
@@ -24,53 +24,53 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     return report_small_export(tmp_path_factory.mktemp("export"))
 
 
-def test_a_value_that_is_not_a_number_is_null_for_machines(exported: Reported) -> None:
+def test_nan_is_null_in_json(exported: Reported) -> None:
     broken = replace(exported.examples[0], map=np.full((2, 2), np.nan), keras_map=np.ones((2, 2)))
-    values = example_values(broken)
+    values = example_document(broken)
     assert values["difference"] is None
     assert values["export"]["map"] == [[None, None], [None, None]]
 
 
-def test_examples_show_other_classes_while_there_are(exported: Reported) -> None:
+def test_examples_show_different_classes(exported: Reported) -> None:
     examples = exported.examples
     assert len(examples) == EXAMPLES
     assert len({example.label for example in examples}) >= 2
     assert all("\t" not in example.label for example in examples)
 
 
-def test_an_example_whose_class_the_export_ranks_low_comes_first_and_has_no_map() -> None:
-    keras_says = answers(np.array([[3.0, 1, 0], [0, 3, 1]]), np.ones((2, 3, 2, 2)))
-    export_says = {
+def test_example_without_a_map_of_its_class_comes_first() -> None:
+    keras = answers(np.array([[3.0, 1, 0], [0, 3, 1]]), np.ones((2, 3, 2, 2)))
+    export = {
         "probabilities": np.full((2, 3), 1 / 3),
         "cam": np.ones((2, 1, 2, 2)),
         "cam_class": np.array([[0], [2]]),
     }
-    found = examples_of(sample_images(2, 8, 8, 3), ["first", "second"], keras_says, export_says, "abc")
+    found = choose_examples(sample_images(2, 8, 8, 3), ["first", "second"], keras, export, "abc")
     assert [(example.name, example.label) for example in found] == [("second", "b"), ("first", "a")]
     assert found[0].map is None
     assert found[0].difference is None
     assert draw(found[0]).export is None
 
 
-def test_the_example_whose_maps_differ_most_comes_first_and_the_others_in_order() -> None:
-    keras_says = answers(np.tile([3.0, 1, 0], (6, 1)), np.ones((6, 3, 2, 2)))
+def test_largest_map_difference_comes_first() -> None:
+    keras = answers(np.tile([3.0, 1, 0], (6, 1)), np.ones((6, 3, 2, 2)))
     maps = np.ones((6, 1, 2, 2))
     maps[4] += 0.5
-    export_says = {"probabilities": np.full((6, 3), 1 / 3), "cam": maps, "cam_class": np.zeros((6, 1), int)}
-    found = examples_of(sample_images(6, 8, 8, 3), "uvwxyz", keras_says, export_says, "abc")
+    export = {"probabilities": np.full((6, 3), 1 / 3), "cam": maps, "cam_class": np.zeros((6, 1), int)}
+    found = choose_examples(sample_images(6, 8, 8, 3), "uvwxyz", keras, export, "abc")
     assert [example.name for example in found] == ["y", "u", "v", "w"]
     assert [example.difference for example in found] == [0.5, 0, 0, 0]
 
 
-def answers(logits: Any, maps: Any) -> Answers:
-    return Answers(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), logits, maps)
+def answers(logits: Any, maps: Any) -> ReferenceOutputs:
+    return ReferenceOutputs(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), logits, maps)
 
 
-def test_without_maps_the_answers_alone_are_shown(exported: Reported) -> None:
+def test_page_without_maps_shows_the_answers(exported: Reported) -> None:
     report = exported.report
-    says = {"probabilities": np.full((1, 3), 1 / 3)}
-    found = examples_of(sample_images(1, 8, 8, 1), ["one"], answers(np.eye(1, 3), None), says, "abc")
-    outline = Outline(page({**report, "head": None, "contract": {**report["contract"], "cam": None}}, found))
+    outputs = {"probabilities": np.full((1, 3), 1 / 3)}
+    found = choose_examples(sample_images(1, 8, 8, 1), ["one"], answers(np.eye(1, 3), None), outputs, "abc")
+    outline = Outline(render_page({**report, "head": None, "contract": {**report["contract"], "cam": None}}, found))
     assert "Answers of Keras and of the export" in outline.text
     assert sum(tag == "img" for tag, _ in outline.elements) == 1
 
@@ -89,7 +89,7 @@ def decoded(address: str) -> tuple[bytes, Image.Image]:
 
 @pytest.mark.parametrize("size", [(1, 1), (28, 28), (64, 64), (224, 224), (600, 400), (30, 300), (1, 500)])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_images_are_small_files_of_a_size_to_look_at(size: tuple[int, int], channels: int) -> None:
+def test_images_are_small_files_of_a_readable_size(size: tuple[int, int], channels: int) -> None:
     drawings = draw(example_of(size, channels))
     for address in (drawings.image, drawings.keras, drawings.export):
         assert address is not None
@@ -100,14 +100,14 @@ def test_images_are_small_files_of_a_size_to_look_at(size: tuple[int, int], chan
             assert image.width / image.height == pytest.approx(size[1] / size[0], rel=0.05)
 
 
-def test_a_small_image_keeps_its_pixels() -> None:
+def test_small_image_keeps_its_pixels() -> None:
     example = example_of((28, 28), 1)
     _, image = decoded(draw(example).image)
     assert np.array_equal(np.asarray(image)[::4, ::4], example.image[..., 0])
 
 
-def test_maps_that_are_equal_look_equal_and_others_do_not() -> None:
+def test_equal_maps_look_equal_and_others_do_not() -> None:
     same, weaker = draw(example_of((64, 64), 3)), draw(example_of((64, 64), 3, export_scale=0.5))
     assert same.keras == same.export
     assert weaker.keras == same.keras
-    assert weaker.export != same.export, "each in the colours of its own range would hide it"
+    assert weaker.export != same.export, "each in the colors of its own range would hide it"

@@ -1,4 +1,4 @@
-"""The golden answers of an export."""
+"""Recording golden answers at export."""
 
 from __future__ import annotations
 
@@ -29,19 +29,17 @@ from camserve.serving import publish
     ],
     ids=lambda options: " ".join(map(str, options.values())) or "float32",
 )
-def test_an_export_answers_as_its_golden_answers_say_and_can_be_published(
-    options: dict[str, Any], tmp_path: Path
-) -> None:
-    (tmp_path / "pictures").mkdir()
+def test_export_matches_its_golden_answers_and_can_be_published(options: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
     for number, pixels in enumerate(sample_images(12, 16, 16, 3)):
-        keras.utils.save_img(tmp_path / "pictures" / f"{number}.png", pixels[..., ::-1])
-    calibration = {"calibration": tmp_path / "pictures", "budget": Tolerances(top1_disagreement=1, cam_distance=1)}
+        keras.utils.save_img(tmp_path / "images" / f"{number}.png", pixels[..., ::-1])
+    calibration = {"calibration": tmp_path / "images", "tolerances": Tolerances(top1_disagreement=1, cam_distance=1)}
     settings = {"formats": "onnx", **options, **(calibration if "precision" in options else {})}
     model = enliven(small_network("average"), PRESETS["unit"])
     bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", **settings)
     assert bundle.golden_path is not None
     golden = read_golden(bundle.golden_path, bundle.contract)
-    # Drawn images, and never those of the calibration, which are their owner's.
+    # Calibration images are private and must not be stored.
     np.testing.assert_array_equal(golden.pixels, sample_images(3, 16, 16, 3))
     format_name = options.get("formats", "onnx")
     answers = dict(open_format(bundle.path, format_name)(golden.image(bundle.contract)))

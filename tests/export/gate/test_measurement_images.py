@@ -1,4 +1,4 @@
-"""Which images the gate measures on: spread over the folder, always the same, and none that the quantizer saw."""
+"""The images that the gate measures on: spread over the folder, deterministic, and not used for calibration."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from support.networks import enliven, small_network
 from camserve.contract import PRESETS, ModelContract
 from camserve.errors import ParityError
 from camserve.export import export_model
-from camserve.export.formats.writing import OnnxSettings
-from camserve.export.gate.calibration import FEWEST, Calibration, read_calibration
+from camserve.export.gate.calibration import Calibration, read_calibration
+from camserve.export.gate.calibration_files import MIN_IMAGES
 from camserve.export.gate.measurement_images import measurement_images
 from camserve.export.gate.parity import BATCHES
 from camserve.export.gate.samples import sample_images
@@ -26,7 +26,6 @@ from camserve.export.graph.prepare import Prepared, prepare
 
 SIDE = 16
 UNIT = PRESETS["unit"]
-INT8 = OnnxSettings(precision="int8")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def contract(prepared: Prepared) -> ModelContract:
 
 
 def calibration(count: int) -> Calibration:
-    """Images that can be told apart by their first pixel."""
+    """Return images that differ in their first pixel."""
     pixels = np.zeros((count, SIDE, SIDE, 3), np.uint8)
     pixels[:, 0, 0, 0] = np.arange(count)
     held_out = np.arange(count) % 4 == 3
@@ -57,33 +56,33 @@ def calibration(count: int) -> Calibration:
 
 
 @pytest.mark.parametrize("classes", [2, 3, 4, 10])
-def test_the_first_images_of_a_folder_sorted_by_class_are_of_every_class(classes: int, contract: ModelContract) -> None:
+def test_first_images_of_a_sorted_folder_are_of_every_class(classes: int, contract: ModelContract) -> None:
     held_out = calibration(240).held_out_names
     share = len(held_out) // classes
     kind = {name: place // share for place, name in enumerate(held_out)}
-    found = measurement_images(contract, calibration(240), INT8).names
+    found = measurement_images(contract, calibration(240), "int8").names
     for first in (12, 16):
         shown = Counter(kind[name] for name in found[:first])
         assert set(shown) == set(range(classes))
         assert max(shown.values()) <= first / classes + 2
-        assert {kind[name] for name in held_out[:first]} != set(range(classes))  # in their own order they are not
+        assert {kind[name] for name in held_out[:first]} != set(range(classes))  # in their original order they are not
 
 
 @pytest.mark.parametrize("count", [12, 48, 100, 255])
-def test_every_held_out_image_is_measured_on_once_and_under_its_own_name(count: int, contract: ModelContract) -> None:
-    found, given = measurement_images(contract, calibration(count), INT8), calibration(count)
-    assert sorted(found.names[found.fillers :]) == sorted(given.held_out_names)
+def test_every_held_out_image_is_measured_once(count: int, contract: ModelContract) -> None:
+    found, expected = measurement_images(contract, calibration(count), "int8"), calibration(count)
+    assert sorted(found.names[found.fillers :]) == sorted(expected.held_out_names)
     assert [int(name) for name in found.names[found.fillers :]] == found.pixels[found.fillers :, 0, 0, 0].tolist()
-    assert measurement_images(contract, calibration(count), INT8).names == found.names
+    assert measurement_images(contract, calibration(count), "int8").names == found.names
 
 
-def test_few_held_out_images_are_filled_up_with_drawn_ones(contract: ModelContract) -> None:
-    found = measurement_images(contract, calibration(FEWEST), INT8)
+def test_few_held_out_images_are_completed_with_synthetic_ones(contract: ModelContract) -> None:
+    found = measurement_images(contract, calibration(MIN_IMAGES), "int8")
     assert len(found.pixels) == len(set(found.names)) == sum(BATCHES)
     assert found.names == (*(f"sample {number}" for number in range(1, 10)), *found.names[9:])
     assert found.fillers == 9
     np.testing.assert_array_equal(found.pixels[:9], sample_images(9, SIDE, SIDE, 3))
-    assert measurement_images(contract, calibration(48), INT8).fillers == 0
+    assert measurement_images(contract, calibration(48), "int8").fillers == 0
 
 
 def write(folder: Path, images: Any) -> Path:
@@ -92,8 +91,8 @@ def write(folder: Path, images: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("count", "measured"), [(FEWEST, 3), (20, 5), (52, 13), (None, 64)])
-def test_lower_precision_is_measured_on_held_out_images_only(
+@pytest.mark.parametrize(("count", "measured"), [(MIN_IMAGES, 3), (20, 5), (52, 13), (None, 64)])
+def test_lower_precision_is_measured_on_held_out_images(
     count: int | None, measured: int, prepared: Prepared, tmp_path: Path
 ) -> None:
     images = None if count is None else write(tmp_path, sample_images(count, SIDE, SIDE, 3))
@@ -103,7 +102,7 @@ def test_lower_precision_is_measured_on_held_out_images_only(
         preprocessing="unit",
         precision="fp16",
         calibration=images,
-        budget=Tolerances(top1_disagreement=1),
+        tolerances=Tolerances(top1_disagreement=1),
     ).report
     batches = {name: [f["batch"] for f in report["parity"] if f["format"] == name] for name in ("onnx", "savedmodel")}
     assert set(batches["onnx"]) == {measured, 0}
@@ -115,7 +114,7 @@ def test_lower_precision_is_measured_on_held_out_images_only(
 
 
 def hot_where_bright() -> keras.Model:
-    """A network whose first activations leave half precision on bright pixels, and only there."""
+    """Build a network whose first activations exceed half precision on bright pixels only."""
     image = layers.Input((SIDE, SIDE, 3))
     hot = layers.Conv2D(4, 1, activation="relu", name="hot")
     cool = layers.Conv2D(4, 1, activation="relu", name="cool")
@@ -127,9 +126,9 @@ def hot_where_bright() -> keras.Model:
 
 
 @pytest.mark.parametrize("bright", [80, 0])
-def test_half_precision_is_probed_on_the_whole_of_a_folder_that_begins_dark(bright: int, tmp_path: Path) -> None:
+def test_half_precision_range_is_measured_on_the_whole_folder(bright: int, tmp_path: Path) -> None:
     images = np.concatenate([sample_images(80, SIDE, SIDE, 3) // 50, np.full((bright, SIDE, SIDE, 3), 255, np.uint8)])
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
     options: dict[str, Any] = {
         "preprocessing": "raw-rgb",
@@ -144,6 +143,6 @@ def test_half_precision_is_probed_on_the_whole_of_a_folder_that_begins_dark(brig
         export_model(hot_where_bright(), tmp_path / "bundle", **options)
 
 
-def test_no_more_images_are_drawn_than_are_measured_on(contract: ModelContract) -> None:
-    assert len(measurement_images(contract, None, OnnxSettings()).pixels) == sum(BATCHES)
-    assert len(measurement_images(contract, None, OnnxSettings(precision="fp16")).pixels) > sum(BATCHES)
+def test_synthetic_images_are_as_few_as_needed(contract: ModelContract) -> None:
+    assert len(measurement_images(contract, None, "fp32").pixels) == sum(BATCHES)
+    assert len(measurement_images(contract, None, "fp16").pixels) > sum(BATCHES)

@@ -1,3 +1,7 @@
+"""Folding of BatchNorm."""
+
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from typing import Any
@@ -6,13 +10,14 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from support.networks import build_model
 
 from camserve.export.graph.fold import fold, foldable
 from camserve.export.graph.inference import to_float32, to_inference_mode
-from camserve.export.graph.network import build, run, trace
+from camserve.export.graph.network import run, trace
 
 PAIRS = int(os.environ.get("CAMSERVE_FOLD_PAIRS", "50"))
-"""How many random pairs are tried; 500 is the whole count."""
+"""Number of random pairs; 500 for a complete run."""
 
 IMAGES = np.random.default_rng(1).normal(size=(3, 9, 9, 6)).astype(np.float32)
 
@@ -51,22 +56,22 @@ def pair(linear: Any, **norm: Any) -> keras.Model:
     return randomize(keras.Model(image, layers.Activation("relu")(x)))
 
 
-def same(model: keras.Model, other: keras.Model) -> float:
+def difference(model: keras.Model, other: keras.Model) -> float:
     expected = np.asarray(model(IMAGES, training=False), np.float64)
     return float(np.abs(np.asarray(other(IMAGES, training=False)) - expected).max() / np.abs(expected).max())
 
 
 @pytest.mark.parametrize("kind", LINEAR)
 @pytest.mark.parametrize("norm", [{}, {"scale": False}, {"center": False}, {"epsilon": 0.1}], ids=str)
-def test_a_folded_network_says_what_it_said(kind: str, norm: dict[str, Any]) -> None:
+def test_folding_keeps_the_outputs(kind: str, norm: dict[str, Any]) -> None:
     model = pair(LINEAR[kind](), **norm)
     folded, report = fold(trace(model))
     assert len(report.folded) == 1
     assert [step.kind for step in folded.steps if step.kind == "BatchNormalization"] == []
-    assert same(model, build(folded)) <= 1e-5
+    assert difference(model, build_model(folded)) <= 1e-5
 
 
-def test_folding_leaves_the_original_as_it_was() -> None:
+def test_folding_does_not_change_the_original() -> None:
     model = pair(layers.Conv2D(8, 3))
     before = model(IMAGES, training=False)
     fold(trace(model))
@@ -81,56 +86,56 @@ def test_folding_twice_changes_nothing() -> None:
     assert foldable(once) == []
 
 
-def test_forgetting_the_mean_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_mean_changes_the_outputs(monkeypatch: pytest.MonkeyPatch) -> None:
     from camserve.export.graph import fold as module
 
-    right = module.scale_and_shift
+    original = module.scale_and_shift
 
     def without_mean(norm: Any) -> Any:
-        scale, _ = right(norm)
-        return scale, module._float64(norm.beta)
+        scale, _ = original(norm)
+        return scale, module.to_float64(norm.beta)
 
     monkeypatch.setattr(module, "scale_and_shift", without_mean)
     model = pair(layers.Conv2D(8, 3))
-    assert same(model, build(fold(trace(model))[0])) > 1e-2
+    assert difference(model, build_model(fold(trace(model))[0])) > 1e-2
 
 
-def kept_because(build_tail: Callable[[Any], Any]) -> str:
+def reason_kept(build_tail: Callable[[Any], Any]) -> str:
     image = layers.Input((9, 9, 6))
     model = randomize(keras.Model(image, build_tail(image)))
     folded, report = fold(trace(model))
     assert report.folded == ()
     assert [step.kind for step in folded.steps if "BatchNormalization" in step.kind] == []
-    assert same(model, build(folded)) <= 1e-6
+    assert difference(model, build_model(folded)) <= 1e-6
     ((_, reason),) = report.kept
     return reason
 
 
-def test_what_cannot_be_folded_stays_and_says_why() -> None:
+def test_unfoldable_batchnorm_is_kept_with_a_reason() -> None:
     def read_twice(image: Any) -> Any:
         x = layers.Conv2D(6, 1, name="fork")(image)
         return layers.add([x, layers.BatchNormalization()(x)])
 
-    assert "input" in kept_because(layers.BatchNormalization())
-    assert "MaxPooling2D" in kept_because(lambda x: layers.BatchNormalization()(layers.MaxPooling2D()(x)))
-    assert "activation" in kept_because(
+    assert "first layer" in reason_kept(layers.BatchNormalization())
+    assert "MaxPooling2D" in reason_kept(lambda x: layers.BatchNormalization()(layers.MaxPooling2D()(x)))
+    assert "has an activation" in reason_kept(
         lambda x: layers.BatchNormalization()(layers.Conv2D(6, 1, activation="relu")(x))
     )
-    assert "'fork' has other readers" in kept_because(read_twice)
-    assert "another axis" in kept_because(lambda x: layers.BatchNormalization(axis=1)(layers.Conv2D(6, 1)(x)))
+    assert "the output of 'fork' has other readers" in reason_kept(read_twice)
+    assert "another axis" in reason_kept(lambda x: layers.BatchNormalization(axis=1)(layers.Conv2D(6, 1)(x)))
 
 
-def test_a_shared_convolution_is_not_folded() -> None:
+def test_shared_convolution_is_not_folded() -> None:
     shared = layers.Conv2D(6, 1, name="shared")
 
     def twice(image: Any) -> Any:
         return layers.add([layers.BatchNormalization()(shared(image)), shared(layers.ReLU()(image))])
 
-    assert "'shared'" in kept_because(twice)
+    assert "'shared'" in reason_kept(twice)
 
 
 def random_linear(rng: np.random.Generator) -> tuple[str, Any]:
-    """A layer of any kind that BatchNorm folds into, with random options, for features `[7, 8, 6]`."""
+    """Return a random layer into which BatchNorm folds, for features `[7, 8, 6]`."""
     kind = str(rng.choice([*RANDOM]))
     size, bias = int(rng.integers(1, 4)), bool(rng.random() < 0.5)
     stride, dilation = (int(rng.integers(1, 4)), 1) if rng.random() < 0.5 else (1, int(rng.integers(1, 3)))
@@ -176,7 +181,7 @@ def random_norm(rng: np.random.Generator) -> Any:
 
 
 def statistics(rng: np.random.Generator, norm: Any) -> None:
-    """Any that training can leave: channels switched off, or that never vary."""
+    """Set random statistics as training may leave them, with zero and constant channels."""
     size = norm.moving_mean.shape
     norm.moving_mean.assign(rng.normal(0, 2, size))
     norm.moving_variance.assign(rng.uniform(0, 3, size) * rng.choice([1.0, 1e-6, 1e-12, 0.0], size))
@@ -187,7 +192,7 @@ def statistics(rng: np.random.Generator, norm: Any) -> None:
 
 
 def random_pair(seed: int) -> tuple[str, keras.Model]:
-    """In float64, so that what it says is the truth to hold single precision to."""
+    """Return a pair in float64, the reference for float32."""
     rng = np.random.default_rng(seed)
     kind, linear = random_linear(rng)
     norm = random_norm(rng)
@@ -200,7 +205,7 @@ def random_pair(seed: int) -> tuple[str, keras.Model]:
     return kind, model
 
 
-def test_random_pairs_fold_to_single_precision() -> None:
+def test_random_pairs_fold_to_float32_rounding() -> None:
     images = np.random.default_rng(5).normal(size=(2, 7, 8, 6))
     seen = set()
     for seed in range(PAIRS):
@@ -210,15 +215,15 @@ def test_random_pairs_fold_to_single_precision() -> None:
         assert len(report.folded) == 1, f"pair {seed}, {kind}"
         single = to_float32(folded)
         (expected,) = (np.asarray(value) for value in run(network, images, [network.output]))
-        (answer,) = (np.asarray(value) for value in run(single, images.astype(np.float32), [single.output]))
-        difference = np.abs(answer - expected).max() / max(np.abs(expected).max(), 1e-30)
-        assert difference <= 1e-5, f"pair {seed}, {kind}"
+        (output,) = (np.asarray(value) for value in run(single, images.astype(np.float32), [single.output]))
+        error = np.abs(output - expected).max() / max(np.abs(expected).max(), 1e-30)
+        assert error <= 1e-5, f"pair {seed}, {kind}"
         assert fold(folded)[0] == folded, f"pair {seed}, {kind}"
         seen.add(kind)
     assert seen == set(RANDOM)
 
 
-def test_dropout_between_does_not_hinder_folding() -> None:
+def test_folding_ignores_dropout_in_between() -> None:
     image = layers.Input((9, 9, 6))
     x = layers.SpatialDropout2D(0.2)(layers.Conv2D(6, 3)(image))
     model = randomize(keras.Model(image, layers.BatchNormalization()(x)))
@@ -226,10 +231,10 @@ def test_dropout_between_does_not_hinder_folding() -> None:
     folded, report = fold(network)
     assert [step.kind for step in folded.steps] == ["Conv2D"]
     assert len(report.folded) == 1
-    assert same(model, build(folded)) <= 1e-5
+    assert difference(model, build_model(folded)) <= 1e-5
 
 
-def test_what_is_kept_is_kept_once() -> None:
+def test_folding_a_kept_batchnorm_again_changes_nothing() -> None:
     image = layers.Input((9, 9, 6))
     model = randomize(keras.Model(image, layers.BatchNormalization()(layers.MaxPooling2D()(image))))
     once, _ = fold(trace(model))

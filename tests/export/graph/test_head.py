@@ -1,16 +1,20 @@
+"""Linear heads and their class activation maps."""
+
+from __future__ import annotations
+
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
-from support.networks import enliven, small_network
+from support.networks import build_model, enliven, small_network
 
 from camserve.contract import PRESETS
 from camserve.errors import HeadError, SourceError
 from camserve.export.graph.head import find_linear_head, split_logits
 from camserve.export.graph.inference import to_inference_mode
-from camserve.export.graph.network import build, trace
+from camserve.export.graph.network import trace
 from camserve.export.graph.prepare import prepare
 from camserve.export.graph.reference import KerasReference, logits_of_maps
 
@@ -38,7 +42,7 @@ def global_average(x: Any) -> Any:
 
 
 def normalized(x: Any) -> Any:
-    """BatchNorm that does something."""
+    """Apply BatchNorm with random statistics."""
     channels, rng = x.shape[-1], np.random.default_rng(4)
     statistics = [rng.uniform(low, high, channels) for low, high in ((0.5, 2), (-1, 1), (-1, 1), (0.1, 2))]
     norm = layers.BatchNormalization()
@@ -54,26 +58,26 @@ def shared_layer() -> keras.Model:
 
 KINDS = {
     "global average": ("global-average", (7, 7)),
-    "average 2x2, a row and column left over": ("average", (7, 7)),
+    "average 2x2, uncovered row and column": ("average", (7, 7)),
     "no pooling": ("flatten", (7, 7)),
-    "windows that overlap": ("flatten", (3, 3)),
+    "overlapping windows": ("flatten", (3, 3)),
     "windows that are not square": ("flatten", (1, 3)),
     "BatchNorm of pooled windows": ("average", (7, 7)),
     "class maps, then average": ("global-average", (7, 7)),
     "class maps by a 3x3 convolution": ("global-average", (5, 5)),
     "1x1 convolution of pooled windows": ("average", (7, 7)),
     "a convolution over the whole grid": ("flatten", (7, 7)),
-    "mean of Keras's operations": ("global-average", (7, 7)),
+    "mean by Keras operations": ("global-average", (7, 7)),
     "rows and columns swapped": ("flatten", (7, 7)),
     "positions in a row": ("flatten", (7, 7)),
-    "a grid remade": ("global-average", (7, 7)),
+    "a reshaped vector": ("global-average", (7, 7)),
     "pixels": ("flatten", (7, 7)),
 }
 
 HEADS = {
     "global average": pooled(layers.GlobalAveragePooling2D()),
     "average 7x7": pooled(layers.AveragePooling2D(7)),
-    "average 2x2, a row and column left over": pooled(layers.AveragePooling2D(2)),
+    "average 2x2, uncovered row and column": pooled(layers.AveragePooling2D(2)),
     "average 2x2, padded": pooled(layers.AveragePooling2D(2, padding="same")),
     "average 3x2": pooled(layers.AveragePooling2D((3, 2))),
     "gaps between windows": pooled(layers.AveragePooling2D(2, strides=3)),
@@ -83,7 +87,7 @@ HEADS = {
     "sigmoid": classifier(lambda x: layers.Dense(3, "sigmoid")(layers.GlobalAveragePooling2D()(x))),
     "softmax layer": classifier(lambda x: layers.Softmax()(layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))),
     "no bias": classifier(lambda x: layers.Dense(3, use_bias=False)(layers.GlobalAveragePooling2D()(x))),
-    "windows that overlap": pooled(layers.AveragePooling2D(3, strides=2)),
+    "overlapping windows": pooled(layers.AveragePooling2D(3, strides=2)),
     "windows that are not square": pooled(layers.AveragePooling2D((7, 3), strides=(1, 2), padding="valid")),
     "dense, BatchNorm, softmax": classifier(lambda x: layers.Softmax()(normalized(layers.Dense(3)(global_average(x))))),
     "BatchNorm, dense": classifier(lambda x: layers.Dense(3, "softmax")(normalized(global_average(x)))),
@@ -96,7 +100,7 @@ HEADS = {
     "1x1 convolution of pooled windows": pooled(lambda x: layers.Conv2D(5, 1)(layers.AveragePooling2D((7, 3))(x))),
     "a convolution over the whole grid": classifier(lambda x: layers.Flatten()(layers.Conv2D(3, 7)(x))),
     "1x1 dimensions kept": pooled(layers.GlobalAveragePooling2D(keepdims=True)),
-    "mean of Keras's operations": classifier(lambda x: layers.Dense(3)(keras.ops.mean(x, axis=(1, -2)))),
+    "mean by Keras operations": classifier(lambda x: layers.Dense(3)(keras.ops.mean(x, axis=(1, -2)))),
     "squeezed": classifier(lambda x: layers.Dense(3)(keras.ops.squeeze(keras.ops.mean(x, (1, 2), True), (1, 2)))),
     "a temperature": classifier(lambda x: keras.ops.softmax(1 - layers.Dense(3)(2 * global_average(x) + 1) / 4)),
     "a rescaling": classifier(
@@ -104,7 +108,7 @@ HEADS = {
     ),
     "rows and columns swapped": pooled(layers.Permute((2, 1, 3))),
     "positions in a row": pooled(layers.Reshape((49, 4))),
-    "a grid remade": classifier(
+    "a reshaped vector": classifier(
         lambda x: layers.Dense(3)(layers.Flatten()(layers.Reshape((2, 2, 1))(layers.Dense(4)(global_average(x)))))
     ),
     "pixels": keras.Sequential([layers.Input((7, 7, 3)), layers.Flatten(), layers.Dense(3)]),
@@ -113,37 +117,37 @@ HEADS = {
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_the_maps_add_up_to_the_logits(name: str) -> None:
+def test_maps_sum_to_the_logits(name: str) -> None:
     images = IMAGES[:, :7, :7]
     network, logits, _ = split_logits(to_inference_mode(trace(HEADS[name]))[0])
     head = find_linear_head(network, logits)
-    answers = KerasReference(network, logits, head)(images)
-    assert answers.maps is not None
-    np.testing.assert_allclose(logits_of_maps(answers.maps, head) + head.bias, answers.logits, atol=1e-5)
-    np.testing.assert_allclose(answers.probabilities, HEADS[name](images, training=False), atol=1e-6)
+    outputs = KerasReference(network, logits, head)(images)
+    assert outputs.maps is not None
+    np.testing.assert_allclose(logits_of_maps(outputs.maps, head) + head.bias, outputs.logits, atol=1e-5)
+    np.testing.assert_allclose(outputs.probabilities, HEADS[name](images, training=False), atol=1e-6)
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_the_served_graph_draws_the_maps_that_the_formula_gives(name: str) -> None:
+def test_served_maps_equal_the_formula(name: str) -> None:
     images = IMAGES[:, :7, :7]
     prepared = prepare(HEADS[name], cam=True, top_k=2, all_classes=True)
-    answers, served = prepared.reference(images), prepared.served.function(images)
-    assert answers.maps is not None
+    outputs, served = prepared.reference(images), prepared.served.function(images)
+    assert outputs.maps is not None
     assert prepared.served.cam is not None
-    np.testing.assert_allclose(served["cam_all"], answers.maps, atol=1e-5)
+    np.testing.assert_allclose(served["cam_all"], outputs.maps, atol=1e-5)
     chosen = np.take_along_axis(np.asarray(served["cam_all"]), np.asarray(served["cam_class"])[:, :, None, None], 1)
     np.testing.assert_allclose(served["cam"], chosen, atol=1e-6)
-    assert (np.asarray(served["cam_class"])[:, 0] == answers.logits.argmax(axis=1)).all()
+    assert (np.asarray(served["cam_class"])[:, 0] == outputs.logits.argmax(axis=1)).all()
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_features_are_those_nearest_to_the_logits_that_tell_places_apart(name: str) -> None:
+def test_features_are_the_nearest_spatial_value(name: str) -> None:
     cam = prepare(HEADS[name], cam=True, top_k=1, all_classes=False).served.cam
     assert cam is not None
     assert (cam.kind, cam.grid) == KINDS[name]
 
 
-def test_class_maps_that_are_averaged_are_the_maps() -> None:
+def test_averaged_class_maps_are_used_unchanged() -> None:
     model = classifier(lambda x: layers.Softmax()(global_average(layers.Conv2D(3, 1, name="maps")(x))))
     maps = keras.Model(model.input, model.get_layer("maps").output)(IMAGES[:, :7, :7])
     prepared = prepare(model, cam=True, top_k=1, all_classes=True)
@@ -151,7 +155,7 @@ def test_class_maps_that_are_averaged_are_the_maps() -> None:
     np.testing.assert_allclose(served, np.moveaxis(maps, 3, 1), atol=1e-6)
 
 
-def test_for_global_average_pooling_the_map_is_the_weighted_sum_of_features() -> None:
+def test_global_average_map_is_the_weighted_sum_of_features() -> None:
     model = enliven(small_network("global-average"), PRESETS["unit"])
     features = keras.Model(model.input, model.get_layer("features").output)(IMAGES, training=False)
     weights = model.get_layer("classes").get_weights()[0]
@@ -165,15 +169,15 @@ def has_one_weight(model: keras.Model) -> bool:
     return find_linear_head(network, logits).has_one_weight
 
 
-def test_a_position_has_a_weight_of_its_own_only_where_it_is_needed() -> None:
+def test_one_weight_is_used_if_all_positions_share_it() -> None:
     assert has_one_weight(small_network("global-average"))
     assert has_one_weight(pooled(layers.AveragePooling2D(7)))
-    assert not has_one_weight(pooled(layers.AveragePooling2D(6)))  # a row and a column count nothing
+    assert not has_one_weight(pooled(layers.AveragePooling2D(6)))  # a row and a column are in no window
     assert not has_one_weight(pooled(layers.AveragePooling2D(3)))
     assert not has_one_weight(classifier(lambda x: layers.Dense(3)(layers.Flatten()(x))))
 
 
-def test_no_more_maps_than_classes_are_served() -> None:
+def test_number_of_maps_is_limited_to_the_classes() -> None:
     served = prepare(small_network(classes=2), cam=True, top_k=5, all_classes=False).served
     assert served.cam is not None
     assert served.cam.top_k == 2
@@ -189,17 +193,17 @@ NOT_LINEAR = {
         lambda x: layers.Dense(5, "tanh", name="near")(layers.Dense(5, "relu", name="far")(layers.Flatten()(x))),
         "'near' .*'tanh'",
     ),
-    "an activation of its own": (
+    "an activation layer": (
         lambda x: layers.Activation("silu", name="act")(layers.Dense(4)(global_average(x))),
         "'act' .*'silu'",
     ),
     "a ReLU": (lambda x: layers.ReLU(name="act")(global_average(x)), "'act'"),
-    "the largest of each channel": (layers.GlobalMaxPooling2D(name="maximum"), "'maximum' .GlobalMaxPooling2D"),
-    "a norm of each image": (lambda x: layers.LayerNormalization(name="norm")(global_average(x)), "'norm' .LayerNorm"),
-    "two poolings": (joined, "'both' .Concatenate. that joins 2 values"),
-    "one over it": (lambda x: 1 / (2 + global_average(x)), "TrueDivide"),
+    "global max pooling": (layers.GlobalMaxPooling2D(name="maximum"), "'maximum' .GlobalMaxPooling2D"),
+    "layer normalization": (lambda x: layers.LayerNormalization(name="norm")(global_average(x)), "'norm' .LayerNorm"),
+    "two poolings": (joined, "'both' .Concatenate. with 2 inputs"),
+    "a reciprocal": (lambda x: 1 / (2 + global_average(x)), "TrueDivide"),
     "an operation": (lambda x: keras.ops.relu(global_average(x)), "Relu.* with activation 'relu'"),
-    "a grid made of a vector": (
+    "a grid from a vector": (
         lambda x: layers.Reshape((3, 3, 1))(layers.Dense(9, "relu", name="deep")(layers.Flatten()(x))),
         "'deep'",
     ),
@@ -207,35 +211,35 @@ NOT_LINEAR = {
 
 
 @pytest.mark.parametrize("name", NOT_LINEAR)
-def test_a_head_that_is_not_linear_is_refused_by_the_layers_name(name: str) -> None:
-    tail, named = NOT_LINEAR[name]
+def test_nonlinear_head_error_names_the_layer(name: str) -> None:
+    tail, message = NOT_LINEAR[name]
     model = classifier(lambda x: layers.Dense(3)(layers.Flatten()(tail(x))))
-    with pytest.raises(HeadError, match=named) as refusal:
+    with pytest.raises(HeadError, match=message) as error:
         prepare(model, cam=True, top_k=5, all_classes=False)
-    assert "--no-cam" in str(refusal.value)
+    assert "--no-cam" in str(error.value)
     assert prepare(model, cam=False, top_k=5, all_classes=False).served.cam is None
 
 
-def test_an_activation_that_gives_no_probabilities_is_refused() -> None:
+def test_unsupported_final_activation_is_refused() -> None:
     model = classifier(lambda x: layers.Dense(3, "relu", name="classes")(layers.Flatten()(x)))
-    with pytest.raises(SourceError, match="'classes' with activation 'relu'"):
+    with pytest.raises(SourceError, match="'classes' with the unsupported activation 'relu'"):
         prepare(model, cam=False, top_k=5, all_classes=False)
 
 
-def test_a_softmax_over_other_numbers_than_the_classes_is_refused() -> None:
+def test_softmax_over_another_axis_is_refused() -> None:
     model = classifier(lambda x: layers.Flatten()(layers.Conv2D(3, 5, activation="softmax", name="places")(x)))
-    with pytest.raises(SourceError, match=r"'places' .* softmax over 3 numbers, and the model gives 27"):
+    with pytest.raises(SourceError, match=r"'places' .* softmax over 3 values, but the model returns 27"):
         prepare(model, cam=False, top_k=5, all_classes=False)
 
 
-def test_a_network_that_gives_a_image_is_no_classifier() -> None:
-    with pytest.raises(SourceError, match=r"a classifier gives \[batch, classes\]"):
+def test_model_that_returns_an_image_is_refused() -> None:
+    with pytest.raises(SourceError, match=r"a classifier must return \[batch, classes\]"):
         prepare(classifier(lambda x: x), cam=False, top_k=5, all_classes=False)
 
 
-def test_splitting_the_activation_keeps_the_output() -> None:
+def test_splitting_the_logits_keeps_the_output() -> None:
     for model in HEADS.values():
         network, _, _ = split_logits(to_inference_mode(trace(model))[0])
         np.testing.assert_allclose(
-            build(network)(IMAGES[:, :7, :7]), model(IMAGES[:, :7, :7], training=False), atol=1e-6
+            build_model(network)(IMAGES[:, :7, :7]), model(IMAGES[:, :7, :7], training=False), atol=1e-6
         )

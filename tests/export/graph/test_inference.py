@@ -1,3 +1,7 @@
+"""Conversion to inference mode and to float32."""
+
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 
@@ -5,9 +9,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from support.networks import build_model
 
 from camserve.export.graph.inference import _AUGMENTATION, to_float32, to_inference_mode
-from camserve.export.graph.network import build, trace
+from camserve.export.graph.network import trace
 
 IMAGES = np.random.default_rng(3).normal(size=(4, 8, 8, 3)).astype(np.float32)
 
@@ -26,15 +31,15 @@ def test_inference_mode_survives_saving_with_training_true(suffix: str, tmp_path
     built_for_training().save(path)
     model = keras.models.load_model(path, compile=False)
     one, three = (np.asarray(model(IMAGES[:n]))[0] for n in (1, 3))
-    assert np.abs(one - three).max() > 1e-3, "the model must depend on its batch for this test to say anything"
+    assert np.abs(one - three).max() > 1e-3, "the test requires a model that depends on its batch"
     network, frozen = to_inference_mode(trace(model))
-    fixed = build(network)
+    fixed = build_model(network)
     one, three = (np.asarray(fixed(IMAGES[:n]))[0] for n in (1, 3))
     np.testing.assert_allclose(one, three, atol=1e-6)
     assert frozen.norms == ("norm",)
 
 
-def test_what_only_training_needs_is_taken_out() -> None:
+def test_dropout_is_removed() -> None:
     network, _ = to_inference_mode(trace(built_for_training()))
     assert [step.kind for step in network.steps] == ["Conv2D", "BatchNormalization", "GlobalAveragePooling2D", "Dense"]
 
@@ -47,16 +52,16 @@ FACTORS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", _AUGMENTATION)
-def test_augmentation_that_is_taken_out_did_nothing(kind: type) -> None:
+def test_removed_augmentation_has_no_effect_at_inference(kind: type) -> None:
     images = np.random.default_rng(4).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
     try:
         layer = kind(**FACTORS.get(kind.__name__, {}))
     except TypeError:
-        layer = kind(factor=0.2)  # what most of them need
+        layer = kind(factor=0.2)  # a required argument of most of them
     np.testing.assert_array_equal(layer(images, training=False), images)
 
 
-def test_augmentation_is_no_layer_built_for_training() -> None:
+def test_augmentation_is_not_reported_as_built_for_training() -> None:
     image = layers.Input((8, 8, 3))
     x = layers.Conv2D(4, 3)(layers.RandomFlip()(image))
     network, found = to_inference_mode(trace(keras.Model(image, x)))
@@ -64,24 +69,26 @@ def test_augmentation_is_no_layer_built_for_training() -> None:
     assert found.noise == ()
 
 
-def test_an_adapted_normalization_stays_adapted_in_float32() -> None:
+def test_adapted_normalization_is_kept_in_float32() -> None:
     normalization = layers.Normalization(dtype="float64")
     normalization.adapt(IMAGES)
     image = layers.Input((8, 8, 3), dtype="float64")
     network = trace(keras.Model(image, normalization(image)))
-    np.testing.assert_allclose(build(to_float32(network))(IMAGES), build(network)(IMAGES), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        build_model(to_float32(network))(IMAGES), build_model(network)(IMAGES), rtol=1e-5, atol=1e-5
+    )
 
 
-def test_a_double_precision_network_keeps_its_weights_rounded_once() -> None:
+def test_float64_weights_are_rounded_to_float32() -> None:
     model = built_for_training("float64")
     network, _ = to_inference_mode(trace(model))
     single = to_float32(network)
     assert single.dtype == "float32"
     assert {step.operation.compute_dtype for step in single.steps} == {"float32"}
-    expected = build(network)(IMAGES.astype(np.float64))
-    np.testing.assert_allclose(build(single)(IMAGES), expected, rtol=1e-4, atol=1e-5)
+    expected = build_model(network)(IMAGES.astype(np.float64))
+    np.testing.assert_allclose(build_model(single)(IMAGES), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_single_precision_network_is_shared_and_not_copied() -> None:
+def test_float32_layers_are_shared() -> None:
     network, _ = to_inference_mode(trace(built_for_training()))
     assert all(a.operation is b.operation for a, b in zip(network.steps, to_float32(network).steps, strict=True))

@@ -1,12 +1,17 @@
+"""Tracing of Keras models."""
+
+from __future__ import annotations
+
 import re
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from support.networks import build_model
 
 from camserve.errors import SourceError
-from camserve.export.graph.network import build, trace
+from camserve.export.graph.network import trace
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(3, 8, 8, 3)).astype(np.float32)
@@ -43,10 +48,10 @@ def sequential() -> keras.Model:
 
 
 @pytest.mark.parametrize("make", [nested, called_twice, with_operations, sequential])
-def test_a_traced_network_built_again_says_the_same(make: object) -> None:
+def test_traced_network_equals_the_model(make: object) -> None:
     model = make()  # type: ignore[operator]
-    again = build(trace(model))
-    np.testing.assert_array_equal(again(IMAGES, training=False), model(IMAGES, training=False))
+    rebuilt = build_model(trace(model))
+    np.testing.assert_array_equal(rebuilt(IMAGES, training=False), model(IMAGES, training=False))
 
 
 def test_nested_models_are_flattened() -> None:
@@ -54,7 +59,7 @@ def test_nested_models_are_flattened() -> None:
     assert kinds == ["Conv2D", "Activation", "Add", "GlobalAveragePooling2D", "Dense"]
 
 
-def test_a_model_called_twice_is_two_runs_of_the_same_layers() -> None:
+def test_model_called_twice_shares_its_layers() -> None:
     network = trace(called_twice())
     convolutions = [step.operation for step in network.steps if step.kind == "Conv2D"]
     assert len(convolutions) == 2
@@ -62,9 +67,9 @@ def test_a_model_called_twice_is_two_runs_of_the_same_layers() -> None:
     assert network.calls(convolutions[0]) == 2
 
 
-def test_a_rewrite_shares_the_layers_it_does_not_touch() -> None:
+def test_unchanged_layers_are_shared() -> None:
     model = nested()
-    assert build(trace(model)).layers[-1].kernel is model.get_layer("tail").layers[-1].kernel
+    assert build_model(trace(model)).layers[-1].kernel is model.get_layer("tail").layers[-1].kernel
 
 
 class Subclassed(keras.Model):  # type: ignore[misc]
@@ -87,18 +92,18 @@ def free_size() -> keras.Model:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"), [(Subclassed, "subclassed"), (two_inputs, "2 inputs"), (free_size, "fixed size")]
+    ("make", "message"), [(Subclassed, "subclassed"), (two_inputs, "2 inputs"), (free_size, "expected a fixed")]
 )
-def test_a_model_that_cannot_be_read_is_refused_with_the_reason(make: object, said: str) -> None:
+def test_unsupported_model_is_refused(make: object, message: str) -> None:
     model = make()  # type: ignore[operator]
     if isinstance(model, Subclassed):
         model(IMAGES)
-    with pytest.raises(SourceError, match=said):
+    with pytest.raises(SourceError, match=message):
         trace(model)
 
 
 @pytest.mark.parametrize("name", ["conv 1", "größe", "a<b"])
-def test_a_name_that_tensorflow_cannot_use_is_refused(name: str) -> None:
+def test_invalid_layer_name_is_refused(name: str) -> None:
     image = keras.layers.Input((8, 8, 3))
     model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten(name=name)(image)))
     with pytest.raises(SourceError, match=re.escape(f"layer {name!r}")):

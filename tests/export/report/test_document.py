@@ -1,4 +1,4 @@
-"""What the report says of an export, for machines and for people."""
+"""The report of an export, for programs and for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.networks import small_network
 from support.reports import Outline, Reported, report_small_export
 
 from camserve.export.provenance import weights_digest
-from camserve.export.report.document import files, write_report
+from camserve.export.report.document import describe_files, write_report
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Reported:
     return report_small_export(tmp_path_factory.mktemp("export"))
 
 
-def test_the_page_says_what_the_json_says(exported: Reported) -> None:
+def test_page_contains_the_values_of_the_json(exported: Reported) -> None:
     report, examples, folder = exported.report, exported.examples, exported.folder
     assert read(folder) == json.loads(json.dumps(report))
     text = Outline((folder / "report.html").read_text()).text
-    said = [
+    expected = [
         report["source"]["title"],
         report["source"]["weights_sha256"],
         report["measured_on"]["sha256"],
@@ -38,32 +38,32 @@ def test_the_page_says_what_the_json_says(exported: Reported) -> None:
         *(entry["batchnorm"] for entry in report["folding"]["folded"]),
         *(output["name"] for output in report["contract"]["outputs"]),
         *(example.name for example in examples),
-        "parity proven",
-        f"Figures within their bounds: {len(report['parity'])} of {len(report['parity'])}.",
+        "parity passed",
+        f"Metrics within tolerance: {len(report['parity'])} of {len(report['parity'])}.",
     ]
-    assert [part for part in said if part not in text] == []
+    assert [part for part in expected if part not in text] == []
 
 
 def read(folder: Path) -> Any:
-    """`report.json`, by a reader that takes nothing but JSON."""
+    """Read `report.json`, and fail for NaN and infinity."""
     text = (folder / "report.json").read_text()
     return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
 
 
-def test_two_reports_of_one_export_are_byte_identical(exported: Reported, tmp_path: Path) -> None:
+def test_reports_of_one_export_are_identical(exported: Reported, tmp_path: Path) -> None:
     report, examples, folder = exported.report, exported.examples, exported.folder
     write_report(tmp_path, report, examples)
     for name in ("report.json", "report.html"):
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_a_report_names_no_folder_of_the_machine(exported: Reported) -> None:
+def test_report_contains_no_path_of_the_machine(exported: Reported) -> None:
     folder = exported.folder
     for name in ("report.json", "report.html"):
         assert str(folder.parent) not in (folder / name).read_text()
 
 
-def test_the_maps_in_the_json_are_those_of_the_example(exported: Reported) -> None:
+def test_maps_in_the_json_equal_those_of_the_example(exported: Reported) -> None:
     examples, folder = exported.examples, exported.folder
     for values, example in zip(read(folder)["examples"], examples, strict=True):
         assert np.array_equal(np.float32(values["keras"]["map"]), np.float32(example.keras_map))
@@ -73,7 +73,7 @@ def test_the_maps_in_the_json_are_those_of_the_example(exported: Reported) -> No
         assert set(values) == {"picture", "label", "keras", "export", "difference"}
 
 
-def test_the_hash_of_the_weights_is_that_of_their_values_and_names(tmp_path: Path) -> None:
+def test_weights_hash_depends_on_values_and_names(tmp_path: Path) -> None:
     model = small_network("average")
     before = weights_digest(model)
     assert re.fullmatch("[0-9a-f]{64}", before)
@@ -84,7 +84,7 @@ def test_the_hash_of_the_weights_is_that_of_their_values_and_names(tmp_path: Pat
     assert weights_digest(model) != before
 
 
-def test_the_hash_of_a_folder_is_that_of_the_list_of_its_files(tmp_path: Path) -> None:
+def test_folder_hash_is_that_of_its_file_listing(tmp_path: Path) -> None:
     folder = tmp_path / "saved_model"
     (folder / "variables").mkdir(parents=True)
     (folder / "saved_model.pb").write_bytes(b"graph")
@@ -96,6 +96,6 @@ def test_the_hash_of_a_folder_is_that_of_the_list_of_its_files(tmp_path: Path) -
     entry = {"bytes": 12, "sha256": hashlib.sha256(listed.encode()).hexdigest()}
     for name in ("report.json", "report.html", "manifest.json"):
         (tmp_path / name).touch()
-    assert files(tmp_path) == {"saved_model": entry}
+    assert describe_files(tmp_path) == {"saved_model": entry}
     (folder / "variables" / "data").rename(folder / "data")
-    assert files(tmp_path)["saved_model"]["sha256"] != entry["sha256"]
+    assert describe_files(tmp_path)["saved_model"]["sha256"] != entry["sha256"]

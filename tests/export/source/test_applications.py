@@ -1,4 +1,4 @@
-"""The classifiers of `keras.applications`, one small member of each family."""
+"""The classifiers of `keras.applications`: one small member of each family."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ GRIDS = {
     "ResNet50V2": (64, (2, 2)),
     "Xception": (71, (3, 3)),
 }
-STOPPED_BY = {
+NONLINEAR_LAYERS = {
     "ConvNeXtTiny": (32, r"'convnext_tiny_head_layernorm' \(LayerNormalization\)"),
     "MobileNetV3Small": (64, r"'activation\w*' \(Activation\) with activation 'hard_silu'"),
     "VGG16": (32, r"'fc2' \(Dense\) with activation 'relu'"),
@@ -41,18 +41,18 @@ STOPPED_BY = {
 
 
 def preprocess_input(name: str) -> Any:
-    """Keras's own preprocessing of a classifier, from the module that defines it."""
+    """Return Keras's own preprocessing function of a classifier."""
     module = getattr(keras.applications, name).__module__
     return importlib.import_module(module).preprocess_input
 
 
 @pytest.mark.parametrize("name", application_names())
-def test_pixels_are_prepared_as_keras_documents(name: str) -> None:
+def test_preprocessing_equals_keras(name: str) -> None:
     expected = preprocess_input(name)(PIXELS.astype(np.float32))
     np.testing.assert_array_equal(normalize(PIXELS, application(name).preprocessing), expected)
 
 
-def test_a_network_that_rescales_inside_is_given_raw_pixels() -> None:
+def test_network_with_internal_rescaling_takes_raw_pixels() -> None:
     for name in ("EfficientNetB0", "EfficientNetV2B0", "MobileNetV3Small", "ConvNeXtTiny"):
         preprocessing = application(name).preprocessing
         assert (preprocessing.scale, preprocessing.mean) == ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
@@ -66,7 +66,7 @@ FEWER_BLOCKS: dict[str, tuple[str, dict[str, Any]]] = {
     "DenseNet121": ("DenseNet", {"blocks": [2, 2, 2, 2]}),
     "NASNetMobile": ("NASNet", {"num_blocks": 1, "penultimate_filters": 192, "skip_reduction": False}),
 }
-"""Of families whose smallest member takes long: the function that Keras builds every member with, and its options."""
+"""For families whose smallest member is slow: the function with which Keras builds every member, and its options."""
 
 
 def small(name: str, size: int) -> keras.Model:
@@ -84,30 +84,30 @@ def exported(name: str, model: keras.Model, folder: Path, *, cam: bool = True) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GRIDS)
-def test_a_family_with_a_linear_head_exports_with_its_map(name: str, tmp_path: Path) -> None:
+def test_family_with_a_linear_head_exports_with_maps(name: str, tmp_path: Path) -> None:
     size, grid = GRIDS[name]
     bundle = exported(name, small(name, size), tmp_path)
     assert bundle.contract.cam is not None
     assert (bundle.contract.cam.kind, bundle.contract.cam.grid) == ("global-average", grid)
-    assert all(figure["passed"] for figure in bundle.report["parity"])
+    assert all(metric["passed"] for metric in bundle.report["parity"])
     assert "BatchNormalization" not in bundle.report["graph"]["operators"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STOPPED_BY)
-def test_a_family_with_another_head_is_refused_by_its_layer_and_exports_without_map(name: str, tmp_path: Path) -> None:
-    size, layer = STOPPED_BY[name]
+@pytest.mark.parametrize("name", NONLINEAR_LAYERS)
+def test_family_with_a_nonlinear_head_exports_without_maps(name: str, tmp_path: Path) -> None:
+    size, layer = NONLINEAR_LAYERS[name]
     model = small(name, size)
     with pytest.raises(HeadError, match=layer):
         exported(name, model, tmp_path)
     bundle = exported(name, model, tmp_path, cam=False)
     assert bundle.contract.cam is None
-    assert all(figure["passed"] for figure in bundle.report["parity"])
+    assert all(metric["passed"] for metric in bundle.report["parity"])
 
 
 def family(name: str) -> str:
     return str(getattr(keras.applications, name).__module__).rstrip("0123456789")
 
 
-def test_every_family_of_keras_is_tried() -> None:
-    assert {family(name) for name in (*GRIDS, *STOPPED_BY)} == {family(name) for name in application_names()}
+def test_every_family_is_tested() -> None:
+    assert {family(name) for name in (*GRIDS, *NONLINEAR_LAYERS)} == {family(name) for name in application_names()}

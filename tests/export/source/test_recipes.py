@@ -1,3 +1,7 @@
+"""The structure of the recipes, counted independently of Keras."""
+
+from __future__ import annotations
+
 import keras
 import pytest
 
@@ -16,7 +20,7 @@ def norm(channels: int) -> int:
 
 
 def block(inputs: int, filters: tuple[int, int, int], *, projected: bool, bias: bool) -> int:
-    """Parameters of a bottleneck, counted by hand rather than by Keras."""
+    """Count the parameters of a bottleneck block independently of Keras."""
     first, second, third = filters
     count = conv(1, inputs, first, bias=bias) + conv(3, first, second, bias=bias) + conv(1, second, third, bias=bias)
     count += norm(first) + norm(second) + norm(third)
@@ -92,18 +96,18 @@ def built(request: pytest.FixtureRequest) -> tuple[str, keras.Model]:
     return request.param, RECIPES[request.param].build()
 
 
-def test_a_recipe_has_the_parameters_that_its_structure_gives(built: tuple[str, keras.Model]) -> None:
+def test_parameter_count_matches_the_structure(built: tuple[str, keras.Model]) -> None:
     name, model = built
     assert model.count_params() == COUNTS[name]
 
 
-def test_the_signs_network_has_the_published_parameters() -> None:
+def test_signs_network_has_the_published_parameter_count() -> None:
     model = RECIPES["resnet50-signs"].build()
     fixed = sum(int(keras.ops.size(weight)) for weight in model.non_trainable_weights)
     assert (model.count_params(), fixed) == (23_600_006, 53_120)
 
 
-def test_each_stage_of_a_recipe_has_its_shape(built: tuple[str, keras.Model]) -> None:
+def test_each_stage_has_its_shape(built: tuple[str, keras.Model]) -> None:
     name, model = built
     last_of = {
         prefix: [layer for layer in model.layers if layer.name.startswith(prefix)][-1] for prefix in STAGES[name]
@@ -111,7 +115,7 @@ def test_each_stage_of_a_recipe_has_its_shape(built: tuple[str, keras.Model]) ->
     assert {prefix: layer.output.shape[1:] for prefix, layer in last_of.items()} == STAGES[name]
 
 
-def test_strides_and_paddings_are_those_of_the_notebooks() -> None:
+def test_strides_and_paddings_match_the_notebooks() -> None:
     mini = RECIPES["resnet-mini"].build()
     assert mini.get_layer("stage3_block1_1_conv").strides == (2, 2)
     assert mini.get_layer("stage3_block1_0_conv").strides == (2, 2)
@@ -126,12 +130,12 @@ def test_strides_and_paddings_are_those_of_the_notebooks() -> None:
     assert camera.get_layer("stage2_block2_1_conv").filters == 256
 
 
-def test_a_recipe_documents_pixels_that_suit_its_input(built: tuple[str, keras.Model]) -> None:
+def test_preprocessing_matches_the_input_channels(built: tuple[str, keras.Model]) -> None:
     name, model = built
     assert RECIPES[name].preprocessing.channels == model.input_shape[3]
 
 
-def test_every_classifier_of_keras_is_known_in_any_case() -> None:
+def test_every_keras_application_is_known_in_any_case() -> None:
     assert application("mobilenetv2").preprocessing.scale == (127.5, 127.5, 127.5)
     classifiers = {name for name in dir(keras.applications) if name[0].isupper()}
     assert classifiers == set(application_names())

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.disposable_server import DisposableServer
 from support.toy import expected_outputs, toy_images, write_toy_bundle
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
@@ -15,6 +16,8 @@ from camserve.bundle import Bundle
 from camserve.errors import ServerError
 from camserve.serving import ServingOptions, TritonServer, publish
 from camserve.serving.config.message import read_config, render_config
+
+pytestmark = pytest.mark.slow
 
 TOLERANCE = 1e-6
 
@@ -25,28 +28,30 @@ def client(toy_server: TritonServer) -> Iterator[Any]:
         yield connection
 
 
-def _ask(client: Any, images: Any, outputs: list[str] | None = None, *, model: str = "toy", name: str = "image") -> Any:
+def _infer(
+    client: Any, images: Any, outputs: list[str] | None = None, *, model: str = "toy", name: str = "image"
+) -> Any:
     tensor = InferInput(name, list(images.shape), np_to_triton_dtype(images.dtype))
     tensor.set_data_from_numpy(images)
-    wanted = None if outputs is None else [InferRequestedOutput(output) for output in outputs]
-    return client.infer(model, [tensor], outputs=wanted, client_timeout=30)
+    requested = None if outputs is None else [InferRequestedOutput(output) for output in outputs]
+    return client.infer(model, [tensor], outputs=requested, client_timeout=30)
 
 
-def _assert_right(bundle: Bundle, images: Any, answer: Any) -> None:
+def _assert_correct(bundle: Bundle, images: Any, result: Any) -> None:
     for name, expected in expected_outputs(bundle, images).items():
-        np.testing.assert_allclose(answer.as_numpy(name), expected, rtol=TOLERANCE, atol=TOLERANCE)
-        assert answer.as_numpy(name).dtype == expected.dtype
+        np.testing.assert_allclose(result.as_numpy(name), expected, rtol=TOLERANCE, atol=TOLERANCE)
+        assert result.as_numpy(name).dtype == expected.dtype
 
 
 @pytest.mark.parametrize("count", [1, 3, 8])
-def test_answers_are_those_of_numpy(client: Any, toy_bundle: Bundle, count: int) -> None:
+def test_outputs_match_numpy(client: Any, toy_bundle: Bundle, count: int) -> None:
     images = toy_images(toy_bundle, count, seed=count)
-    _assert_right(toy_bundle, images, _ask(client, images))
+    _assert_correct(toy_bundle, images, _infer(client, images))
 
 
-def test_only_what_was_requested_is_returned(client: Any, toy_bundle: Bundle) -> None:
+def test_only_requested_outputs_are_returned(client: Any, toy_bundle: Bundle) -> None:
     images = toy_images(toy_bundle, 2)
-    answer = _ask(client, images, ["cam_class", "logits"])
+    answer = _infer(client, images, ["cam_class", "logits"])
     assert {output.name for output in answer.get_response().outputs} == {"cam_class", "logits"}
     np.testing.assert_allclose(
         answer.as_numpy("logits"), expected_outputs(toy_bundle, images)["logits"], rtol=TOLERANCE, atol=TOLERANCE
@@ -56,47 +61,47 @@ def test_only_what_was_requested_is_returned(client: Any, toy_bundle: Bundle) ->
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda client, images: _ask(client, images[:, :7]),
-        lambda client, images: _ask(client, images.astype(np.float64)),
-        lambda client, images: _ask(client, images, name="picture"),
-        lambda client, images: _ask(client, images, ["nothing"]),
-        lambda client, images: _ask(client, np.repeat(images, 9, axis=0)),
-        lambda client, images: _ask(client, images, model="absent"),
+        lambda client, images: _infer(client, images[:, :7]),
+        lambda client, images: _infer(client, images.astype(np.float64)),
+        lambda client, images: _infer(client, images, name="pixels"),
+        lambda client, images: _infer(client, images, ["nothing"]),
+        lambda client, images: _infer(client, np.repeat(images, 9, axis=0)),
+        lambda client, images: _infer(client, images, model="absent"),
     ],
     ids=["shape", "dtype", "input name", "output name", "batch too large", "model"],
 )
-def test_a_wrong_request_is_refused_and_the_next_one_answered(
+def test_an_invalid_request_does_not_affect_the_next_one(
     client: Any, toy_bundle: Bundle, wrong: Callable[[Any, Any], Any]
 ) -> None:
     images = toy_images(toy_bundle)
     with pytest.raises(InferenceServerException):
         wrong(client, images)
-    _assert_right(toy_bundle, images, _ask(client, images))
+    _assert_correct(toy_bundle, images, _infer(client, images))
 
 
-def test_requests_at_once_are_joined_and_each_gets_its_own_answer(tmp_path: Path) -> None:
+def test_concurrent_requests_are_batched_and_answered_correctly(tmp_path: Path) -> None:
     bundle = write_toy_bundle(tmp_path / "bundle", channels=1, size=(9, 7))
     publish(bundle, tmp_path / "repository", options=ServingOptions(max_queue_delay_us=50_000, threads=1))
     outputs = [None, ["logits"], ["cam", "cam_class"]]
 
-    def ask(index: int) -> None:
+    def infer(index: int) -> None:
         images = toy_images(bundle, 1 + index % 3, seed=index)
-        answer = _ask(client, images, outputs[index % 3])
+        answer = _infer(client, images, outputs[index % 3])
         expected = expected_outputs(bundle, images)
         returned = [output.name for output in answer.get_response().outputs]
         assert set(returned) == set(outputs[index % 3] or expected)
         for name in returned:
             np.testing.assert_allclose(answer.as_numpy(name), expected[name], rtol=TOLERANCE, atol=TOLERANCE)
 
-    with TritonServer(tmp_path / "repository") as server, InferenceServerClient(server.grpc_url) as client:
+    with DisposableServer(tmp_path / "repository") as server, InferenceServerClient(server.grpc_url) as client:
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(ask, range(48)))
+            list(pool.map(infer, range(48)))
         (stats,) = client.get_inference_statistics("toy").model_stats
     assert stats.inference_stats.success.count >= 48
     assert stats.execution_count < stats.inference_stats.success.count / 1.5
 
 
-def _spoil(repository: Path, bundle: Bundle, name: str, change: Callable[[Any], None]) -> None:
+def _publish_changed(repository: Path, bundle: Bundle, name: str, change: Callable[[Any], None]) -> None:
     publish(bundle, repository, name=name)
     path = repository / name / "config.pbtxt"
     config = read_config(path)
@@ -104,25 +109,25 @@ def _spoil(repository: Path, bundle: Bundle, name: str, change: Callable[[Any], 
     path.write_text(render_config(config), encoding="utf-8")
 
 
-def test_a_configuration_that_the_model_does_not_fit_is_refused_at_load(toy_bundle: Bundle, tmp_path: Path) -> None:
-    _spoil(tmp_path, toy_bundle, "bad-name", lambda config: setattr(config.output[2], "name", "map"))
-    _spoil(tmp_path, toy_bundle, "bad-dims", lambda config: config.output[0].dims.__setitem__(0, 5))
-    _spoil(tmp_path, toy_bundle, "bad-rank", lambda config: config.output[3].dims.append(1))
-    _spoil(tmp_path, toy_bundle, "bad-dtype", lambda config: setattr(config.output[3], "data_type", 11))
-    _spoil(tmp_path, toy_bundle, "bad-input", lambda config: setattr(config.input[0], "name", "picture"))
-    _spoil(tmp_path, toy_bundle, "bad-mode", _set_parameter("execution_mode", "7"))
-    _spoil(tmp_path, toy_bundle, "bad-threads", _set_parameter("intra_op_thread_count", "many"))
+def test_a_configuration_that_does_not_match_the_model_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
+    _publish_changed(tmp_path, toy_bundle, "bad-name", lambda config: setattr(config.output[2], "name", "map"))
+    _publish_changed(tmp_path, toy_bundle, "bad-dims", lambda config: config.output[0].dims.__setitem__(0, 5))
+    _publish_changed(tmp_path, toy_bundle, "bad-rank", lambda config: config.output[3].dims.append(1))
+    _publish_changed(tmp_path, toy_bundle, "bad-dtype", lambda config: setattr(config.output[3], "data_type", 11))
+    _publish_changed(tmp_path, toy_bundle, "bad-input", lambda config: setattr(config.input[0], "name", "pixels"))
+    _publish_changed(tmp_path, toy_bundle, "bad-mode", _set_parameter("execution_mode", "7"))
+    _publish_changed(tmp_path, toy_bundle, "bad-threads", _set_parameter("intra_op_thread_count", "many"))
     publish(toy_bundle, tmp_path, name="good")
-    with pytest.raises(ServerError) as caught, TritonServer(tmp_path):
+    with pytest.raises(ServerError) as caught, DisposableServer(tmp_path):
         pass
     message = str(caught.value)
     assert "model bad-name version 1: the model has no output 'map'; it has cam, cam_class" in message
-    assert "bad-dims version 1: output 'probabilities' is of shape [-1, 4] in the model and [-1, 5]" in message
-    assert "bad-rank version 1: output 'cam_class' is of shape [-1, 3] in the model and [-1, 3, 1]" in message
+    assert "bad-dims version 1: output 'probabilities' has shape [-1, 4] in the model and [-1, 5]" in message
+    assert "bad-rank version 1: output 'cam_class' has shape [-1, 3] in the model and [-1, 3, 1]" in message
     assert "bad-dtype version 1: output 'cam_class' is TYPE_INT32 in the model and TYPE_FP32" in message
-    assert "bad-input version 1: the model has no input 'image'; it has image" in message
-    assert "bad-mode version 1: execution_mode must be 0 or 1 and is 7" in message
-    assert "bad-threads version 1: parameter intra_op_thread_count must be a whole number and is 'many'" in message
+    assert "bad-input version 1: the model has no input 'pixels'; it has image" in message
+    assert "bad-mode version 1: execution_mode must be 0 or 1, got 7" in message
+    assert "bad-threads version 1: parameter intra_op_thread_count must be an integer, got 'many'" in message
     assert "good" not in message
 
 

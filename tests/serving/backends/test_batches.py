@@ -1,10 +1,10 @@
-"""Requests joined into a batch, and its answer split among them."""
+"""Concatenation of requests and splitting of outputs."""
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from camserve.serving.backends.camserve_backend.batches import Joiner, split
+from camserve.serving.backends.camserve_backend.batches import BatchBuffer, split
 
 
 def _rows(count: int, seed: int, *, width: int = 5) -> npt.NDArray[np.float32]:
@@ -12,35 +12,35 @@ def _rows(count: int, seed: int, *, width: int = 5) -> npt.NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("counts", [[1], [1, 1], [3, 1, 4], [8, 2], [1, 7, 1, 7]])
-def test_splitting_undoes_joining(counts: list[int]) -> None:
+def test_splitting_reverses_concatenation(counts: list[int]) -> None:
     parts = [_rows(count, seed) for seed, count in enumerate(counts)]
-    for part, again in zip(parts, split(Joiner().join(parts), counts), strict=True):
-        np.testing.assert_array_equal(part, again)
+    for part, result in zip(parts, split(BatchBuffer().concatenate(parts), counts), strict=True):
+        np.testing.assert_array_equal(part, result)
 
 
 def test_a_single_request_is_not_copied() -> None:
     part = _rows(4, 0)
-    assert Joiner().join([part]) is part
+    assert BatchBuffer().concatenate([part]) is part
 
 
-def test_memory_is_kept_for_batches_that_fit_and_made_anew_for_others() -> None:
-    joiner = Joiner()
-    first = joiner.join([_rows(2, 0), _rows(2, 1)])
-    assert np.shares_memory(first, joiner.join([_rows(1, 2), _rows(1, 3)]))
-    larger = joiner.join([_rows(4, 4), _rows(4, 5)])
+def test_memory_is_reused_for_batches_that_fit() -> None:
+    buffer = BatchBuffer()
+    first = buffer.concatenate([_rows(2, 0), _rows(2, 1)])
+    assert np.shares_memory(first, buffer.concatenate([_rows(1, 2), _rows(1, 3)]))
+    larger = buffer.concatenate([_rows(4, 4), _rows(4, 5)])
     assert not np.shares_memory(first, larger)
-    assert joiner.join([_rows(1, 0, width=3)] * 2).shape == (2, 3)
-    assert joiner.join([_rows(1, 0).astype(np.uint8)] * 2).dtype == np.uint8
+    assert buffer.concatenate([_rows(1, 0, width=3)] * 2).shape == (2, 3)
+    assert buffer.concatenate([_rows(1, 0).astype(np.uint8)] * 2).dtype == np.uint8
 
 
-def test_requests_that_differ_are_not_joined() -> None:
-    with pytest.raises(ValueError, match="differ in type"):
-        Joiner().join([_rows(1, 0), _rows(1, 0).astype(np.float64)])
+def test_requests_that_differ_are_not_concatenated() -> None:
+    with pytest.raises(ValueError, match="differ in dtype"):
+        BatchBuffer().concatenate([_rows(1, 0), _rows(1, 0).astype(np.float64)])
     with pytest.raises(ValueError):
-        Joiner().join([_rows(1, 0), _rows(1, 0, width=4)])
+        BatchBuffer().concatenate([_rows(1, 0), _rows(1, 0, width=4)])
 
 
 @pytest.mark.parametrize("rows", [3, 5])
-def test_an_output_without_a_row_for_each_image_is_refused(rows: int) -> None:
+def test_an_output_with_another_number_of_rows_is_refused(rows: int) -> None:
     with pytest.raises(ValueError, match="for a batch of 4"):
         split(_rows(rows, 0), [3, 1])

@@ -1,4 +1,4 @@
-"""What loading, unloading and answering leave behind in the server."""
+"""Memory and descriptors of the server after many loads, unloads and requests."""
 
 import os
 import time
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.chaos import times
+from support.disposable_server import DisposableServer
 from support.toy import toy_images
 from tritonclient.grpc import InferenceServerClient, InferInput
 
@@ -29,7 +30,7 @@ def _resident(pid: int) -> int:
 def _stubs(pid: int) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it may end while it is looked at
+        with suppress(OSError):  # it may have ended
             if int((process / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
                 found.append(int(process.name))
     return found
@@ -39,37 +40,37 @@ def _descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def _ask(client: InferenceServerClient, bundle: Bundle, version: str = "") -> None:
+def _infer(client: InferenceServerClient, bundle: Bundle, version: str = "") -> None:
     images = toy_images(bundle, 2)
     tensor = InferInput("image", list(images.shape), "FP32")
     tensor.set_data_from_numpy(images)
     assert np.isfinite(client.infer("toy", [tensor], version, client_timeout=30).as_numpy("logits")).all()
 
 
-def test_loading_and_unloading_again_and_again_leaves_nothing_behind(
+def test_loading_and_unloading_repeatedly_leaks_nothing(
     toy_bundle: Bundle, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     options = ServingOptions(latest_versions=2, threads=1)
     for _ in range(2):
         publish(toy_bundle, tmp_path, options=options)
-    shown: list[tuple[float, int]] = []
+    measured: list[tuple[float, int]] = []
     with (
-        TritonServer(tmp_path, model_control="explicit", models=()) as server,
+        DisposableServer(tmp_path, model_control="explicit", models=()) as server,
         InferenceServerClient(server.grpc_url) as client,
     ):
         for _ in range(ROUNDS):
             client.load_model("toy")
             assert len(_stubs(server.pid)) == 2
-            for version in ("1", "2"):  # both versions stand side by side
-                _ask(client, toy_bundle, version)
+            for version in ("1", "2"):  # both versions are served
+                _infer(client, toy_bundle, version)
             client.unload_model("toy")
             _await_end(server)
-            shown.append((_resident(server.pid) / MEGABYTE, _descriptors(server.pid)))
+            measured.append((_resident(server.pid) / MEGABYTE, _descriptors(server.pid)))
         regions = [path.name for path in Path("/dev/shm").glob(f"{_scratch(server)}*")]
-    settled = shown[min(3, ROUNDS // 2) :]
-    record_property("megabytes", [round(resident) for resident, _ in settled])
-    assert settled[-1][0] - settled[0][0] < 20 + 0.2 * ROUNDS
-    assert settled[-1][1] <= settled[0][1] + 2
+    steady = measured[min(3, ROUNDS // 2) :]
+    record_property("megabytes", [round(resident) for resident, _ in steady])
+    assert steady[-1][0] - steady[0][0] < 20 + 0.2 * ROUNDS
+    assert steady[-1][1] <= steady[0][1] + 2
     assert len(regions) <= 1
 
 
@@ -81,22 +82,22 @@ def _await_end(server: TritonServer) -> None:
 
 
 def _scratch(server: TritonServer) -> str:
-    """Name of the folder that the server's files and shared memory stand under."""
+    """Return the name of the scratch folder, the prefix of the names of its shared memory."""
     environment = Path(f"/proc/{server.pid}/environ").read_text().split("\0")
     (folder,) = (Path(each.removeprefix("TMPDIR=")) for each in environment if each.startswith("TMPDIR="))
     assert folder.name.startswith("camserve-triton-")
     return folder.name
 
 
-def test_answering_leaves_nothing_behind(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_requests_leak_nothing(toy_bundle: Bundle, tmp_path: Path) -> None:
     publish(toy_bundle, tmp_path, options=ServingOptions(threads=1))
-    with TritonServer(tmp_path) as server, InferenceServerClient(server.grpc_url) as client:
+    with DisposableServer(tmp_path) as server, InferenceServerClient(server.grpc_url) as client:
         (stub,) = _stubs(server.pid)
         for _ in range(REQUESTS // 5):
-            _ask(client, toy_bundle)
+            _infer(client, toy_bundle)
         before = {pid: (_resident(pid), _descriptors(pid)) for pid in (server.pid, stub)}
         for _ in range(REQUESTS):
-            _ask(client, toy_bundle)
+            _infer(client, toy_bundle)
         for pid, (resident, descriptors) in before.items():
             assert _resident(pid) - resident < 8 * MEGABYTE
             assert _descriptors(pid) <= descriptors + 2

@@ -1,8 +1,6 @@
-"""The `tensorflow` backend, through a real Triton, beside the `onnxruntime` one."""
+"""The `tensorflow` backend, through a real Triton, together with the `onnxruntime` one."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,31 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.disposable_server import DisposableServer
 from support.toy import expected_outputs, toy_images
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
 from camserve.bundle import Bundle
-from camserve.serving import TritonServer
 from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
 from camserve.serving.backends.camserve_backend.tensorflow_settings import data_type, session_settings
 
-# TensorFlow runs in a program of its own here, as it does in the server.
-_WRITE = """
-import sys
-import tensorflow as tf
+pytestmark = pytest.mark.slow
 
-class Doubling(tf.Module):
-    def __init__(self):
-        self.factor = tf.Variable(2.0)
-
-    @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")])
-    def serve(self, x):
-        return {"double": self.factor * x, "sum": tf.reduce_sum(x, axis=1)}
-
-model = Doubling()
-tf.saved_model.save(model, sys.argv[1], signatures={"serving_default": model.serve})
-"""
 _CONFIG = """
 backend: "tensorflow"
 max_batch_size: 8
@@ -52,8 +36,20 @@ parameters { key: "TF_NUM_INTER_THREADS" value: { string_value: "1" } }
 
 @pytest.fixture(scope="module")
 def saved_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SavedModel that doubles and sums its input."""
+    from camserve.export.frameworks import tf
+
+    class Doubling(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.factor = tf.Variable(2.0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")])  # type: ignore[untyped-decorator]
+        def serve(self, x: Any) -> Any:
+            return {"double": self.factor * x, "sum": tf.reduce_sum(x, axis=1)}
+
+    model = Doubling()
     folder = tmp_path_factory.mktemp("tensorflow") / "saved"
-    subprocess.run([sys.executable, "-c", _WRITE, str(folder)], check=True, capture_output=True)
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": model.serve})
     return folder
 
 
@@ -64,33 +60,33 @@ def _place(repository: Path, name: str, saved_model: Path, config: str = _CONFIG
 
 @pytest.fixture(scope="module")
 def client(saved_model: Path, toy_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Of a server that serves the doubling beside the toy."""
+    """A client of a server with a TensorFlow model and the toy."""
     repository = tmp_path_factory.mktemp("beside") / "repository"
     shutil.copytree(toy_repository, repository)
     _place(repository, "doubling", saved_model)
     _place(repository, "bad-dims", saved_model, _CONFIG.replace("dims: [3] },\n", "dims: [4] },\n"))
     served = ("doubling", "toy")
     with (
-        TritonServer(repository, model_control="explicit", models=served) as server,
+        DisposableServer(repository, model_control="explicit", models=served) as server,
         InferenceServerClient(server.grpc_url) as connection,
     ):
         assert server.served() == {"doubling": (1,), "toy": (1,)}
         yield connection
 
 
-def _ask(client: Any, rows: Any, outputs: list[str] | None = None) -> Any:
+def _infer(client: Any, rows: Any, outputs: list[str] | None = None) -> Any:
     tensor = InferInput("x", list(rows.shape), "FP32")
     tensor.set_data_from_numpy(rows)
-    wanted = None if outputs is None else [InferRequestedOutput(name) for name in outputs]
-    return client.infer("doubling", [tensor], outputs=wanted, client_timeout=30)
+    requested = None if outputs is None else [InferRequestedOutput(name) for name in outputs]
+    return client.infer("doubling", [tensor], outputs=requested, client_timeout=30)
 
 
-def test_requests_of_many_sizes_at_once_each_get_their_own_answer(client: Any) -> None:
+def test_concurrent_requests_are_batched_and_answered_correctly(client: Any) -> None:
     outputs = [None, ["sum"], ["double"]]
 
-    def ask(index: int) -> None:
+    def infer(index: int) -> None:
         rows = np.random.default_rng(index).random((1 + index % 3, 3), dtype=np.float32)
-        answer = _ask(client, rows, outputs[index % 3])
+        answer = _infer(client, rows, outputs[index % 3])
         expected = {"double": 2 * rows, "sum": rows.sum(axis=1, keepdims=True)}
         names = [output.name for output in answer.get_response().outputs]
         assert set(names) == set(outputs[index % 3] or expected)
@@ -98,12 +94,12 @@ def test_requests_of_many_sizes_at_once_each_get_their_own_answer(client: Any) -
             np.testing.assert_allclose(answer.as_numpy(name), expected[name], rtol=1e-6)
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(ask, range(48)))
+        list(pool.map(infer, range(48)))
     (stats,) = client.get_inference_statistics("doubling").model_stats
     assert stats.execution_count < stats.inference_stats.success.count / 1.5
 
 
-def test_the_other_backend_answers_beside_it(client: Any, toy_bundle: Bundle) -> None:
+def test_the_other_backend_works_in_the_same_server(client: Any, toy_bundle: Bundle) -> None:
     images = toy_images(toy_bundle, 2)
     tensor = InferInput("image", list(images.shape), "FP32")
     tensor.set_data_from_numpy(images)
@@ -111,24 +107,24 @@ def test_the_other_backend_answers_beside_it(client: Any, toy_bundle: Bundle) ->
     np.testing.assert_allclose(answer, expected_outputs(toy_bundle, images)["logits"], rtol=1e-6, atol=1e-6)
 
 
-def test_a_wrong_request_is_refused_and_the_next_one_answered(client: Any) -> None:
+def test_an_invalid_request_does_not_affect_the_next_one(client: Any) -> None:
     with pytest.raises(InferenceServerException):
-        _ask(client, np.zeros((1, 4), np.float32))
-    assert _ask(client, np.ones((1, 3), np.float32)).as_numpy("sum").tolist() == [[3.0]]
+        _infer(client, np.zeros((1, 4), np.float32))
+    assert _infer(client, np.ones((1, 3), np.float32)).as_numpy("sum").tolist() == [[3.0]]
 
 
-def test_a_configuration_that_the_model_does_not_fit_is_refused_at_load(client: Any) -> None:
-    with pytest.raises(InferenceServerException, match=r"output 'double' is of shape \[-1, 3\] .* and \[-1, 4\]"):
+def test_a_configuration_that_does_not_match_the_model_is_refused(client: Any) -> None:
+    with pytest.raises(InferenceServerException, match=r"output 'double' has shape \[-1, 3\] .* and \[-1, 4\]"):
         client.load_model("bad-dims")
     assert client.is_model_ready("doubling")
 
 
-def test_settings_have_the_names_that_the_compiled_backend_gave_them() -> None:
-    given = {
+def test_settings_are_those_of_the_former_backend() -> None:
+    parameters = {
         name: {"string_value": value}
         for name, value in {"TF_NUM_INTRA_THREADS": "3", "TF_GRAPH_TAG": "tag", "TF_SIGNATURE_DEF": "key"}.items()
     }
-    settings = session_settings({"parameters": given}, kind="GPU", device="1")
+    settings = session_settings({"parameters": parameters}, kind="GPU", device="1")
     assert (settings.intra_op_threads, settings.inter_op_threads) == (3, 0)
     assert (settings.graph_tag, settings.signature, settings.gpu) == ("tag", "key", "1")
     plain = session_settings({}, kind="CPU", device="0")

@@ -2,26 +2,27 @@
 
 from pathlib import Path
 from random import Random
-from typing import Any, get_args
+from typing import Any
 
 import pytest
+from support.disposable_server import DisposableServer
 from support.model_folder import toy_config, write_model_folder
 from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import Bundle
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 from camserve.errors import RepositoryError, UsageError
-from camserve.serving import Accelerator, ServingOptions, TritonServer
-from camserve.serving.config.changes import DEFAULTS
+from camserve.serving import Resource, ServingOptions, TensorRT
+from camserve.serving.config.accelerator_options import ACCELERATORS
 from camserve.serving.config.message import build_config, read_config, read_options, render_config, update_config
-from camserve.serving.config.serving_options import Resource
+from camserve.serving.config.named_options import DEFAULTS, make_options
 
 
 def _config(bundle: Bundle, **options: Any) -> Any:
-    return build_config(bundle.contract, bundle.labels, ServingOptions(**options))
+    return build_config(bundle.contract, bundle.labels, make_options(options))
 
 
-def test_what_is_printed_reads_back_equal(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_rendered_configuration_reads_back_equal(toy_bundle: Bundle, tmp_path: Path) -> None:
     labels = ('quote " and \\', "newline-free é 猫", "tab\tseparated", "plain")
     config = build_config(toy_bundle.contract, labels, ServingOptions())
     path = tmp_path / "config.pbtxt"
@@ -30,12 +31,12 @@ def test_what_is_printed_reads_back_equal(toy_bundle: Bundle, tmp_path: Path) ->
     assert read_config(path).parameters[LABELS_PARAMETER].string_value.split("\n") == list(labels)
 
 
-def test_the_contract_travels_in_the_configuration(toy_bundle: Bundle) -> None:
+def test_the_contract_is_stored_in_the_configuration(toy_bundle: Bundle) -> None:
     text = _config(toy_bundle).parameters[CONTRACT_PARAMETER].string_value
     assert ModelContract.from_json(text) == toy_bundle.contract
 
 
-def test_nothing_is_left_to_the_defaults_of_triton(toy_bundle: Bundle) -> None:
+def test_triton_defaults_are_not_relied_on(toy_bundle: Bundle) -> None:
     config = _config(toy_bundle, max_batch_size=16, instances=2, threads=3, max_queue_delay_us=700, latest_versions=2)
     assert (config.backend, config.default_model_filename) == ("onnxruntime", "model.onnx")
     assert config.max_batch_size == 16
@@ -104,7 +105,7 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
     {"versions": "all"},
     {"versions": (7, 3)},
     {"rate_limiter_resources": _RESOURCES, "rate_limiter_priority": 2},
-    *({"accelerator": accelerator} for accelerator in get_args(Accelerator)),
+    *({"accelerator": accelerator} for accelerator in ACCELERATORS),
     _CUDA,
     {**_CUDA, "accelerator": "cuda", "gpus": (1,), "cudnn_conv_algo_search": "default"},
     _TENSORRT,
@@ -113,36 +114,36 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
 
 
 @pytest.mark.parametrize("options", _OPTIONS)
-def test_the_options_read_back_out_of_the_configuration(toy_bundle: Bundle, options: dict[str, Any]) -> None:
-    assert ServingOptions(**read_options(_config(toy_bundle, **options))) == ServingOptions(**options)
+def test_options_read_back_from_the_configuration(toy_bundle: Bundle, options: dict[str, Any]) -> None:
+    assert make_options(read_options(_config(toy_bundle, **options))) == make_options(options)
 
 
-def test_random_options_read_back_out_of_what_is_printed(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_random_options_read_back_from_the_file(toy_bundle: Bundle, tmp_path: Path) -> None:
     random = Random(0)
     for _ in range(200):
         chosen = {name: value for options in random.sample(_OPTIONS, 3) for name, value in options.items()}
         try:
-            options = ServingOptions(**chosen)
+            options = make_options(chosen)
         except UsageError:
             continue  # the three contradict each other
         path = tmp_path / "config.pbtxt"
         path.write_text(render_config(_config(toy_bundle, **chosen)), encoding="utf-8")
-        assert ServingOptions(**read_options(read_config(path))) == options
+        assert make_options(read_options(read_config(path))) == options
 
 
-def test_every_option_is_written_somewhere(toy_bundle: Bundle) -> None:
+def test_every_option_is_covered_by_these_tests(toy_bundle: Bundle) -> None:
     changed = {name for options in _OPTIONS for name in options}
     assert changed == set(DEFAULTS)
 
 
-def test_the_queue_has_no_policy_that_makes_the_batcher_pause_unless_asked(toy_bundle: Bundle) -> None:
+def test_the_default_queue_has_no_policy_that_causes_pauses(toy_bundle: Bundle) -> None:
     batching = _config(toy_bundle).dynamic_batching
     assert batching.default_queue_policy == model_config_pb2.ModelQueuePolicy()
     assert batching.priority_levels == 0
     assert _config(toy_bundle, max_queue_size=7).dynamic_batching.default_queue_policy.max_queue_size == 7
 
 
-def test_options_of_cuda_stand_where_the_backend_keeps_them(toy_bundle: Bundle) -> None:
+def test_cuda_options_are_stored_as_parameters_of_the_model(toy_bundle: Bundle) -> None:
     config = _config(toy_bundle, accelerator="cuda", **_CUDA)
     assert not config.optimization.execution_accelerators.gpu_execution_accelerator
     written = {name: config.parameters[name].string_value for name in _CUDA}
@@ -154,10 +155,8 @@ def test_options_of_cuda_stand_where_the_backend_keeps_them(toy_bundle: Bundle) 
     }
 
 
-def test_tensorrt_is_told_all_in_the_names_of_the_backend(toy_bundle: Bundle) -> None:
-    config = build_config(
-        toy_bundle.contract, toy_bundle.labels, ServingOptions(**_TENSORRT), digest="0123456789abcdef7"
-    )
+def test_tensorrt_options_have_the_names_of_the_backend(toy_bundle: Bundle) -> None:
+    config = build_config(toy_bundle.contract, toy_bundle.labels, make_options(_TENSORRT), digest="0123456789abcdef7")
     (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
     assert dict(accelerator.parameters) == {
         "precision_mode": "FP16",
@@ -174,8 +173,8 @@ def test_tensorrt_is_told_all_in_the_names_of_the_backend(toy_bundle: Bundle) ->
     assert [warmup.batch_size for warmup in config.model_warmup] == [1, 4, 8]
 
 
-def test_each_version_has_engines_of_its_own(toy_bundle: Bundle) -> None:
-    options = ServingOptions(accelerator="tensorrt")
+def test_each_version_has_its_own_engines(toy_bundle: Bundle) -> None:
+    options = ServingOptions(accelerator=TensorRT())
     first = build_config(toy_bundle.contract, toy_bundle.labels, options, digest="a" * 64)
     for changes in ({}, {"max_batch_size": 4}):
         second = update_config(first, toy_bundle.contract, toy_bundle.labels, changes, digest="b" * 64)
@@ -183,17 +182,17 @@ def test_each_version_has_engines_of_its_own(toy_bundle: Bundle) -> None:
         assert accelerator.parameters["trt_engine_cache_prefix"] == f"toy-{'b' * 16}"
 
 
-def test_the_tensorflow_backend_is_told_in_its_own_names(toy_bundle: Bundle) -> None:
+def test_thread_options_have_the_names_of_the_tensorflow_backend(toy_bundle: Bundle) -> None:
     options = ServingOptions(threads=2, inter_threads=3)
     config = build_config(toy_bundle.contract, toy_bundle.labels, options, backend="tensorflow")
     assert (config.backend, config.default_model_filename) == ("tensorflow", "model.savedmodel")
     assert config.parameters["TF_NUM_INTRA_THREADS"].string_value == "2"
     assert config.parameters["TF_NUM_INTER_THREADS"].string_value == "3"
-    assert ServingOptions(**read_options(config)) == options
+    assert make_options(read_options(config)) == options
 
 
 @pytest.mark.parametrize(
-    ("options", "model", "told"),
+    ("options", "model", "hint"),
     [
         ({"accelerator": "tensorrt", "tensorrt_precision": "int8"}, {"precision": "fp32"}, "--precision int8"),
         ({"accelerator": "tensorrt"}, {"precision": "int8"}, "tensorrt_precision int8"),
@@ -202,15 +201,15 @@ def test_the_tensorflow_backend_is_told_in_its_own_names(toy_bundle: Bundle) -> 
         ({"gpu_mem_limit": 2**30}, {"backend": "tensorflow"}, "onnxruntime"),
     ],
 )
-def test_options_that_do_not_suit_the_model_are_refused(
-    toy_bundle: Bundle, options: dict[str, Any], model: dict[str, Any], told: str
+def test_options_that_do_not_suit_the_model_are_rejected(
+    toy_bundle: Bundle, options: dict[str, Any], model: dict[str, Any], hint: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        build_config(toy_bundle.contract, toy_bundle.labels, ServingOptions(**options), **model)
-    assert told in str(caught.value.hint)
-    standing = _config(toy_bundle)
+        build_config(toy_bundle.contract, toy_bundle.labels, make_options(options), **model)
+    assert hint in str(caught.value.hint)
+    current = _config(toy_bundle)
     with pytest.raises(UsageError):
-        update_config(standing, toy_bundle.contract, toy_bundle.labels, options, **model)
+        update_config(current, toy_bundle.contract, toy_bundle.labels, options, **model)
 
 
 def _by_hand(toy_bundle: Bundle) -> Any:
@@ -221,7 +220,7 @@ def _by_hand(toy_bundle: Bundle) -> Any:
     return config
 
 
-def test_what_someone_wrote_by_hand_stays_where_an_option_changes_something_else(toy_bundle: Bundle) -> None:
+def test_manual_edits_are_kept_when_other_options_change(toy_bundle: Bundle) -> None:
     config = update_config(_by_hand(toy_bundle), toy_bundle.contract, toy_bundle.labels, {"threads": 3})
     assert config.parameters["intra_op_thread_count"].string_value == "3"
     expected = _by_hand(toy_bundle)
@@ -229,7 +228,7 @@ def test_what_someone_wrote_by_hand_stays_where_an_option_changes_something_else
     assert config == expected
 
 
-def test_a_part_that_an_option_changes_is_written_anew(toy_bundle: Bundle) -> None:
+def test_a_part_that_an_option_changes_is_rewritten(toy_bundle: Bundle) -> None:
     changes = {"max_batch_size": 8, "threads": None}
     config = update_config(_by_hand(toy_bundle), toy_bundle.contract, toy_bundle.labels, changes)
     assert [(warmup.batch_size, warmup.count) for warmup in config.model_warmup] == [(1, 1), (8, 1)]
@@ -238,16 +237,16 @@ def test_a_part_that_an_option_changes_is_written_anew(toy_bundle: Bundle) -> No
     assert config.optimization.graph.level == 1
 
 
-def test_what_no_options_say_is_mended_by_those_that_do(toy_bundle: Bundle) -> None:
+def test_an_invalid_configuration_is_repaired_by_new_options(toy_bundle: Bundle) -> None:
     broken = _config(toy_bundle)
     broken.max_batch_size = 0
     with pytest.raises(UsageError, match="max_batch_size"):
         update_config(broken, toy_bundle.contract, toy_bundle.labels, {"threads": 2})
-    mended = update_config(broken, toy_bundle.contract, toy_bundle.labels, {"max_batch_size": 8})
-    assert mended == _config(toy_bundle)
+    repaired = update_config(broken, toy_bundle.contract, toy_bundle.labels, {"max_batch_size": 8})
+    assert repaired == _config(toy_bundle)
 
 
-def test_triton_takes_every_option_that_a_cpu_has(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_triton_accepts_every_option_for_a_cpu(toy_bundle: Bundle, tmp_path: Path) -> None:
     options = {
         "preferred_batch_sizes": (2, 4),
         "queue_timeout_us": 30_000_000,
@@ -264,5 +263,5 @@ def test_triton_takes_every_option_that_a_cpu_has(toy_bundle: Bundle, tmp_path: 
         "rate_limiter_priority": 2,
     }
     write_model_folder(tmp_path / "repository", toy_bundle, toy_config(toy_bundle, options=options))
-    with TritonServer(tmp_path / "repository") as server:
+    with DisposableServer(tmp_path / "repository") as server:
         assert server.grpc_url

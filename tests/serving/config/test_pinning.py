@@ -9,23 +9,24 @@ from tritonclient.grpc import model_config_pb2
 
 from camserve.serving import ServingOptions
 from camserve.serving.config.message import build_config
+from camserve.serving.config.named_options import make_options
 from camserve.serving.config.pinning import chosen_versions, pin, unpinned
 
 CONTRACT = toy_contract(name="toy", size=(8, 8), channels=3, classes=4, preset="unit", top_k=3)
 
 
 @pytest.mark.parametrize("options", [{}, {"latest_versions": 3}, {"versions": "all"}, {"versions": (2, 5)}])
-def test_what_was_wished_for_comes_back(options: dict[str, object]) -> None:
-    wished = build_config(CONTRACT, list("abcd"), ServingOptions(**options))  # type: ignore[arg-type]
-    config = unpinned(wished)
-    assert config == wished
+def test_the_requested_policy_is_restored(options: dict[str, object]) -> None:
+    requested = build_config(CONTRACT, list("abcd"), make_options(options))
+    config = unpinned(requested)
+    assert config == requested
     pin(config, [7, 5])
     assert list(config.version_policy.specific.versions) == [5, 7]
     assert {output.label_filename for output in config.output} == {"7/labels.txt", ""}
-    assert unpinned(config) == wished
+    assert unpinned(config) == requested
 
 
-def test_a_policy_that_was_written_by_hand_is_the_wish() -> None:
+def test_a_manually_edited_policy_is_the_requested_one() -> None:
     config = build_config(CONTRACT, list("abcd"), ServingOptions())
     pin(config, [1])
     config.version_policy.latest.num_versions = 4

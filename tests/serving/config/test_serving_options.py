@@ -1,16 +1,18 @@
-"""Serving options: what is out of range, and what contradicts itself."""
+"""Serving options: invalid values, and options that contradict each other."""
+
+from __future__ import annotations
 
 from typing import Any
 
 import pytest
 
 from camserve.errors import UsageError
-from camserve.serving import ServingOptions
-from camserve.serving.config.serving_options import Resource
+from camserve.serving import Resource, ServingOptions, TensorRT
+from camserve.serving.config.named_options import make_options
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "invalid",
     [
         {"max_batch_size": 0},
         {"max_batch_size": 2.5},
@@ -21,6 +23,7 @@ from camserve.serving.config.serving_options import Resource
         {"queue_timeout_action": "drop"},
         {"queue_timeout_override": 1},
         {"preferred_batch_sizes": (0,)},
+        {"preferred_batch_sizes": 4},
         {"priority_levels": -1},
         {"instances": 0},
         {"threads": 0},
@@ -36,21 +39,23 @@ from camserve.serving.config.serving_options import Resource
         {"versions": (0,)},
         {"versions": ()},
         {"rate_limiter_priority": 0},
+        {"rate_limiter_resources": "disk:1"},
+        {"rate_limiter_resources": ("disk:1",)},
         {"rate_limiter_resources": (Resource(name="disk", count=0),)},
         {"rate_limiter_resources": (Resource(name="disk"), Resource(name="disk"))},
     ],
 )
-def test_a_value_out_of_range_is_named(wrong: dict[str, Any]) -> None:
-    (name,) = wrong
+def test_an_invalid_value_is_named(invalid: dict[str, Any]) -> None:
+    (name,) = invalid
     with pytest.raises(UsageError, match=name):
-        ServingOptions(**wrong)
+        make_options(invalid)
 
 
 _TENSORRT = {"accelerator": "tensorrt"}
 
 
 @pytest.mark.parametrize(
-    ("contradiction", "named", "mended"),
+    ("contradiction", "named", "fix"),
     [
         ({"priority_levels": 3}, "default_priority", {"default_priority": 3}),
         ({"priority_levels": 3, "default_priority": 4}, "default_priority", {"default_priority": 2}),
@@ -64,21 +69,28 @@ _TENSORRT = {"accelerator": "tensorrt"}
         ({**_TENSORRT, "tensorrt_opt_batch_size": 9}, "tensorrt_opt_batch_size", {"max_batch_size": 9}),
         ({**_TENSORRT, "tensorrt_cache_path": ""}, "tensorrt_cache_path", {"tensorrt_cache_path": "/cache"}),
         ({"versions": "all", "latest_versions": 2}, "latest_versions", {"versions": "latest"}),
-        ({**_TENSORRT, "latest_versions": 2}, "one version at a time", {"tensorrt_engine_cache": False}),
-        ({**_TENSORRT, "versions": (1, 2)}, "one version at a time", {"versions": (2,)}),
+        ({**_TENSORRT, "latest_versions": 2}, "tensorrt_engine_cache", {"tensorrt_engine_cache": False}),
+        ({**_TENSORRT, "versions": (1, 2)}, "tensorrt_engine_cache", {"versions": (2,)}),
     ],
 )
-def test_a_contradiction_is_named_and_its_hint_mends_it(
-    contradiction: dict[str, Any], named: str, mended: dict[str, Any]
+def test_a_contradiction_is_named_and_its_hint_resolves_it(
+    contradiction: dict[str, Any], named: str, fix: dict[str, Any]
 ) -> None:
     with pytest.raises(UsageError, match=named) as caught:
-        ServingOptions(**contradiction)
+        make_options(contradiction)
     assert caught.value.hint
-    ServingOptions(**{**contradiction, **mended})
+    make_options({**contradiction, **fix})
 
 
-def test_options_are_equal_however_they_are_said() -> None:
-    said = ServingOptions(accelerator="tensorrt", max_batch_size=4, tensorrt_opt_batch_size=4)
-    assert said == ServingOptions(accelerator="tensorrt", max_batch_size=4)
-    listed: Any = [1, 2]
-    assert ServingOptions(versions=listed) == ServingOptions(versions=(1, 2))
+def test_an_accelerator_must_be_an_instance() -> None:
+    name: Any = "cuda"
+    with pytest.raises(UsageError, match="accelerator must be an Accelerator, got 'cuda'") as caught:
+        ServingOptions(accelerator=name)
+    assert "Cuda()" in str(caught.value.hint)
+
+
+def test_equal_options_compare_equal() -> None:
+    optimized = ServingOptions(accelerator=TensorRT(opt_batch_size=4), max_batch_size=4)
+    assert optimized == ServingOptions(accelerator=TensorRT(), max_batch_size=4)
+    numbers: Any = [1, 2]
+    assert ServingOptions(versions=numbers) == ServingOptions(versions=(1, 2))

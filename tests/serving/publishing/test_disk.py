@@ -1,4 +1,4 @@
-"""Publishing onto disks that fail, are full, or are mounted in odd ways."""
+"""Publishing to disks that fail, are full, or are separate mounts."""
 
 import errno
 import os
@@ -6,36 +6,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.folders import content, tree
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import write_manifest
 from camserve.serving import ServingOptions, publish
-from camserve.serving.repository import staging
+from camserve.serving.repository import staging_area
 from camserve.serving.repository.verify import verify_repository
 
 
-def _tree(root: Path) -> set[str]:
-    return {path.relative_to(root).as_posix() for path in root.rglob("*")}
-
-
-def _content(root: Path) -> dict[str, bytes]:
-    return {name: (root / name).read_bytes() for name in _tree(root) if (root / name).is_file()}
-
-
-def test_a_repository_that_is_a_mount_of_its_own_is_published_into(
+def test_a_repository_on_its_own_mount_is_published_to(
     toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What a separate file system looks like from here, where no test may mount one.
-    monkeypatch.setattr(staging, "_can_stage", lambda stage, root: False)
+    # Simulates a separate file system, since a test cannot mount one.
+    monkeypatch.setattr(staging_area, "_supports_rename", lambda stage, root: False)
     assert [publish(toy_bundle, tmp_path).version for _ in range(2)] == [1, 2]
     assert publish(toy_bundle, tmp_path, name="second").version == 1
     assert {path.name for path in (tmp_path / "toy").iterdir()} == {"config.pbtxt", "1", "2"}
     assert {path.name for path in (tmp_path / "second").iterdir()} == {"config.pbtxt", "1"}
 
 
-def test_a_rename_across_mounts_falls_back_to_the_models_folder(
+def test_a_failing_rename_across_mounts_stages_in_the_model(
     toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for method in ("rename", "replace"):
@@ -53,7 +46,7 @@ def test_a_rename_across_mounts_falls_back_to_the_models_folder(
 
 
 def _fail_at(monkeypatch: pytest.MonkeyPatch, failing_call: int) -> None:
-    """Has the disk run full at one of the renames."""
+    """Simulate a full disk at one of the renames."""
     calls = iter(range(1, 100))
     for method in ("rename", "replace"):
         real = getattr(Path, method)
@@ -67,52 +60,52 @@ def _fail_at(monkeypatch: pytest.MonkeyPatch, failing_call: int) -> None:
 
 
 def _only_models(root: Path) -> dict[str, bytes]:
-    return {name: text for name, text in _content(root).items() if "/.camserve." not in name}
+    return {name: text for name, text in content(root).items() if "/.camserve." not in name}
 
 
 @pytest.mark.parametrize("beside", [True, False])
-@pytest.mark.parametrize("standing", [True, False])
-def test_a_disk_that_fails_at_any_rename_leaves_everything_as_it_was(
-    toy_bundle: Bundle, tmp_path: Path, beside: bool, standing: bool
+@pytest.mark.parametrize("published", [True, False])
+def test_a_failure_of_any_rename_changes_nothing(
+    toy_bundle: Bundle, tmp_path: Path, beside: bool, published: bool
 ) -> None:
     repository = tmp_path / "repository"
-    if standing:
+    if published:
         publish(toy_bundle, repository)
     before = _only_models(tmp_path)
-    for failing_call in range(2 if beside else 1, 20):  # the first call beside only tries the place
+    for failing_call in range(2 if beside else 1, 20):  # beside, the first rename is only the probe
         with pytest.MonkeyPatch.context() as monkeypatch:
             if not beside:
-                monkeypatch.setattr(staging, "_can_stage", lambda stage, root: False)
+                monkeypatch.setattr(staging_area, "_supports_rename", lambda stage, root: False)
             _fail_at(monkeypatch, failing_call)
             try:
                 publish(toy_bundle, repository, options=ServingOptions(max_batch_size=2))
                 break
             except RepositoryError:
                 assert _only_models(tmp_path) == before
-                assert not any(".camserve-staging" in name for name in _tree(tmp_path))
+                assert not any(".camserve-staging" in name for name in tree(tmp_path))
     assert failing_call > 2
     assert verify_repository(repository).faults == ()
 
 
-def test_an_empty_folder_of_the_model_is_left_empty_by_a_failure(
+def test_a_failure_leaves_an_empty_model_folder_empty(
     toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "toy").mkdir()
-    monkeypatch.setattr(staging, "_can_stage", lambda stage, root: False)
+    monkeypatch.setattr(staging_area, "_supports_rename", lambda stage, root: False)
     _fail_at(monkeypatch, 3)
     with pytest.raises(RepositoryError, match="No space left"):
         publish(toy_bundle, tmp_path)
-    assert _tree(tmp_path) - {".camserve.lock", ".camserve.versions"} == {"toy"}
+    assert tree(tmp_path) - {".camserve.lock", ".camserve.versions"} == {"toy"}
 
 
-def test_everything_is_on_the_disk_before_it_is_renamed(
+def test_everything_is_flushed_before_it_is_renamed(
     toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flushed: set[int] = set()
     real_sync, real_replace = os.fsync, Path.replace
     renamed = []
 
-    def look(descriptor: int) -> None:
+    def record(descriptor: int) -> None:
         flushed.add(os.fstat(descriptor).st_ino)
         real_sync(descriptor)
 
@@ -124,7 +117,7 @@ def test_everything_is_on_the_disk_before_it_is_renamed(
         renamed.append(Path(target))
         return result
 
-    monkeypatch.setattr(os, "fsync", look)
+    monkeypatch.setattr(os, "fsync", record)
     monkeypatch.setattr(Path, "replace", replace)
     for _ in range(2):
         publish(toy_bundle, tmp_path / "repository")
@@ -132,12 +125,12 @@ def test_everything_is_on_the_disk_before_it_is_renamed(
     assert {path.parent.stat().st_ino for path in renamed} <= flushed
 
 
-def test_a_failure_removes_every_folder_that_was_made(tmp_path: Path) -> None:
+def test_a_failure_removes_every_folder_that_it_created(tmp_path: Path) -> None:
     broken = write_toy_bundle(tmp_path / "broken")
     (broken.path / "model.onnx").write_bytes(b"no graph")
     write_manifest(broken.path)
-    (tmp_path / "standing").mkdir()
+    (tmp_path / "existing").mkdir()
     with pytest.raises(BundleError, match="cannot load"):
-        publish(broken, tmp_path / "standing" / "new" / "a" / "b")
-    assert _tree(tmp_path / "standing") == set()
-    assert (tmp_path / "standing").is_dir()
+        publish(broken, tmp_path / "existing" / "new" / "a" / "b")
+    assert tree(tmp_path / "existing") == set()
+    assert (tmp_path / "existing").is_dir()

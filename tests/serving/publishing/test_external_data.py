@@ -1,4 +1,4 @@
-"""A published model reads no file but itself."""
+"""A published model stores no weights in other files."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SECRET = np.arange(4, dtype=np.float32)
 
 
 def outside(location: str, name: str = "weights") -> TensorProto:
-    """Four numbers that are said to be in a file."""
+    """Create a tensor of four values that are stored in a file."""
     tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value=location)
     return tensor
 
 
 def identity(*initializers: TensorProto, nodes: Any = (), functions: Any = ()) -> onnx.ModelProto:
-    """A graph that adds its input to its weights."""
+    """Create a graph that adds its input to its weights."""
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])
     add = [helper.make_node("Add", ["x", "weights"], ["y"]), *nodes]
@@ -90,14 +90,14 @@ PLACES: list[Callable[[], onnx.ModelProto]] = [
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_tensor_in_another_file_is_found_wherever_it_is(place: Callable[[], onnx.ModelProto], tmp_path: Path) -> None:
+def test_external_tensors_are_found_everywhere(place: Callable[[], onnx.ModelProto], tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(place().SerializeToString())
     with pytest.raises(BundleError, match="in another file"):
         check_self_contained(path)
 
 
-def test_a_model_with_its_weights_inside_is_let_through(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_model_with_internal_weights_is_accepted(toy_bundle: Bundle, tmp_path: Path) -> None:
     assert toy_bundle.onnx_path is not None
     check_self_contained(toy_bundle.onnx_path)
     path = tmp_path / "model.onnx"
@@ -108,15 +108,15 @@ def test_a_model_with_its_weights_inside_is_let_through(toy_bundle: Bundle, tmp_
 @pytest.mark.parametrize(
     "content", [b"", b"no graph", b"\x3a\xff\xff\xff\xff\x7f", b"\x3a" + b"\xff" * 20, b"\x3a\x05ab"]
 )
-def test_what_is_not_onnx_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
-    with pytest.raises(BundleError, match="not ONNX"):
+    with pytest.raises(BundleError, match="not an ONNX file"):
         check_self_contained(path)
 
 
 @pytest.mark.parametrize("way", ["beside", "above", "absolute", "link"])
-def test_a_bundle_that_reads_outside_is_refused_before_it_is_opened(way: str, tmp_path: Path) -> None:
+def test_external_data_is_refused_before_the_file_is_opened(way: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(SECRET.tobytes())
     bundle = write_toy_bundle(tmp_path / "bundle")
@@ -129,15 +129,15 @@ def test_a_bundle_that_reads_outside_is_refused_before_it_is_opened(way: str, tm
     write_manifest(bundle.path)
     if way == "link":
         (bundle.path / "link").symlink_to(secret)
-    os.utime(secret, (1, secret.stat().st_mtime))  # so that the first look at it is noted
-    with pytest.raises(BundleError, match="plain file" if way == "link" else "'smuggled' in another file"):
+    os.utime(secret, (1, secret.stat().st_mtime))  # so that the first access changes it
+    with pytest.raises(BundleError, match="regular file" if way == "link" else "'smuggled' in another file"):
         publish(bundle, tmp_path / "repository")
     assert secret.stat().st_atime == 1
     assert not (tmp_path / "repository").exists()
 
 
-def test_onnxruntime_reads_what_is_refused_here(tmp_path: Path) -> None:
-    """The negative control: without the check, the numbers of another file are the model's."""
+def test_onnxruntime_reads_external_data_without_the_check(tmp_path: Path) -> None:
+    """Negative control: without the check, the model uses the values of another file."""
     import onnxruntime
 
     (tmp_path / "secret").write_bytes(SECRET.tobytes())

@@ -1,4 +1,4 @@
-"""A publisher that is killed after any of its steps."""
+"""Publishers that are killed at any of their steps."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from support import publishers
 from support.chaos import times
+from support.disposable_server import DisposableServer
+from support.folders import content
 from support.toy import write_toy_bundle
 
 from camserve.golden import compare, read_golden
-from camserve.serving import TritonServer, list_models, publish
+from camserve.serving import list_models, publish
 from camserve.serving.config.message import read_config
 from camserve.serving.live.server import LiveServer
 from camserve.serving.repository.ledger import read_published
@@ -26,24 +28,25 @@ pytestmark = pytest.mark.chaos
 View = dict[str, bytes]
 
 
-def _content(folder: Path) -> View:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
 def _as_triton_sees_it(repository: Path) -> View:
-    """The configuration of the model and the files of the versions that it names."""
+    """Return the configuration of the model and the files of the versions that it serves."""
     model = repository / "toy"
     if not (model / "config.pbtxt").exists():
         return {}
     named = read_config(model / "config.pbtxt").version_policy.specific.versions
-    seen = {name: text for name, text in _content(model).items() if name.partition("/")[0] in map(str, named)}
+    seen = {name: text for name, text in content(model).items() if name.partition("/")[0] in map(str, named)}
     return {"config.pbtxt": (model / "config.pbtxt").read_bytes(), **seen}
 
 
 @dataclass(frozen=True)
 class Killed:
-    """Folders in which a publisher was killed, one for each step; and those where none was, yet or at all."""
+    """Repositories in which a publisher was killed, one for each of its steps.
+
+    Attributes:
+        task: What the publisher did.
+        root: Folder of all, with the repositories `before` and `after` an undisturbed run.
+        folders: One for each step.
+    """
 
     task: str
     root: Path
@@ -57,7 +60,7 @@ def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     before = tmp_path / "before"
     before.mkdir()
     write_toy_bundle(tmp_path / "new", seed=1, top_k=2, labels=["a", "b", "c", "d"])
-    if "found" not in task:
+    if "new_model" not in task:
         old = write_toy_bundle(tmp_path / "old")
         for _ in range(2):
             publish(old, before / "repository")
@@ -68,42 +71,42 @@ def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     shutil.rmtree(tmp_path)
 
 
-def test_killed_after_any_step_the_old_model_stands_or_the_new_one(killed: Killed) -> None:
+def test_a_kill_at_any_step_leaves_the_old_or_the_new_model(killed: Killed) -> None:
     old, new = (_as_triton_sees_it(killed.root / name / "repository") for name in ("before", "after"))
     assert len(killed.folders) > 10
     assert old != new
     seen = [_as_triton_sees_it(folder / "repository") for folder in killed.folders]
     assert all(view in (old, new) for view in seen)
-    assert seen.index(new) == seen.count(old)  # first always the one, from one step on always the other
+    assert seen.index(new) == seen.count(old)  # up to one step the old model, after it the new one
 
 
 @pytest.mark.parametrize("killed", ["add"], indirect=True)
-def test_triton_serves_whatever_a_killed_publisher_left(killed: Killed) -> None:
-    visible = {frozenset(_content(folder / "repository" / "toy")): folder for folder in killed.folders}
+def test_triton_serves_what_a_killed_publisher_left(killed: Killed) -> None:
+    visible = {frozenset(content(folder / "repository" / "toy")): folder for folder in killed.folders}
     assert len(visible) == 2  # without the new version's files, and with them
     for folder in {*visible.values(), killed.folders[-1]}:
-        with TritonServer(folder / "repository") as server, LiveServer(server.grpc_url) as live:
+        with DisposableServer(folder / "repository") as server, LiveServer(server.grpc_url) as live:
             (version,) = server.served()["toy"]
-            standing = read_published(folder / "repository" / "toy")
-            assert standing is not None
-            golden = read_golden(folder / "repository" / "toy" / str(version) / "golden.npz", standing.contract)
-            answers = live.ask("toy", version, standing.contract, golden.image(standing.contract))
-            assert compare(golden, standing.contract, answers, tolerance=1e-4) == ()
+            published = read_published(folder / "repository" / "toy")
+            assert published is not None
+            golden = read_golden(folder / "repository" / "toy" / str(version) / "golden.npz", published.contract)
+            answers = live.infer("toy", version, published.contract, golden.image(published.contract))
+            assert compare(golden, published.contract, answers, tolerance=1e-4) == ()
 
 
-def test_what_a_killed_publisher_left_is_sound_and_removed_by_the_next(killed: Killed) -> None:
+def test_the_next_publisher_removes_what_a_killed_one_left(killed: Killed) -> None:
     for folder in killed.folders[:: 30 // times(30)]:
         repository = folder / "repository"
         if repository.exists():
             assert verify_repository(repository).faults == ()
             list_models(repository)
         numbers = {int(path.name) for path in repository.glob("toy/[0-9]*")}
-        published = publish(killed.root / "new", repository, allow_contract_change=True)
-        assert published.version > max(numbers, default=0)
+        publication = publish(killed.root / "new", repository, allow_contract_change=True)
+        assert publication.version > max(numbers, default=0)
         found = verify_repository(repository)
         assert (found.faults, found.notes) == ((), ())
         assert [path.name for path in folder.iterdir()] == ["repository"]
-        standing = read_published(repository / "toy")
-        assert standing is not None
-        expected = {"config.pbtxt", *map(str, standing.ledger)}
+        published = read_published(repository / "toy")
+        assert published is not None
+        expected = {"config.pbtxt", *map(str, published.ledger)}
         assert {path.name for path in (repository / "toy").iterdir()} == expected

@@ -1,21 +1,13 @@
-"""Names that a model may not be published under."""
+"""Invalid model names."""
 
 from pathlib import Path
 
 import pytest
+from support.folders import content, tree
 
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError, UsageError
 from camserve.serving import publish
-
-
-def _tree(root: Path) -> set[str]:
-    return {path.relative_to(root).as_posix() for path in root.rglob("*")}
-
-
-def _content(root: Path) -> dict[str, bytes]:
-    return {name: (root / name).read_bytes() for name in _tree(root) if (root / name).is_file()}
-
 
 BAD_NAMES = {
     "parent": "..",
@@ -42,22 +34,22 @@ BAD_NAMES = {
 
 
 @pytest.mark.parametrize("kind", BAD_NAMES)
-def test_a_bad_name_touches_nothing(toy_bundle: Bundle, tmp_path: Path, kind: str) -> None:
+def test_an_invalid_name_changes_nothing(toy_bundle: Bundle, tmp_path: Path, kind: str) -> None:
     with pytest.raises(UsageError):
         publish(toy_bundle, tmp_path / "repository", name=BAD_NAMES[kind])
-    assert _tree(tmp_path) == set()
+    assert tree(tmp_path) == set()
 
 
-def test_a_good_name_passes(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_valid_names_are_accepted(toy_bundle: Bundle, tmp_path: Path) -> None:
     for name in ("x" * 128, "0", "a.b_c-d", "ResNet50"):
         assert publish(toy_bundle, tmp_path / "repository", name=name).name == name
 
 
-def test_a_model_that_is_a_link_out_of_the_repository_is_not_written_to(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_model_folder_that_is_a_link_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
     publish(toy_bundle, tmp_path / "elsewhere")
-    before = _content(tmp_path / "elsewhere")
+    before = content(tmp_path / "elsewhere")
     (tmp_path / "repository").mkdir()
     (tmp_path / "repository" / "toy").symlink_to(tmp_path / "elsewhere" / "toy")
     with pytest.raises(RepositoryError, match="is a link"):
         publish(toy_bundle, tmp_path / "repository")
-    assert _content(tmp_path / "elsewhere") == before
+    assert content(tmp_path / "elsewhere") == before

@@ -1,4 +1,4 @@
-"""A bundle is asked its golden images before it is published."""
+"""The golden answers of a bundle are verified before it is published."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _refused(bundle: Bundle, repository: Path, match: str) -> None:
     assert not repository.exists()
 
 
-def test_one_weight_that_was_changed_under_a_fresh_manifest_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_changed_weight_with_a_new_manifest_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     model = onnx.load(bundle.path / "model.onnx")
     dense = next(tensor for tensor in model.graph.initializer if tensor.name == "dense")
     weights = numpy_helper.to_array(dense).copy()
@@ -35,12 +35,16 @@ def test_one_weight_that_was_changed_under_a_fresh_manifest_is_refused(bundle: B
     dense.CopyFrom(numpy_helper.from_array(weights, "dense"))
     onnx.save(model, bundle.path / "model.onnx")
     write_manifest(bundle.path)
-    _refused(bundle, tmp_path / "repository", r"does not answer its golden images, asked in one batch.*logits of")
+    _refused(
+        bundle,
+        tmp_path / "repository",
+        r"does not reproduce the golden answers of its export, run in one batch: .*logits of",
+    )
 
 
-def test_a_graph_whose_answers_depend_on_the_batch_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_graph_that_depends_on_the_batch_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     model = onnx.load(bundle.path / "model.onnx")
-    # What a BatchNorm left in training does: it looks at the whole batch. Three images, as golden, change nothing.
+    # Like a BatchNorm in training mode, this uses the whole batch. It has no effect on the 3 golden images together.
     add = next(node for node in model.graph.node if node.op_type == "Add")
     index = list(model.graph.node).index(add)
     add.output[0] = "plain_logits"
@@ -59,10 +63,12 @@ def test_a_graph_whose_answers_depend_on_the_batch_is_refused(bundle: Bundle, tm
         model.graph.node.insert(index + 1, node)
     onnx.save(model, bundle.path / "model.onnx")
     write_manifest(bundle.path)
-    _refused(bundle, tmp_path / "repository", "does not answer its golden images, asked one at a time")
+    _refused(
+        bundle, tmp_path / "repository", "does not reproduce the golden answers of its export, run one image at a time"
+    )
 
 
-def test_a_bundle_without_golden_answers_is_to_be_exported_again(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_bundle_without_golden_answers_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     (bundle.path / "golden.npz").unlink()
     write_manifest(bundle.path)
     _refused(bundle, tmp_path / "repository", r"no golden\.npz.*Export the model again")
@@ -72,4 +78,4 @@ def test_golden_answers_of_another_model_are_refused(bundle: Bundle, tmp_path: P
     other = write_toy_bundle(tmp_path / "other", seed=7)
     (bundle.path / "golden.npz").write_bytes((other.path / "golden.npz").read_bytes())
     write_manifest(bundle.path)
-    _refused(bundle, tmp_path / "repository", "does not answer its golden images")
+    _refused(bundle, tmp_path / "repository", "does not reproduce the golden answers")

@@ -2,11 +2,12 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
+from support.folders import content, tree
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -14,24 +15,18 @@ from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContrac
 from camserve.errors import BundleError, RepositoryError, UsageError
 from camserve.manifest import verify_manifest, write_manifest
 from camserve.serving import ServingOptions, publish
-from camserve.serving.config.message import read_config, read_options
+from camserve.serving.config.message import parse_config, read_config, read_options
+from camserve.serving.config.named_options import DEFAULTS
 from camserve.serving.config.pinning import unpinned
+from camserve.serving.repository import ledger, leftovers
 
 
-def _tree(root: Path) -> set[str]:
-    return {path.relative_to(root).as_posix() for path in root.rglob("*")}
-
-
-def _content(root: Path) -> dict[str, bytes]:
-    return {name: (root / name).read_bytes() for name in _tree(root) if (root / name).is_file()}
-
-
-def test_a_published_version_is_complete_and_nothing_else_is_left(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_published_version_is_complete(toy_bundle: Bundle, tmp_path: Path) -> None:
     publication = publish(toy_bundle, tmp_path / "repository")
     assert (publication.name, publication.version) == ("toy", 1)
     assert publication.path == tmp_path / "repository" / "toy" / "1"
     version = {"model.onnx", "contract.json", "golden.npz", "labels.txt", "report.json", "manifest.json"}
-    assert _tree(publication.path.parent) == {"config.pbtxt", "1", *(f"1/{name}" for name in version)}
+    assert tree(publication.path.parent) == {"config.pbtxt", "1", *(f"1/{name}" for name in version)}
     assert [path.name for path in tmp_path.iterdir()] == ["repository"]
     assert {path.name for path in (tmp_path / "repository").iterdir()} == {
         "toy",
@@ -42,7 +37,7 @@ def test_a_published_version_is_complete_and_nothing_else_is_left(toy_bundle: Bu
     assert (publication.path / "model.onnx").read_bytes() == (toy_bundle.path / "model.onnx").read_bytes()
 
 
-def test_versions_count_up_from_the_highest(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_next_version_follows_the_highest(toy_bundle: Bundle, tmp_path: Path) -> None:
     assert [publish(toy_bundle, tmp_path).version for _ in range(3)] == [1, 2, 3]
     shutil.rmtree(tmp_path / "toy")
     assert publish(toy_bundle.path, str(tmp_path)).version == 4
@@ -62,19 +57,18 @@ def test_later_options_replace_earlier_ones(toy_bundle: Bundle, tmp_path: Path) 
     assert read_config(tmp_path / "toy" / "config.pbtxt").max_batch_size == 2
 
 
-def test_options_that_are_not_given_stay_as_they_stand(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_other_options_stay_unchanged(toy_bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "toy" / "config.pbtxt"
     publish(toy_bundle, tmp_path, options=ServingOptions(max_batch_size=2, instances=3))
     config = unpinned(read_config(path))
     publish(toy_bundle, tmp_path)
     assert unpinned(read_config(path)).dynamic_batching == config.dynamic_batching
     publish(toy_bundle, tmp_path, options={"max_queue_delay_us": 7})
-    assert read_options(unpinned(read_config(path))) == asdict(
-        ServingOptions(max_batch_size=2, instances=3, max_queue_delay_us=7)
-    )
+    changed = {"max_batch_size": 2, "instances": 3, "max_queue_delay_us": 7}
+    assert read_options(unpinned(read_config(path))) == {**DEFAULTS, **changed}
 
 
-def test_what_was_written_by_hand_stays_and_so_do_comments(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_settings_and_comments_by_hand_are_kept(toy_bundle: Bundle, tmp_path: Path) -> None:
     publish(toy_bundle, tmp_path)
     path = tmp_path / "toy" / "config.pbtxt"
     path.write_text(f"# why: by hand\noptimization {{ priority: PRIORITY_MAX }}\n{path.read_text()}")
@@ -84,13 +78,13 @@ def test_what_was_written_by_hand_stays_and_so_do_comments(toy_bundle: Bundle, t
     assert read_config(path).optimization.priority == 1
 
 
-def test_an_option_out_of_range_touches_nothing(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_an_invalid_option_changes_nothing(toy_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="instances"):
         publish(toy_bundle, tmp_path / "repository", options={"instances": 0})
-    assert _tree(tmp_path) == set()
+    assert tree(tmp_path) == set()
 
 
-def test_the_configuration_names_what_it_serves_and_keeps_the_wish(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_configuration_pins_the_served_versions(toy_bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "toy" / "config.pbtxt"
     for number, named in ((1, [1]), (2, [1, 2]), (3, [2, 3])):
         assert publish(toy_bundle, tmp_path, options={"latest_versions": 2}).version == number
@@ -100,9 +94,7 @@ def test_the_configuration_names_what_it_serves_and_keeps_the_wish(toy_bundle: B
     assert read_config(path).version_policy.specific.versions == [1, 2, 3, 4]
 
 
-def test_a_version_that_its_own_policy_would_not_serve_is_refused_where_it_is_new(
-    toy_bundle: Bundle, tmp_path: Path
-) -> None:
+def test_the_first_version_must_be_served_by_its_policy(toy_bundle: Bundle, tmp_path: Path) -> None:
     with pytest.raises(RepositoryError, match="does not serve the new version 1"):
         publish(toy_bundle, tmp_path / "repository", options={"versions": (7,)})
     publish(toy_bundle, tmp_path / "repository")
@@ -112,7 +104,7 @@ def test_a_version_that_its_own_policy_would_not_serve_is_refused_where_it_is_ne
     assert read_config(path).output[0].label_filename == "1/labels.txt"
 
 
-def test_publishers_at_once_get_distinct_versions_and_none_is_lost(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_concurrent_threads_get_distinct_versions(toy_bundle: Bundle, tmp_path: Path) -> None:
     with ThreadPoolExecutor(6) as pool:
         versions = list(pool.map(lambda _: publish(toy_bundle, tmp_path / "repository").version, range(12)))
     assert sorted(versions) == list(range(1, 13))
@@ -127,12 +119,12 @@ def test_a_repository_that_is_a_file_is_refused(toy_bundle: Bundle, tmp_path: Pa
     assert path.read_text(encoding="utf-8") == "kept"
 
 
-def test_an_altered_bundle_is_refused(tmp_path: Path) -> None:
+def test_a_changed_bundle_is_refused(tmp_path: Path) -> None:
     bundle = write_toy_bundle(tmp_path / "bundle")
     content = bytearray((bundle.path / "model.onnx").read_bytes())
     content[len(content) // 2] ^= 1
     (bundle.path / "model.onnx").write_bytes(content)
-    with pytest.raises(BundleError, match=r"model\.onnx was altered"):
+    with pytest.raises(BundleError, match=r"model\.onnx was changed"):
         publish(bundle, tmp_path / "repository")
     assert not (tmp_path / "repository").exists()
 
@@ -146,20 +138,20 @@ def test_a_bundle_without_onnx_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "repository").exists()
 
 
-def test_a_graph_that_does_not_load_leaves_the_repository_as_it_was(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_graph_that_does_not_load_changes_nothing(toy_bundle: Bundle, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     publish(toy_bundle, repository)
-    before = _tree(tmp_path)
+    before = tree(tmp_path)
     broken = write_toy_bundle(tmp_path.parent / f"{tmp_path.name}-broken")
     (broken.path / "model.onnx").write_bytes(b"no graph")
     write_manifest(broken.path)
     with pytest.raises(BundleError, match="cannot load"):
         publish(broken, repository)
-    assert _tree(tmp_path) == before
+    assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("change", ["rename", "dtype", "fixed batch"])
-def test_a_graph_that_disagrees_with_its_contract_is_refused(tmp_path: Path, change: str) -> None:
+def test_a_graph_that_does_not_match_its_contract_is_refused(tmp_path: Path, change: str) -> None:
     bundle = write_toy_bundle(tmp_path / "bundle")
     model = onnx.load(bundle.path / "model.onnx")
     if change == "rename":
@@ -170,36 +162,36 @@ def test_a_graph_that_disagrees_with_its_contract_is_refused(tmp_path: Path, cha
         model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     onnx.save(model, bundle.path / "model.onnx")
     write_manifest(bundle.path)
-    with pytest.raises(BundleError, match="disagree"):
+    with pytest.raises(BundleError, match="does not match contract"):
         publish(bundle, tmp_path / "repository")
     assert not (tmp_path / "repository").exists()
 
 
-def test_another_contract_under_a_served_name_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_another_contract_under_the_same_name_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     publish(toy_bundle, repository)
-    before = _tree(repository)
+    before = tree(repository)
     other = write_toy_bundle(tmp_path / "other", preset="tf")
     phases: list[str] = []
     with pytest.raises(RepositoryError, match=r"preprocessing changes.*--name.*--allow-contract-change"):
         publish(other, repository, progress=phases.append)
     assert phases == []  # before anything is copied
-    assert _tree(repository) == before
+    assert tree(repository) == before
     assert publish(other, repository, name="toy-tf").version == 1
 
 
-def test_other_labels_under_a_served_name_are_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_other_labels_under_the_same_name_are_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     publish(toy_bundle, repository)
-    before = _content(repository)
+    before = content(repository)
     other = write_toy_bundle(tmp_path / "other", labels=("class 0", "class 1", "cat", "class 3"))
-    with pytest.raises(RepositoryError, match=r"labels change: class 2, 'class 2', becomes 'cat'.*--name"):
+    with pytest.raises(RepositoryError, match=r"labels change: class 2 changes from 'class 2' to 'cat'.*--name"):
         publish(other, repository)
-    assert _content(repository) == before
+    assert content(repository) == before
     assert publish(other, repository, name="toy-cat").version == 1
 
 
-def test_another_contract_is_published_where_that_is_asked_for(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_contract_change_can_be_allowed(toy_bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "repository" / "toy" / "config.pbtxt"
     publish(toy_bundle, tmp_path / "repository", options={"latest_versions": 2, "max_batch_size": 3})
     path.write_text(f"optimization {{ priority: PRIORITY_MAX }}\n{path.read_text()}")
@@ -211,20 +203,41 @@ def test_another_contract_is_published_where_that_is_asked_for(toy_bundle: Bundl
     assert list(config.output[0].dims) == [5]
     assert list(config.model_warmup[0].inputs["image"].dims) == [6, 4, 3]
     assert (config.max_batch_size, config.optimization.priority) == (3, 1)
-    # The older version could not do what the contract now says.
+    # The older version does not satisfy the new contract.
     assert config.version_policy.specific.versions == [2]
 
 
-def test_a_folder_that_is_no_model_is_not_built_upon(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(RepositoryError, match="no published model"):
+    with pytest.raises(RepositoryError, match="is not a published model"):
         publish(toy_bundle, tmp_path)
-    assert _tree(tmp_path) - {".camserve.lock"} == {"toy", "toy/notes.txt"}
+    assert tree(tmp_path) - {".camserve.lock"} == {"toy", "toy/notes.txt"}
 
 
-def test_a_model_of_another_origin_is_not_built_upon(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_model_that_camserve_did_not_publish_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "toy").mkdir()
     (tmp_path / "toy" / "config.pbtxt").write_text('name: "toy"', encoding="utf-8")
-    with pytest.raises(RepositoryError, match="not published by camserve"):
+    with pytest.raises(RepositoryError, match="was not published by camserve"):
         publish(toy_bundle, tmp_path)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_the_configuration_is_parsed_again_only_if_it_changed(
+    toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: bool
+) -> None:
+    publish(toy_bundle, tmp_path)
+    path = tmp_path / "toy" / "config.pbtxt"
+    parsed: list[str] = []
+
+    def parse(text: str, path: Path) -> Any:
+        if changed and not parsed:  # someone edits the file before the lock is held
+            path.write_text(text + "# by hand\n")
+        parsed.append(text)
+        return parse_config(text, path)
+
+    monkeypatch.setattr(ledger, "parse_config", parse)
+    monkeypatch.setattr(leftovers, "read_config", None)
+    publish(toy_bundle, tmp_path)
+    assert len(parsed) == 1 + changed
+    assert ("# by hand\n" in path.read_text()) == changed

@@ -1,4 +1,4 @@
-"""Publishing a SavedModel for the tensorflow backend; nothing of it is loaded here."""
+"""Publishing a SavedModel for the tensorflow backend, without loading it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from camserve.serving.repository.verify import verify_repository
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
-    """A toy with a folder that looks like a SavedModel."""
+    """The toy with a folder that looks like a SavedModel."""
     folder = write_toy_bundle(tmp_path / "bundle").path
     (folder / "saved_model" / "variables").mkdir(parents=True)
     for name in ("saved_model.pb", "variables/variables.index"):
@@ -27,7 +27,7 @@ def bundle(tmp_path: Path) -> Bundle:
     return load_bundle(folder)
 
 
-def test_the_folder_is_copied_and_the_configuration_names_it(bundle: Bundle, tmp_path: Path) -> None:
+def test_the_saved_model_is_copied_and_configured(bundle: Bundle, tmp_path: Path) -> None:
     publication = publish(bundle, tmp_path / "repository", backend="tensorflow")
     files = set(verify_manifest(publication.path))
     assert {"model.savedmodel/saved_model.pb", "model.savedmodel/variables/variables.index"} < files
@@ -36,11 +36,11 @@ def test_the_folder_is_copied_and_the_configuration_names_it(bundle: Bundle, tmp
     assert (config.backend, config.default_model_filename) == ("tensorflow", "model.savedmodel")
 
 
-def test_a_model_changes_its_backend_and_goes_back(bundle: Bundle, tmp_path: Path) -> None:
+def test_the_backend_of_a_model_can_change_and_roll_back(bundle: Bundle, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     publish(bundle, repository, options={"latest_versions": 2})
     publish(bundle, repository, backend="tensorflow")
-    # A version that holds the other format cannot be served beside it.
+    # A version in the other format cannot be served together with it.
     assert list_models(repository)[0].served == (2,)
     assert rollback(repository, "toy").version == 3
     assert read_config(repository / "toy" / "config.pbtxt").backend == "onnxruntime"

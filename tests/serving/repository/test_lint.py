@@ -1,4 +1,4 @@
-"""The linter: each trap is found where it is, and not where it is not."""
+"""The linter: each problem is found, and nothing is found without one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from camserve.contract import CONTRACT_PARAMETER
 from camserve.errors import RepositoryError, UsageError
 from camserve.serving.repository.lint.engine import RULES, lint_repository, read_model
 from camserve.serving.repository.lint.findings import Finding
-from camserve.serving.repository.lint.targets import NEWEST, RELEASES, find_target
+from camserve.serving.repository.lint.targets import DEFAULT_RELEASE, RELEASES, find_target
 
 _CORES = 4
 _TENSORRT = {"accelerator": "tensorrt"}
@@ -23,22 +23,22 @@ _TENSORRT = {"accelerator": "tensorrt"}
 
 @pytest.fixture
 def lint(toy_bundle: Bundle, tmp_path: Path) -> Callable[..., list[tuple[str, str]]]:
-    """Writes a model whose configuration and folder are changed, and lints it: rules and severities."""
+    """Write a model, change its configuration and folder, and return the rules and severities of its findings."""
 
     def run(
         change: Callable[[Any], object] | None = None,
-        spoil: Callable[[Path], object] | None = None,
+        damage: Callable[[Path], object] | None = None,
         *,
         options: dict[str, Any] | None = None,
-        triton: str = NEWEST,
+        triton: str = DEFAULT_RELEASE,
     ) -> list[tuple[str, str]]:
         config = toy_config(toy_bundle, options=options)
         if change is not None:
             change(config)
         repository = tmp_path / "repository"
         folder = write_model_folder(repository, toy_bundle, config)
-        if spoil is not None:
-            spoil(folder)
+        if damage is not None:
+            damage(folder)
         found = lint_repository(repository, triton=triton, cores=_CORES)
         assert all(finding.message and finding.hint for finding in found)
         return [(finding.rule, finding.severity) for finding in found]
@@ -54,7 +54,7 @@ def test_a_published_model_has_no_findings(toy_repository: Path) -> None:
 
 
 @pytest.mark.parametrize("triton", RELEASES)
-def test_a_model_as_it_is_published_has_no_findings_for_any_release(lint: Lint, triton: str) -> None:
+def test_a_published_model_has_no_findings_for_any_release(lint: Lint, triton: str) -> None:
     assert lint(triton=triton) == []
 
 
@@ -70,7 +70,7 @@ def test_a_model_as_it_is_published_has_no_findings_for_any_release(lint: Lint, 
         {"max_batch_size": 1},
     ],
 )
-def test_what_options_write_has_no_findings(lint: Lint, options: dict[str, Any]) -> None:
+def test_configurations_from_options_have_no_findings(lint: Lint, options: dict[str, Any]) -> None:
     assert lint(options=options) == []
 
 
@@ -94,7 +94,7 @@ def _queue(name: str, value: object) -> Callable[[Any], object]:
     return lambda config: setattr(config.dynamic_batching.default_queue_policy, name, value)
 
 
-def _copies(count: int) -> Callable[[Any], object]:
+def _instances(count: int) -> Callable[[Any], object]:
     return lambda config: setattr(config.instance_group[0], "count", count)
 
 
@@ -109,7 +109,7 @@ def _copies(count: int) -> Callable[[Any], object]:
         (_cleared("model_warmup"), "warm-up-gap", "warning"),
         (_set("max_batch_size", 16), "warm-up-gap", "warning"),
         (lambda config: config.model_warmup.pop(0), "warm-up-gap", "warning"),
-        (_copies(2), "threads-above-cores", "warning"),
+        (_instances(2), "threads-above-cores", "warning"),
         (lambda config: config.parameters.pop(CONTRACT_PARAMETER), "missing-contract", "warning"),
         (_set("name", "other"), "name-mismatch", "error"),
         (_accelerator("tensort"), "unknown-accelerator", "error"),
@@ -118,13 +118,13 @@ def _copies(count: int) -> Callable[[Any], object]:
         (lambda config: config.version_policy.specific.versions.append(2), "missing-served-version", "error"),
     ],
 )
-def test_a_trap_in_the_configuration_is_found(
+def test_a_problem_in_the_configuration_is_found(
     lint: Lint, change: Callable[[Any], object], rule: str, severity: str
 ) -> None:
     assert lint(change) == [(rule, severity)]
 
 
-def test_a_model_whose_requests_are_not_joined_has_no_findings(lint: Lint) -> None:
+def test_a_model_without_dynamic_batching_has_no_findings(lint: Lint) -> None:
     assert lint(_cleared("dynamic_batching")) == []
 
 
@@ -133,17 +133,17 @@ def test_a_missing_batch_size_is_found(lint: Lint) -> None:
 
 
 @pytest.mark.parametrize(
-    ("threads", "copies", "found"), [("2", 2, False), ("3", 2, True), ("0", 1, False), ("5", 1, True)]
+    ("threads", "instances", "found"), [("2", 2, False), ("3", 2, True), ("0", 1, False), ("5", 1, True)]
 )
-def test_threads_are_counted_over_all_copies(lint: Lint, threads: str, copies: int, found: bool) -> None:
+def test_threads_are_counted_over_all_instances(lint: Lint, threads: str, instances: int, found: bool) -> None:
     def change(config: Any) -> None:
         config.parameters["intra_op_thread_count"].string_value = threads
-        config.instance_group[0].count = copies
+        config.instance_group[0].count = instances
 
     assert bool(lint(change)) == found
 
 
-def test_an_accelerator_whose_options_stand_right_is_none(lint: Lint) -> None:
+def test_a_valid_cuda_accelerator_has_no_findings(lint: Lint) -> None:
     assert lint(_accelerator("cuda", use_ep_level_unified_stream="1"), options={"accelerator": "cuda"}) == []
 
 
@@ -152,8 +152,8 @@ def _parameters(config: Any) -> Any:
 
 
 def _without_profiles(config: Any) -> None:
-    for bound in ("min", "opt", "max"):
-        del _parameters(config)[f"trt_profile_{bound}_shapes"]
+    for which in ("min", "opt", "max"):
+        del _parameters(config)[f"trt_profile_{which}_shapes"]
 
 
 def _with_larger_batches(config: Any) -> None:
@@ -179,7 +179,7 @@ def _with_larger_batches(config: Any) -> None:
         (lambda config: config.version_policy.specific.versions.extend([1, 1]), [("engine-cache", "error")]),
     ],
 )
-def test_traps_of_tensorrt_are_found(
+def test_problems_of_tensorrt_are_found(
     lint: Lint, change: Callable[[Any], object], found: list[tuple[str, str]] | None
 ) -> None:
     expected = found or [("tensorrt-profile", "error"), ("warm-up-gap", "warning")]
@@ -191,23 +191,25 @@ def _as_tensorflow(config: Any) -> None:
 
 
 @pytest.mark.parametrize(("triton", "found"), [("25.02", []), ("25.03", [("tensorflow-gone", "error")])])
-def test_tensorflow_is_missed_by_tritons_that_have_none(lint: Lint, triton: str, found: list[tuple[str, str]]) -> None:
+def test_the_tensorflow_platform_is_an_error_without_its_backend(
+    lint: Lint, triton: str, found: list[tuple[str, str]]
+) -> None:
     assert lint(_as_tensorflow, triton=triton) == found
 
 
-def test_the_backend_that_camserve_brings_is_only_pointed_out(lint: Lint) -> None:
+def test_camserves_tensorflow_backend_is_only_a_warning(lint: Lint) -> None:
     assert lint(_set("backend", "tensorflow")) == [("tensorflow-gone", "warning")]
 
 
 def _stamped(**versions: int) -> Callable[[Path], object]:
-    def spoil(folder: Path) -> None:
+    def damage(folder: Path) -> None:
         path = folder / "1" / "model.onnx"
         model = onnx.load(path)
         model.opset_import[0].version = versions.get("opset", 17)
         model.ir_version = versions.get("ir", 8)
         onnx.save(model, path)
 
-    return spoil
+    return damage
 
 
 @pytest.mark.parametrize(
@@ -227,11 +229,11 @@ def test_a_model_newer_than_the_targets_onnx_runtime_is_found(
     lint: Lint, triton: str, opset: int, ir: int, found: bool
 ) -> None:
     expected = [("onnx-too-new", "error")] if found else []
-    assert lint(spoil=_stamped(opset=opset, ir=ir), triton=triton) == expected
+    assert lint(damage=_stamped(opset=opset, ir=ir), triton=triton) == expected
 
 
 @pytest.mark.parametrize(
-    ("spoil", "found"),
+    ("damage", "found"),
     [
         (lambda folder: (folder / "labels.txt").unlink(), [("missing-labels", "error")]),
         (lambda folder: (folder / "1" / "model.onnx").unlink(), [("missing-model-file", "error")]),
@@ -250,13 +252,13 @@ def test_a_model_newer_than_the_targets_onnx_runtime_is_found(
         (lambda folder: (folder.parent / "README.md").touch(), []),
     ],
 )
-def test_what_stands_where_it_should_not_is_found(
-    lint: Lint, spoil: Callable[[Path], object], found: list[tuple[str, str]]
+def test_a_problem_in_the_folder_is_found(
+    lint: Lint, damage: Callable[[Path], object], found: list[tuple[str, str]]
 ) -> None:
-    assert sorted(lint(spoil=spoil)) == found
+    assert sorted(lint(damage=damage)) == found
 
 
-def test_labels_may_stand_in_the_folder_of_a_version(lint: Lint) -> None:
+def test_labels_may_be_in_the_folder_of_a_version(lint: Lint) -> None:
     def change(config: Any) -> None:
         for output in config.output:
             output.label_filename = output.label_filename and "1/labels.txt"
@@ -264,7 +266,7 @@ def test_labels_may_stand_in_the_folder_of_a_version(lint: Lint) -> None:
     assert lint(change, lambda folder: (folder / "labels.txt").rename(folder / "1" / "labels.txt")) == []
 
 
-def test_an_ensemble_needs_no_copies_and_no_batches_of_its_own(lint: Lint) -> None:
+def test_an_ensemble_needs_no_instances_and_no_batching(lint: Lint) -> None:
     def change(config: Any) -> None:
         for name in ("instance_group", "dynamic_batching", "model_warmup", "max_batch_size", "backend"):
             config.ClearField(name)
@@ -273,7 +275,7 @@ def test_an_ensemble_needs_no_copies_and_no_batches_of_its_own(lint: Lint) -> No
     assert lint(change) == []
 
 
-def test_findings_stand_by_model_and_errors_first(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_findings_are_sorted_by_model_with_errors_first(toy_bundle: Bundle, tmp_path: Path) -> None:
     for name in ("b", "a"):
         config = toy_config(toy_bundle, name="other")
         config.ClearField("model_warmup")
@@ -282,15 +284,23 @@ def test_findings_stand_by_model_and_errors_first(toy_bundle: Bundle, tmp_path: 
     assert found == [("a", "error"), ("a", "warning"), ("b", "error"), ("b", "warning")]
 
 
-def test_every_rule_has_its_trap_among_these_tests() -> None:
+def test_every_rule_is_covered_by_these_tests() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     assert [rule for rule in RULES if f'"{rule.__name__.replace("_", "-")}"' not in text] == []
 
 
-def test_an_unknown_release_is_met_with_those_that_are_known() -> None:
+def test_an_unknown_release_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"19\.01") as caught:
         find_target("19.01", cores=2)
     assert all(release in str(caught.value.hint) for release in RELEASES)
+
+
+def test_a_release_newer_than_all_known_ones_is_reported_as_such() -> None:
+    with pytest.raises(
+        UsageError, match=r"unknown Triton release '39\.01': the newest release that lint knows is"
+    ) as caught:
+        find_target("39.01", cores=2)
+    assert f"--target-triton {list(RELEASES)[-1]}" in str(caught.value.hint)
 
 
 def test_a_missing_repository_is_named(tmp_path: Path) -> None:
@@ -298,24 +308,24 @@ def test_a_missing_repository_is_named(tmp_path: Path) -> None:
         lint_repository(tmp_path / "none")
 
 
-def test_the_head_of_a_model_is_read_as_onnx_reads_it(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_metadata_equals_that_read_by_onnx(toy_bundle: Bundle, tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path, toy_bundle, toy_config(toy_bundle))
-    head = read_model(folder).heads[1]
+    metadata = read_model(folder).onnx[1]
     model = onnx.load(folder / "1" / "model.onnx")
-    assert (head.ir, dict(head.opsets)) == (
+    assert (metadata.ir, dict(metadata.opsets)) == (
         model.ir_version,
         {each.domain: each.version for each in model.opset_import},
     )
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x08", b"\x08"])
-def test_a_file_that_is_no_onnx_has_no_head(content: bytes, toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_file_other_than_onnx_has_no_metadata(content: bytes, toy_bundle: Bundle, tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path, toy_bundle, toy_config(toy_bundle))
     (folder / "1" / "model.onnx").write_bytes(content)
-    assert read_model(folder).heads == {}
+    assert read_model(folder).onnx == {}
 
 
-def test_a_finding_is_told_with_what_to_do(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_finding_contains_the_fix(toy_bundle: Bundle, tmp_path: Path) -> None:
     config = toy_config(toy_bundle)
     config.ClearField("instance_group")
     write_model_folder(tmp_path, toy_bundle, config)
@@ -324,6 +334,6 @@ def test_a_finding_is_told_with_what_to_do(toy_bundle: Bundle, tmp_path: Path) -
         "missing-instance-group",
         "warning",
         "toy",
-        "it has no instance_group: a CPU gets 2 copies with 2 threads each",
+        "instance_group is missing: a CPU gets 2 instances with 2 threads each",
         "Set it: camserve publish … --instances 1",
     )

@@ -26,7 +26,7 @@ def _versions(repository: Path) -> dict[str, list[int]]:
     return {model.name: [version.number for version in model.versions] for model in list_models(repository)}
 
 
-def test_the_oldest_go_and_as_many_stay_as_asked_for(repository: Path, tmp_path: Path) -> None:
+def test_the_oldest_versions_are_removed(repository: Path, tmp_path: Path) -> None:
     before = sum(path.stat().st_size for path in repository.glob("*/[12]/*"))
     removed = prune(repository, keep=2)
     assert [(each.model, each.version) for each in removed] == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
@@ -37,14 +37,14 @@ def test_the_oldest_go_and_as_many_stay_as_asked_for(repository: Path, tmp_path:
     assert prune(repository, keep=2) == ()
 
 
-def test_only_the_named_models_are_touched(repository: Path) -> None:
+def test_only_the_named_models_are_pruned(repository: Path) -> None:
     prune(repository, keep=1, models=["b"])
     assert _versions(repository) == {"a": [1, 2, 3, 4], "b": [4]}
-    with pytest.raises(RepositoryError, match="unknown model 'c'"):
+    with pytest.raises(RepositoryError, match=r"unknown model 'c'; .* has: a, b"):
         prune(repository, keep=1, models=["c"])
 
 
-def test_a_dry_run_says_the_same_and_removes_nothing(repository: Path) -> None:
+def test_a_dry_run_returns_the_same_and_removes_nothing(repository: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in repository.rglob("*")}
     planned = prune(repository, keep=1, dry_run=True)
     assert {path: path.stat().st_mtime_ns for path in repository.rglob("*")} == before
@@ -60,7 +60,7 @@ def test_a_served_version_is_never_removed(toy_bundle: Bundle, repository: Path)
     assert _versions(repository)["b"] == [2, 4]
 
 
-def test_the_next_version_takes_no_number_that_was_used(toy_bundle: Bundle, repository: Path) -> None:
+def test_a_pruned_number_is_not_used_again(toy_bundle: Bundle, repository: Path) -> None:
     prune(repository, keep=1)
     assert publish(toy_bundle, repository, name="a").version == 5
 
@@ -69,7 +69,7 @@ def test_a_model_that_is_named_twice_is_pruned_once(repository: Path) -> None:
     assert [each.version for each in prune(repository, keep=2, models=["a", "a"])] == [1, 2]
 
 
-def test_a_version_whose_folder_is_gone_is_struck_off(repository: Path) -> None:
+def test_a_version_without_a_folder_leaves_the_list(repository: Path) -> None:
     shutil.rmtree(repository / "a" / "2")
     assert verify_repository(repository).faults != ()
     assert [(each.version, each.size) for each in prune(repository, keep=3, models=["a"])] == [(2, 0)]
@@ -77,14 +77,14 @@ def test_a_version_whose_folder_is_gone_is_struck_off(repository: Path) -> None:
     assert _versions(repository)["a"] == [1, 3, 4]
 
 
-def test_a_policy_that_names_no_version_is_told_and_nothing_removed(repository: Path) -> None:
+def test_nothing_is_removed_if_no_version_is_served(repository: Path) -> None:
     path = repository / "a" / "config.pbtxt"
     path.write_text(path.read_text().replace("versions: 4", "versions: 99"))
-    with pytest.raises(RepositoryError, match="the version policy of a names none of its versions"):
+    with pytest.raises(RepositoryError, match="the version policy of a serves none of its versions"):
         prune(repository, keep=1)
     assert _versions(repository) == {"a": [1, 2, 3, 4], "b": [1, 2, 3, 4]}
 
 
-def test_at_least_one_is_kept(repository: Path) -> None:
-    with pytest.raises(UsageError, match="Keep at least 1"):
+def test_keep_must_be_at_least_one(repository: Path) -> None:
+    with pytest.raises(UsageError, match="keep must be at least 1, got 0"):
         prune(repository, keep=0)

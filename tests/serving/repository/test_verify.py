@@ -1,4 +1,4 @@
-"""Every file against its hash."""
+"""Verification of a repository against its checksums."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ pytestmark = pytest.mark.chaos
 
 
 @pytest.fixture(scope="module")
-def sound(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models of two versions, for everybody to damage a copy of."""
+def intact(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models with two versions each; tests damage a copy."""
     repository = tmp_path_factory.mktemp("verify") / "repository"
     for name in ("toy", "toy", "other", "other"):
         publish(toy_bundle, repository, name=name, options=ServingOptions(warmup=False))
@@ -31,15 +31,15 @@ def sound(toy_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def repository(sound: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(sound, tmp_path / "repository")
+def repository(intact: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(intact, tmp_path / "repository")
 
 
 def _files(repository: Path) -> list[Path]:
     return sorted(path for path in repository.rglob("*") if path.is_file() and path.name != LOCK_NAME)
 
 
-def test_a_sound_repository_has_no_faults(repository: Path) -> None:
+def test_an_intact_repository_has_no_faults(repository: Path) -> None:
     found = verify_repository(repository)
     assert (found.models, found.files, found.faults, found.notes) == (2, 2 * (1 + 2 * 6), (), ())
     assert found.size > 10_000
@@ -51,35 +51,35 @@ def test_any_flipped_bit_is_found(repository: Path) -> None:
     files = _files(repository)
     for _ in range(times(1000)):
         path = chance.choice(files)
-        right = path.read_bytes()
-        place = chance.randrange(len(right) * 8)
-        changed = bytearray(right)
+        original = path.read_bytes()
+        place = chance.randrange(len(original) * 8)
+        changed = bytearray(original)
         changed[place // 8] ^= 1 << place % 8
         path.write_bytes(changed)
         (fault, *_) = verify_repository(repository).faults or (None,)
         assert fault is not None, (path, place)
         assert fault.path.split("/")[0] == path.relative_to(repository).parts[0]
-        path.write_bytes(right)
+        path.write_bytes(original)
     assert verify_repository(repository).faults == ()
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")  # protobuf, of damaged strings
-def test_any_bit_of_a_configuration_is_covered(repository: Path) -> None:
+def test_every_part_of_a_configuration_is_verified(repository: Path) -> None:
     path = repository / "toy" / "config.pbtxt"
-    right = path.read_bytes()
-    for place in range(0, len(right) * 8, 8 * len(right) // times(500) | 1):
-        changed = bytearray(right)
+    original = path.read_bytes()
+    for place in range(0, len(original) * 8, 8 * len(original) // times(500) | 1):
+        changed = bytearray(original)
         changed[place // 8] ^= 1 << place % 8
         path.write_bytes(changed)
         assert [fault.path for fault in verify_repository(repository).faults][:1] == ["toy/config.pbtxt"], place
 
 
-def test_any_file_that_was_removed_renamed_or_added_is_found(repository: Path) -> None:
+def test_removed_renamed_and_added_files_are_found(repository: Path) -> None:
     for path in _files(repository):
         other = path.with_name(f"{path.name}x")
         path.rename(other)
         assert verify_repository(repository).faults, path
-        if path.parent != repository:  # files at the root are nobody's business
+        if path.parent != repository:  # other files at the root are ignored
             shutil.copy(other, path)
             assert verify_repository(repository).faults, other
         other.rename(path)
@@ -131,15 +131,15 @@ def _damaged_numbers(model: Path) -> None:
         (_rename_version, "toy/1", "is missing, with all its files"),
         (_rename_version, "toy/7", "does not belong there"),
         (_copy_version, "toy/3", "does not belong there"),
-        (_swap_versions, "toy/1/manifest.json", "is not the one that the model was published with"),
+        (_swap_versions, "toy/1/manifest.json", "is not the manifest that the version was published with"),
         (_zero_before, "toy/01", "does not belong there"),
         (_link, "toy/1", "does not belong there"),
         (_more, "toy/notes.txt", "does not belong there"),
         (_no_configuration, "other", "has no config.pbtxt"),
-        (_damaged_numbers, ".camserve.versions", "cannot be trusted"),
+        (_damaged_numbers, ".camserve.versions", "is damaged"),
     ],
 )
-def test_whole_versions_are_accounted_for(
+def test_changes_of_whole_versions_are_found(
     repository: Path, change: Callable[[Path], None], path: str, what: str
 ) -> None:
     change(repository / "toy")
@@ -147,7 +147,7 @@ def test_whole_versions_are_accounted_for(
     assert any(fault.path == path and what in fault.what for fault in faults), faults
 
 
-def test_publishers_at_work_are_no_fault_and_do_not_hide_one(repository: Path, toy_bundle: Bundle) -> None:
+def test_concurrent_publishers_neither_cause_nor_hide_faults(repository: Path, toy_bundle: Bundle) -> None:
     def work() -> None:
         for _ in range(8):
             publish(toy_bundle, repository, name="busy")
@@ -165,32 +165,34 @@ def test_publishers_at_work_are_no_fault_and_do_not_hide_one(repository: Path, t
         working_on.result()
 
 
-def test_several_faults_are_all_named(repository: Path) -> None:
+def test_all_faults_are_reported(repository: Path) -> None:
     (repository / "toy" / "1" / "model.onnx").write_bytes(b"")
     (repository / "toy" / "2" / "labels.txt").unlink()
     (repository / "other" / "config.pbtxt").write_text("name: ")
     assert [(fault.path, fault.what.split(",")[0]) for fault in verify_repository(repository).faults] == [
         ("other/config.pbtxt", "cannot be read"),
-        ("toy/1", "model.onnx was altered"),
+        ("toy/1", "model.onnx was changed"),
         ("toy/2", "labels.txt is missing"),
     ]
 
 
-def test_an_edit_by_hand_is_told_and_can_be_accepted(repository: Path) -> None:
+def test_an_edit_by_hand_is_reported_and_can_be_accepted(repository: Path) -> None:
     path = repository / "toy" / "config.pbtxt"
     path.write_text(path.read_text().replace("max_batch_size: 8", "max_batch_size: 4  # by hand"))
     (fault,) = verify_repository(repository).faults
     assert fault.path == "toy/config.pbtxt"
     assert "edited by hand" in fault.what
-    assert "camserve repository verify --accept toy" in fault.what
+    assert f"camserve repository verify --repository {repository} --accept toy" in fault.what
     accept_config(repository, "toy")
     assert verify_repository(repository).faults == ()
     assert "# by hand" in path.read_text()
 
 
-def test_what_is_no_model_of_camserve_is_not_accepted(repository: Path) -> None:
+def test_only_models_of_camserve_can_be_accepted(repository: Path) -> None:
     for name in ("none", "..", "../repository/toy"):
-        with pytest.raises(RepositoryError, match="unknown model"):
+        with pytest.raises(
+            RepositoryError, match=r"unknown model .* has: other, toy.*camserve repository list --repository"
+        ):
             accept_config(repository, name)
     path = repository / "toy" / "config.pbtxt"
     path.write_text(path.read_text().replace("camserve.contract", "camserve.kontract"))
@@ -198,13 +200,13 @@ def test_what_is_no_model_of_camserve_is_not_accepted(repository: Path) -> None:
         accept_config(repository, "toy")
 
 
-def test_an_empty_folder_is_noted_and_no_fault(repository: Path) -> None:
+def test_an_empty_folder_is_a_note(repository: Path) -> None:
     (repository / "empty").mkdir()
     found = verify_repository(repository)
     assert (found.faults, [note.path for note in found.notes]) == ((), ["empty"])
 
 
-def test_a_model_of_another_origin_is_noted_and_no_fault(repository: Path) -> None:
+def test_a_model_that_camserve_did_not_publish_is_a_note(repository: Path) -> None:
     (repository / "foreign" / "1").mkdir(parents=True)
     (repository / "foreign" / "config.pbtxt").write_text('name: "foreign"\nbackend: "python"\n')
     found = verify_repository(repository)

@@ -12,14 +12,14 @@ def test_only_plain_positive_numbers_are_versions(text: str) -> None:
     assert parse_version(text) is None
 
 
-def test_versions_are_ordered_by_number_and_files_are_none(tmp_path: Path) -> None:
+def test_version_folders_are_sorted_by_number_without_files(tmp_path: Path) -> None:
     for name in ("10", "9", "01", "3.tmp"):
         (tmp_path / name).mkdir()
     (tmp_path / "7").touch()
     assert list(version_folders(tmp_path)) == [9, 10]
 
 
-def test_a_number_that_triton_could_read_is_claimed(tmp_path: Path) -> None:
+def test_numbers_that_triton_would_read_are_claimed(tmp_path: Path) -> None:
     for name in ("2", "0012", "30.tmp", "staging-99"):
         (tmp_path / name).mkdir()
     assert claimed_numbers(tmp_path) == {2, 12, 30}

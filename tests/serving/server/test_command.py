@@ -1,4 +1,4 @@
-"""The command line that options become."""
+"""The command line of tritonserver."""
 
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ PORTS = {"HTTP": ("127.0.0.1", 1), "gRPC": ("127.0.0.1", 2), "metrics": ("127.0.
 KEY = "a-key-of-sixteen-letters"
 
 
-class Newer(TritonInstallation):
-    """A Triton that knows every option."""
+class NewerTriton(TritonInstallation):
+    """A Triton that supports every option."""
 
-    def knows(self, flag: str) -> bool:
+    def supports(self, flag: str) -> bool:
         return True
 
 
@@ -34,8 +34,8 @@ def _command(installation: TritonInstallation | None = None, **settings: Any) ->
     )
 
 
-def _newer() -> Newer:
-    return Newer(**vars(find_triton()))
+def _newer() -> NewerTriton:
+    return NewerTriton(**vars(find_triton()))
 
 
 def _restricted(command: list[str], protocol: str) -> str:
@@ -43,7 +43,7 @@ def _restricted(command: list[str], protocol: str) -> str:
     return flag.partition("=")[2]
 
 
-def test_each_service_has_its_address_and_port_or_is_off() -> None:
+def test_each_service_has_an_address_and_port_or_is_off() -> None:
     command = _command(http=False)
     assert "--allow-http=false" in command
     assert {"--allow-grpc=true", "--grpc-address=127.0.0.1", "--grpc-port=2"} <= set(command)
@@ -51,7 +51,7 @@ def test_each_service_has_its_address_and_port_or_is_off() -> None:
     assert not [word for word in command if word.startswith(("--http-address", "--http-restricted"))]
 
 
-def test_models_are_loaded_as_asked() -> None:
+def test_selected_models_are_loaded() -> None:
     assert "--model-control-mode=none" in _command()
     assert "--load-model=*" in _command(model_control="explicit")
     chosen = _command(model_control="explicit", models=("a", "b"))
@@ -60,7 +60,7 @@ def test_models_are_loaded_as_asked() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_without_a_key_nobody_has_what_nobody_needs(protocol: str) -> None:
+def test_unneeded_protocols_are_disabled_without_a_key(protocol: str) -> None:
     names, _, header = _restricted(_command(), protocol).partition(":")
     assert set(names.split(",")) == {"shared-memory", "logging", "trace"}
     key = header.partition("=")[2]
@@ -68,32 +68,32 @@ def test_without_a_key_nobody_has_what_nobody_needs(protocol: str) -> None:
     assert _restricted(_command(), protocol).partition("=")[2] != key  # another in every run
 
 
-def test_a_key_opens_what_administrators_need_and_not_shared_memory() -> None:
+def test_the_admin_key_does_not_enable_shared_memory() -> None:
     flags = [word.partition("=")[2] for word in _command(admin_key=KEY) if word.startswith("--grpc-restricted")]
     assert f"model-repository,logging,trace:camserve-admin-key={KEY}" in flags
     (other,) = (flag for flag in flags if KEY not in flag)
     assert other.startswith("shared-memory:")
 
 
-def test_a_triton_that_knows_of_shared_memory_is_told_by_its_own_option() -> None:
+def test_newer_tritons_have_an_option_for_shared_memory() -> None:
     assert "--allow-client-shm=false" in _command(_newer())
     assert "--allow-client-shm=true" in _command(_newer(), allow_shared_memory=True)
     assert "shared-memory" not in _restricted(_command(_newer()), "grpc")
     assert "shared-memory" not in _restricted(_command(allow_shared_memory=True), "grpc")
 
 
-def test_threads_are_set_where_this_triton_lets_them() -> None:
+def test_threads_are_set_if_triton_supports_it() -> None:
     assert "--http-thread-count=3" in _command(http_threads=3)
     assert "--grpc-infer-thread-count=3" in _command(_newer(), grpc_threads=3)
-    with pytest.raises(ServerError, match="threads of gRPC cannot be chosen"):
+    with pytest.raises(ServerError, match="does not support setting the number of gRPC threads"):
         _command(grpc_threads=3)
 
 
-def test_work_and_log_are_set_as_asked() -> None:
+def test_log_cache_and_drain_options_are_passed_on() -> None:
     plain = set(_command())
-    asked = _command(log_format="iso8601", log_verbose=2, response_cache_bytes=2**20, rate_limit=True, drain_seconds=5)
-    assert "--exit-timeout-secs=5" in asked
-    changed = {word for word in asked if word not in plain and "restricted" not in word}
+    custom = _command(log_format="iso8601", log_verbose=2, response_cache_bytes=2**20, rate_limit=True, drain_seconds=5)
+    assert "--exit-timeout-secs=5" in custom
+    changed = {word for word in custom if word not in plain and "restricted" not in word}
     assert {word for word in changed if "cache-directory" not in word} == {
         "--exit-timeout-secs=5",
         "--log-format=ISO8601",

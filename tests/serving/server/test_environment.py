@@ -1,4 +1,4 @@
-"""Whether the embedded Triton can run on a host."""
+"""The Triton installation and its environment."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ from camserve.errors import ServerError
 from camserve.serving.server import environment
 from camserve.serving.server.environment import (
     BACKENDS,
-    assemble,
+    assemble_backends,
     check_host,
     copy_backend,
     find_libpython,
@@ -19,33 +19,31 @@ from camserve.serving.server.environment import (
     server_environment,
 )
 
-HERE = ("linux", "x86_64", ("glibc", "2.36"))
+SUPPORTED = ("linux", "x86_64", ("glibc", "2.36"))
 
 
-def test_a_host_that_fits_is_accepted() -> None:
-    check_host(*HERE)
+def test_a_supported_machine_is_accepted() -> None:
+    check_host(*SUPPORTED)
 
 
 @pytest.mark.parametrize(
     ("host", "reason"),
     [
-        (("darwin", "arm64", ("", "")), "runs on Linux x86-64 and this is darwin on arm64"),
+        (("darwin", "arm64", ("", "")), "requires Linux on x86-64, this is darwin on arm64"),
         (("linux", "aarch64", ("glibc", "2.36")), "this is linux on aarch64"),
         (("win32", "AMD64", ("", "")), "this is win32"),
-        (("linux", "x86_64", ("glibc", "2.31")), r"glibc 2\.35 and this system has 2\.31"),
-        (("linux", "x86_64", ("", "")), "needs glibc"),
+        (("linux", "x86_64", ("glibc", "2.31")), r"requires glibc 2\.35, this system has 2\.31"),
+        (("linux", "x86_64", ("", "")), "requires glibc"),
     ],
 )
-def test_a_host_that_does_not_fit_is_told_why_and_what_to_do(
-    host: tuple[str, str, tuple[str, str]], reason: str
-) -> None:
+def test_an_unsupported_machine_is_refused(host: tuple[str, str, tuple[str, str]], reason: str) -> None:
     with pytest.raises(ServerError, match=reason) as caught:
         check_host(*host)
     assert "container" in (caught.value.hint or "")
 
 
 def test_a_missing_python_library_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ServerError, match=r"needs libpython3\.\d+\.so\.1\.0.*--enable-shared"):
+    with pytest.raises(ServerError, match=r"requires libpython3\.\d+\.so\.1\.0.*--enable-shared"):
         find_libpython([str(tmp_path), ""])
 
 
@@ -57,37 +55,35 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, package: st
         find_triton()
 
 
-def test_a_damaged_package_is_told_from_a_missing_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_PYTHON", "3.99")
     with pytest.raises(ServerError, match=r"nvidia-pytriton lacks the stub of Python 3\.99"):
         find_triton()
 
 
-def test_the_server_keeps_its_temporary_files_together_and_never_inherits_the_admin_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_has_no_admin_key_and_its_own_tmpdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAMSERVE_ADMIN_KEY", "a key that models could read")
     variables = server_environment(find_triton(), tmp_path / "backends", temporary=tmp_path)
     assert variables["TMPDIR"] == str(tmp_path)
     assert "CAMSERVE_ADMIN_KEY" not in variables
 
 
-def test_a_triton_is_asked_which_options_it_knows() -> None:
+def test_supported_options_are_detected() -> None:
     triton = find_triton()
-    assert triton.knows("grpc-restricted-protocol")
-    assert not triton.knows("no-such-option-in-any-triton")
+    assert triton.supports("grpc-restricted-protocol")
+    assert not triton.supports("no-such-option-in-any-triton")
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_a_backend_is_copied_with_all_that_it_needs(tmp_path: Path, name: str) -> None:
+def test_a_backend_is_copied_with_its_modules(tmp_path: Path, name: str) -> None:
     copy_backend(name, tmp_path / name)
-    held = {str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*.py")}
-    assert {"model.py", "camserve_backend/__init__.py", "camserve_backend/answering.py"} <= held
+    copied = {str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*.py")}
+    assert {"model.py", "camserve_backend/__init__.py", "camserve_backend/execution.py"} <= copied
     assert not list(tmp_path.rglob("__pycache__"))
 
 
-def test_the_backend_directory_holds_every_backend_and_no_links_that_triton_refuses(tmp_path: Path) -> None:
-    backends = assemble(find_triton(), tmp_path / "backends")
+def test_the_backend_directory_is_complete_and_has_no_links(tmp_path: Path) -> None:
+    backends = assemble_backends(find_triton(), tmp_path / "backends")
     python = {path.name for path in (backends / "python").iterdir()}
     assert {"libtriton_python.so", "triton_python_backend_utils.py", "triton_python_backend_stub"} <= python
     assert (backends / "python" / "triton_python_backend_stub").stat().st_mode & stat.S_IXUSR
@@ -95,7 +91,7 @@ def test_the_backend_directory_holds_every_backend_and_no_links_that_triton_refu
     assert not [path for part in ("python", *BACKENDS) for path in (backends / part).rglob("*") if path.is_symlink()]
 
 
-def test_the_server_sends_no_telemetry_and_finds_this_python_first(tmp_path: Path) -> None:
+def test_the_environment_disables_telemetry_and_finds_this_python(tmp_path: Path) -> None:
     variables = server_environment(find_triton(), tmp_path, temporary=tmp_path)
     assert variables["ORT_DISABLE_TELEMETRY"] == "1"
     assert (Path(variables["PATH"].split(os.pathsep)[0]) / "python3").exists()

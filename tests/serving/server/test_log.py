@@ -1,4 +1,4 @@
-"""What a Triton log says of a failure."""
+"""Failures in a Triton log."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ error: creating server: Internal - failed to load all models
 """  # noqa: E501 - as Triton writes it
 
 
-def test_reasons_are_told_without_status_words_and_traces() -> None:
+def test_failures_have_no_status_words_and_tracebacks() -> None:
     assert failures(LOG) == (
         "model toy version 1: the model has no output 'map'; it has cam, logits",
         "model bare: at least one version must be available under the version policy of model 'bare'",
@@ -22,11 +22,11 @@ def test_reasons_are_told_without_status_words_and_traces() -> None:
     )
 
 
-def test_a_log_without_failures_tells_none() -> None:
+def test_a_log_without_failures() -> None:
     assert failures(LOG.splitlines()[0]) == ()
 
 
-def test_the_tail_begins_where_it_is_told_and_leaves_tables_out(tmp_path: Path) -> None:
+def test_the_tail_has_a_start_and_no_tables(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_text("before\n" + LOG, encoding="utf-8")
     lines = tail(path, start=len("before\n")).splitlines()

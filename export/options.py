@@ -1,0 +1,36 @@
+"""The options of an export, as `export_model` documents them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from camserve.choices import FORMATS, InputType
+from camserve.contract import Fit, Preprocessing, ResizeFilter
+from camserve.export.formats.onnx_settings import OnnxSettings
+from camserve.export.gate.tolerances import Tolerances
+
+__all__ = ["ExportOptions"]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """The options of an export; `export_model` documents each."""
+
+    name: str | None = None
+    weights: str | None = None
+    sha256: str | None = None
+    custom_objects: tuple[str, ...] = ()
+    preprocessing: str | Preprocessing | None = None
+    resize: ResizeFilter | None = None
+    fit: Fit | None = None
+    labels: str | Path | Sequence[str] | None = None
+    cam: bool = True
+    cam_top_k: int = 5
+    cam_all: bool = False
+    input_dtype: InputType = "float32"
+    onnx: OnnxSettings = field(default_factory=OnnxSettings)
+    calibration: str | Path | None = None
+    formats: tuple[str, ...] = FORMATS
+    tolerances: Tolerances = field(default_factory=Tolerances)

@@ -1,0 +1,85 @@
+"""Identification of a source: a recipe, `keras:NAME`, a file or a model, without loading a framework."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from camserve.errors import SourceError, UsageError
+from camserve.export.source.recipes import IMAGENET_CLASSES, RECIPES
+from camserve.text import suggest
+
+__all__ = ["APPLICATION_PREFIX", "IN_MEMORY", "class_count", "locate_files", "source_path"]
+
+APPLICATION_PREFIX = "keras:"
+"""Prefix of the names of `keras.applications`."""
+
+IN_MEMORY = "a model in memory"
+"""What messages and reports call a source that is a Keras model."""
+
+
+def source_path(source: Any) -> Path | None:
+    """Return the path of a source that is a file or folder; None for a recipe, `keras:NAME` or a Keras model.
+
+    Raises:
+        SourceError: If there is no such recipe and no such file.
+    """
+    if not isinstance(source, str | Path) or source in RECIPES or str(source).startswith(APPLICATION_PREFIX):
+        return None
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise SourceError(
+            f"{str(source)!r} is neither a recipe nor an existing file",
+            hint=suggest(str(source), RECIPES)
+            or f"Choose a recipe ({', '.join(RECIPES)}), keras:NAME, or a .keras file, .h5 file or SavedModel folder",
+        )
+    return path
+
+
+def locate_files(source: Any, weights: str | None) -> tuple[Path | None, Path | None]:
+    """Return the path of the source and of its weights; None where it is not a file.
+
+    Args:
+        source: As `export_model` takes it.
+        weights: `imagenet`, `none`, a weights file, or None for the default of the source.
+
+    Raises:
+        SourceError: If a file does not exist.
+        UsageError: If there are no such weights for the source.
+    """
+    path, weights_path = source_path(source), _weights_path(weights)
+    if weights is None or weights_path is not None:
+        return path, weights_path
+    if path is not None or not isinstance(source, str | Path):
+        raise UsageError(
+            f"--weights {weights} applies to recipes only; {path or IN_MEMORY} already has weights",
+            hint="Remove --weights, or pass a weights file: --weights FILE",
+        )
+    recipe = RECIPES.get(str(source))
+    if weights == "imagenet" and recipe is not None and recipe.with_imagenet is None:
+        raise UsageError(
+            f"recipe {str(source)!r} has no ImageNet weights",
+            hint="Use --weights none or a weights file: --weights FILE",
+        )
+    return path, weights_path
+
+
+def class_count(source: Any) -> int | None:
+    """Return the number of classes of a recipe or `keras:NAME`; None for files and models, which must be loaded."""
+    if not isinstance(source, str | Path):
+        return None
+    if source in RECIPES:  # a `Path` is never a recipe, also if its name is that of one
+        return RECIPES[str(source)].classes
+    return IMAGENET_CLASSES if str(source).startswith(APPLICATION_PREFIX) else None
+
+
+def _weights_path(weights: str | None) -> Path | None:
+    if weights in (None, "imagenet", "none"):
+        return None
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise SourceError(
+            f"weights file {weights!r} {'is not a regular file' if path.exists() else 'does not exist'}",
+            hint="Use imagenet, none, or a .weights.h5, .h5 or .keras file: --weights FILE",
+        )
+    return path

@@ -1,0 +1,50 @@
+"""Errors of a running server as `ServerError`, with a hint."""
+
+from __future__ import annotations
+
+import re
+
+from tritonclient.utils import InferenceServerException
+
+from camserve.errors import ServerError
+
+__all__ = ["one_line", "server_error"]
+
+_NO_ANSWER = ("DEADLINE_EXCEEDED", "UNAVAILABLE")
+_NOT_FOUND = "failed to poll from model repository"
+_STUB_TRACEBACK = re.compile(r"\s+At:\n(\s+\S+\(\d+\): \S+\n?)+")
+
+
+def server_error(url: str, action: str, error: InferenceServerException) -> ServerError:
+    """Translate an error of tritonclient.
+
+    Args:
+        url: The server.
+        action: What it could not do, such as `load toy`.
+        error: The error.
+    """
+    status, message = str(error.status() or "").rpartition(".")[2], one_line(str(error.message()))
+    if "load / unload is not allowed" in message:
+        return ServerError(
+            f"the server {url} does not load models on request: {message}",
+            hint="Start it in explicit mode: camserve serve --repository DIR --model-control explicit, or "
+            "tritonserver --model-control-mode=explicit",
+        )
+    if "restricted" in message:
+        return ServerError(
+            f"the server {url} cannot {action} without the correct admin key: {message}",
+            hint="Set the file that contains the key with --admin-key-file, or the environment variable "
+            "CAMSERVE_ADMIN_KEY",
+        )
+    if status in _NO_ANSWER:
+        return ServerError(
+            f"no answer from the server {url}: {message}",
+            hint="Check that it is running, that this is its gRPC port, and that TLS is on at both ends or at neither",
+        )
+    check = "Check that it serves this repository and sees its current files"
+    return ServerError(f"the server {url} cannot {action}: {message}", hint=check if _NOT_FOUND in message else None)
+
+
+def one_line(message: str) -> str:
+    """Return a message as one line, without the traceback of Triton's Python stub."""
+    return " ".join(_STUB_TRACEBACK.sub("", message).split()).rstrip(".;: ")

@@ -1,0 +1,98 @@
+"""Activation: loading a new version on a running server, and verifying its answers there."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+
+from camserve.errors import ServerError
+from camserve.golden import Golden, compare
+from camserve.serving.live.server import LiveServer
+from camserve.serving.publishing.draft import Draft
+from camserve.serving.publishing.placement import Placement
+from camserve.serving.repository.ledger import read_ledger
+
+__all__ = ["activate"]
+
+Versions = tuple[int, ...]
+
+_ACCELERATOR_TOLERANCE = 2e-2
+"""Minimum tolerance: GPUs multiply in TF32 and TensorRT in half precision, which changes values but not classes."""
+
+
+def activate(server: LiveServer, placement: Placement, draft: Draft, golden: Golden, *, before: Versions) -> None:
+    """Load a version on a server and verify its golden answers. On failure, restore the previous state.
+
+    Args:
+        server: The server.
+        placement: The version; it is undone on failure.
+        draft: What was published.
+        golden: The expected answers.
+        before: The versions of the model that were ready on the server before.
+
+    Raises:
+        ServerError: If the version does not load, does not become ready, or gives other answers; the message names
+            the reason and that the version was rolled back.
+    """
+    name = draft.model.name
+    try:
+        server.load(name)
+        _check_identity(server, name, placement)
+        server.wait_ready(name, placement.number)
+        _check_answers(server, placement.number, draft, golden)
+    except ServerError as error:
+        restored = _restore_previous(server, placement.undo, name, before=before)
+        raise ServerError(
+            f"version {placement.number} of {name} was rolled back: {error.message}{restored}",
+            hint=error.hint or "See the log of the server",
+        ) from None
+    except BaseException:
+        _restore_previous(server, placement.undo, name, before=before)
+        raise
+
+
+def _check_identity(server: LiveServer, name: str, placement: Placement) -> None:
+    """Detect a server that reads another repository: it would load what is there, perhaps with correct answers."""
+    loaded = read_ledger(server.config(name), f"the configuration of {name} on {server.url}")
+    if loaded.get(placement.number) != placement.manifest:
+        raise ServerError(
+            f"the server {server.url} loaded another {name} than the published one",
+            hint="Check that it serves this repository and sees its current files",
+        )
+
+
+def _check_answers(server: LiveServer, number: int, draft: Draft, golden: Golden) -> None:
+    answers = server.infer(draft.model.name, number, draft.contract, golden.image(draft.contract))
+    faults = compare(golden, draft.contract, answers, tolerance=max(_ACCELERATOR_TOLERANCE, draft.tolerance))
+    if faults:
+        raise ServerError(
+            f"{server.url} does not reproduce the golden answers of the export: {'; '.join(faults)}",
+            hint="Check the configuration, the accelerator and the files of that server",
+        )
+
+
+def _restore_previous(server: LiveServer, undo: ExitStack, name: str, *, before: Versions) -> str:
+    """Restore files and server, and return what could not be restored."""
+    undo.close()
+    problem = ""
+    try:
+        if before:
+            server.load(name)
+        else:
+            server.unload(name)
+    except ServerError as error:
+        problem = f": {error.message}"
+    with suppress(ServerError):
+        now = server.served().get(name, ())
+        if now == before:  # Triton keeps the loaded version if a reload fails
+            return ""
+        if now and not problem:
+            problem = (
+                f": it now serves {_versions(now)} of {name}, as in the repository, instead of {_versions(before)}"
+            )
+    return f"; the server does not serve what it served before{problem}"
+
+
+def _versions(versions: Versions) -> str:
+    if not versions:
+        return "no version"
+    return f"version{'s' if len(versions) > 1 else ''} {', '.join(map(str, versions))}"

@@ -1,0 +1,109 @@
+"""Placement: renaming a finished version into its model, so that at any moment either the old or the new model exists.
+
+1. The version number is recorded as used. 2. The version is renamed into the model; the configuration does not name it
+yet, so Triton does not load it. 3. `config.pbtxt` is replaced atomically: from now on, the new version is part of the
+model. A new model is added by one rename, with its configuration. If the publisher is killed between two steps, at most
+a version remains that is not served; the next publisher recognizes it by its number and manifest and removes it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from camserve.atomic import sync
+from camserve.serving.config.message import CONFIG_NAME
+from camserve.serving.publishing.draft import Draft
+from camserve.serving.publishing.plan import plan_config
+from camserve.serving.repository.allocation import Allocated, allocate_version, read_numbers
+from camserve.serving.repository.durable import rename, sync_tree, write_text
+from camserve.serving.repository.ledger import config_text
+from camserve.serving.repository.version_numbers import claimed_numbers
+
+__all__ = ["Placement", "place"]
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """A version that was added to its model.
+
+    Attributes:
+        number: The version number.
+        manifest: SHA-256 of its manifest.
+        served: Whether the configuration serves it.
+        undo: Restores the previous state when it is closed.
+    """
+
+    number: int
+    manifest: str
+    served: bool
+    undo: ExitStack
+
+
+def place(root: Path, stage: Path, version: Path, manifest: str, draft: Draft) -> Placement:
+    """Rename a version into its model.
+
+    Args:
+        root: The repository's folder; the caller holds its lock.
+        stage: The staging area.
+        version: The finished version, in the staging area.
+        manifest: SHA-256 of its manifest.
+        draft: What is published.
+
+    Raises:
+        RepositoryError: If the version policy does not allow it.
+    """
+    number = _next_number(root, draft)
+    config = plan_config(draft, number, manifest)
+    text = config_text(config, "" if draft.published is None else draft.published.text)
+    allocate_version(root, stage, draft.model.name, Allocated(number, manifest))
+    with ExitStack() as undo:
+        place_version = _add_version if draft.model.exists() else _add_model
+        place_version(stage, version, draft.model / str(number), text, undo)
+        return Placement(number, manifest, number in config.version_policy.specific.versions, undo.pop_all())
+
+
+def _next_number(root: Path, draft: Draft) -> int:
+    allocated = read_numbers(root).get(draft.model.name)
+    numbers = {0, allocated.number if allocated else 0, *(draft.published.ledger if draft.published else ())}
+    return max(numbers | (claimed_numbers(draft.model) if draft.model.exists() else set())) + 1
+
+
+def _add_version(stage: Path, version: Path, target: Path, text: str, undo: ExitStack) -> None:
+    fresh, current, backup = stage / CONFIG_NAME, target.parent / CONFIG_NAME, stage / f"{CONFIG_NAME}.before"
+    write_text(fresh, text)
+    if current.exists():
+        # Backed up in advance, so that restoring it is a rename, which works on a full disk.
+        shutil.copy2(current, backup)
+        sync(backup)
+        # A server that runs as another user must be able to read it as before.
+        fresh.chmod(current.stat().st_mode & 0o777)
+    _move(version, target, undo)
+    undo.callback(_restore, fresh, current, backup)
+    rename(fresh, current)
+
+
+def _add_model(stage: Path, version: Path, target: Path, text: str, undo: ExitStack) -> None:
+    fresh, model = stage / "model", target.parent
+    fresh.mkdir()
+    version.rename(fresh / target.name)
+    write_text(fresh / CONFIG_NAME, text)
+    sync_tree(fresh)
+    _move(fresh, model, undo)
+
+
+def _move(source: Path, target: Path, undo: ExitStack) -> None:
+    undo.callback(_move_back, source, target)
+    rename(source, target)
+
+
+def _move_back(source: Path, target: Path) -> None:
+    if target.exists() and not source.exists():
+        rename(target, source)
+
+
+def _restore(fresh: Path, current: Path, backup: Path) -> None:
+    if not fresh.exists():  # it replaced the current configuration
+        rename(*((backup, current) if backup.exists() else (current, fresh)))

@@ -1,0 +1,179 @@
+"""The options of `camserve export`, by the heading under which its help shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
+from camserve.cli.options import one_of
+
+__all__ = [
+    "ALL_FORMATS",
+    "CAM_TOP_K",
+    "Bound",
+    "Calibration",
+    "CamAll",
+    "CamTopK",
+    "CustomObjects",
+    "Fit",
+    "Formats",
+    "InputDtype",
+    "Int8Target",
+    "Labels",
+    "Name",
+    "NoCam",
+    "Opset",
+    "Out",
+    "Precision",
+    "Preprocess",
+    "Publish",
+    "Resize",
+    "Sha256",
+    "Source",
+    "Weights",
+]
+
+ALL_FORMATS = ",".join(FORMATS)
+"""The default of --formats."""
+
+CAM_TOP_K = 5
+"""The default number of maps."""
+
+_SOURCE, _PREPROCESSING, _PRECISION, _MAPS = "Source", "Preprocessing", "Precision and parity", "Class activation maps"
+
+
+def _complete_preset(incomplete: str) -> list[str]:
+    from camserve.contract import PRESETS
+
+    return [name for name in PRESETS if name.startswith(incomplete)]
+
+
+Source = Annotated[
+    str, typer.Argument(metavar="SOURCE", help="A recipe, or the path of a .keras or .h5 file or a SavedModel.")
+]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write the bundle into.")]
+Name = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Name of the model.  [default: that of the source]", rich_help_panel=_SOURCE),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        metavar="imagenet|none|FILE",
+        help="Pretrained weights, random weights, or a file of weights, for a recipe.",
+        rich_help_panel=_SOURCE,
+    ),
+]
+Sha256 = Annotated[
+    str | None,
+    typer.Option("--sha256", metavar="HEX", help="Expected SHA-256 of the source file.", rich_help_panel=_SOURCE),
+]
+CustomObjects = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODULE",
+        help="Python module that defines custom layers of the source; can be repeated.",
+        rich_help_panel=_SOURCE,
+    ),
+]
+Preprocess = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PRESET",
+        help="Preprocessing of pixels, as in training: caffe, tf, torch, unit, raw-rgb or raw-bgr.",
+        autocompletion=_complete_preset,
+        rich_help_panel=_PREPROCESSING,
+    ),
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILTER",
+        help="Interpolation of the resize, as in training: nearest, bilinear, …",
+        rich_help_panel=_PREPROCESSING,
+    ),
+]
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FIT",
+        help="How images are fitted to the input size, as in training: stretch, center-crop or crop-only.",
+        autocompletion=one_of(("stretch", "center-crop", "crop-only")),
+        rich_help_panel=_PREPROCESSING,
+    ),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Text file with the label of each class, one per line.", rich_help_panel=_PREPROCESSING
+    ),
+]
+InputDtype = Annotated[
+    str,
+    typer.Option(
+        "--input",
+        metavar="TYPE",
+        help="float32: clients normalize the pixels. uint8: the graph does, and requests are a quarter of the size.",
+        autocompletion=one_of(INPUTS),
+        rich_help_panel=_PREPROCESSING,
+    ),
+]
+Precision = Annotated[
+    str,
+    typer.Option(
+        metavar="PRECISION",
+        help="fp32, fp16 (for GPUs) or int8; the head and the maps are always fp32.",
+        autocompletion=one_of(PRECISIONS),
+        rich_help_panel=_PRECISION,
+    ),
+]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder with a few hundred images for int8 calibration; every fourth is used to measure parity instead.",
+        rich_help_panel=_PRECISION,
+    ),
+]
+Int8Target = Annotated[
+    str,
+    typer.Option(
+        metavar="TARGET",
+        help="Runtime of an int8 model: cpu or tensorrt.",
+        autocompletion=one_of(INT8_TARGETS),
+        rich_help_panel=_PRECISION,
+    ),
+]
+Bound = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="METRIC=VALUE",
+        help="Another tolerance for a parity metric; can be repeated.",
+        rich_help_panel=_PRECISION,
+    ),
+]
+CamTopK = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help=f"Return the maps of the N best classes.  [default: {CAM_TOP_K}]",
+        rich_help_panel=_MAPS,
+    ),
+]
+CamAll = Annotated[bool, typer.Option("--cam-all", help="Also offer the map of every class.", rich_help_panel=_MAPS)]
+NoCam = Annotated[
+    bool,
+    typer.Option("--no-cam", help="Export without maps, e.g. a model whose head is not linear.", rich_help_panel=_MAPS),
+]
+Formats = Annotated[
+    str,
+    typer.Option(metavar="FORMATS", help="Formats to write, separated by commas.", autocompletion=one_of(FORMATS)),
+]
+Opset = Annotated[int, typer.Option(min=1, metavar="N", help="ONNX opset version.")]
+Publish = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Also publish the bundle into this model repository.")
+]

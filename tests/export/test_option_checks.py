@@ -1,0 +1,80 @@
+"""Option checks run before a framework is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from camserve.errors import SourceError, UsageError
+from camserve.export import Tolerances, export_model
+
+pytestmark = pytest.mark.slow
+
+CALL = """
+import sys
+from camserve.errors import CamserveError
+from camserve.export import export_model
+try:
+    export_model("missing.keras", sys.argv[1])
+except CamserveError as error:
+    print(error.message)
+print(sorted(name for name in ("tensorflow", "keras", "onnx", "onnxruntime") if name in sys.modules))
+"""
+
+
+def test_no_framework_is_loaded_before_the_options_are_checked(tmp_path: Path) -> None:
+    printed = subprocess.run(
+        [sys.executable, "-c", CALL, tmp_path / "bundle"], capture_output=True, text=True, check=True
+    )
+    assert printed.stdout.splitlines() == ["'missing.keras' is neither a recipe nor an existing file", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ("resnet-mini", {"labels": ["a", "b"]}, "2 labels in the list for 10 classes"),
+        ("resnet50", {"labels": ["a"]}, "1 label in the list for 1,000 classes"),
+        ("keras:MobileNet", {"labels": ["a"]}, "1 label in the list for 1,000 classes"),
+        ("resnet-mini", {"preprocessing": "vgg"}, "unknown preprocessing 'vgg'"),
+        ("resnet-mini", {"resize": "cubic"}, "unsupported preprocessing --resize cubic"),
+        ("resnet-mini", {"weights": "imagenet"}, "recipe 'resnet-mini' has no ImageNet weights"),
+        ("resnet-mini", {"input_dtype": "int4"}, "unknown input type 'int4'"),
+        ("resnet-mini", {"precision": "fp8"}, "unknown precision 'fp8'"),
+        ("resnet-mini", {"precision": "int8", "int8_target": "x"}, "unknown int8 target 'x'; choose cpu or tensorrt"),
+        ("resnet-mini", {"cam": False, "cam_all": True}, "--cam-all conflicts with --no-cam"),
+        ("resnet-mini", {"opset": 99}, "opset must be from 9 to 18, got 99"),
+        ("resnet-mini", {"formats": []}, "formats must not be empty"),
+        ("resnet-mini", {"calibration": "missing"}, "missing is not a folder"),
+    ],
+)
+def test_invalid_option_is_refused_without_loading_the_source(
+    source: str, options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    phases: list[str] = []
+    with pytest.raises(UsageError) as raised:
+        export_model(source, tmp_path / "bundle", progress=phases.append, **options)
+    assert raised.value.message.startswith(message)
+    assert phases == []
+
+
+def test_missing_weights_file_is_refused_without_loading_the_source(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"weights file '.*w\.h5' does not exist"):
+        export_model("resnet-mini", tmp_path / "bundle", weights=str(tmp_path / "w.h5"))
+
+
+def test_preprocessing_of_a_file_is_required(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").touch()
+    with pytest.raises(UsageError, match=r"the preprocessing of .*model\.keras is unknown"):
+        export_model(tmp_path / "model.keras", tmp_path / "bundle")
+
+
+def test_unknown_tolerance_and_negative_value_are_refused() -> None:
+    with pytest.raises(UsageError, match="unknown metric 'speed'"):
+        Tolerances.from_values({"speed": 3.0})
+    with pytest.raises(UsageError, match="the tolerance of logits must be at least 0, got -1"):
+        Tolerances.from_values({"logits": -1.0})
+    assert Tolerances.from_values({"logits": 0.5}) == Tolerances(logits=0.5)
