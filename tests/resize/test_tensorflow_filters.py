@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from support.resizing import SIZES, noise, photo
 
 from camserve.resize import tensorflow_filters
 
-METHODS = {
+METHODS: dict[str, Callable[[Any, int, int], Any]] = {
     "nearest": tensorflow_filters.nearest,
     "bilinear": tensorflow_filters.bilinear,
     "bicubic": tensorflow_filters.bicubic,

@@ -80,7 +80,7 @@ def _interpolate(pixels: Pixels, rows: _Taps, columns: _Taps) -> Pixels:
     mixed += (lines[height:] * down[1]) >> 16
     mixed += 2
     mixed >>= 2
-    return mixed.astype(np.uint8).reshape(height, -1, channels)
+    return np.asarray(mixed, np.uint8).reshape(height, -1, channels)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class _Taps:
 
     def weights(self) -> npt.NDArray[np.int32]:
         """Return both weights in 1/2048, `[2, target]`."""
-        return np.rint(np.stack([np.float32(1) - self.part, self.part]) * np.float32(_ONE)).astype(np.int32)
+        return np.asarray(np.rint(np.stack([np.float32(1) - self.part, self.part]) * np.float32(_ONE)), np.int32)
 
 
 def _taps_of_centers(source: int, target: int) -> _Taps:
@@ -119,8 +119,8 @@ def _average_blocks(pixels: Pixels, down: int, across: int) -> Pixels:
     blocks = pixels.reshape(height // down, down, width // across, across, channels)
     total = blocks.sum(axis=(1, 3), dtype=np.int32)
     if (down, across) == (2, 2):
-        return ((total + 2) >> 2).astype(np.uint8)
-    return np.rint(total.astype(np.float32) * np.float32(1.0 / (down * across))).astype(np.uint8)
+        return np.asarray((total + 2) >> 2, np.uint8)
+    return np.asarray(np.rint(total.astype(np.float32) * np.float32(1.0 / (down * across))), np.uint8)
 
 
 def _covered(source: int, target: int) -> tuple[Array, npt.NDArray[np.float32]]:
