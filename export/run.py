@@ -60,6 +60,7 @@ def run_export(
         all_classes=options.cam_all,
         pixels=preprocessing if preprocessing.in_graph else None,
         network=network,
+        predict=loaded.predict,
     )
     contract = _contract(resolve_name(loaded, options), prepared, preprocessing)
     labels = resolve_labels(loaded, contract.classes, options)

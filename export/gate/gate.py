@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import Any
 
-from camserve.export.frameworks import keras
-
 import numpy as np
 import numpy.typing as npt
 
@@ -60,11 +58,10 @@ def measure_network(
     """
     metrics = [Metric("network", "unfolded", 0, prepared.foldable, 0)]
     if not (prepared.trained.norms or prepared.trained.noise):  # such models may answer differently when called
-        (output,) = keras.tree.flatten(prepared.model(images.astype(prepared.input_dtype), training=False))
         activation = prepared.served.activation
         tolerance = _HALF_PRECISION_ROUNDING if "16" in prepared.dtype else tolerances.of_probabilities(activation)
         difference = probability_difference(
-            np.asarray(output, np.float64), answers.probabilities, answers.logits, activation
+            prepared.predict(images).astype(np.float64), answers.probabilities, answers.logits, activation
         )
         metrics.append(Metric("network", "reading", len(images), difference, tolerance))
     return metrics

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from camserve.export.frameworks import keras
+
+import numpy as np
+import numpy.typing as npt
 
 from camserve.contract import Preprocessing
 from camserve.export.graph.fold import FoldReport, fold, foldable
@@ -13,6 +17,7 @@ from camserve.export.graph.inference import BuiltForTraining, to_float32, to_inf
 from camserve.export.graph.network import Network, trace
 from camserve.export.graph.reference import KerasReference
 from camserve.export.graph.served import ServedGraph, build_served_graph
+from camserve.export.source.loaded_model import Predict
 from camserve.text import count
 
 __all__ = ["Prepared", "prepare"]
@@ -32,6 +37,7 @@ class Prepared:
         input_dtype: Data type of the model's input.
         trained: Layers that were built with `training=True`.
         foldable: Number of remaining BatchNorm layers that could have been folded.
+        predict: Runs the original model, in the library that saved it.
     """
 
     model: keras.Model
@@ -43,6 +49,7 @@ class Prepared:
     input_dtype: str
     trained: BuiltForTraining
     foldable: int
+    predict: Predict
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -73,6 +80,7 @@ def prepare(
     all_classes: bool,
     pixels: Preprocessing | None = None,
     network: Network | None = None,
+    predict: Predict | None = None,
 ) -> Prepared:
     """Put a classifier into inference mode, fold its BatchNorm layers and add its class activation maps.
 
@@ -83,6 +91,7 @@ def prepare(
         all_classes: Whether to add the map of every class as well.
         pixels: Preprocessing that the graph applies to uint8 pixels; None if the graph takes the model's own input.
         network: The result of `trace(model)`, if the caller has it; None traces the model here.
+        predict: Runs the model in the library that saved it, if that is not Keras 3.
 
     Raises:
         SourceError: If the model is not a classifier, or not supported.
@@ -115,7 +124,16 @@ def prepare(
         input_dtype=traced.dtype,
         trained=trained,
         foldable=len(foldable(exported)),
+        predict=predict or _predict_of(model, traced.dtype),
     )
+
+
+def _predict_of(model: keras.Model, dtype: str) -> Predict:
+    def predict(images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        (output,) = keras.tree.flatten(model(images.astype(dtype), training=False))
+        return np.asarray(output)
+
+    return predict
 
 
 def _precision(network: Network) -> str:

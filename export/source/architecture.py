@@ -9,12 +9,25 @@ from typing import Any
 
 from camserve.errors import SourceError
 from camserve.export.source.custom_objects import CustomObjects
+from camserve.export.source.keras2_operations import OPERATION_LAYERS, check_operation
 
 __all__ = ["check_architecture", "unknown_class_error"]
 
 _PARTS = (
-    *("activations", "constraints", "dtype_policies", "initializers", "layers", "losses", "metrics", "models", "ops"),
+    *(
+        "activations",
+        "constraints",
+        "dtype_policies",
+        "initializers",
+        "layers",
+        "losses",
+        "metrics",
+        "mixed_precision",
+        "models",
+        "ops",
+    ),
     *("optimizers", "optimizers.schedules", "quantizers", "random", "regularizers"),
+    *("layers.experimental", "layers.experimental.preprocessing"),
 )
 _MODULES = frozenset(("keras", "builtins", *(f"keras.{part}" for part in _PARTS)))
 """Modules whose members describe a network. Other modules of Keras read files, download or configure Keras."""
@@ -42,13 +55,14 @@ _NOT_USER_PACKAGES = frozenset(
 )
 
 
-def check_architecture(config: Any, custom: CustomObjects, name: str) -> None:
+def check_architecture(config: Any, custom: CustomObjects, name: str, *, operations: bool = False) -> None:
     """Refuse an architecture that names anything but parts of a network.
 
     Args:
         config: The architecture as Keras saves it: objects, lists and plain values, parsed from JSON.
         custom: What it may name besides Keras's own classes and functions.
         name: The file's name, for messages.
+        operations: Whether it may contain operations of TensorFlow that compute, as Keras 2 stores them.
 
     Raises:
         SourceError: If it contains code, names a member of another module, or reads another file.
@@ -56,7 +70,7 @@ def check_architecture(config: Any, custom: CustomObjects, name: str) -> None:
     for node in _objects(config):
         _check_vocabulary(node, name)
         if isinstance(node.get("class_name"), str):
-            _check_class(node, custom, name)
+            _check_class(node, custom, name, operations=operations)
 
 
 def unknown_class_error(class_name: str, name: str, custom: CustomObjects, module: str | None = None) -> SourceError:
@@ -93,8 +107,11 @@ def _objects(config: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(reversed(node))
 
 
-def _check_class(node: dict[str, Any], custom: CustomObjects, name: str) -> None:
+def _check_class(node: dict[str, Any], custom: CustomObjects, name: str, *, operations: bool) -> None:
     class_name, module = str(node["class_name"]), node.get("module")
+    if operations and class_name in OPERATION_LAYERS and _is_operation_layer(node):
+        check_operation(node.get("config", {}), name)
+        return
     called = str(node.get("config")) if class_name == "function" else class_name
     registered = str(node.get("registered_name", called))  # if it is null, Keras looks in the module
     is_custom = _is_custom(called, module, custom)
@@ -104,6 +121,12 @@ def _check_class(node: dict[str, Any], custom: CustomObjects, name: str) -> None
     lookup_name = called if class_name == "function" else registered
     if not (is_custom or lookup_name in custom.by_name or _is_keras(node, called)):
         raise unknown_class_error(called, name, custom, str(module))
+
+
+def _is_operation_layer(node: dict[str, Any]) -> bool:
+    module = node.get("module")
+    own = node.get("registered_name") in (None, node["class_name"])
+    return own and (module is None or str(module).startswith(("keras.", "tf_keras.src.")))
 
 
 def _check_code(node: dict[str, Any], names: set[str], name: str) -> None:

@@ -16,6 +16,7 @@ from camserve.export.source.applications import application
 from camserve.export.source.checksum import verify_checksum
 from camserve.export.source.custom_objects import import_custom_objects
 from camserve.export.source.downloads import imagenet_model
+from camserve.export.source.loaded_model import Predict
 from camserve.export.source.locate import APPLICATION_PREFIX, IN_MEMORY, locate_files
 from camserve.export.source.model_file import check_weights_file, load_model_file
 from camserve.export.source.recipes import RECIPES
@@ -40,6 +41,7 @@ class Source:
         imagenet: Whether its classes are those of ImageNet, whose labels are downloaded when they are needed.
         sha256: SHA-256 of the source file in hexadecimal, or of the weights file if the source is not a file; None if
             there is neither.
+        predict: Runs the model in the library that saved it, if that is not Keras 3; None otherwise.
     """
 
     model: keras.Model
@@ -50,6 +52,7 @@ class Source:
     labels: tuple[str, ...] | None = None
     imagenet: bool = False
     sha256: str | None = None
+    predict: Predict | None = None
 
 
 def load_source(
@@ -81,7 +84,8 @@ def load_source(
     if isinstance(source, keras.Model):
         loaded = Source(source, IN_MEMORY, IN_MEMORY, source.name)
     elif path is not None:
-        loaded = Source(load_model_file(path, custom), str(source), path.name, path.stem)
+        file = load_model_file(path, custom)
+        loaded = Source(file.model, str(source), path.name, path.stem, predict=file.predict)
     else:
         loaded = _build_recipe(str(source), "none" if weights_path is not None else weights)
     loaded = replace(loaded, sha256=digest)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from camserve.export.frameworks import keras
 
@@ -16,14 +15,16 @@ from camserve.export.source.checks import HDF5_EXTENSIONS, check_model_extension
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.hdf5 import architecture_in_hdf5, check_hdf5
 from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
+from camserve.export.source.loaded_model import LoadedModel
 from camserve.export.source.saved_model import load_saved_model
+from camserve.export.source.stored_settings import check_stored_settings, restored_axes
 
 __all__ = ["check_weights_file", "load_model_file"]
 
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate \w+|Unknown \w+:) '([^']+)'")
 
 
-def load_model_file(path: Path, custom: CustomObjects) -> keras.Model:
+def load_model_file(path: Path, custom: CustomObjects) -> LoadedModel:
     """Load a `.keras` file, an HDF5 file or a SavedModel folder.
 
     Args:
@@ -35,20 +36,20 @@ def load_model_file(path: Path, custom: CustomObjects) -> keras.Model:
     """
     try:
         if path.is_dir():
-            model = load_saved_model(path, custom)
+            loaded = load_saved_model(path, custom)
         else:
             _check_model_file(path, custom)
-            model = _load(path, custom)
+            loaded = _load(path, custom)
     except CamserveError:
         raise
     except Exception as error:  # h5py, zipfile, TensorFlow and Keras raise different exceptions
         raise _load_error(path, error, custom) from error
-    if not isinstance(model, keras.Model):
+    if not isinstance(loaded.model, keras.Model):
         raise SourceError(
-            f"{path} contains a {type(model).__name__}, not a model",
+            f"{path} contains a {type(loaded.model).__name__}, not a model",
             hint="Save the whole model: model.save('model.keras')",
         )
-    return model
+    return loaded
 
 
 def check_weights_file(path: Path) -> None:
@@ -64,18 +65,25 @@ def check_weights_file(path: Path) -> None:
         check_hdf5(path, str(path), path.stat().st_size)
 
 
-def _load(path: Path, custom: CustomObjects) -> Any:
-    if _requires_tf_keras(path, custom):
-        return load_keras_2(path)
-    return keras.models.load_model(path, custom_objects=dict(custom.by_name), compile=False)
+def _load(path: Path, custom: CustomObjects) -> LoadedModel:
+    if _is_keras_2(path):
+        return load_keras_2(path, custom)
+    return _load_keras_3(path, custom)
 
 
-def _requires_tf_keras(path: Path, custom: CustomObjects) -> bool:
-    """Return whether the file, which must have been checked, is one that Keras 3 may not load."""
-    if path.suffix in HDF5_EXTENSIONS:
-        # Custom layers are written for Keras 3, and tf_keras cannot load them.
-        return not custom.modules and is_keras_2_hdf5(path)
-    return is_keras_2_archive(path)
+def _load_keras_3(path: Path, custom: CustomObjects) -> LoadedModel:
+    hdf5 = path.suffix in HDF5_EXTENSIONS
+    architecture = architecture_in_hdf5(path) if hdf5 else architecture_in_archive(path)
+    known = {**(restored_axes(architecture) if hdf5 else {}), **custom.by_name}
+    model = keras.models.load_model(path, custom_objects=known, compile=False)
+    if isinstance(model, keras.Model):
+        check_stored_settings(architecture, model, str(path))
+    return LoadedModel(model)
+
+
+def _is_keras_2(path: Path) -> bool:
+    """Return whether Keras 2 wrote the file, which must have been checked."""
+    return is_keras_2_hdf5(path) if path.suffix in HDF5_EXTENSIONS else is_keras_2_archive(path)
 
 
 def _check_model_file(path: Path, custom: CustomObjects) -> None:
@@ -88,8 +96,7 @@ def _check_model_file(path: Path, custom: CustomObjects) -> None:
     else:
         check_hdf5(path, str(path), path.stat().st_size)
         architecture = architecture_in_hdf5(path)
-    allowed = CustomObjects(custom.modules, {}) if _requires_tf_keras(path, custom) else custom
-    check_architecture(architecture, allowed, str(path))
+    check_architecture(architecture, custom, str(path), operations=_is_keras_2(path))
 
 
 def _load_error(path: Path, error: Exception, custom: CustomObjects) -> SourceError:

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from camserve.export.frameworks import keras
-
 from camserve.errors import ExportError, SourceError
 from camserve.export.source.architecture import check_architecture
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.hdf5 import suspicious_file_error
-from camserve.export.source.keras2 import silence_keras, to_keras_3
+from camserve.export.source.keras2 import import_tf_keras, silence_keras, to_keras_3
+from camserve.export.source.keras2_custom import make_adapters
+from camserve.export.source.loaded_model import LoadedModel
 
 __all__ = ["load_saved_model"]
 
@@ -20,7 +20,7 @@ _NETWORKS = ("Functional", "Model", "Sequential")
 _MAX_METADATA = 64 << 20  # bytes
 
 
-def load_saved_model(path: Path, custom: CustomObjects) -> keras.Model:
+def load_saved_model(path: Path, custom: CustomObjects) -> LoadedModel:
     """Rebuild the model from the configuration and the checkpoint in a SavedModel folder.
 
     The graph of a SavedModel is a program, parts of which run as soon as TensorFlow loads it, so it is not loaded.
@@ -28,7 +28,7 @@ def load_saved_model(path: Path, custom: CustomObjects) -> keras.Model:
 
     Args:
         path: The folder.
-        custom: What the user passed with `--custom-objects`, for messages: such layers cannot be loaded from here.
+        custom: The user's own layers and functions, from `--custom-objects`.
 
     Raises:
         SourceError: If the folder is not a SavedModel of a functional or sequential Keras model.
@@ -37,12 +37,10 @@ def load_saved_model(path: Path, custom: CustomObjects) -> keras.Model:
     """
     _check_folder(path)
     architecture = _architecture(path)
-    # tf_keras does not know the user's own layers, and would import a module that the file names.
-    check_architecture(architecture, CustomObjects(custom.modules, {}), str(path))
-    import tf_keras  # noqa: PLC0415  takes seconds, and few sources need it
-
+    check_architecture(architecture, custom, str(path), operations=True)
+    tf_keras = import_tf_keras()
     with silence_keras():
-        network = tf_keras.models.model_from_json(json.dumps(architecture))
+        network = tf_keras.models.model_from_json(json.dumps(architecture), custom_objects=make_adapters(custom))
         restored = network.load_weights(str(path / "variables" / "variables"))
         restored.assert_existing_objects_matched()
         restored.expect_partial()  # the optimizer's state is not loaded
