@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camserve.cli.connection_options import PANEL, TlsCa, TlsCertificate, TlsKey, client_tls
+from camserve.cli.live_server_options import PANEL, TlsCa, TlsCertificate, TlsKey, client_tls
 from camserve.errors import UsageError
 from camserve.text import printable
 
