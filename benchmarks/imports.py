@@ -2,8 +2,8 @@
 
     python benchmarks/imports.py [PYTHON ...] [--rounds 9]
 
-Each PYTHON is an interpreter that has camserve's dependencies; this one unless given. The imports of one round follow
-each other, so that a busy moment of the machine meets both; the table shows medians.
+Each PYTHON is an interpreter that has camserve's dependencies (default: the one that runs this file). The imports of
+one round follow each other, so that a busy moment of the machine affects both; the table shows medians.
 """
 
 from __future__ import annotations

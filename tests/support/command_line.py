@@ -26,8 +26,9 @@ def run(
         arguments: The words of the command line.
         seconds: Time limit.
         stdin: File for standard input (default: empty).
-        environment: Further environment variables.
+        environment: Further environment variables; the width of a terminal is not passed on.
     """
+    inherited = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
     with Path(os.devnull if stdin is None else stdin).open("rb") as piped:
         return subprocess.run(
             [PROGRAM, *(os.fspath(argument) for argument in arguments)],
@@ -37,5 +38,5 @@ def run(
             errors="surrogateescape",
             timeout=seconds,
             check=False,
-            env={**os.environ, **(environment or {})},
+            env={**inherited, **(environment or {})},
         )
