@@ -1,9 +1,9 @@
-"""Seconds that `import camserve.clients` takes, and how much of them its dependencies take anyway.
+"""Measure how long `import camserve.clients` takes, and how much of that its dependencies take.
 
     python benchmarks/imports.py [PYTHON ...] [--rounds 9]
 
-Each PYTHON is an interpreter that has camserve's dependencies; this one unless given. The imports of one round follow
-each other, so that a busy moment of the machine meets both; the table shows medians.
+Each PYTHON is an interpreter that has camserve's dependencies (default: the one that runs this file). The imports of
+one round follow each other, so that a busy moment of the machine affects both; the table shows medians.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ IMPORTS = ("pass", "import numpy, PIL.Image, pydantic, tritonclient.grpc", "from
 
 
 def main() -> None:
-    """Prints a line for each interpreter."""
+    """Print a line for each interpreter."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else None)
     parser.add_argument("pythons", nargs="*", default=[sys.executable], metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=9)
@@ -36,13 +36,13 @@ def main() -> None:
 
 
 def environment() -> dict[str, str]:
-    """That of this program, but with the checkout on the path and bytecode kept, as where a wheel is installed."""
+    """Return this environment with the checkout on the path and bytecode cached, as after an installation."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, "PYTHONPATH": str(SOURCE)}
 
 
 def seconds(python: str, code: str) -> float:
-    """How long a program of these words runs."""
+    """Return the seconds that a program with these arguments runs."""
     began = time.perf_counter()
     subprocess.run([python, "-c", code], env=environment(), check=True)
     return time.perf_counter() - began

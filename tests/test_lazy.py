@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,23 @@ def test_a_package_lists_its_names_and_rejects_others(package: str) -> None:
     load, names = lazy_exports(package)
     assert all(load(name) is getattr(module, name) for name in module.__all__)
     assert set(names()) >= set(module.__all__)
+
+
+def test_a_package_without_source_loads_its_names(tmp_path: Path) -> None:
+    package = tmp_path / "bundled"
+    package.mkdir()
+    text = (
+        "from typing import TYPE_CHECKING\n"
+        "from camserve.lazy import lazy_exports\n"
+        "if TYPE_CHECKING:\n    from colorsys import hls_to_rgb, rgb_to_hls\n"
+        "else:\n    __getattr__, __dir__ = lazy_exports(__name__)\n"
+    )
+    (package / "__init__.py").write_text(text)
+    py_compile.compile(str(package / "__init__.py"), cfile=str(package / "__init__.pyc"))
+    (package / "__init__.py").unlink()
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport bundled"
+    assert "colorsys" not in loaded_by(program)
+    assert "colorsys" in loaded_by(f"{program}\nassert callable(bundled.rgb_to_hls)")
 
 
 @pytest.mark.parametrize("path", sorted(EXPORT.rglob("*.py")), ids=lambda path: str(path.relative_to(EXPORT)))

@@ -129,6 +129,6 @@ class AsyncHealthCheck:
 
 
 def _is_cancelled() -> bool:
-    """Return whether this task is being cancelled; Python 3.10 does not tell."""
+    """Return whether this task is being cancelled; Python 3.10 cannot tell."""
     task = asyncio.current_task()
     return sys.version_info >= (3, 11) and task is not None and task.cancelling() > 0

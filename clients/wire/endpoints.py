@@ -65,7 +65,7 @@ class Endpoints:
         return min(choice, key=lambda each: (each.url in avoid, not each.is_up, each.calls, each.last_used))
 
     def release(self, url: str) -> None:
-        """End a call that `take` has begun."""
+        """End a call that `take` started."""
         with self._lock:
             self._endpoints[url].calls -= 1
 

@@ -130,7 +130,7 @@ def create(size: int) -> tuple[str, mmap.mmap]:
 
 
 def remove(name: str) -> None:
-    """Remove the name, if it exists; the memory remains until nobody maps it."""
+    """Remove the name, if it exists; the memory remains until no process maps it."""
     with suppress(FileNotFoundError):
         (FOLDER / name).unlink()
 

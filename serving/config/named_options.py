@@ -112,7 +112,7 @@ def check_values(values: Mapping[str, Any]) -> None:
 def parse_settings(settings: Iterable[str]) -> dict[str, Any]:
     """Parse settings such as `max_queue_size=64`; a later one takes precedence over an earlier one.
 
-    Lists are separated by commas, sizes take K, M and G, and `none` stands for the default of an optional option.
+    Lists are separated by commas, sizes take K, M and G, and `none` is the default of an optional option.
 
     Raises:
         UsageError: If a setting has no `=`, an unknown name or an invalid value.

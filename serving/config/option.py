@@ -44,7 +44,7 @@ class Option:
             self.kind.check(self.name, value)
 
     def parse(self, text: str) -> Any:
-        """Return the value that a text stands for; it may still be out of range.
+        """Return the value that a text represents; it may still be out of range.
 
         Raises:
             UsageError: If the text has another form.

@@ -49,7 +49,7 @@ class Kind:
         raise NotImplementedError
 
     def parse(self, name: str, text: str) -> Any:  # noqa: ARG002  (most kinds report the name)
-        """Return the value that a text stands for; raise UsageError if it has another form."""
+        """Return the value that a text represents; raise UsageError if it has another form."""
         return text
 
     def encode(self, value: Any) -> str:

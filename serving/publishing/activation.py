@@ -8,7 +8,7 @@ from camserve.errors import ServerError
 from camserve.golden import Golden, compare
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.draft import Draft
-from camserve.serving.publishing.placement import Placement
+from camserve.serving.publishing.version_placement import Placement
 from camserve.serving.repository.ledger import read_ledger
 
 __all__ = ["activate"]

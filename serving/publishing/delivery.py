@@ -14,8 +14,8 @@ from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.activation import activate
 from camserve.serving.publishing.draft import Draft, read_draft_golden, write_version
 from camserve.serving.publishing.onnx_check import check_servable
-from camserve.serving.publishing.placement import Placement, place
 from camserve.serving.publishing.predecessor import check_predecessor
+from camserve.serving.publishing.version_placement import Placement, place
 from camserve.serving.repository.leftovers import move_out_abandoned
 from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.lock import LOCK_NAME, LOCK_SECONDS, locked

@@ -1,7 +1,7 @@
 """The repository lock: one writer at a time, across threads and processes.
 
 The kernel keeps the lock (`flock`) on a file at the root of the repository, where Triton only looks at folders, and
-releases it when its holder ends, however that happens. The content of the file only tells others who holds it.
+releases it when its holder ends, however that happens. The content of the file only identifies its holder for messages.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
+import dis
 import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from typing import Any
+from importlib.abc import InspectLoader
+from types import CodeType, ModuleType
+from typing import Any, cast
 
 __all__ = ["lazy_exports"]
 
@@ -24,7 +25,7 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
         The package's `__getattr__` and `__dir__`.
     """
     module = sys.modules[package]
-    origins = dict(_type_checking_imports(inspect.getsource(module)))
+    origins = dict(_imports(_code_of(module)))
 
     def load(name: str) -> Any:
         if name not in origins:
@@ -39,10 +40,20 @@ def lazy_exports(package: str) -> tuple[Callable[[str], Any], Callable[[], list[
     return load, names
 
 
-def _type_checking_imports(source: str) -> Iterator[tuple[str, str]]:
-    """Yield each imported name and its module."""
-    for block in ast.parse(source).body:
-        if isinstance(block, ast.If) and isinstance(block.test, ast.Name) and block.test.id == "TYPE_CHECKING":
-            for statement in block.body:
-                if isinstance(statement, ast.ImportFrom) and statement.module:
-                    yield from ((name.name, statement.module) for name in statement.names)
+def _code_of(module: ModuleType) -> CodeType:
+    # Not the source, which is missing where a program was bundled, for example by PyInstaller.
+    spec = module.__spec__
+    code = None if spec is None else cast(InspectLoader, spec.loader).get_code(module.__name__)
+    if code is None:
+        raise ImportError(f"package {module.__name__!r} has no code", name=module.__name__)
+    return code
+
+
+def _imports(code: CodeType) -> Iterator[tuple[str, str]]:
+    """Yield each name that a module imports with `from ... import ...`, executed or not, and its module."""
+    origin = ""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "IMPORT_NAME":
+            origin = str(instruction.argval)
+        elif instruction.opname == "IMPORT_FROM":
+            yield str(instruction.argval), origin

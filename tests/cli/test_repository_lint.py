@@ -39,7 +39,7 @@ def test_the_exit_code_is_1_only_for_errors(toy_bundle: Bundle, tmp_path: Path) 
     result = run("repository", "lint", "--repository", tmp_path, "--cores", "2")
     assert result.returncode == 0, result.stderr
     assert "missing-instance-group" in result.stdout
-    assert "→ Set it: camserve publish … --instances 1" in result.stdout
+    assert "→ Set it: camserve publish BUNDLE_DIR --repository DIR --instances 1" in " ".join(result.stdout.split())
     assert result.stdout.endswith("0 errors and 1 warning for Triton 26.07\n")
     (folder / "labels.txt").unlink()
     result = run("repository", "lint", "--repository", tmp_path, "--json")

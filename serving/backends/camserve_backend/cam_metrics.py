@@ -27,7 +27,7 @@ class CamCounter:
             # Stored, since the metrics of a family are deleted together with it.
             self._family = pb_utils.MetricFamily(
                 name=_NAME,
-                description="Requests that asked for a class activation map",
+                description="Requests for a class activation map",
                 kind=pb_utils.MetricFamily.COUNTER,
             )
             self._metric = self._family.Metric(labels={"model": model, "version": version})

@@ -70,7 +70,8 @@ def cuda_option_misplaced(model: ModelFolder, _target: Target) -> Iterator[Note]
             if name in accelerator.parameters:
                 yield error(
                     f"{name} has no effect under execution_accelerators: the backend resets it to its default",
-                    f"Set it as a parameter of the model: camserve publish … --set {name}=…",
+                    "Set it as a parameter of the model: "
+                    f"camserve publish BUNDLE_DIR --repository DIR --set {name}=VALUE",
                 )
 
 
@@ -107,12 +108,12 @@ def tensorrt_profile(model: ModelFolder, _target: Target) -> Iterator[Note]:
     if set(sizes) != {"min", "opt", "max"}:
         yield warning(
             "TensorRT has no profile: it builds an engine, for minutes, for each new batch size",
-            "Write a profile for all batch sizes: camserve publish … --accelerator tensorrt",
+            "Write a profile for all batch sizes: camserve publish BUNDLE_DIR --repository DIR --accelerator tensorrt",
         )
     elif sizes["min"] > 1 or sizes["max"] < largest:
         yield error(
             f"TensorRT's profile covers batch sizes {sizes['min']} to {sizes['max']}, but max_batch_size is {largest}",
-            f"Write a profile for 1 to {largest}: camserve publish … --max-batch {largest}",
+            f"Write a profile for 1 to {largest}: camserve publish BUNDLE_DIR --repository DIR --max-batch {largest}",
         )
 
 
@@ -124,7 +125,7 @@ def engine_cache(model: ModelFolder, _target: Target) -> Iterator[Note]:
     if accelerator.parameters.get(ENGINE_CACHE, "").lower() not in ("1", "true"):
         yield warning(
             "TensorRT's engine cache is off: every start builds the engines, for minutes",
-            "Turn it on: camserve publish … --set tensorrt_engine_cache=on",
+            "Turn it on: camserve publish BUNDLE_DIR --repository DIR --set tensorrt_engine_cache=on",
         )
     elif ENGINE_PREFIX not in accelerator.parameters:
         yield error(
@@ -135,7 +136,8 @@ def engine_cache(model: ModelFolder, _target: Target) -> Iterator[Note]:
     elif _serves_several(model):
         yield error(
             "several versions share one engine cache and may run with each other's weights",
-            "Serve one version: camserve publish … --latest-versions 1; or --set tensorrt_engine_cache=off",
+            "Serve one version: "
+            "camserve publish BUNDLE_DIR --repository DIR --latest-versions 1; or --set tensorrt_engine_cache=off",
         )
 
 

@@ -25,7 +25,7 @@ def missing_max_batch_size(model: ModelFolder, _target: Target) -> Iterator[Note
     if model.config.max_batch_size == 0 and _runs(model.config):
         yield warning(
             "max_batch_size is missing: Triton uses 4, or no batching with --disable-auto-complete-config",
-            "Set it: camserve publish … --max-batch 8",
+            "Set it: camserve publish BUNDLE_DIR --repository DIR --max-batch 8",
         )
 
 
@@ -35,7 +35,7 @@ def missing_instance_group(model: ModelFolder, target: Target) -> Iterator[Note]
         yield warning(
             f"instance_group is missing: a CPU gets {_DEFAULT_INSTANCES} instances with "
             f"{count(target.cores, 'thread')} each",
-            "Set it: camserve publish … --instances 1",
+            "Set it: camserve publish BUNDLE_DIR --repository DIR --instances 1",
         )
 
 
@@ -55,7 +55,7 @@ def pausing_queue(model: ModelFolder, _target: Target) -> Iterator[Note]:
     ):
         yield warning(
             "the queue has a limit, a timeout or priorities: requests may pause for up to half a second",
-            "Remove them and use deadlines of the clients: camserve publish … --queue 0",
+            "Remove them and use deadlines of the clients: camserve publish BUNDLE_DIR --repository DIR --queue 0",
         )
 
 
@@ -69,7 +69,8 @@ def threads_above_cores(model: ModelFolder, target: Target) -> Iterator[Note]:
         yield warning(
             f"{count(instances, 'instance')} × {count(threads, 'thread')} = {instances * threads} threads, but the "
             f"host has {count(target.cores, 'core')}",
-            f"Reduce them: camserve publish … --instances {fewer} --threads {target.cores // fewer}",
+            "Reduce them: "
+            f"camserve publish BUNDLE_DIR --repository DIR --instances {fewer} --threads {target.cores // fewer}",
         )
 
 
@@ -82,7 +83,7 @@ def warm_up_gap(model: ModelFolder, _target: Target) -> Iterator[Note]:
         sizes = ", ".join(str(size) for size in missing)
         yield warning(
             f"no warm-up for a batch size of {sizes}: the first request of that size is slow",
-            "Add it: camserve publish … --warm-up",
+            "Add it: camserve publish BUNDLE_DIR --repository DIR --warm-up",
         )
 
 

@@ -72,7 +72,7 @@ def missing_served_version(model: ModelFolder, _target: Target) -> Iterator[Note
         noun = "version" if len(missing) == 1 else "versions"
         yield error(
             f"its version policy serves missing {noun} {', '.join(map(str, missing))}",
-            "Serve the newest version: camserve publish … --latest-versions 1",
+            "Serve the newest version: camserve publish BUNDLE_DIR --repository DIR --latest-versions 1",
         )
 
 

@@ -33,7 +33,8 @@ def tensorflow_gone(model: ModelFolder, target: Target) -> Iterator[Note]:
     if model.config.platform.startswith("tensorflow"):
         yield error(
             f"platform {model.config.platform} requires a backend that Triton {target.release} does not have",
-            "Publish the model as ONNX, or as TensorFlow with camserve publish … --backend tensorflow",
+            "Publish the model as ONNX, or as TensorFlow with "
+            "camserve publish BUNDLE_DIR --repository DIR --backend tensorflow",
         )
     elif model.config.backend == "tensorflow":
         yield warning(

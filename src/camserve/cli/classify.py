@@ -13,12 +13,12 @@ import typer
 
 from camserve.cli import client_options
 from camserve.cli.answer_view import answer_document, map_document, print_answer
-from camserve.cli.command import Command
 from camserve.cli.console import exit_code, print_error, print_json, print_line
+from camserve.cli.help_layout import Command
 from camserve.cli.image_sources import Source, find_sources
 from camserve.cli.map_files import make_folder, save_map
-from camserve.cli.options import Json
 from camserve.cli.progress_view import track
+from camserve.cli.shared_options import Json
 from camserve.errors import CamserveError, UsageError
 from camserve.text import printable
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camserve.cli.connection_options import PANEL, TlsCa, TlsCertificate, TlsKey, client_tls
+from camserve.cli.live_server_options import PANEL, TlsCa, TlsCertificate, TlsKey, client_tls
 from camserve.errors import UsageError
 from camserve.text import printable
 
@@ -69,7 +69,7 @@ def open_classifier(
     token_file: Path | None,
     **settings: Any,
 ) -> Classifier:
-    """Connect a classifier as the options say; the caller closes it.
+    """Connect a classifier with these options; the caller closes it.
 
     Raises:
         UsageError: If an option is invalid, or a file that it names cannot be read.

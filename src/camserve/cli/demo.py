@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from camserve.cli.command import Command
 from camserve.cli.console import print_json, print_line
-from camserve.cli.options import Json
+from camserve.cli.help_layout import Command
 from camserve.cli.progress_view import Phases
+from camserve.cli.shared_options import Json
 
 if TYPE_CHECKING:
     from camserve.demo import DemoResult

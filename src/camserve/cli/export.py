@@ -10,11 +10,11 @@ import typer
 
 from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
 from camserve.cli import export_options as options
-from camserve.cli.command import Command
 from camserve.cli.console import print_note
 from camserve.cli.export_report import report
-from camserve.cli.options import Json, check_choice
+from camserve.cli.help_layout import Command
 from camserve.cli.progress_view import Phases
+from camserve.cli.shared_options import Json, check_choice
 from camserve.errors import CamserveError, RepositoryError, UsageError
 
 if TYPE_CHECKING:

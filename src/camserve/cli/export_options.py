@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
-from camserve.cli.options import one_of
+from camserve.cli.shared_options import one_of
 
 __all__ = [
     "ALL_FORMATS",

@@ -16,10 +16,10 @@ import typer
 
 from camserve import __version__
 from camserve.cli import classify, demo, export, publish, repository, score, serve
-from camserve.cli.command import DEBUG_HELP, QUIET_HELP, Group
 from camserve.cli.command_line_errors import CommandLineError
 from camserve.cli.console import Settings, print_line, print_note, settings
-from camserve.cli.failures import json_requested, report_failure
+from camserve.cli.error_report import json_requested, report_failure
+from camserve.cli.help_layout import DEBUG_HELP, QUIET_HELP, Group
 from camserve.cli.signals import Signaled, ending_signals, signals_as_exits
 
 __all__ = ["app", "main"]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from camserve.cli import connection_options, publish_options
+from camserve.cli import live_server_options, publish_options
 from camserve.cli.console import print_json, print_line
-from camserve.cli.options import AllowContractChange, Json, Repository, check_choice
 from camserve.cli.progress_view import Phases
 from camserve.cli.publish_options import PublishCommand
+from camserve.cli.shared_options import AllowContractChange, Json, Repository, check_choice
 from camserve.serving.config.backends import Backend
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ def publish(
         str, typer.Option(metavar="NAME", help="onnxruntime for the ONNX file, tensorflow for the SavedModel.")
     ] = "onnxruntime",
     allow_contract_change: AllowContractChange = False,
-    url: connection_options.LiveUrl = None,
-    admin_key_file: connection_options.AdminKeyFile = None,
-    tls_ca: connection_options.TlsCa = None,
-    tls_certificate: connection_options.TlsCertificate = None,
-    tls_key: connection_options.TlsKey = None,
+    url: live_server_options.LiveUrl = None,
+    admin_key_file: live_server_options.AdminKeyFile = None,
+    tls_ca: live_server_options.TlsCa = None,
+    tls_certificate: live_server_options.TlsCertificate = None,
+    tls_key: live_server_options.TlsKey = None,
     as_json: Json = False,
     **flags: Any,
 ) -> None:
@@ -62,7 +62,7 @@ def publish(
     """
     check_choice(backend, get_args(Backend), "--backend")
     options = publish_options.requested_options(bundle, preset, cores, settings, flags, backend)
-    admin_key, tls = connection_options.read_access(admin_key_file, tls_ca, tls_certificate, tls_key)
+    admin_key, tls = live_server_options.read_access(admin_key_file, tls_ca, tls_certificate, tls_key)
     # Imported after the checks, since it loads gRPC.
     from camserve.serving import publish as publish_bundle
 

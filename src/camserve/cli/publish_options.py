@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from camserve.cli.command import Command
 from camserve.cli.console import print_note
-from camserve.cli.options import one_of
+from camserve.cli.help_layout import Command
+from camserve.cli.shared_options import one_of
 from camserve.errors import UsageError
 from camserve.serving.config.named_options import DEFAULTS, OPTIONS, check_values, format_value, overlay, parse_settings
 from camserve.serving.config.option import Option

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from camserve.cli import connection_options, repository_view
-from camserve.cli.command import Command, Group
+from camserve.cli import live_server_options, repository_view
 from camserve.cli.console import print_json, print_line, print_note
-from camserve.cli.options import AllowContractChange, Json, Repository, complete_model
+from camserve.cli.help_layout import Command, Group
 from camserve.cli.progress_view import Phases
 from camserve.cli.publish import report_publication
 from camserve.cli.repository_lint import LINT_EPILOG, lint
 from camserve.cli.repository_show import SHOW_EPILOG, show_model
+from camserve.cli.shared_options import AllowContractChange, Json, Repository, complete_model
 
 if TYPE_CHECKING:
     from camserve.serving.live.server import LiveServer
@@ -65,11 +65,11 @@ def register(app: typer.Typer) -> None:
 
 def list_repository(
     repository: Repository,
-    url: connection_options.LiveUrl = None,
-    admin_key_file: connection_options.AdminKeyFile = None,
-    tls_ca: connection_options.TlsCa = None,
-    tls_certificate: connection_options.TlsCertificate = None,
-    tls_key: connection_options.TlsKey = None,
+    url: live_server_options.LiveUrl = None,
+    admin_key_file: live_server_options.AdminKeyFile = None,
+    tls_ca: live_server_options.TlsCa = None,
+    tls_certificate: live_server_options.TlsCertificate = None,
+    tls_key: live_server_options.TlsKey = None,
     as_json: Json = False,
 ) -> None:
     """List the models and their versions.
@@ -81,7 +81,7 @@ def list_repository(
     models = list_models(repository)
     ready = None
     if url is not None:
-        with connection_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
+        with live_server_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
             ready = server.served()
     if as_json:
         print_json(repository_view.documents(models, ready))
@@ -131,11 +131,11 @@ def rollback(
         typer.Option(metavar="VERSION", help="Version to restore.  [default: the one before the served version]"),
     ] = None,
     allow_contract_change: AllowContractChange = False,
-    url: connection_options.LiveUrl = None,
-    admin_key_file: connection_options.AdminKeyFile = None,
-    tls_ca: connection_options.TlsCa = None,
-    tls_certificate: connection_options.TlsCertificate = None,
-    tls_key: connection_options.TlsKey = None,
+    url: live_server_options.LiveUrl = None,
+    admin_key_file: live_server_options.AdminKeyFile = None,
+    tls_ca: live_server_options.TlsCa = None,
+    tls_certificate: live_server_options.TlsCertificate = None,
+    tls_key: live_server_options.TlsKey = None,
     as_json: Json = False,
 ) -> None:
     """Publish an older version again, under a new number.
@@ -146,7 +146,7 @@ def rollback(
     from camserve.serving.publishing.rollback import rollback as roll_back
 
     number = None if to is None else repository_view.version_number(to)
-    admin_key, tls = connection_options.read_access(admin_key_file, tls_ca, tls_certificate, tls_key)
+    admin_key, tls = live_server_options.read_access(admin_key_file, tls_ca, tls_certificate, tls_key)
     with Phases() as phases:
         publication = roll_back(
             repository,
@@ -169,11 +169,11 @@ def prune(
         typer.Argument(metavar="MODEL", help="Names of models.  [default: all models]", autocompletion=complete_model),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
-    url: connection_options.LiveUrl = None,
-    admin_key_file: connection_options.AdminKeyFile = None,
-    tls_ca: connection_options.TlsCa = None,
-    tls_certificate: connection_options.TlsCertificate = None,
-    tls_key: connection_options.TlsKey = None,
+    url: live_server_options.LiveUrl = None,
+    admin_key_file: live_server_options.AdminKeyFile = None,
+    tls_ca: live_server_options.TlsCa = None,
+    tls_certificate: live_server_options.TlsCertificate = None,
+    tls_key: live_server_options.TlsKey = None,
     as_json: Json = False,
 ) -> None:
     """Remove the oldest versions that are not served.
@@ -185,7 +185,7 @@ def prune(
 
     served = None
     if url is not None:
-        with connection_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
+        with live_server_options.connect(url, admin_key_file, tls_ca, tls_certificate, tls_key) as server:
             served = _loaded(server)
     removed = remove_oldest(
         repository, keep=keep, models=models or (), served=served, dry_run=dry_run, progress=print_note

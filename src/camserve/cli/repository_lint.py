@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from camserve.cli.console import print_json, print_line
-from camserve.cli.options import Json, Repository
+from camserve.cli.shared_options import Json, Repository
 from camserve.cli.tables import print_table
 from camserve.serving.repository.lint.targets import DEFAULT_RELEASE
 from camserve.text import count

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from camserve.cli.console import print_json, print_line
-from camserve.cli.options import Json, Repository, complete_model
 from camserve.cli.repository_view import version_document
+from camserve.cli.shared_options import Json, Repository, complete_model
 from camserve.cli.tables import print_table
 from camserve.text import count
 

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from camserve.cli import client_options
-from camserve.cli.command import Command
 from camserve.cli.console import exit_code, print_json, print_line, print_warning
-from camserve.cli.options import Json
+from camserve.cli.help_layout import Command
 from camserve.cli.progress_view import track
+from camserve.cli.shared_options import Json
 from camserve.errors import UsageError
 from camserve.text import count
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, get_args
 import typer
 
 from camserve.cli import serve_options as options
-from camserve.cli.command import Command
-from camserve.cli.options import Json, Repository, check_choice
+from camserve.cli.help_layout import Command
 from camserve.cli.serve_run import run_until_end
+from camserve.cli.shared_options import Json, Repository, check_choice
 from camserve.errors import UsageError
 
 if TYPE_CHECKING:

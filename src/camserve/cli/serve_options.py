@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from camserve.cli.options import complete_model, one_of
+from camserve.cli.shared_options import complete_model, one_of
 
 __all__ = [
     "PORTS",

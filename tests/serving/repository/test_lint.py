@@ -335,5 +335,5 @@ def test_a_finding_contains_the_fix(toy_bundle: Bundle, tmp_path: Path) -> None:
         "warning",
         "toy",
         "instance_group is missing: a CPU gets 2 instances with 2 threads each",
-        "Set it: camserve publish … --instances 1",
+        "Set it: camserve publish BUNDLE_DIR --repository DIR --instances 1",
     )
