@@ -6,7 +6,7 @@ parameter `camserve.contract`, and clients configure themselves from there.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,7 +17,6 @@ __all__ = [
     "CONTRACT_PARAMETER",
     "LABELS_PARAMETER",
     "PRESETS",
-    "RESIZE_FILTERS",
     "Activation",
     "CamContract",
     "ColorOrder",
@@ -36,10 +35,21 @@ LABELS_PARAMETER = "camserve.labels"
 """Name of the `config.pbtxt` parameter that contains the lines of `labels.txt`."""
 
 ColorOrder = Literal["rgb", "bgr", "gray"]
-PillowFilter = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
-NumpyFilter = Literal["tf-nearest", "tf-bilinear", "tf-bicubic", "tf-area", "cv2-nearest", "cv2-linear", "cv2-area"]
-ResizeFilter = PillowFilter | NumpyFilter
-RESIZE_FILTERS: tuple[str, ...] = (*get_args(PillowFilter), *get_args(NumpyFilter))
+ResizeFilter = Literal[
+    "nearest",
+    "bilinear",
+    "bicubic",
+    "lanczos",
+    "box",
+    "hamming",
+    "tf-nearest",
+    "tf-bilinear",
+    "tf-bicubic",
+    "tf-area",
+    "cv2-nearest",
+    "cv2-linear",
+    "cv2-area",
+]
 Fit = Literal["stretch", "center-crop", "crop-only"]
 Activation = Literal["softmax", "sigmoid", "linear"]
 DType = Literal["FP32", "UINT8", "INT32"]

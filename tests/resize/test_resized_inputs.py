@@ -13,7 +13,7 @@ from PIL import Image
 from support.resizing import photo
 
 from camserve.clients import load_image, prepare
-from camserve.contract import PRESETS, ModelContract, NumpyFilter, Preprocessing, ResizeFilter, TensorSpec
+from camserve.contract import PRESETS, ModelContract, Preprocessing, ResizeFilter, TensorSpec
 from camserve.errors import UsageError
 from camserve.export import export_model
 from camserve.export.gate.calibration import read_calibration
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_numpy_filter_is_implemented() -> None:
-    assert set(NUMPY_FILTERS) == set(get_args(NumpyFilter))
+    assert set(NUMPY_FILTERS) == {name for name in get_args(ResizeFilter) if name.startswith(("tf-", "cv2-"))}
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "area"])
@@ -90,7 +90,7 @@ def test_gray_input_is_resized(folder: Path) -> None:
     assert np.array_equal(prepare(image, contract(gray)), expected)
 
 
-@pytest.mark.parametrize("resize", get_args(NumpyFilter))
+@pytest.mark.parametrize("resize", NUMPY_FILTERS)
 @pytest.mark.parametrize("fit", ["stretch", "center-crop"])
 def test_calibration_reads_the_pixels_of_the_client(resize: ResizeFilter, fit: str, folder: Path) -> None:
     preprocessing = preset("raw-rgb", resize, fit=fit)
