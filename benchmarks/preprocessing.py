@@ -72,7 +72,7 @@ def with_camserve(path: Path, preset: str, resize: ResizeFilter) -> Make:
 
     def make() -> np.ndarray[Any, Any]:
         fitted = fit_image(load_image(path), contract)
-        return to_tensor(fitted.image, contract)
+        return to_tensor(fitted, contract)
 
     return make
 

@@ -57,7 +57,12 @@ def check_options(source: Any, options: ExportOptions) -> None:
     known = path is None and isinstance(source, str | Path)
     if options.preprocessing is None and not known:
         raise _unknown_preprocessing(IN_MEMORY if path is None else str(source))
-    parse_preprocessing(options.preprocessing or "raw-rgb", options.resize, options.fit)
+    preprocessing = parse_preprocessing(options.preprocessing or "raw-rgb", options.resize, options.fit)
+    if options.input_dtype == "uint8" and preprocessing.gives_fractions:
+        raise UsageError(
+            f"--resize {preprocessing.resize} gives pixels with fractions, which --input uint8 cannot hold",
+            hint="Remove --input uint8: the client then sends float32",
+        )
     labels, classes = parse_labels(options.labels), class_count(source)
     if labels is not None and classes is not None:
         check_label_count(labels, classes, options.labels)
@@ -181,6 +186,11 @@ def check_pixels(dtype: str, preprocessing: Preprocessing) -> None:
         raise UsageError(
             f"the model takes {dtype} pixels, but the preprocessing scales or shifts them",
             hint="Leave the arithmetic to the model: --preprocess raw-rgb or --preprocess raw-bgr",
+        )
+    if "int" in dtype and preprocessing.gives_fractions:
+        raise UsageError(
+            f"the model takes {dtype} pixels, but --resize {preprocessing.resize} gives pixels with fractions",
+            hint="Choose a filter that gives whole pixels, such as --resize bilinear or --resize cv2-linear",
         )
 
 

@@ -160,5 +160,5 @@ def _check_outputs(outputs: Sequence[str], model: Model) -> None:
 
 
 def _query(views: tuple[Fitted, ...], model: Model, outputs: tuple[str, ...]) -> Query:
-    batch = np.stack([to_tensor(view.image, model.contract) for view in views])
+    batch = np.stack([to_tensor(view, model.contract) for view in views])
     return Query(model, batch, outputs, views)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from camserve.heatmap import Box
@@ -44,7 +46,10 @@ class Fitted:
     Attributes:
         image: 8-bit RGB or gray (mode L), of the input's height and width; it shares no memory with another image.
         placement: Its position in the original image.
+        exact: The same pixels with their fractions, float32 `[height, width, channels]`, RGB or gray, where the resize
+            filter gives fractions.
     """
 
     image: Image.Image
     placement: Placement
+    exact: npt.NDArray[np.float32] | None = None

@@ -13,13 +13,14 @@ from camserve.clients.images.placement import Box, Fitted, Placement
 from camserve.contract import Fit, ModelContract
 from camserve.errors import ImageError
 from camserve.pixels import normalize
+from camserve.resize import NUMPY_FILTERS, resize_pixels
 
 __all__ = ["center_box", "fit_image", "prepare", "to_tensor"]
 
 Tensor = np.ndarray[Any, Any]
 Size = tuple[int, int]
 
-_FILTERS = {
+_PILLOW_FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -42,7 +43,7 @@ def prepare(image: Image.Image, contract: ModelContract) -> Tensor:
     Raises:
         ImageError: If the image cannot be resized to the input.
     """
-    return to_tensor(fit_image(image, contract).image, contract)
+    return to_tensor(fit_image(image, contract), contract)
 
 
 def fit_image(image: Image.Image, contract: ModelContract) -> Fitted:
@@ -54,17 +55,30 @@ def fit_image(image: Image.Image, contract: ModelContract) -> Fitted:
     """
     size = (contract.width, contract.height)
     box = _BOXES[contract.preprocessing.fit](image.size, size)
+    placement = Placement((image.height, image.width), box)
     colored = to_colors_of(contract.preprocessing, image)
     if box[2] - box[0] == size[0] and box[3] - box[1] == size[1]:
         fitted = colored.crop(box)  # always a copy, so that the caller may modify the original
+    elif contract.preprocessing.resize in NUMPY_FILTERS:
+        return _resize_in_numpy(colored.crop(box), contract, placement)
     else:
-        fitted = colored.resize(size, _FILTERS[contract.preprocessing.resize], box=box)
-    return Fitted(fitted, Placement((image.height, image.width), box))
+        fitted = colored.resize(size, _PILLOW_FILTERS[contract.preprocessing.resize], box=box)
+    return Fitted(fitted, placement)
 
 
-def to_tensor(image: Image.Image, contract: ModelContract) -> Tensor:
+def _resize_in_numpy(image: Image.Image, contract: ModelContract, placement: Placement) -> Fitted:
+    pixels = np.asarray(image).reshape(image.height, image.width, -1)
+    resized = resize_pixels(pixels, (contract.height, contract.width), contract.preprocessing.resize)
+    whole = np.rint(resized).clip(0, 255).astype(np.uint8)
+    shown = Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else whole)
+    return Fitted(shown, placement, resized if contract.preprocessing.gives_fractions else None)
+
+
+def to_tensor(fitted: Fitted, contract: ModelContract) -> Tensor:
     """Convert an image from `fit_image` to the tensor; see `prepare`."""
-    pixels = _pixels_of(image, contract).reshape(contract.input.shape)
+    if fitted.exact is not None and contract.input.dtype == "FP32":
+        return normalize(fitted.exact, contract.preprocessing)
+    pixels = _pixels_of(fitted.image, contract).reshape(contract.input.shape)
     if contract.input.dtype == "UINT8":
         return np.ascontiguousarray(pixels)
     if contract.preprocessing.in_graph:

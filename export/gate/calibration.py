@@ -15,6 +15,7 @@ from PIL import Image
 from camserve.contract import Preprocessing
 from camserve.errors import UsageError
 from camserve.export.gate.calibration_files import MIN_IMAGES, list_images
+from camserve.resize import NUMPY_FILTERS, resize_pixels
 from camserve.text import printable
 
 __all__ = ["LIMIT", "Calibration", "read_calibration"]
@@ -87,15 +88,15 @@ def _sample(paths: Sequence[Path], limit: int) -> list[Path]:
 def _read(path: Path, size: tuple[int, int], preprocessing: Preprocessing) -> Pixels:
     """Read one image as uint8 `[height, width, channels]`, RGB or gray."""
     gray = preprocessing.color == "gray"
-    crop = preprocessing.fit == "crop-only"
+    crop, in_numpy = preprocessing.fit == "crop-only", preprocessing.resize in NUMPY_FILTERS
     try:
         with Image.open(path) as opened:
             high_bit_depth = opened.mode.startswith(_HIGH_BIT_DEPTH)
         image = keras.utils.load_img(
             path,
             color_mode="grayscale" if gray else "rgb",
-            target_size=None if crop else size,
-            interpolation=preprocessing.resize,
+            target_size=None if crop or in_numpy else size,
+            interpolation="nearest" if in_numpy else preprocessing.resize,
             keep_aspect_ratio=preprocessing.fit == "center-crop",
         )
         pixels = np.asarray(image)
@@ -105,7 +106,20 @@ def _read(path: Path, size: tuple[int, int], preprocessing: Preprocessing) -> Pi
         raise UsageError(f"{printable(path)} has more than 8 bits per channel", hint=_REMOVE)
     if gray:
         pixels = pixels[:, :, np.newaxis]
-    return _center_crop(pixels, size, path) if crop else pixels
+    if crop:
+        return _center_crop(pixels, size, path)
+    return _resize_in_numpy(pixels, size, preprocessing) if in_numpy else pixels
+
+
+def _resize_in_numpy(pixels: Pixels, size: tuple[int, int], preprocessing: Preprocessing) -> Pixels:
+    """Resize with a filter of TensorFlow or OpenCV; fractions are rounded, which calibration does not notice."""
+    if preprocessing.fit == "center-crop":
+        height = min(pixels.shape[0], pixels.shape[1] * size[0] // size[1])
+        width = min(pixels.shape[1], pixels.shape[0] * size[1] // size[0])
+        top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+        pixels = pixels[top : top + height, left : left + width]
+    resized = resize_pixels(pixels, size, preprocessing.resize)
+    return np.asarray(np.rint(resized).clip(0, 255), np.uint8)
 
 
 def _center_crop(pixels: Pixels, size: tuple[int, int], path: Path) -> Pixels:

@@ -6,7 +6,7 @@ parameter `camserve.contract`, and clients configure themselves from there.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,6 +17,7 @@ __all__ = [
     "CONTRACT_PARAMETER",
     "LABELS_PARAMETER",
     "PRESETS",
+    "RESIZE_FILTERS",
     "Activation",
     "CamContract",
     "ColorOrder",
@@ -35,7 +36,10 @@ LABELS_PARAMETER = "camserve.labels"
 """Name of the `config.pbtxt` parameter that contains the lines of `labels.txt`."""
 
 ColorOrder = Literal["rgb", "bgr", "gray"]
-ResizeFilter = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+PillowFilter = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+NumpyFilter = Literal["tf-nearest", "tf-bilinear", "tf-bicubic", "tf-area", "cv2-nearest", "cv2-linear", "cv2-area"]
+ResizeFilter = PillowFilter | NumpyFilter
+RESIZE_FILTERS: tuple[str, ...] = (*get_args(PillowFilter), *get_args(NumpyFilter))
 Fit = Literal["stretch", "center-crop", "crop-only"]
 Activation = Literal["softmax", "sigmoid", "linear"]
 DType = Literal["FP32", "UINT8", "INT32"]
@@ -63,7 +67,9 @@ class Preprocessing(_Value):
 
     Attributes:
         color: Channel order of the network's input.
-        resize: Resize filter; the default of Keras's `load_img` is `nearest`.
+        resize: Resize filter, of Pillow (`nearest`, the default of Keras's `load_img`, `bilinear`, ...), of TensorFlow
+            without antialiasing (`tf-bilinear`, ..., as in `image_dataset_from_directory` and `tf.image.resize`), or
+            of OpenCV (`cv2-linear`, ...).
         fit: `stretch` resizes without keeping the aspect ratio; `center-crop` first crops the center to the input's
             aspect ratio (Keras's `keep_aspect_ratio`); `crop-only` crops the center and does not resize.
         scale: Divisor per channel, in `color` order.
@@ -87,12 +93,19 @@ class Preprocessing(_Value):
                 raise ValueError(f"{name} must have {count(self.channels, 'value')} for color {self.color!r}")
         if 0.0 in self.scale or 0.0 in self.std:
             raise ValueError("scale and std are divisors and must not be 0")
+        if self.in_graph and self.gives_fractions:
+            raise ValueError(f"resize {self.resize} gives fractions, but the graph takes whole pixels")
         return self
 
     @property
     def channels(self) -> int:
         """Number of channels: 1 for gray, else 3."""
         return 1 if self.color == "gray" else 3
+
+    @property
+    def gives_fractions(self) -> bool:
+        """Whether resized pixels have fractions, as TensorFlow's do."""
+        return self.resize in ("tf-bilinear", "tf-bicubic", "tf-area")
 
     @property
     def arithmetic(self) -> tuple[tuple[Operation, tuple[float, ...]], ...]:

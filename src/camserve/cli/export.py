@@ -118,10 +118,10 @@ def _parse_formats(text: str) -> tuple[str, ...]:
 
 
 def _check_preprocessing(preprocess: str | None, resize: str | None, fit: str | None) -> None:
-    from camserve.contract import PRESETS, Fit, ResizeFilter
+    from camserve.contract import PRESETS, RESIZE_FILTERS, Fit
 
     check_choice(preprocess, PRESETS, "--preprocess")
-    check_choice(resize, get_args(ResizeFilter), "--resize")
+    check_choice(resize, RESIZE_FILTERS, "--resize")
     check_choice(fit, get_args(Fit), "--fit")
 
 

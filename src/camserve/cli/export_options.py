@@ -92,7 +92,8 @@ Resize = Annotated[
     str | None,
     typer.Option(
         metavar="FILTER",
-        help="Interpolation of the resize, as in training: nearest, bilinear, …",
+        help="Interpolation of the resize, as in training: nearest, bilinear, … (Keras's load_img), tf-bilinear, … "
+        "(image_dataset_from_directory, tf.image.resize), cv2-linear, … (OpenCV).",
         rich_help_panel=_PREPROCESSING,
     ),
 ]

@@ -1,0 +1,140 @@
+"""Resizing as `tf.image.resize` without antialiasing, bit for bit, in numpy.
+
+`image_dataset_from_directory` and most TensorFlow input pipelines resize this way. The results are float32 and keep
+their fractions, as in TensorFlow, except those of `nearest`, which keep the dtype of the pixels.
+
+Each function takes pixels uint8 `[height, width, channels]` and the target's height and width in pixels. Each sum adds
+its terms in TensorFlow's order, since float32 sums depend on it.
+
+Source: TensorFlow, `tensorflow/core/kernels/image/resize_{nearest_neighbor,bilinear,bicubic,area}_op.cc`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from camserve.resize.layout import add_terms, axes, flat_columns, take_lines
+
+__all__ = ["area", "bicubic", "bilinear", "nearest"]
+
+Array = npt.NDArray[Any]
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Float = np.float32
+
+_TABLE_SIZE = 1024
+_KEYS_A = -0.5
+
+
+def nearest(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Take the source pixel that contains the center of each target pixel."""
+    rows, columns = (
+        np.minimum(np.floor(_positions(target) * _scale(source, target)), source - 1).astype(np.intp)
+        for source, target in axes(pixels, height, width)
+    )
+    return take_lines(pixels, rows).take(flat_columns(columns, pixels.shape[2]), axis=1).reshape(height, width, -1)
+
+
+def bilinear(pixels: Pixels, height: int, width: int) -> Floats:
+    """Interpolate between the two nearest source pixels along each axis."""
+    (top, bottom, down), (left, right, across) = (_two_taps(*axis) for axis in axes(pixels, height, width))
+    lines = take_lines(pixels, np.concatenate([top, bottom]))
+    channels = pixels.shape[2]
+    mixed = _interpolate(
+        lines.take(flat_columns(left, channels), axis=1).astype(np.float32),
+        lines.take(flat_columns(right, channels), axis=1).astype(np.float32),
+        np.repeat(across, channels),
+    )
+    return _interpolate(mixed[:height], mixed[height:], down[:, np.newaxis]).reshape(height, width, channels)
+
+
+def bicubic(pixels: Pixels, height: int, width: int) -> Floats:
+    """Interpolate between four source pixels along each axis with Keys's kernel (a = -0.5)."""
+    (rows, down), (columns, across) = (_four_taps(*axis) for axis in axes(pixels, height, width))
+    channels = pixels.shape[2]
+    lines = add_terms((take_lines(pixels, row) for row in rows), down[:, :, np.newaxis])
+    mixed = add_terms(
+        (lines.take(flat_columns(column, channels), axis=1) for column in columns), np.repeat(across, channels, axis=1)
+    )
+    return mixed.reshape(height, width, channels)
+
+
+def area(pixels: Pixels, height: int, width: int) -> Floats:
+    """Average the part of the source that each target pixel covers."""
+    (rows, down), (columns, across) = (_covered(*axis) for axis in axes(pixels, height, width))
+    channels = pixels.shape[2]
+    every_line = take_lines(pixels, np.arange(len(pixels)))
+    lines = add_terms(
+        (every_line.take(flat_columns(column, channels), axis=1) for column in columns),
+        np.repeat(across, channels, axis=1),
+    )
+    total = add_terms((lines.take(row, axis=0) for row in rows), down[:, :, np.newaxis])
+    scales = [_scale(*axis) for axis in axes(pixels, height, width)]
+    return (total * (Float(1) / (scales[0] * scales[1]))).reshape(height, width, channels)
+
+
+def _scale(source: int, target: int) -> np.float32:
+    return Float(source) / Float(target)
+
+
+def _positions(target: int) -> Floats:
+    """The centers of the target pixels, in target pixels, `[target]`."""
+    return np.arange(target, dtype=np.float32) + Float(0.5)
+
+
+def _interpolate(first: Floats, second: Floats, part: Floats) -> Floats:
+    second -= first
+    second *= part
+    second += first
+    return second
+
+
+def _two_taps(source: int, target: int) -> tuple[Array, Array, Floats]:
+    """Return both source pixels of each target pixel, and the weight of the second; `[target]` each."""
+    center = _positions(target) * _scale(source, target) - Float(0.5)
+    below = np.floor(center)
+    first = below.clip(0, source - 1).astype(np.intp)
+    second = np.minimum(np.ceil(center), source - 1).astype(np.intp)
+    return first, second, center - below
+
+
+def _four_taps(source: int, target: int) -> tuple[Array, Floats]:
+    """Return the four source pixels of each target pixel and their weights, `[4, target]` each."""
+    center = _positions(target) * _scale(source, target) - Float(0.5)
+    below = np.floor(center)
+    offset = np.rint((center - below) * Float(_TABLE_SIZE)).astype(np.intp)
+    near, far = _kernel()
+    weights = np.stack([far[offset], near[offset], near[_TABLE_SIZE - offset], far[_TABLE_SIZE - offset]])
+    unclipped = below.astype(np.intp) + np.arange(-1, 3)[:, np.newaxis]
+    taps = unclipped.clip(0, source - 1)
+    weights = np.where(taps == unclipped, weights, Float(0))  # pixels outside the source do not count
+    total = ((weights[0] + weights[1]) + weights[2]) + weights[3]
+    return taps, weights * (Float(1) / total)
+
+
+def _kernel() -> tuple[Floats, Floats]:
+    """Keys's kernel at distances 0 to 1 and 1 to 2, in steps of 1/1024, `[1025]` each."""
+    x = np.linspace(0, 1, _TABLE_SIZE + 1)
+    near = ((_KEYS_A + 2) * x - (_KEYS_A + 3)) * x * x + 1
+    x = x + 1
+    far = ((_KEYS_A * x - 5 * _KEYS_A) * x + 8 * _KEYS_A) * x - 4 * _KEYS_A
+    return near.astype(np.float32), far.astype(np.float32)
+
+
+def _covered(source: int, target: int) -> tuple[Array, Floats]:
+    """Return the source pixels that each target pixel covers and their weights, `[taps, target]`; 0 past the last."""
+    scale = _scale(source, target)
+    edges = np.arange(target + 1, dtype=np.float32) * scale
+    begin, end = edges[:-1], edges[1:]
+    first, last = np.floor(begin), np.ceil(end)
+    taps = first + np.arange(int((last - first).max()), dtype=np.float32)[:, np.newaxis]
+    ends_inside = taps + Float(1) > end
+    weights = np.where(
+        taps < begin,
+        np.where(ends_inside, scale, taps + Float(1) - begin),
+        np.where(ends_inside, end - taps, Float(1)),
+    )
+    return taps.astype(np.intp).clip(0, source - 1), np.where(taps < last, weights, Float(0)).astype(np.float32)
