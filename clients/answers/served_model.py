@@ -124,7 +124,7 @@ def _contract(served: ServedModel, overrides: Overrides) -> ModelContract:
     try:
         own = ModelContract.from_json(text, origin=f"the contract of model {served.name!r}")
     except BundleError as error:
-        raise ContractError(error.message, hint=error.hint) from error
+        raise ContractError(error.message, hint=error.hint) from None
     if overrides.contract not in (None, own):
         raise ContractError(
             f"model {served.name!r} has a contract, which differs from the argument contract",

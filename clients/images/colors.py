@@ -38,9 +38,7 @@ def to_colors_of(preprocessing: Preprocessing, image: Image.Image) -> Image.Imag
     try:
         return _without_transparency(image).convert(mode)
     except (ValueError, OSError) as error:
-        raise ImageError(
-            f"the image of mode {image.mode} cannot be converted to {mode}: {error}", hint=_HINT
-        ) from error
+        raise ImageError(f"the image of mode {image.mode} cannot be converted to {mode}: {error}", hint=_HINT) from None
 
 
 def _without_transparency(image: Image.Image) -> Image.Image:

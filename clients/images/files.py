@@ -101,9 +101,7 @@ def _read_stream(stream: BinaryIO, name: str, max_bytes: int) -> bytes:
             f"{name} is open in text mode", hint='Open it in binary mode: open(path, "rb"), sys.stdin.buffer'
         ) from None
     except (OSError, ValueError) as error:
-        raise ImageError(
-            f"{name} cannot be read: {_reason(error)}", hint="Check that it is open for reading"
-        ) from error
+        raise ImageError(f"{name} cannot be read: {_reason(error)}", hint="Check that it is open for reading") from None
 
 
 def _open_regular_file(path: str | os.PathLike[str], name: str) -> BinaryIO:

@@ -118,8 +118,8 @@ class OpenedImage:
         try:
             image.load()
             return _upright(image) if self._decode_options.exif else image
-        except Exception as error:  # decoders raise any exception for corrupt files
-            raise _corrupt(self._name, error) from error
+        except Exception as error:  # noqa: BLE001  decoders raise any exception for corrupt files
+            raise _corrupt(self._name, error) from None
 
 
 def _bytes_of_pixels(image: Image.Image) -> int:
@@ -139,8 +139,8 @@ def _header(data: bytes, name: str, decode_options: DecodeOptions) -> Image.Imag
             return image
     except ImageError:
         raise
-    except Exception as error:  # see OpenedImage.load
-        raise _corrupt(name, error) from error
+    except Exception as error:  # noqa: BLE001  see OpenedImage.load
+        raise _corrupt(name, error) from None
     raise ImageError(f"{name} is not an image of a supported format", hint=f"Convert it to one of {', '.join(FORMATS)}")
 
 

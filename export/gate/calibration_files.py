@@ -27,7 +27,7 @@ def list_images(folder: Path) -> list[Path]:
     try:
         found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     except OSError as error:
-        raise UsageError(f"cannot read {printable(folder)}: {reason(error, folder)}") from error
+        raise UsageError(f"cannot read {printable(folder)}: {reason(error, folder)}") from None
     if len(found) < MIN_IMAGES:
         raise UsageError(
             f"calibration requires at least {MIN_IMAGES} images; {printable(folder)} has {count(len(found), 'image')}",

@@ -249,4 +249,4 @@ class ModelContract(_Value):
             raise BundleError(
                 f"{origin} is not a valid camserve contract: {where}: {first['msg']}",
                 hint="Export the model again with this version of camserve",
-            ) from error
+            ) from None

@@ -66,7 +66,7 @@ def lint_repository(
         folders = sorted(path for path in root.iterdir() if path.is_dir())
         found = [finding for folder in folders for finding in _lint_folder(folder, target)]
     except OSError as error:
-        raise RepositoryError(f"cannot read the repository {root}: {reason(error, root)}") from error
+        raise RepositoryError(f"cannot read the repository {root}: {reason(error, root)}") from None
     return tuple(sorted(found, key=lambda finding: (finding.model, finding.severity)))
 
 

@@ -49,8 +49,8 @@ def load_digits() -> Digits:
     try:
         from sklearn import datasets
         from sklearn.model_selection import train_test_split
-    except ImportError as error:
-        raise ExportError("the demo requires scikit-learn", hint="Install it: pip install 'camserve[demo]'") from error
+    except ImportError:
+        raise ExportError("the demo requires scikit-learn", hint="Install it: pip install 'camserve[demo]'") from None
     data = datasets.load_digits()
     images = np.stack([_resize(image) for image in data.images])
     parts = train_test_split(images, data.target, test_size=_HELD_OUT, stratify=data.target, random_state=_SEED)

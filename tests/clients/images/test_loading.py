@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import traceback
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -91,6 +92,12 @@ def test_a_truncated_file_is_refused_or_complete(kind: str) -> None:
         else:
             assert np.array_equal(pixels(image), whole)
     assert refused >= 90
+
+
+def test_a_corrupt_file_raises_without_the_traceback_of_pillow() -> None:
+    with pytest.raises(ImageError, match="truncated") as caught:
+        load_image(encoded("png")[:300])
+    assert "PIL" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "progressive"])
