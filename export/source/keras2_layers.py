@@ -120,7 +120,7 @@ def _plain(value: Any) -> Any:
 
 
 def _parameters(made: type) -> set[str]:
-    """The names that a class's constructor takes, through `**kwargs` those of its bases."""
+    """Return the parameter names of a constructor and, if it takes `**kwargs`, of those of the base classes."""
     found: set[str] = set()
     for base in made.__mro__:
         if "__init__" not in vars(base):
@@ -133,7 +133,7 @@ def _parameters(made: type) -> set[str]:
 
 
 def _build_shapes(layer: Any) -> list[Any]:
-    """The shape of the layer's first call, as `build` of Keras 3 takes it."""
+    """Return the shape of the layer's first call, as `build` of Keras 3 takes it."""
     if type(layer).__name__ == "MultiHeadAttention":
         return [tuple(layer.get_config()[f"{name}_shape"]) for name in ("query", "value", "key")]
     shape = layer.get_input_shape_at(0)

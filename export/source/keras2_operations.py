@@ -111,7 +111,7 @@ def _constant(name: str, value: Any) -> Any:
 
 
 def _needed(shared: tuple[str, ...], given: Mapping[str, Any]) -> tuple[str, ...]:
-    """The parameters up to the last that is given; the operation's own defaults hold for the rest."""
+    """Return the parameters up to the last one given; the rest have the defaults of the operation."""
     last = max(place for place, name in enumerate(shared) if name in given)
     return shared[: last + 1]
 

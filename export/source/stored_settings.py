@@ -1,4 +1,4 @@
-"""Whether a loaded model has the settings that its file stores.
+"""Compare the settings of a loaded model with those that its file stores.
 
 Keras's reader of HDF5 files drops an `axis` that is a list or None (keras issue 20963), without a warning: a softmax
 over positions becomes one over channels. Known losses are restored; any other difference is refused.

@@ -81,7 +81,7 @@ def _scale(source: int, target: int) -> np.float32:
 
 
 def _positions(target: int) -> Floats:
-    """The centers of the target pixels, in target pixels, `[target]`."""
+    """Return the centers of the target pixels, in target pixels, `[target]`."""
     return np.arange(target, dtype=np.float32) + Float(0.5)
 
 
