@@ -83,13 +83,19 @@ def test_frameworks_are_imported_after_their_environment_is_set(path: Path) -> N
         assert "camserve.export.frameworks" in imported[:first]
 
 
+@pytest.mark.parametrize("path", sorted((EXPORT.parent / "src/camserve/demo").glob("*.py")), ids=lambda path: path.name)
+def test_demo_imports_no_framework_directly(path: Path) -> None:
+    imported = {name.partition(".")[0] for node in ast.walk(ast.parse(path.read_text())) for name in imported_by(node)}
+    assert imported.isdisjoint(FRAMEWORKS), "import it from camserve.export.frameworks, which suppresses its logs"
+
+
 def test_a_missing_framework_is_named() -> None:
     program = "import sys; sys.modules['tf2onnx'] = None; import camserve.export.frameworks"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "ExportError: cannot import tf2onnx" in done.stderr
 
 
-def imported_by(statement: ast.stmt) -> list[str]:
+def imported_by(statement: ast.AST) -> list[str]:
     if isinstance(statement, ast.Import):
         return [name.name for name in statement.names]
     return [statement.module or ""] if isinstance(statement, ast.ImportFrom) else []

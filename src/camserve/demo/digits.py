@@ -65,7 +65,7 @@ def train(build: Callable[[], Any], digits: Digits) -> Any:
         build: Returns a Keras classifier for `[batch, 28, 28, 1]` pixels divided by 255.
         digits: The training set.
     """
-    import keras
+    from camserve.export.frameworks import keras
 
     keras.utils.set_random_seed(_SEED)  # also for the initial weights
     network = build()
