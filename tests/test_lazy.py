@@ -83,7 +83,7 @@ def test_frameworks_are_imported_after_their_environment_is_set(path: Path) -> N
         assert "camserve.export.frameworks" in imported[:first]
 
 
-@pytest.mark.parametrize("path", sorted((EXPORT.parent / "src/camserve/demo").glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((EXPORT.parent / "demo").glob("*.py")), ids=lambda path: path.name)
 def test_demo_imports_no_framework_directly(path: Path) -> None:
     imported = {name.partition(".")[0] for node in ast.walk(ast.parse(path.read_text())) for name in imported_by(node)}
     assert imported.isdisjoint(FRAMEWORKS), "import it from camserve.export.frameworks, which suppresses its logs"
