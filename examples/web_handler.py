@@ -38,7 +38,7 @@ async def classify(request: web.Request) -> web.Response:
         message = error.message if status == 400 else "classification is unavailable"
         return web.json_response({"error": message}, status=status)
     top = [{"label": prediction.label, "probability": prediction.probability} for prediction in result.top]
-    return web.json_response({"model": result.model, "version": result.version, "top": top})
+    return web.json_response({"model": result.model, "version": int(result.version), "top": top})
 
 
 async def health(request: web.Request) -> web.Response:
