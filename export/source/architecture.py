@@ -32,6 +32,10 @@ _PARTS = (
 _MODULES = frozenset(("keras", "builtins", *(f"keras.{part}" for part in _PARTS)))
 """Modules whose members describe a network. Other modules of Keras read files, download or configure Keras."""
 
+_TENSORFLOW_INITIALIZERS = "tensorflow.python.ops.init_ops_v2"
+_INITIALIZERS = ("Constant", "Ones", "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros")
+"""Initializers of TensorFlow itself, as in the EfficientNetV2 of Keras 2; that module also holds other names."""
+
 _INTERNAL = (
     *(f"keras.src.{part}." for part in ("engine", "layers", "models", "ops")),
     "keras.engine.",
@@ -160,6 +164,8 @@ def _is_custom(called: str, module: Any, custom: CustomObjects) -> bool:
 
 def _is_keras(node: dict[str, Any], called: str) -> bool:
     module = node.get("module")
+    if module == _TENSORFLOW_INITIALIZERS:
+        return called in _INITIALIZERS and node["class_name"] == called
     if module == "builtins":  # means Keras's own functions, but tf_keras also looks in Python's builtins
         return not hasattr(builtins, called)
     # Older files name no modules; Keras then looks only in its own tables.
