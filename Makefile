@@ -63,7 +63,7 @@ demo: $(STAMP)  ## Train, export, publish, serve and classify handwritten digits
 check: lint typecheck  ## Check style and types, and run the fast tests (3 minutes)
 	$(BIN)/python -m pytest -m "$(FAST)" $(PARALLEL)
 
-test: $(STAMP)  ## Run every test (12 minutes)
+test: $(STAMP)  ## Run every test (18 minutes the first time)
 	$(BIN)/python -m pytest --durations=20 $(PARALLEL)
 
 chaos: $(STAMP)  ## Run the chaos tests at full length (10 minutes)
