@@ -17,6 +17,8 @@ from camserve.export.source.keras2_layers import accepted_settings
 
 __all__ = ["UserLayer", "make_adapters"]
 
+_HANDLED = ("name", "dtype", "trainable")
+
 
 def make_adapters(custom: CustomObjects) -> Mapping[str, Any]:
     """Return the user's classes and functions by name, with each layer class of Keras 3 as one of tf_keras."""
@@ -48,7 +50,9 @@ class UserLayer:
             name: Its name.
             shape: Shape of its input, or a list of shapes.
         """
-        settings = accepted_settings(self._class, self.config, str(name))
+        # In the user's own layer, a name such as `mean` or `momentum` may mean anything: no declared one is dropped.
+        own = {key: value for key, value in self.config.items() if key not in _HANDLED and self._declares(key)}
+        settings = {**accepted_settings(self._class, self.config, str(name)), **own}
         extra = {"dtype": self.dtype, "name": name}
         accepted = {key: value for key, value in extra.items() if value is not None and self._accepts(key)}
         layer = self._class(**settings, **accepted)
@@ -57,9 +61,12 @@ class UserLayer:
         layer(zeros if isinstance(shape, list) else zeros[0])  # layers inside it may be built only by a call
         return layer
 
+    def _declares(self, name: str) -> bool:
+        return name in inspect.signature(self._class).parameters
+
     def _accepts(self, name: str) -> bool:
-        parameters = inspect.signature(self._class).parameters
-        return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+        parameters = inspect.signature(self._class).parameters.values()
+        return self._declares(name) or any(each.kind is each.VAR_KEYWORD for each in parameters)
 
 
 def _make_adapter(layer_class: type) -> type:

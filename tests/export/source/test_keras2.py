@@ -260,6 +260,40 @@ def test_operation_that_reads_files_is_refused(tmp_path: Path) -> None:
         load_source(tmp_path / "model.h5")
 
 
+OWN_LAYER = """
+import keras
+
+class Shift(keras.layers.Layer):
+    def __init__(self, mean=0.0, momentum=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.mean, self.momentum = mean, momentum
+
+    def call(self, x):
+        return (x - self.mean) * self.momentum
+"""
+
+
+class Shift(layers.Layer):  # type: ignore[misc]
+    """The layer of OWN_LAYER as it was written for Keras 2."""
+
+    def __init__(self, mean: float = 0.0, momentum: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mean, self.momentum = mean, momentum
+
+    def call(self, x: Any) -> Any:
+        return (x - self.mean) * self.momentum
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "mean": self.mean, "momentum": self.momentum}
+
+
+def test_custom_layer_keeps_settings_with_names_of_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "shifting_layers.py").write_text(OWN_LAYER)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = weighted(classifier(Shift(mean=0.7, momentum=3.0)))
+    assert_same_answers(model, tmp_path, ".h5", custom_objects=["shifting_layers"])
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_is_loaded(policy: str, suffix: str, tmp_path: Path) -> None:
