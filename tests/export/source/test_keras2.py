@@ -273,7 +273,7 @@ class Shift(keras.layers.Layer):
 """
 
 
-class Shift(layers.Layer):  # type: ignore[misc]
+class Shift(layers.Layer):  # type: ignore[misc, name-defined]
     """The layer of OWN_LAYER as it was written for Keras 2."""
 
     def __init__(self, mean: float = 0.0, momentum: float = 1.0, **kwargs: Any) -> None:
