@@ -67,7 +67,7 @@ def run_export(
     calibration = None
     if options.calibration is not None:
         progress("read the calibration images")
-        calibration = read_calibration(options.calibration, (contract.height, contract.width), preprocessing)
+        calibration = read_calibration(options.calibration, contract)
     provenance = collect_provenance(loaded)
     images = measurement_images(contract, calibration, options.onnx.precision)
     with staged_bundle(destination) as folder:

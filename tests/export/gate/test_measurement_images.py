@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 from PIL import Image
+from support.contracts import contract_of_input
 from support.networks import enliven, small_network
 
 from camserve.contract import PRESETS, ModelContract
@@ -110,7 +111,9 @@ def test_lower_precision_is_measured_on_held_out_images(
     assert set(batches["savedmodel"]) == set(BATCHES)
     shown = {example["picture"] for example in report["examples"]}
     assert len(shown) == min(4, measured)
-    held_out = None if count is None else read_calibration(tmp_path, (SIDE, SIDE), UNIT).held_out_names
+    held_out = (
+        None if count is None else read_calibration(tmp_path, contract_of_input(UNIT, (SIDE, SIDE))).held_out_names
+    )
     assert all(name.startswith("sample ") if held_out is None else name in held_out for name in shown)
 
 
