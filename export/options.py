@@ -25,6 +25,7 @@ class ExportOptions:
     preprocessing: str | Preprocessing | None = None
     resize: ResizeFilter | None = None
     fit: Fit | None = None
+    allow_double_preprocessing: bool = False
     labels: str | Path | Sequence[str] | None = None
     cam: bool = True
     cam_top_k: int = 5

@@ -33,6 +33,7 @@ def export_model(
     preprocessing: str | Preprocessing | None = None,
     resize: ResizeFilter | None = None,
     fit: Fit | None = None,
+    allow_double_preprocessing: bool = False,
     labels: str | Path | Sequence[str] | None = None,
     cam: bool = True,
     cam_top_k: int = 5,
@@ -61,6 +62,8 @@ def export_model(
         resize: Resize filter. Required for files and models, unless `preprocessing` is a value with a filter of its own
             or images are only cropped; recipes have their own.
         fit: How an image is fitted to the input (default: that of the preprocessing).
+        allow_double_preprocessing: Whether to export a model that scales or shifts pixels inside, although the
+            preprocessing does so too; otherwise it is refused.
         labels: Labels of the classes: a sequence, or a file with one label per line.
         cam: Whether to add the maps.
         cam_top_k: Number of maps, of the best classes.
@@ -98,6 +101,7 @@ def export_model(
         preprocessing=preprocessing,
         resize=resize,
         fit=fit,
+        allow_double_preprocessing=allow_double_preprocessing,
         labels=labels,
         cam=cam,
         cam_top_k=cam_top_k,

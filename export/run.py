@@ -24,7 +24,7 @@ from camserve.export.options import ExportOptions
 from camserve.export.pixel_options import check_pixel_type
 from camserve.export.provenance import PROVENANCE, collect_provenance
 from camserve.export.report.document import describe_files, make_report, write_report
-from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
+from camserve.export.resolve import check_arithmetic, resolve_labels, resolve_name, resolve_preprocessing
 from camserve.export.source.load import load_source
 from camserve.export.staging import staged_bundle
 from camserve.golden import write_golden
@@ -52,6 +52,7 @@ def run_export(
     network = trace(loaded.model)
     preprocessing = resolve_preprocessing(loaded, network.shape[2], options)
     check_pixel_type(network.dtype, preprocessing)
+    warnings = check_arithmetic(network, preprocessing, options)
     preprocessing = preprocessing.model_copy(update={"in_graph": options.input_dtype == "uint8"})
     prepared = prepare(
         loaded.model,
@@ -100,6 +101,7 @@ def run_export(
             prepared,
             contract,
             metrics,
+            warnings=warnings,
             provenance=provenance,
             precision=options.onnx.label,
             images=images,

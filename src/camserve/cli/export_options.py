@@ -13,6 +13,7 @@ from camserve.cli.shared_options import one_of
 __all__ = [
     "ALL_FORMATS",
     "CAM_TOP_K",
+    "AllowDoublePreprocessing",
     "Bound",
     "Calibration",
     "CamAll",
@@ -103,6 +104,14 @@ Fit = Annotated[
         metavar="FIT",
         help="How images are fitted to the input size, as in training: stretch, center-crop or crop-only.",
         autocompletion=one_of(("stretch", "center-crop", "crop-only")),
+        rich_help_panel=_PREPROCESSING,
+    ),
+]
+AllowDoublePreprocessing = Annotated[
+    bool,
+    typer.Option(
+        "--allow-double-preprocessing",
+        help="Export even if both the model and --preprocess scale or shift the pixels.",
         rich_help_panel=_PREPROCESSING,
     ),
 ]
