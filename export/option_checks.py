@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ __all__ = [
     "parse_formats",
     "parse_labels",
     "parse_preprocessing",
+    "parse_size",
 ]
 
 _MIN_INT8_OPSET = 13
@@ -53,7 +56,13 @@ def check_options(source: Any, options: ExportOptions) -> None:
     if options.input_dtype not in INPUTS:
         raise UsageError(f"unknown input type {options.input_dtype!r}", hint=f"Choose one of: {', '.join(INPUTS)}")
     _check_maps(cam=options.cam, top_k=options.cam_top_k, cam_all=options.cam_all)
-    path, _ = check_source(source, options.weights, sha256=options.sha256, custom_objects=options.custom_objects)
+    path, _ = check_source(
+        source,
+        options.weights,
+        sha256=options.sha256,
+        custom_objects=options.custom_objects,
+        classes=options.classes,
+    )
     known = path is None and isinstance(source, str | Path)
     if options.preprocessing is None and not known:
         raise _unknown_preprocessing(IN_MEMORY if path is None else str(source))
@@ -63,7 +72,7 @@ def check_options(source: Any, options: ExportOptions) -> None:
             f"--resize {preprocessing.resize} gives pixels with fractions, which --input uint8 cannot hold",
             hint="Remove --input uint8: the client then sends float32",
         )
-    labels, classes = parse_labels(options.labels), class_count(source)
+    labels, classes = parse_labels(options.labels), options.classes or class_count(source)
     if labels is not None and classes is not None:
         check_label_count(labels, classes, options.labels)
     if options.calibration is not None:
@@ -107,6 +116,27 @@ def parse_preprocessing(
             f"unsupported preprocessing {names}: {error.errors()[0]['msg']}",
             hint="See the supported values: camserve export --help",
         ) from None
+
+
+def parse_size(requested: str | Sequence[int] | None) -> tuple[int, int] | None:
+    """Return a height and width, from two integers or text such as `224x224`; None if none are given.
+
+    Raises:
+        UsageError: If they are not two positive integers.
+    """
+    if requested is None:
+        return None
+    parts = re.split("[x×]", requested.strip().lower()) if isinstance(requested, str) else list(requested)
+    try:
+        height, width = (operator.index(int(part) if isinstance(part, str) else part) for part in parts)
+    except (TypeError, ValueError):
+        height = width = 0
+    if height < 1 or width < 1:
+        raise UsageError(
+            f"the size must be a height and a width in pixels, got {requested!r}",
+            hint="Write it as HEIGHTxWIDTH: --size 224x224",
+        )
+    return height, width
 
 
 def parse_labels(requested: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:
