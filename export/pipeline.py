@@ -12,8 +12,9 @@ from camserve.choices import FORMATS, InputType, Int8Target, Precision
 from camserve.contract import Fit, Preprocessing, ResizeFilter
 from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.tolerances import Tolerances
-from camserve.export.option_checks import check_destination, check_options, parse_formats, parse_size
+from camserve.export.option_checks import check_destination, check_options, parse_formats
 from camserve.export.options import ExportOptions
+from camserve.export.source.checks import parse_size
 from camserve.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def export_model(
         classes: Number of classes to build a recipe or `keras:NAME` with (default: its own), for fine-tuned `weights`.
         preprocessing: A preset's name (see `camserve.contract.PRESETS`) or a value. Required for files and models;
             recipes have their own.
-        resize: Resize filter (default: that of the preprocessing).
+        resize: Resize filter. Required for files and models, unless `preprocessing` is a value with a filter of its own
+            or images are only cropped; recipes have their own.
         fit: How an image is fitted to the input (default: that of the preprocessing).
         labels: Labels of the classes: a sequence, or a file with one label per line.
         cam: Whether to add the maps.

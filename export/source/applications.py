@@ -7,9 +7,8 @@ from typing import Any
 
 from camserve.export.frameworks import keras
 
-from camserve.contract import PRESETS
 from camserve.errors import SourceError
-from camserve.export.source.recipes import Recipe
+from camserve.export.source.recipes import Recipe, load_img_preset
 from camserve.text import suggest
 
 __all__ = ["Size", "application", "application_names", "build_application"]
@@ -57,7 +56,7 @@ def application(name: str) -> Recipe:
             f"keras.applications has no classifier {name!r}",
             hint=suggest(name, known.values()) or f"Choose one of: {', '.join(known.values())}",
         )
-    return Recipe(partial(build_application, exact), PRESETS[_preset(exact) or "raw-rgb"], imagenet=True)
+    return Recipe(partial(build_application, exact), load_img_preset(_preset(exact) or "raw-rgb"), imagenet=True)
 
 
 def build_application(

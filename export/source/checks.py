@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ __all__ = [
     "check_module_name",
     "check_source",
     "check_weights_extension",
+    "parse_size",
 ]
 
 HDF5_EXTENSIONS = (".h5", ".hdf5")
@@ -117,6 +119,27 @@ def check_classes_option(source: Any, weights: str | None, classes: int) -> None
             f"the ImageNet weights of {str(source)!r} have {own:,} classes, but --classes is {classes:,}",
             hint="Pass the fine-tuned weights, or random ones: --weights FILE or --weights none",
         )
+
+
+def parse_size(requested: str | Sequence[int] | None) -> tuple[int, int] | None:
+    """Return a height and width, from two integers or text such as `224x224`; None if none are given.
+
+    Raises:
+        UsageError: If they are not two positive integers.
+    """
+    if requested is None:
+        return None
+    parts = re.split("[x×]", requested.strip().lower()) if isinstance(requested, str) else list(requested)
+    try:
+        height, width = (operator.index(int(part) if isinstance(part, str) else part) for part in parts)
+    except (TypeError, ValueError):
+        height = width = 0
+    if height < 1 or width < 1:
+        raise UsageError(
+            f"the size must be a height and a width in pixels, got {requested!r}",
+            hint="Write it as HEIGHTxWIDTH: --size 224x224",
+        )
+    return height, width
 
 
 def check_module_name(name: str) -> None:
