@@ -58,7 +58,8 @@ def export_model(
         custom_objects: Dotted names of modules to import, which define or register the source's own layers.
         preprocessing: A preset's name (see `camserve.contract.PRESETS`) or a value. Required for files and models;
             recipes have their own.
-        resize: Resize filter (default: that of the preprocessing).
+        resize: Resize filter. Required for files and models, unless `preprocessing` is a value with a filter of its own
+            or images are only cropped; recipes have their own.
         fit: How an image is fitted to the input (default: that of the preprocessing).
         labels: Labels of the classes: a sequence, or a file with one label per line.
         cam: Whether to add the maps.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from camserve.contract import Preprocessing
 from camserve.errors import UsageError
-from camserve.export.option_checks import check_label_count, parse_labels, parse_preprocessing
+from camserve.export.option_checks import check_label_count, parse_labels
 from camserve.export.options import ExportOptions
+from camserve.export.pixel_options import parse_preprocessing
 from camserve.export.source.downloads import imagenet_labels
 from camserve.export.source.load import Source
 from camserve.names import as_model_name

@@ -20,8 +20,8 @@ from camserve.export.gate.measurement_images import measurement_images
 from camserve.export.gate.metric import require_parity
 from camserve.export.graph.network import Network, trace
 from camserve.export.graph.prepare import Prepared, prepare
-from camserve.export.option_checks import check_pixels
 from camserve.export.options import ExportOptions
+from camserve.export.pixel_options import check_pixel_type
 from camserve.export.provenance import PROVENANCE, collect_provenance
 from camserve.export.report.document import describe_files, make_report, write_report
 from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
@@ -51,7 +51,7 @@ def run_export(
     progress("fold BatchNorm, add the maps")
     network = trace(loaded.model)
     preprocessing = resolve_preprocessing(loaded, network.shape[2], options)
-    check_pixels(network.dtype, preprocessing)
+    check_pixel_type(network.dtype, preprocessing)
     preprocessing = preprocessing.model_copy(update={"in_graph": options.input_dtype == "uint8"})
     prepared = prepare(
         loaded.model,
@@ -67,7 +67,7 @@ def run_export(
     calibration = None
     if options.calibration is not None:
         progress("read the calibration images")
-        calibration = read_calibration(options.calibration, (contract.height, contract.width), preprocessing)
+        calibration = read_calibration(options.calibration, contract)
     provenance = collect_provenance(loaded)
     images = measurement_images(contract, calibration, options.onnx.precision)
     with staged_bundle(destination) as folder:

@@ -14,9 +14,9 @@ from camserve.argument_checks import check_type
 from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.predictions import check_finite
 from camserve.clients.answers.served_model import PUBLISH_AGAIN, Model
-from camserve.clients.images.decode_options import DecodeOptions
-from camserve.clients.images.placement import Fitted
 from camserve.errors import RequestError, UsageError
+from camserve.images.decode_options import DecodeOptions
+from camserve.images.placement import Fitted
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS
 from camserve.text import count
 

@@ -15,12 +15,12 @@ from camserve.clients.answers.known_versions import check_prepared, check_same
 from camserve.clients.answers.map_selection import check_class, class_index, outputs_for_maps
 from camserve.clients.answers.predictions import check_top
 from camserve.clients.answers.served_model import Model
-from camserve.clients.images.crops import Crops, crop_image
-from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
-from camserve.clients.images.placement import Fitted
-from camserve.clients.images.preprocess import fit_image, to_tensor
 from camserve.contract import ModelContract
 from camserve.errors import UsageError
+from camserve.images.crops import Crops, crop_image
+from camserve.images.decode_options import AS_KERAS, DecodeOptions
+from camserve.images.placement import Fitted
+from camserve.images.preprocess import fit_image, to_tensor
 from camserve.tensors import CAM_CLASS, LOGITS
 
 __all__ = [

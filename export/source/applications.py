@@ -7,9 +7,8 @@ from typing import Any
 
 from camserve.export.frameworks import keras
 
-from camserve.contract import PRESETS
 from camserve.errors import SourceError
-from camserve.export.source.recipes import Recipe
+from camserve.export.source.recipes import Recipe, load_img_preset
 from camserve.text import suggest
 
 __all__ = ["application", "application_names"]
@@ -56,7 +55,7 @@ def application(name: str) -> Recipe:
             hint=suggest(name, known.values()) or f"Choose one of: {', '.join(known.values())}",
         )
     build: Any = partial(getattr(keras.applications, exact), **_OPTIONS.get(exact, {}))
-    preset = PRESETS[_preset(exact) or "raw-rgb"]
+    preset = load_img_preset(_preset(exact) or "raw-rgb")
     return Recipe(partial(build, weights=None), preset, with_imagenet=partial(build, weights="imagenet"))
 
 

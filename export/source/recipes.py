@@ -12,7 +12,7 @@ from camserve.contract import PRESETS, Preprocessing
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["IMAGENET_CLASSES", "RECIPES", "Recipe"]
+__all__ = ["IMAGENET_CLASSES", "RECIPES", "Recipe", "load_img_preset"]
 
 IMAGENET_CLASSES = 1000
 
@@ -39,6 +39,11 @@ class Recipe:
         return IMAGENET_CLASSES if self.labels is None else len(self.labels)
 
 
+def load_img_preset(name: str) -> Preprocessing:
+    """Return a preset with the resize filter of Keras's `load_img`, the one of Keras's documented pipelines."""
+    return PRESETS[name].model_copy(update={"resize": "nearest"})
+
+
 def _network(function: str, *arguments: str) -> Callable[[], keras.Model]:
     """Return a builder that loads TensorFlow when it is called."""
 
@@ -61,11 +66,11 @@ _CAMERAS = (
     "iPhone-6",
 )
 _DIGITS = tuple(str(digit) for digit in range(10))
-_UNIT = PRESETS["unit"]
+_UNIT = load_img_preset("unit")
 _RAW_CROP = PRESETS["raw-bgr"].model_copy(update={"fit": "crop-only"})
 
 RECIPES: dict[str, Recipe] = {
-    "resnet50": Recipe(_network("resnet50"), PRESETS["caffe"], with_imagenet=_network("resnet50", "imagenet")),
+    "resnet50": Recipe(_network("resnet50"), load_img_preset("caffe"), with_imagenet=_network("resnet50", "imagenet")),
     "resnet-mini": Recipe(_network("resnet_mini"), _UNIT.in_gray(), _DIGITS),
     "resnet50-signs": Recipe(_network("resnet50_signs"), _UNIT, _DIGITS[:6]),
     "resnet50-signs-126": Recipe(_network("resnet50_signs_126"), _UNIT, _DIGITS[:6]),

@@ -21,8 +21,8 @@ from support.toy import expected_outputs, toy_contract, write_toy_bundle
 from camserve.bundle import Bundle
 from camserve.clients import AsyncClassifier, Classification, Classifier, prepare
 from camserve.clients.answers import known_versions
-from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import CamserveError, ContractError
+from camserve.images.pixel_arrays import Pixels
 from camserve.ranking import rank_classes
 from camserve.serving import publish
 

@@ -32,7 +32,7 @@ classifier of keras.applications.
 
 Example:  camserve export resnet50 --weights imagenet --out bundles/resnet50 --publish model_repository
 
-Example:  camserve export pets.keras --preprocess caffe --out bundles/pets --precision int8 --calibration photos
+Example:  camserve export pets.keras --preprocess caffe --resize nearest --out pets --precision int8 --calibration dir
 """
 
 
