@@ -66,7 +66,7 @@ ORDER = {"sigmoid": [3, 6, 1, 4, 2, 5, 0], "softmax": [1, 3, 4, 2, 5, 6, 0], "ze
 @pytest.mark.parametrize("kind", GAINS)
 def test_equal_classes_are_in_one_order_everywhere(kind: str, tmp_path: Path) -> None:
     activation = "sigmoid" if kind == "sigmoid" else "softmax"
-    bundle = export_model(network(activation, GAINS[kind]), tmp_path / "bundle", preprocessing="unit", opset=17)
+    bundle = export_model(network(activation, GAINS[kind]), tmp_path / "bundle", preprocessing="unit", resize="nearest")
     for run in (open_format(bundle.path, name) for name in ("onnx", "savedmodel")):
         check_order(bundle, run, WHITE, ORDER[kind])
         check_order(bundle, run, BLACK, list(range(CLASSES)))
@@ -80,6 +80,7 @@ def test_int8_sorts_equal_logits_by_class_number(tmp_path: Path) -> None:
         network("sigmoid", GAINS["sigmoid"]),
         tmp_path / "bundle",
         preprocessing="unit",
+        resize="nearest",
         precision="int8",
         calibration=tmp_path,
         formats="onnx",
