@@ -22,6 +22,8 @@ class ExportOptions:
     weights: str | None = None
     sha256: str | None = None
     custom_objects: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    classes: int | None = None
     preprocessing: str | Preprocessing | None = None
     resize: ResizeFilter | None = None
     fit: Fit | None = None

@@ -18,8 +18,9 @@ from camserve.export.gate.gate import Gate
 from camserve.export.gate.golden_answers import record_golden
 from camserve.export.gate.measurement_images import measurement_images
 from camserve.export.gate.metric import require_parity
-from camserve.export.graph.network import Network, trace
+from camserve.export.graph.network import Network
 from camserve.export.graph.prepare import Prepared, prepare
+from camserve.export.graph.trace import trace
 from camserve.export.options import ExportOptions
 from camserve.export.pixel_options import check_pixel_type
 from camserve.export.provenance import PROVENANCE, collect_provenance
@@ -47,9 +48,16 @@ def run_export(
         progress: Called with the name of each phase as it begins.
     """
     progress("load the network")
-    loaded = load_source(source, options.weights, sha256=options.sha256, custom_objects=options.custom_objects)
+    loaded = load_source(
+        source,
+        options.weights,
+        sha256=options.sha256,
+        custom_objects=options.custom_objects,
+        size=options.size,
+        classes=options.classes,
+    )
     progress("fold BatchNorm, add the maps")
-    network = trace(loaded.model)
+    network = trace(loaded.model, options.size)
     preprocessing = resolve_preprocessing(loaded, network.shape[2], options)
     check_pixel_type(network.dtype, preprocessing)
     warnings = check_arithmetic(network, preprocessing, options)

@@ -18,6 +18,7 @@ __all__ = [
     "Calibration",
     "CamAll",
     "CamTopK",
+    "Classes",
     "CustomObjects",
     "Fit",
     "Formats",
@@ -33,6 +34,7 @@ __all__ = [
     "Publish",
     "Resize",
     "Sha256",
+    "Size",
     "Source",
     "Weights",
 ]
@@ -65,6 +67,22 @@ Weights = Annotated[
     typer.Option(
         metavar="imagenet|none|FILE",
         help="Pretrained weights, random weights, or a file of weights, for a recipe.",
+        rich_help_panel=_SOURCE,
+    ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxW",
+        help="Height and width of the images, for a model that takes any size or a recipe, e.g. 224x224.",
+        rich_help_panel=_SOURCE,
+    ),
+]
+Classes = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Number of classes of a recipe or keras:NAME, for fine-tuned weights.",
         rich_help_panel=_SOURCE,
     ),
 ]
