@@ -16,8 +16,8 @@ from keras import layers
 from camserve.contract import PRESETS
 from camserve.errors import UsageError
 from camserve.export import export_model
-from camserve.export.graph.network import trace
 from camserve.export.graph.pixel_arithmetic import repeated_arithmetic
+from camserve.export.graph.trace import trace
 from camserve.export.source.load import load_source
 
 SIDE = 12
