@@ -1,0 +1,192 @@
+"""Trials: how well each candidate reproduces the expected answers, measured with Keras before the export."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from camserve.export.frameworks import keras
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from camserve.contract import ModelContract, Preprocessing, TensorSpec
+from camserve.errors import ImageError, UsageError
+from camserve.export.expect.candidates import Candidate
+from camserve.export.expect.expected import Expected
+from camserve.export.graph.inference import to_float32, to_inference_mode
+from camserve.export.graph.network import Network, run
+from camserve.images.colors import to_colors_of
+from camserve.images.loading import load_image
+from camserve.images.preprocess import fit_image
+from camserve.pixels import normalize
+from camserve.progress import Progress
+from camserve.tensors import IMAGE, PROBABILITIES
+from camserve.text import count
+
+__all__ = ["Trial", "answers_of", "input_contract", "load_images", "try_candidates"]
+
+Array = npt.NDArray[Any]
+Answers = Callable[[Array], Array]
+"""Images float32 `[batch, height, width, channels]` to answers `[batch, classes]`."""
+
+_BATCH = 32
+_FIRST = 2  # images of the first stage; each further stage takes twice as many
+_KEPT = 8
+_KEPT_RATIO = 10
+
+
+@dataclass
+class Trial:
+    """A candidate with its scores so far.
+
+    Attributes:
+        candidate: The pipeline.
+        differences: The largest difference of each image that was tried.
+        squares: The sum of the squared differences of each.
+        hashes: The pixels of each, as hashes.
+    """
+
+    candidate: Candidate
+    differences: list[float] = field(default_factory=list)
+    squares: list[float] = field(default_factory=list)
+    hashes: list[int] = field(default_factory=list)
+
+    def reproduced(self, tolerance: float) -> int:
+        """Return the number of images whose answers are within the tolerance."""
+        return sum(difference <= tolerance for difference in self.differences)
+
+    @property
+    def largest(self) -> float:
+        """The largest difference."""
+        return max(self.differences)
+
+    @property
+    def distance(self) -> float:
+        """The root of the mean squared difference of an image."""
+        return math.sqrt(sum(self.squares) / len(self.squares))
+
+
+def answers_of(network: Network) -> Answers:
+    """Return what runs a network in inference mode and float32, in batches."""
+    inference = to_float32(to_inference_mode(network)[0])
+
+    def answers(images: Array) -> Array:
+        parts = (images[begin : begin + _BATCH] for begin in range(0, len(images), _BATCH))
+        tensors = (keras.ops.convert_to_tensor(part, inference.dtype) for part in parts)
+        return np.concatenate([np.asarray(run(inference, part, [inference.output])[0], np.float64) for part in tensors])
+
+    return answers
+
+
+def load_images(expected: Expected, preprocessing: Preprocessing, images: slice) -> list[Image.Image]:
+    """Decode images as clients do, in the colors of the network.
+
+    Raises:
+        UsageError: If one cannot be decoded.
+    """
+    try:
+        return [to_colors_of(preprocessing, load_image(path)) for path in expected.images[images]]
+    except ImageError as error:
+        raise UsageError(error.message, hint=error.hint or "Remove it from the expected answers") from None
+
+
+def input_contract(shape: tuple[int, int, int], preprocessing: Preprocessing) -> ModelContract:
+    """Return a contract that says how images are fitted to an input."""
+    outputs = (TensorSpec(name=PROBABILITIES, dtype="FP32", shape=(1,)),)
+    return ModelContract(
+        name="expected",
+        input=TensorSpec(name=IMAGE, dtype="FP32", shape=shape),
+        outputs=outputs,
+        preprocessing=preprocessing,
+        activation="linear",
+        classes=1,
+    )
+
+
+def try_candidates(
+    candidates: Sequence[Candidate],
+    expected: Expected,
+    shape: tuple[int, int, int],
+    answers: Answers,
+    *,
+    tolerance: float,
+    progress: Progress,
+) -> list[Trial]:
+    """Try candidates on more and more images, and drop those that are clearly worse than others on the way.
+
+    Each image is decoded once and resized once for each filter and fit; presets are arithmetic on the result.
+
+    Args:
+        candidates: The candidates.
+        expected: The expected answers.
+        shape: Height, width and channels of the input.
+        answers: Runs the network.
+        tolerance: Largest difference of a reproduced answer.
+        progress: Called with the name of each stage as it begins.
+
+    Returns:
+        The trials, best first; only the first few, and those that are about as good, have all images.
+    """
+    trials = [Trial(candidate) for candidate in candidates]
+    running, begin = trials, 0
+    while begin < len(expected) and running:
+        images = slice(begin, min(begin + max(_FIRST, begin), len(expected)))
+        progress(f"compare {count(len(running), 'pipeline')} with {count(images.stop - begin, 'expected answer')}")
+        running = list(_run_stage(running, expected, images, shape, answers))
+        running.sort(key=lambda trial: _rank(trial, tolerance))
+        running = [
+            trial for place, trial in enumerate(running) if place < _KEPT or _may_win(trial, running[0], tolerance)
+        ]
+        begin = images.stop
+    finished = [trial for trial in running if len(trial.differences) == len(expected)]
+    return sorted(finished, key=lambda trial: _rank(trial, tolerance))
+
+
+def _rank(trial: Trial, tolerance: float) -> tuple[float, ...]:
+    return (-trial.reproduced(tolerance), trial.distance, trial.largest)
+
+
+def _may_win(trial: Trial, best: Trial, tolerance: float) -> bool:
+    if trial.reproduced(tolerance) < best.reproduced(tolerance):
+        return False
+    return trial.distance <= _KEPT_RATIO * best.distance or trial.distance == best.distance
+
+
+def _run_stage(
+    trials: Sequence[Trial], expected: Expected, images: slice, shape: tuple[int, int, int], answers: Answers
+) -> Iterator[Trial]:
+    """Add the scores of images to trials; a trial whose fit cannot be applied to one is dropped."""
+    decoded = load_images(expected, trials[0].candidate.preprocessing, images)
+    results: dict[Any, Array] = {}
+    fitted: dict[Any, Array | None] = {}
+    for trial in trials:
+        preprocessing = trial.candidate.preprocessing
+        geometry = trial.candidate.geometry
+        if geometry not in fitted:
+            fitted[geometry] = _fit(decoded, input_contract(shape, preprocessing))
+        pixels = fitted[geometry]
+        if pixels is None:
+            continue
+        hashes = [hash(np.asarray(image, np.float32).tobytes()) for image in pixels]
+        key = (preprocessing.color, preprocessing.arithmetic, *hashes)
+        if key not in results:  # otherwise another filter or fit gives the same pixels
+            results[key] = answers(normalize(pixels, preprocessing))
+        score = expected.score(results[key], images)
+        trial.differences += score.differences.tolist()
+        trial.squares += score.squares.tolist()
+        trial.hashes += hashes
+        yield trial
+
+
+def _fit(decoded: Sequence[Image.Image], contract: ModelContract) -> Array | None:
+    """Return images fitted to the input, `[images, height, width, channels]`; None if one is too small or narrow."""
+    try:
+        fitted = [fit_image(image, contract) for image in decoded]
+    except ImageError:
+        return None
+    arrays = [np.asarray(each.image) if each.exact is None else each.exact for each in fitted]
+    return np.stack([np.asarray(array).reshape(contract.input.shape) for array in arrays])
