@@ -14,6 +14,7 @@ from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.tolerances import Tolerances
 from camserve.export.option_checks import check_destination, check_options, parse_formats
 from camserve.export.options import ExportOptions
+from camserve.labels import LabelSource
 from camserve.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def export_model(
     preprocessing: str | Preprocessing | None = None,
     resize: ResizeFilter | None = None,
     fit: Fit | None = None,
-    labels: str | Path | Sequence[str] | None = None,
+    labels: LabelSource | None = None,
     cam: bool = True,
     cam_top_k: int = 5,
     cam_all: bool = False,
@@ -61,7 +62,9 @@ def export_model(
         resize: Resize filter. Required for files and models, unless `preprocessing` is a value with a filter of its own
             or images are only cropped; recipes have their own.
         fit: How an image is fitted to the input (default: that of the preprocessing).
-        labels: Labels of the classes: a sequence, or a file with one label per line.
+        labels: Labels of the classes: a list in class order, a dictionary as Keras's `class_indices` or of class
+            numbers to labels, or a file: text with one label per line, or JSON with such a list or dictionary. Two
+            labels make two classes of a single sigmoid p: the first has the probability 1 - p, the second p.
         cam: Whether to add the maps.
         cam_top_k: Number of maps, of the best classes.
         cam_all: Whether to add an output with the map of every class.
