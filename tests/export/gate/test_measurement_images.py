@@ -101,6 +101,7 @@ def test_lower_precision_is_measured_on_held_out_images(
         prepared.model,
         tmp_path / "bundle",
         preprocessing="unit",
+        resize="nearest",
         precision="fp16",
         calibration=images,
         tolerances=Tolerances(top1_disagreement=1),
@@ -135,6 +136,7 @@ def test_half_precision_range_is_measured_on_the_whole_folder(bright: int, tmp_p
     folder.mkdir()
     options: dict[str, Any] = {
         "preprocessing": "raw-rgb",
+        "resize": "nearest",
         "precision": "fp16",
         "calibration": write(folder, images if bright else np.concatenate([images, images])),
         "formats": "onnx",
