@@ -50,7 +50,13 @@ def check_options(source: Any, options: ExportOptions) -> None:
     if options.input_dtype not in INPUTS:
         raise UsageError(f"unknown input type {options.input_dtype!r}", hint=f"Choose one of: {', '.join(INPUTS)}")
     _check_maps(cam=options.cam, top_k=options.cam_top_k, cam_all=options.cam_all)
-    path, _ = check_source(source, options.weights, sha256=options.sha256, custom_objects=options.custom_objects)
+    path, _ = check_source(
+        source,
+        options.weights,
+        sha256=options.sha256,
+        custom_objects=options.custom_objects,
+        classes=options.classes,
+    )
     if path is not None or not isinstance(source, str | Path):
         check_known(IN_MEMORY if path is None else str(source), options)
     preprocessing = parse_preprocessing(options.preprocessing or "raw-rgb", options.resize, options.fit)
@@ -60,7 +66,7 @@ def check_options(source: Any, options: ExportOptions) -> None:
             hint="Remove --input uint8: the client then sends float32",
         )
     if options.labels is not None:
-        labels, classes = parse_labels(options.labels), class_count(source)
+        labels, classes = parse_labels(options.labels), options.classes or class_count(source)
         if classes is not None:
             check_label_count(labels, classes, options.labels)
     if options.calibration is not None:
