@@ -62,16 +62,17 @@ def fit_image(image: Image.Image, contract: ModelContract) -> Fitted:
     if box[2] - box[0] == size[0] and box[3] - box[1] == size[1]:
         return Fitted(colored.crop(box), placement)  # always a copy, so that the caller may modify the original
     if preprocessing.resize in NUMPY_FILTERS:
-        return _resize_in_numpy(colored.crop(box), preprocessing, size, placement)
+        return _resize_in_numpy(colored, preprocessing, size, placement)
     return Fitted(colored.resize(size, _PILLOW_FILTERS[preprocessing.resize], box=box), placement)
 
 
 def _resize_in_numpy(image: Image.Image, preprocessing: Preprocessing, size: Size, placement: Placement) -> Fitted:
-    pixels = np.asarray(image).reshape(image.height, image.width, -1)
+    part = image if placement.box == (0, 0, *image.size) else image.crop(placement.box)
+    pixels = np.asarray(part).reshape(part.height, part.width, -1)
     resized = resize_pixels(pixels, size[::-1], preprocessing.resize)
-    whole = np.rint(resized).clip(0, 255).astype(np.uint8)
-    shown = Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else whole)
-    return Fitted(shown, placement, resized if preprocessing.gives_fractions else None)
+    exact = resized if preprocessing.gives_fractions else None
+    whole = resized if exact is None else np.rint(exact).clip(0, 255).astype(np.uint8)
+    return Fitted(Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else whole), placement, exact)
 
 
 def to_tensor(fitted: Fitted, contract: ModelContract) -> Tensor:
