@@ -1,71 +1,37 @@
-"""Expected answers by class number, and how far answers are from them."""
+"""Expected answers by class number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from camserve.errors import UsageError
+from camserve.expected_answers import ExpectedAnswers, both_classes
 from camserve.export.expect.expected_file import ExpectedFile
 from camserve.text import count, printable
 
-__all__ = ["Expected", "Score", "resolve_expected"]
-
-Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Score:
-    """How far answers are from the expected ones.
-
-    Attributes:
-        differences: The largest difference of a probability, `[images]`; for expected classes, by how much the
-            probability of the expected class is below that of the best one.
-        squares: The sum of the squared differences of the probabilities, `[images]`; zeros for expected classes.
-    """
-
-    differences: Array
-    squares: Array
+__all__ = ["Expected", "resolve_expected"]
 
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """Expected answers; one sigmoid counts as two classes, 1 - p and p.
+    """Image files with the expected answers.
 
     Attributes:
         names: The path of each image as the user wrote it.
         images: The path of each image.
-        classes: The expected class of each image, `[images]`.
-        probabilities: Float64 `[images, classes]`; None if only classes are expected.
+        answers: The expected answers.
     """
 
     names: tuple[str, ...]
     images: tuple[Path, ...]
-    classes: npt.NDArray[np.int64]
-    probabilities: npt.NDArray[np.float64] | None
+    answers: ExpectedAnswers
 
     def __len__(self) -> int:
         return len(self.images)
-
-    def score(self, answers: Array, images: slice = slice(None)) -> Score:
-        """Compare answers with the expected ones.
-
-        Args:
-            answers: Probabilities `[images, classes]`, or `[images, 1]` of one sigmoid.
-            images: The images that they are of.
-        """
-        found = _both_classes(np.asarray(answers, np.float64))
-        if self.probabilities is None:
-            own = np.take_along_axis(found, self.classes[images, np.newaxis], axis=1)[:, 0]
-            return Score(_finite(found.max(axis=1) - own), np.zeros(len(found)))
-        scale = max(1.0, float(np.abs(self.probabilities).max()))  # larger only for answers that are logits
-        differences = np.abs(found - self.probabilities[images]) / scale
-        return Score(_finite(differences.max(axis=1)), _finite((differences**2).sum(axis=1)))
 
 
 def resolve_expected(file: ExpectedFile, outputs: int, labels: Sequence[str] | None) -> Expected:
@@ -84,7 +50,7 @@ def resolve_expected(file: ExpectedFile, outputs: int, labels: Sequence[str] | N
     probabilities = file.probabilities
     if probabilities is None:
         numbers = names.numbers(file.classes or ())
-        return Expected(file.names, file.images, np.array(numbers, np.int64), None)
+        return Expected(file.names, file.images, ExpectedAnswers(np.array(numbers, np.int64)))
     if probabilities.shape[1] not in {outputs, classes}:
         raise UsageError(
             f"{printable(file.path)} has {count(probabilities.shape[1], 'column')} of probabilities, but the model has "
@@ -99,8 +65,8 @@ def resolve_expected(file: ExpectedFile, outputs: int, labels: Sequence[str] | N
                 hint="Write one column of probabilities for each class: --expect FILE",
             )
         probabilities = probabilities[:, np.argsort(numbers)]
-    probabilities = _both_classes(probabilities)
-    return Expected(file.names, file.images, probabilities.argmax(axis=1), probabilities)
+    probabilities = both_classes(probabilities)
+    return Expected(file.names, file.images, ExpectedAnswers(probabilities.argmax(axis=1), probabilities))
 
 
 class _Names:
@@ -135,13 +101,3 @@ class _Names:
             f"{printable(self._file.path)} names the class {printable(unknown)!r}, which the model does not have",
             hint=f"Use numbers from 0 to {self._classes - 1}, or pass the labels: --labels FILE",
         )
-
-
-def _both_classes(probabilities: Array) -> Array:
-    if probabilities.shape[1] > 1:
-        return probabilities
-    return np.concatenate([1 - probabilities, probabilities], axis=1)
-
-
-def _finite(values: Array) -> Array:
-    return np.where(np.isfinite(values), values, np.inf)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from camserve.contract import Preprocessing
-from camserve.errors import ParityError
-from camserve.export.expect.ambiguity import ambiguity_error
+from camserve.export.expect.ambiguity import ambiguity_error, without_equivalents
 from camserve.export.expect.candidates import Candidate, Given, list_candidates
 from camserve.export.expect.expected import Expected
 from camserve.export.expect.trial import Trial, answers_of, try_candidates
@@ -32,11 +30,11 @@ class FoundPipeline:
 
     Attributes:
         preprocessing: Its preprocessing.
-        report: What the report contains about it.
+        summary: How well it reproduces the expected answers, and the next best.
     """
 
     preprocessing: Preprocessing
-    report: dict[str, Any]
+    summary: str
 
 
 def find_pipeline(
@@ -57,24 +55,25 @@ def find_pipeline(
     """
     search = _Search(network, documented, expected, options, progress)
     given = Given.from_options(options)
-    if given == Given() and documented is not None:
-        first = Given(documented, documented.resize, documented.fit)
-        trials = search.trials(first)
-        if trials and _reproduces(trials[0], search) and trials[0].largest <= _EXACT:
-            return _found(trials, search, "documented")
-    trials = search.trials(given)
-    winners = [trial for trial in trials if _reproduces(trial, search)]
-    certain = given == Given() or (bool(winners) and (expected.probabilities is None or winners[0].largest <= _EXACT))
-    every = trials if certain else search.trials(Given())
-    better = [trial for trial in every if _reproduces(trial, search)]
-    if not better:
-        raise no_pipeline_error(every, given, expected, search.tolerance)
-    if not winners or _is_clearly_closer(better[0], winners[0]):
-        raise refuted_error(trials, better, given, expected, search.tolerance)
+    implied = documented is not None and given == Given()
+    asked = Given(documented, documented.resize, documented.fit) if documented and implied else given
+    trials = search.trials(asked)
+    winners = search.winners(trials)
+    if asked != Given() and not search.is_exact(winners):
+        every = search.trials(Given())
+        best = search.winners(every)
+        if best and (not winners or _is_clearly_closer(best[0], winners[0])):
+            if not implied:
+                raise refuted_error(trials, best, given, expected, search.tolerance)
+            winners = best
+        trials = [*winners, *(trial for trial in every if trial not in winners)]
+    if not winners:
+        raise no_pipeline_error(trials, expected, search.tolerance)
     equal = [trial for trial in winners if not _is_clearly_closer(winners[0], trial)]
+    equal = without_equivalents(equal, network.shape) if len(equal) > 1 else equal
     if len(equal) > 1:
         raise ambiguity_error(equal, expected, network.shape, search.tolerance)
-    return _found(trials if len(trials) > 1 else every, search, "given" if given.is_complete else "found")
+    return FoundPipeline(winners[0].candidate.preprocessing, summary(trials, expected, search.tolerance))
 
 
 class _Search:
@@ -106,14 +105,14 @@ class _Search:
             progress=self._progress,
         )
 
+    def winners(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Return the trials that reproduce every answer, best first."""
+        return [trial for trial in trials if trial.reproduced(self.tolerance) == len(self._expected)]
 
-def _reproduces(trial: Trial, search: _Search) -> bool:
-    return trial.reproduced(search.tolerance) == len(trial.differences)
+    def is_exact(self, winners: Sequence[Trial]) -> bool:
+        """Return whether the best reproduces the answers so closely that no other one needs to be tried."""
+        return bool(winners) and winners[0].largest <= _EXACT
 
 
 def _is_clearly_closer(trial: Trial, other: Trial) -> bool:
     return trial.candidate != other.candidate and other.distance > _CLEARLY * trial.distance
-
-
-def _found(trials: Sequence[Trial], search: _Search, origin: str) -> FoundPipeline:
-    return FoundPipeline(trials[0].candidate.preprocessing, summary(trials, search.tolerance, origin))

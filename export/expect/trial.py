@@ -13,21 +13,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from camserve.contract import ModelContract, Preprocessing, TensorSpec
-from camserve.errors import ImageError, UsageError
 from camserve.export.expect.candidates import Candidate
 from camserve.export.expect.expected import Expected
+from camserve.export.expect.fitted import Decoder, decoders_of, fit_images, load_images
 from camserve.export.graph.inference import to_float32, to_inference_mode
 from camserve.export.graph.network import Network, run
-from camserve.images.colors import to_colors_of
-from camserve.images.loading import load_image
-from camserve.images.preprocess import fit_image
 from camserve.pixels import normalize
 from camserve.progress import Progress
-from camserve.tensors import IMAGE, PROBABILITIES
 from camserve.text import count
 
-__all__ = ["Trial", "answers_of", "input_contract", "load_images", "try_candidates"]
+__all__ = ["Trial", "answers_of", "try_candidates"]
 
 Array = npt.NDArray[Any]
 Answers = Callable[[Array], Array]
@@ -45,12 +40,14 @@ class Trial:
 
     Attributes:
         candidate: The pipeline.
+        decoder: The decoder of JPEG files.
         differences: The largest difference of each image that was tried.
         squares: The sum of the squared differences of each.
         hashes: The pixels of each, as hashes.
     """
 
     candidate: Candidate
+    decoder: Decoder = "pillow"
     differences: list[float] = field(default_factory=list)
     squares: list[float] = field(default_factory=list)
     hashes: list[int] = field(default_factory=list)
@@ -82,31 +79,6 @@ def answers_of(network: Network) -> Answers:
     return answers
 
 
-def load_images(expected: Expected, preprocessing: Preprocessing, images: slice) -> list[Image.Image]:
-    """Decode images as clients do, in the colors of the network.
-
-    Raises:
-        UsageError: If one cannot be decoded.
-    """
-    try:
-        return [to_colors_of(preprocessing, load_image(path)) for path in expected.images[images]]
-    except ImageError as error:
-        raise UsageError(error.message, hint=error.hint or "Remove it from the expected answers") from None
-
-
-def input_contract(shape: tuple[int, int, int], preprocessing: Preprocessing) -> ModelContract:
-    """Return a contract that says how images are fitted to an input."""
-    outputs = (TensorSpec(name=PROBABILITIES, dtype="FP32", shape=(1,)),)
-    return ModelContract(
-        name="expected",
-        input=TensorSpec(name=IMAGE, dtype="FP32", shape=shape),
-        outputs=outputs,
-        preprocessing=preprocessing,
-        activation="linear",
-        classes=1,
-    )
-
-
 def try_candidates(
     candidates: Sequence[Candidate],
     expected: Expected,
@@ -131,7 +103,7 @@ def try_candidates(
     Returns:
         The trials, best first; only the first few, and those that are about as good, have all images.
     """
-    trials = [Trial(candidate) for candidate in candidates]
+    trials = [Trial(each, decoder) for each in candidates for decoder in decoders_of(each, expected.images)]
     running, begin = trials, 0
     while begin < len(expected) and running:
         images = slice(begin, min(begin + max(_FIRST, begin), len(expected)))
@@ -143,7 +115,7 @@ def try_candidates(
         ]
         begin = images.stop
     finished = [trial for trial in running if len(trial.differences) == len(expected)]
-    return sorted(finished, key=lambda trial: _rank(trial, tolerance))
+    return _best_of_each(sorted(finished, key=lambda trial: _rank(trial, tolerance)))
 
 
 def _rank(trial: Trial, tolerance: float) -> tuple[float, ...]:
@@ -160,14 +132,17 @@ def _run_stage(
     trials: Sequence[Trial], expected: Expected, images: slice, shape: tuple[int, int, int], answers: Answers
 ) -> Iterator[Trial]:
     """Add the scores of images to trials; a trial whose fit cannot be applied to one is dropped."""
-    decoded = load_images(expected, trials[0].candidate.preprocessing, images)
-    results: dict[Any, Array] = {}
+    wanted = expected.answers.take(images)
+    decoded: dict[Decoder, list[Image.Image]] = {}
     fitted: dict[Any, Array | None] = {}
+    results: dict[Any, Array] = {}
     for trial in trials:
-        preprocessing = trial.candidate.preprocessing
-        geometry = trial.candidate.geometry
+        preprocessing, decoder = trial.candidate.preprocessing, trial.decoder
+        if decoder not in decoded:
+            decoded[decoder] = load_images(expected.images[images], preprocessing.color, decoder)
+        geometry = (*trial.candidate.geometry, decoder)
         if geometry not in fitted:
-            fitted[geometry] = _fit(decoded, input_contract(shape, preprocessing))
+            fitted[geometry] = fit_images(decoded[decoder], shape, preprocessing)
         pixels = fitted[geometry]
         if pixels is None:
             continue
@@ -175,18 +150,16 @@ def _run_stage(
         key = (preprocessing.color, preprocessing.arithmetic, *hashes)
         if key not in results:  # otherwise another filter or fit gives the same pixels
             results[key] = answers(normalize(pixels, preprocessing))
-        score = expected.score(results[key], images)
+        score = wanted.score(results[key])
         trial.differences += score.differences.tolist()
         trial.squares += score.squares.tolist()
         trial.hashes += hashes
         yield trial
 
 
-def _fit(decoded: Sequence[Image.Image], contract: ModelContract) -> Array | None:
-    """Return images fitted to the input, `[images, height, width, channels]`; None if one is too small or narrow."""
-    try:
-        fitted = [fit_image(image, contract) for image in decoded]
-    except ImageError:
-        return None
-    arrays = [np.asarray(each.image) if each.exact is None else each.exact for each in fitted]
-    return np.stack([np.asarray(array).reshape(contract.input.shape) for array in arrays])
+def _best_of_each(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the better one of two decoders for each candidate."""
+    best: dict[Candidate, Trial] = {}
+    for trial in trials:
+        best.setdefault(trial.candidate, trial)
+    return list(best.values())
