@@ -9,11 +9,11 @@ from pathlib import Path
 
 from camserve.argument_checks import check_type
 from camserve.clients.answers.served_model import Overrides
-from camserve.clients.images.decode_options import DecodeOptions
-from camserve.clients.images.loading import is_one_image
 from camserve.clients.observing.metrics import Metrics
 from camserve.contract import ModelContract
 from camserve.errors import BundleError, UsageError
+from camserve.images.decode_options import DecodeOptions
+from camserve.images.loading import is_one_image
 from camserve.text import printable
 from camserve.tls import ClientTls
 

@@ -18,9 +18,6 @@ from camserve.clients.answers.map_selection import class_index
 from camserve.clients.answers.query import ClassifyRequest, query_batch, query_classes, query_logits
 from camserve.clients.answers.readout import read_classes, read_logits, read_map
 from camserve.clients.arguments import check_arguments, overrides_of, parse_version
-from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
-from camserve.clients.images.loading import ImageInput, OpenedImage, load_image, open_image
-from camserve.clients.images.preprocess import prepare
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.session import Session
@@ -29,6 +26,9 @@ from camserve.clients.wire.connection_options import Compression, ConnectionOpti
 from camserve.clients.wire.exchange import Exchange
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, ImageError, RequestError
+from camserve.images.decode_options import AS_KERAS, DecodeOptions
+from camserve.images.loading import ImageInput, OpenedImage, load_image, open_image
+from camserve.images.preprocess import prepare
 from camserve.tls import ClientTls
 
 __all__ = ["BaseClassifier"]

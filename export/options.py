@@ -22,9 +22,12 @@ class ExportOptions:
     weights: str | None = None
     sha256: str | None = None
     custom_objects: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    classes: int | None = None
     preprocessing: str | Preprocessing | None = None
     resize: ResizeFilter | None = None
     fit: Fit | None = None
+    allow_double_preprocessing: bool = False
     labels: str | Path | Sequence[str] | None = None
     cam: bool = True
     cam_top_k: int = 5

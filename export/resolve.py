@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from camserve.contract import Preprocessing
 from camserve.errors import UsageError
-from camserve.export.option_checks import check_label_count, parse_labels, parse_preprocessing
+from camserve.export.graph.network import Network
+from camserve.export.graph.pixel_arithmetic import repeated_arithmetic
+from camserve.export.option_checks import check_label_count, parse_labels
 from camserve.export.options import ExportOptions
+from camserve.export.pixel_options import parse_preprocessing
 from camserve.export.source.downloads import imagenet_labels
 from camserve.export.source.load import Source
 from camserve.names import as_model_name
 from camserve.text import count
 
-__all__ = ["resolve_labels", "resolve_name", "resolve_preprocessing"]
+__all__ = ["check_arithmetic", "resolve_labels", "resolve_name", "resolve_preprocessing"]
 
 
 def resolve_preprocessing(source: Source, channels: int, options: ExportOptions) -> Preprocessing:
@@ -43,6 +46,30 @@ def resolve_preprocessing(source: Source, channels: int, options: ExportOptions)
             hint="Export a model with 3 channels (RGB or BGR) or 1 channel (gray)",
         )
     return parse_preprocessing(preprocessing, options.resize, options.fit)
+
+
+def check_arithmetic(network: Network, preprocessing: Preprocessing, options: ExportOptions) -> tuple[str, ...]:
+    """Check that pixels are not scaled or shifted both by the preprocessing and inside the model.
+
+    Returns:
+        The warning for the report, if `allow_double_preprocessing` is set.
+
+    Raises:
+        UsageError: If they are, and it is not set.
+    """
+    step = repeated_arithmetic(network, preprocessing)
+    if step is None:
+        return ()
+    requested = options.preprocessing
+    preset = f"--preprocess {requested}" if isinstance(requested, str) else "the preprocessing"
+    problem = f"layer {step.name!r} ({step.kind}) scales or shifts pixels inside the model, after {preset} has done so"
+    if options.allow_double_preprocessing:
+        return (f"{problem}: exported with --allow-double-preprocessing",)
+    raise UsageError(
+        problem,
+        hint="Leave it to the model: --preprocess raw-rgb (raw-bgr if OpenCV read the training images); if the model "
+        "was trained with both, pass --allow-double-preprocessing",
+    )
 
 
 def resolve_labels(source: Source, classes: int, options: ExportOptions) -> tuple[str, ...]:

@@ -18,13 +18,14 @@ from camserve.export.gate.gate import Gate
 from camserve.export.gate.golden_answers import record_golden
 from camserve.export.gate.measurement_images import measurement_images
 from camserve.export.gate.metric import require_parity
-from camserve.export.graph.network import Network, trace
+from camserve.export.graph.network import Network
 from camserve.export.graph.prepare import Prepared, prepare
-from camserve.export.option_checks import check_pixels
+from camserve.export.graph.trace import trace
 from camserve.export.options import ExportOptions
+from camserve.export.pixel_options import check_pixel_type
 from camserve.export.provenance import PROVENANCE, collect_provenance
 from camserve.export.report.document import describe_files, make_report, write_report
-from camserve.export.resolve import resolve_labels, resolve_name, resolve_preprocessing
+from camserve.export.resolve import check_arithmetic, resolve_labels, resolve_name, resolve_preprocessing
 from camserve.export.source.load import load_source
 from camserve.export.staging import staged_bundle
 from camserve.golden import write_golden
@@ -47,11 +48,19 @@ def run_export(
         progress: Called with the name of each phase as it begins.
     """
     progress("load the network")
-    loaded = load_source(source, options.weights, sha256=options.sha256, custom_objects=options.custom_objects)
+    loaded = load_source(
+        source,
+        options.weights,
+        sha256=options.sha256,
+        custom_objects=options.custom_objects,
+        size=options.size,
+        classes=options.classes,
+    )
     progress("fold BatchNorm, add the maps")
-    network = trace(loaded.model)
+    network = trace(loaded.model, options.size)
     preprocessing = resolve_preprocessing(loaded, network.shape[2], options)
-    check_pixels(network.dtype, preprocessing)
+    check_pixel_type(network.dtype, preprocessing)
+    warnings = check_arithmetic(network, preprocessing, options)
     preprocessing = preprocessing.model_copy(update={"in_graph": options.input_dtype == "uint8"})
     prepared = prepare(
         loaded.model,
@@ -67,7 +76,7 @@ def run_export(
     calibration = None
     if options.calibration is not None:
         progress("read the calibration images")
-        calibration = read_calibration(options.calibration, (contract.height, contract.width), preprocessing)
+        calibration = read_calibration(options.calibration, contract)
     provenance = collect_provenance(loaded)
     images = measurement_images(contract, calibration, options.onnx.precision)
     with staged_bundle(destination) as folder:
@@ -100,6 +109,7 @@ def run_export(
             prepared,
             contract,
             metrics,
+            warnings=warnings,
             provenance=provenance,
             precision=options.onnx.label,
             images=images,

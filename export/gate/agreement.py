@@ -18,7 +18,7 @@ from camserve.answer_differences import (
     are_probabilities,
     cosines,
     largest_magnitude,
-    misranked_maps,
+    misordered_maps,
     other_winners,
     scale_of,
 )
@@ -90,7 +90,7 @@ class _Totals:
     cam: float = 0.0
     largest_map: float = 0.0
     identity: float = 0.0
-    misranked: float = 0.0
+    misordered: float = 0.0
 
     def add_scores(self, exported: dict[str, Array], keras: ReferenceOutputs, activation: Activation) -> None:
         self.images += len(keras.logits)
@@ -111,7 +111,7 @@ class _Totals:
         self.cam = largest_magnitude(self.cam, exported[CAM] - expected)
         self.largest_map = largest_magnitude(self.largest_map, maps)
         self.identity = largest_magnitude(self.identity, identity)
-        self.misranked += float(misranked_maps(classes, exported[LOGITS], tolerance=0.0).sum())
+        self.misordered += float(misordered_maps(classes, exported[LOGITS]).sum())
         if CAM_ALL in exported:
             self.cam = largest_magnitude(self.cam, exported[CAM_ALL] - maps)
 
@@ -128,6 +128,6 @@ class _Totals:
         if self.maps:
             metrics["cam_distance"] = (1 - self.cosines / self.maps, tolerances.cam_distance)
             metrics["cam_identity"] = (self.identity / scale, tolerances.cam_identity)
-            metrics["cam_class"] = (self.misranked, 0.0)
+            metrics["cam_class"] = (self.misordered, 0.0)
             metrics["cam"] = (self.cam / scale_of(self.largest_map), None)
         return metrics

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from camserve.answer_differences import (
     largest_magnitude,
+    misordered_maps,
     misranked_maps,
     other_winners,
     probability_difference,
@@ -95,6 +96,7 @@ def _map_differences(
     if CAM_ALL in exported:
         differences.append((exported[CAM_ALL] - maps) / map_scale)
     misranked = misranked_maps(classes, logits, tolerance=2 * tolerances.logits * scale)
+    misranked |= misordered_maps(classes, exported[LOGITS])
     own_logits = np.take_along_axis(exported[LOGITS], classes, axis=1)
     identity = logits_of_maps(exported[CAM], head) + head.bias[classes] - own_logits
     return {

@@ -14,9 +14,10 @@ from camserve.contract import Preprocessing
 from camserve.export.graph.fold import FoldReport, fold, foldable
 from camserve.export.graph.head import LinearHead, find_linear_head, split_logits
 from camserve.export.graph.inference import BuiltForTraining, to_float32, to_inference_mode
-from camserve.export.graph.network import Network, trace
+from camserve.export.graph.network import Network
 from camserve.export.graph.reference import KerasReference
 from camserve.export.graph.served import ServedGraph, build_served_graph
+from camserve.export.graph.trace import trace
 from camserve.export.source.loaded_model import Predict
 from camserve.text import count
 

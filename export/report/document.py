@@ -33,6 +33,7 @@ def make_report(
     contract: ModelContract,
     metrics: Sequence[Metric],
     *,
+    warnings: Sequence[str] = (),
     provenance: Mapping[str, Any],
     precision: str,
     images: MeasurementImages,
@@ -48,6 +49,7 @@ def make_report(
         prepared: The prepared network.
         contract: The contract of the export.
         metrics: The metrics of the gate.
+        warnings: Warnings about the preprocessing.
         provenance: Hashes and versions from `collect_provenance`.
         precision: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`.
         images: The images that the gate measured on.
@@ -70,7 +72,7 @@ def make_report(
             "parameters": int(source.model.count_params()),
             "dtype": prepared.dtype,
         },
-        "warnings": [*prepared.warnings, *measurement_warnings(measurement, precision)],
+        "warnings": [*warnings, *prepared.warnings, *measurement_warnings(measurement, precision)],
         "folding": {
             "folded": [{"batchnorm": norm, "into": layer} for norm, layer in prepared.folding.folded],
             "kept": [{"batchnorm": norm, "because": reason} for norm, reason in prepared.folding.kept],

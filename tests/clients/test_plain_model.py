@@ -18,9 +18,9 @@ from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import Bundle
 from camserve.clients import Classifier
-from camserve.clients.images.pixel_arrays import Pixels
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, ContractError, UsageError
+from camserve.images.pixel_arrays import Pixels
 from camserve.serving import TritonServer
 
 IMAGE = Pixels(np.random.default_rng(3).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
