@@ -35,7 +35,7 @@ _WITHOUT_EFFECT = frozenset(
 
 _DEFAULT_WHERE_REMOVED: Mapping[str, tuple[Any, ...]] = {"groups": (1, None), "data_format": ("channels_last", None)}
 _IDENTITIES = (
-    *("ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout2D"),
+    *("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout2D"),
     *("RandomBrightness", "RandomContrast", "RandomFlip", "RandomHeight", "RandomRotation", "RandomTranslation"),
     *("RandomWidth", "RandomZoom"),
 )
@@ -72,7 +72,7 @@ def to_keras_3_layer(layer: Any, name: str) -> Any:
     base = _class_of_keras_2(layer)
     kind = base.__name__
     made: Any = getattr(keras.layers, _RENAMED.get(kind, kind), None) or application_layers(keras).get(kind)
-    if not (inspect.isclass(made) and issubclass(made, keras.layers.Layer)):
+    if not inspect.isclass(made) or not issubclass(made, keras.layers.Layer) or made is keras.layers.Layer:
         raise UnlikeKeras3Error(kind)
     settings = _accepted_settings(made, base.get_config(layer)) | {"name": name, "dtype": _policy(layer)}
     settings |= {key: _activation(getattr(layer, key)) for key in settings if key.endswith("activation")}
