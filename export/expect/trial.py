@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from camserve.contract import Preprocessing
+from camserve.expected_answers import ExpectedAnswers, Score
 from camserve.export.expect.candidates import Candidate
 from camserve.export.expect.expected import Expected
 from camserve.export.expect.fitted import Decoder, decoders_of, fit_images, load_images
@@ -29,7 +31,7 @@ Answers = Callable[[Array], Array]
 """Images float32 `[batch, height, width, channels]` to answers `[batch, classes]`."""
 
 _BATCH = 32
-_FIRST = 2  # images of the first stage; each further stage takes twice as many
+_FIRST, _MOST = 2, 16  # images of the first stage, and of any; each further stage takes twice as many
 _KEPT = 8
 _KEPT_RATIO = 10
 
@@ -106,9 +108,9 @@ def try_candidates(
     trials = [Trial(each, decoder) for each in candidates for decoder in decoders_of(each, expected.images)]
     running, begin = trials, 0
     while begin < len(expected) and running:
-        images = slice(begin, min(begin + max(_FIRST, begin), len(expected)))
+        images = slice(begin, min(begin + min(max(_FIRST, begin), _MOST), len(expected)))
         progress(f"compare {count(len(running), 'pipeline')} with {count(images.stop - begin, 'expected answer')}")
-        running = list(_run_stage(running, expected, images, shape, answers))
+        running = _run_stage(running, expected, images, shape, answers)
         running.sort(key=lambda trial: _rank(trial, tolerance))
         running = [
             trial for place, trial in enumerate(running) if place < _KEPT or _may_win(trial, running[0], tolerance)
@@ -123,20 +125,18 @@ def _rank(trial: Trial, tolerance: float) -> tuple[float, ...]:
 
 
 def _may_win(trial: Trial, best: Trial, tolerance: float) -> bool:
-    if trial.reproduced(tolerance) < best.reproduced(tolerance):
-        return False
-    return trial.distance <= _KEPT_RATIO * best.distance or trial.distance == best.distance
+    return trial.reproduced(tolerance) == len(trial.differences) and trial.distance <= _KEPT_RATIO * best.distance
 
 
 def _run_stage(
     trials: Sequence[Trial], expected: Expected, images: slice, shape: tuple[int, int, int], answers: Answers
-) -> Iterator[Trial]:
+) -> list[Trial]:
     """Add the scores of images to trials; a trial whose fit cannot be applied to one is dropped."""
-    wanted = expected.answers.take(images)
     decoded: dict[Decoder, list[Image.Image]] = {}
     fitted: dict[Any, Array | None] = {}
-    results: dict[Any, Array] = {}
-    for trial in trials:
+    inputs: dict[Any, tuple[Array, Preprocessing]] = {}  # other filters and fits may give the same pixels
+    keys: dict[int, Any] = {}
+    for number, trial in enumerate(trials):
         preprocessing, decoder = trial.candidate.preprocessing, trial.decoder
         if decoder not in decoded:
             decoded[decoder] = load_images(expected.images[images], preprocessing.color, decoder)
@@ -144,17 +144,35 @@ def _run_stage(
         if geometry not in fitted:
             fitted[geometry] = fit_images(decoded[decoder], shape, preprocessing)
         pixels = fitted[geometry]
-        if pixels is None:
-            continue
-        hashes = [hash(np.asarray(image, np.float32).tobytes()) for image in pixels]
-        key = (preprocessing.color, preprocessing.arithmetic, *hashes)
-        if key not in results:  # otherwise another filter or fit gives the same pixels
-            results[key] = answers(normalize(pixels, preprocessing))
-        score = wanted.score(results[key])
-        trial.differences += score.differences.tolist()
-        trial.squares += score.squares.tolist()
-        trial.hashes += hashes
-        yield trial
+        if pixels is not None:
+            hashes = [hash(np.asarray(image, np.float32).tobytes()) for image in pixels]
+            trial.hashes += hashes
+            keys[number] = (preprocessing.color, preprocessing.arithmetic, *hashes)
+            inputs.setdefault(keys[number], (pixels, preprocessing))
+    scores = _scores(inputs, expected.answers.take(images), answers)
+    for number, key in keys.items():
+        trials[number].differences += scores[key].differences.tolist()
+        trials[number].squares += scores[key].squares.tolist()
+    return [trials[number] for number in keys]
+
+
+def _scores(
+    inputs: Mapping[Any, tuple[Array, Preprocessing]], wanted: ExpectedAnswers, answers: Answers
+) -> dict[Any, Score]:
+    """Return the score of each input; the network runs on several inputs at once."""
+    scores = {}
+    for keys in _batched(inputs, max(1, _BATCH // len(wanted))):
+        found = answers(np.concatenate([normalize(*inputs[key]) for key in keys]))
+        for key, part in zip(keys, np.split(found, len(keys)), strict=True):
+            scores[key] = wanted.score(part)
+    return scores
+
+
+def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Yield the items in lists of a size."""
+    remaining = list(items)
+    for begin in range(0, len(remaining), size):
+        yield remaining[begin : begin + size]
 
 
 def _best_of_each(trials: Sequence[Trial]) -> list[Trial]:

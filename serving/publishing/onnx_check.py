@@ -46,7 +46,7 @@ def check_servable(path: Path, contract: ModelContract, golden: GoldenFiles, *, 
         _check_declared(spec, outputs[spec.name])
     _check_answers(session, contract, golden.answers, tolerance)
     if golden.images is not None:
-        _check_images(session, contract, golden.images)
+        _check_images(session, contract, golden.images, tolerance)
 
 
 def _open_session(path: Path) -> Any:
@@ -93,10 +93,10 @@ def _check_answers(session: Any, contract: ModelContract, golden: Golden, tolera
             )
 
 
-def _check_images(session: Any, contract: ModelContract, golden: GoldenImages) -> None:
+def _check_images(session: Any, contract: ModelContract, golden: GoldenImages, tolerance: float) -> None:
     images = golden.image(contract)
     answers = [_run(session, contract, images[row : row + 1])[PROBABILITIES] for row in range(len(images))]
-    faults = golden.faults({PROBABILITIES: np.concatenate(answers)})
+    faults = golden.faults({PROBABILITIES: np.concatenate(answers)}, tolerance=tolerance)
     if faults:
         raise BundleError(
             f"model.onnx does not give the expected answers to the golden images: {'; '.join(faults)}",

@@ -69,10 +69,10 @@ class GoldenImages:
 
         Args:
             answers: The outputs of the model, batch first.
-            tolerance: Smallest tolerance; that of the export applies if it is larger.
+            tolerance: How far the answers of one file may differ between two machines, in addition.
         """
         differences = self.answers.score(answers[PROBABILITIES]).differences
-        limit = max(self.tolerance, tolerance)
+        limit = self.tolerance + tolerance
         found = both_classes(answers[PROBABILITIES]).argmax(axis=1)
         return tuple(
             f"{name} is of class {best}, expected {wanted} (difference {difference:.2g}, tolerance {limit:.2g})"
