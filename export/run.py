@@ -103,10 +103,10 @@ def run_export(
         runners = {name: open_format(folder, name) for name in options.formats}
         gate = Gate(prepared, contract, images, options.tolerances)
         metrics = gate.measure(runners, options.onnx.precision, graph.largest_half if graph else None)
+        require_parity(metrics)
         if end_to_end is not None:
             progress("classify the images of the expected answers")
             metrics += end_to_end.measure(runners, contract)
-        require_parity(metrics)
         run = runners["onnx" if graph else "savedmodel"]
         examples = gate.examples(run, labels.lines)
         write_golden(folder / GOLDEN_NAME, record_golden(run, contract))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from camserve.choices import Precision
 from camserve.contract import ModelContract, Preprocessing
+from camserve.errors import ParityError
 from camserve.expected_answers import both_classes
 from camserve.export.expect.expected import Expected, resolve_expected
 from camserve.export.expect.expected_file import read_expected
@@ -31,6 +32,7 @@ from camserve.text import count
 __all__ = ["EndToEnd", "find_expected"]
 
 _BATCH = 8
+_SLACK = 1.1
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,25 @@ class EndToEnd:
         Args:
             runners: Runs the file of each format.
             contract: The contract of the export.
+
+        Raises:
+            ParityError: If the answers of a file are not the expected ones.
         """
         metrics, images = [], len(self.expected)
         for format_name, run in runners.items():
-            lower = format_name == "onnx" and self.precision != "fp32"
+            lower = self._is_lower(format_name)
             largest, others = self._compare(run, contract)
             metrics.append(Metric(format_name, "end_to_end", images, largest, self._tolerance(lower=lower)))
             if lower:
                 limit = self.tolerances.top1_disagreement
                 metrics.append(Metric(format_name, "end_to_end_class", images, others / images, limit))
+        failed = [metric for metric in metrics if not metric.passed]
+        if failed:
+            raise ParityError(
+                "the export does not give the expected answers to the image files: "
+                + "; ".join(f"{each.format} differs by {each.value:.2g} > {each.tolerance:.2g}" for each in failed),
+                hint=self._hint(failed),
+            )
         return metrics
 
     def store_images(self, path: Path) -> tuple[str, ...]:
@@ -89,6 +101,26 @@ class EndToEnd:
             f"golden images: {len(files)} of {count(len(self.expected), 'image')} with expected answers are in the "
             "bundle, and publishing repeats the check on them",
         )
+
+    def _hint(self, failed: Sequence[Metric]) -> str:
+        """Return the likely cause, and the options that accept the differences."""
+        options = {
+            ("top1_disagreement" if each.name == "end_to_end_class" else self._option(each)): each.value
+            for each in sorted(failed, key=lambda each: each.value)
+        }
+        cause = (
+            "Choose a higher precision: this one changes the answers"
+            if any(option != "end_to_end" for option in options)
+            else "Compare the decoders: clients decode JPEG files with Pillow, and TensorFlow's pixels differ slightly"
+        )
+        bounds = " ".join(f"--bound {name}={value * _SLACK:.2g}" for name, value in options.items())
+        return f"{cause}. To accept the difference, pass {bounds}"
+
+    def _option(self, metric: Metric) -> str:
+        return "lower_probabilities" if self._is_lower(metric.format) else "end_to_end"
+
+    def _is_lower(self, format_name: str) -> bool:
+        return format_name == "onnx" and self.precision != "fp32"
 
     def _tolerance(self, *, lower: bool) -> float:
         return self.tolerances.lower_probabilities if lower else self.tolerances.end_to_end
