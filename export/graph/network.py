@@ -19,9 +19,12 @@ from camserve.export.frameworks import keras
 from camserve.errors import SourceError
 from camserve.text import count
 
-__all__ = ["Network", "Step", "Value", "is_layer", "run", "trace"]
+__all__ = ["Call", "Network", "Step", "Value", "is_layer", "run", "trace"]
 
 _ONE_INPUT = "Build a model from the image input to the class output: keras.Model(image, classes)"
+Call = Callable[[int, tuple[Any, ...], dict[str, Any]], Any]
+"""Runs a step of a network: its index, its arguments and its keyword arguments, to the tensors that it returns."""
+
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 
 
@@ -194,6 +197,7 @@ def run(
     image: Any,
     values: Sequence[Value],
     scope: Callable[[int], AbstractContextManager[Any]] = nullcontext,
+    call: Call | None = None,
 ) -> list[Any]:
     """Run the network on a batch and return some of its values.
 
@@ -205,12 +209,13 @@ def run(
         image: `[batch, height, width, channels]`.
         values: The values to return.
         scope: Context in which a step runs, by the step's index in the network.
+        call: Runs a step, given its index, arguments and keyword arguments (default: calls its operation).
     """
     tensors: dict[Value, Any] = {network.input: image}
     for place, step in enumerate(network.steps):
         args, kwargs = step.called_with(tensors.__getitem__)
         with scope(place):
-            results = keras.tree.flatten(step.operation(*args, **kwargs))
+            results = keras.tree.flatten(call(place, args, kwargs) if call else step.operation(*args, **kwargs))
         tensors.update(zip(step.outputs, results, strict=True))
         for value in step.inputs:
             if value not in values and network.consumers(value)[-1] is step:
