@@ -27,13 +27,13 @@ from camserve.export.graph.prepare import Prepared
 from camserve.export.graph.reference import KerasReference, ReferenceOutputs
 from camserve.pixels import graph_input, normalize
 
-__all__ = ["Gate", "measure_network"]
+__all__ = ["Gate", "MeasuredBatch", "measure_network"]
 
 _HALF_PRECISION_ROUNDING = 1e-2
 
 
 @dataclass(frozen=True)
-class _Batch:
+class MeasuredBatch:
     """A batch of images with the network's answers.
 
     Attributes:
@@ -110,7 +110,7 @@ class Gate:
             precision: Precision of the ONNX file.
             largest_half: The largest activation of those that were converted to half precision, if any were.
         """
-        batch, noise = self._fp32_batches[1], self.noise
+        batch, noise = self.batches[1], self.noise
         metrics = measure_network(
             self._prepared, batch.images, batch.answers, self._tolerances, noise.get("probabilities")
         )
@@ -131,7 +131,7 @@ class Gate:
         return measure_parity(
             format_name,
             run,
-            [(batch.inputs, batch.answers) for batch in self._fp32_batches],
+            [(batch.inputs, batch.answers) for batch in self.batches],
             self._prepared.head,
             self._tolerances,
             activation=self._activation,
@@ -153,16 +153,20 @@ class Gate:
     @cached_property
     def noise(self) -> Mapping[MetricName, float]:
         """The value of each metric for Keras's own float32 answers; empty without float64."""
-        keras, cam = self.truth.keras, self._prepared.served.cam
-        if keras is None:
-            return {}
+        cam = self._prepared.served.cam
         top_k = cam.top_k if cam is not None and not cam.all_classes else None
-        pairs = [(batch.answers, keras(batch.images)) for batch in self._fp32_batches]
-        return measure_noise(pairs, top_k, self._activation)
+        pairs = [(batch.answers, answers) for batch, answers in zip(self.batches, self.keras_answers, strict=True)]
+        return {} if self.truth.obstacle else measure_noise(pairs, top_k, self._activation)
 
     @cached_property
-    def _fp32_batches(self) -> list[_Batch]:
+    def batches(self) -> list[MeasuredBatch]:
+        """The batches that fp32 is measured on."""
         return [self._batch(*span, self.truth.exact) for span in _spans(0, FP32_IMAGES)]
+
+    @cached_property
+    def keras_answers(self) -> list[ReferenceOutputs]:
+        """Keras's own float32 answers to each of these batches."""
+        return [self.truth.keras(batch.images) for batch in self.batches]
 
     def _measure_lower_precision(self, format_name: str, run: Runner) -> list[Metric]:
         spans = _spans(self._images.fillers, len(self._images.pixels))
@@ -172,11 +176,11 @@ class Gate:
             format_name, run, pairs, self._prepared.head, self._tolerances, activation=self._activation
         )
 
-    def _batch(self, begin: int, end: int, reference: KerasReference) -> _Batch:
+    def _batch(self, begin: int, end: int, reference: KerasReference) -> MeasuredBatch:
         """Return a range of the images with the answers to them."""
         pixels = self._images.pixels[begin:end]
         images = normalize(pixels, self._preprocessing)
-        return _Batch(images, graph_input(pixels, self._preprocessing), reference(images))
+        return MeasuredBatch(images, graph_input(pixels, self._preprocessing), reference(images))
 
 
 def _spans(begin: int, end: int) -> list[tuple[int, int]]:

@@ -33,13 +33,13 @@ class Truth:
 
     Attributes:
         exact: The network in float64; in the precision of the model if it cannot be evaluated in float64.
-        keras: The network in float32, whose distance from `exact` is Keras's rounding; None if `exact` is not float64.
+        keras: The network in float32, whose distance from `exact` is Keras's rounding.
         obstacle: Why the network cannot be evaluated in float64; None if it can.
         rounded: Names of the layers that return float32 in the float64 evaluation as well.
     """
 
     exact: KerasReference
-    keras: KerasReference | None
+    keras: KerasReference
     obstacle: str | None = None
     rounded: tuple[str, ...] = ()
 
@@ -54,12 +54,13 @@ def find_truth(reference: KerasReference, images: npt.NDArray[np.float32]) -> Tr
         reference: The network in the precision of the model.
         images: A small batch of preprocessed images, `[batch, height, width, channels]`.
     """
+    single = to_float32(reference.network)
     try:
-        single, double = to_float32(reference.network), to_float64(reference.network)
+        double = to_float64(reference.network)
         comparison = _Comparison(single, double)
         run(double, keras.ops.convert_to_tensor(images, double.dtype), [double.output], call=comparison)
     except SourceError as error:
-        return Truth(reference, None, error.message)
+        return Truth(reference, replace(reference, network=single), error.message)
     return Truth(
         replace(reference, network=double), replace(reference, network=single), rounded=tuple(comparison.rounded)
     )

@@ -77,11 +77,17 @@ def enliven(model: keras.Model, preprocessing: Preprocessing, seed: int = 0) -> 
     return model
 
 
-def draw_weights(model: keras.Model, preprocessing: Preprocessing, seed: int) -> keras.Model:
+def draw_weights(model: keras.Model, preprocessing: Preprocessing, seed: int, *, biases: float = 0.1) -> keras.Model:
     """Give a network weights as after training, without what `enliven` does to keep the rounding of float32 small.
 
     Gammas are drawn from 0.5 to 1.5, statistics are measured on images, and the head is scaled to logits with a
     standard deviation of 2.
+
+    Args:
+        model: The network.
+        preprocessing: Its preprocessing.
+        seed: The seed.
+        biases: Standard deviation of the biases. Large ones are subtracted again by BatchNorm, which costs digits.
     """
     keras.utils.set_random_seed(seed)
     network = to_inference_mode(trace(model))[0]
@@ -94,7 +100,7 @@ def draw_weights(model: keras.Model, preprocessing: Preprocessing, seed: int) ->
         if hasattr(layer, "kernel_initializer"):
             layer.kernel.assign(layer.kernel_initializer.clone()(layer.kernel.shape, layer.kernel.dtype))
         if getattr(layer, "use_bias", False):
-            layer.bias.assign(rng.normal(0, 0.1, layer.bias.shape))
+            layer.bias.assign(rng.normal(0, biases, layer.bias.shape))
     _measure_statistics(network, norms, images)
     _spread_logits(network, images, 2.0)
     return model

@@ -20,6 +20,7 @@ __all__ = [
     "edit_weights",
     "forgotten_epsilon",
     "forgotten_mean",
+    "sigmoid_for_softmax",
     "swap_channels",
     "use_sigmoid",
 ]
