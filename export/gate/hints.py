@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_CEILING, Context
 from typing import Any
 
 from camserve.export.gate.tolerances import HARD_LIMIT
@@ -11,6 +11,7 @@ from camserve.export.gate.tolerances import HARD_LIMIT
 __all__ = ["failure_hint"]
 
 _ROUNDING_METRICS = frozenset({"half_range", "top1_disagreement", "cam_distance"})
+_TWO_DIGITS_UP = Context(prec=2, rounding=ROUND_CEILING)
 _DIFFERENT = (
     "Look at custom layers and their behavior at inference where values are large: such a difference is not rounding. "
     "If only onnx fails, an operator differs in ONNX (Resizing, for example): try --formats savedmodel"
@@ -82,7 +83,4 @@ def _needed(failed: Iterable[Row]) -> dict[str, float]:
 
 def _rounded_up(value: float) -> float:
     """Return the value rounded up to two significant digits."""
-    if not value:
-        return 0.0
-    digit = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return float(f"{math.ceil(value / digit) * digit:.1e}")
+    return float(_TWO_DIGITS_UP.create_decimal(repr(value)))
