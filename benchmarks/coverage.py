@@ -88,7 +88,8 @@ def export(model: Any, preprocessing: Any, *, cam: bool) -> dict[str, Any]:
     from camserve.export import export_model  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as folder:
-        return dict(export_model(model, Path(folder) / "bundle", preprocessing=preprocessing, cam=cam).report)
+        bundle = export_model(model, Path(folder) / "bundle", preprocessing=preprocessing, resize="nearest", cam=cam)
+        return dict(bundle.report)
 
 
 def measure_in_subprocess(name: str, limit: float) -> dict[str, str]:

@@ -55,7 +55,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / f"model{suffix}"
             enliven(build(), preprocessing).save(source)
-            bundle = export_model(source, Path(folder) / "bundle", preprocessing=preprocessing)
+            bundle = export_model(source, Path(folder) / "bundle", preprocessing=preprocessing, resize="nearest")
         for format_name in ("onnx", "savedmodel"):
             metrics = [metric for metric in bundle.report["parity"] if metric["format"] == format_name]
             worst = [max(metric["value"] for metric in metrics if metric["figure"] == name) for name in METRICS]

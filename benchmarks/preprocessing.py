@@ -25,9 +25,8 @@ from keras.utils import img_to_array, load_img
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from camserve.clients.images.loading import load_image
-from camserve.clients.images.preprocess import fit_image, to_tensor
 from camserve.contract import PRESETS, ModelContract, ResizeFilter, TensorSpec
+from camserve.images import load_image, prepare
 
 Make = Callable[[], np.ndarray[Any, Any]]
 
@@ -71,8 +70,7 @@ def with_camserve(path: Path, preset: str, resize: ResizeFilter) -> Make:
     )
 
     def make() -> np.ndarray[Any, Any]:
-        fitted = fit_image(load_image(path), contract)
-        return to_tensor(fitted, contract)
+        return prepare(load_image(path), contract)
 
     return make
 

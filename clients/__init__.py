@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from camserve.clients.async_classifier import AsyncClassifier
     from camserve.clients.classifier import Classifier
     from camserve.clients.explainer import CAMExplainer
-    from camserve.clients.images.crops import Crops
-    from camserve.clients.images.decode_options import DecodeOptions
-    from camserve.clients.images.loading import ImageInput, load_image
-    from camserve.clients.images.pixel_arrays import Pixels
-    from camserve.clients.images.placement import Placement
-    from camserve.clients.images.preprocess import prepare
     from camserve.clients.observing.metrics import Metrics
     from camserve.clients.scoring import ScoredRow, find_images, score
     from camserve.clients.table import TableSummary, check_table, write_table
+    from camserve.images.crops import Crops
+    from camserve.images.decode_options import DecodeOptions
+    from camserve.images.loading import ImageInput, load_image
+    from camserve.images.pixel_arrays import Pixels
+    from camserve.images.placement import Placement
+    from camserve.images.preprocess import prepare
     from camserve.tls import ClientTls
 else:
     __getattr__, __dir__ = lazy_exports(__name__)

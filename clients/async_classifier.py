@@ -16,8 +16,6 @@ from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.arguments import check_several
 from camserve.clients.async_stream import AsyncStream
 from camserve.clients.base import BaseClassifier
-from camserve.clients.images.crops import Crops
-from camserve.clients.images.loading import ImageInput, open_image
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.steps import Steps
 from camserve.clients.window import WINDOW_BYTES, Errors, Window
@@ -26,6 +24,8 @@ from camserve.clients.wire.connection_options import ConnectionOptions
 from camserve.clients.wire.exchange import Exchange
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, UsageError
+from camserve.images.crops import Crops
+from camserve.images.loading import ImageInput, open_image
 
 __all__ = ["AsyncClassifier"]
 

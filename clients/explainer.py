@@ -16,9 +16,9 @@ from camserve.argument_checks import check_type, check_whole
 from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.classification import Classification
 from camserve.clients.classifier import Classifier
-from camserve.clients.images.loading import ImageInput, load_image
 from camserve.errors import UsageError
 from camserve.heatmap import Style, as_rgb, look, value_range
+from camserve.images.loading import ImageInput, load_image
 from camserve.text import count
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from camserve.argument_checks import check_type
 from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.predictions import Prediction
 from camserve.clients.classifier import Classifier
-from camserve.clients.images.loading import EXTENSIONS, ImageInput
 from camserve.errors import CamserveError, UsageError
+from camserve.images.extensions import EXTENSIONS
+from camserve.images.loading import ImageInput
 from camserve.text import printable
 
 __all__ = ["ScoredRow", "find_images", "score"]

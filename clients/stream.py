@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Generic, TypeVar
 
-from camserve.clients.images.files import bytes_to_read
-from camserve.clients.images.loading import OpenedImage
 from camserve.clients.window import End, MemoryLimit, Window, without_frames
 from camserve.errors import CamserveError
+from camserve.images.files import bytes_to_read
+from camserve.images.loading import OpenedImage
 
 __all__ = ["Stream"]
 

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from camserve.bundle import CONTRACT_NAME, read_labels
+from camserve.bundle import CONTRACT_NAME
 from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
-from camserve.contract import PRESETS, Fit, Preprocessing, ResizeFilter
+from camserve.contract import Activation
 from camserve.errors import BundleError, UsageError
 from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.calibration_files import list_images
 from camserve.export.options import ExportOptions
+from camserve.export.pixel_options import check_known, parse_preprocessing
 from camserve.export.source.checks import check_source
 from camserve.export.source.locate import IN_MEMORY, class_count
+from camserve.labels import LabelSource, label_origin, parse_labels
 from camserve.manifest import verify_manifest
 from camserve.names import check_model_name
 from camserve.text import count
@@ -25,10 +25,7 @@ __all__ = [
     "check_destination",
     "check_label_count",
     "check_options",
-    "check_pixels",
     "parse_formats",
-    "parse_labels",
-    "parse_preprocessing",
 ]
 
 _MIN_INT8_OPSET = 13
@@ -53,19 +50,25 @@ def check_options(source: Any, options: ExportOptions) -> None:
     if options.input_dtype not in INPUTS:
         raise UsageError(f"unknown input type {options.input_dtype!r}", hint=f"Choose one of: {', '.join(INPUTS)}")
     _check_maps(cam=options.cam, top_k=options.cam_top_k, cam_all=options.cam_all)
-    path, _ = check_source(source, options.weights, sha256=options.sha256, custom_objects=options.custom_objects)
-    known = path is None and isinstance(source, str | Path)
-    if options.preprocessing is None and not known:
-        raise _unknown_preprocessing(IN_MEMORY if path is None else str(source))
+    path, _ = check_source(
+        source,
+        options.weights,
+        sha256=options.sha256,
+        custom_objects=options.custom_objects,
+        classes=options.classes,
+    )
+    if path is not None or not isinstance(source, str | Path):
+        check_known(IN_MEMORY if path is None else str(source), options)
     preprocessing = parse_preprocessing(options.preprocessing or "raw-rgb", options.resize, options.fit)
     if options.input_dtype == "uint8" and preprocessing.gives_fractions:
         raise UsageError(
             f"--resize {preprocessing.resize} gives pixels with fractions, which --input uint8 cannot hold",
             hint="Remove --input uint8: the client then sends float32",
         )
-    labels, classes = parse_labels(options.labels), class_count(source)
-    if labels is not None and classes is not None:
-        check_label_count(labels, classes, options.labels)
+    if options.labels is not None:
+        labels, classes = parse_labels(options.labels), options.classes or class_count(source)
+        if classes is not None:
+            check_label_count(labels, classes, options.labels)
     if options.calibration is not None:
         list_images(Path(options.calibration).expanduser())
 
@@ -87,63 +90,29 @@ def parse_formats(formats: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(formats))
 
 
-def parse_preprocessing(
-    requested: str | Preprocessing, resize: ResizeFilter | None = None, fit: Fit | None = None
-) -> Preprocessing:
-    """Return a preset or a preprocessing, with its resize filter and fit replaced where they are given.
-
-    Raises:
-        UsageError: If there is no such preset, filter or fit.
-    """
-    if isinstance(requested, str) and requested not in PRESETS:
-        raise UsageError(f"unknown preprocessing {requested!r}", hint=f"Choose one of: {', '.join(PRESETS)}")
-    preprocessing = PRESETS[requested] if isinstance(requested, str) else requested
-    changes = {key: value for key, value in (("resize", resize), ("fit", fit)) if value is not None}
-    try:
-        return Preprocessing.model_validate({**preprocessing.model_dump(), **changes})
-    except ValidationError as error:
-        names = " and ".join(f"--{name} {value}" for name, value in changes.items())
-        raise UsageError(
-            f"unsupported preprocessing {names}: {error.errors()[0]['msg']}",
-            hint="See the supported values: camserve export --help",
-        ) from None
-
-
-def parse_labels(requested: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the labels of a list or of a file with one label per line; None if none are given.
-
-    Raises:
-        UsageError: If the file cannot be read, or a label is not one line of text.
-    """
-    if requested is None:
-        return None
-    if isinstance(requested, str | Path):
-        try:
-            return read_labels(Path(requested).expanduser())
-        except BundleError as error:
-            raise UsageError(error.message, hint=error.hint) from None
-    labels = tuple(requested)
-    invalid = [label for label in labels if not label.strip() or len(label.splitlines()) > 1]
-    if invalid:
-        raise UsageError(f"invalid label {invalid[0]!r}", hint="Use one non-empty line of text for each label")
-    return labels
-
-
-def check_label_count(labels: Sequence[str], classes: int, origin: str | Path | Sequence[str] | None) -> None:
+def check_label_count(
+    labels: Sequence[str], classes: int, origin: LabelSource, activation: Activation | None = None
+) -> None:
     """Check that there is one label per class.
 
     Args:
         labels: The labels.
         classes: Number of classes.
-        origin: The file or the list that they are from.
+        origin: What they are from.
+        activation: The last activation of the model; None if it is not known yet.
 
     Raises:
-        UsageError: If the numbers differ.
+        UsageError: If the numbers differ, or the model has a single sigmoid, which two labels would make two classes.
     """
-    if len(labels) != classes:
-        where = origin if isinstance(origin, str | Path) else "the list"
+    found = f"{count(len(labels), 'label')} in {label_origin(origin)}"
+    if classes == 1 and activation == "sigmoid":
         raise UsageError(
-            f"{count(len(labels), 'label')} in {where} for {count(classes, 'class')}",
+            f"{found} for one sigmoid, which decides between two classes",
+            hint="Pass two labels: --labels FILE, with class 0 (values near 0) first, as in Keras's class_indices",
+        )
+    if len(labels) != classes:
+        raise UsageError(
+            f"{found} for {count(classes, 'class')}",
             hint="Pass one label per class, in class order, one per line in a file",
         )
 
@@ -170,28 +139,6 @@ def check_destination(out: str | Path) -> Path:
                 hint="Choose a new folder: --out DIR",
             )
     return folder
-
-
-def check_pixels(dtype: str, preprocessing: Preprocessing) -> None:
-    """Check that a model with an integer input has preprocessing without arithmetic.
-
-    Args:
-        dtype: Data type of the model's input.
-        preprocessing: Its preprocessing.
-
-    Raises:
-        UsageError: If the preprocessing would produce values that are not integers.
-    """
-    if "int" in dtype and preprocessing.arithmetic:
-        raise UsageError(
-            f"the model takes {dtype} pixels, but the preprocessing scales or shifts them",
-            hint="Leave the arithmetic to the model: --preprocess raw-rgb or --preprocess raw-bgr",
-        )
-    if "int" in dtype and preprocessing.gives_fractions:
-        raise UsageError(
-            f"the model takes {dtype} pixels, but --resize {preprocessing.resize} gives pixels with fractions",
-            hint="Choose a filter that gives whole pixels, such as --resize bilinear or --resize cv2-linear",
-        )
 
 
 def _check_opset(opset: int) -> None:
@@ -232,10 +179,3 @@ def _check_maps(*, cam: bool, top_k: int, cam_all: bool) -> None:
         raise UsageError(f"cam_top_k must be at least 1, got {top_k}", hint="To export without maps, use --no-cam")
     if cam_all and not cam:
         raise UsageError("--cam-all conflicts with --no-cam", hint="Remove one of them")
-
-
-def _unknown_preprocessing(origin: str) -> UsageError:
-    return UsageError(
-        f"the preprocessing of {origin} is unknown",
-        hint=f"Pass the preprocessing that the model was trained with: --preprocess {'|'.join(PRESETS)}",
-    )

@@ -14,6 +14,8 @@ from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.tolerances import Tolerances
 from camserve.export.option_checks import check_destination, check_options, parse_formats
 from camserve.export.options import ExportOptions
+from camserve.export.source.checks import parse_size
+from camserve.labels import LabelSource
 from camserve.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -30,10 +32,13 @@ def export_model(
     weights: str | None = None,
     sha256: str | None = None,
     custom_objects: Sequence[str] = (),
+    size: str | tuple[int, int] | None = None,
+    classes: int | None = None,
     preprocessing: str | Preprocessing | None = None,
     resize: ResizeFilter | None = None,
     fit: Fit | None = None,
-    labels: str | Path | Sequence[str] | None = None,
+    allow_double_preprocessing: bool = False,
+    labels: LabelSource | None = None,
     cam: bool = True,
     cam_top_k: int = 5,
     cam_all: bool = False,
@@ -56,11 +61,19 @@ def export_model(
         weights: `imagenet`, `none`, or a weights file.
         sha256: Expected SHA-256 of the source file or, for a recipe, of the weights file.
         custom_objects: Dotted names of modules to import, which define or register the source's own layers.
+        size: Height and width of the images, in pixels, as a tuple or as text (`"224x224"`). Required for a model whose
+            input takes any size; for a recipe, the size to build it for (default: its own).
+        classes: Number of classes to build a recipe or `keras:NAME` with (default: its own), for fine-tuned `weights`.
         preprocessing: A preset's name (see `camserve.contract.PRESETS`) or a value. Required for files and models;
             recipes have their own.
-        resize: Resize filter (default: that of the preprocessing).
+        resize: Resize filter. Required for files and models, unless `preprocessing` is a value with a filter of its own
+            or images are only cropped; recipes have their own.
         fit: How an image is fitted to the input (default: that of the preprocessing).
-        labels: Labels of the classes: a sequence, or a file with one label per line.
+        allow_double_preprocessing: Whether to export a model that scales or shifts pixels inside, although the
+            preprocessing does so too; otherwise it is refused.
+        labels: Labels of the classes: a list in class order, a dictionary as Keras's `class_indices` or of class
+            numbers to labels, or a file: text with one label per line, or JSON with such a list or dictionary. Two
+            labels make two classes of a single sigmoid p: the first has the probability 1 - p, the second p.
         cam: Whether to add the maps.
         cam_top_k: Number of maps, of the best classes.
         cam_all: Whether to add an output with the map of every class.
@@ -94,9 +107,12 @@ def export_model(
         weights=weights,
         sha256=sha256,
         custom_objects=tuple(custom_objects),
+        size=parse_size(size),
+        classes=classes,
         preprocessing=preprocessing,
         resize=resize,
         fit=fit,
+        allow_double_preprocessing=allow_double_preprocessing,
         labels=labels,
         cam=cam,
         cam_top_k=cam_top_k,

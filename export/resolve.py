@@ -1,17 +1,18 @@
-"""Preprocessing, labels and name of an export: from the options, or else from the source."""
+"""Preprocessing and name of an export: from the options, or else from the source."""
 
 from __future__ import annotations
 
 from camserve.contract import Preprocessing
 from camserve.errors import UsageError
-from camserve.export.option_checks import check_label_count, parse_labels, parse_preprocessing
+from camserve.export.graph.network import Network
+from camserve.export.graph.pixel_arithmetic import repeated_arithmetic
 from camserve.export.options import ExportOptions
-from camserve.export.source.downloads import imagenet_labels
+from camserve.export.pixel_options import parse_preprocessing
 from camserve.export.source.load import Source
 from camserve.names import as_model_name
 from camserve.text import count
 
-__all__ = ["resolve_labels", "resolve_name", "resolve_preprocessing"]
+__all__ = ["check_arithmetic", "resolve_name", "resolve_preprocessing"]
 
 
 def resolve_preprocessing(source: Source, channels: int, options: ExportOptions) -> Preprocessing:
@@ -45,23 +46,28 @@ def resolve_preprocessing(source: Source, channels: int, options: ExportOptions)
     return parse_preprocessing(preprocessing, options.resize, options.fit)
 
 
-def resolve_labels(source: Source, classes: int, options: ExportOptions) -> tuple[str, ...]:
-    """Return the requested label of each class, or else that of the source, or else the class's number.
+def check_arithmetic(network: Network, preprocessing: Preprocessing, options: ExportOptions) -> tuple[str, ...]:
+    """Check that pixels are not scaled or shifted both by the preprocessing and inside the model.
 
-    Args:
-        source: The loaded classifier.
-        classes: Number of its classes.
-        options: The options.
+    Returns:
+        The warning for the report, if `allow_double_preprocessing` is set.
 
     Raises:
-        UsageError: If the number of labels is not the number of classes, or the file cannot be read.
+        UsageError: If they are, and it is not set.
     """
-    labels = parse_labels(options.labels)
-    if labels is None:
-        known = imagenet_labels() if source.imagenet else source.labels
-        return known if known is not None and len(known) == classes else tuple(str(index) for index in range(classes))
-    check_label_count(labels, classes, options.labels)
-    return labels
+    step = repeated_arithmetic(network, preprocessing)
+    if step is None:
+        return ()
+    requested = options.preprocessing
+    preset = f"--preprocess {requested}" if isinstance(requested, str) else "the preprocessing"
+    problem = f"layer {step.name!r} ({step.kind}) scales or shifts pixels inside the model, after {preset} has done so"
+    if options.allow_double_preprocessing:
+        return (f"{problem}: exported with --allow-double-preprocessing",)
+    raise UsageError(
+        problem,
+        hint="Leave it to the model: --preprocess raw-rgb (raw-bgr if OpenCV read the training images); if the model "
+        "was trained with both, pass --allow-double-preprocessing",
+    )
 
 
 def resolve_name(source: Source, options: ExportOptions) -> str:

@@ -39,7 +39,9 @@ def test_a_broken_link_is_found() -> None:
     assert broken_links("[gone](gone.md) and `tests/gone.py`, [here](README.md)", ROOT) == ["gone.md", "tests/gone.py"]
 
 
-@pytest.mark.parametrize("module", ["camserve.export", "camserve.serving", "camserve.clients", "camserve.contract"])
+@pytest.mark.parametrize(
+    "module", ["camserve.export", "camserve.serving", "camserve.clients", "camserve.images", "camserve.contract"]
+)
 def test_the_api_page_of_a_module_lists_its_public_names(module: str) -> None:
     page = ROOT / "docs" / "api" / f"{module.rpartition('.')[2]}.md"
     entries = API_ENTRY.findall(page.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from support.command_line import run
+from support.command_line import UNIT, run
 from support.disposable_server import DisposableServer
 from support.networks import enliven, small_network
 from support.sabotage import SABOTAGE
@@ -39,7 +39,10 @@ def photo(tmp_path: Path) -> Path:
 def test_served_resnet50_gives_the_answers_of_keras(photo: Path, tmp_path: Path) -> None:
     recipe = RECIPES["resnet50"]
     model = enliven(recipe.build(), recipe.preprocessing)
-    publish(export_model(model, tmp_path / "bundle", name="resnet50", preprocessing="caffe"), tmp_path / "repository")
+    publish(
+        export_model(model, tmp_path / "bundle", name="resnet50", preprocessing="caffe", resize="nearest"),
+        tmp_path / "repository",
+    )
 
     image = keras.utils.img_to_array(keras.utils.load_img(photo, target_size=(224, 224)))[np.newaxis]
     prepared = keras.applications.resnet50.preprocess_input(image.copy())
@@ -61,7 +64,9 @@ def test_served_resnet50_gives_the_answers_of_keras(photo: Path, tmp_path: Path)
 
 def test_preprocessing_in_the_graph_gives_the_answers_of_keras(photo: Path, tmp_path: Path) -> None:
     model = enliven(small_network(), PRESETS["caffe"])
-    bundle = export_model(model, tmp_path / "bundle", name="small", preprocessing="caffe", input_dtype="uint8")
+    bundle = export_model(
+        model, tmp_path / "bundle", name="small", preprocessing="caffe", resize="nearest", input_dtype="uint8"
+    )
     publish(bundle, tmp_path / "repository")
     image = keras.utils.img_to_array(keras.utils.load_img(photo, target_size=(16, 16)))[np.newaxis]
     expected = model.predict(keras.applications.resnet50.preprocess_input(image.copy()), verbose=0)[0]
@@ -93,7 +98,7 @@ def test_failed_gate_exits_with_1_and_publishes_nothing(
     enliven(small_network(), PRESETS["unit"]).save(source)
     SABOTAGE[fault][0](monkeypatch)
     with pytest.raises(SystemExit) as end:
-        main(["export", str(source), "--preprocess", "unit", "--out", bundle, "--publish", repository])
+        main(["export", str(source), *UNIT, "--out", bundle, "--publish", repository])
     assert end.value.code == 1
     assert "differs from Keras" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [source]

@@ -13,11 +13,11 @@ from camserve import heatmap
 from camserve.argument_checks import check_number
 from camserve.caption import add_caption
 from camserve.clients.answers.region import largest_region
-from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
-from camserve.clients.images.loading import ImageInput, load_image
-from camserve.clients.images.placement import Box, Placement
 from camserve.colormaps import Colormap
 from camserve.errors import UsageError
+from camserve.images.decode_options import AS_KERAS, DecodeOptions
+from camserve.images.loading import ImageInput, load_image
+from camserve.images.placement import Box, Placement
 from camserve.interpolation import Order
 
 __all__ = ["ActivationMap"]

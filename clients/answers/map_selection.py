@@ -12,11 +12,11 @@ import numpy as np
 
 from camserve.argument_checks import check_type
 from camserve.clients.answers.activation_map import ActivationMap
-from camserve.clients.answers.predictions import check_finite, ranking
+from camserve.clients.answers.predictions import check_finite
 from camserve.clients.answers.served_model import PUBLISH_AGAIN, Model
-from camserve.clients.images.decode_options import DecodeOptions
-from camserve.clients.images.placement import Fitted
 from camserve.errors import RequestError, UsageError
+from camserve.images.decode_options import DecodeOptions
+from camserve.images.placement import Fitted
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS
 from camserve.text import count
 
@@ -101,6 +101,7 @@ class Maps:
         model: The model.
         tensors: Its outputs for this image: `cam` and `cam_class`, or `cam_all`.
         probabilities: Its probabilities for this image, `[classes]`.
+        ranked: The numbers of all classes, best first.
         view: The image.
         decode_options: How the image was decoded.
     """
@@ -108,20 +109,23 @@ class Maps:
     model: Model
     tensors: Mapping[str, Array]
     probabilities: Array
+    ranked: Sequence[int]
     view: Fitted
     decode_options: DecodeOptions
 
     def best(self) -> tuple[ActivationMap, ...]:
-        """Return the maps of the most probable classes, in descending order.
+        """Return the maps of the best classes, in the order of `ranked`, which may differ from the server's for ties.
 
         Raises:
-            RequestError: If a map contains NaN or infinity, or belongs to a class that the model does not have.
+            RequestError: If a map contains NaN or infinity, or belongs to a class that the model does not have, or the
+                best class has no map.
         """
-        ranked = ranking(self.probabilities)
         pairs = zip(self.tensors[CAM_CLASS].tolist(), self.tensors[CAM], strict=True)
         maps = [self._map(index, grid) for index, grid in pairs]
-        # The model sorts by logits. Equal probabilities are sorted as in the list of classes.
-        return tuple(sorted(maps, key=lambda each: ranked.index(each.index)))
+        ordered = tuple(sorted(maps, key=lambda each: self.ranked.index(each.index)))
+        if ordered[0].index != self.ranked[0]:
+            raise self._no_map_of_best([each.index for each in ordered])
+        return ordered
 
     def of_class(self, class_: int | str) -> tuple[ActivationMap, ...]:
         """Return the map of a class; empty if the model returns maps of the most probable classes without this one.
@@ -156,6 +160,15 @@ class Maps:
             f"model {self.model.name!r} returns the maps of the {len(best)} most probable classes of an image, "
             f"without class {index} ({self.model.labels[index].name})",
             hint=f"Choose one of {available}, or export the model with --cam-all to get the map of any class",
+        )
+
+    def _no_map_of_best(self, found: Sequence[int]) -> RequestError:
+        best = self.ranked[0]
+        return RequestError(
+            f"model {self.model.name!r} returned maps of classes {', '.join(map(str, found))}, but none of its best "
+            f"class {best} ({self.model.labels[best].name})",
+            hint="Leave out cam=True or --cam-dir, or publish the model with another accelerator: its logits and its "
+            "TopK disagree",
         )
 
     def _map(self, index: int, grid: Array) -> ActivationMap:

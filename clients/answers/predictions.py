@@ -1,4 +1,4 @@
-"""Decode probabilities into classes, in the order of Keras's `decode_predictions`."""
+"""Decode probabilities into classes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ __all__ = [
     "check_top",
     "parse_label",
     "probabilities_of",
-    "ranking",
     "top_predictions",
 ]
 
@@ -64,29 +63,23 @@ def parse_label(line: str) -> Label:
     return Label(name.strip(), identifier.strip()) if tab else Label(line.strip())
 
 
-def top_predictions(probabilities: np.ndarray[Any, Any], labels: Sequence[Label], top: int) -> tuple[Prediction, ...]:
-    """Return the `top` most probable classes in descending order, or all classes if there are fewer.
+def top_predictions(
+    probabilities: np.ndarray[Any, Any], ranked: Sequence[int], labels: Sequence[Label], top: int
+) -> tuple[Prediction, ...]:
+    """Return the `top` best classes, or all classes if there are fewer.
 
-    Law: indices, order and probabilities are those of `keras.applications.imagenet_utils.decode_predictions`, also
-    for equal probabilities.
+    Law: wherever probabilities differ, the classes, their order and their probabilities are those of
+    `keras.applications.imagenet_utils.decode_predictions`. Of equal probabilities, that function returns the higher
+    class number first, or another one: its sort is not stable.
 
     Args:
         probabilities: One probability per class, `[classes]`.
+        ranked: The numbers of all classes, best first, from `rank_classes`.
         labels: One label per class.
         top: Number of classes.
-
-    Raises:
-        RequestError: If a probability is not finite.
     """
     check_top(top)
-    check_finite(probabilities, "probabilities")
-    return tuple(_prediction(index, labels, probabilities) for index in ranking(probabilities)[:top])
-
-
-def ranking(probabilities: np.ndarray[Any, Any]) -> list[int]:
-    """Return all classes by descending probability; equal ones in the order of Keras."""
-    order: list[int] = probabilities.argsort()[::-1].tolist()
-    return order
+    return tuple(_prediction(index, labels, probabilities) for index in ranked[:top])
 
 
 def probabilities_of(logits: np.ndarray[Any, Any], activation: Activation) -> np.ndarray[Any, Any]:

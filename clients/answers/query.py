@@ -15,13 +15,13 @@ from camserve.clients.answers.known_versions import check_prepared, check_same
 from camserve.clients.answers.map_selection import check_class, class_index, outputs_for_maps
 from camserve.clients.answers.predictions import check_top
 from camserve.clients.answers.served_model import Model
-from camserve.clients.images.crops import Crops, crop_image
-from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
-from camserve.clients.images.placement import Fitted
-from camserve.clients.images.preprocess import fit_image, to_tensor
 from camserve.contract import ModelContract
 from camserve.errors import UsageError
-from camserve.tensors import LOGITS
+from camserve.images.crops import Crops, crop_image
+from camserve.images.decode_options import AS_KERAS, DecodeOptions
+from camserve.images.placement import Fitted
+from camserve.images.preprocess import fit_image, to_tensor
+from camserve.tensors import CAM_CLASS, LOGITS
 
 __all__ = [
     "ClassifyRequest",
@@ -106,10 +106,17 @@ def query_classes(load: Load, model: Model, request: ClassifyRequest) -> Query:
     """
     if request.class_ is not None:
         class_index(model, request.class_)
-    outputs = (model.scores, *(outputs_for_maps(model, request.class_) if request.cam else ()))
+    maps = outputs_for_maps(model, request.class_) if request.cam else ()
+    ranking = () if _ranks(maps, model, request.top) else (model.ranked_by,)
+    outputs = tuple(dict.fromkeys((model.scores, *ranking, *maps)))
     if request.crops is None:
         return _query((fit_image(load(), model.contract),), model, outputs)
     return _query(crop_image(load(), model.contract, request.crops), model, outputs)
+
+
+def _ranks(maps: tuple[str, ...], model: Model, top: int) -> bool:
+    """Return whether the maps come with the order of the `top` best classes, so that the logits are not needed."""
+    return model.contract.cam is not None and CAM_CLASS in maps and top <= model.contract.cam.top_k
 
 
 def query_logits(load: Load, model: Model) -> Query:

@@ -15,11 +15,15 @@ from camserve.clients.answers.map_selection import Maps
 from camserve.clients.answers.predictions import check_finite, check_probabilities, probabilities_of, top_predictions
 from camserve.clients.answers.query import ClassifyRequest, Query
 from camserve.clients.wire.messages import Reply
-from camserve.tensors import LOGITS, PROBABILITIES
+from camserve.ranking import rank_classes
+from camserve.tensors import CAM_CLASS, LOGITS, PROBABILITIES
 
 __all__ = ["Answer", "read_classes", "read_logits", "read_map", "validate_replies"]
 
 Array = np.ndarray[Any, Any]
+
+_ROUNDING = 1e-6
+"""Largest difference between two probabilities whose logits may be in another order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +57,11 @@ def validate_replies(query: Query, replies: Sequence[Reply], timings: Timings) -
 
 
 def read_classes(answer: Answer, request: ClassifyRequest) -> Classification:
-    """Decode an answer into the most probable classes and, if requested, their maps.
+    """Decode an answer into the best classes and, if requested, their maps.
+
+    Classes are sorted by their logits, or by their probabilities if the model returns no logits, and of equal values
+    the smaller class number comes first. An average of crops is sorted by the average probability, then by the average
+    logit, then by the class number.
 
     Raises:
         RequestError: If the model returned NaN or infinity.
@@ -61,16 +69,18 @@ def read_classes(answer: Answer, request: ClassifyRequest) -> Classification:
     model = answer.query.model
     rows = _probabilities(answer)
     chosen = int(rows.max(axis=1).argmax())
-    probabilities = rows[chosen]
+    probabilities, ranked = rows[chosen], _ranked(answer, chosen, rows[chosen])
     if request.crops is not None and request.crops.choose == "average":
-        probabilities = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        exact = rows.mean(axis=0, dtype=np.float64)
+        probabilities = exact.astype(np.float32)
+        ranked = rank_classes(exact, _scores(answer).mean(axis=0, dtype=np.float64)).tolist()
     probabilities.setflags(write=False)  # results are immutable, also if the array was computed here
     cams: tuple[ActivationMap, ...] = ()
     if request.cam:
-        maps = _maps(answer, chosen, probabilities, request)
+        maps = _maps(answer, chosen, probabilities, ranked, request)
         cams = maps.best()[: request.top] if request.class_ is None else maps.of_class(request.class_)
     return Classification(
-        top=top_predictions(probabilities, model.labels, request.top),
+        top=top_predictions(probabilities, ranked, model.labels, request.top),
         cams=cams,
         model=model.name,
         version=answer.version,
@@ -92,19 +102,45 @@ def read_logits(answer: Answer) -> Array:
 
 
 def read_map(answer: Answer, request: ClassifyRequest) -> ActivationMap:
-    """Return the requested map of one image: that of the class, or of the most probable class.
+    """Return the requested map of one image: that of the class, or of the best class.
 
     Raises:
         UsageError: If the model returned no map of this class.
         RequestError: If the model returned NaN or infinity.
     """
-    return _maps(answer, 0, _probabilities(answer)[0], request).one(request.class_)
+    probabilities = _probabilities(answer)[0]
+    return _maps(answer, 0, probabilities, _ranked(answer, 0, probabilities), request).one(request.class_)
 
 
-def _maps(answer: Answer, place: int, probabilities: Array, request: ClassifyRequest) -> Maps:
+def _maps(answer: Answer, place: int, probabilities: Array, ranked: Sequence[int], request: ClassifyRequest) -> Maps:
     """Return the maps of one image of the batch."""
     tensors = {name: array[place] for name, array in answer.tensors.items()}
-    return Maps(answer.query.model, tensors, probabilities, answer.query.views[place], request.decode_options)
+    return Maps(answer.query.model, tensors, probabilities, ranked, answer.query.views[place], request.decode_options)
+
+
+def _ranked(answer: Answer, place: int, probabilities: Array) -> list[int]:
+    """Return the numbers of the classes of one image, best first: of all, or of those with a map.
+
+    Without logits in the answer, the order of the maps is that of the logits in the graph. It is not used if it
+    contradicts the probabilities.
+    """
+    if answer.query.model.ranked_by in answer.tensors:
+        return list(rank_classes(_scores(answer)[place]).tolist())
+    best: list[int] = answer.tensors[CAM_CLASS][place].tolist()
+    by_probability: list[int] = rank_classes(probabilities).tolist()
+    if len(set(best)) == len(best) and set(best).issubset(by_probability):
+        differences = probabilities[best] - probabilities[by_probability[: len(best)]]
+        if np.abs(differences).max() <= _ROUNDING:
+            return best
+    return by_probability
+
+
+def _scores(answer: Answer) -> Array:
+    """Return the values by which the classes of all images are sorted, `[images, classes]`; they may be infinite."""
+    name = answer.query.model.ranked_by
+    if np.isnan(answer.tensors[name]).any():
+        check_finite(answer.tensors[name], name)
+    return answer.tensors[name]
 
 
 def _probabilities(answer: Answer) -> Array:

@@ -73,6 +73,12 @@ class Model:
         """Name of the output from which probabilities are computed."""
         return LOGITS if self.contract.output(PROBABILITIES) is None else PROBABILITIES
 
+    @property
+    def ranked_by(self) -> str:
+        """Name of the output by which classes are sorted: the logits, if the model returns them."""
+        has_own_logits = self.contract.activation != "linear" and self.contract.output(LOGITS) is not None
+        return LOGITS if has_own_logits else self.scores
+
     def served_name(self, tensor: str) -> str:
         """Return the server's name of a tensor of the contract."""
         return self.names.get(tensor, tensor)

@@ -18,7 +18,7 @@ from camserve.answer_differences import (
     are_probabilities,
     cosines,
     largest_magnitude,
-    misranked_maps,
+    misordered_maps,
     other_winners,
     scale_of,
 )
@@ -89,7 +89,7 @@ class _Totals:
     cam: float = 0.0
     largest_map: float = 0.0
     identity: float = 0.0
-    misranked: float = 0.0
+    misordered: float = 0.0
 
     def add_scores(self, exported: dict[str, Array], keras: ReferenceOutputs, activation: Activation) -> None:
         self.images += len(keras.logits)
@@ -110,7 +110,7 @@ class _Totals:
         self.cam = largest_magnitude(self.cam, exported[CAM] - expected)
         self.largest_map = largest_magnitude(self.largest_map, maps)
         self.identity = largest_magnitude(self.identity, identity)
-        self.misranked += float(misranked_maps(classes, exported[LOGITS], tolerance=0.0).sum())
+        self.misordered += float(misordered_maps(classes, exported[LOGITS]).sum())
         if CAM_ALL in exported:
             self.cam = largest_magnitude(self.cam, exported[CAM_ALL] - maps)
 
@@ -140,7 +140,7 @@ class _Totals:
             metrics += [
                 limited("cam_distance", 1 - self.cosines / self.maps, tolerances.limit("cam_distance")),
                 limited("cam_identity", self.identity / scale, tolerances.limit("cam_identity")),
-                Metric(format_name, "cam_class", self.images, self.misranked, 0.0),
+                Metric(format_name, "cam_class", self.images, self.misordered, 0.0),
                 Metric(format_name, "cam", self.images, largest, None),
             ]
         return metrics

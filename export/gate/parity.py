@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from camserve.answer_differences import (
     largest_magnitude,
+    misordered_maps,
     misranked_maps,
     other_winners,
     probability_difference,
@@ -130,6 +131,7 @@ def _map_differences(
     if CAM_ALL in exported:
         differences.append(_map_difference(exported[CAM_ALL], maps, maps))
     misranked = misranked_maps(classes, logits, tolerance=margin)
+    misranked |= misordered_maps(classes, exported[LOGITS])
     own_logits = np.take_along_axis(exported[LOGITS], classes, axis=1)
     identity = logits_of_maps(exported[CAM], head) + head.bias[classes] - own_logits
     return {

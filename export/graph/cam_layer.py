@@ -44,6 +44,7 @@ class ClassMaps:
         height, width = self._cam.grid
         # Channels first, as in ONNX, so that the converter adds no Transpose.
         columns = tf.reshape(tf.transpose(features, (0, 3, 1, 2)), (-1, features.shape[-1], self._positions))
+        # As `camserve.ranking`: of equal logits, top_k returns the smaller class number first, and so does ONNX's TopK.
         best = tf.math.top_k(logits, self._cam.top_k).indices
         if self._one_weight and not self._cam.all_classes:
             # Only the maps of the best classes: a hundredth of the work for 5 of 500 classes.

@@ -40,6 +40,7 @@ def make_report(
     contract: ModelContract,
     metrics: Sequence[Metric],
     *,
+    warnings: Sequence[str] = (),
     provenance: Mapping[str, Any],
     precision: str,
     images: MeasurementImages,
@@ -48,6 +49,7 @@ def make_report(
     files: Mapping[str, Mapping[str, Any]],
     examples: Sequence[Example],
     truth: Truth,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the report as plain values that do not depend on the date, the machine's name or a folder.
 
@@ -56,6 +58,7 @@ def make_report(
         prepared: The prepared network.
         contract: The contract of the export.
         metrics: The metrics of the gate.
+        warnings: Warnings about the preprocessing.
         provenance: Hashes and versions from `collect_provenance`.
         precision: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`.
         images: The images that the gate measured on.
@@ -65,6 +68,7 @@ def make_report(
         files: Size and hash of the bundle's entries, from `describe_files`.
         examples: Example images with both maps.
         truth: What the gate compared an export in float32 with.
+        notes: What the user should know, without being a warning.
     """
     measurement = describe_measurement(images, calibration, precision)
     parity = [metric.as_document() for metric in metrics]
@@ -81,11 +85,13 @@ def make_report(
             "dtype": prepared.dtype,
         },
         "warnings": [
+            *warnings,
             *prepared.warnings,
             *reference_warnings(truth),
             *measurement_warnings(measurement, precision),
             *map(str, widened_tolerances(parity)),
         ],
+        "notes": list(notes),
         "folding": {
             "folded": [{"batchnorm": norm, "into": layer} for norm, layer in prepared.folding.folded],
             "kept": [{"batchnorm": norm, "because": reason} for norm, reason in prepared.folding.kept],

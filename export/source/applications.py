@@ -7,12 +7,11 @@ from typing import Any
 
 from camserve.export.frameworks import keras
 
-from camserve.contract import PRESETS
 from camserve.errors import SourceError
-from camserve.export.source.recipes import Recipe
+from camserve.export.source.recipes import Recipe, load_img_preset
 from camserve.text import suggest
 
-__all__ = ["application", "application_names"]
+__all__ = ["Size", "application", "application_names", "build_application"]
 
 _PRESETS = (
     # The longest prefix wins. `raw-rgb`: the network rescales the pixels itself.
@@ -28,9 +27,11 @@ _PRESETS = (
     ("Xception", "tf"),
 )
 
-_OPTIONS = {  # without it, the input size of these networks is not fixed
-    "MobileNetV3Large": {"input_shape": (224, 224, 3)},
-    "MobileNetV3Small": {"input_shape": (224, 224, 3)},
+Size = tuple[int, int]
+
+_SIZES: dict[str, Size] = {  # Keras leaves the input size of these networks free
+    "MobileNetV3Large": (224, 224),
+    "MobileNetV3Small": (224, 224),
 }
 
 
@@ -55,9 +56,23 @@ def application(name: str) -> Recipe:
             f"keras.applications has no classifier {name!r}",
             hint=suggest(name, known.values()) or f"Choose one of: {', '.join(known.values())}",
         )
-    build: Any = partial(getattr(keras.applications, exact), **_OPTIONS.get(exact, {}))
-    preset = PRESETS[_preset(exact) or "raw-rgb"]
-    return Recipe(partial(build, weights=None), preset, with_imagenet=partial(build, weights="imagenet"))
+    return Recipe(partial(build_application, exact), load_img_preset(_preset(exact) or "raw-rgb"), imagenet=True)
+
+
+def build_application(
+    name: str, *, weights: str | None = None, size: Size | None = None, **options: Any
+) -> keras.Model:
+    """Build a classifier of `keras.applications`.
+
+    Args:
+        name: Its exact name.
+        weights: `imagenet`, or None for random weights.
+        size: Height and width of its images; None for its own.
+        options: Further arguments of Keras's function, such as `classes`.
+    """
+    size = size or _SIZES.get(name)
+    shape = {} if size is None else {"input_shape": (*size, 3)}
+    return getattr(keras.applications, name)(weights=weights, **shape, **options)
 
 
 def _preset(name: str) -> str | None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from camserve.errors import SourceError, UsageError
-from camserve.export.source.locate import locate_files
+from camserve.export.source.locate import IN_MEMORY, class_count, default_weights, locate_files, source_path
 
 __all__ = [
     "HDF5_EXTENSIONS",
     "check_checksum_option",
+    "check_classes_option",
     "check_model_extension",
     "check_module_name",
     "check_source",
     "check_weights_extension",
+    "parse_size",
 ]
 
 HDF5_EXTENSIONS = (".h5", ".hdf5")
@@ -24,7 +27,7 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def check_source(
-    source: Any, weights: str | None, *, sha256: str | None, custom_objects: Sequence[str]
+    source: Any, weights: str | None, *, sha256: str | None, custom_objects: Sequence[str], classes: int | None = None
 ) -> tuple[Path | None, Path | None]:
     """Check the source and its options, and return the paths of the source and of its weights, None if not a file.
 
@@ -33,6 +36,7 @@ def check_source(
         weights: `imagenet`, `none`, a weights file, or None for the default of the source.
         sha256: Expected SHA-256 in hexadecimal, or None.
         custom_objects: Dotted names of modules.
+        classes: Number of classes to build the source with, or None for its own.
 
     Raises:
         SourceError: If a file does not exist or has an unsupported extension.
@@ -46,6 +50,8 @@ def check_source(
     check_checksum_option([file for file in (path, weights_path) if file is not None], sha256)
     for name in custom_objects:
         check_module_name(name)
+    if classes is not None:
+        check_classes_option(source, weights, classes)
     return path, weights_path
 
 
@@ -87,6 +93,53 @@ def check_checksum_option(files: Sequence[Path], expected: str | None) -> None:
             f"--sha256 applies to exactly one file, got {source}",
             hint="Remove --sha256, or export a single model or weights file",
         )
+
+
+def check_classes_option(source: Any, weights: str | None, classes: int) -> None:
+    """Check that a number of classes is valid and applies to the source.
+
+    Args:
+        source: As `export_model` takes it.
+        weights: `imagenet`, `none`, a weights file, or None for the default of the source.
+        classes: The number of classes.
+
+    Raises:
+        UsageError: If it is not a positive integer, or the source or its weights have a number of classes of their own.
+    """
+    own = class_count(source)
+    if not isinstance(classes, int) or classes < 1:
+        raise UsageError(f"classes must be at least 1, got {classes!r}", hint="Pass the number of classes: --classes N")
+    if own is None:
+        raise UsageError(
+            f"--classes applies to recipes and keras:NAME only; {source_path(source) or IN_MEMORY} has its own classes",
+            hint="Remove --classes",
+        )
+    if classes != own and default_weights(source, weights) == "imagenet":
+        raise UsageError(
+            f"the ImageNet weights of {str(source)!r} have {own:,} classes, but --classes is {classes:,}",
+            hint="Pass the fine-tuned weights, or random ones: --weights FILE or --weights none",
+        )
+
+
+def parse_size(requested: str | Sequence[int] | None) -> tuple[int, int] | None:
+    """Return a height and width, from two integers or text such as `224x224`; None if none are given.
+
+    Raises:
+        UsageError: If they are not two positive integers.
+    """
+    if requested is None:
+        return None
+    parts = re.split("[x×]", requested.strip().lower()) if isinstance(requested, str) else list(requested)
+    try:
+        height, width = (operator.index(int(part) if isinstance(part, str) else part) for part in parts)
+    except (TypeError, ValueError):
+        height = width = 0
+    if height < 1 or width < 1:
+        raise UsageError(
+            f"the size must be a height and a width in pixels, got {requested!r}",
+            hint="Write it as HEIGHTxWIDTH: --size 224x224",
+        )
+    return height, width
 
 
 def check_module_name(name: str) -> None:

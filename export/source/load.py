@@ -5,21 +5,24 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from camserve.export.frameworks import keras
 
 from camserve.contract import Preprocessing
-from camserve.errors import SourceError
+from camserve.errors import SourceError, UsageError
 from camserve.export.framework_errors import reason
-from camserve.export.source.applications import application
+from camserve.export.source.applications import Size, application
 from camserve.export.source.checksum import verify_checksum
 from camserve.export.source.custom_objects import import_custom_objects
 from camserve.export.source.downloads import imagenet_model
 from camserve.export.source.loaded_model import Predict
-from camserve.export.source.locate import APPLICATION_PREFIX, IN_MEMORY, locate_files
+from camserve.export.source.locate import APPLICATION_PREFIX, IN_MEMORY, default_weights, locate_files
 from camserve.export.source.model_file import check_weights_file, load_model_file
-from camserve.export.source.recipes import RECIPES
+from camserve.export.source.recipes import RECIPES, Recipe
+from camserve.text import count
 
 __all__ = ["Source", "load_source"]
 
@@ -61,6 +64,8 @@ def load_source(
     *,
     sha256: str | None = None,
     custom_objects: Sequence[str] = (),
+    size: tuple[int, int] | None = None,
+    classes: int | None = None,
 ) -> Source:
     """Load or build a classifier.
 
@@ -73,6 +78,8 @@ def load_source(
             Verified before the file is read.
         custom_objects: Dotted names of Python modules to import first, which define or register what the source uses
             besides Keras's own layers.
+        size: Height and width of the images to build a recipe or `keras:NAME` for; None for its own.
+        classes: Number of classes to build a recipe or `keras:NAME` with; None for its own.
 
     Raises:
         SourceError: If the source cannot be loaded, has another SHA-256, or the weights do not fit.
@@ -87,26 +94,62 @@ def load_source(
         file = load_model_file(path, custom)
         loaded = Source(file.model, str(source), path.name, path.stem, predict=file.predict)
     else:
-        loaded = _build_recipe(str(source), "none" if weights_path is not None else weights)
+        kind = "none" if weights_path is not None else default_weights(source, weights)
+        loaded = _build_recipe(str(source), imagenet=kind == "imagenet", size=size, classes=classes)
     loaded = replace(loaded, sha256=digest)
     return loaded if weights_path is None else _with_weights(loaded, weights_path)
 
 
-def _build_recipe(name: str, weights: str | None) -> Source:
+def _build_recipe(name: str, *, imagenet: bool, size: Size | None, classes: int | None) -> Source:
     """Build a recipe or a classifier of `keras.applications`, with random or ImageNet weights."""
     is_application = name.startswith(APPLICATION_PREFIX)
     recipe = application(name.removeprefix(APPLICATION_PREFIX)) if is_application else RECIPES[name]
-    imagenet = is_application or name == "resnet50"
-    weights = weights or ("imagenet" if imagenet else "none")
-    title, served_name = f"{name}, weights {weights}", name.removeprefix(APPLICATION_PREFIX).lower()
-    if weights == "none":
-        keras.utils.set_random_seed(_SEED)
-        labels = None if imagenet else recipe.labels
-        return Source(recipe.build(), title, title, served_name, recipe.preprocessing, labels)
-    if recipe.with_imagenet is None:
-        raise ValueError(f"recipe {name!r} has no ImageNet weights")  # locate_files refuses it
-    model = imagenet_model(name, recipe.with_imagenet)
-    return Source(model, title, title, served_name, recipe.preprocessing, imagenet=True)
+    served_name = name.removeprefix(APPLICATION_PREFIX).lower()
+    described = ", ".join(
+        [
+            name,
+            *([] if size is None else [f"size {size[0]}x{size[1]}"]),
+            *([] if classes is None else [count(classes, "class")]),
+        ]
+    )
+    if imagenet:
+        model, title = _imagenet_model(name, recipe, size), f"{described}, weights imagenet"
+        return Source(model, title, title, served_name, recipe.preprocessing, imagenet=True)
+    keras.utils.set_random_seed(_SEED)
+    model, title = _build(name, recipe, size=size, classes=classes), f"{described}{_NO_WEIGHTS}"
+    return Source(model, title, title, served_name, recipe.preprocessing, recipe.labels)
+
+
+def _build(name: str, recipe: Recipe, **options: Any) -> keras.Model:
+    given = {key: value for key, value in options.items() if value is not None}
+    try:
+        return recipe.build(**given)
+    except ValueError as error:  # Keras's own check, or a layer with a window that is larger than its input
+        described = " and ".join(f"{key} {_text(value)}" for key, value in given.items()) or "its own size"
+        raise UsageError(
+            f"{name} cannot be built with {described}: {reason(error)}", hint="Pass a larger size: --size HxW"
+        ) from None
+
+
+def _imagenet_model(name: str, recipe: Recipe, size: Size | None) -> keras.Model:
+    """Build a network with ImageNet weights, for any size of image that its layers can process with them."""
+    model = imagenet_model(name, partial(recipe.build, weights="imagenet"))
+    if size in (None, model.input_shape[1:3]):
+        return model
+    resized = _build(name, recipe, size=size)
+    for weight, own in zip(resized.weights, model.weights, strict=True):
+        if weight.shape != own.shape:
+            raise UsageError(
+                f"the ImageNet weights of {name!r} do not fit images of {_text(size)}: {weight.path} must have the "
+                f"shape {tuple(weight.shape)}, and theirs is {tuple(own.shape)}",
+                hint=f"Remove --size: they are for images of {_text(model.input_shape[1:3])}",
+            )
+    resized.set_weights(model.get_weights())
+    return resized
+
+
+def _text(value: Any) -> str:
+    return f"{value[0]}x{value[1]}" if isinstance(value, tuple) else str(value)
 
 
 def _with_weights(source: Source, path: Path) -> Source:

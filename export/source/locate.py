@@ -9,7 +9,7 @@ from camserve.errors import SourceError, UsageError
 from camserve.export.source.recipes import IMAGENET_CLASSES, RECIPES
 from camserve.text import suggest
 
-__all__ = ["APPLICATION_PREFIX", "IN_MEMORY", "class_count", "locate_files", "source_path"]
+__all__ = ["APPLICATION_PREFIX", "IN_MEMORY", "class_count", "default_weights", "locate_files", "source_path"]
 
 APPLICATION_PREFIX = "keras:"
 """Prefix of the names of `keras.applications`."""
@@ -56,7 +56,7 @@ def locate_files(source: Any, weights: str | None) -> tuple[Path | None, Path | 
             hint="Remove --weights, or pass a weights file: --weights FILE",
         )
     recipe = RECIPES.get(str(source))
-    if weights == "imagenet" and recipe is not None and recipe.with_imagenet is None:
+    if weights == "imagenet" and recipe is not None and not recipe.imagenet:
         raise UsageError(
             f"recipe {str(source)!r} has no ImageNet weights",
             hint="Use --weights none or a weights file: --weights FILE",
@@ -71,6 +71,14 @@ def class_count(source: Any) -> int | None:
     if source in RECIPES:  # a `Path` is never a recipe, also if its name is that of one
         return RECIPES[str(source)].classes
     return IMAGENET_CLASSES if str(source).startswith(APPLICATION_PREFIX) else None
+
+
+def default_weights(source: Any, weights: str | None) -> str | None:
+    """Return the requested weights, or else the default of a recipe or `keras:NAME`; None for a file or model."""
+    if weights is not None or class_count(source) is None:
+        return weights
+    recipe = RECIPES.get(str(source))
+    return "imagenet" if recipe is None or recipe.imagenet else "none"
 
 
 def _weights_path(weights: str | None) -> Path | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from camserve.contract import PRESETS, Preprocessing
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["IMAGENET_CLASSES", "RECIPES", "Recipe"]
+__all__ = ["IMAGENET_CLASSES", "RECIPES", "Recipe", "load_img_preset"]
 
 IMAGENET_CLASSES = 1000
 
@@ -22,16 +22,17 @@ class Recipe:
     """A network that camserve builds by name.
 
     Attributes:
-        build: Builds the network with random weights.
+        build: Builds the network with random weights. Keyword arguments: `size` (height, width) and `classes`, where
+            they differ from the network's own, and `weights="imagenet"` where it has them.
         preprocessing: The preprocessing of its images.
         labels: The labels of its classes; None for the classes of ImageNet.
-        with_imagenet: Builds the network with ImageNet weights, which Keras downloads; None if it has none.
+        imagenet: Whether it has ImageNet weights, which Keras downloads.
     """
 
-    build: Callable[[], keras.Model]
+    build: Callable[..., keras.Model]
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None = None
-    with_imagenet: Callable[[], keras.Model] | None = None
+    imagenet: bool = False
 
     @property
     def classes(self) -> int:
@@ -39,11 +40,16 @@ class Recipe:
         return IMAGENET_CLASSES if self.labels is None else len(self.labels)
 
 
-def _network(function: str, *arguments: str) -> Callable[[], keras.Model]:
+def load_img_preset(name: str) -> Preprocessing:
+    """Return a preset with the resize filter of Keras's `load_img`, the one of Keras's documented pipelines."""
+    return PRESETS[name].model_copy(update={"resize": "nearest"})
+
+
+def _network(function: str) -> Callable[..., keras.Model]:
     """Return a builder that loads TensorFlow when it is called."""
 
-    def build() -> keras.Model:
-        return getattr(import_module("camserve.export.source.networks"), function)(*arguments)
+    def build(**options: Any) -> keras.Model:
+        return getattr(import_module("camserve.export.source.networks"), function)(**options)
 
     return build
 
@@ -61,11 +67,11 @@ _CAMERAS = (
     "iPhone-6",
 )
 _DIGITS = tuple(str(digit) for digit in range(10))
-_UNIT = PRESETS["unit"]
+_UNIT = load_img_preset("unit")
 _RAW_CROP = PRESETS["raw-bgr"].model_copy(update={"fit": "crop-only"})
 
 RECIPES: dict[str, Recipe] = {
-    "resnet50": Recipe(_network("resnet50"), PRESETS["caffe"], with_imagenet=_network("resnet50", "imagenet")),
+    "resnet50": Recipe(_network("resnet50"), load_img_preset("caffe"), imagenet=True),
     "resnet-mini": Recipe(_network("resnet_mini"), _UNIT.in_gray(), _DIGITS),
     "resnet50-signs": Recipe(_network("resnet50_signs"), _UNIT, _DIGITS[:6]),
     "resnet50-signs-126": Recipe(_network("resnet50_signs_126"), _UNIT, _DIGITS[:6]),

@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.contract import Activation
+from camserve.ranking import rank_classes
 
 __all__ = [
     "are_probabilities",
     "cosines",
     "largest_difference",
     "largest_magnitude",
+    "misordered_maps",
     "misranked_maps",
     "other_winners",
     "probability_difference",
@@ -104,6 +106,20 @@ def other_winners(scores: Array, reference: Array, *, tolerance: float) -> npt.N
     chosen = np.take_along_axis(reference, scores.argmax(axis=1)[:, np.newaxis], axis=1)[:, 0]
     others: npt.NDArray[np.bool_] = ~(reference.max(axis=1) - chosen <= tolerance)
     return others
+
+
+def misordered_maps(classes: Array, scores: Array) -> npt.NDArray[np.bool_]:
+    """Return for each map whether its class is not the one of that rank in the scores of the same answer.
+
+    Args:
+        classes: Class of each map, best first: `[batch, maps]`.
+        scores: The logits that were returned with them, `[batch, classes]`; equal ones are ranked by class number.
+
+    Returns:
+        `[batch, maps]`.
+    """
+    misordered: npt.NDArray[np.bool_] = classes != rank_classes(scores)[:, : classes.shape[1]]
+    return misordered
 
 
 def misranked_maps(classes: Array, reference: Array, *, tolerance: float) -> npt.NDArray[np.bool_]:

@@ -139,8 +139,7 @@ class Preprocessing(_Value):
         operands = {name: getattr(self, name) for name in ("scale", "mean", "std")}
         if any(len(set(values)) != 1 for values in operands.values()):
             raise ValueError("the preprocessing differs between color channels and does not apply to gray images")
-        gray = {name: values[:1] for name, values in operands.items()}
-        return Preprocessing(color="gray", resize=self.resize, fit=self.fit, in_graph=self.in_graph, **gray)
+        return self.model_copy(update={"color": "gray", **{name: values[:1] for name, values in operands.items()}})
 
 
 def _same(value: float) -> tuple[float, float, float]:

@@ -41,7 +41,8 @@ def by_command(source: str, weights: str | None, custom: list[str]) -> dict[str,
         try:
             more = [] if weights is None else ["--weights", weights]
             more += [word for module in custom for word in ("--custom-objects", module)]
-            main(["export", source, *more, "--preprocess", "unit", "--formats", "onnx", "--out", str(out)])
+            more += ["--preprocess", "unit", "--resize", "nearest"]
+            main(["export", source, *more, "--formats", "onnx", "--out", str(out)])
         except SystemExit as end:
             return {"code": end.code, "stderr": stderr.getvalue(), "bundle": out.exists()}
     return {"code": None}

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import pytest
 from PIL import Image
-from support.command_line import run
+from support.command_line import UNIT, run
 from support.networks import enliven, small_network
 
 from camserve.bundle import load_bundle
@@ -39,9 +39,7 @@ def test_export_and_publish_in_one_step(tmp_path: Path) -> None:
 def test_an_invalid_source_leaves_nothing(tmp_path: Path) -> None:
     source = tmp_path / "model.keras"
     source.write_bytes(b"no model")
-    result = run(
-        "export", source, "--preprocess", "unit", "--out", tmp_path / "bundle", "--publish", tmp_path / "repository"
-    )
+    result = run("export", source, *UNIT, "--out", tmp_path / "bundle", "--publish", tmp_path / "repository")
     assert result.returncode == 1
     assert str(source) in result.stderr
     assert "Traceback" not in result.stderr
@@ -59,7 +57,7 @@ def test_int8_export_with_uint8_input(tmp_path: Path) -> None:
     source, images = tmp_path / "small.keras", write_images(tmp_path / "images", 64, (16, 16))
     keras.utils.set_random_seed(0)
     enliven(small_network(), PRESETS["unit"]).save(source)
-    options = [*int8(images), "--input", "uint8", "--preprocess", "unit", "--bound", "top1_disagreement=0.5"]
+    options = [*int8(images), "--input", "uint8", *UNIT, "--bound", "top1_disagreement=0.5"]
     result = run("export", source, "--out", tmp_path / "bundle", "--json", *options)
     assert result.returncode == 0, result.stderr
     bundle = load_bundle(tmp_path / "bundle")
@@ -77,9 +75,7 @@ def test_custom_layers_are_imported_from_a_module(tmp_path: Path, monkeypatch: p
     )
     monkeypatch.chdir(tmp_path)
     source = unregistered(tmp_path, package="pets")
-    result = run(
-        "export", source, "--out", "bundle", "--preprocess", "unit", "--custom-objects", "pets", "--formats", "onnx"
-    )
+    result = run("export", source, "--out", "bundle", *UNIT, "--custom-objects", "pets", "--formats", "onnx")
     assert result.returncode == 0, result.stderr
 
 
@@ -230,7 +226,7 @@ def test_invalid_input_ends_with_its_code_and_changes_nothing(
 ) -> None:
     make, code, expected = BAD[name]
     arguments = [str(argument) for argument in make(tmp_path)]
-    preprocess = [] if arguments[0].startswith("resnet") else ["--preprocess", "unit"]
+    preprocess = () if arguments[0].startswith("resnet") else UNIT
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(SystemExit) as end:
         main(["export", *arguments, *preprocess, "--out", str(tmp_path / "bundle")])

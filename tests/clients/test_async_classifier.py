@@ -17,10 +17,10 @@ from support.stub_server import StubServer
 from support.toy import toy_contract
 
 from camserve.clients import AsyncClassifier, Classification, Classifier
-from camserve.clients.images.crops import Crops
-from camserve.clients.images.loading import OpenedImage, open_image
-from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import ContractError, DeadlineError, ImageError, RequestError, UsageError
+from camserve.images.crops import Crops
+from camserve.images.loading import OpenedImage, open_image
+from camserve.images.pixel_arrays import Pixels
 from camserve.serving import TritonServer
 
 CONTRACT = toy_contract()

@@ -11,9 +11,9 @@ from support.stub_server import StubServer, correct_answer
 from support.toy import toy_contract
 
 from camserve.clients import Classifier
-from camserve.clients.images.crops import Crops
-from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import CamserveError, ContractError, RequestError
+from camserve.images.crops import Crops
+from camserve.images.pixel_arrays import Pixels
 
 Array = np.ndarray[Any, Any]
 Tensors = dict[str, Array]

@@ -19,8 +19,6 @@ from support.toy import expected_outputs
 
 from camserve.bundle import Bundle
 from camserve.clients import Classifier, load_image, prepare
-from camserve.clients.images.crops import Crops, crop_image
-from camserve.clients.images.pixel_arrays import Pixels
 from camserve.contract import ModelContract
 from camserve.errors import (
     ConnectionFailedError,
@@ -28,6 +26,8 @@ from camserve.errors import (
     RequestError,
     UsageError,
 )
+from camserve.images.crops import Crops, crop_image
+from camserve.images.pixel_arrays import Pixels
 from camserve.serving import TritonServer
 
 Array = np.ndarray[Any, Any]

@@ -21,8 +21,9 @@ from support.toy import expected_outputs, toy_contract, write_toy_bundle
 from camserve.bundle import Bundle
 from camserve.clients import AsyncClassifier, Classification, Classifier, prepare
 from camserve.clients.answers import known_versions
-from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import CamserveError, ContractError
+from camserve.images.pixel_arrays import Pixels
+from camserve.ranking import rank_classes
 from camserve.serving import publish
 
 SWAPS = max(4, times(40))
@@ -63,8 +64,8 @@ class Expected:
         )
 
     def _read(self, bundle: Bundle) -> list[tuple[str, float]]:
-        probabilities = expected_outputs(bundle, prepare(SHOWN, bundle.contract)[np.newaxis])["probabilities"][0]
-        order = probabilities.argsort()[::-1]
+        expected = expected_outputs(bundle, prepare(SHOWN, bundle.contract)[np.newaxis])
+        probabilities, order = expected["probabilities"][0], rank_classes(expected["logits"][0])
         return [(bundle.labels[index], float(probabilities[index])) for index in order]
 
 

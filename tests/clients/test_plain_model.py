@@ -18,9 +18,9 @@ from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import Bundle
 from camserve.clients import Classifier
-from camserve.clients.images.pixel_arrays import Pixels
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, ContractError, UsageError
+from camserve.images.pixel_arrays import Pixels
 from camserve.serving import TritonServer
 
 IMAGE = Pixels(np.random.default_rng(3).integers(0, 256, (20, 30, 3), dtype=np.uint8), "rgb")
@@ -69,8 +69,11 @@ def test_model_without_contract_is_refused_with_a_hint(server: TritonServer) -> 
 
 def test_contract_and_labels_arguments_are_used(server: TritonServer, bundle: Bundle, tmp_path: Path) -> None:
     path = shutil.copy(bundle.path / "contract.json", tmp_path)
-    for contract in (bundle.contract, path, str(path)):
-        with Classifier(server.grpc_url, "plain", contract=contract, labels=LABELS) as classifier:
+    indices = {label: number for number, label in enumerate(LABELS)}
+    file = tmp_path / "labels.json"
+    file.write_text(json.dumps(indices))
+    for contract, labels in ((bundle.contract, LABELS), (path, indices), (str(path), file)):
+        with Classifier(server.grpc_url, "plain", contract=contract, labels=labels) as classifier:
             result = classifier.classify(IMAGE, cam=True)
             expected = expected_outputs(bundle, classifier.prepare(IMAGE)[np.newaxis])
             assert np.abs(result.probabilities - expected["probabilities"][0]).max() < 1e-6

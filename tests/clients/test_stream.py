@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from camserve.clients.async_stream import AsyncStream
-from camserve.clients.images.files import bytes_to_read
-from camserve.clients.images.loading import OpenedImage
 from camserve.clients.stream import Stream
 from camserve.clients.window import MemoryLimit, Window
 from camserve.errors import CamserveError, ImageError
+from camserve.images.files import bytes_to_read
+from camserve.images.loading import OpenedImage
 
 SECONDS = 30.0
 Open = Callable[[Any], int]

@@ -23,9 +23,9 @@ from support.stub_server import StubServer, Tensors
 from support.toy import toy_contract
 
 from camserve.clients import Classification, Classifier
-from camserve.clients.images.loading import open_image
-from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import CamserveError, ConnectionFailedError, DeadlineError, ImageError, RequestError, UsageError
+from camserve.images.loading import open_image
+from camserve.images.pixel_arrays import Pixels
 from camserve.serving import TritonServer
 
 CONTRACT = toy_contract()

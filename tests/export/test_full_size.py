@@ -61,7 +61,7 @@ def test_application_with_a_nonlinear_head_exports_without_maps(tmp_path: Path) 
 def test_batchnorm_in_training_mode_passes_with_a_warning(tmp_path: Path) -> None:
     model = enliven(networks.resnet50_signs(training=True), PRESETS["unit"])
     model.save(tmp_path / "signs.h5")
-    bundle = export_model(tmp_path / "signs.h5", tmp_path / "bundle", preprocessing="unit")
+    bundle = export_model(tmp_path / "signs.h5", tmp_path / "bundle", preprocessing="unit", resize="nearest")
     assert passes_the_gate(bundle)
     (warning,) = bundle.report["warnings"]
     assert "52 BatchNorm layers built with training=True" in warning
@@ -74,6 +74,6 @@ def test_float64_model_passes_against_a_float64_reference(tmp_path: Path) -> Non
     finally:
         keras.config.set_dtype_policy("float32")
     model.save(tmp_path / "signs.keras")
-    bundle = export_model(tmp_path / "signs.keras", tmp_path / "bundle", preprocessing="unit")
+    bundle = export_model(tmp_path / "signs.keras", tmp_path / "bundle", preprocessing="unit", resize="nearest")
     assert passes_the_gate(bundle)
     assert bundle.report["source"]["dtype"] == "float64"

@@ -68,7 +68,7 @@ def subclassed() -> keras.Model:
 
 @pytest.mark.parametrize("name", EXACT)
 def test_model_exports_exactly(name: str, tmp_path: Path) -> None:
-    bundle = export_model(EXACT[name](), tmp_path / "bundle", preprocessing="unit", formats="onnx")
+    bundle = export_model(EXACT[name](), tmp_path / "bundle", preprocessing="unit", resize="nearest", formats="onnx")
     assert all(metric["passed"] for metric in bundle.report["parity"])
     assert {"reading", "cam_identity"} <= {metric["figure"] for metric in bundle.report["parity"]}
     assert not any("training=True" in warning for warning in bundle.report["warnings"])
@@ -79,15 +79,15 @@ def test_model_exports_exactly_without_maps(name: str, tmp_path: Path) -> None:
     make, message = WITHOUT_MAP[name]
     model = make()
     with pytest.raises(HeadError, match=message):
-        export_model(model, tmp_path / "bundle", preprocessing="unit", formats="onnx")
-    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", formats="onnx", cam=False)
+        export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats="onnx")
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats="onnx", cam=False)
     assert all(metric["passed"] for metric in bundle.report["parity"])
     assert bundle.contract.cam is None
 
 
 def test_model_with_uint8_input_exports_exactly(tmp_path: Path) -> None:
     model = classifier(dense, layers.Rescaling(1 / 255.0), dtype="uint8")
-    bundle = export_model(model, tmp_path / "bundle", preprocessing="raw-rgb", formats="onnx")
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="raw-rgb", resize="nearest", formats="onnx")
     assert all(metric["passed"] for metric in bundle.report["parity"])
 
 
@@ -105,7 +105,9 @@ def test_model_with_uint8_input_exports_exactly(tmp_path: Path) -> None:
 )
 def test_saved_model_exports_exactly(name: str, suffix: str, tmp_path: Path) -> None:
     EXACT[name]().save(tmp_path / f"model{suffix}")
-    bundle = export_model(tmp_path / f"model{suffix}", tmp_path / "bundle", preprocessing="unit", formats="onnx")
+    bundle = export_model(
+        tmp_path / f"model{suffix}", tmp_path / "bundle", preprocessing="unit", resize="nearest", formats="onnx"
+    )
     assert all(metric["passed"] for metric in bundle.report["parity"])
 
 
@@ -118,7 +120,9 @@ def test_keras_2_hdf5_file_exports_exactly(tmp_path: Path) -> None:
     x = old.GlobalAveragePooling2D()(old.Dropout(0.1)(inner(old.Rescaling(2.0)(image))))
     model = tf_keras.Model(image, old.Dense(3, "softmax")(x))
     model.save(tmp_path / "old.h5")
-    bundle = export_model(tmp_path / "old.h5", tmp_path / "bundle", preprocessing="unit", formats="onnx")
+    bundle = export_model(
+        tmp_path / "old.h5", tmp_path / "bundle", preprocessing="unit", resize="nearest", formats="onnx"
+    )
     assert all(metric["passed"] for metric in bundle.report["parity"])
     assert len(bundle.report["folding"]["folded"]) == 1
 
@@ -131,7 +135,7 @@ def test_keras_2_hdf5_file_exports_exactly(tmp_path: Path) -> None:
     ],
 )
 def test_layers_in_training_mode_cause_a_warning(make: Callable[[], keras.Model], message: str, tmp_path: Path) -> None:
-    bundle = export_model(make(), tmp_path / "bundle", preprocessing="unit", formats="onnx")
+    bundle = export_model(make(), tmp_path / "bundle", preprocessing="unit", resize="nearest", formats="onnx")
     (warning,) = bundle.report["warnings"]
     assert message in warning
 
@@ -188,7 +192,7 @@ REFUSED: dict[str, tuple[Callable[[], keras.Model], type[CamserveError], str]] =
 def test_unsupported_model_is_refused(name: str, tmp_path: Path) -> None:
     make, kind, message = REFUSED[name]
     with pytest.raises(kind, match=message):
-        export_model(make(), tmp_path / "new" / "bundle", preprocessing="unit")
+        export_model(make(), tmp_path / "new" / "bundle", preprocessing="unit", resize="nearest")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -196,6 +200,6 @@ def test_export_does_not_change_the_model(tmp_path: Path) -> None:
     model = classifier(dense)
     nodes = [len(layer._inbound_nodes) for layer in model.layers]
     weights = model.get_weights()
-    export_model(model, tmp_path / "bundle", preprocessing="unit", formats="onnx")
+    export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats="onnx")
     assert [len(layer._inbound_nodes) for layer in model.layers] == nodes
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), weights, strict=True))

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from camserve.contract import PRESETS, Preprocessing
 from camserve.errors import SourceError, UsageError
-from camserve.export import Tolerances, export_model
+from camserve.export import RECIPES, Tolerances, export_model
+from camserve.export.option_checks import check_options
+from camserve.export.options import ExportOptions
 
 pytestmark = pytest.mark.slow
 
@@ -66,10 +69,38 @@ def test_missing_weights_file_is_refused_without_loading_the_source(tmp_path: Pa
         export_model("resnet-mini", tmp_path / "bundle", weights=str(tmp_path / "w.h5"))
 
 
-def test_preprocessing_of_a_file_is_required(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "unknown", "named"),
+    [
+        ({}, "preprocessing", ["--preprocess caffe|tf|", "--resize nearest", "--resize tf-bilinear"]),
+        ({"resize": "nearest"}, "preprocessing", ["--preprocess caffe|tf|"]),
+        ({"fit": "crop-only"}, "preprocessing", ["--preprocess caffe|tf|"]),
+        ({"preprocessing": "tf"}, "resize filter", ["--resize nearest", "--resize tf-bilinear", "--resize cv2-linear"]),
+        ({"preprocessing": PRESETS["unit"].in_gray()}, "resize filter", ["--resize nearest", "--resize tf-bilinear"]),
+    ],
+)
+def test_preprocessing_and_resize_of_a_file_are_required(
+    options: dict[str, Any], unknown: str, named: list[str], tmp_path: Path
+) -> None:
     (tmp_path / "model.keras").touch()
-    with pytest.raises(UsageError, match=r"the preprocessing of .*model\.keras is unknown"):
-        export_model(tmp_path / "model.keras", tmp_path / "bundle")
+    with pytest.raises(UsageError, match=rf"the {unknown} of .*model\.keras is unknown") as raised:
+        export_model(tmp_path / "model.keras", tmp_path / "bundle", **options)
+    assert [option for option in named if option not in str(raised.value.hint)] == []
+    assert ("--resize" in str(raised.value.hint)) == any("--resize" in option for option in named)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"preprocessing": "caffe", "resize": "tf-bilinear"},
+        {"preprocessing": "raw-bgr", "fit": "crop-only"},
+        {"preprocessing": Preprocessing(resize="cv2-linear")},
+        {"preprocessing": RECIPES["resnet-mini"].preprocessing},
+    ],
+)
+def test_no_filter_is_required_where_it_is_known_or_unused(options: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "model.keras").touch()
+    check_options(tmp_path / "model.keras", ExportOptions(**options))
 
 
 def test_unknown_tolerance_and_negative_value_are_refused() -> None:

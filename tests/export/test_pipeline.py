@@ -33,7 +33,9 @@ def model() -> keras.Model:
 @pytest.fixture(scope="module")
 def bundle(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     out = tmp_path_factory.mktemp("export") / "bundle"
-    return export_model(model, out, preprocessing="unit", labels=list("abcdef"), cam_top_k=3, cam_all=True)
+    return export_model(
+        model, out, preprocessing="unit", resize="nearest", labels=list("abcdef"), cam_top_k=3, cam_all=True
+    )
 
 
 def test_bundle_contains_the_files_of_its_manifest(bundle: Bundle) -> None:
@@ -52,7 +54,7 @@ def test_bundle_contains_the_files_of_its_manifest(bundle: Bundle) -> None:
 
 
 def test_changed_bundle_is_detected(model: keras.Model, tmp_path: Path) -> None:
-    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats=["onnx"])
     with (bundle.path / "labels.txt").open("a") as stream:
         stream.write("one more\n")
     with pytest.raises(BundleError, match=r"labels\.txt was changed"):
@@ -109,7 +111,9 @@ def test_report_describes_folding_and_graph(bundle: Bundle) -> None:
 
 
 def test_export_without_maps_has_no_map_outputs(model: keras.Model, tmp_path: Path) -> None:
-    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", cam=False, formats=["onnx"])
+    bundle = export_model(
+        model, tmp_path / "bundle", preprocessing="unit", resize="nearest", cam=False, formats=["onnx"]
+    )
     assert bundle.contract.cam is None
     assert [output.name for output in bundle.contract.outputs] == ["probabilities", "logits"]
     assert bundle.saved_model_path is None
@@ -117,7 +121,7 @@ def test_export_without_maps_has_no_map_outputs(model: keras.Model, tmp_path: Pa
 
 def test_previous_bundle_is_replaced(model: keras.Model, tmp_path: Path) -> None:
     for name in ("first", "second"):
-        export_model(model, tmp_path / "bundle", name=name, preprocessing="unit", formats=["onnx"])
+        export_model(model, tmp_path / "bundle", name=name, preprocessing="unit", resize="nearest", formats=["onnx"])
     assert load_bundle(tmp_path / "bundle").contract.name == "second"
     assert list(tmp_path.iterdir()) == [tmp_path / "bundle"]
 
@@ -129,7 +133,7 @@ def test_float64_model_is_measured_against_float64(tmp_path: Path) -> None:
     finally:
         keras.config.set_dtype_policy("float32")
     assert model.get_layer("conv1").kernel.dtype == "float64"
-    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit")
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest")
     assert bundle.report["source"]["dtype"] == "float64"
     assert "float64" in bundle.report["warnings"][0]
 
@@ -138,7 +142,7 @@ def error_of(model: keras.Model, out: Path, kind: type[ExportError | UsageError]
     """Return the message of an export that fails and changes no file."""
     before = sorted(out.parent.rglob("*"))
     with pytest.raises(kind) as refusal:
-        export_model(model, out, **{"preprocessing": "unit", **options})
+        export_model(model, out, **{"preprocessing": "unit", "resize": "nearest", **options})
     assert sorted(out.parent.rglob("*")) == before
     assert refusal.value.hint, "every error has a hint"
     return refusal.value.message
@@ -202,5 +206,5 @@ def test_nonlinear_head_writes_nothing(tmp_path: Path) -> None:
         ]
     )
     with pytest.raises(HeadError, match="'hidden'"):
-        export_model(deep, tmp_path / "bundle", preprocessing="unit")
+        export_model(deep, tmp_path / "bundle", preprocessing="unit", resize="nearest")
     assert list(tmp_path.iterdir()) == []

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 EXPORT = """
 import sys
 from camserve.export import export_model
-export_model(sys.argv[1], sys.argv[2], preprocessing="unit")
+export_model(sys.argv[1], sys.argv[2], preprocessing="unit", resize="nearest")
 """
 
 
@@ -53,7 +53,9 @@ def test_exports_in_one_process_are_identical(
 ) -> None:
     model = build()
     first, second = (
-        export_model(model, tmp_path / name / "bundle", preprocessing="unit", input_dtype=input_dtype).path
+        export_model(
+            model, tmp_path / name / "bundle", preprocessing="unit", resize="nearest", input_dtype=input_dtype
+        ).path
         for name in "ab"
     )
     assert contents(first) == contents(second)
@@ -67,6 +69,7 @@ def test_exports_of_lower_precision_are_identical(precision: Precision, tmp_path
     model, tolerances = ordinary(), Tolerances(top1_disagreement=1, cam_distance=1)
     options: dict[str, Any] = {
         "preprocessing": "unit",
+        "resize": "nearest",
         "precision": precision,
         "calibration": tmp_path,
         "tolerances": tolerances,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
-from support.command_line import PROGRAM
+from support.command_line import PROGRAM, UNIT
 from support.networks import small_network
 from support.toy import write_toy_bundle
 
@@ -32,7 +32,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def command(network: Path, out: Path, formats: str) -> list[str]:
-    return [PROGRAM, "export", str(network), "--preprocess", "unit", "--formats", formats, "--out", str(out)]
+    return [PROGRAM, "export", str(network), *UNIT, "--formats", formats, "--out", str(out)]
 
 
 def export(network: Path, out: Path, formats: str, limit: Callable[[], None]) -> subprocess.CompletedProcess[str]:

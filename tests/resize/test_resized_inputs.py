@@ -10,25 +10,19 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from support.contracts import contract_of_input
 from support.resizing import photo
 
 from camserve.clients import load_image, prepare
-from camserve.contract import PRESETS, ModelContract, Preprocessing, ResizeFilter, TensorSpec
+from camserve.contract import PRESETS, ModelContract, Preprocessing, ResizeFilter
 from camserve.errors import UsageError
 from camserve.export import export_model
 from camserve.export.gate.calibration import read_calibration
 from camserve.resize import NUMPY_FILTERS
 
 
-def contract(preprocessing: Preprocessing, dtype: str = "FP32") -> ModelContract:
-    return ModelContract(
-        name="pets",
-        input=TensorSpec.model_validate({"name": "image", "dtype": dtype, "shape": (96, 128, preprocessing.channels)}),
-        outputs=(TensorSpec(name="probabilities", dtype="FP32", shape=(3,)),),
-        preprocessing=preprocessing,
-        activation="softmax",
-        classes=3,
-    )
+def contract(preprocessing: Preprocessing) -> ModelContract:
+    return contract_of_input(preprocessing, (96, 128))
 
 
 def preset(name: str, resize: ResizeFilter, **changes: object) -> Preprocessing:
@@ -96,7 +90,7 @@ def test_calibration_reads_the_pixels_of_the_client(resize: ResizeFilter, fit: s
     preprocessing = preset("raw-rgb", resize, fit=fit)
     for number in range(11):
         Image.fromarray(np.roll(photo(), 40 * number, axis=1)).save(folder / f"shifted-{number:02}.png")
-    calibration = read_calibration(folder, (96, 128), preprocessing)
+    calibration = read_calibration(folder, contract(preprocessing))
     expected = prepare(load_image(sorted(folder.iterdir())[0]), contract(preprocessing))
     pixels = np.concatenate([calibration.fit, calibration.held_out])
     assert any(np.abs(image - expected.clip(0, 255)).max() <= 0.5 for image in pixels)

@@ -8,10 +8,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["PROGRAM", "run"]
+__all__ = ["PROGRAM", "UNIT", "run"]
 
 PROGRAM = str(Path(sys.executable).with_name("camserve"))
 """The installed program."""
+
+UNIT = ("--preprocess", "unit", "--resize", "nearest")
+"""Options of `camserve export` for a file: x / 255 after Keras's `load_img`."""
 
 
 def run(

@@ -37,9 +37,9 @@ def read_in_subprocess(*arguments: str | Path, environment: dict[str, str] | Non
 def _decode_mutants(count: int, seed: int) -> dict[str, Any]:
     from support.image_files import mutants, seeds
 
-    from camserve.clients.images.decode_options import DecodeOptions
-    from camserve.clients.images.loading import load_image
     from camserve.errors import ImageError
+    from camserve.images.decode_options import DecodeOptions
+    from camserve.images.loading import load_image
 
     files = seeds()
     for data in files:
@@ -62,8 +62,8 @@ def _decode_mutants(count: int, seed: int) -> dict[str, Any]:
 
 
 def _decode_files(paths: Sequence[str]) -> dict[str, Any]:
-    from camserve.clients.images.loading import load_image
     from camserve.errors import ImageError
+    from camserve.images.loading import load_image
 
     found = {}
     for path in paths:

@@ -13,7 +13,8 @@ from keras import layers
 from camserve.contract import Preprocessing
 from camserve.export.gate.samples import sample_images
 from camserve.export.graph.inference import to_inference_mode
-from camserve.export.graph.network import Network, run, trace
+from camserve.export.graph.network import Network, run
+from camserve.export.graph.trace import trace
 from camserve.pixels import normalize
 
 _SPREAD = (

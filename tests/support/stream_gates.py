@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 from support.stub_server import correct_answer
 
-from camserve.clients.images import loading
-from camserve.clients.images.files import read_bytes
-from camserve.clients.images.loading import OpenedImage
 from camserve.contract import ModelContract
+from camserve.images import loading
+from camserve.images.files import read_bytes
+from camserve.images.loading import OpenedImage
 
 __all__ = ["Decoding", "Gate"]
 

@@ -32,7 +32,7 @@ classifier of keras.applications.
 
 Example:  camserve export resnet50 --weights imagenet --out bundles/resnet50 --publish model_repository
 
-Example:  camserve export pets.keras --preprocess caffe --out bundles/pets --precision int8 --calibration photos
+Example:  camserve export pets.keras --preprocess caffe --resize nearest --out pets --precision int8 --calibration dir
 """
 
 
@@ -46,11 +46,14 @@ def export(
     out: options.Out,
     name: options.Name = None,
     weights: options.Weights = None,
+    size: options.Size = None,
+    classes: options.Classes = None,
     sha256: options.Sha256 = None,
     custom_objects: options.CustomObjects = None,
     preprocess: options.Preprocess = None,
     resize: options.Resize = None,
     fit: options.Fit = None,
+    allow_double_preprocessing: options.AllowDoublePreprocessing = False,
     labels: options.Labels = None,
     input_dtype: options.InputDtype = INPUTS[0],
     precision: options.Precision = PRECISIONS[0],
@@ -85,11 +88,14 @@ def export(
             out,
             name=name,
             weights=weights,
+            size=size,
+            classes=classes,
             sha256=sha256,
             custom_objects=custom_objects or (),
             preprocessing=preprocess,
             resize=cast("ResizeFilter | None", resize),
             fit=cast("Fit | None", fit),
+            allow_double_preprocessing=allow_double_preprocessing,
             labels=labels,
             cam=not no_cam,
             cam_top_k=options.CAM_TOP_K if cam_top_k is None else cam_top_k,

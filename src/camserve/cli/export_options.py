@@ -13,10 +13,12 @@ from camserve.cli.shared_options import one_of
 __all__ = [
     "ALL_FORMATS",
     "CAM_TOP_K",
+    "AllowDoublePreprocessing",
     "Bound",
     "Calibration",
     "CamAll",
     "CamTopK",
+    "Classes",
     "CustomObjects",
     "Fit",
     "Formats",
@@ -32,6 +34,7 @@ __all__ = [
     "Publish",
     "Resize",
     "Sha256",
+    "Size",
     "Source",
     "Weights",
 ]
@@ -64,6 +67,22 @@ Weights = Annotated[
     typer.Option(
         metavar="imagenet|none|FILE",
         help="Pretrained weights, random weights, or a file of weights, for a recipe.",
+        rich_help_panel=_SOURCE,
+    ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxW",
+        help="Height and width of the images, for a model that takes any size or a recipe, e.g. 224x224.",
+        rich_help_panel=_SOURCE,
+    ),
+]
+Classes = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Number of classes of a recipe or keras:NAME, for fine-tuned weights.",
         rich_help_panel=_SOURCE,
     ),
 ]
@@ -106,10 +125,21 @@ Fit = Annotated[
         rich_help_panel=_PREPROCESSING,
     ),
 ]
+AllowDoublePreprocessing = Annotated[
+    bool,
+    typer.Option(
+        "--allow-double-preprocessing",
+        help="Export even if both the model and --preprocess scale or shift the pixels.",
+        rich_help_panel=_PREPROCESSING,
+    ),
+]
 Labels = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Text file with the label of each class, one per line.", rich_help_panel=_PREPROCESSING
+        metavar="FILE",
+        help="Labels of the classes: text with one per line, or JSON (a list, or Keras's class_indices). Two labels "
+        "make two classes of a single sigmoid.",
+        rich_help_panel=_PREPROCESSING,
     ),
 ]
 InputDtype = Annotated[

@@ -16,13 +16,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from camserve.resize.layout import add_terms, axes, flat_columns, take_lines
+from camserve.resize.layout import (
+    Floats,
+    Pixels,
+    Taps,
+    axes,
+    blocks,
+    flat,
+    lines_of,
+    pick,
+    sum_across_first,
+    sum_down_first,
+)
 
 __all__ = ["area", "bicubic", "bilinear", "nearest"]
 
 Array = npt.NDArray[Any]
-Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 Float = np.float32
 
 _TABLE_SIZE = 1024
@@ -35,45 +44,35 @@ def nearest(pixels: Pixels, height: int, width: int) -> Pixels:
         np.minimum(np.floor(_positions(target) * _scale(source, target)), source - 1).astype(np.intp)
         for source, target in axes(pixels, height, width)
     )
-    return take_lines(pixels, rows).take(flat_columns(columns, pixels.shape[2]), axis=1).reshape(height, width, -1)
+    return pick(pixels, rows, columns)
 
 
 def bilinear(pixels: Pixels, height: int, width: int) -> Floats:
     """Interpolate between the two nearest source pixels along each axis."""
     (top, bottom, down), (left, right, across) = (_two_taps(*axis) for axis in axes(pixels, height, width))
-    lines = take_lines(pixels, np.concatenate([top, bottom]))
-    channels = pixels.shape[2]
-    mixed = _interpolate(
-        lines.take(flat_columns(left, channels), axis=1).astype(np.float32),
-        lines.take(flat_columns(right, channels), axis=1).astype(np.float32),
-        np.repeat(across, channels),
-    )
-    return _interpolate(mixed[:height], mixed[height:], down[:, np.newaxis]).reshape(height, width, channels)
+    source, channels = lines_of(pixels), pixels.shape[2]
+    left, right, across = flat(left, channels), flat(right, channels), np.repeat(across, channels)
+    result = np.empty((height, width * channels), np.float32)
+    for block in blocks(height):
+        lines = source.take(np.concatenate([top[block], bottom[block]]), axis=0)
+        first, second = (lines.take(columns, axis=1).astype(np.float32) for columns in (left, right))
+        _interpolate(first, second, across, second)
+        upper, lower = np.split(second, 2)
+        _interpolate(upper, lower, down[block, np.newaxis], result[block])
+    return result.reshape(height, width, channels)
 
 
 def bicubic(pixels: Pixels, height: int, width: int) -> Floats:
     """Interpolate between four source pixels along each axis with Keys's kernel (a = -0.5)."""
-    (rows, down), (columns, across) = (_four_taps(*axis) for axis in axes(pixels, height, width))
-    channels = pixels.shape[2]
-    lines = add_terms((take_lines(pixels, row) for row in rows), down[:, :, np.newaxis])
-    mixed = add_terms(
-        (lines.take(flat_columns(column, channels), axis=1) for column in columns), np.repeat(across, channels, axis=1)
-    )
-    return mixed.reshape(height, width, channels)
+    return sum_down_first(pixels, *(_four_taps(*axis) for axis in axes(pixels, height, width)))
 
 
 def area(pixels: Pixels, height: int, width: int) -> Floats:
     """Average the part of the source that each target pixel covers."""
-    (rows, down), (columns, across) = (_covered(*axis) for axis in axes(pixels, height, width))
-    channels = pixels.shape[2]
-    every_line = take_lines(pixels, np.arange(len(pixels)))
-    lines = add_terms(
-        (every_line.take(flat_columns(column, channels), axis=1) for column in columns),
-        np.repeat(across, channels, axis=1),
-    )
-    total = add_terms((lines.take(row, axis=0) for row in rows), down[:, :, np.newaxis])
+    total = sum_across_first(pixels, *(_covered(*axis) for axis in axes(pixels, height, width)))
     scales = [_scale(*axis) for axis in axes(pixels, height, width)]
-    return (total * (Float(1) / (scales[0] * scales[1]))).reshape(height, width, channels)
+    total *= Float(1) / (scales[0] * scales[1])
+    return total
 
 
 def _scale(source: int, target: int) -> np.float32:
@@ -85,11 +84,10 @@ def _positions(target: int) -> Floats:
     return np.arange(target, dtype=np.float32) + Float(0.5)
 
 
-def _interpolate(first: Floats, second: Floats, part: Floats) -> Floats:
-    second -= first
-    second *= part
-    second += first
-    return second
+def _interpolate(first: Floats, second: Floats, part: Floats, out: Floats) -> None:
+    np.subtract(second, first, out=out)
+    out *= part
+    out += first
 
 
 def _two_taps(source: int, target: int) -> tuple[Array, Array, Floats]:
@@ -101,8 +99,8 @@ def _two_taps(source: int, target: int) -> tuple[Array, Array, Floats]:
     return first, second, center - below
 
 
-def _four_taps(source: int, target: int) -> tuple[Array, Floats]:
-    """Return the four source pixels of each target pixel and their weights, `[4, target]` each."""
+def _four_taps(source: int, target: int) -> Taps:
+    """Return the four source pixels of each target pixel; the weight of pixels outside the source is 0."""
     center = _positions(target) * _scale(source, target) - Float(0.5)
     below = np.floor(center)
     offset = np.rint((center - below) * Float(_TABLE_SIZE)).astype(np.intp)
@@ -110,9 +108,9 @@ def _four_taps(source: int, target: int) -> tuple[Array, Floats]:
     weights = np.stack([far[offset], near[offset], near[_TABLE_SIZE - offset], far[_TABLE_SIZE - offset]])
     unclipped = below.astype(np.intp) + np.arange(-1, 3)[:, np.newaxis]
     taps = unclipped.clip(0, source - 1)
-    weights = np.where(taps == unclipped, weights, Float(0))  # pixels outside the source do not count
+    weights = np.where(taps == unclipped, weights, Float(0))
     total = ((weights[0] + weights[1]) + weights[2]) + weights[3]
-    return taps, weights * (Float(1) / total)
+    return Taps(taps, weights * (Float(1) / total))
 
 
 def _kernel() -> tuple[Floats, Floats]:
@@ -124,8 +122,8 @@ def _kernel() -> tuple[Floats, Floats]:
     return near.astype(np.float32), far.astype(np.float32)
 
 
-def _covered(source: int, target: int) -> tuple[Array, Floats]:
-    """Return the source pixels that each target pixel covers and their weights, `[taps, target]`; 0 past the last."""
+def _covered(source: int, target: int) -> Taps:
+    """Return the source pixels that each target pixel covers; the weight of those past the last is 0."""
     scale = _scale(source, target)
     edges = np.arange(target + 1, dtype=np.float32) * scale
     begin, end = edges[:-1], edges[1:]
@@ -137,4 +135,4 @@ def _covered(source: int, target: int) -> tuple[Array, Floats]:
         np.where(ends_inside, scale, taps + Float(1) - begin),
         np.where(ends_inside, end - taps, Float(1)),
     )
-    return taps.astype(np.intp).clip(0, source - 1), np.where(taps < last, weights, Float(0)).astype(np.float32)
+    return Taps(taps.astype(np.intp).clip(0, source - 1), np.where(taps < last, weights, Float(0)).astype(np.float32))

@@ -11,9 +11,9 @@ from PIL import Image
 
 from camserve import heatmap
 from camserve.clients import ActivationMap
-from camserve.clients.images.decode_options import DecodeOptions
-from camserve.clients.images.placement import Box, Placement
 from camserve.errors import UsageError
+from camserve.images.decode_options import DecodeOptions
+from camserve.images.placement import Box, Placement
 
 SIDE = 28
 PHOTO = (90, 120)  # height, width

@@ -10,7 +10,8 @@ import pytest
 
 from camserve.clients.answers.predictions import Label, Prediction, check_probabilities, parse_label, top_predictions
 from camserve.contract import Activation
-from camserve.errors import ContractError, RequestError, UsageError
+from camserve.errors import ContractError, UsageError
+from camserve.ranking import rank_classes
 
 
 @pytest.fixture
@@ -23,22 +24,19 @@ def imagenet_labels(monkeypatch: pytest.MonkeyPatch) -> list[Label]:
     return [parse_label("\t".join(index[str(number)])) for number in range(1000)]
 
 
-def rows() -> list[np.ndarray[Any, Any]]:
+def rows_without_ties() -> list[np.ndarray[Any, Any]]:
     random = np.random.default_rng(0)
     smooth = random.dirichlet(np.ones(1000), 3).astype(np.float32)
-    tied = np.round(smooth, 3)
-    one_hot = np.zeros((1, 1000), np.float32)
-    one_hot[0, 7] = 1.0
-    return [*smooth, *tied, *one_hot, np.full(1000, 0.001, np.float32)]
+    return [*smooth, random.permutation(1000).astype(np.float32) / 1000]
 
 
 @pytest.mark.parametrize("top", [1, 5, 10, 1000, 2000])
 def test_top_classes_equal_keras_decode_predictions(imagenet_labels: list[Label], top: int) -> None:
     from keras.applications.imagenet_utils import decode_predictions
 
-    for row in rows():
+    for row in rows_without_ties():
         (expected,) = decode_predictions(row[np.newaxis], top=top)
-        predictions = top_predictions(row, imagenet_labels, top)
+        predictions = top_predictions(row, rank_classes(row).tolist(), imagenet_labels, top)
         assert [(each.identifier, each.label, each.probability) for each in predictions] == [
             (identifier, label, float(probability)) for identifier, label, probability in expected
         ]
@@ -46,14 +44,8 @@ def test_top_classes_equal_keras_decode_predictions(imagenet_labels: list[Label]
 
 def test_a_large_top_returns_all_classes() -> None:
     labels = [Label("a"), Label("b")]
-    best = top_predictions(np.array([0.25, 0.75], np.float32), labels, 5)
+    best = top_predictions(np.array([0.25, 0.75], np.float32), [1, 0], labels, 5)
     assert best == (Prediction(1, "b", 0.75), Prediction(0, "a", 0.25))
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_nan_and_infinity_are_an_error(bad: float) -> None:
-    with pytest.raises(RequestError, match="NaN or infinity in probabilities"):
-        top_predictions(np.array([0.5, bad, 0.5], np.float32), [Label("x")] * 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +71,7 @@ def test_probabilities_in_half_precision_are_accepted() -> None:
 @pytest.mark.parametrize("top", [0, -1])
 def test_top_must_be_at_least_1(top: int) -> None:
     with pytest.raises(UsageError, match=f"top must be at least 1, got {top}"):
-        top_predictions(np.array([1.0], np.float32), [Label("x")], top)
+        top_predictions(np.array([1.0], np.float32), [0], [Label("x")], top)
 
 
 def test_a_label_line_may_contain_an_identifier() -> None:

@@ -17,11 +17,11 @@ from camserve.clients.answers.query import ClassifyRequest, query_batch, query_c
 from camserve.clients.answers.readout import Answer, read_classes, read_logits, read_map, validate_replies
 from camserve.clients.answers.served_model import Model, Overrides, read_model
 from camserve.clients.answers.timing import with_server_share
-from camserve.clients.images.crops import Crops, crop_image
-from camserve.clients.images.decode_options import DecodeOptions
 from camserve.clients.wire.messages import Reply, Statistics
 from camserve.contract import ModelContract
 from camserve.errors import ContractError, RequestError, UsageError
+from camserve.images.crops import Crops, crop_image
+from camserve.images.decode_options import DecodeOptions
 
 Array = np.ndarray[Any, Any]
 
@@ -51,17 +51,24 @@ def outputs_for(model: Model, class_: int | str | None) -> tuple[str, ...]:
 
 def test_only_required_outputs_are_requested() -> None:
     model = model_of()
-    assert query_classes(lambda: IMAGE, model, ClassifyRequest()).outputs == ("probabilities",)
+    assert query_classes(lambda: IMAGE, model, ClassifyRequest()).outputs == ("probabilities", "logits")
     assert query_classes(lambda: IMAGE, model, ClassifyRequest(cam=True)).outputs == (
         "probabilities",
+        "logits",
         "cam",
         "cam_class",
     )
+    best = ClassifyRequest(top=3, cam=True)  # cam_class is the order of the logits
+    assert query_classes(lambda: IMAGE, model, best).outputs == ("probabilities", "cam", "cam_class")
+    bare = model_of(without(toy_contract(), "logits"))
+    assert query_classes(lambda: IMAGE, bare, ClassifyRequest()).outputs == ("probabilities",)
+    linear = model_of(toy_contract().model_copy(update={"activation": "linear"}))
+    assert query_classes(lambda: IMAGE, linear, ClassifyRequest()).outputs == ("probabilities",)
     assert query_logits(lambda: IMAGE, model).outputs == ("logits",)
-    assert outputs_for(model, "b") == ("probabilities", "cam", "cam_class")
+    assert outputs_for(model, "b") == ("probabilities", "logits", "cam", "cam_class")
     of_all = model_of(toy_contract(all_maps=True))
-    assert outputs_for(of_all, None) == ("probabilities", "cam", "cam_class")
-    assert outputs_for(of_all, "b") == ("probabilities", "cam_all")
+    assert outputs_for(of_all, None) == ("probabilities", "logits", "cam", "cam_class")
+    assert outputs_for(of_all, "b") == ("probabilities", "logits", "cam_all")
 
 
 @pytest.mark.parametrize("activation", ["softmax", "sigmoid", "linear"])
@@ -83,6 +90,7 @@ def test_the_crop_with_the_highest_probability_is_chosen() -> None:
     crops = Crops(count=3, seed=4)
     tensors = {name: array.copy() for name, array in correct_answer(toy_contract(), 3).items()}
     tensors["probabilities"][2] = [0.05, 0.0, 0.05, 0.9]
+    tensors["logits"][2] = [0.0, -9.0, 0.0, 3.0]
     tensors["cam_class"][2] = [3, 0, 2]
     tensors["cam"][2] = 7.0
     result = classify(model_of(), ClassifyRequest(top=1, cam=True, crops=crops), tensors)
@@ -96,7 +104,8 @@ def test_the_crop_with_the_highest_probability_is_chosen() -> None:
 
 
 def test_an_average_over_crops_has_no_maps() -> None:
-    tensors = {"probabilities": np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]], np.float32)}
+    probabilities = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]], np.float32)
+    tensors = {"probabilities": probabilities, "logits": np.zeros((3, 4), np.float32)}
     request = ClassifyRequest(crops=Crops(count=3, choose="average"))
     result = classify(model_of(), request, tensors)
     assert result.probabilities.tolist() == pytest.approx([1 / 3, 2 / 3, 0, 0])
@@ -111,7 +120,8 @@ def test_probabilities_are_read_only(choose: Any) -> None:
     for contract, name in ((toy_contract(), "probabilities"), (without(toy_contract(), "probabilities"), "logits")):
         model = model_of(contract, max_batch_size=2)
         query = query_classes(lambda: IMAGE, model, request)
-        parts = [{name: correct_answer(toy_contract(), count)[name]} for count in (2, 1)]
+        names = {name, "logits"}
+        parts = [{each: correct_answer(toy_contract(), count)[each] for each in names} for count in (2, 1)]
         result = read_classes(answer_to(query, *parts), request)
         assert not result.probabilities.flags.writeable
 
@@ -120,8 +130,76 @@ def test_maps_are_in_the_order_of_the_classes() -> None:
     tensors = correct_answer(toy_contract())
     tensors["probabilities"][:] = 0.25  # saturated: the logits still rank
     result = classify(model_of(), ClassifyRequest(top=4, cam=True), tensors)
-    ranks = [prediction.index for prediction in result.top]
-    assert [ranks.index(cam.index) for cam in result.cams] == sorted(ranks.index(cam.index) for cam in result.cams)
+    assert [prediction.index for prediction in result.top] == [1, 0, 2, 3]
+    assert [cam.index for cam in result.cams] == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "logits", "expected"),
+    [
+        (("probabilities", "logits"), [20, 30, 30, 25], [1, 2, 3, 0]),
+        (("probabilities",), [20, 30, 30, 25], [0, 1, 2, 3]),
+        (("logits",), [20, 30, 30, 25], [1, 2, 3, 0]),
+        (("probabilities", "logits"), [np.inf, -np.inf, np.inf, 0], [0, 2, 3, 1]),
+    ],
+)
+def test_equal_probabilities_are_ranked_by_logit_then_by_class(
+    outputs: tuple[str, ...], logits: list[float], expected: list[int]
+) -> None:
+    contract = toy_contract().model_copy(update={"activation": "sigmoid"})
+    dropped = {"probabilities", "logits"} - set(outputs)
+    tensors = {"probabilities": np.ones((1, 4), np.float32), "logits": np.array([logits], np.float32)}
+    result = classify(model_of(without(contract, *dropped)), ClassifyRequest(), tensors)
+    assert [each.index for each in result.top] == expected
+
+
+def test_classes_of_equal_average_probability_are_ranked_by_average_logit() -> None:
+    tensors = {
+        "probabilities": np.array([[0.5, 1, 1, 0], [0.5, 1, 1, 1]], np.float32),
+        "logits": np.array([[0, 20, 20, -90], [0, 30, 40, 90]], np.float32),
+    }
+    model = model_of(toy_contract().model_copy(update={"activation": "sigmoid"}))
+    request = ClassifyRequest(crops=Crops(count=2, choose="average"))
+    assert [each.index for each in classify(model, request, tensors).top] == [2, 1, 0, 3]
+
+
+@pytest.mark.parametrize("top", [3, 4])
+def test_the_map_of_another_class_is_not_drawn_for_the_best_one(top: int) -> None:
+    tensors = correct_answer(toy_contract())
+    tensors["cam_class"][:] = (0, 2, 3)
+    with pytest.raises(RequestError, match=r"maps of classes 0, 2, 3, but none of its best class 1 \(b\)"):
+        classify(model_of(), ClassifyRequest(top=top, cam=True), tensors)
+
+
+@pytest.mark.parametrize("top", [1, 3, 4])
+def test_the_order_is_the_same_with_and_without_maps(top: int) -> None:
+    tensors = correct_answer(toy_contract())
+    tensors["probabilities"][:] = 0.25
+    for order in ([3, 1, 0, 2], [2, 3, 1, 0]):
+        tensors["logits"][0, order] = (4.0, 3.0, 2.0, 1.0)
+        tensors["cam_class"][0] = order[:3]
+        for cam in (False, True):
+            result = classify(model_of(), ClassifyRequest(top=top, cam=cam), tensors)
+            assert [each.index for each in result.top] == order[:top]
+            assert [each.index for each in result.cams] == (order[: min(top, 3)] if cam else [])
+
+
+def test_maps_in_another_order_do_not_change_the_classes() -> None:
+    tensors = correct_answer(toy_contract())
+    tensors["cam_class"][:] = (0, 2, 1)
+    result = classify(model_of(), ClassifyRequest(top=3, cam=True), tensors)
+    assert [each.index for each in result.top] == [each.index for each in result.cams] == [1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [("probabilities", np.nan), ("probabilities", np.inf), ("probabilities", -np.inf), ("logits", np.nan)],
+)
+def test_nan_and_infinity_are_an_error(name: str, bad: float) -> None:
+    tensors = correct_answer(toy_contract())
+    tensors[name][0, 1] = bad
+    with pytest.raises(RequestError, match=f"NaN or infinity in {name}"):
+        classify(model_of(), ClassifyRequest(), tensors)
 
 
 def maps_of(model: Model, class_: int | str) -> Any:

@@ -20,9 +20,9 @@ from support.toy import write_toy_bundle
 from tritonclient.grpc import model_config_pb2
 
 from camserve.clients import Classifier
-from camserve.clients.images.pixel_arrays import Pixels
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER
 from camserve.errors import CamserveError, ContractError, RequestError, UsageError
+from camserve.images.pixel_arrays import Pixels
 from camserve.serving import TritonServer, publish
 
 Array = np.ndarray[Any, Any]

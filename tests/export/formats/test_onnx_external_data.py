@@ -15,7 +15,7 @@ from camserve.serving.publishing.external_data import check_self_contained
 
 
 def test_export_has_no_external_data(tmp_path: Path) -> None:
-    bundle = export_model(small_network(), tmp_path / "bundle", preprocessing="unit", formats="onnx")
+    bundle = export_model(small_network(), tmp_path / "bundle", preprocessing="unit", resize="nearest", formats="onnx")
     check_self_contained(bundle.path / ONNX_NAME)
     model = onnx.load(str(bundle.path / ONNX_NAME), load_external_data=False)
     assert all(tensor.data_location == onnx.TensorProto.DEFAULT for tensor in model.graph.initializer)

@@ -47,7 +47,8 @@ def test_uint8_input_gives_the_same_outputs(preset: str, tmp_path: Path) -> None
     model = enliven(small_network("average"), PRESETS[preset])
     dtypes: tuple[InputType, ...] = ("float32", "uint8")
     bundles = {
-        dtype: export_model(model, tmp_path / dtype, preprocessing=preset, input_dtype=dtype) for dtype in dtypes
+        dtype: export_model(model, tmp_path / dtype, preprocessing=preset, resize="nearest", input_dtype=dtype)
+        for dtype in dtypes
     }
     contract = bundles["uint8"].contract
     assert (contract.input.dtype, contract.preprocessing.in_graph) == ("UINT8", True)
@@ -59,7 +60,9 @@ def test_uint8_input_gives_the_same_outputs(preset: str, tmp_path: Path) -> None
 
 def test_channels_are_reordered_as_uint8(tmp_path: Path) -> None:
     model = enliven(small_network("global-average"), PRESETS["caffe"])
-    bundle = export_model(model, tmp_path / "bundle", preprocessing="caffe", input_dtype="uint8", formats=["onnx"])
+    bundle = export_model(
+        model, tmp_path / "bundle", preprocessing="caffe", resize="nearest", input_dtype="uint8", formats=["onnx"]
+    )
     nodes = onnx.load(str(bundle.onnx_path)).graph.node
     assert [node.op_type for node in nodes if node.name.startswith("pixels/")] == ["Transpose", "Gather", "Cast", "Sub"]
     assert Counter(node.op_type for node in nodes)["Transpose"] == 1
@@ -69,5 +72,5 @@ def test_model_with_uint8_input_accepts_uint8_pixels(tmp_path: Path) -> None:
     image = layers.Input((16, 16, 3), dtype="uint8")
     x = layers.Conv2D(8, 3, activation="relu")(layers.Rescaling(1 / 255)(image))
     model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
-    bundle = export_model(model, tmp_path / "bundle", preprocessing="raw-rgb", input_dtype="uint8")
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="raw-rgb", resize="nearest", input_dtype="uint8")
     assert bundle.contract.input.dtype == "UINT8"

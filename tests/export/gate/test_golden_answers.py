@@ -36,7 +36,7 @@ def test_export_matches_its_golden_answers_and_can_be_published(options: dict[st
     calibration = {"calibration": tmp_path / "images", "tolerances": Tolerances(top1_disagreement=1, cam_distance=1)}
     settings = {"formats": "onnx", **options, **(calibration if "precision" in options else {})}
     model = enliven(small_network("average"), PRESETS["unit"])
-    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", **settings)
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", **settings)
     assert bundle.golden_path is not None
     golden = read_golden(bundle.golden_path, bundle.contract)
     # Calibration images are private and must not be stored.

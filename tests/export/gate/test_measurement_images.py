@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 from PIL import Image
+from support.contracts import contract_of_input
 from support.networks import enliven, small_network
 
 from camserve.contract import PRESETS, ModelContract
@@ -100,6 +101,7 @@ def test_lower_precision_is_measured_on_held_out_images(
         prepared.model,
         tmp_path / "bundle",
         preprocessing="unit",
+        resize="nearest",
         precision="fp16",
         calibration=images,
         tolerances=Tolerances(top1_disagreement=1),
@@ -109,7 +111,9 @@ def test_lower_precision_is_measured_on_held_out_images(
     assert set(batches["savedmodel"]) == set(BATCHES)
     shown = {example["picture"] for example in report["examples"]}
     assert len(shown) == min(4, measured)
-    held_out = None if count is None else read_calibration(tmp_path, (SIDE, SIDE), UNIT).held_out_names
+    held_out = (
+        None if count is None else read_calibration(tmp_path, contract_of_input(UNIT, (SIDE, SIDE))).held_out_names
+    )
     assert all(name.startswith("sample ") if held_out is None else name in held_out for name in shown)
 
 
@@ -132,6 +136,7 @@ def test_half_precision_range_is_measured_on_the_whole_folder(bright: int, tmp_p
     folder.mkdir()
     options: dict[str, Any] = {
         "preprocessing": "raw-rgb",
+        "resize": "nearest",
         "precision": "fp16",
         "calibration": write(folder, images if bright else np.concatenate([images, images])),
         "formats": "onnx",

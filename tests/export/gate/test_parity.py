@@ -39,13 +39,13 @@ def out(tmp_path: Path) -> Iterator[Path]:
 def failed_metrics(model: keras.Model, out: Path, **options: Any) -> set[str]:
     """Return the metrics that an export fails."""
     with pytest.raises(ParityError) as raised:
-        export_model(model, out, preprocessing="unit", **options)
+        export_model(model, out, preprocessing="unit", resize="nearest", **options)
     text = raised.value.message.split(": ", 1)[1]
     return {failure.split(" of ")[0] for failure in text.split("; ")}
 
 
 def test_correct_export_passes(model: keras.Model, tmp_path: Path) -> None:
-    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", cam_all=True)
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", cam_all=True)
     assert all(metric["passed"] for metric in bundle.report["parity"])
     assert {metric["batch"] for metric in bundle.report["parity"]} == {0, 1, 3, 8}
     assert {metric["format"] for metric in bundle.report["parity"]} == {"network", "onnx", "savedmodel"}
@@ -81,7 +81,7 @@ def test_fault_before_conversion_fails_both_formats(
 ) -> None:
     SABOTAGE["a mean forgotten"][0](monkeypatch)
     with pytest.raises(ParityError, match=r"logits of onnx.*logits of savedmodel"):
-        export_model(model, out, preprocessing="unit")
+        export_model(model, out, preprocessing="unit", resize="nearest")
 
 
 def test_maps_of_wrong_classes_fail(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +163,7 @@ def test_linear_logits_are_measured_relative_to_their_magnitude(tmp_path: Path) 
     model = scaled_logits(40)
     images = normalize(sample_images(12, 16, 16, 3), PRESETS["unit"])
     assert np.abs(model(images)).max() > 30
-    report = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"]).report
+    report = export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats=["onnx"]).report
     tolerances = {metric["figure"]: metric["bound"] for metric in report["parity"]}
     assert tolerances["probabilities"] == tolerances["reading"] == Tolerances().logits
 
@@ -183,8 +183,8 @@ def test_smaller_tolerance_is_applied(model: keras.Model, out: Path) -> None:
 def test_failed_export_keeps_the_previous_bundle(
     model: keras.Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    earlier = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
+    earlier = export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats=["onnx"])
     change_onnx_file(monkeypatch, lambda graph: edit_weights(graph, "Conv", lambda weights: weights * 2))
     with pytest.raises(ParityError):
-        export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
+        export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats=["onnx"])
     assert load_bundle(tmp_path / "bundle") == earlier

@@ -14,7 +14,8 @@ from support.networks import build_model
 
 from camserve.export.graph.fold import fold, foldable
 from camserve.export.graph.inference import to_float32, to_inference_mode
-from camserve.export.graph.network import run, trace
+from camserve.export.graph.network import run
+from camserve.export.graph.trace import trace
 
 PAIRS = int(os.environ.get("CAMSERVE_FOLD_PAIRS", "50"))
 """Number of random pairs; 500 for a complete run."""

@@ -14,9 +14,9 @@ from camserve.contract import PRESETS
 from camserve.errors import HeadError, SourceError
 from camserve.export.graph.head import find_linear_head, split_logits
 from camserve.export.graph.inference import to_inference_mode
-from camserve.export.graph.network import trace
 from camserve.export.graph.prepare import prepare
 from camserve.export.graph.reference import KerasReference, logits_of_maps
+from camserve.export.graph.trace import trace
 
 IMAGES = np.random.default_rng(2).uniform(0, 1, (4, 16, 16, 3)).astype(np.float32)
 

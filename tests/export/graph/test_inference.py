@@ -12,7 +12,7 @@ from keras import layers
 from support.networks import build_model
 
 from camserve.export.graph.inference import _AUGMENTATION, to_float32, to_inference_mode
-from camserve.export.graph.network import trace
+from camserve.export.graph.trace import trace
 
 IMAGES = np.random.default_rng(3).normal(size=(4, 8, 8, 3)).astype(np.float32)
 

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from support.command_line import UNIT
 
 from camserve.cli import main
 from camserve.errors import SourceError, UsageError
@@ -217,8 +218,6 @@ def test_command_line_accepts_several_modules(package: str, tmp_path: Path, capf
     path, _ = save_model(tmp_path, package, ".keras", registered=True)
     modules = ["--custom-objects", "json", "--custom-objects", f"{package}.parts"]
     with pytest.raises(SystemExit) as end:
-        main(
-            ["export", str(path), *modules, "--preprocess", "unit", "--formats", "onnx", "--out", str(tmp_path / "out")]
-        )
+        main(["export", str(path), *modules, *UNIT, "--formats", "onnx", "--out", str(tmp_path / "out")])
     assert end.value.code == 0, capfd.readouterr().err
     assert (tmp_path / "out" / "model.onnx").is_file()

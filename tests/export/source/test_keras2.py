@@ -330,7 +330,7 @@ def test_wrong_conversion_fails_the_gate(tmp_path: Path, monkeypatch: pytest.Mon
     model.layers[1].set_weights([rng.normal(0, 0.3, (3, 3, 3, 4)), rng.normal(0, 1, 4)])  # between the two flat ends
     model.layers[-1].set_weights([rng.normal(0, 9, (4, 3)), np.zeros(3)])
     model.save(tmp_path / "model.h5")
-    export_model(tmp_path / "model.h5", tmp_path / "right", preprocessing="unit", formats="onnx")
+    export_model(tmp_path / "model.h5", tmp_path / "right", preprocessing="unit", resize="nearest", formats="onnx")
     monkeypatch.setattr(keras2_layers, "hard_sigmoid_of_keras_2", keras.activations.hard_sigmoid)
     with pytest.raises(ParityError, match="network"):
-        export_model(tmp_path / "model.h5", tmp_path / "wrong", preprocessing="unit", formats="onnx")
+        export_model(tmp_path / "model.h5", tmp_path / "wrong", preprocessing="unit", resize="nearest", formats="onnx")

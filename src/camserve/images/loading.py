@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
-from camserve.clients.images.decode_options import AS_KERAS, DecodeOptions
-from camserve.clients.images.files import FileInput, is_file_input, read_bytes
-from camserve.clients.images.formats import EXTENSIONS, FORMATS, identify
-from camserve.clients.images.headers import canvas_of_webp, check_header, check_size
-from camserve.clients.images.pixel_arrays import Pixels, image_of
 from camserve.errors import ImageError
+from camserve.images.decode_options import AS_KERAS, DecodeOptions
+from camserve.images.files import FileInput, is_file_input, read_bytes
+from camserve.images.formats import FORMATS, identify
+from camserve.images.headers import canvas_of_webp, check_header, check_size
+from camserve.images.pixel_arrays import Pixels, image_of
 
-__all__ = ["EXTENSIONS", "FORMATS", "ImageInput", "OpenedImage", "is_one_image", "load_image", "open_image"]
+__all__ = ["FORMATS", "ImageInput", "OpenedImage", "is_one_image", "load_image", "open_image"]
 
 ImageInput = FileInput | Image.Image | Pixels | np.ndarray[Any, Any]
 """A path, the bytes of an image file, a stream open in binary mode, a Pillow image, `Pixels` with their channel order,

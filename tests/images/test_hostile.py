@@ -16,9 +16,9 @@ from PIL import Image
 from support.image_files import draw, mutants, png, rle_bmp, save, seeds, tiff, tiled_tiff
 from support.image_reading import read_in_subprocess
 
-from camserve.clients.images.decode_options import DecodeOptions
-from camserve.clients.images.loading import load_image, open_image
 from camserve.errors import ImageError
+from camserve.images.decode_options import DecodeOptions
+from camserve.images.loading import load_image, open_image
 
 MEBI = 2**20
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
@@ -200,7 +200,7 @@ def test_plugins_of_other_formats_are_not_loaded(tmp_path: Path) -> None:
     path = tmp_path / "image.jpg"
     path.write_bytes(EPS)
     code = (
-        "import sys\nfrom camserve.clients.images.loading import load_image\nfrom camserve.errors import ImageError\n"
+        "import sys\nfrom camserve.images.loading import load_image\nfrom camserve.errors import ImageError\n"
         f"try:\n    load_image({str(path)!r})\nexcept ImageError:\n    sys.exit('PIL.EpsImagePlugin' in sys.modules)\n"
         "sys.exit(2)"
     )

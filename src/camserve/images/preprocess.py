@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camserve.clients.images.colors import to_colors_of
-from camserve.clients.images.placement import Box, Fitted, Placement
-from camserve.contract import Fit, ModelContract
+from camserve.contract import Fit, ModelContract, Preprocessing
 from camserve.errors import ImageError
+from camserve.images.colors import to_colors_of
+from camserve.images.placement import Box, Fitted, Placement
 from camserve.pixels import normalize
 from camserve.resize import NUMPY_FILTERS, resize_pixels
 
@@ -34,7 +34,7 @@ def prepare(image: Image.Image, contract: ModelContract) -> Tensor:
     """Preprocess a decoded image for the network.
 
     Law: if the contract describes a Keras pipeline, the result equals that of the pipeline, in every mode that
-    `camserve.clients.images.colors` converts as Keras does.
+    `camserve.images.colors` converts as Keras does.
 
     Returns:
         A tensor `[height, width, channels]` in the channel order and data type of the contract: float32 after the
@@ -49,29 +49,30 @@ def prepare(image: Image.Image, contract: ModelContract) -> Tensor:
 def fit_image(image: Image.Image, contract: ModelContract) -> Fitted:
     """Convert an image to RGB or gray, of the height and width of the network's input.
 
+    The contract determines colors, resize filter and fit; its arithmetic is not applied.
+
     Raises:
         ImageError: If it is too small for `crop-only` or too narrow for `center-crop`, or its mode cannot be converted
             to 8 bits exactly.
     """
-    size = (contract.width, contract.height)
-    box = _BOXES[contract.preprocessing.fit](image.size, size)
+    preprocessing, size = contract.preprocessing, (contract.width, contract.height)
+    box = _BOXES[preprocessing.fit](image.size, size)
     placement = Placement((image.height, image.width), box)
-    colored = to_colors_of(contract.preprocessing, image)
+    colored = to_colors_of(preprocessing, image)
     if box[2] - box[0] == size[0] and box[3] - box[1] == size[1]:
-        fitted = colored.crop(box)  # always a copy, so that the caller may modify the original
-    elif contract.preprocessing.resize in NUMPY_FILTERS:
-        return _resize_in_numpy(colored.crop(box), contract, placement)
-    else:
-        fitted = colored.resize(size, _PILLOW_FILTERS[contract.preprocessing.resize], box=box)
-    return Fitted(fitted, placement)
+        return Fitted(colored.crop(box), placement)  # always a copy, so that the caller may modify the original
+    if preprocessing.resize in NUMPY_FILTERS:
+        return _resize_in_numpy(colored, preprocessing, size, placement)
+    return Fitted(colored.resize(size, _PILLOW_FILTERS[preprocessing.resize], box=box), placement)
 
 
-def _resize_in_numpy(image: Image.Image, contract: ModelContract, placement: Placement) -> Fitted:
-    pixels = np.asarray(image).reshape(image.height, image.width, -1)
-    resized = resize_pixels(pixels, (contract.height, contract.width), contract.preprocessing.resize)
-    whole = np.rint(resized).clip(0, 255).astype(np.uint8)
-    shown = Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else whole)
-    return Fitted(shown, placement, resized if contract.preprocessing.gives_fractions else None)
+def _resize_in_numpy(image: Image.Image, preprocessing: Preprocessing, size: Size, placement: Placement) -> Fitted:
+    part = image if placement.box == (0, 0, *image.size) else image.crop(placement.box)
+    pixels = np.asarray(part).reshape(part.height, part.width, -1)
+    resized = resize_pixels(pixels, size[::-1], preprocessing.resize)
+    exact = resized if preprocessing.gives_fractions else None
+    whole = resized if exact is None else np.rint(exact).clip(0, 255).astype(np.uint8)
+    return Fitted(Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else whole), placement, exact)
 
 
 def to_tensor(fitted: Fitted, contract: ModelContract) -> Tensor:

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image
 
 from camserve.argument_checks import check_whole
-from camserve.clients.images.colors import to_colors_of
-from camserve.clients.images.placement import Box, Fitted, Placement
-from camserve.clients.images.preprocess import center_box
 from camserve.contract import ModelContract
 from camserve.errors import UsageError
+from camserve.images.colors import to_colors_of
+from camserve.images.placement import Box, Fitted, Placement
+from camserve.images.preprocess import center_box
 
 __all__ = ["Choose", "Crops", "crop_image"]
 

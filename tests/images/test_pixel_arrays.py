@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from camserve.clients.images.decode_options import DecodeOptions
-from camserve.clients.images.loading import load_image
-from camserve.clients.images.pixel_arrays import Pixels
 from camserve.errors import ImageError, UsageError
+from camserve.images.decode_options import DecodeOptions
+from camserve.images.loading import load_image
+from camserve.images.pixel_arrays import Pixels
 
 COLOR = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 GRAY = COLOR[:, :, 0]

@@ -7,25 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.contracts import contract_of_input
 from support.image_files import draw
 
-from camserve.clients.images.crops import Crops, crop_image
-from camserve.clients.images.preprocess import fit_image
-from camserve.contract import PRESETS, Fit, ModelContract, TensorSpec
+from camserve.contract import PRESETS, Fit, ModelContract
 from camserve.errors import ImageError, UsageError
+from camserve.images.crops import Crops, crop_image
+from camserve.images.preprocess import fit_image
 
 SIZE = (12, 10)
 
 
 def contract(size: tuple[int, int] = SIZE, fit: Fit = "crop-only") -> ModelContract:
-    return ModelContract(
-        name="camera",
-        input=TensorSpec(name="image", dtype="FP32", shape=(*size, 3)),
-        outputs=(TensorSpec(name="probabilities", dtype="FP32", shape=(2,)),),
-        preprocessing=PRESETS["raw-bgr"].model_copy(update={"fit": fit}),
-        activation="softmax",
-        classes=2,
-    )
+    return contract_of_input(PRESETS["raw-bgr"].model_copy(update={"fit": fit}), size)
 
 
 def boxes(image: Image.Image, crops: Crops) -> list[tuple[int, int, int, int]]:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from support.image_files import draw, save
 
-from camserve.clients.images.decode_options import DecodeOptions
-from camserve.clients.images.loading import load_image
 from camserve.errors import ImageError
+from camserve.images.decode_options import DecodeOptions
+from camserve.images.loading import load_image
 
 DATA = save(draw("RGB"), "PNG")
 

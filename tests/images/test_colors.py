@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from support.image_files import png, save, sixteen_bit_png
 
-from camserve.clients.images.colors import to_colors_of
-from camserve.clients.images.loading import load_image
 from camserve.contract import Preprocessing
 from camserve.errors import ImageError
+from camserve.images.colors import to_colors_of
+from camserve.images.loading import load_image
 
 RGB = Preprocessing()
 GRAY = Preprocessing(color="gray", scale=(1.0,), mean=(0.0,), std=(1.0,))

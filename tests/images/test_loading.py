@@ -17,9 +17,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 from support.image_files import draw, save, seeds
 
-from camserve.clients.images.decode_options import DecodeOptions
-from camserve.clients.images.loading import load_image, open_image
 from camserve.errors import ImageError, UsageError
+from camserve.images.decode_options import DecodeOptions
+from camserve.images.loading import load_image, open_image
 
 Array = np.ndarray[Any, Any]
 SAVED_AS: dict[str, dict[str, Any]] = {

@@ -19,7 +19,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-__all__ = ["EXTENSIONS", "FORMATS", "identify"]
+__all__ = ["FORMATS", "identify"]
 
 _PLUGINS = (
     JpegImagePlugin.JpegImageFile,
@@ -33,11 +33,6 @@ _PLUGINS = (
 
 FORMATS = tuple(plugin.format for plugin in _PLUGINS)
 """Pillow's names of the supported formats."""
-
-EXTENSIONS = frozenset(
-    {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm"}
-)
-"""Extensions, in lower case, of the files that are found in folders."""
 
 _PREFIX = 16
 """Bytes at the beginning of a file from which Pillow identifies its format."""

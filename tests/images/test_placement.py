@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from camserve.clients.images.placement import Placement
+from camserve.images.placement import Placement
 
 
 def test_the_edges_of_the_input_are_the_edges_of_the_box() -> None:

@@ -1,0 +1,28 @@
+"""The order of classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from camserve.ranking import rank_classes
+
+
+@pytest.mark.parametrize("classes", [1, 7, 100, 1000])
+def test_equal_scores_are_ranked_by_class_number(classes: int) -> None:
+    assert rank_classes(np.full(classes, 1.0, np.float32)).tolist() == list(range(classes))
+    tied = np.random.default_rng(0).integers(0, 5, classes).astype(np.float32)
+    assert rank_classes(tied).tolist() == sorted(range(classes), key=lambda index: (-tied[index], index))
+
+
+def test_further_scores_decide_between_equal_ones() -> None:
+    first, second = np.array([1.0, 2.0, 1.0, 1.0]), np.array([3.0, 0.0, 4.0, 3.0])
+    assert rank_classes(first, second).tolist() == [1, 2, 0, 3]
+
+
+def test_zeros_are_equal_and_nan_is_last() -> None:
+    assert rank_classes(np.array([-0.0, 0.0, np.nan, np.inf, -np.inf])).tolist() == [3, 0, 1, 4, 2]
+
+
+def test_each_row_of_a_batch_is_ranked() -> None:
+    assert rank_classes(np.array([[0.0, 1.0], [1.0, 1.0]])).tolist() == [[1, 0], [0, 1]]
