@@ -28,6 +28,7 @@ from camserve.export.gate.metric import Metric, MetricName
 from camserve.export.gate.tolerances import Limit, Tolerances
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.reference import ReferenceOutputs, logits_of_maps
+from camserve.ranking import rank_classes
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES
 
 __all__ = ["BATCHES", "measure_noise", "measure_parity"]
@@ -53,7 +54,7 @@ def measure_noise(
         exported = {LOGITS: single.logits, PROBABILITIES: single.probabilities}
         values = _score_differences(exported, truth, activation)
         if truth.maps is not None and single.maps is not None:
-            best = np.argsort(-truth.logits, axis=1, kind="stable")[:, :top_k]
+            best = rank_classes(truth.logits)[:, :top_k]
             values["cam"] = _map_difference(_of_classes(single.maps, best), _of_classes(truth.maps, best), truth.maps)
         for name, value in values.items():
             noise[name] = largest_magnitude(noise.get(name, 0.0), value)

@@ -72,7 +72,7 @@ def noise(truth: Truth, exact: ReferenceOutputs) -> dict[Any, float]:
 def test_correct_export_passes_and_the_former_rule_refused_it(
     prepared: Prepared, truth: Truth, model: keras.Model, tmp_path: Path
 ) -> None:
-    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
+    bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats=["onnx"])
     assert all(row["passed"] for row in bundle.report["parity"])
     assert bundle.report["reference"] == {"dtype": "float64", "obstacle": None, "rounded": []}
     assert bundle.report["warnings"] == []
@@ -90,7 +90,7 @@ def test_fault_is_refused_in_a_network_with_much_rounding(
     sabotage, expected = SABOTAGE[fault]
     sabotage(monkeypatch)
     with pytest.raises(ParityError) as raised:
-        export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"])
+        export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats=["onnx"])
     assert all(f"{name} of onnx" in raised.value.message for name in expected)
 
 
@@ -160,7 +160,7 @@ def test_fallback_to_float32_is_reported(tmp_path: Path) -> None:
     image = layers.Input((16, 16, 3))
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(Fixed(name="fixed")(image)))
     model = keras.Model(image, layers.Dense(3, "softmax")(x))
-    report = export_model(model, tmp_path / "bundle", preprocessing="unit", formats=["onnx"]).report
+    report = export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats=["onnx"]).report
     obstacle = "layer 'fixed' (Fixed) cannot run in float64: float32 only"
     assert report["reference"] == {"dtype": "float32", "obstacle": obstacle, "rounded": []}
     assert report["warnings"][0].startswith(f"{obstacle}: parity in fp32 was measured against Keras's own answers")

@@ -29,7 +29,8 @@ def truth_of(model: keras.Model, images: Any = IMAGES) -> Truth:
 
 def numpy_answers(model: keras.Model, images: Any) -> Any:
     """Compute a convolution, BatchNorm, ReLU, average pooling and softmax in NumPy, in float64."""
-    kernel, bias, gamma, beta, mean, variance, weights, offsets = (np.float64(value) for value in model.get_weights())
+    values: list[Any] = [np.asarray(value, np.float64) for value in model.get_weights()]
+    kernel, bias, gamma, beta, mean, variance, weights, offsets = values
     padded = np.pad(images.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)))
     x = sum(padded[:, i : i + 8, j : j + 8] @ kernel[i, j] for i in range(3) for j in range(3)) + bias
     x = (x - mean) / np.sqrt(variance + model.layers[2].epsilon) * gamma + beta
