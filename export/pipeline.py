@@ -15,6 +15,7 @@ from camserve.export.gate.tolerances import Tolerances
 from camserve.export.option_checks import check_destination, check_options, parse_formats
 from camserve.export.options import ExportOptions
 from camserve.export.source.checks import parse_size
+from camserve.labels import LabelSource
 from camserve.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def export_model(
     resize: ResizeFilter | None = None,
     fit: Fit | None = None,
     allow_double_preprocessing: bool = False,
-    labels: str | Path | Sequence[str] | None = None,
+    labels: LabelSource | None = None,
     cam: bool = True,
     cam_top_k: int = 5,
     cam_all: bool = False,
@@ -70,7 +71,9 @@ def export_model(
         fit: How an image is fitted to the input (default: that of the preprocessing).
         allow_double_preprocessing: Whether to export a model that scales or shifts pixels inside, although the
             preprocessing does so too; otherwise it is refused.
-        labels: Labels of the classes: a sequence, or a file with one label per line.
+        labels: Labels of the classes: a list in class order, a dictionary as Keras's `class_indices` or of class
+            numbers to labels, or a file: text with one label per line, or JSON with such a list or dictionary. Two
+            labels make two classes of a single sigmoid p: the first has the probability 1 - p, the second p.
         cam: Whether to add the maps.
         cam_top_k: Number of maps, of the best classes.
         cam_all: Whether to add an output with the map of every class.

@@ -136,7 +136,10 @@ AllowDoublePreprocessing = Annotated[
 Labels = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Text file with the label of each class, one per line.", rich_help_panel=_PREPROCESSING
+        metavar="FILE",
+        help="Labels of the classes: text with one per line, or JSON (a list, or Keras's class_indices). Two labels "
+        "make two classes of a single sigmoid.",
+        rich_help_panel=_PREPROCESSING,
     ),
 ]
 InputDtype = Annotated[
