@@ -49,24 +49,21 @@ def main() -> None:
         paths = write_photos(Path(folder, "photos"))
         print("| pipeline | camserve | files | equal inputs | largest difference | same best class |")
         print("|---|---|---|---|---|---|")
-        for title, reference, options, decode in (
-            ("TensorFlow: `image_dataset_from_directory`", with_tensorflow, "tf-bilinear", DecodeOptions()),
-            ("Keras: `load_img`", with_keras, "nearest", DecodeOptions()),
-            ("OpenCV: `imread`, `resize`", with_opencv, "cv2-linear", DecodeOptions(exif=True)),
-        ):
-            theirs = reference(paths)
-            ours = np.stack([prepare(load_image(path, decode), contract(options)) for path in paths])
-            classes = [model.predict(batch, verbose=0).argmax(axis=1) for batch in (theirs, ours)]
+        for title, preprocess, resize, exif in PIPELINES:
+            theirs, decode = preprocess(paths), DecodeOptions(exif=exif)
+            ours = np.stack([prepare(load_image(path, decode), contract(resize)) for path in paths])
+            title = f"{title} | `--resize {resize}{' --exif' if exif else ''}`"
             for kind in ("jpg", "png", "bmp"):
-                chosen = [number for number, path in enumerate(paths) if path.suffix == f".{kind}"]
-                equal = sum(np.array_equal(theirs[number], ours[number]) for number in chosen)
-                same = sum(classes[0][number] == classes[1][number] for number in chosen)
-                largest = max(float(np.abs(theirs[number] - ours[number]).max()) for number in chosen)
-                exif = " --exif" if decode.exif else ""
-                print(
-                    f"| {title} | `--resize {options}`{exif} | {len(chosen)} {kind.upper()} | {equal} "
-                    f"| {largest:.3g} | {same} of {len(chosen)} |"
-                )
+                chosen = [path.suffix == f".{kind}" for path in paths]
+                print(f"| {title} | {compare(model, theirs[chosen], ours[chosen], kind.upper())} |")
+
+
+def compare(model: keras.Model, theirs: Array, ours: Array, kind: str) -> str:
+    """Return the cells of a row: how many inputs and best classes are equal."""
+    equal = int((theirs == ours).all(axis=(1, 2, 3)).sum())
+    classes = [model.predict(batch, verbose=0).argmax(axis=1) for batch in (theirs, ours)]
+    same, total = int((classes[0] == classes[1]).sum()), len(ours)
+    return f"{total} {kind} | {equal} | {np.abs(theirs - ours).max():.3g} | {same} of {total}"
 
 
 def contract(resize: ResizeFilter) -> ModelContract:
@@ -100,6 +97,13 @@ def with_keras(paths: list[Path]) -> Array:
 def with_opencv(paths: list[Path]) -> Array:
     """Preprocess the photos with OpenCV."""
     return np.stack([cv2.resize(cv2.imread(str(path)), (SIDE, SIDE))[:, :, ::-1].astype(np.float32) for path in paths])
+
+
+PIPELINES: tuple[tuple[str, Callable[[list[Path]], Array], ResizeFilter, bool], ...] = (
+    ("TensorFlow: `image_dataset_from_directory`", with_tensorflow, "tf-bilinear", False),
+    ("Keras: `load_img`", with_keras, "nearest", False),
+    ("OpenCV: `imread`, `resize`", with_opencv, "cv2-linear", True),
+)
 
 
 def originals() -> list[Image.Image]:

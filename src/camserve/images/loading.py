@@ -117,16 +117,15 @@ class OpenedImage:
             self._image = None  # so that its pixels are released with the caller's reference
         if isinstance(image, ImageFile.ImageFile):
             _check_strict(self._name)
-        reason = None
         with collect_errors() as errors:
             try:
                 image.load()
                 image = of_full_depth(image)
                 image = _upright(image) if self._decode_options.exif else image
             except Exception as error:  # noqa: BLE001  decoders raise any exception for corrupt files
-                reason = _reason(error)
-        if errors or reason:
-            raise _corrupt(self._name, errors[0] if errors else reason)
+                errors.append(_reason(error))  # after those of libtiff, which say more
+        if errors:
+            raise _corrupt(self._name, errors[0])
         return image
 
 
