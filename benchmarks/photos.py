@@ -52,10 +52,10 @@ def main() -> None:
         for title, preprocess, resize, exif in PIPELINES:
             theirs, decode = preprocess(paths), DecodeOptions(exif=exif)
             ours = np.stack([prepare(load_image(path, decode), contract(resize)) for path in paths])
-            title = f"{title} | `--resize {resize}{' --exif' if exif else ''}`"
+            options = f"--resize {resize}{' --exif' if exif else ''}"
             for kind in ("jpg", "png", "bmp"):
                 chosen = [path.suffix == f".{kind}" for path in paths]
-                print(f"| {title} | {compare(model, theirs[chosen], ours[chosen], kind.upper())} |")
+                print(f"| {title} | `{options}` | {compare(model, theirs[chosen], ours[chosen], kind.upper())} |")
 
 
 def compare(model: keras.Model, theirs: Array, ours: Array, kind: str) -> str:
