@@ -54,10 +54,11 @@ def test_planted_external_content_is_found(exported: Reported, planted: str) -> 
 
 def test_text_of_a_model_is_escaped(exported: Reported) -> None:
     report, examples = exported.report, exported.examples
-    report = {**report, "warnings": ["a warning"], "folding": {**report["folding"]}}
+    report = {**report, "warnings": ["a warning"], "notes": ["no <labels>"], "folding": {**report["folding"]}}
     report["folding"]["kept"] = [{"batchnorm": "bn", "because": "it stays"}]
     renamed = [replace(example, label=example.label + HOSTILE, name=example.name + HOSTILE) for example in examples]
     benign, attacked = Outline(render_page(report, examples)), Outline(render_page(hostile(report), renamed))
+    assert "no <labels>." in benign.text
     assert attacked.shape == benign.shape
     assert attacked.text.count("<script>alert(1)</script>") > 50
     assert "\u202e" not in attacked.text, "characters that change the reading direction are escaped"
