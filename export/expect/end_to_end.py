@@ -17,7 +17,7 @@ from camserve.export.expect.expected_file import read_expected
 from camserve.export.expect.find import find_pipeline
 from camserve.export.formats.runner import Runner
 from camserve.export.gate.metric import Metric
-from camserve.export.gate.tolerances import Tolerances
+from camserve.export.gate.tolerances import Limit, Tolerances
 from camserve.export.graph.network import Network
 from camserve.export.options import ExportOptions
 from camserve.export.source.load import Source
@@ -65,18 +65,18 @@ class EndToEnd:
         """
         metrics, images = [], len(self.expected)
         for format_name, run in runners.items():
-            lower = self._is_lower(format_name)
             largest, others = self._compare(run, contract)
-            metrics.append(Metric(format_name, "end_to_end", images, largest, self._tolerance(lower=lower)))
-            if lower:
-                limit = self.tolerances.top1_disagreement
-                metrics.append(Metric(format_name, "end_to_end_class", images, others / images, limit))
+            limit = self._limit(format_name)
+            metrics.append(Metric.limited(format_name, "end_to_end", images, largest, limit))
+            if limit.option != "end_to_end":
+                share = self.tolerances.limit("top1_disagreement")
+                metrics.append(Metric.share(format_name, "end_to_end_class", others, images, share))
         failed = [metric for metric in metrics if not metric.passed]
         if failed:
             raise ParityError(
                 "the export does not give the expected answers to the image files: "
                 + "; ".join(f"{each.format} differs by {each.value:.2g} > {each.tolerance:.2g}" for each in failed),
-                hint=self._hint(failed),
+                hint=_hint(failed),
             )
         return metrics
 
@@ -94,36 +94,17 @@ class EndToEnd:
                 files.append(image.read_bytes())
         if files:
             names = tuple(self.expected.names[number] for number in chosen)
-            tolerance = self._tolerance(lower=self.precision != "fp32")
-            write_golden_images(path, GoldenImages(names, tuple(files), self.expected.answers.take(chosen), tolerance))
+            answers, limit = self.expected.answers.take(chosen), self._limit("onnx")
+            write_golden_images(path, GoldenImages(names, tuple(files), answers, limit.value))
         return (
             f"expected answers: {self.summary}",
             f"golden images: {len(files)} of {count(len(self.expected), 'image')} with expected answers are in the "
             "bundle, and publishing repeats the check on them",
         )
 
-    def _hint(self, failed: Sequence[Metric]) -> str:
-        """Return the likely cause, and the options that accept the differences."""
-        options = {
-            ("top1_disagreement" if each.name == "end_to_end_class" else self._option(each)): each.value
-            for each in sorted(failed, key=lambda each: each.value)
-        }
-        cause = (
-            "Choose a higher precision: this one changes the answers"
-            if any(option != "end_to_end" for option in options)
-            else "Compare the decoders: clients decode JPEG files with Pillow, and TensorFlow's pixels differ slightly"
-        )
-        bounds = " ".join(f"--bound {name}={value * _SLACK:.2g}" for name, value in options.items())
-        return f"{cause}. To accept the difference, pass {bounds}"
-
-    def _option(self, metric: Metric) -> str:
-        return "lower_probabilities" if self._is_lower(metric.format) else "end_to_end"
-
-    def _is_lower(self, format_name: str) -> bool:
-        return format_name == "onnx" and self.precision != "fp32"
-
-    def _tolerance(self, *, lower: bool) -> float:
-        return self.tolerances.lower_probabilities if lower else self.tolerances.end_to_end
+    def _limit(self, format_name: str) -> Limit:
+        lower = format_name == "onnx" and self.precision != "fp32"
+        return self.tolerances.limit("lower_probabilities" if lower else "end_to_end")
 
     def _compare(self, run: Runner, contract: ModelContract) -> tuple[float, int]:
         """Return the largest difference, and the number of images of another class."""
@@ -157,3 +138,15 @@ def find_expected(source: Source, network: Network, options: ExportOptions, prog
     expected = resolve_expected(read_expected(options.expect), int(network.output.shape[-1] or 0), labels)
     found = find_pipeline(network, source.preprocessing, expected, options, progress)
     return EndToEnd(expected, found.preprocessing, found.summary, options.onnx.precision, options.tolerances)
+
+
+def _hint(failed: Sequence[Metric]) -> str:
+    """Return the likely cause, and the options that accept the differences."""
+    needed = {str(each.option): each.value for each in sorted(failed, key=lambda each: each.value)}
+    cause = (
+        "Compare the decoders: clients decode JPEG files with Pillow, and TensorFlow's pixels differ slightly"
+        if set(needed) == {"end_to_end"}
+        else "Choose a higher precision: this one changes the answers"
+    )
+    bounds = " ".join(f"--bound {name}={value * _SLACK:.2g}" for name, value in needed.items())
+    return f"{cause}. To accept the difference, pass {bounds}"
