@@ -56,15 +56,15 @@ def measure_network(
         answers: The reference's answers to them.
         tolerances: The tolerances.
     """
-    metrics = [Metric("network", "unfolded", 0, prepared.foldable, 0)]
-    if not (prepared.trained.norms or prepared.trained.noise):  # such models may answer differently when called
-        activation = prepared.served.activation
-        tolerance = _HALF_PRECISION_ROUNDING if "16" in prepared.dtype else tolerances.of_probabilities(activation)
-        difference = probability_difference(
-            prepared.predict(images).astype(np.float64), answers.probabilities, answers.logits, activation
-        )
-        metrics.append(Metric("network", "reading", len(images), difference, tolerance))
-    return metrics
+    activation = prepared.served.activation
+    tolerance = _HALF_PRECISION_ROUNDING if "16" in prepared.dtype else tolerances.of_probabilities(activation)
+    difference = probability_difference(
+        prepared.predict(images).astype(np.float64), answers.probabilities, answers.logits, activation
+    )
+    return [
+        Metric("network", "unfolded", 0, prepared.foldable, 0),
+        Metric("network", "reading", len(images), difference, tolerance),
+    ]
 
 
 class Gate:
