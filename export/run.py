@@ -120,6 +120,7 @@ def run_export(
             graph=_describe_graph(graph, network, options.onnx.opset) if graph else None,
             files=describe_files(folder),
             examples=examples,
+            truth=gate.truth,
             notes=labels.notes,
         )
         write_report(folder, report, examples)

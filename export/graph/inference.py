@@ -1,9 +1,10 @@
-"""Conversion of a network to inference mode and to float32."""
+"""Conversion of a network to inference mode, and to float32 or float64."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from camserve.errors import SourceError
 from camserve.export.graph.network import Network, Step, is_layer
 from camserve.export.graph.rebuild import rebuild_layer
 
-__all__ = ["BuiltForTraining", "to_float32", "to_inference_mode"]
+__all__ = ["BuiltForTraining", "to_float32", "to_float64", "to_inference_mode"]
 
 _NOISE = (
     keras.layers.ActivityRegularization,
@@ -81,13 +82,38 @@ def to_float32(network: Network) -> Network:
     Raises:
         SourceError: If a layer cannot be rebuilt in float32.
     """
+    return _in_precision(network, "float32")
+
+
+def to_float64(network: Network) -> Network:
+    """Convert every layer and weight to float64; layers that already use float64 are shared, not copied.
+
+    Raises:
+        SourceError: If a layer cannot be rebuilt in float64.
+    """
+    return _in_precision(network, "float64")
+
+
+def _in_precision(network: Network, dtype: str) -> Network:
     layers: dict[int, Any] = {}
     steps = []
-    for step in network.steps:
-        if id(step.operation) not in layers:  # a layer called twice stays one layer
-            layers[id(step.operation)] = _layer_in_float32(step)
-        steps.append(replace(step, operation=layers[id(step.operation)]))
-    return replace(network.with_steps(steps), dtype="float32")
+    with _default_precision(dtype):
+        for step in network.steps:
+            if id(step.operation) not in layers:  # a layer called twice stays one layer
+                layers[id(step.operation)] = _layer_in_precision(step, dtype)
+            steps.append(replace(step, operation=layers[id(step.operation)]))
+    return replace(network.with_steps(steps), dtype=dtype)
+
+
+@contextmanager
+def _default_precision(dtype: str) -> Iterator[None]:
+    """Set the default precision of new layers, such as those that a custom layer creates for itself."""
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)
 
 
 def _has_no_effect(step: Step) -> bool:
@@ -129,10 +155,10 @@ def _names(steps: Iterable[Step]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(step.name for step in steps))
 
 
-def _layer_in_float32(step: Step) -> Any:
+def _layer_in_precision(step: Step, dtype: str) -> Any:
     layer = step.operation
-    if not is_layer(layer) or layer.dtype_policy.name == "float32":
+    if not is_layer(layer) or layer.dtype_policy.name == dtype:
         return layer
     # The inner layers of a custom layer may be built only by its first call.
-    args, kwargs = step.called_with(lambda value: keras.KerasTensor(value.shape, "float32"))
-    return rebuild_layer(layer, build=lambda copy: copy(*args, **kwargs), dtype="float32")
+    args, kwargs = step.called_with(lambda value: keras.KerasTensor(value.shape, dtype))
+    return rebuild_layer(layer, build=lambda copy: copy(*args, **kwargs), dtype=dtype)
