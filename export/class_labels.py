@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from camserve.contract import ModelContract
+from camserve.contract import Activation, ModelContract
 from camserve.export.option_checks import check_label_count
 from camserve.export.options import ExportOptions
 from camserve.export.source.downloads import imagenet_labels
@@ -17,6 +17,16 @@ from camserve.text import count
 __all__ = ["ClassLabels", "has_two_labels", "resolve_labels"]
 
 _SHOWN = 3
+_WITHOUT_LABELS = (
+    "no labels: answers contain class numbers; pass the labels in the order of training with --labels FILE (text with "
+    "one per line, or Keras's class_indices as JSON)"
+)
+_SINGLE_VALUE: dict[Activation, str] = {
+    "sigmoid": "the model has one sigmoid, served as class 0 with p; two labels make it two classes, with 1 - p and p",
+    "softmax": "softmax over a single class is 1 for every image; use sigmoid, or 2 units",
+    "linear": "the model returns one value without sigmoid, which is not a probability; if it was trained with "
+    "from_logits=True, append keras.layers.Activation('sigmoid')",
+}
 
 
 @dataclass(frozen=True)
@@ -54,11 +64,12 @@ def resolve_labels(
     if options.labels is not None:
         labels = parse_labels(options.labels)
         check_label_count(labels, contract.classes, options.labels, contract.activation)
-        return ClassLabels(labels, (*_two_classes(labels if one_sigmoid else ()), *_duplicates(labels)))
+        notes = (*_two_classes(labels if one_sigmoid else ()), *_duplicates(labels), *_single_value(contract))
+        return ClassLabels(labels, notes)
     known = imagenet_labels() if source.imagenet else source.labels
     if known is not None and len(known) == contract.classes:
         return ClassLabels(known, ())
-    return ClassLabels(tuple(map(str, range(contract.classes))), (_without_labels(contract),))
+    return ClassLabels(tuple(map(str, range(contract.classes))), (_WITHOUT_LABELS, *_single_value(contract)))
 
 
 def _two_classes(labels: Sequence[str]) -> Iterator[str]:
@@ -78,18 +89,10 @@ def _duplicates(labels: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _without_labels(contract: ModelContract) -> str:
-    note = (
-        "no labels: answers contain class numbers; pass the labels in the order of training with --labels FILE (text "
-        "with one per line, or Keras's class_indices as JSON)"
-    )
-    if contract.classes > 1:
-        return note
-    if contract.activation == "sigmoid":
-        return f"{note}; two labels make two classes of the single sigmoid"
-    if contract.activation == "softmax":
-        return f"{note}; softmax over a single class is 1 for every image"
-    return f"{note}; the model returns one value without sigmoid, which is not a probability"
+def _single_value(contract: ModelContract) -> Iterator[str]:
+    """Yield what a single value means; one sigmoid has no labels here, since two would make two classes of it."""
+    if contract.classes == 1:
+        yield _SINGLE_VALUE[contract.activation]
 
 
 def _name(line: str) -> str:

@@ -17,7 +17,7 @@ __all__ = ["OppositeLogits", "as_two_classes"]
 
 _APPEND = (
     "If it was trained with from_logits=True, export keras.Sequential([model, keras.layers.Activation('sigmoid')]); "
-    "otherwise leave out the labels"
+    "otherwise remove --labels"
 )
 _REPLACE = "Train it with 2 units, or with sigmoid instead of softmax"
 
@@ -52,7 +52,7 @@ def as_two_classes(network: Network, logits: Value, activation: Activation) -> t
     if activation != "sigmoid" or last is None:
         what = "without sigmoid" if activation == "linear" else f"after {activation}, which is always 1"
         raise SourceError(
-            f"model {network.name!r} returns one value {what}, which are not the two classes of the labels",
+            f"model {network.name!r} returns one value {what}, but 2 labels are given",
             hint=_REPLACE if activation == "softmax" else _APPEND,
         )
     both = network.fresh((logits.shape[0], 2))
