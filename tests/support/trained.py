@@ -13,7 +13,7 @@ import numpy.typing as npt
 from support import comparison, shapes, training
 from support.weight_cache import load_or_train
 
-from camserve.contract import PRESETS, Preprocessing
+from camserve.contract import Preprocessing
 from camserve.demo import digits
 from camserve.export import RECIPES
 from camserve.pixels import normalize
@@ -98,7 +98,9 @@ def _on_shapes(
     calibration = shapes.draw(_CALIBRATION, _CALIBRATION_SEED, drawn).images
     held_out = shapes.draw(_HELD_OUT, _HELD_OUT_SEED, drawn)
     network = load_or_train(name, build, train)
-    return Trained(network, PRESETS["unit"], calibration, held_out.images, held_out.classes, held_out.masks)
+    return Trained(
+        network, RECIPES["resnet50-signs"].preprocessing, calibration, held_out.images, held_out.classes, held_out.masks
+    )
 
 
 NETWORKS = {"digits": digits_network, "shapes": shapes_network, "signs": signs_network}
