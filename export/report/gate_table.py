@@ -14,6 +14,7 @@ from camserve.export.report.metric_text import (
     is_judged,
     margin,
     ratio,
+    remarks,
     rounding_formats,
     sort_key,
     title,
@@ -21,6 +22,7 @@ from camserve.export.report.metric_text import (
     worst_batch,
 )
 from camserve.text import count
+from camserve.widened_tolerances import is_widened
 
 __all__ = ["batch_table", "gate_table"]
 
@@ -81,7 +83,8 @@ def _cell(rows: Sequence[Row], colspan: str | None = None) -> Html:
         return tag("td", "–", class_="empty")
     worst = worst_batch(rows)
     line = tag("span", tag("span", compare(worst)), tag("b", margin(worst)), class_="line")
-    return tag("td", line, _bar(worst), class_=_state(worst), colspan=colspan)
+    more = (tag("small", text) for text in remarks(worst))
+    return tag("td", line, _bar(worst), *more, class_=_state(worst), colspan=colspan)
 
 
 def _bar(row: Row) -> Html:
@@ -97,7 +100,7 @@ def _state(row: Row) -> str:
         return "unjudged"
     if not row["passed"]:
         return "failed"
-    return "near" if ratio(row) > _NEAR else "passed"
+    return "near" if ratio(row) > _NEAR or is_widened(row) else "passed"
 
 
 def _meanings(metrics: Sequence[Row]) -> Html:

@@ -87,11 +87,12 @@ def load_source(
     """
     path, weights_path = locate_files(source, weights)
     digest = verify_checksum([file for file in (path, weights_path) if file is not None], sha256)
-    custom = import_custom_objects(custom_objects)
+    if path is None:
+        import_custom_objects(custom_objects)
     if isinstance(source, keras.Model):
         loaded = Source(source, IN_MEMORY, IN_MEMORY, source.name)
     elif path is not None:
-        file = load_model_file(path, custom)
+        file = load_model_file(path, custom_objects)
         loaded = Source(file.model, str(source), path.name, path.stem, predict=file.predict)
     else:
         kind = "none" if weights_path is not None else default_weights(source, weights)

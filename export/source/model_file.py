@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from camserve.export.frameworks import keras
 
 from camserve.errors import CamserveError, SourceError
 from camserve.export.framework_errors import reason
+from camserve.export.source.application_layers import application_layers
 from camserve.export.source.architecture import check_architecture, unknown_class_error
 from camserve.export.source.archive import architecture_in_archive, check_archive, is_keras_2_archive
 from camserve.export.source.checks import HDF5_EXTENSIONS, check_model_extension, check_weights_extension
-from camserve.export.source.custom_objects import CustomObjects
+from camserve.export.source.custom_objects import (
+    CustomObjects,
+    import_custom_objects,
+    import_custom_objects_of_keras_2,
+)
 from camserve.export.source.hdf5 import architecture_in_hdf5, check_hdf5
 from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
 from camserve.export.source.loaded_model import LoadedModel
@@ -24,26 +31,23 @@ __all__ = ["check_weights_file", "load_model_file"]
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate \w+|Unknown \w+:) '([^']+)'")
 
 
-def load_model_file(path: Path, custom: CustomObjects) -> LoadedModel:
+def load_model_file(path: Path, modules: Sequence[str] = ()) -> LoadedModel:
     """Load a `.keras` file, an HDF5 file or a SavedModel folder.
 
     Args:
         path: The file or folder.
-        custom: What its architecture may name besides Keras's own classes and functions.
+        modules: Dotted names of the modules that define what it uses besides Keras's own classes and functions.
 
     Raises:
-        SourceError: If it is not a model, is damaged, or contains what no network needs.
+        SourceError: If it is not a model, is damaged, or contains what no network needs, or a module cannot be
+            imported.
     """
     try:
-        if path.is_dir():
-            loaded = load_saved_model(path, custom)
-        else:
-            _check_model_file(path, custom)
-            loaded = _load(path, custom)
+        loaded = _load_folder(path, modules) if path.is_dir() else _load_file(path, modules)
     except CamserveError:
         raise
     except Exception as error:  # h5py, zipfile, TensorFlow and Keras raise different exceptions
-        raise _load_error(path, error, custom) from error
+        raise _load_error(path, error, modules) from error
     if not isinstance(loaded.model, keras.Model):
         raise SourceError(
             f"{path} contains a {type(loaded.model).__name__}, not a model",
@@ -65,16 +69,22 @@ def check_weights_file(path: Path) -> None:
         check_hdf5(path, str(path), path.stat().st_size)
 
 
-def _load(path: Path, custom: CustomObjects) -> LoadedModel:
-    if _is_keras_2(path):
-        return load_keras_2(path, custom)
-    return _load_keras_3(path, custom)
+def _load_folder(path: Path, modules: Sequence[str]) -> LoadedModel:
+    return load_saved_model(path, import_custom_objects_of_keras_2(modules))
 
 
-def _load_keras_3(path: Path, custom: CustomObjects) -> LoadedModel:
-    hdf5 = path.suffix in HDF5_EXTENSIONS
-    architecture = architecture_in_hdf5(path) if hdf5 else architecture_in_archive(path)
-    known = {**(restored_axes(architecture) if hdf5 else {}), **custom.by_name}
+def _load_file(path: Path, modules: Sequence[str]) -> LoadedModel:
+    _check_container(path)
+    keras_2 = _is_keras_2(path)
+    custom = (import_custom_objects_of_keras_2 if keras_2 else import_custom_objects)(modules)
+    architecture = architecture_in_archive(path) if path.suffix == ".keras" else architecture_in_hdf5(path)
+    check_architecture(architecture, custom, str(path), operations=keras_2)
+    return load_keras_2(path, custom) if keras_2 else _load_keras_3(path, architecture, custom)
+
+
+def _load_keras_3(path: Path, architecture: Any, custom: CustomObjects) -> LoadedModel:
+    restored = restored_axes(architecture) if path.suffix in HDF5_EXTENSIONS else {}
+    known = {**application_layers(keras), **restored, **custom.by_name}
     model = keras.models.load_model(path, custom_objects=known, compile=False)
     if isinstance(model, keras.Model):
         check_stored_settings(architecture, model, str(path))
@@ -86,23 +96,20 @@ def _is_keras_2(path: Path) -> bool:
     return is_keras_2_hdf5(path) if path.suffix in HDF5_EXTENSIONS else is_keras_2_archive(path)
 
 
-def _check_model_file(path: Path, custom: CustomObjects) -> None:
+def _check_container(path: Path) -> None:
     check_model_extension(path)
     if not path.is_file():
         raise SourceError(f"model file {path} is not a regular file", hint="Pass the path of the file itself")
     if path.suffix == ".keras":
         check_archive(path)
-        architecture = architecture_in_archive(path)
     else:
         check_hdf5(path, str(path), path.stat().st_size)
-        architecture = architecture_in_hdf5(path)
-    check_architecture(architecture, custom, str(path), operations=_is_keras_2(path))
 
 
-def _load_error(path: Path, error: Exception, custom: CustomObjects) -> SourceError:
+def _load_error(path: Path, error: Exception, modules: Sequence[str]) -> SourceError:
     unknown = _UNKNOWN_CLASS.search(str(error))
     if unknown:
-        return unknown_class_error(unknown[1], str(path), custom)
+        return unknown_class_error(unknown[1], str(path), CustomObjects(tuple(modules), {}))
     return SourceError(
         f"cannot load {path}: {reason(error)}", hint="Check that the file is complete, or save the model again"
     )

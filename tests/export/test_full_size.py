@@ -123,7 +123,7 @@ def test_batchnorm_in_training_mode_passes_with_a_warning(
     bundle = export_model(tmp_path / "signs.h5", tmp_path / "bundle", preprocessing="unit", resize="nearest")
     assert passes_the_gate(bundle)
     (warning,) = bundle.report["warnings"]
-    assert f"{count} BatchNorm layers built with training=True" in warning
+    assert f"{count} BatchNorm layers called with training=True" in warning
 
 
 @pytest.mark.parametrize("name", ["resnet-mini", exhaustive("resnet50-signs-126")])

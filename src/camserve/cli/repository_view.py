@@ -122,6 +122,8 @@ def version_document(model: str, version: VersionEntry, ready: Ready | None) -> 
 
 def _row(model: str, version: VersionEntry, ready: Ready | None) -> list[object]:
     parity = "-" if version.parity is None else f"{version.parity.figure} {version.parity.share:.0%} of tolerance"
+    if version.parity is not None and version.parity.widened:
+        parity += f"; widened: {', '.join(dict.fromkeys(each.figure for each in version.parity.widened))}"
     row: list[object] = [
         model,
         version.number,
