@@ -64,17 +64,17 @@ def measure_network(
         noise: The rounding of the traced network's probabilities in float32, if the answers are in float64. The answers
             of the model itself, which may be run by another library, round as much.
     """
-    metrics = [Metric("network", "unfolded", 0, prepared.foldable, 0)]
-    if not (prepared.trained.norms or prepared.trained.noise):  # such models may answer differently when called
-        activation = prepared.served.activation
-        limit = tolerances.of_probabilities(activation, noise)
-        if "16" in prepared.dtype:
-            limit = Limit(_HALF_PRECISION_ROUNDING, _HALF_PRECISION_ROUNDING)
-        difference = probability_difference(
-            prepared.predict(images).astype(np.float64), answers.probabilities, answers.logits, activation
-        )
-        metrics.append(Metric.limited("network", "reading", len(images), difference, limit))
-    return metrics
+    activation = prepared.served.activation
+    limit = tolerances.of_probabilities(activation, noise)
+    if "16" in prepared.dtype:
+        limit = Limit(_HALF_PRECISION_ROUNDING, _HALF_PRECISION_ROUNDING)
+    difference = probability_difference(
+        prepared.predict(images).astype(np.float64), answers.probabilities, answers.logits, activation
+    )
+    return [
+        Metric("network", "unfolded", 0, prepared.foldable, 0),
+        Metric.limited("network", "reading", len(images), difference, limit),
+    ]
 
 
 class Gate:

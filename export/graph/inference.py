@@ -40,20 +40,25 @@ _AUGMENTATION = tuple(
 class BuiltForTraining:
     """Names of the layers that were called with `training=True` when the model was built.
 
+    Augmentation and resizing layers are not among them, because Keras always records `training=True` for these.
+
     Attributes:
         norms: BatchNorm layers.
-        noise: Dropout and noise layers, without augmentation, for which Keras always records `training=True`.
+        noise: Dropout and noise layers.
+        others: Other layers that distinguish training, such as the user's own.
     """
 
     norms: tuple[str, ...]
     noise: tuple[str, ...]
+    others: tuple[str, ...]
 
 
 def to_inference_mode(network: Network) -> tuple[Network, BuiltForTraining]:
     """Call every layer with `training=False`, and remove dropout, noise and augmentation layers.
 
-    A layer that was called with `training=True` when the model was built keeps that setting in `.h5` and `.keras`
-    files: BatchNorm then normalizes by the batch, and an output depends on the other images of the batch.
+    A layer that was called with `training=True` when the model was built keeps that setting in its file: BatchNorm then
+    normalizes by the batch, and an output depends on the other images of the batch, in `model(x)` and in `predict` of
+    Keras 2. `predict` of Keras 3 uses inference mode.
 
     Returns:
         The network, and the layers that were built for training.
@@ -63,13 +68,12 @@ def to_inference_mode(network: Network) -> tuple[Network, BuiltForTraining]:
     """
     for step in network.steps:
         _check(step)
-    trained = [step for step in network.steps if step.kwargs.get("training") is True]
-    found = BuiltForTraining(
-        norms=_names(step for step in trained if isinstance(step.operation, keras.layers.BatchNormalization)),
-        noise=_names(step for step in trained if type(step.operation) in _NOISE),
-    )
+    trained = [step for step in network.steps if _built_for_training(step)]
+    norms = _names(step for step in trained if isinstance(step.operation, keras.layers.BatchNormalization))
+    noise = _names(step for step in trained if isinstance(step.operation, _NOISE))
+    others = tuple(name for name in _names(trained) if name not in (*norms, *noise))
     steps = (replace(step, kwargs=_for_inference(step)) for step in network.steps)
-    return network.with_steps(steps).without(_has_no_effect), found
+    return network.with_steps(steps).without(_has_no_effect), BuiltForTraining(norms, noise, others)
 
 
 def to_float32(network: Network) -> Network:
@@ -113,7 +117,9 @@ def _default_precision(dtype: str) -> Iterator[None]:
 
 
 def _has_no_effect(step: Step) -> bool:
-    return type(step.operation) in (*_NOISE, *_AUGMENTATION)
+    """Return whether a layer, of Keras or of a subclass that does not compute otherwise, returns its input."""
+    kinds = (*_NOISE, *_AUGMENTATION)
+    return isinstance(step.operation, kinds) and type(step.operation).call in [kind.call for kind in kinds]
 
 
 def _check(step: Step) -> None:
@@ -137,6 +143,12 @@ def _for_inference(step: Step) -> dict[str, Any]:
     others = {name: value for name, value in step.kwargs.items() if name != "training"}
     takes_training = "training" in inspect.signature(step.operation.call).parameters
     return {**others, "training": False} if takes_training else others
+
+
+def _built_for_training(step: Step) -> bool:
+    """Return whether a layer was called with `training=True` without having that as its default."""
+    parameter = inspect.signature(step.operation.call).parameters.get("training")
+    return bool(step.kwargs.get("training")) and parameter is not None and parameter.default is not True
 
 
 def _names(steps: Iterable[Step]) -> tuple[str, ...]:

@@ -51,6 +51,14 @@ _METRICS = {
         "Top-1 class", "count", "images whose best class differs from Keras's, where Keras separates the two"
     ),
     "top1_disagreement": _Text("Top-1 disagreement", "share", "share of images whose best class differs from Keras's"),
+    "end_to_end": _Text(
+        "Expected answers",
+        "ratio",
+        "largest difference from the expected answers to image files, decoded, resized and preprocessed as by clients",
+    ),
+    "end_to_end_class": _Text(
+        "Expected classes", "share", "share of the image files whose best class is not the expected one"
+    ),
     "logits": _Text("Logits", "ratio", "largest difference from the network, relative to its largest |logit|"),
     "probabilities": _Text(
         "Probabilities",
