@@ -15,7 +15,7 @@ import tempfile
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,13 @@ def is_keras_2_hdf5(path: Path) -> bool:
         return str(file.attrs.get("keras_version", "")).startswith("2.")
 
 
-def load_keras_2(path: Path, custom: CustomObjects) -> LoadedModel:
+def load_keras_2(path: Path, custom: CustomObjects, change: Callable[[Any], None] = lambda _: None) -> LoadedModel:
     """Load a Keras 2 model from an HDF5 or `.keras` file with tf_keras and convert it to Keras 3.
 
     Args:
         path: The file. It must have been checked, because tf_keras runs what the architecture names.
         custom: The user's own layers and functions, written for Keras 3.
+        change: Called with the model of tf_keras before it is converted, e.g. to load other weights.
 
     Raises:
         ExportError: If tf_keras is not installed.
@@ -64,7 +65,9 @@ def load_keras_2(path: Path, custom: CustomObjects) -> LoadedModel:
             copy = Path(folder) / "model.keras"
             _copy_for_tf_keras(path, copy)
             path = copy
-        return to_keras_3(tf_keras.models.load_model(str(path), compile=False, custom_objects=known))
+        model = tf_keras.models.load_model(str(path), compile=False, custom_objects=known)
+        change(model)
+        return to_keras_3(model)
 
 
 def import_tf_keras() -> Any:

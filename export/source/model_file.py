@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from camserve.export.frameworks import keras
 
@@ -11,35 +12,35 @@ from camserve.errors import CamserveError, SourceError
 from camserve.export.framework_errors import reason
 from camserve.export.source.architecture import check_architecture, unknown_class_error
 from camserve.export.source.archive import architecture_in_archive, check_archive, is_keras_2_archive
-from camserve.export.source.checks import HDF5_EXTENSIONS, check_model_extension, check_weights_extension
+from camserve.export.source.contents import FileKind, check_folder, model_kind, named
 from camserve.export.source.custom_objects import CustomObjects
-from camserve.export.source.hdf5 import architecture_in_hdf5, check_hdf5
+from camserve.export.source.hdf5 import architecture_in_hdf5
+from camserve.export.source.hdf5_weights import check_is_model
+from camserve.export.source.json_model import load_json_model
 from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
 from camserve.export.source.loaded_model import LoadedModel
 from camserve.export.source.saved_model import load_saved_model
 from camserve.export.source.stored_settings import check_stored_settings, restored_axes
+from camserve.export.source.weights import load_weights
 
-__all__ = ["check_weights_file", "load_model_file"]
+__all__ = ["load_model_file"]
 
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate \w+|Unknown \w+:) '([^']+)'")
 
 
-def load_model_file(path: Path, custom: CustomObjects) -> LoadedModel:
-    """Load a `.keras` file, an HDF5 file or a SavedModel folder.
+def load_model_file(path: Path, custom: CustomObjects, weights: Path | None = None) -> LoadedModel:
+    """Load a `.keras` file, an HDF5 file, an architecture in JSON or a SavedModel folder.
 
     Args:
         path: The file or folder.
         custom: What its architecture may name besides Keras's own classes and functions.
+        weights: File of the weights to load; None for those in the file, or random ones for an architecture.
 
     Raises:
-        SourceError: If it is not a model, is damaged, or contains what no network needs.
+        SourceError: If it is not a model, is damaged, or contains what no network needs, or the weights do not fit.
     """
     try:
-        if path.is_dir():
-            loaded = load_saved_model(path, custom)
-        else:
-            _check_model_file(path, custom)
-            loaded = _load(path, custom)
+        loaded = _load(path, custom, weights)
     except CamserveError:
         raise
     except Exception as error:  # h5py, zipfile, TensorFlow and Keras raise different exceptions
@@ -52,51 +53,37 @@ def load_model_file(path: Path, custom: CustomObjects) -> LoadedModel:
     return loaded
 
 
-def check_weights_file(path: Path) -> None:
-    """Check a file from which only weights are loaded.
+def _load(path: Path, custom: CustomObjects, weights: Path | None) -> LoadedModel:
+    def change(model: Any) -> None:
+        if weights is not None:
+            load_weights(model, weights, str(path))
 
-    Raises:
-        SourceError: If it is neither an HDF5 nor a `.keras` file, or is refused as such.
-    """
-    check_weights_extension(path)
-    if path.suffix == ".keras":
-        check_archive(path)
-    else:
-        check_hdf5(path, str(path), path.stat().st_size)
-
-
-def _load(path: Path, custom: CustomObjects) -> LoadedModel:
-    if _is_keras_2(path):
-        return load_keras_2(path, custom)
-    return _load_keras_3(path, custom)
-
-
-def _load_keras_3(path: Path, custom: CustomObjects) -> LoadedModel:
-    hdf5 = path.suffix in HDF5_EXTENSIONS
-    architecture = architecture_in_hdf5(path) if hdf5 else architecture_in_archive(path)
-    known = {**(restored_axes(architecture) if hdf5 else {}), **custom.by_name}
-    model = keras.models.load_model(path, custom_objects=known, compile=False)
+    if path.is_dir():
+        check_folder(path)
+        return load_saved_model(path, custom, change)
+    kind = model_kind(path)
+    if kind == "json":
+        return load_json_model(path, weights, custom)
+    architecture, is_keras_2 = _read_architecture(path, kind)
+    check_architecture(architecture, custom, str(path), operations=is_keras_2)
+    with named(path, ".keras" if kind == "keras" else ".h5") as usable:
+        if is_keras_2:
+            return load_keras_2(usable, custom, change)
+        known = {**(restored_axes(architecture) if kind == "hdf5" else {}), **custom.by_name}
+        model = keras.models.load_model(usable, custom_objects=known, compile=False)
     if isinstance(model, keras.Model):
         check_stored_settings(architecture, model, str(path))
+        change(model)
     return LoadedModel(model)
 
 
-def _is_keras_2(path: Path) -> bool:
-    """Return whether Keras 2 wrote the file, which must have been checked."""
-    return is_keras_2_hdf5(path) if path.suffix in HDF5_EXTENSIONS else is_keras_2_archive(path)
-
-
-def _check_model_file(path: Path, custom: CustomObjects) -> None:
-    check_model_extension(path)
-    if not path.is_file():
-        raise SourceError(f"model file {path} is not a regular file", hint="Pass the path of the file itself")
-    if path.suffix == ".keras":
+def _read_architecture(path: Path, kind: FileKind) -> tuple[Any, bool]:
+    """Return the architecture in a file, which is checked first, and whether Keras 2 wrote it."""
+    if kind == "keras":
         check_archive(path)
-        architecture = architecture_in_archive(path)
-    else:
-        check_hdf5(path, str(path), path.stat().st_size)
-        architecture = architecture_in_hdf5(path)
-    check_architecture(architecture, custom, str(path), operations=_is_keras_2(path))
+        return architecture_in_archive(path), is_keras_2_archive(path)
+    check_is_model(path)
+    return architecture_in_hdf5(path), is_keras_2_hdf5(path)
 
 
 def _load_error(path: Path, error: Exception, custom: CustomObjects) -> SourceError:
@@ -104,5 +91,6 @@ def _load_error(path: Path, error: Exception, custom: CustomObjects) -> SourceEr
     if unknown:
         return unknown_class_error(unknown[1], str(path), custom)
     return SourceError(
-        f"cannot load {path}: {reason(error)}", hint="Check that the file is complete, or save the model again"
+        f"cannot load {path}: {reason(error)}",
+        hint="Load it in Python with the version of Keras that saved it, and check model.summary()",
     )
