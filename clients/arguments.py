@@ -14,13 +14,13 @@ from camserve.contract import ModelContract
 from camserve.errors import BundleError, UsageError
 from camserve.images.decode_options import DecodeOptions
 from camserve.images.loading import is_one_image
+from camserve.labels import LabelSource, parse_labels
 from camserve.text import printable
 from camserve.tls import ClientTls
 
 __all__ = ["check_arguments", "check_several", "overrides_of", "parse_version"]
 
 _CONTRACT = "the contract.json of a bundle, or a ModelContract"
-_LABELS = 'a list with one string for each class, such as Path("labels.txt").read_text().splitlines()'
 _HEADERS = "a mapping of header names to strings"
 _NAMES = "a mapping of the tensor names in the contract to those of the model"
 _ADDRESS = "HOST:PORT, e.g. localhost:8001, or a list of such strings"
@@ -38,10 +38,9 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "decode_options": (DecodeOptions, "DecodeOptions(), or DecodeOptions(exif=True)"),
     "metrics": (Metrics, "Metrics()"),
     "contract": ((ModelContract, str, os.PathLike), _CONTRACT),
-    "labels": (Sequence, _LABELS),
     "names": (Mapping, _NAMES),
 }
-_OPTIONAL = {"tls", "token", "headers", "metrics", "contract", "labels", "names"}
+_OPTIONAL = {"tls", "token", "headers", "metrics", "contract", "names"}
 
 
 def check_arguments(**arguments: object) -> None:
@@ -71,14 +70,14 @@ def parse_version(version: str | int) -> str:
 
 
 def overrides_of(
-    contract: ModelContract | str | Path | None, labels: Sequence[str] | None, names: Mapping[str, str] | None
+    contract: ModelContract | str | Path | None, labels: LabelSource | None, names: Mapping[str, str] | None
 ) -> Overrides:
     """Return what the caller specified about the model.
 
     Raises:
-        UsageError: If the contract cannot be read.
+        UsageError: If the contract or the labels cannot be read.
     """
-    return Overrides(_read_contract(contract), None if labels is None else tuple(labels), names or {})
+    return Overrides(_read_contract(contract), _parse_labels(labels), names or {})
 
 
 def check_several(images: object, *, async_allowed: bool = False) -> None:
@@ -101,8 +100,6 @@ def check_several(images: object, *, async_allowed: bool = False) -> None:
 
 
 def _check_items(name: str, value: object) -> None:
-    if name == "labels" and isinstance(value, str | bytes):
-        raise UsageError("labels must be one string for each class, got a single string", hint=f"Pass {_LABELS}")
     if isinstance(value, Mapping):
         for key, each in value.items():
             check_type(f"a name in {name}", key, str, _TYPES[name][1])
@@ -110,6 +107,13 @@ def _check_items(name: str, value: object) -> None:
     elif isinstance(value, Sequence) and not isinstance(value, str):
         for index, each in enumerate(value):
             check_type(f"{name}[{index}]", each, str, _TYPES[name][1])
+
+
+def _parse_labels(labels: LabelSource | None) -> tuple[str, ...] | None:
+    try:
+        return None if labels is None else parse_labels(labels)
+    except UsageError as error:
+        raise UsageError(f"invalid labels: {error.message}", hint=error.hint) from None
 
 
 def _read_contract(contract: ModelContract | str | Path | None) -> ModelContract | None:

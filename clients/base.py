@@ -29,6 +29,7 @@ from camserve.errors import CamserveError, ImageError, RequestError
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.images.loading import ImageInput, OpenedImage, load_image, open_image
 from camserve.images.preprocess import prepare
+from camserve.labels import LabelSource
 from camserve.tls import ClientTls
 
 __all__ = ["BaseClassifier"]
@@ -58,7 +59,8 @@ class BaseClassifier(ABC):
         decode_options: How image files are decoded: EXIF orientation and size limits.
         metrics: Prometheus metrics to update.
         contract: The model's contract, or the path of a `contract.json`, for a model without one in its configuration.
-        labels: The label of each class, for a model without labels in its configuration.
+        labels: The label of each class, in any form that `export_model` takes, for a model without labels in its
+            configuration.
         names: The model's own tensor names by the names of the contract, where they differ:
             `{"image": "input_1", "probabilities": "predictions"}`.
 
@@ -83,7 +85,7 @@ class BaseClassifier(ABC):
         decode_options: DecodeOptions = AS_KERAS,
         metrics: Metrics | None = None,
         contract: ModelContract | str | Path | None = None,
-        labels: Sequence[str] | None = None,
+        labels: LabelSource | None = None,
         names: Mapping[str, str] | None = None,
     ) -> None:
         check_arguments(
@@ -99,7 +101,6 @@ class BaseClassifier(ABC):
             decode_options=decode_options,
             metrics=metrics,
             contract=contract,
-            labels=labels,
             names=names,
         )
         options = ConnectionOptions(

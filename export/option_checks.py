@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from camserve.bundle import CONTRACT_NAME, read_labels
+from camserve.bundle import CONTRACT_NAME
 from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
+from camserve.contract import Activation
 from camserve.errors import BundleError, UsageError
 from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.calibration_files import list_images
@@ -15,6 +16,7 @@ from camserve.export.options import ExportOptions
 from camserve.export.pixel_options import check_known, parse_preprocessing
 from camserve.export.source.checks import check_source
 from camserve.export.source.locate import IN_MEMORY, class_count
+from camserve.labels import LabelSource, label_origin, parse_labels
 from camserve.manifest import verify_manifest
 from camserve.names import check_model_name
 from camserve.text import count
@@ -24,7 +26,6 @@ __all__ = [
     "check_label_count",
     "check_options",
     "parse_formats",
-    "parse_labels",
 ]
 
 _MIN_INT8_OPSET = 13
@@ -64,9 +65,10 @@ def check_options(source: Any, options: ExportOptions) -> None:
             f"--resize {preprocessing.resize} gives pixels with fractions, which --input uint8 cannot hold",
             hint="Remove --input uint8: the client then sends float32",
         )
-    labels, classes = parse_labels(options.labels), options.classes or class_count(source)
-    if labels is not None and classes is not None:
-        check_label_count(labels, classes, options.labels)
+    if options.labels is not None:
+        labels, classes = parse_labels(options.labels), options.classes or class_count(source)
+        if classes is not None:
+            check_label_count(labels, classes, options.labels)
     if options.calibration is not None:
         list_images(Path(options.calibration).expanduser())
 
@@ -88,41 +90,29 @@ def parse_formats(formats: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(formats))
 
 
-def parse_labels(requested: str | Path | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the labels of a list or of a file with one label per line; None if none are given.
-
-    Raises:
-        UsageError: If the file cannot be read, or a label is not one line of text.
-    """
-    if requested is None:
-        return None
-    if isinstance(requested, str | Path):
-        try:
-            return read_labels(Path(requested).expanduser())
-        except BundleError as error:
-            raise UsageError(error.message, hint=error.hint) from None
-    labels = tuple(requested)
-    invalid = [label for label in labels if not label.strip() or len(label.splitlines()) > 1]
-    if invalid:
-        raise UsageError(f"invalid label {invalid[0]!r}", hint="Use one non-empty line of text for each label")
-    return labels
-
-
-def check_label_count(labels: Sequence[str], classes: int, origin: str | Path | Sequence[str] | None) -> None:
+def check_label_count(
+    labels: Sequence[str], classes: int, origin: LabelSource, activation: Activation | None = None
+) -> None:
     """Check that there is one label per class.
 
     Args:
         labels: The labels.
         classes: Number of classes.
-        origin: The file or the list that they are from.
+        origin: What they are from.
+        activation: The last activation of the model; None if it is not known yet.
 
     Raises:
-        UsageError: If the numbers differ.
+        UsageError: If the numbers differ, or the model has a single sigmoid, which two labels would make two classes.
     """
-    if len(labels) != classes:
-        where = origin if isinstance(origin, str | Path) else "the list"
+    found = f"{count(len(labels), 'label')} in {label_origin(origin)}"
+    if classes == 1 and activation == "sigmoid":
         raise UsageError(
-            f"{count(len(labels), 'label')} in {where} for {count(classes, 'class')}",
+            f"{found} for one sigmoid, which decides between two classes",
+            hint="Pass two labels: --labels FILE, with class 0 (values near 0) first, as in Keras's class_indices",
+        )
+    if len(labels) != classes:
+        raise UsageError(
+            f"{found} for {count(classes, 'class')}",
             hint="Pass one label per class, in class order, one per line in a file",
         )
 

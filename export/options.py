@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from camserve.choices import FORMATS, InputType
 from camserve.contract import Fit, Preprocessing, ResizeFilter
 from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.tolerances import Tolerances
+from camserve.labels import LabelSource
 
 __all__ = ["ExportOptions"]
 
@@ -28,7 +28,7 @@ class ExportOptions:
     resize: ResizeFilter | None = None
     fit: Fit | None = None
     allow_double_preprocessing: bool = False
-    labels: str | Path | Sequence[str] | None = None
+    labels: LabelSource | None = None
     cam: bool = True
     cam_top_k: int = 5
     cam_all: bool = False

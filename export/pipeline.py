@@ -15,6 +15,7 @@ from camserve.export.gate.tolerances import Tolerances
 from camserve.export.option_checks import check_destination, check_options, parse_formats
 from camserve.export.options import ExportOptions
 from camserve.export.source.checks import parse_size
+from camserve.labels import LabelSource
 from camserve.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def export_model(
     resize: ResizeFilter | None = None,
     fit: Fit | None = None,
     allow_double_preprocessing: bool = False,
-    labels: str | Path | Sequence[str] | None = None,
+    labels: LabelSource | None = None,
     cam: bool = True,
     cam_top_k: int = 5,
     cam_all: bool = False,
@@ -53,11 +54,11 @@ def export_model(
     """Export a Keras classifier with its class activation maps, and verify that it gives Keras's answers.
 
     Args:
-        source: A recipe, `keras:NAME`, a `.keras` or `.h5` file, a SavedModel folder written by Keras, or a Keras
-            model.
+        source: A recipe, `keras:NAME`, a `.keras` or `.h5` file, an architecture in JSON (`model.to_json()`), a
+            SavedModel folder written by Keras, or a Keras model.
         out: The folder of the bundle. A bundle in it is replaced once the new one has passed.
         name: The name to serve under (default: that of the recipe or file).
-        weights: `imagenet`, `none`, or a weights file.
+        weights: `imagenet`, `none`, or a weights file (default for an architecture in JSON: the one beside it).
         sha256: Expected SHA-256 of the source file or, for a recipe, of the weights file.
         custom_objects: Dotted names of modules to import, which define or register the source's own layers.
         size: Height and width of the images, in pixels, as a tuple or as text (`"224x224"`). Required for a model whose
@@ -70,7 +71,9 @@ def export_model(
         fit: How an image is fitted to the input (default: that of the preprocessing).
         allow_double_preprocessing: Whether to export a model that scales or shifts pixels inside, although the
             preprocessing does so too; otherwise it is refused.
-        labels: Labels of the classes: a sequence, or a file with one label per line.
+        labels: Labels of the classes: a list in class order, a dictionary as Keras's `class_indices` or of class
+            numbers to labels, or a file: text with one label per line, or JSON with such a list or dictionary. Two
+            labels make two classes of a single sigmoid p: the first has the probability 1 - p, the second p.
         cam: Whether to add the maps.
         cam_top_k: Number of maps, of the best classes.
         cam_all: Whether to add an output with the map of every class.

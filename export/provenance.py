@@ -43,6 +43,7 @@ def weights_digest(model: keras.Model) -> str:
     digest = hashlib.sha256()
     for weight in model.weights:
         values = keras.ops.convert_to_numpy(weight)
-        digest.update(json.dumps([weight.path, list(values.shape), str(values.dtype)]).encode() + b"\n")
+        path = getattr(weight, "path", weight.name)  # a weight of tf_keras has no path
+        digest.update(json.dumps([path, list(values.shape), str(values.dtype)]).encode() + b"\n")
         digest.update(values.tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Preprocessing, labels and name of an export: from the options, or else from the source."""
+"""Preprocessing and name of an export: from the options, or else from the source."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from camserve.contract import Preprocessing
 from camserve.errors import UsageError
 from camserve.export.graph.network import Network
 from camserve.export.graph.pixel_arithmetic import repeated_arithmetic
-from camserve.export.option_checks import check_label_count, parse_labels
 from camserve.export.options import ExportOptions
 from camserve.export.pixel_options import parse_preprocessing
-from camserve.export.source.downloads import imagenet_labels
 from camserve.export.source.load import Source
 from camserve.names import as_model_name
 from camserve.text import count
 
-__all__ = ["check_arithmetic", "resolve_labels", "resolve_name", "resolve_preprocessing"]
+__all__ = ["check_arithmetic", "resolve_name", "resolve_preprocessing"]
 
 
 def resolve_preprocessing(source: Source, channels: int, options: ExportOptions) -> Preprocessing:
@@ -70,25 +68,6 @@ def check_arithmetic(network: Network, preprocessing: Preprocessing, options: Ex
         hint="Leave it to the model: --preprocess raw-rgb (raw-bgr if OpenCV read the training images); if the model "
         "was trained with both, pass --allow-double-preprocessing",
     )
-
-
-def resolve_labels(source: Source, classes: int, options: ExportOptions) -> tuple[str, ...]:
-    """Return the requested label of each class, or else that of the source, or else the class's number.
-
-    Args:
-        source: The loaded classifier.
-        classes: Number of its classes.
-        options: The options.
-
-    Raises:
-        UsageError: If the number of labels is not the number of classes, or the file cannot be read.
-    """
-    labels = parse_labels(options.labels)
-    if labels is None:
-        known = imagenet_labels() if source.imagenet else source.labels
-        return known if known is not None and len(known) == classes else tuple(str(index) for index in range(classes))
-    check_label_count(labels, classes, options.labels)
-    return labels
 
 
 def resolve_name(source: Source, options: ExportOptions) -> str:

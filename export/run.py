@@ -12,6 +12,7 @@ from camserve.export.frameworks import keras
 
 from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, load_bundle
 from camserve.contract import CONTRACT_PARAMETER, ModelContract, Preprocessing
+from camserve.export.class_labels import has_two_labels, resolve_labels
 from camserve.export.formats.writing import WrittenGraph, open_format, write_onnx, write_saved_model
 from camserve.export.gate.calibration import read_calibration
 from camserve.export.gate.gate import Gate
@@ -25,7 +26,7 @@ from camserve.export.options import ExportOptions
 from camserve.export.pixel_options import check_pixel_type
 from camserve.export.provenance import PROVENANCE, collect_provenance
 from camserve.export.report.document import describe_files, make_report, write_report
-from camserve.export.resolve import check_arithmetic, resolve_labels, resolve_name, resolve_preprocessing
+from camserve.export.resolve import check_arithmetic, resolve_name, resolve_preprocessing
 from camserve.export.source.load import load_source
 from camserve.export.source.locate import locate_files
 from camserve.export.staging import staged_bundle
@@ -64,6 +65,7 @@ def run_export(
     check_pixel_type(network.dtype, preprocessing)
     warnings = check_arithmetic(network, preprocessing, options)
     preprocessing = preprocessing.model_copy(update={"in_graph": options.input_dtype == "uint8"})
+    one_sigmoid = network.output.shape[1:] == (1,) and has_two_labels(options)
     prepared = prepare(
         loaded.model,
         cam=options.cam,
@@ -72,9 +74,10 @@ def run_export(
         pixels=preprocessing if preprocessing.in_graph else None,
         network=network,
         predict=loaded.predict,
+        two_classes=one_sigmoid,
     )
     contract = _contract(resolve_name(loaded, options), prepared, preprocessing)
-    labels = resolve_labels(loaded, contract.classes, options)
+    labels = resolve_labels(loaded, contract, options, one_sigmoid=one_sigmoid)
     calibration = None
     if options.calibration is not None:
         progress("read the calibration images")
@@ -102,10 +105,10 @@ def run_export(
         metrics = gate.measure(runners, options.onnx.precision, graph.largest_half if graph else None)
         require_parity(metrics)
         run = runners["onnx" if graph else "savedmodel"]
-        examples = gate.examples(run, labels)
+        examples = gate.examples(run, labels.lines)
         write_golden(folder / GOLDEN_NAME, record_golden(run, contract))
         (folder / CONTRACT_NAME).write_text(contract.to_json(indent=2) + "\n", encoding="utf-8")
-        (folder / LABELS_NAME).write_text("\n".join(labels) + "\n", encoding="utf-8")
+        (folder / LABELS_NAME).write_text("\n".join(labels.lines) + "\n", encoding="utf-8")
         report = make_report(
             loaded,
             prepared,
@@ -119,6 +122,7 @@ def run_export(
             graph=_describe_graph(graph, network, options.onnx.opset) if graph else None,
             files=describe_files(folder),
             examples=examples,
+            notes=labels.notes,
         )
         write_report(folder, report, examples)
         write_manifest(folder)

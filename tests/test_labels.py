@@ -1,12 +1,17 @@
-"""Labels in text files."""
+"""Labels in text files, JSON, lists and dictionaries."""
 
+from __future__ import annotations
+
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from camserve.bundle import read_labels
-from camserve.errors import BundleError
-from camserve.labels import label_lines
+from camserve.errors import BundleError, UsageError
+from camserve.labels import label_lines, parse_labels
 
 
 def test_there_is_one_label_per_line() -> None:
@@ -24,3 +29,63 @@ def test_an_empty_line_between_labels_is_refused(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("cat\n\ndog\n")
     with pytest.raises(BundleError, match=r"line 2 of .* is empty"):
         read_labels(tmp_path / "labels.txt")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"dog": 1, "cat": 0},
+        {"1": "dog", "0": "cat"},
+        ["cat", "dog"],
+        {"0": ["n01", "cat"], "1": ["n02", "dog"]},
+        [["n01", "cat"], ["n02", "dog"]],
+    ],
+)
+def test_json_is_recognized_by_name_and_by_content(document: Any, tmp_path: Path) -> None:
+    expected = ("n01\tcat", "n02\tdog") if "n01" in json.dumps(document) else ("cat", "dog")
+    for name in ("labels.json", "labels.txt", "LABELS.JSON", "labels"):
+        (tmp_path / name).write_text(json.dumps(document, indent=1), encoding="utf-8-sig")
+        assert parse_labels(tmp_path / name) == parse_labels(str(tmp_path / name)) == expected
+    assert parse_labels(document) == expected
+
+
+def test_lists_and_dictionaries_of_python_are_labels() -> None:
+    assert parse_labels({0: "cat", 1: "dog"}) == ("cat", "dog")
+    assert parse_labels({"cat": np.int64(0), "dog": np.int64(1)}) == ("cat", "dog")
+    assert parse_labels(np.array(["cat", "dog"])) == ("cat", "dog")
+    assert parse_labels({"0": 0, "1": 1, "10": 2}) == ("0", "1", "10")  # folders named by digits
+    assert parse_labels({"b": 0, "a": 1}) == ("b", "a")
+    assert parse_labels(["crane", "crane"]) == ("crane", "crane")  # ImageNet has such labels
+
+
+def test_text_that_looks_like_json_stays_text(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("[background]\n{other}\n")
+    assert parse_labels(tmp_path / "labels.txt") == ("[background]", "{other}")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"cat": 0, "dog": 2}', "class 1 has no label in .*, whose class numbers are 0 to 2"),
+        ('{"1": "cat", "2": "dog"}', "class 0 has no label in"),
+        ('{"cat": 0, "dog": 0}', "class 0 has two labels in .*: 'cat' and 'dog'"),
+        ('{"cat": 0, "cat": 1}', "label 'cat' has two classes in .*: 0 and 1"),
+        ('{"0": "cat", "0": "dog"}', "class 0 has two labels in .*: 'cat' and 'dog'"),
+        ('{"cat": -1, "dog": 0}', "class 1 has no label in .*, whose class numbers are -1 to 0"),
+        ('{"cat": "0"}', "the entry 'cat': '0', which is neither"),
+        ('{"cat": 0, "dog": 1.0}', "the entry 'cat': 0, which is neither"),
+        ('{"cat": true}', "the entry 'cat': True"),
+        ('{"class_indices": {"cat": 0}}', "the entry 'class_indices'"),
+        ('["cat", 1]', "the label of class 1 in .* is not text: 1"),
+        ('["cat", ["a", "b", "c"]]', "the label of class 1 in .* is not text"),
+        ('["cat", ""]', "invalid label '' of class 1"),
+        ('["a\\nb"]', r"invalid label 'a\\nb' of class 0"),
+        ('"cat"', "contains neither a list nor a dictionary"),
+        ("cat\ndog\n", "is not valid JSON"),
+    ],
+)
+def test_gaps_duplicates_and_other_mistakes_are_named(text: str, why: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=why):
+        parse_labels(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from camserve.answer_differences import misordered_maps
 from camserve.ranking import rank_classes
 
 
@@ -26,3 +27,9 @@ def test_zeros_are_equal_and_nan_is_last() -> None:
 
 def test_each_row_of_a_batch_is_ranked() -> None:
     assert rank_classes(np.array([[0.0, 1.0], [1.0, 1.0]])).tolist() == [[1, 0], [0, 1]]
+
+
+def test_maps_of_equal_logits_must_be_ordered_by_class_number() -> None:
+    logits = np.array([[1.0, 2.0, 2.0], [1.0, 2.0, 3.0]])
+    assert misordered_maps(np.array([[1, 2], [2, 1]]), logits).tolist() == [[False, False], [False, False]]
+    assert misordered_maps(np.array([[2, 1], [2, 0]]), logits).tolist() == [[True, True], [False, True]]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from camserve.export.graph.fold import ScaleAndShift, scale_and_shift, to_float64
 from camserve.export.graph.network import Step, is_layer
+from camserve.export.graph.two_classes import OppositeLogits
 
 __all__ = ["Affine", "BackwardRule", "activation_name", "backward_rule", "only_rearranges"]
 
@@ -130,6 +131,10 @@ def _axis_rule(step: Step, scale: Array, shift: Array) -> BackwardRule:
     return lambda after: after.before_scaling(scale.reshape(shape[1:]), shift.reshape(shape[1:]))
 
 
+def _opposite_rule(_: Step) -> BackwardRule:
+    return lambda after: after.before_matrix(np.array([[-1.0, 1.0]]), None)
+
+
 def _rescaling_rule(step: Step) -> BackwardRule:
     layer, shape = step.operation, _shape(step)
     scale, shift = (np.broadcast_to(np.asarray(part, np.float64), shape) for part in (layer.scale, layer.offset))
@@ -177,6 +182,7 @@ _LAYERS: dict[type, Callable[[Step], BackwardRule | None]] = {  # exact types, b
     keras.layers.Permute: _permute_rule,
     keras.layers.Rescaling: _rescaling_rule,
     keras.layers.Reshape: _reshape_rule,
+    OppositeLogits: _opposite_rule,
     ScaleAndShift: _scale_and_shift_rule,
 }
 _ARITHMETIC: dict[str, Callable[..., Any]] = {

@@ -18,6 +18,7 @@ from camserve.export.graph.network import Network
 from camserve.export.graph.reference import KerasReference
 from camserve.export.graph.served import ServedGraph, build_served_graph
 from camserve.export.graph.trace import trace
+from camserve.export.graph.two_classes import as_two_classes
 from camserve.export.source.loaded_model import Predict
 from camserve.text import count
 
@@ -82,6 +83,7 @@ def prepare(
     pixels: Preprocessing | None = None,
     network: Network | None = None,
     predict: Predict | None = None,
+    two_classes: bool = False,
 ) -> Prepared:
     """Put a classifier into inference mode, fold its BatchNorm layers and add its class activation maps.
 
@@ -93,6 +95,7 @@ def prepare(
         pixels: Preprocessing that the graph applies to uint8 pixels; None if the graph takes the model's own input.
         network: The result of `trace(model)`, if the caller has it; None traces the model here.
         predict: Runs the model in the library that saved it, if that is not Keras 3.
+        two_classes: Whether to make two classes of a single sigmoid: 1 - p and p.
 
     Raises:
         SourceError: If the model is not a classifier, or not supported.
@@ -102,7 +105,11 @@ def prepare(
     inference, trained = to_inference_mode(traced)
     dtype = _precision(inference)
     # Half precision is too coarse a reference for an export in float32, so its weights are converted first.
-    original, logits, _ = split_logits(to_float32(inference) if "16" in dtype else inference)
+    original, logits, activation = split_logits(to_float32(inference) if "16" in dtype else inference)
+    predict = predict or _predict_of(model, traced.dtype)
+    if two_classes:
+        original, logits = as_two_classes(original, logits, activation)
+        predict = _both_of(predict)
     head = find_linear_head(original, logits) if cam else None
     folded, folding = fold(original)
     exported, exported_logits, activation = split_logits(to_float32(folded))
@@ -125,7 +132,7 @@ def prepare(
         input_dtype=traced.dtype,
         trained=trained,
         foldable=len(foldable(exported)),
-        predict=predict or _predict_of(model, traced.dtype),
+        predict=predict,
     )
 
 
@@ -135,6 +142,16 @@ def _predict_of(model: keras.Model, dtype: str) -> Predict:
         return np.asarray(output)
 
     return predict
+
+
+def _both_of(predict: Predict) -> Predict:
+    """Return the probabilities of two classes, 1 - p and p, `[batch, 2]`."""
+
+    def both(images: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
+        probability = predict(images)
+        return np.concatenate([1 - probability, probability], axis=-1)
+
+    return both
 
 
 def _precision(network: Network) -> str:

@@ -41,6 +41,7 @@ def make_report(
     graph: Mapping[str, Any] | None,
     files: Mapping[str, Mapping[str, Any]],
     examples: Sequence[Example],
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the report as plain values that do not depend on the date, the machine's name or a folder.
 
@@ -58,6 +59,7 @@ def make_report(
             (number of Keras layers by class) of the network; None without an ONNX file.
         files: Size and hash of the bundle's entries, from `describe_files`.
         examples: Example images with both maps.
+        notes: What the user should know, without being a warning.
     """
     measurement = describe_measurement(images, calibration, precision)
     return {
@@ -73,6 +75,7 @@ def make_report(
             "dtype": prepared.dtype,
         },
         "warnings": [*warnings, *prepared.warnings, *measurement_warnings(measurement, precision)],
+        "notes": list(notes),
         "folding": {
             "folded": [{"batchnorm": norm, "into": layer} for norm, layer in prepared.folding.folded],
             "kept": [{"batchnorm": norm, "because": reason} for norm, reason in prepared.folding.kept],

@@ -44,6 +44,7 @@ def render_page(report: Mapping[str, Any], examples: Sequence[Example] = ()) -> 
         _verdict(report),
         _tiles(report),
         *(tag("p", f"{warning}.", class_="note") for warning in report["warnings"]),
+        *(tag("p", f"{note}.", class_="note") for note in report.get("notes", ())),
         tag("div", *_columns(report, examples), class_="columns"),
         tag("div", parts.graph(report), parts.files(report), class_="columns"),
         details("All batches", batch_table(report["parity"])),

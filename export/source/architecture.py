@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from camserve.errors import SourceError
+from camserve.export.source.application_layers import APPLICATION_LAYERS
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.keras2_operations import OPERATION_LAYERS, check_operation
 
@@ -168,10 +169,17 @@ def _is_keras(node: dict[str, Any], called: str) -> bool:
         return called in _INITIALIZERS and node["class_name"] == called
     if module == "builtins":  # means Keras's own functions, but tf_keras also looks in Python's builtins
         return not hasattr(builtins, called)
+    if called in APPLICATION_LAYERS and module in _application_modules(called):
+        return True
     # Older files name no modules; Keras then looks only in its own tables.
     return (
         module is None or module in _MODULES or (node["class_name"] != "function" and str(module).startswith(_INTERNAL))
     )
+
+
+def _application_modules(called: str) -> tuple[str, ...]:
+    module = APPLICATION_LAYERS[called]
+    return f"keras.{module}", f"tf_keras.{module}", f"keras.{module.removeprefix('src.')}"
 
 
 def _check_vocabulary(node: dict[str, Any], name: str) -> None:

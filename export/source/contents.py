@@ -13,14 +13,20 @@ from typing import Literal
 from camserve.errors import SourceError
 from camserve.text import count, reason
 
-__all__ = ["SUFFIXES", "FileKind", "check_folder", "is_json", "model_kind", "named", "weights_kind"]
+__all__ = [
+    "FileKind",
+    "check_folder",
+    "is_json",
+    "model_kind",
+    "named",
+    "unreadable_file_error",
+    "weights_kind",
+]
 
 FileKind = Literal["keras", "hdf5", "json"]
 """A `.keras` archive, an HDF5 file, or an architecture in JSON."""
 
-SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
-"""The extensions of these files."""
-
+_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
 _READ = 4096
 _BY_PATH = ".weights.h5"  # by which Keras tells weights by path from weights by order, which are `.h5` as well
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -98,7 +104,10 @@ def weights_kind(path: Path) -> FileKind:
 def is_json(path: Path) -> bool:
     """Return whether this is a readable file that begins like JSON."""
     try:
-        return path.is_file() and path.open("rb").read(_READ).lstrip().startswith(b"{")
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(_READ).lstrip().startswith(b"{")
     except OSError:
         return False
 
@@ -130,6 +139,11 @@ def check_folder(path: Path) -> None:
     raise SourceError(f"folder {path} is not a SavedModel: it {what}", hint=hint)
 
 
+def unreadable_file_error(path: Path, error: OSError) -> SourceError:
+    """Return the error for a file that exists and cannot be read."""
+    return SourceError(f"cannot read {path}: {reason(error, path)}", hint=f"Check its permissions: ls -l {path}")
+
+
 @contextlib.contextmanager
 def named(path: Path, suffix: str) -> Iterator[Path]:
     """Provide a path to the file with this suffix, from which Keras concludes how to read it."""
@@ -151,9 +165,7 @@ def _kind(path: Path, role: str, hint: str) -> FileKind:
             file.seek(max(0, path.stat().st_size - len(_TABLE_MAGIC)))
             end = file.read()
     except OSError as error:
-        raise SourceError(
-            f"cannot read {role} {path}: {reason(error, path)}", hint=f"Check its permissions: ls -l {path}"
-        ) from None
+        raise unreadable_file_error(path, error) from None
     if not start:
         raise SourceError(f"{role} {path} is empty", hint="Download or copy the file again")
     kind: FileKind | None = None
@@ -200,7 +212,7 @@ def _check_zip(path: Path, role: str) -> None:
         what, hint = "a NumPy archive, which contains only weights", _REBUILD
     elif any(Path(name).name == "saved_model.pb" for name in names):
         what, hint = "a SavedModel in a ZIP archive", unzip
-    elif any(Path(name).suffix in SUFFIXES for name in names):
+    elif any(Path(name).suffix in _SUFFIXES for name in names):
         what, hint = "a ZIP archive with a model file inside", unzip
     else:
         what, hint = "a ZIP archive without a Keras model", _MODEL

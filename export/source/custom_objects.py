@@ -16,8 +16,9 @@ from camserve.export.frameworks import keras
 
 from camserve.errors import SourceError
 from camserve.export.source.checks import check_module_name
+from camserve.export.source.keras2_imports import import_tf_keras, keras_2_imports
 
-__all__ = ["CustomObjects", "import_custom_objects"]
+__all__ = ["CustomObjects", "import_custom_objects", "import_custom_objects_of_keras_2"]
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,27 @@ def import_custom_objects(modules: Sequence[str]) -> CustomObjects:
         UsageError: If a name is not a valid module name.
         SourceError: If a module cannot be imported.
     """
+    return CustomObjects(tuple(modules), {**_import_modules(modules), **keras.saving.get_custom_objects()})
+
+
+def import_custom_objects_of_keras_2(modules: Sequence[str]) -> CustomObjects:
+    """Import modules as `import_custom_objects` does, but with tf_keras wherever they import Keras.
+
+    Raises:
+        ExportError: If tf_keras is not installed.
+        SourceError: If a module cannot be imported.
+    """
+    with keras_2_imports(modules):
+        defined = _import_modules(modules)
+    return CustomObjects(tuple(modules), {**defined, **import_tf_keras().saving.get_custom_objects()})
+
+
+def _import_modules(modules: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """Return the classes and functions that the modules define."""
     defined: dict[str, Callable[..., Any]] = {}
     for name in modules:
         defined |= _definitions(_import_module(name))
-    return CustomObjects(tuple(modules), {**defined, **keras.saving.get_custom_objects()})
+    return defined
 
 
 def _import_module(name: str) -> ModuleType:

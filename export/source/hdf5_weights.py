@@ -76,11 +76,17 @@ def hdf5_layout(content: Path | BinaryIO) -> Layout | None:
 
 
 def stored_layers(content: Path | BinaryIO) -> list[StoredLayer]:
-    """Return every layer that has weights; in the order of the model, unless they are stored by path."""
+    """Return every layer that has weights, in the order of the model unless they are stored by path.
+
+    Returns none if the file is not as Keras writes it.
+    """
     with h5py.File(content, "r") as file:
         root = file.get("model_weights", file)
         by_order = any(name.startswith("layer_names") for name in root.attrs)
-        layers = list(_by_order(root) if by_order else _by_path(root))
+        try:
+            layers = list(_by_order(root) if by_order else _by_path(root))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return []
     return [layer for layer in layers if layer.shapes]
 
 

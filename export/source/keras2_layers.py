@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from camserve.export.frameworks import keras
 
-from camserve.errors import SourceError
+from camserve.export.source.application_layers import application_layers
 
-__all__ = ["accepted_settings", "hard_sigmoid_of_keras_2", "to_keras_3_layer"]
+__all__ = ["UnlikeKeras3Error", "hard_sigmoid_of_keras_2", "is_identity", "to_keras_3_layer"]
 
 _RENAMED = {
     "BatchNormalizationV1": "BatchNormalization",
@@ -21,79 +22,89 @@ _RENAMED = {
     "ThresholdedReLU": "ReLU",
 }
 _RENAMED_SETTINGS = {"LeakyReLU": {"alpha": "negative_slope"}, "ReLU": {"theta": "threshold"}}
-_HINT = "Build the model in Keras 3 with an equivalent layer, copy the weights, and pass it to export_model"
 _TRAINING_ONLY = ("_initializer", "_regularizer", "_constraint", "_size_per_worker")
 _WITHOUT_EFFECT = frozenset(
     (
-        *(
-            "_name",
-            "name",
-            "dtype",
-            "trainable",
-            "autocast",
-            "activity_regularizer",
-            "seed",
-            "momentum",
-            "synchronized",
-        ),
-        *("batch_input_shape", "batch_shape", "input_dim", "input_shape", "sparse", "ragged", "fused", "synchronized"),
+        *("name", "trainable", "dtype", "activity_regularizer", "seed", "momentum"),
+        *("batch_input_shape", "sparse", "ragged", "fused", "synchronized", "implementation"),
         *("renorm", "renorm_clipping", "renorm_momentum", "virtual_batch_size"),
-        *("key_shape", "query_shape", "value_shape", "invert", "mean", "variance"),
+        *("key_shape", "query_shape", "value_shape"),
     )
 )
 """Settings that change nothing at inference, or that are translated by themselves."""
 
 _DEFAULT_WHERE_REMOVED: Mapping[str, tuple[Any, ...]] = {"groups": (1, None), "data_format": ("channels_last", None)}
+_IDENTITIES = (
+    *("AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise", "SpatialDropout2D"),
+    *("RandomBrightness", "RandomContrast", "RandomFlip", "RandomHeight", "RandomRotation", "RandomTranslation"),
+    *("RandomWidth", "RandomZoom"),
+)
+_ONLY_SETTINGS = frozenset(("__doc__", "__init__", "__module__", "__qualname__", "from_config", "get_config"))
+
+
+class UnlikeKeras3Error(Exception):
+    """Keras 3 has no layer that computes the same."""
+
+
+def is_identity(layer: Any) -> bool:
+    """Return whether a layer of tf_keras, or of a subclass, returns its input at inference."""
+    return type(layer).call in _identities()
+
+
+@cache
+def _identities() -> tuple[Any, ...]:
+    import tf_keras  # noqa: PLC0415  takes seconds, and few sources need it
+
+    stochastic_depth = application_layers(tf_keras)["StochasticDepth"]
+    return (*(getattr(tf_keras.layers, name).call for name in _IDENTITIES), stochastic_depth.call)
 
 
 def to_keras_3_layer(layer: Any, name: str) -> Any:
     """Return the Keras 3 layer, built, with the weights of a layer of tf_keras.
 
     Args:
-        layer: A built layer of tf_keras; not a model, a Lambda or an operation.
+        layer: A built layer of tf_keras, not a model or an operation.
         name: The new layer's name.
 
     Raises:
-        SourceError: If Keras 3 has no such layer, or it lacks a setting that the layer uses.
+        UnlikeKeras3Error: If Keras 3 has no such layer, or it lacks a setting that the layer uses.
     """
-    kind = type(layer).__name__
-    made: Any = getattr(keras.layers, _RENAMED.get(kind, kind), None)
-    if made is None or not (inspect.isclass(made) and issubclass(made, keras.layers.Layer)):
-        raise SourceError(
-            f"layer {layer.name!r} is a {kind} of Keras 2, which Keras 3 does not have",
-            hint=_HINT,
-        )
-    settings = accepted_settings(made, layer.get_config(), layer.name)
+    base = _class_of_keras_2(layer)
+    kind = base.__name__
+    made: Any = getattr(keras.layers, _RENAMED.get(kind, kind), None) or application_layers(keras).get(kind)
+    if not inspect.isclass(made) or not issubclass(made, keras.layers.Layer) or made is keras.layers.Layer:
+        raise UnlikeKeras3Error(kind)
+    settings = _accepted_settings(made, base.get_config(layer)) | {"name": name, "dtype": _policy(layer)}
+    settings |= {key: _activation(getattr(layer, key)) for key in settings if key.endswith("activation")}
     if kind == "Normalization":
         settings |= _fixed_statistics(layer)
-    settings |= {"name": name, "dtype": _policy(layer)}
-    if made is keras.layers.BatchNormalization and isinstance(settings["axis"], list):
+    if made is keras.layers.BatchNormalization and isinstance(settings["axis"], list) and len(settings["axis"]) == 1:
         (settings["axis"],) = settings["axis"]
-    if "activation" in settings:
-        settings["activation"] = _activation(layer.activation)
     try:
         copy = made(**settings)
         copy.build(*_build_shapes(layer))
         if kind != "Normalization":
             copy.set_weights(layer.get_weights())
-    except Exception as error:
-        raise SourceError(
-            f"layer {layer.name!r} ({kind}) of Keras 2 has settings that Keras 3 refuses: {str(error).splitlines()[0]}",
-            hint=_HINT,
-        ) from error
+    except Exception as error:  # layers of Keras raise different exceptions for settings that they do not support
+        raise UnlikeKeras3Error(kind) from error
     return copy
 
 
-def accepted_settings(made: type, config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the settings of a stored configuration that a Keras 3 class accepts.
+def _class_of_keras_2(layer: Any) -> Any:
+    """Return the class of tf_keras; for one of the user's own, that which it extends without computing otherwise."""
+    for each in type(layer).__mro__:
+        if each.__module__.startswith("tf_keras."):
+            return each
+        if not _ONLY_SETTINGS.issuperset(vars(each)):
+            break
+    raise UnlikeKeras3Error(type(layer).__name__)
 
-    Args:
-        made: The class.
-        config: The configuration that Keras 2 stored.
-        name: The layer's name, for the message.
+
+def _accepted_settings(made: type, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a configuration of Keras 2 that a Keras 3 class accepts.
 
     Raises:
-        SourceError: If the class lacks a setting that has an effect.
+        UnlikeKeras3Error: If the class lacks a setting that has an effect.
     """
     renamed = _RENAMED_SETTINGS.get(made.__name__, {})
     parameters = _parameters(made)
@@ -105,10 +116,7 @@ def accepted_settings(made: type, config: Mapping[str, Any], name: str) -> dict[
         if new in parameters:
             settings[new] = _plain(value)
         elif value not in _DEFAULT_WHERE_REMOVED.get(key, (None, False)):
-            raise SourceError(
-                f"layer {name!r} ({made.__name__}) of Keras 2 has {key}={value!r}, which Keras 3 does not have",
-                hint=_HINT,
-            )
+            raise UnlikeKeras3Error(f"{made.__name__}({key}={value!r})")
     return settings
 
 
@@ -159,12 +167,14 @@ def _activation(function: Any) -> Any:
     Args:
         function: An activation of tf_keras, or one of the user's own, or a layer.
     """
-    name = getattr(function, "__name__", None)
-    if name == "hard_sigmoid" and "tf_keras" in function.__module__:
+    module, name = str(getattr(function, "__module__", "")), getattr(function, "__name__", None)
+    if not module.startswith("tf_keras."):
+        return function
+    if name == "hard_sigmoid":
         return hard_sigmoid_of_keras_2
-    if getattr(function, "__module__", "").startswith(("tf_keras", "keras.src", "keras.activations")):
-        return keras.activations.get(name)
-    return function
+    if name is None:
+        raise UnlikeKeras3Error(f"activation {type(function).__name__}")
+    return keras.activations.get(name)
 
 
 @keras.saving.register_keras_serializable("camserve")  # type: ignore[untyped-decorator]

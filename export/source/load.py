@@ -70,10 +70,11 @@ def load_source(
     """Load or build a classifier.
 
     Args:
-        source: A recipe (see `RECIPES`), `keras:NAME`, a `.keras` or `.h5` file, a SavedModel folder written by Keras
-            2, or a Keras model.
+        source: A recipe (see `RECIPES`), `keras:NAME`, a `.keras` or `.h5` file, an architecture in JSON, a SavedModel
+            folder written by Keras 2, or a Keras model.
         weights: `imagenet`, `none` for random weights (always the same), or a weights file (default: `imagenet` for
-            `resnet50` and `keras:NAME`, `none` for the other recipes, those in the file for a file).
+            `resnet50` and `keras:NAME`, `none` for the other recipes, those in the file for a file, the one beside
+            it for an architecture).
         sha256: Expected SHA-256 of the source file, or of the weights file of a recipe or model, in hexadecimal.
             Verified before the file is read.
         custom_objects: Dotted names of Python modules to import first, which define or register what the source uses
@@ -87,11 +88,12 @@ def load_source(
     """
     path, weights_path = locate_files(source, weights)
     digest = verify_checksum([file for file in (path, weights_path) if file is not None], sha256)
-    custom = import_custom_objects(custom_objects)
+    if path is None:
+        import_custom_objects(custom_objects)
     if isinstance(source, keras.Model):
         loaded = Source(source, IN_MEMORY, IN_MEMORY, source.name)
     elif path is not None:
-        file = load_model_file(path, custom, weights_path)
+        file = load_model_file(path, custom_objects, weights_path)
         origin, title = str(source), path.name
         if weights_path is not None:
             origin, title = f"{origin}, weights {weights_path}", f"{title}, weights {weights_path.name}"

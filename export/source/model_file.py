@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,15 @@ from camserve.export.frameworks import keras
 
 from camserve.errors import CamserveError, SourceError
 from camserve.export.framework_errors import reason
+from camserve.export.source.application_layers import application_layers
 from camserve.export.source.architecture import check_architecture, unknown_class_error
 from camserve.export.source.archive import architecture_in_archive, check_archive, is_keras_2_archive
 from camserve.export.source.contents import FileKind, check_folder, model_kind, named
-from camserve.export.source.custom_objects import CustomObjects
+from camserve.export.source.custom_objects import (
+    CustomObjects,
+    import_custom_objects,
+    import_custom_objects_of_keras_2,
+)
 from camserve.export.source.hdf5 import architecture_in_hdf5
 from camserve.export.source.hdf5_weights import check_is_model
 from camserve.export.source.json_model import load_json_model
@@ -28,23 +34,24 @@ __all__ = ["load_model_file"]
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate \w+|Unknown \w+:) '([^']+)'")
 
 
-def load_model_file(path: Path, custom: CustomObjects, weights: Path | None = None) -> LoadedModel:
+def load_model_file(path: Path, modules: Sequence[str] = (), weights: Path | None = None) -> LoadedModel:
     """Load a `.keras` file, an HDF5 file, an architecture in JSON or a SavedModel folder.
 
     Args:
         path: The file or folder.
-        custom: What its architecture may name besides Keras's own classes and functions.
+        modules: Dotted names of the modules that define what it uses besides Keras's own classes and functions.
         weights: File of the weights to load; None for those in the file, or random ones for an architecture.
 
     Raises:
-        SourceError: If it is not a model, is damaged, or contains what no network needs, or the weights do not fit.
+        SourceError: If it is not a model, is damaged, or contains what no network needs, the weights do not fit, or a
+            module cannot be imported.
     """
     try:
-        loaded = _load(path, custom, weights)
+        loaded = _load(path, modules, weights)
     except CamserveError:
         raise
     except Exception as error:  # h5py, zipfile, TensorFlow and Keras raise different exceptions
-        raise _load_error(path, error, custom) from error
+        raise _load_error(path, error, modules) from error
     if not isinstance(loaded.model, keras.Model):
         raise SourceError(
             f"{path} contains a {type(loaded.model).__name__}, not a model",
@@ -53,23 +60,25 @@ def load_model_file(path: Path, custom: CustomObjects, weights: Path | None = No
     return loaded
 
 
-def _load(path: Path, custom: CustomObjects, weights: Path | None) -> LoadedModel:
+def _load(path: Path, modules: Sequence[str], weights: Path | None) -> LoadedModel:
     def change(model: Any) -> None:
         if weights is not None:
             load_weights(model, weights, str(path))
 
     if path.is_dir():
         check_folder(path)
-        return load_saved_model(path, custom, change)
+        return load_saved_model(path, import_custom_objects_of_keras_2(modules), change)
     kind = model_kind(path)
     if kind == "json":
-        return load_json_model(path, weights, custom)
+        return load_json_model(path, modules, change)
     architecture, is_keras_2 = _read_architecture(path, kind)
+    custom = (import_custom_objects_of_keras_2 if is_keras_2 else import_custom_objects)(modules)
     check_architecture(architecture, custom, str(path), operations=is_keras_2)
     with named(path, ".keras" if kind == "keras" else ".h5") as usable:
         if is_keras_2:
             return load_keras_2(usable, custom, change)
-        known = {**(restored_axes(architecture) if kind == "hdf5" else {}), **custom.by_name}
+        restored = restored_axes(architecture) if kind == "hdf5" else {}
+        known = {**application_layers(keras), **restored, **custom.by_name}
         model = keras.models.load_model(usable, custom_objects=known, compile=False)
     if isinstance(model, keras.Model):
         check_stored_settings(architecture, model, str(path))
@@ -86,10 +95,10 @@ def _read_architecture(path: Path, kind: FileKind) -> tuple[Any, bool]:
     return architecture_in_hdf5(path), is_keras_2_hdf5(path)
 
 
-def _load_error(path: Path, error: Exception, custom: CustomObjects) -> SourceError:
+def _load_error(path: Path, error: Exception, modules: Sequence[str]) -> SourceError:
     unknown = _UNKNOWN_CLASS.search(str(error))
     if unknown:
-        return unknown_class_error(unknown[1], str(path), custom)
+        return unknown_class_error(unknown[1], str(path), CustomObjects(tuple(modules), {}))
     return SourceError(
         f"cannot load {path}: {reason(error)}",
         hint="Load it in Python with the version of Keras that saved it, and check model.summary()",

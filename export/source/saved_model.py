@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from camserve.errors import ExportError, SourceError
+from camserve.errors import SourceError
+from camserve.export.source.application_layers import application_layers
 from camserve.export.source.architecture import check_architecture
 from camserve.export.source.custom_objects import CustomObjects
-from camserve.export.source.keras2 import import_tf_keras, silence_keras, to_keras_3
-from camserve.export.source.keras2_custom import make_adapters
+from camserve.export.source.keras2 import silence_keras, to_keras_3
+from camserve.export.source.keras2_imports import import_tf_keras
 from camserve.export.source.limits import suspicious_file_error
 from camserve.export.source.loaded_model import LoadedModel
 
@@ -29,7 +30,7 @@ def load_saved_model(path: Path, custom: CustomObjects, change: Callable[[Any], 
 
     Args:
         path: The folder.
-        custom: The user's own layers and functions, from `--custom-objects`.
+        custom: The user's own layers and functions, of tf_keras.
         change: Called with the model of tf_keras before it is converted, e.g. to load other weights.
 
     Raises:
@@ -41,8 +42,9 @@ def load_saved_model(path: Path, custom: CustomObjects, change: Callable[[Any], 
     architecture = _architecture(path)
     check_architecture(architecture, custom, str(path), operations=True)
     tf_keras = import_tf_keras()
+    known = {**application_layers(tf_keras), **custom.by_name}
     with silence_keras():
-        network = tf_keras.models.model_from_json(json.dumps(architecture), custom_objects=make_adapters(custom))
+        network = tf_keras.models.model_from_json(json.dumps(architecture), custom_objects=known)
         restored = network.load_weights(str(path / "variables" / "variables"))
         restored.assert_existing_objects_matched()
         restored.expect_partial()  # the optimizer's state is not loaded
@@ -63,12 +65,9 @@ def _check_folder(path: Path) -> None:
 
 def _architecture(path: Path) -> dict[str, Any]:
     """Return the root object's class and configuration, from `keras_metadata.pb`."""
-    try:
-        from tf_keras.protobuf import saved_metadata_pb2  # noqa: PLC0415
-    except ImportError:
-        raise ExportError(
-            "loading a SavedModel requires tf_keras", hint="Install it: pip install 'camserve[export]'"
-        ) from None
+    import_tf_keras()
+    from tf_keras.protobuf import saved_metadata_pb2  # noqa: PLC0415  has no other way to be imported
+
     file = path / "keras_metadata.pb"
     if file.stat().st_size > _MAX_METADATA:
         raise suspicious_file_error(f"{file} has {file.stat().st_size:,} bytes; the limit is {_MAX_METADATA:,}")

@@ -72,12 +72,12 @@ def _difference(model: Any, path: Path, layout: Layout | None, *, classes_option
     by_path = layout == "by-path"
     expected = {layer: name for layer, name in (_by_path(model) if by_path else _by_order(model)) if layer.shapes}
     if is_nested(stored) and not is_nested(expected):
-        return (
-            "the file is of a network with another one inside it, such as a backbone",
-            f"{_SAVE_WHOLE[0].upper()}{_SAVE_WHOLE[1:]}",
-        )
+        return "the file is of a network with another one inside it, such as a backbone", _SAVE_WHOLE
     if len(stored) != len(expected):
-        return f"the file has weights of {count(len(stored), 'layer')}, the network of {len(expected):,}", _OTHER_NETWORK
+        return (
+            f"the file has weights of {count(len(stored), 'layer')}, the network of {len(expected):,}",
+            _OTHER_NETWORK,
+        )
     found = {layer.name: layer for layer in stored}
     for place, (layer, name) in enumerate(expected.items()):
         own = found.get(layer.name) if by_path else stored[place]

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from camserve.contract import ModelContract
-from camserve.errors import BundleError
-from camserve.labels import label_lines
+from camserve.errors import BundleError, UsageError
+from camserve.labels import read_label_lines
 from camserve.manifest import MANIFEST_NAME, verify_manifest
-from camserve.text import count, reason
+from camserve.text import count
 
 __all__ = [
     "CONTRACT_NAME",
@@ -125,13 +125,6 @@ def read_labels(path: Path) -> tuple[str, ...]:
         BundleError: If the file cannot be read, is not UTF-8, or has an empty line before the last label.
     """
     try:
-        lines = label_lines(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(
-            f"cannot read labels from {path}: {reason(error, path)}", hint="Use a UTF-8 file with one label per line"
-        ) from None
-    if "" in lines:
-        raise BundleError(
-            f"line {lines.index('') + 1} of {path} is empty", hint="Use one label per line, in class order"
-        )
-    return lines
+        return read_label_lines(path)
+    except UsageError as error:
+        raise BundleError(error.message, hint=error.hint) from None

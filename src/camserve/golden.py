@@ -19,6 +19,7 @@ from camserve.answer_differences import largest_difference, misranked_maps, othe
 from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError
 from camserve.pixels import graph_input
+from camserve.ranking import rank_classes
 from camserve.tensors import CAM, CAM_CLASS, LOGITS, PROBABILITIES
 from camserve.text import reason
 
@@ -159,7 +160,7 @@ def _class_faults(classes: Array, reference: Array, tolerance: float) -> Iterato
         return
     misranked = misranked_maps(classes, reference, tolerance=2 * tolerance * scale_of(reference))
     for image in np.flatnonzero(misranked.any(axis=1))[:1]:
-        best = np.argsort(-reference[image], kind="stable")[: classes.shape[1]]
+        best = rank_classes(reference[image])[: classes.shape[1]]
         yield f"{CAM_CLASS} of image {image + 1} is {classes[image].tolist()}, expected {best.tolist()}"
 
 

@@ -50,6 +50,8 @@ def classifier(toy_server: TritonServer) -> Iterator[Classifier]:
         ("contract", {"name": "toy"}),
         ("labels", "labels.txt"),
         ("labels", [0, 1, 2, 3]),
+        ("labels", 4),
+        ("labels", {"a": 0, "b": 2}),
         ("labels", Path("labels.txt")),
         ("names", ["image"]),
         ("names", {"image": 1}),

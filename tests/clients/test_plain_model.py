@@ -69,8 +69,11 @@ def test_model_without_contract_is_refused_with_a_hint(server: TritonServer) -> 
 
 def test_contract_and_labels_arguments_are_used(server: TritonServer, bundle: Bundle, tmp_path: Path) -> None:
     path = shutil.copy(bundle.path / "contract.json", tmp_path)
-    for contract in (bundle.contract, path, str(path)):
-        with Classifier(server.grpc_url, "plain", contract=contract, labels=LABELS) as classifier:
+    indices = {label: number for number, label in enumerate(LABELS)}
+    file = tmp_path / "labels.json"
+    file.write_text(json.dumps(indices))
+    for contract, labels in ((bundle.contract, LABELS), (path, indices), (str(path), file)):
+        with Classifier(server.grpc_url, "plain", contract=contract, labels=labels) as classifier:
             result = classifier.classify(IMAGE, cam=True)
             expected = expected_outputs(bundle, classifier.prepare(IMAGE)[np.newaxis])
             assert np.abs(result.probabilities - expected["probabilities"][0]).max() < 1e-6

@@ -25,3 +25,8 @@ def test_first_line_is_returned_without_a_traceback() -> None:
 def test_long_message_is_shortened() -> None:
     assert reason(TypeError("Could not do it. Full object config: {'a': 1}")) == "Could not do it"
     assert len(reason(ValueError("long " * 1000))) <= 201
+
+
+def test_addresses_styles_and_wrappers_are_left_out() -> None:
+    wrapped = "Exception encountered when calling Dense.call().\n\n\x1b[1mbad <keras.src.Own object at 0x7f3a>\x1b[0m"
+    assert reason(ValueError(wrapped)) == "bad Own"

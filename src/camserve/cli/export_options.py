@@ -55,7 +55,10 @@ def _complete_preset(incomplete: str) -> list[str]:
 
 
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A recipe, or the path of a .keras or .h5 file or a SavedModel.")
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="A recipe, keras:NAME, or the path of a .keras, .h5 or .json file or a SavedModel."
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write the bundle into.")]
 Name = Annotated[
@@ -66,7 +69,7 @@ Weights = Annotated[
     str | None,
     typer.Option(
         metavar="imagenet|none|FILE",
-        help="Pretrained weights, random weights, or a file of weights, for a recipe.",
+        help="Pretrained weights or random weights of a recipe, or a file of weights for any source.",
         rich_help_panel=_SOURCE,
     ),
 ]
@@ -136,7 +139,10 @@ AllowDoublePreprocessing = Annotated[
 Labels = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", help="Text file with the label of each class, one per line.", rich_help_panel=_PREPROCESSING
+        metavar="FILE",
+        help="Labels of the classes: text with one per line, or JSON (a list, or Keras's class_indices). Two labels "
+        "make two classes of a single sigmoid.",
+        rich_help_panel=_PREPROCESSING,
     ),
 ]
 InputDtype = Annotated[

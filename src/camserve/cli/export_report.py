@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from camserve.cli.console import print_json, print_line, print_warning
+from camserve.cli.console import print_json, print_line, print_note, print_warning
 from camserve.cli.publish import print_publication, publication_document
 from camserve.cli.tables import print_table
 
@@ -18,7 +18,7 @@ __all__ = ["publish_command", "report", "worst_metrics"]
 
 
 def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, as_json: bool) -> None:
-    """Print warnings, the metrics of the parity gate and the next command; or all of it as JSON.
+    """Print warnings, notes, the metrics of the parity gate and the next command; or all of it as JSON.
 
     Args:
         bundle: The bundle.
@@ -29,12 +29,15 @@ def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, a
     parity: list[dict[str, Any]] = bundle.report["parity"]
     for warning in bundle.report["warnings"]:
         print_warning(warning)
+    for note in bundle.report["notes"]:
+        print_note(f"note: {note}")
     if as_json:
         document: dict[str, Any] = {
             "bundle": str(bundle.path),
             "name": bundle.contract.name,
             "replaced": replaced,
             "warnings": bundle.report["warnings"],
+            "notes": bundle.report["notes"],
             "parity": parity,
         }
         if publication is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -15,13 +17,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
+from support.networks import build_model
 
 from camserve.errors import ParityError, SourceError
 from camserve.export import export_model
+from camserve.export.graph.inference import to_float32
+from camserve.export.graph.trace import trace
 from camserve.export.source import keras2_layers
+from camserve.export.source.application_layers import application_layers
 from camserve.export.source.archive import is_keras_2_archive
 from camserve.export.source.custom_objects import CustomObjects
 from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
+from camserve.export.source.keras2_imports import keras_2_imports
 from camserve.export.source.load import load_source
 
 pytestmark = pytest.mark.slow
@@ -196,6 +203,14 @@ LAYERS: dict[str, Callable[[], Any]] = {
     "EinsumDense": lambda: layers.EinsumDense("bhwc,cd->bhwd", output_shape=(None, None, 5), bias_axes="d"),
     "RandomRotation": lambda: layers.RandomRotation(0.1),
     "AlphaDropout": lambda: layers.AlphaDropout(0.5),
+    "LayerScale of ConvNeXt": lambda: application_layers(tf_keras)["LayerScale"](1e-6, 3),
+    "StochasticDepth of ConvNeXt": lambda: application_layers(tf_keras)["StochasticDepth"](0.5),
+    "TimeDistributed": lambda: layers.TimeDistributed(layers.Conv1D(4, 3)),
+    "BatchNormalization with renorm": lambda: layers.BatchNormalization(renorm=True),
+    "Activation of a layer": lambda: layers.Conv2D(4, 3, activation=layers.LeakyReLU(0.2)),
+    "LSTM": lambda: tf_keras.Sequential(
+        [layers.Reshape((2, 384)), layers.LSTM(5, recurrent_activation="hard_sigmoid"), layers.Reshape((1, 1, 5))]
+    ),
 }
 
 
@@ -206,7 +221,7 @@ def test_layer_keeps_its_outputs(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".keras", ""])
 @pytest.mark.parametrize(
-    "name", ["Softmax over positions", "Normalization", "DepthwiseConv2D", "SyncBatchNormalization"]
+    "name", ["Softmax over positions", "Normalization", "LayerScale of ConvNeXt", "TimeDistributed"]
 )
 def test_layer_keeps_its_outputs_in_other_formats(name: str, suffix: str, tmp_path: Path) -> None:
     assert_same_answers(weighted(classifier(LAYERS[name](), side=16)), tmp_path, suffix)
@@ -260,38 +275,123 @@ def test_operation_that_reads_files_is_refused(tmp_path: Path) -> None:
         load_source(tmp_path / "model.h5")
 
 
-OWN_LAYER = """
-import keras
-
-class Shift(keras.layers.Layer):
-    def __init__(self, mean=0.0, momentum=1.0, **kwargs):
+OWN_LAYERS = """
+class Block({layers}.Layer):
+    def __init__(self, filters, mean=0.0, **kwargs):
         super().__init__(**kwargs)
-        self.mean, self.momentum = mean, momentum
+        self.filters, self.mean = filters, mean
+        self.first, self.norm, self.second = (
+            {layers}.Conv2D(filters, 3), {layers}.BatchNormalization(), {layers}.Conv2D(filters, 3)
+        )
 
-    def call(self, x):
-        return (x - self.mean) * self.momentum
+    def build(self, shape):
+        self.scale = self.add_weight(name="scale", shape=(self.filters,), initializer="ones")
+        super().build(shape)
+
+    def call(self, x, training=None):
+        return self.second(bent(self.norm(self.first(x - self.mean), training=training))) * self.scale
+
+    def get_config(self):
+        return {{**super().get_config(), "filters": self.filters, "mean": self.mean}}
+
+
+class DepthwiseConv2D({layers}.DepthwiseConv2D):
+    def __init__(self, **kwargs):
+        kwargs.pop("groups", None)
+        super().__init__(**kwargs)
+
+
+class FixedDropout({layers}.Dropout):
+    def _get_noise_shape(self, inputs):
+        return self.noise_shape
+
+
+def bent(x):
+    return {relu}(x) - 0.1 * x
 """
 
-
-class Shift(layers.Layer):  # type: ignore[misc, name-defined]
-    """The layer of OWN_LAYER as it was written for Keras 2."""
-
-    def __init__(self, mean: float = 0.0, momentum: float = 1.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.mean, self.momentum = mean, momentum
-
-    def call(self, x: Any) -> Any:
-        return (x - self.mean) * self.momentum
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "mean": self.mean, "momentum": self.momentum}
+IMPORTS = {
+    "keras": ("import keras", "keras.layers", "keras.activations.relu"),
+    "Keras 3's names": ("from keras import layers, ops", "layers", "ops.relu"),
+    "tf.keras": ("import tensorflow as tf", "tf.keras.layers", "tf.nn.relu"),
+    "tensorflow.keras": (
+        "from tensorflow.keras import layers\nfrom tensorflow.keras import backend as K",
+        *("layers", "K.relu"),
+    ),
+    "tf_keras": ("import tf_keras", "tf_keras.layers", "tf_keras.activations.relu"),
+}
+"""How a module of the user imports Keras."""
 
 
-def test_custom_layer_keeps_settings_with_names_of_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "shifting_layers.py").write_text(OWN_LAYER)
+def own_module(folder: Path, imports: str) -> Any:
+    """Write a module of the user, and return it as Keras 2 would have imported it."""
+    statement, names, relu = IMPORTS[imports]
+    (folder / "own_layers_of_keras_2.py").write_text(
+        f"{statement}\n{OWN_LAYERS.format(layers=names, relu=relu)}", encoding="utf-8"
+    )
+    importlib.invalidate_caches()
+    with keras_2_imports(["own_layers_of_keras_2"]):
+        return importlib.import_module("own_layers_of_keras_2")
+
+
+def with_own_layers(own: Any) -> Any:
+    image = layers.Input((8, 8, 3))
+    features = own.DepthwiseConv2D(kernel_size=3)(own.Block(4, mean=0.7)(image))
+    backbone = tf_keras.Model(image, layers.Activation(own.bent)(layers.BatchNormalization()(features)))
+    image = layers.Input((8, 8, 3))
+    features = own.FixedDropout(0.5)(layers.GlobalAveragePooling2D()(backbone(image)))
+    model = weighted(tf_keras.Model(image, layers.Dense(3, "softmax")(features)))
+    backbone.trainable = False  # Keras 2 stores the weights in another order then
+    return model
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_own_layers_keep_their_outputs(suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    model = weighted(classifier(Shift(mean=0.7, momentum=3.0)))
-    assert_same_answers(model, tmp_path, ".h5", custom_objects=["shifting_layers"])
+    model = with_own_layers(own_module(tmp_path, "tensorflow.keras"))
+    assert_same_answers(model, tmp_path, suffix, custom_objects=["own_layers_of_keras_2"])
+
+
+@pytest.mark.parametrize("imports", IMPORTS)
+def test_modules_of_the_user_get_tf_keras(imports: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    before = dict(sys.modules)
+    own = own_module(tmp_path, imports)
+    assert issubclass(own.Block, tf_keras.layers.Layer)
+    np.testing.assert_allclose(own.bent(tf.constant([-1.0, 2.0])), [0.1, 1.8], atol=1e-6)
+    assert "own_layers_of_keras_2" not in sys.modules
+    assert all(sys.modules[name] is module for name, module in before.items()), "imports are as before"
+
+
+def test_own_layers_that_only_change_settings_become_keras_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    with_own_layers(own_module(tmp_path, "keras")).save(tmp_path / "model.h5")
+    model = load_source(tmp_path / "model.h5", custom_objects=["own_layers_of_keras_2"]).model
+    assert [step.kind for step in trace(model).steps] == [
+        *("Keras2Layer", "DepthwiseConv2D", "BatchNormalization", "Activation", "GlobalAveragePooling2D", "Dense")
+    ]
+
+
+@pytest.mark.parametrize("dtype", ["mixed_float16", "float64"])
+def test_layer_of_keras_2_is_computed_in_float32(dtype: str, tmp_path: Path) -> None:
+    image = layers.Input((8, 8, 3), dtype="float64" if dtype == "float64" else None)
+    features = layers.LocallyConnected2D(2, 7, dtype=dtype)(image)
+    features = layers.Flatten(dtype="float32")(features)
+    model = weighted(tf_keras.Model(image, layers.Dense(3, "softmax")(features)))
+    model.save(tmp_path / "model.keras")
+    network = to_float32(trace(load_source(tmp_path / "model.keras").model))
+    images = np.random.default_rng(5).uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
+    assert {step.operation.compute_dtype for step in network.steps} == {"float32"}
+    np.testing.assert_allclose(build_model(network)(images), model.predict(images, verbose=0), atol=1e-2)
+
+
+def test_layer_that_keras_3_lacks_is_exported_in_both_formats(tmp_path: Path) -> None:
+    body = layers.TimeDistributed(layers.Conv1D(4, 3, name="local"))
+    weighted(classifier(body)).save(tmp_path / "model.keras")
+    bundle = export_model(tmp_path / "model.keras", tmp_path / "out", preprocessing="unit", resize="bilinear")
+    assert {path.name for path in bundle.path.iterdir()} >= {"model.onnx", "saved_model"}
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -314,14 +414,6 @@ def test_mixed_precision_is_loaded(policy: str, suffix: str, tmp_path: Path) -> 
 def test_initializer_of_tensorflow_is_accepted(suffix: str, tmp_path: Path) -> None:
     initializer = tf.constant_initializer(0.5)  # as in the EfficientNetV2 of tf_keras
     assert_same_answers(classifier(layers.Conv2D(4, 3, bias_initializer=initializer)), tmp_path, suffix)
-
-
-def test_layer_that_keras_3_lacks_is_named(tmp_path: Path) -> None:
-    classifier(layers.LocallyConnected2D(2, 3, name="local")).save(tmp_path / "model.h5")
-    with pytest.raises(
-        SourceError, match="layer 'local' is a LocallyConnected2D of Keras 2, which Keras 3 does not have"
-    ):
-        load_source(tmp_path / "model.h5")
 
 
 def test_wrong_conversion_fails_the_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
