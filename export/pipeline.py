@@ -38,6 +38,7 @@ def export_model(
     resize: ResizeFilter | None = None,
     fit: Fit | None = None,
     allow_double_preprocessing: bool = False,
+    expect: str | Path | None = None,
     labels: LabelSource | None = None,
     cam: bool = True,
     cam_top_k: int = 5,
@@ -71,6 +72,10 @@ def export_model(
         fit: How an image is fitted to the input (default: that of the preprocessing).
         allow_double_preprocessing: Whether to export a model that scales or shifts pixels inside, although the
             preprocessing does so too; otherwise it is refused.
+        expect: File with image paths and the answers that the model's own pipeline gave for them: CSV with the columns
+            `path` and `class`, or `path` and one column of probabilities for each class, or an `.npz` file with
+            `paths` and `classes` or `probabilities`. The whole way from file to answer must reproduce them; parts of
+            the preprocessing that are not given are found. Up to 20 images are stored in the bundle.
         labels: Labels of the classes: a list in class order, a dictionary as Keras's `class_indices` or of class
             numbers to labels, or a file: text with one label per line, or JSON with such a list or dictionary. Two
             labels make two classes of a single sigmoid p: the first has the probability 1 - p, the second p.
@@ -113,6 +118,7 @@ def export_model(
         resize=resize,
         fit=fit,
         allow_double_preprocessing=allow_double_preprocessing,
+        expect=expect,
         labels=labels,
         cam=cam,
         cam_top_k=cam_top_k,

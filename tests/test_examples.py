@@ -172,7 +172,6 @@ def test_the_documented_snippet_for_a_plain_model_runs(
     for documented, actual in replacements.items():
         assert documented in code
         code = code.replace(documented, actual)
-    (tmp_path / "labels.txt").write_text("ant\nbee\ncat\ndog\n")
     shutil.copy(photo, tmp_path / "cat.jpg")
     words = [sys.executable, "-c", code]
     result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT, check=False)

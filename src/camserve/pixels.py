@@ -18,8 +18,8 @@ _OPERATIONS: dict[Operation, np.ufunc] = {"divide": np.divide, "subtract": np.su
 
 
 def to_eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Scale values from 0 to 65535 to 0 to 255: divide by 257 and round."""
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    """Keep the upper 8 of 16 bits, as TensorFlow and OpenCV do, and Pillow for colors."""
+    return (values.astype(np.uint32) >> 8).astype(np.uint8)
 
 
 def normalize(pixels: npt.NDArray[Any], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

@@ -49,7 +49,7 @@ def test_an_invalid_source_leaves_nothing(tmp_path: Path) -> None:
 def test_the_worst_of_all_batches_is_shown() -> None:
     row = {"format": "onnx", "figure": "cam_identity", "bound": 1e-4, "passed": True}
     parity = [row | {"batch": batch, "value": value} for batch, value in ((1, 1e-7), (3, 4e-6), (8, 2e-7))]
-    expected = ("ONNX Runtime", "Map identity", "4e-06", "1e-04", "25× below", "1, 3, 8")
+    expected = ("ONNX Runtime", "Map identity", "4e-06", "–", "1e-04", "25× below", "1, 3, 8")
     assert worst_metrics(parity) == [expected]
 
 
@@ -62,6 +62,9 @@ def test_int8_export_with_uint8_input(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.report["precision"] == "int8 (cpu)"
+    (note,) = json.loads(result.stdout)["notes"]
+    assert note.startswith("no labels: answers contain class numbers")
+    assert f"note: {note}" in result.stderr
     assert bundle.contract.input.dtype == "UINT8"
     tolerances = {row["figure"]: row["bound"] for row in bundle.report["parity"] if row["format"] == "onnx"}
     assert tolerances["top1_disagreement"] == 0.5
@@ -92,6 +95,12 @@ def small(folder: Path, *, hidden: bool = False) -> Path:
     layers += [keras.layers.Dense(4, "relu", name="hidden")] if hidden else []
     path = folder / "small.keras"
     keras.Sequential([*layers, keras.layers.Dense(3)]).save(path)
+    return path
+
+
+def labels_with_a_gap(folder: Path) -> Path:
+    path = folder / "class_indices.json"
+    path.write_text('{"cat": 0, "dog": 2}')
     return path
 
 
@@ -161,6 +170,11 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
         lambda folder: [small(folder), "--labels", labels(folder)],
         2,
         "2 labels in {folder}/labels.txt for 3 classes",
+    ),
+    "labels with a gap": (
+        lambda folder: [small(folder), "--labels", labels_with_a_gap(folder)],
+        2,
+        "class 1 has no label in {folder}/class_indices.json, whose class numbers are 0 to 2",
     ),
     "other files in the output folder": (
         lambda folder: [other_content(folder) and small(folder)],

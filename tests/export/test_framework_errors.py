@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
 from camserve.export.framework_errors import reason
 
 TRACEBACK = """in user code:
@@ -27,6 +33,15 @@ def test_long_message_is_shortened() -> None:
     assert len(reason(ValueError("long " * 1000))) <= 201
 
 
-def test_addresses_styles_and_wrappers_are_left_out() -> None:
-    wrapped = "Exception encountered when calling Dense.call().\n\n\x1b[1mbad <keras.src.Own object at 0x7f3a>\x1b[0m"
-    assert reason(ValueError(wrapped)) == "bad Own"
+def test_address_of_an_object_is_left_out() -> None:
+    assert reason(ValueError("bad layer <keras.src.Own object at 0x7f3a>")) == "bad layer Own"
+
+
+def test_message_of_a_layer_is_returned_without_the_note_of_keras() -> None:
+    class Picky(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any) -> Any:
+            raise TypeError("float32 only")
+
+    with pytest.raises(TypeError) as raised:
+        Picky()(np.zeros((1, 2)))
+    assert reason(raised.value) == "float32 only"

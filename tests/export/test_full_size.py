@@ -64,7 +64,7 @@ def test_batchnorm_in_training_mode_passes_with_a_warning(tmp_path: Path) -> Non
     bundle = export_model(tmp_path / "signs.h5", tmp_path / "bundle", preprocessing="unit", resize="nearest")
     assert passes_the_gate(bundle)
     (warning,) = bundle.report["warnings"]
-    assert "52 BatchNorm layers built with training=True" in warning
+    assert "52 BatchNorm layers called with training=True" in warning
 
 
 def test_float64_model_passes_against_a_float64_reference(tmp_path: Path) -> None:

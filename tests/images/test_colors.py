@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
-from support.image_files import png, save, sixteen_bit_png
+from support.image_files import png, save, sixteen_bit_png, tiff, twelve_bit_tiff
 
 from camserve.contract import Preprocessing
 from camserve.errors import ImageError
@@ -64,8 +65,8 @@ GOLDEN: dict[str, tuple[Image.Image, list[tuple[int, int, int]], list[int]]] = {
     ),
     "I": (
         row("I", [0, 128, 129, 257, 40_000, 65_535]),
-        [BLACK, BLACK, (1, 1, 1), (1, 1, 1), (156, 156, 156), WHITE],
-        [0, 0, 1, 1, 156, 255],
+        [BLACK, BLACK, BLACK, (1, 1, 1), (156, 156, 156), WHITE],
+        [0, 0, 0, 1, 156, 255],
     ),
 }
 for _name in ("I;16", "I;16L", "I;16B"):
@@ -94,9 +95,38 @@ def test_a_transparent_palette_is_converted_without_a_warning() -> None:
         to_colors_of(RGB, load_image(save(image, "PNG")))
 
 
-def test_sixteen_bits_are_divided_by_257_and_rounded() -> None:
+def test_twelve_bits_are_scaled_by_their_depth() -> None:
+    values = np.array([[0, 15, 16, 2048, 4094, 4095]])
+    image = load_image(twelve_bit_tiff(values))
+    decoded = cv2.imdecode(np.frombuffer(twelve_bit_tiff(values), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(np.asarray(image), decoded)
+    assert np.asarray(to_colors_of(GRAY, image)).tolist() == [[0, 0, 1, 128, 255, 255]]
+
+
+def test_deep_gray_equals_that_of_tensorflow_and_opencv() -> None:
     values = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
-    expected = np.rint(values.astype(np.float64) / 257)
+    data = save(Image.fromarray(values), "PNG")
+    pixels = np.asarray(to_colors_of(RGB, load_image(data)))
+    assert np.array_equal(pixels, tf.io.decode_image(data, channels=3))
+    assert np.array_equal(pixels, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR))
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int16])
+def test_gray_of_unknown_range_is_refused(dtype: Any) -> None:
+    body = np.full((4, 8), 4000, dtype).tobytes()
+    with pytest.raises(
+        ImageError, match=rf"has signed gray pixels of {np.dtype(dtype).itemsize * 8} bits, whose range"
+    ):
+        load_image(tiff(8, 4, body, compression=1, bits=np.dtype(dtype).itemsize * 8, more=(*strip(body), (339, 2))))
+
+
+def strip(body: bytes) -> tuple[tuple[int, int], ...]:
+    return ((273, 8), (278, 4), (279, len(body)))
+
+
+def test_upper_eight_of_sixteen_bits_are_kept() -> None:
+    values = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
+    expected = values >> 8
     for image in (Image.fromarray(values), Image.fromarray(values.astype(np.int32))):
         assert np.array_equal(np.asarray(to_colors_of(GRAY, image)), expected)
         assert np.array_equal(np.asarray(to_colors_of(RGB, image))[:, :, 1], expected)
@@ -106,7 +136,7 @@ def test_sixteen_bits_are_divided_by_257_and_rounded() -> None:
 def test_files_of_sixteen_bits_are_scaled(file_format: str) -> None:
     values = np.array([[0, 129, 40_000, 65_535]], np.int32 if file_format == "PPM" else np.uint16)
     image = load_image(save(Image.fromarray(values), file_format))
-    assert np.asarray(to_colors_of(GRAY, image)).tolist() == [[0, 1, 156, 255]]
+    assert np.asarray(to_colors_of(GRAY, image)).tolist() == [[0, 0, 156, 255]]
 
 
 def test_sixteen_bit_colors_keep_their_upper_eight_bits() -> None:
@@ -119,12 +149,9 @@ def test_sixteen_bit_colors_keep_their_upper_eight_bits() -> None:
 
 @pytest.mark.parametrize("values", [[-1, 5], [0, 65_536]])
 def test_more_than_sixteen_bits_are_refused(values: list[int]) -> None:
-    stream = io.BytesIO()
-    row("I", values).save(stream, "TIFF")
-    image = load_image(stream.getvalue())
     for color in (RGB, GRAY):
         with pytest.raises(ImageError, match=f"with values from {values[0]} to {values[1]}"):
-            to_colors_of(color, image)
+            to_colors_of(color, row("I", values))
 
 
 @pytest.mark.parametrize("file_format", ["TIFF", "PPM"])

@@ -244,3 +244,15 @@ def test_an_image_of_exactly_the_limit_is_decoded() -> None:
     for source in (data, image):
         with pytest.raises(ImageError, match=r"96 x 64 pixels, more than 6,143"):
             load_image(source, DecodeOptions(max_pixels=96 * 64 - 1))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("screen", [(9000, 9000), (10, 10)])
+@pytest.mark.parametrize("frame", [(9000, 9000), (60_000, 60_000)])
+def test_the_limit_of_pixels_covers_frames_of_gif(screen: tuple[int, int], frame: tuple[int, int]) -> None:
+    extension = b"!\xfe\x03abc\x00"
+    head = b"GIF89a" + struct.pack("<HHBBB", *screen, 0x80, 0, 0) + bytes(6) + extension
+    data = head + b"," + struct.pack("<HHHHB", 0, 0, *frame, 0) + b"\x02\x02\x44\x01\x00;"
+    largest = max(screen[0], frame[0])
+    with pytest.raises(ImageError, match=f"has {largest} x {largest} pixels, more than 64,000,000"):
+        load_image(data)

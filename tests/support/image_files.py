@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-__all__ = ["draw", "mutants", "png", "rle_bmp", "save", "seeds", "sixteen_bit_png", "tiff", "tiled_tiff"]
+__all__ = [
+    "draw",
+    "mutants",
+    "png",
+    "rle_bmp",
+    "save",
+    "seeds",
+    "sixteen_bit_png",
+    "tiff",
+    "tiled_tiff",
+    "twelve_bit_tiff",
+]
 
 _SAVED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     *(("JPEG", mode, {"quality": quality}) for mode in ("L", "RGB", "CMYK") for quality in (30, 95)),
@@ -33,7 +44,7 @@ _SAVED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     *(("GIF", mode, {"interlace": interlace}) for mode in ("1", "L", "P", "RGB") for interlace in (0, 1)),
     ("GIF", "P", {"transparency": 1, "comment": "a comment"}),
     *(("BMP", mode, {}) for mode in ("1", "L", "P", "RGB", "RGBA")),
-    *(("TIFF", mode, {}) for mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I", "F")),
+    *(("TIFF", mode, {}) for mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "F")),
     ("TIFF", "YCbCr", {"compression": "tiff_lzw"}),
     *(("TIFF", "RGB", {"compression": kind}) for kind in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg")),
     *(("TIFF", "1", {"compression": kind}) for kind in ("group3", "group4")),
@@ -102,6 +113,7 @@ def _by_hand() -> Iterator[bytes]:
     yield b"P6\n4 2\n100\n" + bytes(range(24))
     yield rle_bmp()
     yield tiled_tiff()
+    yield twelve_bit_tiff(np.arange(32).reshape(4, 8) * 132)
     yield sixteen_bit_png()
 
 
@@ -120,12 +132,25 @@ def tiled_tiff(side: int = 16) -> bytes:
     return tiff(16, 16, body, compression=8, more=((322, side), (323, side), (324, 8), (325, len(body))))
 
 
+def twelve_bit_tiff(values: np.ndarray[Any, Any]) -> bytes:
+    """Return a TIFF of gray pixels of 12 bits, two in three bytes; the width must be even."""
+    first, second = values.reshape(-1, 2).T
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=1)
+    return tiff(values.shape[1], values.shape[0], packed.astype(np.uint8).tobytes(), compression=1, bits=12)
+
+
 def tiff(
-    width: int, height: int, body: bytes, *, compression: int, more: tuple[tuple[int, int], ...] | None = None
+    width: int,
+    height: int,
+    body: bytes,
+    *,
+    compression: int,
+    bits: int = 8,
+    more: tuple[tuple[int, int], ...] | None = None,
 ) -> bytes:
     """Return a gray TIFF with a declared size and any content, in one strip or as defined by `more` tags."""
     placed = ((273, 8), (278, height), (279, len(body))) if more is None else more
-    tags = sorted(((256, width), (257, height), (258, 8), (259, compression), (262, 1), (277, 1), *placed))
+    tags = sorted(((256, width), (257, height), (258, bits), (259, compression), (262, 1), (277, 1), *placed))
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     return struct.pack("<2sHI", b"II", 42, 8 + len(body)) + body + struct.pack("<H", len(tags)) + entries + bytes(4)
 

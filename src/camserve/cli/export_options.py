@@ -20,6 +20,7 @@ __all__ = [
     "CamTopK",
     "Classes",
     "CustomObjects",
+    "Expect",
     "Fit",
     "Formats",
     "InputDtype",
@@ -133,6 +134,15 @@ AllowDoublePreprocessing = Annotated[
     typer.Option(
         "--allow-double-preprocessing",
         help="Export even if both the model and --preprocess scale or shift the pixels.",
+        rich_help_panel=_PREPROCESSING,
+    ),
+]
+Expect = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Images with the answers of your own pipeline, as CSV (path, and class or a column per class) or .npz: "
+        "the export must reproduce them; what is not given of --preprocess, --resize and --fit is found.",
         rich_help_panel=_PREPROCESSING,
     ),
 ]

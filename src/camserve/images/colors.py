@@ -1,9 +1,9 @@
 """Convert images of every mode that Pillow decodes to 8-bit RGB or gray.
 
 As in Keras's `load_img`, transparency is dropped, color profiles are ignored, and the upper 8 of 16 bits per channel
-in RGB are kept. Images that Keras would corrupt without a warning are treated differently: 16-bit gray is scaled to 8
-bits (Keras clips it at 255 for RGB, and passes it unscaled for gray), and pixels in floating point or with more than 16
-bits, whose range of values is unknown, are refused.
+in RGB are kept. Images that Keras would corrupt without a warning are treated differently: of 16-bit gray the upper 8
+bits are kept, as in TensorFlow and OpenCV (Keras clips it at 255 for RGB, and passes it unscaled for gray), and pixels
+in floating point or with more than 16 bits, whose range of values is unknown, are refused.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from contextlib import suppress
 from io import BytesIO
 
 # Importing a plugin registers its format with Pillow. Plugins of other formats, such as EPS, which starts Ghostscript,
@@ -38,21 +37,26 @@ _PREFIX = 16
 """Bytes at the beginning of a file from which Pillow identifies its format."""
 
 _OTHER_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)
-"""What Pillow's decoders raise for a file of another format."""
+"""What Pillow's decoders raise for a file of another format, or an unknown kind of theirs."""
 
 
-def identify(data: bytes) -> Image.Image | None:
-    """Read the header of an image like `Image.open`, without Pillow's limit of pixels; None for an unknown format.
+def identify(data: bytes) -> Image.Image | str:
+    """Read the header of an image like `Image.open`, without Pillow's limit of pixels.
 
     Pillow's limit is global to the process and raises a warning at half its value. It would override a higher
     `max_pixels`, and changing it would change it for the rest of the program.
+
+    Returns:
+        The image, or what the file is instead, for a message.
     """
-    prefix = data[:_PREFIX]
+    prefix, instead = data[:_PREFIX], "not an image of a supported format"
     for format_name in FORMATS:
         factory, accept = Image.OPEN[format_name]
         accepted = accept is None or accept(prefix)
         if not accepted or isinstance(accepted, str):  # a string is the reason why the format is unavailable
             continue
-        with suppress(*_OTHER_FORMAT):
+        try:
             return factory(BytesIO(data), "")
-    return None
+        except _OTHER_FORMAT as error:
+            instead = f"not an image of a supported format (it begins like a {format_name} file: {error})"
+    return instead

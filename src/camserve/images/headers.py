@@ -13,10 +13,12 @@ from PIL import Image, TiffImagePlugin
 
 from camserve.errors import ImageError
 
-__all__ = ["canvas_of_webp", "check_header", "check_size"]
+__all__ = ["check_header", "check_size", "declared_size"]
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # tags of TIFF
 _PLANAR_CONFIGURATION, _SEPARATE = 284, 2
+_BITS_PER_SAMPLE = 258
+_SAMPLE_FORMAT, _SIGNED = 339, 2
 
 _PIXELS_PER_BYTE = {"JPEG": 1024, "MPO": 1024}
 """Huffman coding needs at least one bit per block of 8 x 8 samples, and a unit of 32 x 32 pixels has at least eight
@@ -55,12 +57,14 @@ def check_header(image: Image.Image, data: bytes, name: str) -> None:
     """Check the header of a file against the size of the file.
 
     Raises:
-        ImageError: If the file is too short for its pixels, lacks some of them, or has too many scans.
+        ImageError: If the file is too short for its pixels, lacks some of them, has too many scans, or has gray pixels
+            of 32 bits or with a sign.
     """
     pixels = image.width * image.height
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         pixels = max(pixels, _tile_pixels(image))  # libtiff allocates whole tiles
         _check_covered(image, name)
+        _check_depth(image, name)
     if pixels > _max_pixels(image.format, len(data)):
         raise ImageError(
             f"{name} declares {pixels:,} pixels in {len(data):,} bytes: it is corrupt or a decompression bomb",
@@ -70,16 +74,19 @@ def check_header(image: Image.Image, data: bytes, name: str) -> None:
         raise ImageError(f"{name} is a JPEG with more than {_MAX_SCANS} scans: a decompression bomb", hint=_GET_AGAIN)
 
 
-def canvas_of_webp(data: bytes) -> tuple[int, int] | None:
-    """Return width and height from the header of a WebP file; None for other files.
+def declared_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height from the header of a WebP or GIF file; None for other files.
 
-    libwebp allocates its canvas when it reads the header, so the size must be checked before.
-
-    Source: WebP container specification (chunks VP8X and VP8L) and RFC 6386, section 9.1 (VP8).
+    libwebp allocates its canvas when it reads the header, and Pillow applies a limit of its own to the frames of a GIF,
+    so both sizes must be checked before.
     """
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-        return None
-    head = data[:30].ljust(30, b"\0")
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _canvas_of_webp(data[:30].ljust(30, b"\0"))
+    return _canvas_of_gif(data) if data[:6] in (b"GIF87a", b"GIF89a") else None
+
+
+def _canvas_of_webp(head: bytes) -> tuple[int, int]:
+    """Source: WebP container specification (chunks VP8X and VP8L) and RFC 6386, section 9.1 (VP8)."""
     if head[12:16] == b"VP8X":
         return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
     if head[12:16] == b"VP8L":
@@ -87,6 +94,21 @@ def canvas_of_webp(data: bytes) -> tuple[int, int] | None:
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     width, height = struct.unpack_from("<HH", head, 26)
     return width & 0x3FFF, height & 0x3FFF
+
+
+def _canvas_of_gif(data: bytes) -> tuple[int, int]:
+    """Return the size of the screen, extended by the first frame. Source: GIF89a specification, sections 18 to 26."""
+    width, height, flags = struct.unpack_from("<HHB", data.ljust(13, b"\0"), 6)
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    while data[at : at + 1] == b"!":  # an extension: its label, then blocks, of which the last is empty
+        at += 2
+        while at < len(data) and data[at]:
+            at += 1 + data[at]
+        at += 1
+    if data[at : at + 1] == b"," and at + 9 <= len(data):
+        left, top, across, down = struct.unpack_from("<HHHH", data, at + 1)
+        return max(width, left + across), max(height, top + down)
+    return width, height
 
 
 def _max_pixels(file_format: str | None, length: int) -> int:
@@ -109,6 +131,17 @@ def _check_covered(image: TiffImagePlugin.TiffImageFile, name: str) -> None:
     )
     if covered < image.width * image.height * (len(image.getbands()) if in_planes else 1):
         raise ImageError(f"{name} is corrupt or truncated: strips of the image are missing", hint=_GET_AGAIN)
+
+
+def _check_depth(image: TiffImagePlugin.TiffImageFile, name: str) -> None:
+    """Refuse integers of 32 bits or with a sign: values of 12 bits, for instance, would become almost black."""
+    if image.mode == "I":
+        bits = image.tag_v2.get(_BITS_PER_SAMPLE, (32,))[0]
+        sign = "signed " if image.tag_v2.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED else ""
+        raise ImageError(
+            f"{name} has {sign}gray pixels of {bits} bits, whose range of values is unknown",
+            hint="Convert it to 8-bit RGB or gray, or to 16-bit gray without a sign",
+        )
 
 
 def _scans(data: bytes) -> int:

@@ -14,10 +14,12 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from camserve.errors import ImageError
+from camserve.images.bit_depth import of_full_depth
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.images.files import FileInput, is_file_input, read_bytes
 from camserve.images.formats import FORMATS, identify
-from camserve.images.headers import canvas_of_webp, check_header, check_size
+from camserve.images.headers import check_header, check_size, declared_size
+from camserve.images.libtiff import collect_errors
 from camserve.images.pixel_arrays import Pixels, image_of
 
 __all__ = ["FORMATS", "ImageInput", "OpenedImage", "is_one_image", "load_image", "open_image"]
@@ -115,11 +117,16 @@ class OpenedImage:
             self._image = None  # so that its pixels are released with the caller's reference
         if isinstance(image, ImageFile.ImageFile):
             _check_strict(self._name)
-        try:
-            image.load()
-            return _upright(image) if self._decode_options.exif else image
-        except Exception as error:  # noqa: BLE001  decoders raise any exception for corrupt files
-            raise _corrupt(self._name, error) from None
+        with collect_errors() as errors:
+            try:
+                image.load()
+                image = of_full_depth(image)
+                image = _upright(image) if self._decode_options.exif else image
+            except Exception as error:  # noqa: BLE001  decoders raise any exception for corrupt files
+                errors.append(_reason(error))  # after those of libtiff, which say more
+        if errors:
+            raise _corrupt(self._name, errors[0])
+        return image
 
 
 def _bytes_of_pixels(image: Image.Image) -> int:
@@ -129,19 +136,20 @@ def _bytes_of_pixels(image: Image.Image) -> int:
 
 
 def _header(data: bytes, name: str, decode_options: DecodeOptions) -> Image.Image:
-    if canvas := canvas_of_webp(data):
-        check_size(canvas, name, decode_options.max_pixels)
+    max_pixels = decode_options.max_pixels
+    if canvas := declared_size(data):
+        check_size(canvas, name, max_pixels)
     try:
         image = identify(data)
-        if image is not None:
-            check_size(image.size, name, decode_options.max_pixels)
+        if isinstance(image, Image.Image):
+            check_size(image.size, name, max_pixels)
             check_header(image, data, name)
             return image
     except ImageError:
         raise
     except Exception as error:  # noqa: BLE001  see OpenedImage.load
-        raise _corrupt(name, error) from None
-    raise ImageError(f"{name} is not an image of a supported format", hint=f"Convert it to one of {', '.join(FORMATS)}")
+        raise _corrupt(name, _reason(error)) from None
+    raise ImageError(f"{name} is {image}", hint=f"Convert it to 8-bit RGB or gray in one of {', '.join(FORMATS)}")
 
 
 def _of_known_format(image: Image.Image) -> Image.Image:
@@ -176,6 +184,9 @@ def _check_strict(name: str) -> None:
         )
 
 
-def _corrupt(name: str, error: Exception) -> ImageError:
-    reason = str(error) or type(error).__name__
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _corrupt(name: str, reason: str) -> ImageError:
     return ImageError(f"{name} is corrupt or truncated: {reason}", hint=_GET_AGAIN)

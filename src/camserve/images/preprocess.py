@@ -124,9 +124,9 @@ def _largest_box(whole: Size, size: Size) -> Box:
     height = min(whole[1], (whole[0] * size[1]) // size[0])
     if not (width and height):  # Pillow would return an image without an error
         raise ImageError(
-            f"the image of {whole[0]} x {whole[1]} pixels is too narrow for a crop with the aspect ratio of "
-            f"{size[0]} x {size[1]}",
-            hint="Pass an image that is less narrow",
+            f"the image of {whole[0]} x {whole[1]} pixels has no center crop with the aspect ratio of "
+            f"{size[0]} x {size[1]}: one side would be less than a pixel",
+            hint="Pass a larger image, or export the model with --fit stretch",
         )
     left, top = (whole[0] - width) // 2, (whole[1] - height) // 2
     return (left, top, left + width, top + height)

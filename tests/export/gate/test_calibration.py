@@ -138,7 +138,7 @@ def test_unreadable_image_is_named(tmp_path: Path, damage: str) -> None:
 
 
 @pytest.mark.parametrize("preprocessing", [UNIT, UNIT.in_gray()], ids=["rgb", "gray"])
-@pytest.mark.parametrize(("dtype", "ending"), [(np.uint16, "png"), (np.uint16, "tiff"), (np.int32, "tiff")])
+@pytest.mark.parametrize(("dtype", "ending"), [(np.uint16, "png"), (np.uint16, "tiff"), (np.int32, "pgm")])
 def test_sixteen_bit_gray_is_scaled_as_in_clients(
     tmp_path: Path, dtype: Any, ending: str, preprocessing: Preprocessing
 ) -> None:
