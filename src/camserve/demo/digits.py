@@ -72,7 +72,8 @@ def train(build: Callable[[], Any], digits: Digits) -> Any:
     rng = np.random.default_rng(_SEED)
     steps = _EPOCHS * len(digits.images) // 32
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
-    network.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    # XLA, Keras's default, takes longer on a CPU: it compiles, and its convolutions are slower.
+    network.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
     for _ in range(_EPOCHS):
         shifted = np.stack([_shift(image, rng) for image in digits.images])
         inputs = shifted[..., np.newaxis].astype(np.float32) / 255.0
