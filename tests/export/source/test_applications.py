@@ -15,8 +15,9 @@ from keras import layers
 from support.networks import enliven
 
 from camserve.bundle import Bundle
-from camserve.errors import HeadError
+from camserve.errors import HeadError, SourceError
 from camserve.export import export_model
+from camserve.export.source.application_names import check_application_name
 from camserve.export.source.applications import application, application_names
 from camserve.pixels import normalize
 
@@ -53,6 +54,15 @@ def preprocess_input(name: str) -> Any:
 def test_preprocessing_equals_keras(name: str) -> None:
     expected = preprocess_input(name)(PIXELS.astype(np.float32))
     np.testing.assert_array_equal(normalize(PIXELS, application(name).preprocessing), expected)
+
+
+def test_names_are_known_without_keras() -> None:
+    for name in application_names():
+        check_application_name(name)
+        check_application_name(name.lower())
+    with pytest.raises(SourceError, match="no classifier 'mobilnetv2'") as refused:
+        check_application_name("mobilnetv2")
+    assert refused.value.hint == "Did you mean 'MobileNetV2'?"
 
 
 def test_network_with_internal_rescaling_takes_raw_pixels() -> None:
