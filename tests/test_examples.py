@@ -172,7 +172,6 @@ def test_the_documented_snippet_for_a_plain_model_runs(
     for documented, actual in replacements.items():
         assert documented in code
         code = code.replace(documented, actual)
-    (tmp_path / "labels.txt").write_text("ant\nbee\ncat\ndog\n")
     shutil.copy(photo, tmp_path / "cat.jpg")
     words = [sys.executable, "-c", code]
     result = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=TIMEOUT, check=False)
@@ -236,6 +235,7 @@ def test_web_handler_classifies_images_and_reports_errors(photo: Path, toy_serve
         assert post(f"{url}/classify", image)[0] == 200
 
 
+@pytest.mark.timed
 def test_web_handler_reports_a_stopped_model_server(photo: Path, toy_repository: Path) -> None:
     with DisposableServer(toy_repository) as server, run_web_handler(server) as url:
         assert post(f"{url}/classify", photo.read_bytes())[0] == 200

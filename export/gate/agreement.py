@@ -26,7 +26,7 @@ from camserve.contract import Activation
 from camserve.errors import ParityError
 from camserve.export.formats.runner import Runner
 from camserve.export.gate.metric import Metric, MetricName
-from camserve.export.gate.tolerances import Tolerances
+from camserve.export.gate.tolerances import Limit, Tolerances
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.reference import ReferenceOutputs, logits_of_maps
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES
@@ -72,8 +72,7 @@ def measure_agreement(
                 totals.add_maps(exported, keras.maps, head)
     if not totals.images:
         raise ParityError("there are no images to measure the export on", hint="Add calibration images")
-    values = totals.metrics(tolerances, activation)
-    return [Metric(format_name, name, totals.images, value, limit) for name, (value, limit) in values.items()]
+    return totals.metrics(format_name, tolerances, activation)
 
 
 @dataclass
@@ -81,7 +80,7 @@ class _Totals:
     """Counts, sums and largest values over the measured batches. A largest value is NaN once one value is NaN."""
 
     images: int = 0
-    other_winners: float = 0.0
+    other_winners: int = 0
     logits: float = 0.0
     largest_logit: float = 0.0
     probabilities: float = 0.0
@@ -94,7 +93,7 @@ class _Totals:
 
     def add_scores(self, exported: dict[str, Array], keras: ReferenceOutputs, activation: Activation) -> None:
         self.images += len(keras.logits)
-        self.other_winners += float(other_winners(exported[LOGITS], keras.logits, tolerance=0.0).sum())
+        self.other_winners += int(other_winners(exported[LOGITS], keras.logits, tolerance=0.0).sum())
         self.logits = largest_magnitude(self.logits, exported[LOGITS] - keras.logits)
         self.largest_logit = largest_magnitude(self.largest_logit, keras.logits)
         self.probabilities = largest_magnitude(self.probabilities, exported[PROBABILITIES] - keras.probabilities)
@@ -115,19 +114,33 @@ class _Totals:
         if CAM_ALL in exported:
             self.cam = largest_magnitude(self.cam, exported[CAM_ALL] - maps)
 
-    def metrics(self, tolerances: Tolerances, activation: Activation) -> dict[MetricName, tuple[float, float | None]]:
-        """Return the value and the tolerance of each metric."""
+    def metrics(self, format_name: str, tolerances: Tolerances, activation: Activation) -> list[Metric]:
+        """Return the metrics."""
         scale = scale_of(self.largest_logit)
-        metrics: dict[MetricName, tuple[float, float | None]] = {
-            "top1_disagreement": (self.other_winners / self.images, tolerances.top1_disagreement),
-            "logits": (self.logits / scale, tolerances.lower_logits),
-            "probabilities": (self.probabilities, tolerances.lower_probabilities),
-        }
+        probabilities, limit = self.probabilities, tolerances.limit("lower_probabilities")
         if activation == "linear":  # probabilities are logits
-            metrics["probabilities"] = (self.probabilities / scale, tolerances.lower_logits)
+            probabilities, limit = self.probabilities / scale, tolerances.limit("lower_logits")
+
+        def limited(name: MetricName, value: float, limit: Limit) -> Metric:
+            return Metric.limited(format_name, name, self.images, value, limit)
+
+        metrics = [
+            Metric.share(
+                format_name,
+                "top1_disagreement",
+                self.other_winners,
+                self.images,
+                tolerances.limit("top1_disagreement"),
+            ),
+            limited("logits", self.logits / scale, tolerances.limit("lower_logits")),
+            limited("probabilities", probabilities, limit),
+        ]
         if self.maps:
-            metrics["cam_distance"] = (1 - self.cosines / self.maps, tolerances.cam_distance)
-            metrics["cam_identity"] = (self.identity / scale, tolerances.cam_identity)
-            metrics["cam_class"] = (self.misordered, 0.0)
-            metrics["cam"] = (self.cam / scale_of(self.largest_map), None)
+            largest = self.cam / scale_of(self.largest_map)
+            metrics += [
+                limited("cam_distance", 1 - self.cosines / self.maps, tolerances.limit("cam_distance")),
+                limited("cam_identity", self.identity / scale, tolerances.limit("cam_identity")),
+                Metric(format_name, "cam_class", self.images, self.misordered, 0.0),
+                Metric(format_name, "cam", self.images, largest, None),
+            ]
         return metrics

@@ -1,9 +1,10 @@
-"""Measure every exported file against Keras."""
+"""Measure every exported file against the network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain, repeat
 from typing import Any
 
@@ -18,26 +19,27 @@ from camserve.export.formats.runner import Runner
 from camserve.export.gate.agreement import measure_agreement
 from camserve.export.gate.examples import Example, choose_examples
 from camserve.export.gate.measurement_images import FP32_IMAGES, MeasurementImages
-from camserve.export.gate.metric import Metric
-from camserve.export.gate.parity import BATCHES, measure_parity
-from camserve.export.gate.tolerances import Tolerances
+from camserve.export.gate.metric import Metric, MetricName
+from camserve.export.gate.parity import BATCHES, measure_noise, measure_parity
+from camserve.export.gate.tolerances import Limit, Tolerances
+from camserve.export.graph.exact import find_truth
 from camserve.export.graph.prepare import Prepared
-from camserve.export.graph.reference import ReferenceOutputs
+from camserve.export.graph.reference import KerasReference, ReferenceOutputs
 from camserve.pixels import graph_input, normalize
 
-__all__ = ["Gate", "measure_network"]
+__all__ = ["Gate", "MeasuredBatch", "measure_network"]
 
 _HALF_PRECISION_ROUNDING = 1e-2
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """A batch of images with Keras's answers.
+class MeasuredBatch:
+    """A batch of images with the network's answers.
 
     Attributes:
         images: The input of the Keras network, float32 `[batch, height, width, channels]`.
         inputs: The input of the exported graph: the same, or uint8 pixels if the graph preprocesses them.
-        answers: Keras's answers.
+        answers: The network's answers.
     """
 
     images: npt.NDArray[np.float32]
@@ -46,29 +48,40 @@ class _Batch:
 
 
 def measure_network(
-    prepared: Prepared, images: npt.NDArray[np.float32], answers: ReferenceOutputs, tolerances: Tolerances
+    prepared: Prepared,
+    images: npt.NDArray[np.float32],
+    answers: ReferenceOutputs,
+    tolerances: Tolerances,
+    noise: float | None = None,
 ) -> list[Metric]:
     """Measure the network before its conversion: BatchNorm layers that were not folded, and how far tracing changed it.
 
     Args:
         prepared: The classifier.
         images: A batch of network inputs.
-        answers: The reference's answers to them.
+        answers: The answers of the traced network to them.
         tolerances: The tolerances.
+        noise: The rounding of the traced network's probabilities in float32, if the answers are in float64. The answers
+            of the model itself, which may be run by another library, round as much.
     """
-    metrics = [Metric("network", "unfolded", 0, prepared.foldable, 0)]
-    if not (prepared.trained.norms or prepared.trained.noise):  # such models may answer differently when called
-        activation = prepared.served.activation
-        tolerance = _HALF_PRECISION_ROUNDING if "16" in prepared.dtype else tolerances.of_probabilities(activation)
-        difference = probability_difference(
-            prepared.predict(images).astype(np.float64), answers.probabilities, answers.logits, activation
-        )
-        metrics.append(Metric("network", "reading", len(images), difference, tolerance))
-    return metrics
+    activation = prepared.served.activation
+    limit = tolerances.of_probabilities(activation, noise)
+    if "16" in prepared.dtype:
+        limit = Limit(_HALF_PRECISION_ROUNDING, _HALF_PRECISION_ROUNDING)
+    difference = probability_difference(
+        prepared.predict(images).astype(np.float64), answers.probabilities, answers.logits, activation
+    )
+    return [
+        Metric("network", "unfolded", 0, prepared.foldable, 0),
+        Metric.limited("network", "reading", len(images), difference, limit),
+    ]
 
 
 class Gate:
-    """Measures exported files against Keras.
+    """Measures exported files against the network.
+
+    fp32 is measured against the network in float64, or in the precision of the model where it cannot be evaluated in
+    float64; a lower precision, whose rounding is far larger, against the network in the precision of the model.
 
     Args:
         prepared: The classifier.
@@ -85,7 +98,7 @@ class Gate:
         self._images = images
         self._tolerances = tolerances
         self._activation = prepared.served.activation
-        self._fp32_batches: dict[tuple[int, int], _Batch] = {}
+        self.truth = find_truth(prepared.reference, normalize(images.pixels[:1], self._preprocessing))
 
     def measure(
         self, runners: Mapping[str, Runner], precision: Precision, largest_half: float | None = None
@@ -97,53 +110,77 @@ class Gate:
             precision: Precision of the ONNX file.
             largest_half: The largest activation of those that were converted to half precision, if any were.
         """
-        batch = self._batch(*_spans(0, FP32_IMAGES)[1])
-        metrics = measure_network(self._prepared, batch.images, batch.answers, self._tolerances)
+        batch, noise = self.batches[1], self.noise
+        metrics = measure_network(
+            self._prepared, batch.images, batch.answers, self._tolerances, noise.get("probabilities")
+        )
         for format_name, run in runners.items():
             lower = format_name == "onnx" and precision != "fp32"
-            metrics += (
-                self._measure_lower_precision(format_name, run) if lower else self._measure_fp32(format_name, run)
-            )
+            metrics += self._measure_lower_precision(format_name, run) if lower else self.measure_fp32(format_name, run)
             if format_name == "onnx" and largest_half is not None:
                 metrics.append(Metric(format_name, "half_range", 0, largest_half, LARGEST_HALF))
         return metrics
 
+    def measure_fp32(self, format_name: str, run: Runner) -> list[Metric]:
+        """Measure a file in float32.
+
+        Args:
+            format_name: `onnx` or `savedmodel`.
+            run: Runs the file.
+        """
+        return measure_parity(
+            format_name,
+            run,
+            [(batch.inputs, batch.answers) for batch in self.batches],
+            self._prepared.head,
+            self._tolerances,
+            activation=self._activation,
+            noise=self.noise,
+        )
+
     def examples(self, run: Runner, labels: Sequence[str]) -> tuple[Example, ...]:
-        """Choose a few images with the answers of Keras and of an exported file.
+        """Choose a few images with the answers of the network and of an exported file.
 
         Args:
             run: Runs the file.
             labels: The lines of `labels.txt`.
         """
         begin = max(FP32_IMAGES - max(BATCHES), self._images.fillers)
-        batch, shown = self._batch(begin, FP32_IMAGES), slice(begin, FP32_IMAGES)
+        batch, shown = self._batch(begin, FP32_IMAGES, self.truth.exact), slice(begin, FP32_IMAGES)
         names = self._images.names[shown]
         return choose_examples(self._images.pixels[shown], names, batch.answers, run(batch.inputs), labels)
 
-    def _measure_fp32(self, format_name: str, run: Runner) -> list[Metric]:
-        batches = [self._batch(*span) for span in _spans(0, FP32_IMAGES)]
-        pairs = [(batch.inputs, batch.answers) for batch in batches]
-        return measure_parity(
-            format_name, run, pairs, self._prepared.head, self._tolerances, activation=self._activation
-        )
+    @cached_property
+    def noise(self) -> Mapping[MetricName, float]:
+        """The value of each metric for Keras's own float32 answers; empty without float64."""
+        cam = self._prepared.served.cam
+        top_k = cam.top_k if cam is not None and not cam.all_classes else None
+        pairs = [(batch.answers, answers) for batch, answers in zip(self.batches, self.keras_answers, strict=True)]
+        return {} if self.truth.obstacle else measure_noise(pairs, top_k, self._activation)
+
+    @cached_property
+    def batches(self) -> list[MeasuredBatch]:
+        """The batches that fp32 is measured on."""
+        return [self._batch(*span, self.truth.exact) for span in _spans(0, FP32_IMAGES)]
+
+    @cached_property
+    def keras_answers(self) -> list[ReferenceOutputs]:
+        """Keras's own float32 answers to each of these batches."""
+        return [self.truth.keras(batch.images) for batch in self.batches]
 
     def _measure_lower_precision(self, format_name: str, run: Runner) -> list[Metric]:
         spans = _spans(self._images.fillers, len(self._images.pixels))
-        pairs = ((batch.inputs, batch.answers) for batch in (self._batch(*span) for span in spans))
+        batches = (self._batch(*span, self._prepared.reference) for span in spans)
+        pairs = ((batch.inputs, batch.answers) for batch in batches)
         return measure_agreement(
             format_name, run, pairs, self._prepared.head, self._tolerances, activation=self._activation
         )
 
-    def _batch(self, begin: int, end: int) -> _Batch:
-        """Return a range of the images with their answers; batches of fp32, which are used again, are kept."""
-        if (begin, end) in self._fp32_batches:
-            return self._fp32_batches[begin, end]
+    def _batch(self, begin: int, end: int, reference: KerasReference) -> MeasuredBatch:
+        """Return a range of the images with the answers to them."""
         pixels = self._images.pixels[begin:end]
         images = normalize(pixels, self._preprocessing)
-        batch = _Batch(images, graph_input(pixels, self._preprocessing), self._prepared.reference(images))
-        if end <= FP32_IMAGES:
-            self._fp32_batches[begin, end] = batch
-        return batch
+        return MeasuredBatch(images, graph_input(pixels, self._preprocessing), reference(images))
 
 
 def _spans(begin: int, end: int) -> list[tuple[int, int]]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from camserve.errors import ParityError
+from camserve.export.gate.hints import failure_hint
+from camserve.export.gate.shares import images_to_settle, wilson_interval
+from camserve.export.gate.tolerances import Limit
 
 __all__ = ["Metric", "MetricName", "require_parity"]
 
@@ -20,20 +23,12 @@ MetricName = Literal[
     "cam_class",
     "cam_distance",
     "cam_identity",
+    "end_to_end",
+    "end_to_end_class",
     "half_range",
     "reading",
     "unfolded",
 ]
-_ROUNDING_METRICS = frozenset({"half_range", "top1_disagreement", "cam_distance"})
-_HINT = (
-    "Look at custom layers and their behavior at inference where values are large; values close to their tolerances "
-    "mean that the network amplifies float32 rounding. If only onnx fails, an operator differs in ONNX (Resizing, for "
-    "example): try --formats savedmodel"
-)
-_ROUNDING_HINT = (
-    "Choose fp32, or fp16 instead of int8: this precision is too coarse for the network. int8 improves with more "
-    "calibration images of the kind that will be served"
-)
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,12 @@ class Metric:
         batch: Number of images; 0 where that does not apply.
         value: The measured value.
         tolerance: The largest value that passes; None for a metric that is reported only.
+        default: The tolerance that applies without options; None if the metric has no option.
+        option: The field of `Tolerances` that changes the tolerance; None if there is none.
+        noise: The value of the metric for Keras's own float32 answers; None if it does not apply.
+        interval: Of a share of the images, the 95 % interval; None for other metrics.
+        settled_by: The number of images with which the interval would no longer contain the tolerance, if the share
+            stayed the same; None if it does not contain it, or would for any number.
     """
 
     format: str
@@ -53,21 +54,62 @@ class Metric:
     batch: int
     value: float
     tolerance: float | None
+    default: float | None = None
+    option: str | None = None
+    noise: float | None = None
+    interval: tuple[float, float] | None = None
+    settled_by: int | None = None
+
+    @classmethod
+    def limited(cls, format_name: str, name: MetricName, batch: int, value: float, limit: Limit) -> Metric:
+        """Return a metric whose tolerance can be changed."""
+        return cls(format_name, name, batch, value, limit.value, limit.default, limit.option, limit.noise)
+
+    @classmethod
+    def share(cls, format_name: str, name: MetricName, found: int, images: int, limit: Limit) -> Metric:
+        """Return a share of the images, which fails if it is above its tolerance with a confidence of 95 %.
+
+        Args:
+            format_name: What was measured.
+            name: The name of the metric.
+            found: Number of images that count.
+            images: Number of images.
+            limit: The largest share.
+        """
+        return cls(
+            format_name,
+            name,
+            images,
+            found / images,
+            limit.value,
+            limit.default,
+            limit.option,
+            interval=wilson_interval(found, images),
+            settled_by=images_to_settle(found, images, limit.value),
+        )
 
     @property
     def passed(self) -> bool:
-        """Whether the value is within the tolerance, or finite where there is none; NaN never passes."""
-        return math.isfinite(self.value) if self.tolerance is None else bool(self.value <= self.tolerance)
+        """Whether the value is within the tolerance, or finite where there is none; NaN never passes.
+
+        A share passes if the lower end of its interval is within the tolerance.
+        """
+        value = self.value if self.interval is None else self.interval[0]
+        return math.isfinite(value) if self.tolerance is None else bool(value <= self.tolerance)
 
     def as_document(self) -> dict[str, Any]:
         """Return the metric as it is stored in `report.json`; values that JSON cannot represent are None."""
-        value = float(self.value)
         return {
             "format": self.format,
             "figure": self.name,
             "batch": self.batch,
-            "value": value if math.isfinite(value) else None,
+            "value": _finite(self.value),
+            "noise": _finite(self.noise),
             "bound": self.tolerance,
+            "default": self.default,
+            "option": self.option,
+            "interval": None if self.interval is None else list(self.interval),
+            "settled_by": self.settled_by,
             "passed": bool(self.passed),
         }
 
@@ -79,16 +121,19 @@ def require_parity(metrics: Sequence[Metric]) -> None:
         ParityError: If a metric exceeds its tolerance; the message lists each.
     """
     failed = [metric for metric in metrics if not metric.passed]
-    if not failed:
-        return
-    rounded_formats = {metric.format for metric in metrics if metric.name in _ROUNDING_METRICS}
-    raise ParityError(
-        f"the export differs from Keras and was discarded: {'; '.join(map(_failure, failed))}",
-        hint=_ROUNDING_HINT if any(metric.format in rounded_formats for metric in failed) else _HINT,
-    )
+    if failed:
+        raise ParityError(
+            f"the export differs from Keras and was discarded: {'; '.join(map(_failure, failed))}",
+            hint=failure_hint([metric.as_document() for metric in metrics]),
+        )
 
 
 def _failure(metric: Metric) -> str:
     batch = f", batch {metric.batch}" if metric.batch else ""
     limit = "" if metric.tolerance is None else f" > {metric.tolerance:.3g}"
-    return f"{metric.name} of {metric.format}{batch}: {metric.value:.3g}{limit}"
+    interval = "" if metric.interval is None else " (95 % interval {:.3g} to {:.3g})".format(*metric.interval)
+    return f"{metric.name} of {metric.format}{batch}: {metric.value:.3g}{limit}{interval}"
+
+
+def _finite(value: float | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

@@ -1,14 +1,14 @@
-"""Measure an exported file in float32 against Keras, value by value.
+"""Measure an exported file in float32, value by value.
 
-Every metric is measured on the file as it was written, against the original network in Keras, on the same inputs.
-Logits are compared as well as probabilities, because a saturated softmax hides errors. Half precision and int8 round
-every value and are measured by `camserve.export.gate.agreement`.
+Every metric is measured on the file as it was written, against the original network in float64, on the same inputs.
+Logits are compared as well as probabilities, because a saturated softmax hides errors. How far Keras's own float32
+answers are from those in float64 is measured in the same way. Half precision and int8 round every value and are
+measured by `camserve.export.gate.agreement`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,40 @@ from camserve.answer_differences import (
 from camserve.contract import Activation
 from camserve.export.formats.runner import Runner
 from camserve.export.gate.metric import Metric, MetricName
-from camserve.export.gate.tolerances import Tolerances
+from camserve.export.gate.tolerances import Limit, Tolerances
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.reference import ReferenceOutputs, logits_of_maps
+from camserve.ranking import rank_classes
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES
 
-__all__ = ["BATCHES", "measure_parity"]
+__all__ = ["BATCHES", "measure_noise", "measure_parity"]
 
 BATCHES = (1, 3, 8)
 """Batch sizes that are measured: one image, an odd batch, and the largest that is served by default."""
 
 Array = npt.NDArray[Any]
+
+
+def measure_noise(
+    batches: Sequence[tuple[ReferenceOutputs, ReferenceOutputs]], top_k: int | None, activation: Activation
+) -> dict[MetricName, float]:
+    """Return how far Keras's own float32 answers are from those in float64: the largest value of each metric.
+
+    Args:
+        batches: The float64 answers to each batch, and those of Keras in float32.
+        top_k: Number of maps of an image that are compared, of its best classes; None for all.
+        activation: What turns logits into probabilities.
+    """
+    noise: dict[MetricName, float] = {}
+    for truth, single in batches:
+        exported = {LOGITS: single.logits, PROBABILITIES: single.probabilities}
+        values = _score_differences(exported, truth, activation)
+        if truth.maps is not None and single.maps is not None:
+            best = rank_classes(truth.logits)[:, :top_k]
+            values["cam"] = _map_difference(_of_classes(single.maps, best), _of_classes(truth.maps, best), truth.maps)
+        for name, value in values.items():
+            noise[name] = largest_magnitude(noise.get(name, 0.0), value)
+    return noise
 
 
 def measure_parity(
@@ -46,61 +69,84 @@ def measure_parity(
     tolerances: Tolerances,
     *,
     activation: Activation = "softmax",
+    noise: Mapping[MetricName, float] | None = None,
 ) -> list[Metric]:
-    """Measure an exported file on batches for which Keras's answers are known.
+    """Measure an exported file on batches for which the answers in float64 are known.
 
     Args:
         format_name: `onnx` or `savedmodel`.
         run: Runs the file.
-        batches: Inputs of the file, with Keras's answers.
+        batches: Inputs of the file, with the answers of the network.
         head: The linear head, or None without maps.
         tolerances: The tolerances.
         activation: What turns logits into probabilities.
+        noise: The result of `measure_noise`; None if the answers are not in float64.
 
     Returns:
         The metrics of each batch.
     """
-    limits = {**asdict(tolerances), "probabilities": tolerances.of_probabilities(activation)}
+    limits = _limits(tolerances, activation, noise or {})
     metrics = []
-    for images, keras in batches:
+    for images, truth in batches:
         exported = {name: np.asarray(value, np.float64) for name, value in run(images).items()}
-        values = _score_differences(exported, keras, tolerances, activation)
-        if head is not None and keras.maps is not None:
-            values |= _map_differences(exported, keras.logits, keras.maps, head, tolerances)
+        margin = 2 * limits["logits"].value * scale_of(truth.logits)
+        values = _score_differences(exported, truth, activation)
+        values["top1"] = float(other_winners(exported[LOGITS], truth.logits, tolerance=margin).sum())
+        if head is not None and truth.maps is not None:
+            values |= _map_differences(exported, truth.logits, truth.maps, head, margin)
         metrics += [
-            Metric(format_name, name, len(images), value, limits.get(name, 0.0)) for name, value in values.items()
+            Metric.limited(format_name, name, len(images), value, limits[name])
+            if name in limits
+            else Metric(format_name, name, len(images), value, 0.0)
+            for name, value in values.items()
         ]
     return metrics
 
 
-def _score_differences(
-    exported: Mapping[str, Array], keras: ReferenceOutputs, tolerances: Tolerances, activation: Activation
-) -> dict[MetricName, float]:
-    scale = scale_of(keras.logits)
-    winners = other_winners(exported[LOGITS], keras.logits, tolerance=2 * tolerances.logits * scale)
+def _limits(
+    tolerances: Tolerances, activation: Activation, noise: Mapping[MetricName, float]
+) -> dict[MetricName, Limit]:
     return {
-        "logits": largest_magnitude(exported[LOGITS] - keras.logits) / scale,
-        "probabilities": probability_difference(exported[PROBABILITIES], keras.probabilities, keras.logits, activation),
-        "top1": float(winners.sum()),
+        "logits": tolerances.limit("logits", noise.get("logits")),
+        "probabilities": tolerances.of_probabilities(activation, noise.get("probabilities")),
+        "cam": tolerances.limit("cam", noise.get("cam")),
+        "cam_identity": tolerances.limit("cam_identity"),
+    }
+
+
+def _score_differences(
+    exported: Mapping[str, Array], truth: ReferenceOutputs, activation: Activation
+) -> dict[MetricName, float]:
+    return {
+        "logits": largest_magnitude(exported[LOGITS] - truth.logits) / scale_of(truth.logits),
+        "probabilities": probability_difference(exported[PROBABILITIES], truth.probabilities, truth.logits, activation),
     }
 
 
 def _map_differences(
-    exported: Mapping[str, Array], logits: Array, maps: Array, head: LinearHead, tolerances: Tolerances
+    exported: Mapping[str, Array], logits: Array, maps: Array, head: LinearHead, margin: float
 ) -> dict[MetricName, float]:
-    """Compare the maps with those of Keras, `[batch, classes, height, width]`."""
-    scale, map_scale = scale_of(logits), scale_of(maps)
+    """Compare the maps with those of the network, `[batch, classes, height, width]`."""
     classes = exported[CAM_CLASS].astype(int)
-    expected = np.take_along_axis(maps, classes[:, :, np.newaxis, np.newaxis], axis=1)
-    differences = [(exported[CAM] - expected) / map_scale]
+    differences = [_map_difference(exported[CAM], _of_classes(maps, classes), maps)]
     if CAM_ALL in exported:
-        differences.append((exported[CAM_ALL] - maps) / map_scale)
-    misranked = misranked_maps(classes, logits, tolerance=2 * tolerances.logits * scale)
+        differences.append(_map_difference(exported[CAM_ALL], maps, maps))
+    misranked = misranked_maps(classes, logits, tolerance=margin)
     misranked |= misordered_maps(classes, exported[LOGITS])
     own_logits = np.take_along_axis(exported[LOGITS], classes, axis=1)
     identity = logits_of_maps(exported[CAM], head) + head.bias[classes] - own_logits
     return {
         "cam": largest_magnitude(*differences),
         "cam_class": float(misranked.sum()),
-        "cam_identity": largest_magnitude(identity) / scale,
+        "cam_identity": largest_magnitude(identity) / scale_of(logits),
     }
+
+
+def _map_difference(exported: Array, expected: Array, maps: Array) -> float:
+    """Return the largest difference between maps, relative to the largest value of the maps of all classes."""
+    return largest_magnitude(exported - expected) / scale_of(maps)
+
+
+def _of_classes(maps: Array, classes: Array) -> Array:
+    """Return the maps of some classes of each image, `[batch, maps, height, width]`."""
+    return np.take_along_axis(maps, classes[:, :, np.newaxis, np.newaxis], axis=1)

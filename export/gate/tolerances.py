@@ -1,4 +1,4 @@
-"""The tolerances of the parity gate."""
+"""The tolerances of the parity gate, and how they follow the rounding of Keras itself."""
 
 from __future__ import annotations
 
@@ -9,12 +9,38 @@ from camserve.contract import Activation
 from camserve.errors import UsageError
 from camserve.text import suggest
 
-__all__ = ["Tolerances"]
+__all__ = ["HARD_LIMIT", "Limit", "Tolerances"]
+
+HARD_LIMIT = 1e-3
+"""What no difference of fp32 may exceed, however large the rounding of Keras itself is."""
+
+_NOISE_FACTOR = 2
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The largest value with which a metric passes.
+
+    Attributes:
+        value: The limit in effect.
+        default: The limit that is in effect if no tolerance is given.
+        option: The field of `Tolerances`, and the METRIC of `--bound`, that changes it; None if it is fixed.
+        noise: The value of the same metric for Keras's own float32 answers; None if it is not known or does not apply.
+    """
+
+    value: float
+    default: float
+    option: str | None = None
+    noise: float | None = None
 
 
 @dataclass(frozen=True)
 class Tolerances:
     """The tolerances of the parity gate: the largest value of each metric with which an export passes.
+
+    The defaults of `logits`, `probabilities` and `cam` grow to twice the distance of Keras's own float32 answers from
+    those in float64, where that is larger, but to no more than 1e-3. A tolerance other than the default is applied as
+    it is.
 
     Attributes:
         logits: Largest difference of a logit, relative to the largest |logit| of Keras. It also applies to the
@@ -23,12 +49,16 @@ class Tolerances:
         cam: Largest difference of a map, relative to the largest |value| of Keras's maps.
         cam_identity: Largest difference between a logit and what its map and bias add up to, relative to the largest
             |logit|.
-        top1_disagreement: In fp16 and int8, share of the images whose best class differs from Keras's.
+        top1_disagreement: In fp16 and int8, share of the images whose best class differs from Keras's. An export is
+            refused if the share is larger with a confidence of 95 %.
         cam_distance: In fp16 and int8, mean distance of a map from Keras's map of the same class: 1 - cosine.
         lower_logits: In fp16 and int8, the tolerance of `logits`. int8 moves the logits of trained networks by about
             1 %, those of deep random ones by 15 %; logits that are twice as large or constant exceed the default.
         lower_probabilities: In fp16 and int8, the tolerance of `probabilities`: the default lets an answer change from
             unsure to sure. Values outside [0, 1] never pass.
+        end_to_end: With expected answers, the largest difference of a probability, or of an expected class from the
+            best one; libraries decode JPEG files slightly differently. In fp16 and int8, `lower_probabilities` and
+            `top1_disagreement` apply.
     """
 
     logits: float = 1e-4
@@ -39,6 +69,7 @@ class Tolerances:
     cam_distance: float = 0.01
     lower_logits: float = 0.25
     lower_probabilities: float = 0.5
+    end_to_end: float = 0.02
 
     @classmethod
     def from_values(cls, values: Mapping[str, float]) -> Tolerances:
@@ -60,6 +91,17 @@ class Tolerances:
                 raise UsageError(f"the tolerance of {name} must be at least 0, got {value:g}")
         return cls(**values)
 
-    def of_probabilities(self, activation: Activation) -> float:
-        """Return the tolerance of `probabilities` in fp32: that of logits after the activation `linear`."""
-        return self.logits if activation == "linear" else self.probabilities
+    def limit(self, option: str, noise: float | None = None) -> Limit:
+        """Return the limit of a metric.
+
+        Args:
+            option: The field of this class.
+            noise: The value of the metric for Keras's own float32 answers, which raises the default.
+        """
+        given, default = getattr(self, option), getattr(Tolerances(), option)
+        raised = default if noise is None else max(default, min(_NOISE_FACTOR * noise, HARD_LIMIT))
+        return Limit(raised if given == default else given, raised, option, noise)
+
+    def of_probabilities(self, activation: Activation, noise: float | None = None) -> Limit:
+        """Return the limit of `probabilities` in fp32: that of logits after the activation `linear`."""
+        return self.limit("logits" if activation == "linear" else "probabilities", noise)

@@ -1,9 +1,10 @@
-"""Conversion of a network to inference mode and to float32."""
+"""Conversion of a network to inference mode, and to float32 or float64."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from camserve.errors import SourceError
 from camserve.export.graph.network import Network, Step, is_layer
 from camserve.export.graph.rebuild import rebuild_layer
 
-__all__ = ["BuiltForTraining", "to_float32", "to_inference_mode"]
+__all__ = ["BuiltForTraining", "to_float32", "to_float64", "to_inference_mode"]
 
 _NOISE = (
     keras.layers.ActivityRegularization,
@@ -39,20 +40,25 @@ _AUGMENTATION = tuple(
 class BuiltForTraining:
     """Names of the layers that were called with `training=True` when the model was built.
 
+    Augmentation and resizing layers are not among them, because Keras always records `training=True` for these.
+
     Attributes:
         norms: BatchNorm layers.
-        noise: Dropout and noise layers, without augmentation, for which Keras always records `training=True`.
+        noise: Dropout and noise layers.
+        others: Other layers that distinguish training, such as the user's own.
     """
 
     norms: tuple[str, ...]
     noise: tuple[str, ...]
+    others: tuple[str, ...]
 
 
 def to_inference_mode(network: Network) -> tuple[Network, BuiltForTraining]:
     """Call every layer with `training=False`, and remove dropout, noise and augmentation layers.
 
-    A layer that was called with `training=True` when the model was built keeps that setting in `.h5` and `.keras`
-    files: BatchNorm then normalizes by the batch, and an output depends on the other images of the batch.
+    A layer that was called with `training=True` when the model was built keeps that setting in its file: BatchNorm then
+    normalizes by the batch, and an output depends on the other images of the batch, in `model(x)` and in `predict` of
+    Keras 2. `predict` of Keras 3 uses inference mode.
 
     Returns:
         The network, and the layers that were built for training.
@@ -62,13 +68,12 @@ def to_inference_mode(network: Network) -> tuple[Network, BuiltForTraining]:
     """
     for step in network.steps:
         _check(step)
-    trained = [step for step in network.steps if step.kwargs.get("training") is True]
-    found = BuiltForTraining(
-        norms=_names(step for step in trained if isinstance(step.operation, keras.layers.BatchNormalization)),
-        noise=_names(step for step in trained if type(step.operation) in _NOISE),
-    )
+    trained = [step for step in network.steps if _built_for_training(step)]
+    norms = _names(step for step in trained if isinstance(step.operation, keras.layers.BatchNormalization))
+    noise = _names(step for step in trained if isinstance(step.operation, _NOISE))
+    others = tuple(name for name in _names(trained) if name not in (*norms, *noise))
     steps = (replace(step, kwargs=_for_inference(step)) for step in network.steps)
-    return network.with_steps(steps).without(_has_no_effect), found
+    return network.with_steps(steps).without(_has_no_effect), BuiltForTraining(norms, noise, others)
 
 
 def to_float32(network: Network) -> Network:
@@ -77,17 +82,44 @@ def to_float32(network: Network) -> Network:
     Raises:
         SourceError: If a layer cannot be rebuilt in float32.
     """
+    return _in_precision(network, "float32")
+
+
+def to_float64(network: Network) -> Network:
+    """Convert every layer and weight to float64; layers that already use float64 are shared, not copied.
+
+    Raises:
+        SourceError: If a layer cannot be rebuilt in float64.
+    """
+    return _in_precision(network, "float64")
+
+
+def _in_precision(network: Network, dtype: str) -> Network:
     layers: dict[int, Any] = {}
     steps = []
-    for step in network.steps:
-        if id(step.operation) not in layers:  # a layer called twice stays one layer
-            layers[id(step.operation)] = _layer_in_float32(step)
-        steps.append(replace(step, operation=layers[id(step.operation)]))
-    return replace(network.with_steps(steps), dtype="float32")
+    with _default_precision(dtype):
+        for step in network.steps:
+            if id(step.operation) not in layers:  # a layer called twice stays one layer
+                layers[id(step.operation)] = _layer_in_precision(step, dtype)
+            steps.append(replace(step, operation=layers[id(step.operation)]))
+    return replace(network.with_steps(steps), dtype=dtype)
+
+
+@contextmanager
+def _default_precision(dtype: str) -> Iterator[None]:
+    """Set the default precision of new layers, such as those that a custom layer creates for itself."""
+    previous = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(previous)
 
 
 def _has_no_effect(step: Step) -> bool:
-    return type(step.operation) in (*_NOISE, *_AUGMENTATION)
+    """Return whether a layer, of Keras or of a subclass that does not compute otherwise, returns its input."""
+    kinds = (*_NOISE, *_AUGMENTATION)
+    return isinstance(step.operation, kinds) and type(step.operation).call in [kind.call for kind in kinds]
 
 
 def _check(step: Step) -> None:
@@ -113,14 +145,20 @@ def _for_inference(step: Step) -> dict[str, Any]:
     return {**others, "training": False} if takes_training else others
 
 
+def _built_for_training(step: Step) -> bool:
+    """Return whether a layer was called with `training=True` without having that as its default."""
+    parameter = inspect.signature(step.operation.call).parameters.get("training")
+    return bool(step.kwargs.get("training")) and parameter is not None and parameter.default is not True
+
+
 def _names(steps: Iterable[Step]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(step.name for step in steps))
 
 
-def _layer_in_float32(step: Step) -> Any:
+def _layer_in_precision(step: Step, dtype: str) -> Any:
     layer = step.operation
-    if not is_layer(layer) or layer.dtype_policy.name == "float32":
+    if not is_layer(layer) or layer.dtype_policy.name == dtype:
         return layer
     # The inner layers of a custom layer may be built only by its first call.
-    args, kwargs = step.called_with(lambda value: keras.KerasTensor(value.shape, "float32"))
-    return rebuild_layer(layer, build=lambda copy: copy(*args, **kwargs), dtype="float32")
+    args, kwargs = step.called_with(lambda value: keras.KerasTensor(value.shape, dtype))
+    return rebuild_layer(layer, build=lambda copy: copy(*args, **kwargs), dtype=dtype)

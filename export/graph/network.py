@@ -15,7 +15,10 @@ from typing import Any
 
 from camserve.export.frameworks import keras
 
-__all__ = ["Network", "Step", "Value", "is_layer", "run"]
+__all__ = ["Call", "Network", "Step", "Value", "is_layer", "run"]
+
+Call = Callable[[int, tuple[Any, ...], dict[str, Any]], Any]
+"""Runs a step of a network: its index, its arguments and its keyword arguments, to the tensors that it returns."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,7 @@ def run(
     image: Any,
     values: Sequence[Value],
     scope: Callable[[int], AbstractContextManager[Any]] = nullcontext,
+    call: Call | None = None,
 ) -> list[Any]:
     """Run the network on a batch and return some of its values.
 
@@ -171,12 +175,13 @@ def run(
         image: `[batch, height, width, channels]`.
         values: The values to return.
         scope: Context in which a step runs, by the step's index in the network.
+        call: Runs a step, given its index, arguments and keyword arguments (default: calls its operation).
     """
     tensors: dict[Value, Any] = {network.input: image}
     for place, step in enumerate(network.steps):
         args, kwargs = step.called_with(tensors.__getitem__)
         with scope(place):
-            results = keras.tree.flatten(step.operation(*args, **kwargs))
+            results = keras.tree.flatten(call(place, args, kwargs) if call else step.operation(*args, **kwargs))
         tensors.update(zip(step.outputs, results, strict=True))
         for value in step.inputs:
             if value not in values and network.consumers(value)[-1] is step:

@@ -24,6 +24,8 @@ from camserve.text import count
 
 __all__ = ["Prepared", "prepare"]
 
+_NAMES_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -39,7 +41,7 @@ class Prepared:
         input_dtype: Data type of the model's input.
         trained: Layers that were built with `training=True`.
         foldable: Number of remaining BatchNorm layers that could have been folded.
-        predict: Runs the original model, in the library that saved it.
+        predict: Runs the original model in inference mode, in the library that saved it.
     """
 
     model: keras.Model
@@ -59,14 +61,21 @@ class Prepared:
         warnings = []
         if self.trained.norms:
             warnings.append(
-                f"{count(len(self.trained.norms), 'BatchNorm layer')} built with training=True (first: "
-                f"{self.trained.norms[0]}): model(x) normalizes by the batch in Keras; the export uses inference mode, "
-                "with the moving statistics"
+                f"{count(len(self.trained.norms), 'BatchNorm layer')} called with training=True in the model "
+                f"({_first_names(self.trained.norms)}): model(x), and predict in Keras 2, normalize by the batch; the "
+                "export normalizes by the moving statistics, so its answers differ from those"
             )
         if self.trained.noise:
             warnings.append(
-                f"{count(len(self.trained.noise), 'dropout or noise layer')} built with training=True (first: "
-                f"{self.trained.noise[0]}): removed from the export"
+                f"{count(len(self.trained.noise), 'dropout or noise layer')} called with training=True in the model "
+                f"({_first_names(self.trained.noise)}): model(x), and predict in Keras 2, answer randomly; the export "
+                "leaves these layers out and always gives the same answer"
+            )
+        if self.trained.others:
+            warnings.append(
+                f"{count(len(self.trained.others), 'layer')} called with training=True in the model "
+                f"({_first_names(self.trained.others)}): the export calls all layers with training=False, so its "
+                "answers may differ from those of model(x), and of predict in Keras 2"
             )
         if self.dtype != "float32":
             reference = "a float32 reference" if "16" in self.dtype else f"a {self.dtype} reference"
@@ -134,6 +143,11 @@ def prepare(
         foldable=len(foldable(exported)),
         predict=predict,
     )
+
+
+def _first_names(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"
 
 
 def _predict_of(model: keras.Model, dtype: str) -> Predict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,12 +31,14 @@ def rebuild_layer(
         SourceError: If the layer's class cannot be rebuilt from its configuration.
     """
     try:
-        copy = type(layer).from_config({**layer.get_config(), **changes})
-        if layer.built:
-            copy.build_from_config(layer.get_build_config() or {})
-            if build is not None and len(copy.weights) != len(layer.weights):
-                build(copy)
-            copy.set_weights(layer.get_weights() if weights is None else list(weights))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a layer without build, which `build` takes care of
+            copy = type(layer).from_config({**layer.get_config(), **changes})
+            if layer.built:
+                copy.build_from_config(layer.get_build_config() or {})
+                if build is not None and len(copy.weights) != len(layer.weights):
+                    build(copy)
+                copy.set_weights(layer.get_weights() if weights is None else list(weights))
     except Exception as error:  # a custom layer may raise anything
         raise SourceError(
             f"cannot rebuild layer {layer.name!r} ({type(layer).__name__}) with "

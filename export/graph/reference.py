@@ -1,4 +1,4 @@
-"""The reference that every export is compared with: the original network in Keras."""
+"""The original network, run in Keras, and the class activation maps of its answers."""
 
 from __future__ import annotations
 
@@ -32,26 +32,27 @@ class ReferenceOutputs:
     maps: Array | None
 
 
+@dataclass(frozen=True)
 class KerasReference:
-    """The original network in Keras, in its own precision, without folding.
+    """The original network in Keras, without folding, in the precision of its layers.
 
-    Args:
+    Attributes:
         network: The network in inference mode after `split_logits`, before any other rewrite.
         logits: Its logits.
         head: Its linear head; None for a reference without maps.
     """
 
-    def __init__(self, network: Network, logits: Value, head: LinearHead | None) -> None:
-        self._head = head
-        self._network = network
-        self._values = [network.output, logits, *([head.features] if head else [])]
+    network: Network
+    logits: Value
+    head: LinearHead | None
 
     def __call__(self, images: npt.NDArray[np.float32]) -> ReferenceOutputs:
         """Return the outputs of a batch of preprocessed images, `[batch, height, width, channels]`."""
-        batch = keras.ops.convert_to_tensor(images, self._network.dtype)
-        outputs = run(self._network, batch, self._values)
+        batch = keras.ops.convert_to_tensor(images, self.network.dtype)
+        values = [self.network.output, self.logits, *([self.head.features] if self.head else [])]
+        outputs = run(self.network, batch, values)
         probabilities, logits, *features = (np.asarray(output, np.float64) for output in outputs)
-        maps = class_maps(features[0], self._head) if self._head is not None else None
+        maps = class_maps(features[0], self.head) if self.head is not None else None
         return ReferenceOutputs(probabilities, logits, maps)
 
 

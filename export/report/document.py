@@ -15,11 +15,18 @@ from camserve.export.gate.calibration import Calibration
 from camserve.export.gate.examples import Example, example_document
 from camserve.export.gate.measurement_images import MeasurementImages
 from camserve.export.gate.metric import Metric
+from camserve.export.graph.exact import Truth
 from camserve.export.graph.prepare import Prepared
-from camserve.export.report.measured import describe_measurement, measurement_warnings
+from camserve.export.report.measured import (
+    describe_measurement,
+    describe_reference,
+    measurement_warnings,
+    reference_warnings,
+)
 from camserve.export.report.page import render_page
 from camserve.export.source.load import Source
 from camserve.manifest import MANIFEST_NAME, file_digest
+from camserve.widened_tolerances import widened_tolerances
 
 __all__ = ["describe_files", "make_report", "write_report"]
 
@@ -41,6 +48,7 @@ def make_report(
     graph: Mapping[str, Any] | None,
     files: Mapping[str, Mapping[str, Any]],
     examples: Sequence[Example],
+    truth: Truth,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the report as plain values that do not depend on the date, the machine's name or a folder.
@@ -59,11 +67,13 @@ def make_report(
             (number of Keras layers by class) of the network; None without an ONNX file.
         files: Size and hash of the bundle's entries, from `describe_files`.
         examples: Example images with both maps.
+        truth: What the gate compared an export in float32 with.
         notes: What the user should know, without being a warning.
     """
     measurement = describe_measurement(images, calibration, precision)
+    parity = [metric.as_document() for metric in metrics]
     return {
-        "version": 2,
+        "version": 3,
         "name": contract.name,
         "precision": precision,
         "source": {
@@ -74,7 +84,13 @@ def make_report(
             "parameters": int(source.model.count_params()),
             "dtype": prepared.dtype,
         },
-        "warnings": [*warnings, *prepared.warnings, *measurement_warnings(measurement, precision)],
+        "warnings": [
+            *warnings,
+            *prepared.warnings,
+            *reference_warnings(truth),
+            *measurement_warnings(measurement, precision),
+            *map(str, widened_tolerances(parity)),
+        ],
         "notes": list(notes),
         "folding": {
             "folded": [{"batchnorm": norm, "into": layer} for norm, layer in prepared.folding.folded],
@@ -84,7 +100,8 @@ def make_report(
         "contract": contract.model_dump(mode="json"),
         "graph": None if graph is None else dict(graph),
         "measured_on": measurement,
-        "parity": [metric.as_document() for metric in metrics],
+        "reference": describe_reference(truth),
+        "parity": parity,
         "examples": [example_document(example) for example in examples],
         "files": {name: dict(entry) for name, entry in files.items()},
         "packages": dict(provenance["packages"]),

@@ -14,6 +14,7 @@ from camserve.export.report.metric_text import (
     is_judged,
     margin,
     ratio,
+    remarks,
     rounding_formats,
     sort_key,
     title,
@@ -21,6 +22,7 @@ from camserve.export.report.metric_text import (
     worst_batch,
 )
 from camserve.text import count
+from camserve.widened_tolerances import is_widened
 
 __all__ = ["batch_table", "gate_table"]
 
@@ -30,6 +32,7 @@ _NEAR = 0.5
 _LEGEND = (
     "The worst of all batches. Bars are logarithmic: one tick per power of ten, and the dark line is the tolerance."
 )
+_LEGEND_OF_NOISE = " Keras fp32 is the same difference for Keras's own float32 answers."
 
 
 def gate_table(metrics: Sequence[Row]) -> Html:
@@ -44,9 +47,10 @@ def gate_table(metrics: Sequence[Row]) -> Html:
     for row in sorted(metrics, key=sort_key):
         groups.setdefault(title(row), []).append(row)
     body = (_metric_row(name, rows, formats) for name, rows in groups.items())
+    has_noise = any(row.get("noise") is not None for row in metrics)
     return join(
         tag("table", tag("thead", head), tag("tbody", *body), class_="gate"),
-        tag("p", _LEGEND, class_="faint"),
+        tag("p", _LEGEND + (_LEGEND_OF_NOISE if has_noise else ""), class_="faint"),
         details("What each metric means", _meanings(metrics)),
     )
 
@@ -81,7 +85,8 @@ def _cell(rows: Sequence[Row], colspan: str | None = None) -> Html:
         return tag("td", "–", class_="empty")
     worst = worst_batch(rows)
     line = tag("span", tag("span", compare(worst)), tag("b", margin(worst)), class_="line")
-    return tag("td", line, _bar(worst), class_=_state(worst), colspan=colspan)
+    more = (tag("small", text) for text in remarks(worst))
+    return tag("td", line, _bar(worst), *more, class_=_state(worst), colspan=colspan)
 
 
 def _bar(row: Row) -> Html:
@@ -97,7 +102,7 @@ def _state(row: Row) -> str:
         return "unjudged"
     if not row["passed"]:
         return "failed"
-    return "near" if ratio(row) > _NEAR else "passed"
+    return "near" if ratio(row) > _NEAR or is_widened(row) else "passed"
 
 
 def _meanings(metrics: Sequence[Row]) -> Html:

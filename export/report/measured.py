@@ -9,12 +9,21 @@ from typing import Any
 
 from camserve.export.gate.calibration import Calibration
 from camserve.export.gate.measurement_images import FP32_IMAGES, MeasurementImages
+from camserve.export.graph.exact import Truth
 from camserve.export.report.metric_text import format_title
 from camserve.text import count
 
-__all__ = ["describe_measurement", "measurement_text", "measurement_warnings", "summarize_images"]
+__all__ = [
+    "describe_measurement",
+    "describe_reference",
+    "measurement_text",
+    "measurement_warnings",
+    "parity_title",
+    "reference_warnings",
+    "summarize_images",
+]
 
-_FP32 = "fp32"
+_FP32, _FLOAT64 = "fp32", "float64"
 _SYNTHETIC, _HELD_OUT = "drawn", "held out"  # values of `kind` in report.json
 _ADJECTIVES = {_SYNTHETIC: "synthetic", _HELD_OUT: "held-out"}
 _MIN_CALIBRATION = 100
@@ -45,6 +54,40 @@ def describe_measurement(images: MeasurementImages, calibration: Calibration | N
         "calibrated_on": calibrated,
         "sha256": hashlib.sha256(measured.tobytes()).hexdigest(),
     }
+
+
+def describe_reference(truth: Truth) -> dict[str, Any]:
+    """Return what an export in float32 was compared with, as plain values.
+
+    Returns:
+        `dtype`, the precision of the reference; `obstacle`, why it is not float64, or None; `rounded`, names of the
+        layers that return float32 in the float64 evaluation as well.
+    """
+    return {
+        "dtype": _FLOAT64 if truth.obstacle is None else truth.exact.network.dtype,
+        "obstacle": truth.obstacle,
+        "rounded": list(truth.rounded),
+    }
+
+
+def reference_warnings(truth: Truth) -> list[str]:
+    """Return a warning for what the gate could not evaluate in float64."""
+    if truth.obstacle is not None:
+        return [
+            f"{truth.obstacle}: parity in fp32 was measured against Keras's own answers instead of those in float64, "
+            "and its tolerances do not follow Keras's rounding"
+        ]
+    if truth.rounded:
+        layers = count(len(truth.rounded), "layer")
+        return [f"{layers} computed in float32 where the network was evaluated in float64 (first: {truth.rounded[0]})"]
+    return []
+
+
+def parity_title(report: Mapping[str, Any]) -> str:
+    """Return what the export was compared with; the precision only if all files are in float32, as others have two."""
+    if report["precision"] != _FP32:
+        return "Parity with Keras"
+    return f"Parity with Keras in {report['reference']['dtype']}"
 
 
 def measurement_warnings(measurement: Mapping[str, Any], precision: str) -> list[str]:

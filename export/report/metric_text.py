@@ -7,18 +7,22 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from camserve.text import count
+from camserve.widened_tolerances import is_widened
 
 __all__ = [
     "Row",
     "closest",
     "compare",
+    "default_text",
     "describe",
     "failures",
     "format_title",
     "is_judged",
     "margin",
     "measured_where",
+    "noise_text",
     "ratio",
+    "remarks",
     "rounding_formats",
     "sort_key",
     "title",
@@ -28,7 +32,8 @@ __all__ = [
 ]
 
 Row = Mapping[str, Any]
-"""A metric as it is stored in `report.json`: format, figure (its name), batch, value (None: NaN), bound, passed."""
+"""A metric as it is stored in `report.json`: format, figure (its name), batch, value (None: NaN), noise, bound,
+default, option, interval, settled_by, passed. Reports of earlier versions lack some."""
 
 
 class _Text(NamedTuple):
@@ -46,7 +51,15 @@ _METRICS = {
         "Top-1 class", "count", "images whose best class differs from Keras's, where Keras separates the two"
     ),
     "top1_disagreement": _Text("Top-1 disagreement", "share", "share of images whose best class differs from Keras's"),
-    "logits": _Text("Logits", "ratio", "largest difference from Keras, relative to its largest |logit|"),
+    "end_to_end": _Text(
+        "Expected answers",
+        "ratio",
+        "largest difference from the expected answers to image files, decoded, resized and preprocessed as by clients",
+    ),
+    "end_to_end_class": _Text(
+        "Expected classes", "share", "share of the image files whose best class is not the expected one"
+    ),
+    "logits": _Text("Logits", "ratio", "largest difference from the network, relative to its largest |logit|"),
     "probabilities": _Text(
         "Probabilities",
         "ratio",
@@ -139,6 +152,8 @@ def margin(row: Row) -> str:
         return "none" if _text(row).unit in ("count", "share") else "exact"
     if part == math.inf:
         return "must be 0"
+    if row["passed"] and part > 1:
+        return "not settled"
     return f"{_times(row['bound'] / value)} below" if row["passed"] else f"{_times(part)} the tolerance"
 
 
@@ -147,7 +162,7 @@ def compare(row: Row) -> str:
     value, limit = value_text(row), tolerance_text(row)
     if row["bound"] is None or not (row["bound"] or row["value"] != 0):
         return value
-    if row["value"] is None:
+    if row["value"] is None or (row["passed"] and ratio(row) > 1):
         return f"{value}, tolerance {limit}"
     return f"{value} {'≤' if row['passed'] else '>'} {limit}"
 
@@ -175,6 +190,37 @@ def value_text(row: Row) -> str:
 def tolerance_text(row: Row) -> str:
     """Return the tolerance as text; a dash where there is none."""
     return "–" if row["bound"] is None else _number(row["bound"], _text(row).unit)
+
+
+def noise_text(row: Row) -> str:
+    """Return the value of the metric for Keras's own float32 answers as text; a dash where it does not apply."""
+    return "–" if row.get("noise") is None else _number(row["noise"], _text(row).unit)
+
+
+def default_text(row: Row) -> str:
+    """Return the tolerance of an export without options as text, if another one was applied."""
+    default = row.get("default")
+    return "" if default is None or default == row["bound"] else _number(default, _text(row).unit)
+
+
+def remarks(row: Row) -> list[str]:
+    """Return what else is known about the metric: its value for Keras, the interval of a share, the default."""
+    found = []
+    if row.get("noise") is not None:
+        twice = row["bound"] is not None and math.isclose(row["bound"], 2 * row["noise"])
+        found.append(f"Keras fp32: {noise_text(row)}{'; tolerance twice that' if twice else ''}")
+    if row.get("interval") is not None:
+        found.append(_interval_text(row))
+    if default_text(row):
+        found.append(f"{'widened from' if is_widened(row) else 'default'} {default_text(row)}")
+    return found
+
+
+def _interval_text(row: Row) -> str:
+    low, high = (_number(float(f"{end:.2g}"), "share") for end in row["interval"])
+    found = f"{round(row['value'] * row['batch'])} of {count(row['batch'], 'image')}"
+    text = f"{found}: 95 % interval {low} to {high}"
+    return text if row.get("settled_by") is None else f"{text}; {row['settled_by']:,} images would settle it"
 
 
 def _text(row: Row) -> _Text:

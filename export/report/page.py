@@ -9,9 +9,10 @@ from camserve.export.gate.examples import Example
 from camserve.export.report import parts
 from camserve.export.report.gate_table import batch_table, gate_table
 from camserve.export.report.markup import Html, details, join, section, tag
-from camserve.export.report.measured import summarize_images
+from camserve.export.report.measured import parity_title, summarize_images
 from camserve.export.report.metric_text import closest, failures, is_judged, margin, measured_where, title
 from camserve.export.report.style import STYLE
+from camserve.widened_tolerances import is_widened
 
 __all__ = ["render_page"]
 
@@ -55,31 +56,35 @@ def render_page(report: Mapping[str, Any], examples: Sequence[Example] = ()) -> 
 
 
 def _columns(report: Mapping[str, Any], examples: Sequence[Example]) -> tuple[Html, Html]:
-    heading = f"Parity with Keras, measured on {summarize_images(report['measured_on'])}"
+    heading = f"{parity_title(report)}, measured on {summarize_images(report['measured_on'])}"
     gate, source = section(heading, gate_table(report["parity"])), parts.source(report)
     return (tag("div", gate, source, class_="stack"), parts.maps(examples)) if examples else (gate, source)
 
 
 def _verdict(report: Mapping[str, Any]) -> Html:
     failed = failures(report["parity"])
-    badge = (
-        tag("span", "parity failed", class_="verdict failed")
-        if failed
-        else tag("span", "parity passed", class_="verdict")
-    )
     note = tag("div", tag("ul", *(tag("li", text) for text in failed)), class_="note failed") if failed else join()
     return join(
-        tag("h1", report["name"], badge),
+        tag("h1", report["name"], _badge(report["parity"])),
         tag("p", parts.origin(report), ". ", _passed_count(report["parity"]), class_="lead"),
         note,
     )
 
 
+def _badge(metrics: Sequence[Mapping[str, Any]]) -> Html:
+    if failures(metrics):
+        return tag("span", "parity failed", class_="verdict failed")
+    if any(map(is_widened, metrics)):
+        return tag("span", "parity passed with widened tolerances", class_="verdict widened")
+    return tag("span", "parity passed", class_="verdict")
+
+
 def _passed_count(metrics: Sequence[Mapping[str, Any]]) -> str:
     judged = [metric for metric in metrics if is_judged(metric)]
-    passed = sum(metric["passed"] for metric in judged)
+    passed, widened = sum(metric["passed"] for metric in judged), sum(map(is_widened, judged))
     advice = "" if passed == len(judged) else "; do not serve this export"
-    return f"Metrics within tolerance: {passed} of {len(judged)}{advice}."
+    wider = f", {widened} of them wider than the default" if widened else ""
+    return f"Metrics within tolerance: {passed} of {len(judged)}{wider}{advice}."
 
 
 def _tiles(report: Mapping[str, Any]) -> Html:

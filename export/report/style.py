@@ -19,7 +19,7 @@ p { margin: 4px 0; } small, .faint { color: var(--faint); font-size: 12px; }
 .lead { overflow-wrap: anywhere; }
 .verdict { font-size: 14px; font-weight: 600; padding: 2px 12px; border-radius: 20px; color: #fff; background: #1a7f4b;
   white-space: nowrap; }
-.verdict.failed { background: #c42b2b; }
+.verdict.failed { background: #c42b2b; } .verdict.widened { background: #b45309; }
 .note { border-left: 4px solid var(--near); background: var(--panel); padding: 6px 12px; margin: 8px 0 14px;
   overflow-wrap: anywhere; }
 .note.failed { border-color: var(--bad); } .note ul { margin: 2px 0; padding-left: 18px; }
@@ -43,6 +43,7 @@ td.empty, td.unjudged { color: var(--faint); }
 .gate th[scope=row] { padding-block: 6px; } .gate td { padding-block: 6px; vertical-align: top; }
 .gate th { vertical-align: top; } .gate .line { display: flex; justify-content: space-between; gap: 0 8px;
   flex-wrap: wrap; font-variant-numeric: tabular-nums; line-height: 1.2; margin-bottom: 3px; }
+.gate td small { display: block; line-height: 1.25; margin-top: 2px; }
 .gate td { color: inherit; } .gate b { font-weight: 400; } .gate .passed b { color: var(--good); }
 .gate .near b { color: var(--near); }
 .gate .failed b { color: var(--bad); font-weight: 600; } .gate .unjudged b { color: var(--faint); }

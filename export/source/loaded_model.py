@@ -23,7 +23,7 @@ class LoadedModel:
 
     Attributes:
         model: The model in Keras 3.
-        predict: Runs the model in the library that saved it, if that is not Keras 3; None otherwise.
+        predict: Runs the model in inference mode in the library that saved it, if that is not Keras 3; None otherwise.
     """
 
     model: keras.Model

@@ -16,11 +16,13 @@ from camserve.serving.publishing.draft import Draft, read_draft_golden, write_ve
 from camserve.serving.publishing.onnx_check import check_servable
 from camserve.serving.publishing.predecessor import check_predecessor
 from camserve.serving.publishing.version_placement import Placement, place
+from camserve.serving.repository.export_facts import read_export_facts
 from camserve.serving.repository.leftovers import move_out_abandoned
 from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.lock import LOCK_NAME, LOCK_SECONDS, locked
 from camserve.serving.repository.staging_area import remove_leftovers, staged
 from camserve.text import reason
+from camserve.widened_tolerances import WidenedTolerance
 
 __all__ = ["Publication", "deliver"]
 
@@ -36,6 +38,7 @@ class Publication:
         url: The server that serves it with correct answers; None if no server was involved.
         served: Whether the version policy of the model serves it.
         source_version: The older version that it republishes; None if a bundle was published.
+        widened: The metrics whose tolerances were widened at export.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Publication:
     url: str | None = None
     served: bool = True
     source_version: int | None = None
+    widened: tuple[WidenedTolerance, ...] = ()
 
 
 def deliver(
@@ -96,13 +100,16 @@ def _deliver(root: Path, stage: Path, draft: Draft, server: LiveServer | None, r
             _refuse_unserved(placement, draft, server)
             activate(server, placement, draft, golden, before=before)
         placement.undo.pop_all()
+    path = draft.model / str(placement.number)
+    parity = read_export_facts(path).parity
     return Publication(
         draft.model.name,
         placement.number,
-        draft.model / str(placement.number),
+        path,
         url=None if server is None else server.url,
         served=placement.served,
         source_version=draft.source_version,
+        widened=() if parity is None else parity.widened,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from camserve.bundle import REPORT_NAME
+from camserve.widened_tolerances import WidenedTolerance, widened_tolerances
 
 __all__ = ["ExportFacts", "Parity", "read_export_facts"]
 
@@ -19,10 +20,12 @@ class Parity:
     Attributes:
         figure: Name of the metric.
         share: Its value as a fraction of the tolerance.
+        widened: The metrics whose tolerances were widened at export.
     """
 
     figure: str
     share: float
+    widened: tuple[WidenedTolerance, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ def _text(value: Any) -> str | None:
 def _parity(report: dict[str, Any]) -> Parity | None:
     metrics = report.get("parity")
     shares = [_share(metric) for metric in metrics if isinstance(metric, dict)] if isinstance(metrics, list) else []
-    return max((parity for parity in shares if parity is not None), key=lambda parity: parity.share, default=None)
+    closest = max((parity for parity in shares if parity is not None), key=lambda parity: parity.share, default=None)
+    return None if closest is None else replace(closest, widened=widened_tolerances(metrics))
 
 
 def _share(metric: dict[str, Any]) -> Parity | None:

@@ -49,7 +49,7 @@ def test_an_invalid_source_leaves_nothing(tmp_path: Path) -> None:
 def test_the_worst_of_all_batches_is_shown() -> None:
     row = {"format": "onnx", "figure": "cam_identity", "bound": 1e-4, "passed": True}
     parity = [row | {"batch": batch, "value": value} for batch, value in ((1, 1e-7), (3, 4e-6), (8, 2e-7))]
-    expected = ("ONNX Runtime", "Map identity", "4e-06", "1e-04", "25× below", "1, 3, 8")
+    expected = ("ONNX Runtime", "Map identity", "4e-06", "–", "1e-04", "25× below", "1, 3, 8")
     assert worst_metrics(parity) == [expected]
 
 

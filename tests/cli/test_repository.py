@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from camserve.serving import TritonServer, publish
 pytestmark = pytest.mark.slow
 
 KEY = "a-key-of-more-than-16-characters"
+WIDENED = {"format": "onnx", "figure": "top1_disagreement", "value": 0.13, "tolerance": 0.2, "default": 0.01}
 
 
 @pytest.fixture
@@ -28,7 +30,11 @@ def repository(toy_bundle: Bundle, tmp_path: Path) -> Path:
     """Publish the toy three times, and once another model whose report has parity metrics."""
     other = write_toy_bundle(tmp_path / "reported", name="reported")
     report = json.loads((other.path / "report.json").read_text())
-    metrics = [{"figure": "logits", "value": 1e-5, "bound": 1e-4}, {"figure": "cam", "value": 7e-5, "bound": 1e-4}]
+    metrics = [
+        {"figure": "logits", "value": 1e-5, "bound": 1e-4, "default": 1e-4},
+        {"figure": "cam", "value": 7e-5, "bound": 1e-4},
+        {key: value for key, value in WIDENED.items() if key != "tolerance"} | {"bound": WIDENED["tolerance"]},
+    ]
     report |= {"source": {"sha256": "ab" * 32}, "parity": metrics}
     (other.path / "report.json").write_text(json.dumps(report))
     write_manifest(other.path)
@@ -46,10 +52,22 @@ def server(repository: Path) -> Iterator[TritonServer]:
 def test_list_shows_the_source_and_the_parity_of_versions(repository: Path) -> None:
     version = json.loads(run("repository", "list", "--repository", repository, "--json").stdout)[0]["versions"][0]
     assert version["source"] == "ab" * 32
-    assert version["parity"] == {"figure": "cam", "share": pytest.approx(0.7)}
+    assert version["parity"] == {"figure": "cam", "share": pytest.approx(0.7), "widened": [WIDENED]}
     table = run("repository", "list", "--repository", repository).stdout
     assert "abababababab" in table
-    assert "cam 70% of tolerance" in table
+    assert "cam 70% of tolerance; widened: top1_disagreement" in table
+
+
+def test_widened_tolerances_are_shown_and_warned_of(repository: Path, tmp_path: Path) -> None:
+    shown = run("repository", "show", "reported", "--repository", repository)
+    assert re.search(r"Top-1 disagreement +13 % +20 % +1 % \(widened\)", shown.stdout)
+    again = run("repository", "rollback", "reported", "--to", "1", "--repository", repository)
+    assert again.returncode == 0
+    assert "top1_disagreement (onnx) was widened from 0.01 to 0.2; the value is 0.13, which is above 0.01" in " ".join(
+        again.stderr.split()
+    )
+    document = run("repository", "rollback", "reported", "--to", "1", "--repository", repository, "--json")
+    assert json.loads(document.stdout)["widened"] == [WIDENED]
 
 
 def test_verify_names_each_fault_and_ends_with_1(repository: Path) -> None:
@@ -125,6 +143,7 @@ def test_publish_and_rollback_load_the_version_on_a_running_server(
         "url": server.grpc_url,
         "served": True,
         "again": 1,
+        "widened": [],
     }
     listed = json.loads(run("repository", "list", *access, "--json").stdout)
     assert [version["ready"] for version in listed[1]["versions"]] == [False, False, False, False, True]
@@ -181,6 +200,7 @@ def test_show_prints_the_metrics_of_the_export(repository: Path) -> None:
     assert [(metric["name"], metric["value"], metric["tolerance"]) for metric in parity] == [
         ("logits", 1e-5, 1e-4),
         ("cam", 7e-5, 1e-4),
+        ("top1_disagreement", 0.13, 0.2),
     ]
     text = run("repository", "show", "reported", "--repository", repository).stdout
     assert [line.split()[-2:] for line in text.splitlines() if line.rstrip().endswith("1e-04")][-1] == [

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
 from camserve.export.framework_errors import reason
 
 TRACEBACK = """in user code:
@@ -25,3 +31,17 @@ def test_first_line_is_returned_without_a_traceback() -> None:
 def test_long_message_is_shortened() -> None:
     assert reason(TypeError("Could not do it. Full object config: {'a': 1}")) == "Could not do it"
     assert len(reason(ValueError("long " * 1000))) <= 201
+
+
+def test_address_of_an_object_is_left_out() -> None:
+    assert reason(ValueError("bad layer <keras.src.Own object at 0x7f3a>")) == "bad layer Own"
+
+
+def test_message_of_a_layer_is_returned_without_the_note_of_keras() -> None:
+    class Picky(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any) -> Any:
+            raise TypeError("float32 only")
+
+    with pytest.raises(TypeError) as raised:
+        Picky()(np.zeros((1, 2)))
+    assert reason(raised.value) == "float32 only"

@@ -130,8 +130,8 @@ def test_keras_2_hdf5_file_exports_exactly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (backbone_in_training_mode, "1 BatchNorm layer built with training=True"),
-        (dropout_in_training_mode, "1 dropout or noise layer built with training=True"),
+        (backbone_in_training_mode, "1 BatchNorm layer called with training=True"),
+        (dropout_in_training_mode, "1 dropout or noise layer called with training=True"),
     ],
 )
 def test_layers_in_training_mode_cause_a_warning(make: Callable[[], keras.Model], message: str, tmp_path: Path) -> None:

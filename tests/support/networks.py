@@ -78,6 +78,35 @@ def enliven(model: keras.Model, preprocessing: Preprocessing, seed: int = 0) -> 
     return model
 
 
+def draw_weights(model: keras.Model, preprocessing: Preprocessing, seed: int, *, biases: float = 0.1) -> keras.Model:
+    """Give a network weights as after training, without what `enliven` does to keep the rounding of float32 small.
+
+    Gammas are drawn from 0.5 to 1.5, statistics are measured on images, and the head is scaled to logits with a
+    standard deviation of 2.
+
+    Args:
+        model: The network.
+        preprocessing: Its preprocessing.
+        seed: The seed.
+        biases: Standard deviation of the biases. Large ones are subtracted again by BatchNorm, which costs digits.
+    """
+    keras.utils.set_random_seed(seed)
+    network = to_inference_mode(trace(model))[0]
+    images = _images(network, preprocessing)
+    rng = np.random.default_rng(seed)
+    norms = [layer for layer in network.layers if isinstance(layer, layers.BatchNormalization)]
+    for norm in norms:
+        _randomize(norm, rng)
+    for layer in network.layers:
+        if hasattr(layer, "kernel_initializer"):
+            layer.kernel.assign(layer.kernel_initializer.clone()(layer.kernel.shape, layer.kernel.dtype))
+        if getattr(layer, "use_bias", False):
+            layer.bias.assign(rng.normal(0, biases, layer.bias.shape))
+    _measure_statistics(network, norms, images)
+    _spread_logits(network, images, 2.0)
+    return model
+
+
 def _images(network: Network, preprocessing: Preprocessing) -> Any:
     images = sample_images(8, *network.shape)
     return keras.ops.convert_to_tensor(normalize(images, preprocessing), network.dtype)
@@ -131,12 +160,12 @@ def _measure_statistics(network: Network, norms: list[Any], images: Any) -> None
         norm.momentum = momentum
 
 
-def _spread_logits(network: Network, images: Any) -> None:
+def _spread_logits(network: Network, images: Any, spread: float = _SPREAD) -> None:
     last = next(step for step in reversed(network.steps) if getattr(step.operation, "weights", None))
     if not hasattr(last.operation, "kernel"):  # a BatchNorm, which scales the logits itself
         return
     kernel, *bias = last.operation.get_weights()
     features = np.reshape(run(network, images, [last.inputs[0]])[0], (len(images), -1))
     flat = kernel.reshape(-1, kernel.shape[-1])
-    flat *= _SPREAD / (features @ flat).std(axis=0).mean()
+    flat *= spread / (features @ flat).std(axis=0).mean()
     last.operation.set_weights([kernel, *([-(features @ flat).mean(axis=0)] if bias else [])])

@@ -21,6 +21,7 @@ from camserve.export.gate.measurement_images import MeasurementImages
 from camserve.export.gate.parity import measure_parity
 from camserve.export.gate.samples import sample_images
 from camserve.export.gate.tolerances import Tolerances
+from camserve.export.graph.exact import find_truth
 from camserve.export.graph.prepare import prepare
 from camserve.export.provenance import collect_provenance
 from camserve.export.report.document import describe_files, make_report, write_report
@@ -67,7 +68,8 @@ def report_small_export(folder: Path) -> Reported:
     (folder / LABELS_NAME).write_text("\n".join(_LABELS))
     pixels = sample_images(6, 16, 16, 3)
     images = normalize(pixels, PRESETS["unit"])
-    answers, run = prepared.reference(images), _runner(folder / ONNX_NAME)
+    truth, run = find_truth(prepared.reference, images[:1]), _runner(folder / ONNX_NAME)
+    answers = truth.exact(images)
     metrics = [
         *measure_network(prepared, images, answers, Tolerances()),
         *measure_parity("onnx", run, [(images, answers)], prepared.head, Tolerances()),
@@ -92,6 +94,7 @@ def report_small_export(folder: Path) -> Reported:
         },
         files=describe_files(folder),
         examples=examples,
+        truth=truth,
     )
     write_report(folder, report, examples)
     return Reported(report, examples, folder)

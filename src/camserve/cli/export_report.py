@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["publish_command", "report", "worst_metrics"]
 
+_COLUMNS = ("format", "metric", "worst ", "Keras fp32 ", "tolerance ", "margin ", "images")
+
 
 def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, as_json: bool) -> None:
     """Print warnings, notes, the metrics of the parity gate and the next command; or all of it as JSON.
@@ -37,6 +39,7 @@ def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, a
             "name": bundle.contract.name,
             "replaced": replaced,
             "warnings": bundle.report["warnings"],
+            "reference": bundle.report["reference"],
             "notes": bundle.report["notes"],
             "parity": parity,
         }
@@ -44,9 +47,12 @@ def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, a
             document["published"] = publication_document(publication)
         print_json(document)
         return
-    print_line("Parity with Keras (worst of all batches):")
-    columns = ("format", "metric", "worst ", "tolerance ", "margin ", "images")
-    print_table(columns, worst_metrics(parity), optional=("images", "margin "))
+    from camserve.export.report.measured import parity_title
+
+    print_line(f"{parity_title(bundle.report)} (worst of all batches):")
+    print_table(_COLUMNS, worst_metrics(parity), optional=("images", "margin "))
+    for line in _shares(parity):
+        print_line(line)
     print_line(f"Bundle:    {bundle.path}{' (replaced the previous bundle)' if replaced else ''}")
     if publication is None:
         print_line(f"Next:      {publish_command(bundle.path)}")
@@ -59,24 +65,39 @@ def publish_command(bundle: Path) -> str:
     return f"camserve publish {shlex.quote(str(bundle))} --repository model_repository"
 
 
-def worst_metrics(parity: list[dict[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
-    """Return a row per format and metric: the worst value, its tolerance, its margin, the batch sizes."""
+def worst_metrics(parity: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return a row per format and metric: the worst value, Keras's own, the tolerance, the margin, the batch sizes."""
     from camserve.export.report.metric_text import (
+        default_text,
         format_title,
         margin,
+        noise_text,
         title,
         tolerance_text,
         value_text,
         worst_batch,
     )
 
+    table: list[tuple[str, ...]] = []
+    for rows in _groups(parity):
+        worst = worst_batch(rows)
+        batches = ", ".join(str(row["batch"]) for row in rows if row["batch"]) or "-"
+        default = f" (default {default_text(worst)})" if default_text(worst) else ""
+        texts = (title(worst), value_text(worst), noise_text(worst), tolerance_text(worst) + default, margin(worst))
+        table.append((format_title(worst["format"]), *texts, batches))
+    return table
+
+
+def _shares(parity: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each share of the images, with its interval."""
+    from camserve.export.report.metric_text import format_title, remarks, title
+
+    shares = [row for row in parity if row["interval"] is not None]
+    return [f"{title(row)}, {format_title(row['format'])}: {'; '.join(remarks(row))}" for row in shares]
+
+
+def _groups(parity: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in parity:
         groups.setdefault((row["format"], row["figure"]), []).append(row)
-    table = []
-    for (format_name, _), rows in groups.items():
-        worst = worst_batch(rows)
-        batches = ", ".join(str(row["batch"]) for row in rows if row["batch"]) or "-"
-        texts = (title(worst), value_text(worst), tolerance_text(worst), margin(worst))
-        table.append((format_title(format_name), *texts, batches))
-    return table
+    return list(groups.values())

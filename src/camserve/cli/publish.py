@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
 from camserve.cli import live_server_options, publish_options
-from camserve.cli.console import print_json, print_line
+from camserve.cli.console import print_json, print_line, print_warning
 from camserve.cli.progress_view import Phases
 from camserve.cli.publish_options import PublishCommand
 from camserve.cli.shared_options import AllowContractChange, Json, Repository, check_choice
@@ -83,7 +84,9 @@ def publish(
 
 
 def report_publication(publication: Publication, *, as_json: bool) -> None:
-    """Print what was published, as JSON or as text."""
+    """Print what was published, as JSON or as text, and a warning for each tolerance that was widened at export."""
+    for widened in publication.widened:
+        print_warning(f"{publication.name}: {widened}")
     if as_json:
         print_json(publication_document(publication))
     else:
@@ -116,4 +119,5 @@ def publication_document(publication: Publication) -> dict[str, Any]:
         "url": publication.url,
         "served": publication.served,
         "again": publication.source_version,
+        "widened": [asdict(each) for each in publication.widened],
     }

@@ -12,6 +12,7 @@ from camserve.cli.repository_view import version_document
 from camserve.cli.shared_options import Json, Repository, complete_model
 from camserve.cli.tables import print_table
 from camserve.text import count
+from camserve.widened_tolerances import is_widened
 
 if TYPE_CHECKING:
     from camserve.contract import ModelContract, Preprocessing
@@ -45,7 +46,8 @@ def show_model(
     print_table(("option", "value", "default, if different"), _option_rows(description))
     if description.metrics:
         print_line("Parity with Keras at export:")
-        print_table(("format", "metric", "worst ", "tolerance "), [_metric_row(each) for each in description.metrics])
+        columns = ("format", "metric", "worst ", "tolerance ", "default, if different ")
+        print_table(columns, [_metric_row(each) for each in description.metrics])
 
 
 def _document(description: ModelDescription) -> dict[str, Any]:
@@ -131,11 +133,20 @@ def _option_rows(description: ModelDescription) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _metric_row(metric: ParityMetric) -> tuple[str, str, str, str]:
-    from camserve.export.report.metric_text import format_title, title, tolerance_text, value_text
+def _metric_row(metric: ParityMetric) -> tuple[str, ...]:
+    from camserve.export.report.metric_text import default_text, format_title, title, tolerance_text, value_text
 
-    row = {"format": metric.format, "figure": metric.name, "value": metric.value, "bound": metric.tolerance}
-    return format_title(metric.format), title(row), value_text(row), tolerance_text(row)
+    row = {
+        "format": metric.format,
+        "figure": metric.name,
+        "value": metric.value,
+        "bound": metric.tolerance,
+        "default": metric.default,
+    }
+    default = default_text(row)
+    if is_widened(row):
+        default += " (widened)"
+    return format_title(metric.format), title(row), value_text(row), tolerance_text(row), default
 
 
 def _plain(value: Any) -> Any:

@@ -6,10 +6,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import onnx
 import pytest
 from support.networks import enliven, small_network
-from support.sabotage import SABOTAGE, change_onnx_file, edit_weights
+from support.sabotage import SABOTAGE, change_onnx_file, edit_weights, sigmoid_for_softmax
 
 from camserve.answer_differences import misranked_maps, other_winners
 from camserve.bundle import load_bundle
@@ -111,12 +110,7 @@ def test_other_winner_counts_and_a_tie_does_not(model: keras.Model) -> None:
 
 
 def test_probabilities_are_measured_separately(model: keras.Model, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def sigmoid_for_softmax(graph: onnx.ModelProto) -> None:
-        node = next(node for node in graph.graph.node if node.op_type == "Softmax")
-        node.op_type = "Sigmoid"
-        del node.attribute[:]
-
-    change_onnx_file(monkeypatch, sigmoid_for_softmax)
+    sigmoid_for_softmax(monkeypatch)
     assert failed_metrics(model, out) == {"probabilities"}
 
 

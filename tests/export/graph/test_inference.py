@@ -69,6 +69,19 @@ def test_augmentation_is_not_reported_as_built_for_training() -> None:
     assert found.noise == ()
 
 
+def test_layers_called_with_training_true_are_named() -> None:
+    class Quiet(layers.Dropout):  # type: ignore[misc]
+        """A subclass that computes like Dropout."""
+
+    image = layers.Input((8, 8, 3))
+    x = layers.BatchNormalization(name="norm")(image, training=True)
+    x = layers.GlobalAveragePooling2D()(Quiet(0.5, name="quiet")(x, training=True))
+    x = layers.Reshape((3,))(layers.GRU(3, name="rows")(layers.Reshape((1, 3))(x), training=True))
+    network, found = to_inference_mode(trace(keras.Model(image, x)))
+    assert (found.norms, found.noise, found.others) == (("norm",), ("quiet",), ("rows",))
+    assert "Quiet" not in [step.kind for step in network.steps]
+
+
 def test_adapted_normalization_is_kept_in_float32() -> None:
     normalization = layers.Normalization(dtype="float64")
     normalization.adapt(IMAGES)

@@ -106,10 +106,10 @@ def test_synthetic_images_give_no_warning() -> None:
 def test_page_shows_number_and_kind_of_images(exported: Reported) -> None:
     measured = exported.report["measured_on"]
     assert (measured["kind"], measured["pictures"]) == ("drawn", 6)
-    assert "Parity with Keras, measured on 6 synthetic images" in text_of(exported.report)
+    assert "Parity with Keras in float64, measured on 6 synthetic images" in text_of(exported.report)
     held_out = {"kind": "held out", "pictures": 16, "fillers": 0, "calibrated_on": 48, "sha256": "ab" * 32}
     text = text_of({**exported.report, "measured_on": held_out})
-    assert "Parity with Keras, measured on 16 held-out images" in text
+    assert "Parity with Keras in float64, measured on 16 held-out images" in text
     assert "Measured on 16 held-out images; int8 calibrated with 48 others" in text
     assert "ab" * 32 in text
 

@@ -22,6 +22,7 @@ from support.networks import build_model
 from camserve.errors import ParityError, SourceError
 from camserve.export import export_model
 from camserve.export.graph.inference import to_float32
+from camserve.export.graph.prepare import prepare
 from camserve.export.graph.trace import trace
 from camserve.export.source import keras2_layers
 from camserve.export.source.application_layers import application_layers
@@ -414,6 +415,36 @@ def test_mixed_precision_is_loaded(policy: str, suffix: str, tmp_path: Path) -> 
 def test_initializer_of_tensorflow_is_accepted(suffix: str, tmp_path: Path) -> None:
     initializer = tf.constant_initializer(0.5)  # as in the EfficientNetV2 of tf_keras
     assert_same_answers(classifier(layers.Conv2D(4, 3, bias_initializer=initializer)), tmp_path, suffix)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ""])
+def test_model_built_for_training_is_compared_in_inference_mode(suffix: str, tmp_path: Path) -> None:
+    def body(x: Any) -> Any:
+        norm = layers.BatchNormalization(name="norm")
+        image = layers.Input((8, 8, 3))
+        inner = tf_keras.Model(image, layers.Dropout(0.5, name="noise")(layers.ReLU()(norm(image))))
+        return inner(layers.GaussianNoise(0.5, name="quiet")(x, training=False), training=True)
+
+    model = weighted(classifier(body))
+    images = np.random.default_rng(7).uniform(0, 1, (4, 8, 8, 3)).astype(np.float32)
+    expected = model.layers[-1](tf.reduce_mean(tf.nn.relu(norm_by_moving_statistics(model, images)), (1, 2)))
+    model.save(str(tmp_path / f"model{suffix}"), **({} if suffix else {"save_format": "tf"}))
+    assert np.abs(model.predict(images, verbose=0) - expected).max() > 1e-3, "predict normalizes by the batch"
+    source = load_source(tmp_path / f"model{suffix}")
+    assert source.predict is not None
+    np.testing.assert_allclose(source.predict(images), expected, atol=1e-5)
+    prepared = prepare(source.model, cam=True, top_k=3, all_classes=False, predict=source.predict)
+    np.testing.assert_allclose(prepared.reference(images).probabilities, expected, atol=1e-5)
+    assert (prepared.trained.norms, prepared.trained.noise) == (("norm",), ("noise",))
+    assert [warning.partition(":")[0] for warning in prepared.warnings] == [
+        "1 BatchNorm layer called with training=True in the model (norm)",
+        "1 dropout or noise layer called with training=True in the model (noise)",
+    ]
+
+
+def norm_by_moving_statistics(model: Any, images: Any) -> Any:
+    (norm,) = (layer for nested in model.layers for layer in getattr(nested, "layers", ()) if layer.name == "norm")
+    return norm(images, training=False)
 
 
 def test_wrong_conversion_fails_the_gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
