@@ -55,11 +55,11 @@ def export_model(
     """Export a Keras classifier with its class activation maps, and verify that it gives Keras's answers.
 
     Args:
-        source: A recipe, `keras:NAME`, a `.keras` or `.h5` file, a SavedModel folder written by Keras, or a Keras
-            model.
+        source: A recipe, `keras:NAME`, a `.keras` or `.h5` file, an architecture in JSON (`model.to_json()`), a
+            SavedModel folder written by Keras, or a Keras model.
         out: The folder of the bundle. A bundle in it is replaced once the new one has passed.
         name: The name to serve under (default: that of the recipe or file).
-        weights: `imagenet`, `none`, or a weights file.
+        weights: `imagenet`, `none`, or a weights file (default for an architecture in JSON: the one beside it).
         sha256: Expected SHA-256 of the source file or, for a recipe, of the weights file.
         custom_objects: Dotted names of modules to import, which define or register the source's own layers.
         size: Height and width of the images, in pixels, as a tuple or as text (`"224x224"`). Required for a model whose

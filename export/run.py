@@ -29,6 +29,7 @@ from camserve.export.provenance import PROVENANCE, collect_provenance
 from camserve.export.report.document import describe_files, make_report, write_report
 from camserve.export.resolve import check_arithmetic, resolve_name, resolve_preprocessing
 from camserve.export.source.load import Source, load_source
+from camserve.export.source.locate import locate_files
 from camserve.export.staging import staged_bundle
 from camserve.golden import write_golden
 from camserve.manifest import write_manifest
@@ -49,7 +50,8 @@ def run_export(
         options: The options; `check_options` has checked them.
         progress: Called with the name of each phase as it begins.
     """
-    progress("load the network")
+    _, weights = locate_files(source, options.weights)
+    progress(f"load the network{f' with the weights in {weights}' if weights and options.weights is None else ''}")
     loaded = load_source(
         source,
         options.weights,
@@ -62,7 +64,7 @@ def run_export(
     network = trace(loaded.model, options.size)
     end_to_end = find_expected(loaded, network, options, progress)
     if end_to_end is not None:
-        options = replace(options, preprocessing=end_to_end.preprocessing, resize=None, fit=None)
+        options = replace(options, preprocessing=end_to_end.preprocessing)
     preprocessing = _preprocessing(loaded, network, options)
     warnings = check_arithmetic(network, preprocessing, options)
     one_sigmoid = network.output.shape[1:] == (1,) and has_two_labels(options)
