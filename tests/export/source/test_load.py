@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import pytest
 from keras import layers
 from support.networks import small_network
 
+from camserve.contract import PRESETS
 from camserve.errors import CamserveError, SourceError, UsageError
 from camserve.export.source.downloads import imagenet_labels
 from camserve.export.source.load import load_source
+from camserve.export.source.recipes import RECIPES, Recipe
 from camserve.manifest import file_digest
 
 IMAGES = np.random.default_rng(4).normal(size=(2, 16, 16, 3)).astype(np.float32)
@@ -282,6 +285,38 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_unavailable_imagenet_weights_are_a_usage_error() -> None:
     assert "recipe 'resnet-mini' has no ImageNet weights" in error_message("resnet-mini", "imagenet", UsageError)
     assert "already has weights" in error_message(small_network(), "imagenet", UsageError)
+
+
+def pretrained(*, weights: str | None = None, size: tuple[int, int] = (16, 16), pooled: bool = True) -> keras.Model:
+    """Build a network as `keras.applications` does, whose ImageNet weights are all 0.5."""
+    pool = layers.GlobalAveragePooling2D() if pooled else layers.Flatten()
+    model = keras.Sequential([layers.Input((*size, 3)), layers.Conv2D(4, 3), pool, layers.Dense(5, name="fc")])
+    if weights is not None:
+        model.set_weights([np.full_like(weight, 0.5) for weight in model.get_weights()])
+    return model
+
+
+def test_imagenet_weights_serve_another_size_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def recipe(*, pooled: bool) -> Recipe:
+        return Recipe(partial(pretrained, pooled=pooled), PRESETS["unit"], imagenet=True)
+
+    monkeypatch.setitem(RECIPES, "resnet50", recipe(pooled=True))
+    loaded = load_source("resnet50", size=(24, 32))
+    assert loaded.model.input_shape == (None, 24, 32, 3)
+    assert all(np.all(weight == 0.5) for weight in loaded.model.get_weights())
+    assert loaded.title == "resnet50, size 24x32, weights imagenet"
+    monkeypatch.setitem(RECIPES, "resnet50", recipe(pooled=False))
+    assert load_source("resnet50", size=(16, 16)).imagenet
+    with pytest.raises(
+        UsageError, match=r"do not fit images of 24x32: .*fc/kernel must have .* \(2640, 5\)"
+    ) as refused:
+        load_source("resnet50", size=(24, 32))
+    assert refused.value.hint == "Remove --size: they are for images of 16x16"
+
+
+def test_size_too_small_for_a_recipe_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="keras:MobileNetV2 cannot be built with size 8x8: Input size must be"):
+        load_source("keras:MobileNetV2", "none", size=(8, 8))
 
 
 @pytest.fixture
