@@ -5,7 +5,7 @@ Usage: python benchmarks/photos.py [--epochs 25]
 A small network is trained with `image_dataset_from_directory` to name the region of a photo that a crop shows; regions
 overlap, so that many answers are close. The photos are those of scikit-learn and matplotlib. Then 300 other crops, in
 several sizes and encodings, are preprocessed by each library itself and by camserve. Each row counts equal inputs and
-equal best classes.
+equal best classes. If simplejpeg is installed, a last row decodes JPEG with it as TensorFlow does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from camserve.contract import ModelContract, Preprocessing, ResizeFilter, TensorSpec
-from camserve.images import DecodeOptions, load_image, prepare
+from camserve.images import DecodeOptions, Pixels, load_image, prepare
 
 Array = np.ndarray[Any, Any]
 Save = Callable[[Image.Image, Path], None]
@@ -56,6 +57,18 @@ def main() -> None:
             for kind in ("jpg", "png", "bmp"):
                 chosen = [path.suffix == f".{kind}" for path in paths]
                 print(f"| {title} | `{options}` | {compare(model, theirs[chosen], ours[chosen], kind.upper())} |")
+        if find_spec("simplejpeg"):
+            jpegs = [path for path in paths if path.suffix == ".jpg"]
+            theirs = with_tensorflow(paths)[[path in jpegs for path in paths]]
+            ours = np.stack([prepare(load_image(decode_fast(path)), contract("tf-bilinear")) for path in jpegs])
+            print(f"| {PIPELINES[0][0]} | `--resize tf-bilinear`, simplejpeg | {compare(model, theirs, ours, 'JPG')} |")
+
+
+def decode_fast(path: Path) -> Pixels:
+    """Decode a JPEG as TensorFlow does by default, with libjpeg-turbo's fast DCT."""
+    import simplejpeg  # noqa: PLC0415  (optional)
+
+    return Pixels(simplejpeg.decode_jpeg(path.read_bytes(), "RGB", fastdct=True), "rgb")
 
 
 def compare(model: keras.Model, theirs: Array, ours: Array, kind: str) -> str:
