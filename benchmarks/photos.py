@@ -5,7 +5,7 @@ Usage: python benchmarks/photos.py [--epochs 25]
 A small network is trained with `image_dataset_from_directory` to name the region of a photo that a crop shows; regions
 overlap, so that many answers are close. The photos are those of scikit-learn and matplotlib. Then 300 other crops, in
 several sizes and encodings, are preprocessed by each library itself and by camserve. Each row counts equal inputs and
-equal best classes. If simplejpeg is installed, a last row decodes JPEG with it as TensorFlow does.
+equal best classes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from camserve.contract import ModelContract, Preprocessing, ResizeFilter, TensorSpec
-from camserve.images import DecodeOptions, Pixels, load_image, prepare
+from camserve.images import DecodeOptions, load_image, prepare
 
 Array = np.ndarray[Any, Any]
 Save = Callable[[Image.Image, Path], None]
@@ -50,25 +49,13 @@ def main() -> None:
         paths = write_photos(Path(folder, "photos"))
         print("| pipeline | camserve | files | equal inputs | largest difference | same best class |")
         print("|---|---|---|---|---|---|")
-        for title, preprocess, resize, exif in PIPELINES:
-            theirs, decode = preprocess(paths), DecodeOptions(exif=exif)
+        for title, preprocess, resize, decode in PIPELINES:
+            theirs = preprocess(paths)
             ours = np.stack([prepare(load_image(path, decode), contract(resize)) for path in paths])
-            options = f"--resize {resize}{' --exif' if exif else ''}"
+            options = f"--resize {resize}{' --exif' * decode.exif}{' --fast-jpeg' * decode.fast_jpeg}"
             for kind in ("jpg", "png", "bmp"):
                 chosen = [path.suffix == f".{kind}" for path in paths]
                 print(f"| {title} | `{options}` | {compare(model, theirs[chosen], ours[chosen], kind.upper())} |")
-        if find_spec("simplejpeg"):
-            jpegs = [path for path in paths if path.suffix == ".jpg"]
-            theirs = with_tensorflow(paths)[[path in jpegs for path in paths]]
-            ours = np.stack([prepare(load_image(decode_fast(path)), contract("tf-bilinear")) for path in jpegs])
-            print(f"| {PIPELINES[0][0]} | `--resize tf-bilinear`, simplejpeg | {compare(model, theirs, ours, 'JPG')} |")
-
-
-def decode_fast(path: Path) -> Pixels:
-    """Decode a JPEG as TensorFlow does by default, with libjpeg-turbo's fast DCT."""
-    import simplejpeg  # noqa: PLC0415  (optional)
-
-    return Pixels(simplejpeg.decode_jpeg(path.read_bytes(), "RGB", fastdct=True), "rgb")
 
 
 def compare(model: keras.Model, theirs: Array, ours: Array, kind: str) -> str:
@@ -112,10 +99,11 @@ def with_opencv(paths: list[Path]) -> Array:
     return np.stack([cv2.resize(cv2.imread(str(path)), (SIDE, SIDE))[:, :, ::-1].astype(np.float32) for path in paths])
 
 
-PIPELINES: tuple[tuple[str, Callable[[list[Path]], Array], ResizeFilter, bool], ...] = (
-    ("TensorFlow: `image_dataset_from_directory`", with_tensorflow, "tf-bilinear", False),
-    ("Keras: `load_img`", with_keras, "nearest", False),
-    ("OpenCV: `imread`, `resize`", with_opencv, "cv2-linear", True),
+PIPELINES: tuple[tuple[str, Callable[[list[Path]], Array], ResizeFilter, DecodeOptions], ...] = (
+    ("TensorFlow: `image_dataset_from_directory`", with_tensorflow, "tf-bilinear", DecodeOptions()),
+    ("TensorFlow: `image_dataset_from_directory`", with_tensorflow, "tf-bilinear", DecodeOptions(fast_jpeg=True)),
+    ("Keras: `load_img`", with_keras, "nearest", DecodeOptions()),
+    ("OpenCV: `imread`, `resize`", with_opencv, "cv2-linear", DecodeOptions(exif=True)),
 )
 
 
