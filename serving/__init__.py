@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from camserve.serving.server.server_tls import Tls
     from camserve.serving.server.triton import TritonServer
     from camserve.tls import ClientTls
+    from camserve.widened_tolerances import WidenedTolerance
 else:
     __getattr__, __dir__ = lazy_exports(__name__)
 
@@ -59,6 +60,7 @@ __all__ = [
     "TritonServer",
     "Verification",
     "VersionEntry",
+    "WidenedTolerance",
     "accept_config",
     "describe_model",
     "lint_repository",

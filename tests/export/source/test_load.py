@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -82,6 +86,54 @@ def error_message(
 def test_unknown_source_is_an_error() -> None:
     assert "neither a recipe nor an existing file" in error_message("resnet51")
     assert "no classifier 'resnet51'" in error_message("keras:resnet51")
+
+
+def edited(source: Path, target: Path, change: Any) -> Path:
+    """Write a `.keras` file with one of its members, from JSON, changed."""
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as written:
+        for name in archive.namelist():
+            content = archive.read(name)
+            written.writestr(name, json.dumps(change(name, json.loads(content))) if name.endswith(".json") else content)
+    return target
+
+
+def test_version_of_keras_that_saved_a_file_is_named(tmp_path: Path) -> None:
+    def newer(name: str, content: Any) -> Any:
+        if name == "metadata.json":
+            return {**content, "keras_version": "3.99.0"}
+        content["config"]["layers"][-1]["config"]["novelty"] = 1
+        return content
+
+    path = edited(saved(tmp_path), tmp_path / "newer.keras", newer)
+    with pytest.raises(SourceError, match=r"\(Dense\): Unrecognized keyword arguments .*novelty") as refused:
+        load_source(path)
+    assert refused.value.hint == "Install the version of Keras that saved it: pip install keras==3.99.0"
+
+
+@keras.saving.register_keras_serializable("tests")
+class Listed(layers.Layer):  # type: ignore[misc]
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = [[layers.Dense(4)]]
+
+    def build(self, shape: Any) -> None:
+        self.inner[0][0].build(shape)
+
+    def call(self, x: Any) -> Any:
+        return self.inner[0][0](x)
+
+
+def test_file_without_the_weights_of_a_layer_is_refused(tmp_path: Path) -> None:
+    """Older versions of Keras did not store layers in lists of lists, and a newer one only warns of that."""
+    path, bare = saved(tmp_path, Listed()), tmp_path / "bare.keras"
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(bare, "w") as written:
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(weights, "a") as file:
+            del file["layers/listed/inner/container"]
+        for name in archive.namelist():
+            written.writestr(name, weights.getvalue() if name == "model.weights.h5" else archive.read(name))
+    load_source(path)
+    assert "Skipping nested container at 'layers/listed/inner/container'" in error_message(bare)
 
 
 class OwnLoss(keras.losses.Loss):  # type: ignore[misc]
