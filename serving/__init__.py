@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from camserve.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from camserve.parity_report import WidenedTolerance
     from camserve.serving.config.accelerator_options import Accelerator, Auto, Cpu, Cuda, OpenVINO, TensorRT
     from camserve.serving.config.presets import PRESETS
     from camserve.serving.config.resources import Resource
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from camserve.serving.server.server_tls import Tls
     from camserve.serving.server.triton import TritonServer
     from camserve.tls import ClientTls
-    from camserve.widened_tolerances import WidenedTolerance
 else:
     __getattr__, __dir__ = lazy_exports(__name__)
 

@@ -25,6 +25,11 @@ def test_hint_names_the_option_and_its_cost() -> None:
     assert "every logit may differ by 0.024 % of the largest; every probability may differ by 0.003 %" in text
 
 
+def test_message_contains_the_rounding_of_keras() -> None:
+    with pytest.raises(ParityError, match=r"logits of onnx, batch 8: 0\.003 > 0\.0008 \(Keras fp32: 0\.0004\)\."):
+        require_parity([Metric.limited("onnx", "logits", 8, 3e-3, Tolerances().limit("logits", 4e-4))])
+
+
 @pytest.mark.parametrize("value", [2.31e-4, 9.99e-4, 1.0001e-4, 3e-4])
 def test_suggested_tolerance_accepts_the_value(value: float) -> None:
     option = hint(fp32("logits", value)).split("--bound logits=")[1].split(":")[0]
