@@ -6,6 +6,7 @@ over positions becomes one over channels. Known losses are restored; any other d
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,14 +19,11 @@ __all__ = ["check_stored_settings", "restored_axes"]
 _WITHOUT_EFFECT = ("_initializer", "_regularizer", "_constraint")
 _NOT_SETTINGS = frozenset(
     (
-        *("name", "trainable", "dtype", "seed", "autocast", "activity_regularizer", "momentum"),
-        *("batch_shape", "batch_input_shape", "shape", "build_config", "build_input_shape"),
-        *("layers", "input_layers", "output_layers"),
+        *("name", "trainable", "seed", "autocast", "activity_regularizer"),
+        *("batch_shape", "batch_input_shape", "build_config", "build_input_shape"),
     )
 )
-_MODELS = ("Functional", "Model", "Sequential")
-
-Layers = Mapping[tuple[str, ...], Mapping[str, Any]]
+_OPTIONAL = "InputLayer"  # a sequential model does not count it among its layers
 
 
 def restored_axes(architecture: Any) -> dict[str, Any]:
@@ -35,12 +33,12 @@ def restored_axes(architecture: Any) -> dict[str, Any]:
         architecture: The stored architecture.
     """
     axes: dict[str, dict[str, Any]] = {}
-    for path, node in _stored_layers(architecture):
+    for node in _stored_layers(architecture):
         config = node["config"]
         if "axis" in config and (
             config["axis"] is None or (isinstance(config["axis"], list) and len(config["axis"]) != 1)
         ):
-            axes.setdefault(node["class_name"], {})[path[-1]] = config["axis"]
+            axes.setdefault(node["class_name"], {})[_name(node)] = config["axis"]
     return {
         name: _with_axes(getattr(keras.layers, name), known)
         for name, known in axes.items()
@@ -59,7 +57,7 @@ def _with_axes(layer_class: Any, axes: Mapping[str, Any]) -> type:
 
 
 def check_stored_settings(architecture: Any, model: keras.Model, name: str) -> None:
-    """Refuse a model of which a layer has another setting than its file stores.
+    """Refuse a model of which a layer is missing or has another setting than its file stores.
 
     Args:
         architecture: The architecture that Keras 3 stored.
@@ -67,63 +65,79 @@ def check_stored_settings(architecture: Any, model: keras.Model, name: str) -> N
         name: The file's name, for the message.
 
     Raises:
-        SourceError: If a setting was lost or changed; names the layer, the setting and both values.
+        SourceError: If a layer or a setting was lost or changed; names the layer, the setting and both values.
     """
-    loaded = {path: (type(layer).__name__, layer.get_config()) for path, layer in _loaded_layers(model)}
-    for path, node in _stored_layers(architecture):
-        if path not in loaded:
-            continue  # Keras lists input layers in some models only
-        kind, config = loaded[path]
-        for setting, stored, actual in _differences(node["config"], config):
-            raise SourceError(
-                f"{name}: Keras loaded layer {path[-1]!r} ({kind}) with {setting}={actual!r}, but the file stores "
-                f"{setting}={stored!r}",
-                hint="Build the model in Python, load its weights there, and pass it to export_model",
-            )
+    loaded = {layer.name: layer for layer in getattr(model, "operations", model.layers)}
+    for node in _layers(architecture):
+        layer = loaded.get(_name(node))
+        if layer is None and node.get("class_name") != _OPTIONAL:
+            raise _error(f"{name}: Keras did not load layer {_name(node)!r} ({node.get('class_name')})")
+        if _layers(node):
+            check_stored_settings(node, layer, name)
+        elif layer is not None:
+            for setting, stored, actual in _differences(node, _serialized(layer)):
+                raise _error(
+                    f"{name}: Keras loaded layer {_name(node)!r} ({type(layer).__name__}) with {setting}={actual!r}, "
+                    f"but the file stores {setting}={stored!r}"
+                )
 
 
-def _stored_layers(node: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """Yield the layers of a stored architecture with the names of the models around them."""
+def _error(message: str) -> SourceError:
+    return SourceError(message, hint="Build the model in Python, load its weights there, and pass it to export_model")
+
+
+def _layers(node: Any) -> list[Mapping[str, Any]]:
+    """Return the layers of a stored model; none for a layer."""
     config = node.get("config") if isinstance(node, Mapping) else None
-    layers = config.get("layers", []) if isinstance(config, Mapping) else config if isinstance(config, list) else []
-    for layer in layers:
-        if isinstance(layer, Mapping) and isinstance(layer.get("config"), Mapping):
-            inner = (*path, str(layer["config"].get("name", layer.get("name"))))
-            if layer.get("class_name") in _MODELS:
-                yield from _stored_layers(layer, inner)
-            else:
-                yield inner, layer
+    layers = config.get("layers") if isinstance(config, Mapping) else config  # the oldest files store a list
+    if not isinstance(layers, list):
+        return []
+    return [each for each in layers if isinstance(each, Mapping) and isinstance(each.get("config"), (Mapping, list))]
 
 
-def _loaded_layers(model: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for layer in model.layers:
-        inner = (*path, layer.name)
-        if isinstance(layer, keras.Model):
-            yield from _loaded_layers(layer, inner)
-        else:
-            yield inner, layer
+def _stored_layers(node: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the layers of a stored model and of the models nested in it."""
+    for each in _layers(node):
+        yield from _stored_layers(each) if _layers(each) else (each,)
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    config = node["config"]
+    return str(config.get("name", node.get("name")) if isinstance(config, Mapping) else node.get("name"))
+
+
+def _serialized(layer: Any) -> Mapping[str, Any]:
+    """Return a layer as Keras stores it in a file."""
+    return json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))  # type: ignore[no-any-return]
 
 
 def _differences(stored: Mapping[str, Any], loaded: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    for setting, value in stored.items():
+    if stored["class_name"] != loaded["class_name"]:
+        yield "class", stored["class_name"], loaded["class_name"]
+    for setting, value in stored["config"].items():
         if setting in _NOT_SETTINGS or setting.endswith(_WITHOUT_EFFECT):
             continue
-        expected, actual = _plain(value), _plain(loaded.get(setting))
-        if expected != actual and not (setting not in loaded and expected in (None, False)):
+        expected, actual = _plain(value), _plain(loaded["config"].get(setting))
+        if expected != actual and not (setting not in loaded["config"] and expected in (None, False)):
             yield setting, expected, actual
 
 
 def _plain(value: Any) -> Any:
-    """Return a setting in one form: lists for tuples, and functions and objects by their names and settings."""
+    """Return a setting in one form: functions and objects by their names and settings, a list of one as its item."""
     if isinstance(value, Mapping):
         if value.get("class_name") == "function":
             return str(value.get("config")).rpartition(".")[2]
+        if value.get("class_name") == "DTypePolicy":
+            return value["config"]["name"]
         if "class_name" in value:
             config = value.get("config")
-            known = config if isinstance(config, Mapping) else {}
-            return [value["class_name"], {key: _plain(each) for key, each in known.items() if key not in _NOT_SETTINGS}]
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
+            return [value["class_name"], _plain(config if isinstance(config, Mapping) else {})]
+        return {
+            key: _plain(each)
+            for key, each in value.items()
+            if key not in _NOT_SETTINGS and not key.endswith(_WITHOUT_EFFECT)
+        }
+    if isinstance(value, list):
         items = [_plain(each) for each in value]
         return items[0] if len(items) == 1 and isinstance(items[0], (int, float)) else items
     return value
