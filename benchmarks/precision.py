@@ -1,11 +1,12 @@
 """Compare fp16 and int8 exports of trained networks with Keras: outputs, maps, size and speed.
 
-Usage: python benchmarks/precision.py [digits|shapes ...]
+Usage: python benchmarks/precision.py [digits|shapes|signs ...]
 
-Trains `resnet-mini` on handwritten digits and `resnet50-signs` on drawn shapes, exports each in every precision, and
-prints a Markdown table. Every value is measured on images used neither for training nor for calibration. Speed is that
-of ONNX Runtime on this machine's CPU with one thread and batches of 8, relative to fp32 in the same run; the precisions
-alternate. The export for TensorRT is run here only to compare its outputs: it is slow on a CPU.
+Trains `resnet-mini` on handwritten digits, and a small residual network and `resnet50-signs` on drawn shapes, exports
+each in every precision, and prints a Markdown table. Every value is measured on images used neither for training nor
+for calibration. Speed is that of ONNX Runtime on this machine's CPU with one thread and batches of 8, relative to fp32
+in the same run; the precisions alternate. The export for TensorRT is run here only to compare its outputs: it is slow
+on a CPU.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ __all__ = ["reason"]
 _CAUSE = re.compile(r"\s*(?:\w+\.)*\w*(?:Error|Exception): (.+)")
 _CALLED = re.compile(r"Exception encountered when calling .+?\n+\x1b\[1m(.+?)\x1b\[0m", re.DOTALL)
 _DETAILS = " Full object config"  # after which Keras prints the whole configuration of a layer
+_ADDRESS = re.compile(r"<(?:[\w.]*\.)?(\w+) (?:object )?at 0x[0-9a-f]+>")
 _MAX_LENGTH = 200
 
 
@@ -22,4 +23,5 @@ def reason(error: Exception) -> str:
     lines = [line for line in message.splitlines() if line.strip()] or [type(error).__name__]
     causes = [found[1] for line in lines if (found := _CAUSE.match(line))]
     text = (causes[-1] if causes else lines[0]).partition(_DETAILS)[0].strip().rstrip(".")
+    text = _ADDRESS.sub(r"\1", text)
     return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"

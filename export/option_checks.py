@@ -10,10 +10,11 @@ from camserve.bundle import CONTRACT_NAME
 from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
 from camserve.contract import Activation
 from camserve.errors import BundleError, UsageError
+from camserve.export.expect.expected_file import read_expected
 from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.calibration_files import list_images
 from camserve.export.options import ExportOptions
-from camserve.export.pixel_options import check_known, parse_preprocessing
+from camserve.export.pixel_options import check_known, check_whole_pixels, parse_preprocessing
 from camserve.export.source.checks import check_source
 from camserve.export.source.locate import IN_MEMORY, class_count
 from camserve.labels import LabelSource, label_origin, parse_labels
@@ -60,11 +61,9 @@ def check_options(source: Any, options: ExportOptions) -> None:
     if path is not None or not isinstance(source, str | Path):
         check_known(IN_MEMORY if path is None else str(source), options)
     preprocessing = parse_preprocessing(options.preprocessing or "raw-rgb", options.resize, options.fit)
-    if options.input_dtype == "uint8" and preprocessing.gives_fractions:
-        raise UsageError(
-            f"--resize {preprocessing.resize} gives pixels with fractions, which --input uint8 cannot hold",
-            hint="Remove --input uint8: the client then sends float32",
-        )
+    check_whole_pixels(options.input_dtype, preprocessing)
+    if options.expect is not None:
+        read_expected(options.expect)
     if options.labels is not None:
         labels, classes = parse_labels(options.labels), options.classes or class_count(source)
         if classes is not None:

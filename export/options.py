@@ -28,6 +28,7 @@ class ExportOptions:
     resize: ResizeFilter | None = None
     fit: Fit | None = None
     allow_double_preprocessing: bool = False
+    expect: str | Path | None = None
     labels: LabelSource | None = None
     cam: bool = True
     cam_top_k: int = 5

@@ -38,6 +38,7 @@ def export_model(
     resize: ResizeFilter | None = None,
     fit: Fit | None = None,
     allow_double_preprocessing: bool = False,
+    expect: str | Path | None = None,
     labels: LabelSource | None = None,
     cam: bool = True,
     cam_top_k: int = 5,
@@ -54,11 +55,11 @@ def export_model(
     """Export a Keras classifier with its class activation maps, and verify that it gives Keras's answers.
 
     Args:
-        source: A recipe, `keras:NAME`, a `.keras` or `.h5` file, a SavedModel folder written by Keras, or a Keras
-            model.
+        source: A recipe, `keras:NAME`, a `.keras` or `.h5` file, an architecture in JSON (`model.to_json()`), a
+            SavedModel folder written by Keras, or a Keras model.
         out: The folder of the bundle. A bundle in it is replaced once the new one has passed.
         name: The name to serve under (default: that of the recipe or file).
-        weights: `imagenet`, `none`, or a weights file.
+        weights: `imagenet`, `none`, or a weights file (default for an architecture in JSON: the one beside it).
         sha256: Expected SHA-256 of the source file or, for a recipe, of the weights file.
         custom_objects: Dotted names of modules to import, which define or register the source's own layers.
         size: Height and width of the images, in pixels, as a tuple or as text (`"224x224"`). Required for a model whose
@@ -71,6 +72,10 @@ def export_model(
         fit: How an image is fitted to the input (default: that of the preprocessing).
         allow_double_preprocessing: Whether to export a model that scales or shifts pixels inside, although the
             preprocessing does so too; otherwise it is refused.
+        expect: File with image paths and the answers that the model's own pipeline gave for them: CSV with the columns
+            `path` and `class`, or `path` and one column of probabilities for each class, or an `.npz` file with
+            `paths` and `classes` or `probabilities`. The whole way from file to answer must reproduce them; parts of
+            the preprocessing that are not given are found. Up to 20 images are stored in the bundle.
         labels: Labels of the classes: a list in class order, a dictionary as Keras's `class_indices` or of class
             numbers to labels, or a file: text with one label per line, or JSON with such a list or dictionary. Two
             labels make two classes of a single sigmoid p: the first has the probability 1 - p, the second p.
@@ -113,6 +118,7 @@ def export_model(
         resize=resize,
         fit=fit,
         allow_double_preprocessing=allow_double_preprocessing,
+        expect=expect,
         labels=labels,
         cam=cam,
         cam_top_k=cam_top_k,

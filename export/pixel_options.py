@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from camserve.choices import InputType
 from camserve.contract import PRESETS, Fit, Preprocessing, ResizeFilter
 from camserve.errors import UsageError
 from camserve.export.options import ExportOptions
 
-__all__ = ["check_known", "check_pixel_type", "parse_preprocessing"]
+__all__ = ["check_known", "check_pixel_type", "check_whole_pixels", "parse_preprocessing"]
 
 _PRESET = f"--preprocess {'|'.join(PRESETS)}"
 _FILTER = (
     "--resize nearest (Keras's load_img), --resize tf-bilinear (image_dataset_from_directory), "
     "--resize cv2-linear (OpenCV) or another filter of docs/export.md"
 )
+_FIND = "; or let camserve find it from images with the answers of your own pipeline: --expect FILE"
 
 
 def parse_preprocessing(
@@ -40,7 +42,7 @@ def parse_preprocessing(
 
 
 def check_known(origin: str, options: ExportOptions) -> None:
-    """Check that the preprocessing of a file or a model, which has none of its own, was given.
+    """Check that the preprocessing of a file or a model, which has none of its own, was given or can be found.
 
     Args:
         origin: The source, for messages.
@@ -49,16 +51,18 @@ def check_known(origin: str, options: ExportOptions) -> None:
     Raises:
         UsageError: If the preset or the resize filter is missing.
     """
+    if options.expect is not None:
+        return
     if options.preprocessing is None:
         resize = "" if _has_resize(options) else f" and its resize filter: {_FILTER}"
         raise UsageError(
             f"the preprocessing of {origin} is unknown",
-            hint=f"Pass the preprocessing that the model was trained with: {_PRESET}{resize}",
+            hint=f"Pass the preprocessing that the model was trained with: {_PRESET}{resize}{_FIND}",
         )
     if not _has_resize(options):
         raise UsageError(
             f"the resize filter of {origin} is unknown",
-            hint=f"Pass the filter that its training images were resized with: {_FILTER}",
+            hint=f"Pass the filter that its training images were resized with: {_FILTER}{_FIND}",
         )
 
 
@@ -81,6 +85,19 @@ def check_pixel_type(dtype: str, preprocessing: Preprocessing) -> None:
         raise UsageError(
             f"the model takes {dtype} pixels, but --resize {preprocessing.resize} gives pixels with fractions",
             hint="Choose a filter that gives whole pixels, such as --resize bilinear or --resize cv2-linear",
+        )
+
+
+def check_whole_pixels(input_dtype: InputType, preprocessing: Preprocessing) -> None:
+    """Check that a graph that takes uint8 pixels has a resize filter that gives whole pixels.
+
+    Raises:
+        UsageError: If the filter gives fractions.
+    """
+    if input_dtype == "uint8" and preprocessing.gives_fractions:
+        raise UsageError(
+            f"--resize {preprocessing.resize} gives pixels with fractions, which --input uint8 cannot hold",
+            hint="Remove --input uint8: the client then sends float32",
         )
 
 

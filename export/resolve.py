@@ -63,6 +63,8 @@ def check_arithmetic(network: Network, preprocessing: Preprocessing, options: Ex
     problem = f"layer {step.name!r} ({step.kind}) scales or shifts pixels inside the model, after {preset} has done so"
     if options.allow_double_preprocessing:
         return (f"{problem}: exported with --allow-double-preprocessing",)
+    if options.expect is not None:
+        return (f"{problem}: exported because the expected answers were given with both",)
     raise UsageError(
         problem,
         hint="Leave it to the model: --preprocess raw-rgb (raw-bgr if OpenCV read the training images); if the model "

@@ -10,9 +10,10 @@ from typing import Any
 
 from camserve.export.frameworks import keras
 
-from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, load_bundle
+from camserve.bundle import CONTRACT_NAME, GOLDEN_IMAGES_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, load_bundle
 from camserve.contract import CONTRACT_PARAMETER, ModelContract, Preprocessing
 from camserve.export.class_labels import has_two_labels, resolve_labels
+from camserve.export.expect.end_to_end import find_expected
 from camserve.export.formats.writing import WrittenGraph, open_format, write_onnx, write_saved_model
 from camserve.export.gate.calibration import read_calibration
 from camserve.export.gate.gate import Gate
@@ -23,11 +24,12 @@ from camserve.export.graph.network import Network
 from camserve.export.graph.prepare import Prepared, prepare
 from camserve.export.graph.trace import trace
 from camserve.export.options import ExportOptions
-from camserve.export.pixel_options import check_pixel_type
+from camserve.export.pixel_options import check_pixel_type, check_whole_pixels
 from camserve.export.provenance import PROVENANCE, collect_provenance
 from camserve.export.report.document import describe_files, make_report, write_report
 from camserve.export.resolve import check_arithmetic, resolve_name, resolve_preprocessing
-from camserve.export.source.load import load_source
+from camserve.export.source.load import Source, load_source
+from camserve.export.source.locate import locate_files
 from camserve.export.staging import staged_bundle
 from camserve.golden import write_golden
 from camserve.manifest import write_manifest
@@ -48,7 +50,8 @@ def run_export(
         options: The options; `check_options` has checked them.
         progress: Called with the name of each phase as it begins.
     """
-    progress("load the network")
+    _, weights = locate_files(source, options.weights)
+    progress(f"load the network{f' with the weights in {weights}' if weights and options.weights is None else ''}")
     loaded = load_source(
         source,
         options.weights,
@@ -59,10 +62,11 @@ def run_export(
     )
     progress("fold BatchNorm, add the maps")
     network = trace(loaded.model, options.size)
-    preprocessing = resolve_preprocessing(loaded, network.shape[2], options)
-    check_pixel_type(network.dtype, preprocessing)
+    end_to_end = find_expected(loaded, network, options, progress)
+    if end_to_end is not None:
+        options = replace(options, preprocessing=end_to_end.preprocessing, resize=None, fit=None)
+    preprocessing = _preprocessing(loaded, network, options)
     warnings = check_arithmetic(network, preprocessing, options)
-    preprocessing = preprocessing.model_copy(update={"in_graph": options.input_dtype == "uint8"})
     one_sigmoid = network.output.shape[1:] == (1,) and has_two_labels(options)
     prepared = prepare(
         loaded.model,
@@ -102,9 +106,15 @@ def run_export(
         gate = Gate(prepared, contract, images, options.tolerances)
         metrics = gate.measure(runners, options.onnx.precision, graph.largest_half if graph else None)
         require_parity(metrics)
+        if end_to_end is not None:
+            progress("classify the images of the expected answers")
+            metrics += end_to_end.measure(runners, contract)
         run = runners["onnx" if graph else "savedmodel"]
         examples = gate.examples(run, labels.lines)
         write_golden(folder / GOLDEN_NAME, record_golden(run, contract))
+        notes = labels.notes
+        if end_to_end is not None:
+            notes = (*notes, *end_to_end.store_images(folder / GOLDEN_IMAGES_NAME))
         (folder / CONTRACT_NAME).write_text(contract.to_json(indent=2) + "\n", encoding="utf-8")
         (folder / LABELS_NAME).write_text("\n".join(labels.lines) + "\n", encoding="utf-8")
         report = make_report(
@@ -121,12 +131,20 @@ def run_export(
             files=describe_files(folder),
             examples=examples,
             truth=gate.truth,
-            notes=labels.notes,
+            notes=notes,
         )
         write_report(folder, report, examples)
         write_manifest(folder)
         bundle = load_bundle(folder)
     return replace(bundle, path=destination)
+
+
+def _preprocessing(loaded: Source, network: Network, options: ExportOptions) -> Preprocessing:
+    """Return the preprocessing, with its arithmetic in the graph if that takes uint8 pixels."""
+    preprocessing = resolve_preprocessing(loaded, network.shape[2], options)
+    check_pixel_type(network.dtype, preprocessing)
+    check_whole_pixels(options.input_dtype, preprocessing)
+    return preprocessing.model_copy(update={"in_graph": options.input_dtype == "uint8"})
 
 
 def _describe_graph(graph: WrittenGraph, network: Network, opset: int) -> dict[str, Any]:

@@ -235,6 +235,7 @@ def test_web_handler_classifies_images_and_reports_errors(photo: Path, toy_serve
         assert post(f"{url}/classify", image)[0] == 200
 
 
+@pytest.mark.timed
 def test_web_handler_reports_a_stopped_model_server(photo: Path, toy_repository: Path) -> None:
     with DisposableServer(toy_repository) as server, run_web_handler(server) as url:
         assert post(f"{url}/classify", photo.read_bytes())[0] == 200

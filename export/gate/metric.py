@@ -23,6 +23,8 @@ MetricName = Literal[
     "cam_class",
     "cam_distance",
     "cam_identity",
+    "end_to_end",
+    "end_to_end_class",
     "half_range",
     "reading",
     "unfolded",

@@ -56,6 +56,9 @@ class Tolerances:
             1 %, those of deep random ones by 15 %; logits that are twice as large or constant exceed the default.
         lower_probabilities: In fp16 and int8, the tolerance of `probabilities`: the default lets an answer change from
             unsure to sure. Values outside [0, 1] never pass.
+        end_to_end: With expected answers, the largest difference of a probability, or of an expected class from the
+            best one; libraries decode JPEG files slightly differently. In fp16 and int8, `lower_probabilities` and
+            `top1_disagreement` apply.
     """
 
     logits: float = 1e-4
@@ -66,6 +69,7 @@ class Tolerances:
     cam_distance: float = 0.01
     lower_logits: float = 0.25
     lower_probabilities: float = 0.5
+    end_to_end: float = 0.02
 
     @classmethod
     def from_values(cls, values: Mapping[str, float]) -> Tolerances:

@@ -32,6 +32,7 @@ _NEAR = 0.5
 _LEGEND = (
     "The worst of all batches. Bars are logarithmic: one tick per power of ten, and the dark line is the tolerance."
 )
+_LEGEND_OF_NOISE = " Keras fp32 is the same difference for Keras's own float32 answers."
 
 
 def gate_table(metrics: Sequence[Row]) -> Html:
@@ -46,9 +47,10 @@ def gate_table(metrics: Sequence[Row]) -> Html:
     for row in sorted(metrics, key=sort_key):
         groups.setdefault(title(row), []).append(row)
     body = (_metric_row(name, rows, formats) for name, rows in groups.items())
+    has_noise = any(row.get("noise") is not None for row in metrics)
     return join(
         tag("table", tag("thead", head), tag("tbody", *body), class_="gate"),
-        tag("p", _LEGEND, class_="faint"),
+        tag("p", _LEGEND + (_LEGEND_OF_NOISE if has_noise else ""), class_="faint"),
         details("What each metric means", _meanings(metrics)),
     )
 

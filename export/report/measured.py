@@ -18,6 +18,7 @@ __all__ = [
     "describe_reference",
     "measurement_text",
     "measurement_warnings",
+    "parity_title",
     "reference_warnings",
     "summarize_images",
 ]
@@ -80,6 +81,13 @@ def reference_warnings(truth: Truth) -> list[str]:
         layers = count(len(truth.rounded), "layer")
         return [f"{layers} computed in float32 where the network was evaluated in float64 (first: {truth.rounded[0]})"]
     return []
+
+
+def parity_title(report: Mapping[str, Any]) -> str:
+    """Return what the export was compared with; the precision only if all files are in float32, as others have two."""
+    if report["precision"] != _FP32:
+        return "Parity with Keras"
+    return f"Parity with Keras in {report['reference']['dtype']}"
 
 
 def measurement_warnings(measurement: Mapping[str, Any], precision: str) -> list[str]:

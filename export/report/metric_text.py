@@ -51,6 +51,14 @@ _METRICS = {
         "Top-1 class", "count", "images whose best class differs from Keras's, where Keras separates the two"
     ),
     "top1_disagreement": _Text("Top-1 disagreement", "share", "share of images whose best class differs from Keras's"),
+    "end_to_end": _Text(
+        "Expected answers",
+        "ratio",
+        "largest difference from the expected answers to image files, decoded, resized and preprocessed as by clients",
+    ),
+    "end_to_end_class": _Text(
+        "Expected classes", "share", "share of the image files whose best class is not the expected one"
+    ),
     "logits": _Text("Logits", "ratio", "largest difference from the network, relative to its largest |logit|"),
     "probabilities": _Text(
         "Probabilities",
@@ -196,11 +204,11 @@ def default_text(row: Row) -> str:
 
 
 def remarks(row: Row) -> list[str]:
-    """Return what else is known about the metric: Keras's own rounding, the interval of a share, the default."""
+    """Return what else is known about the metric: its value for Keras, the interval of a share, the default."""
     found = []
     if row.get("noise") is not None:
         twice = row["bound"] is not None and math.isclose(row["bound"], 2 * row["noise"])
-        found.append(f"{'twice ' if twice else ''}Keras's own rounding: {noise_text(row)}")
+        found.append(f"Keras fp32: {noise_text(row)}{'; tolerance twice that' if twice else ''}")
     if row.get("interval") is not None:
         found.append(_interval_text(row))
     if default_text(row):
@@ -210,7 +218,8 @@ def remarks(row: Row) -> list[str]:
 
 def _interval_text(row: Row) -> str:
     low, high = (_number(float(f"{end:.2g}"), "share") for end in row["interval"])
-    text = f"{round(row['value'] * row['batch'])} of {row['batch']:,}: 95 % interval {low} to {high}"
+    found = f"{round(row['value'] * row['batch'])} of {count(row['batch'], 'image')}"
+    text = f"{found}: 95 % interval {low} to {high}"
     return text if row.get("settled_by") is None else f"{text}; {row['settled_by']:,} images would settle it"
 
 

@@ -9,7 +9,7 @@ from camserve.export.gate.examples import Example
 from camserve.export.report import parts
 from camserve.export.report.gate_table import batch_table, gate_table
 from camserve.export.report.markup import Html, details, join, section, tag
-from camserve.export.report.measured import summarize_images
+from camserve.export.report.measured import parity_title, summarize_images
 from camserve.export.report.metric_text import closest, failures, is_judged, margin, measured_where, title
 from camserve.export.report.style import STYLE
 from camserve.widened_tolerances import is_widened
@@ -56,14 +56,9 @@ def render_page(report: Mapping[str, Any], examples: Sequence[Example] = ()) -> 
 
 
 def _columns(report: Mapping[str, Any], examples: Sequence[Example]) -> tuple[Html, Html]:
-    heading = f"Parity with Keras{_precision(report)}, measured on {summarize_images(report['measured_on'])}"
+    heading = f"{parity_title(report)}, measured on {summarize_images(report['measured_on'])}"
     gate, source = section(heading, gate_table(report["parity"])), parts.source(report)
     return (tag("div", gate, source, class_="stack"), parts.maps(examples)) if examples else (gate, source)
-
-
-def _precision(report: Mapping[str, Any]) -> str:
-    """Return the precision of the reference, of a report in which all files are in float32."""
-    return f" in {report['reference']['dtype']}" if report["precision"] == "fp32" and "reference" in report else ""
 
 
 def _verdict(report: Mapping[str, Any]) -> Html:

@@ -7,9 +7,8 @@ from typing import Any
 
 from camserve.export.frameworks import keras
 
-from camserve.errors import SourceError
+from camserve.export.source.application_names import exact_name
 from camserve.export.source.recipes import Recipe, load_img_preset
-from camserve.text import suggest
 
 __all__ = ["Size", "application", "application_names", "build_application"]
 
@@ -49,13 +48,7 @@ def application(name: str) -> Recipe:
     Raises:
         SourceError: If Keras has no such classifier.
     """
-    known = {candidate.lower(): candidate for candidate in application_names()}
-    exact = known.get(name.lower())
-    if exact is None:
-        raise SourceError(
-            f"keras.applications has no classifier {name!r}",
-            hint=suggest(name, known.values()) or f"Choose one of: {', '.join(known.values())}",
-        )
+    exact = exact_name(name, application_names())
     return Recipe(partial(build_application, exact), load_img_preset(_preset(exact) or "raw-rgb"), imagenet=True)
 
 

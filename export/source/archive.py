@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from camserve.errors import SourceError
-from camserve.export.source.hdf5 import check_config_size, check_expansion, check_hdf5, suspicious_file_error
+from camserve.export.source.hdf5 import check_hdf5
+from camserve.export.source.limits import check_config_size, check_expansion, suspicious_file_error
 
 __all__ = ["architecture_in_archive", "check_archive", "is_keras_2_archive"]
 

@@ -8,21 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from camserve.errors import SourceError, UsageError
+from camserve.errors import UsageError
+from camserve.export.source.contents import check_folder, model_kind, weights_kind
 from camserve.export.source.locate import IN_MEMORY, class_count, default_weights, locate_files, source_path
 
 __all__ = [
-    "HDF5_EXTENSIONS",
     "check_checksum_option",
     "check_classes_option",
-    "check_model_extension",
     "check_module_name",
     "check_source",
-    "check_weights_extension",
     "parse_size",
 ]
 
-HDF5_EXTENSIONS = (".h5", ".hdf5")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -39,38 +36,20 @@ def check_source(
         classes: Number of classes to build the source with, or None for its own.
 
     Raises:
-        SourceError: If a file does not exist or has an unsupported extension.
+        SourceError: If a file does not exist, or contains something else.
         UsageError: If an option is invalid or does not apply to the source.
     """
     path, weights_path = locate_files(source, weights)
-    if path is not None and not path.is_dir():
-        check_model_extension(path)
+    if path is not None:
+        _check_contents(path)
     if weights_path is not None:
-        check_weights_extension(weights_path)
+        weights_kind(weights_path)
     check_checksum_option([file for file in (path, weights_path) if file is not None], sha256)
     for name in custom_objects:
         check_module_name(name)
     if classes is not None:
         check_classes_option(source, weights, classes)
     return path, weights_path
-
-
-def check_model_extension(path: Path) -> None:
-    """Refuse a model file that is neither a `.keras` nor an HDF5 file by its extension.
-
-    Raises:
-        SourceError: If it has another extension.
-    """
-    _check_extension(path, "model", "Use a .keras file, a .h5 file or a SavedModel folder")
-
-
-def check_weights_extension(path: Path) -> None:
-    """Refuse a weights file that is neither a `.keras` nor an HDF5 file by its extension.
-
-    Raises:
-        SourceError: If it has another extension.
-    """
-    _check_extension(path, "weights", "Use a .weights.h5, .h5 or .keras file: --weights FILE")
 
 
 def check_checksum_option(files: Sequence[Path], expected: str | None) -> None:
@@ -160,6 +139,12 @@ def check_module_name(name: str) -> None:
         )
 
 
-def _check_extension(path: Path, kind: str, hint: str) -> None:
-    if path.suffix not in (".keras", *HDF5_EXTENSIONS):
-        raise SourceError(f"{kind} file {path} has the unsupported extension {path.suffix!r}", hint=hint)
+def _check_contents(path: Path) -> None:
+    if path.is_dir():
+        check_folder(path)
+    elif model_kind(path) == "hdf5":
+        try:
+            from camserve.export.source.hdf5_weights import check_is_model  # noqa: PLC0415  (needs h5py)
+        except ImportError:
+            return  # reported with the other packages that are missing
+        check_is_model(path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from camserve.errors import SourceError
 from camserve.export.source.checks import check_checksum_option
+from camserve.export.source.contents import unreadable_file_error
 from camserve.manifest import file_digest
 
 __all__ = ["verify_checksum"]
@@ -24,12 +25,15 @@ def verify_checksum(files: Sequence[Path], expected: str | None) -> str | None:
 
     Raises:
         UsageError: If `expected` is not a SHA-256, or the source is not exactly one file.
-        SourceError: If the file has another SHA-256.
+        SourceError: If the file has another SHA-256, or cannot be read.
     """
     check_checksum_option(files, expected)
     if not files or not files[0].is_file():
         return None
-    found = file_digest(files[0])
+    try:
+        found = file_digest(files[0])
+    except OSError as error:
+        raise unreadable_file_error(files[0], error) from None
     if expected is not None and found != expected.lower():
         raise SourceError(
             f"{files[0]} has the SHA-256 {found}, expected {expected.lower()}",

@@ -14,7 +14,7 @@ import logging
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from camserve.export.source.keras2_graph import is_graph, replay
 from camserve.export.source.keras2_imports import import_tf_keras
 from camserve.export.source.loaded_model import LoadedModel
 
-__all__ = ["is_keras_2_hdf5", "load_keras_2", "silence_keras", "to_keras_3"]
+__all__ = ["build_keras_2", "is_keras_2_hdf5", "load_keras_2", "silence_keras", "to_keras_3"]
 
 _FUNCTIONAL_MODULE = "tf_keras.src.engine.functional"
 
@@ -43,12 +43,13 @@ def is_keras_2_hdf5(path: Path) -> bool:
         return str(file.attrs.get("keras_version", "")).startswith("2.")
 
 
-def load_keras_2(path: Path, custom: CustomObjects) -> LoadedModel:
+def load_keras_2(path: Path, custom: CustomObjects, change: Callable[[Any], None] = lambda _: None) -> LoadedModel:
     """Load a Keras 2 model from an HDF5 or `.keras` file with tf_keras and convert it to Keras 3.
 
     Args:
         path: The file. It must have been checked, because tf_keras runs what the architecture names.
         custom: The user's own layers and functions, of tf_keras.
+        change: Called with the model of tf_keras before it is converted, e.g. to load other weights.
 
     Raises:
         ExportError: If tf_keras is not installed.
@@ -58,7 +59,28 @@ def load_keras_2(path: Path, custom: CustomObjects) -> LoadedModel:
     tf_keras = import_tf_keras()
     known = {**application_layers(tf_keras), **custom.by_name}
     with silence_keras(), tf_keras.saving.custom_object_scope(known):
-        return to_keras_3((_load_archive if path.suffix == ".keras" else _load_hdf5)(path, tf_keras))
+        model = (_load_archive if path.suffix == ".keras" else _load_hdf5)(path, tf_keras)
+        change(model)
+        return to_keras_3(model)
+
+
+def build_keras_2(architecture: Any, custom: CustomObjects, change: Callable[[Any], None]) -> LoadedModel:
+    """Build a model of an architecture that Keras 2 stored, and convert it to Keras 3.
+
+    Args:
+        architecture: The architecture. It must have been checked, because tf_keras runs what it names.
+        custom: The user's own layers and functions, of tf_keras.
+        change: Called with the model of tf_keras, whose weights are random, before it is converted.
+
+    Raises:
+        As `load_keras_2`.
+    """
+    tf_keras = import_tf_keras()
+    known = {**application_layers(tf_keras), **custom.by_name}
+    with silence_keras(), tf_keras.saving.custom_object_scope(known):
+        model = _from_architecture(architecture, tf_keras)
+        change(model)
+        return to_keras_3(model)
 
 
 def to_keras_3(model: Any) -> LoadedModel:
@@ -107,9 +129,13 @@ def _load_hdf5(path: Path, tf_keras: Any) -> Any:
 
     That loader does not find the user's functions in a file that it wrote itself, which stores them as dictionaries.
     """
-    model = tf_keras.models.model_from_json(json.dumps(_with_function_names(architecture_in_hdf5(path))))
+    model = _from_architecture(architecture_in_hdf5(path), tf_keras)
     model.load_weights(str(path))
     return model
+
+
+def _from_architecture(architecture: Any, tf_keras: Any) -> Any:
+    return tf_keras.models.model_from_json(json.dumps(_with_function_names(architecture)))
 
 
 def _with_function_names(node: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any
 from camserve.export.frameworks import keras
 
 from camserve.contract import Preprocessing
-from camserve.errors import SourceError, UsageError
+from camserve.errors import UsageError
 from camserve.export.framework_errors import reason
 from camserve.export.source.applications import Size, application
 from camserve.export.source.checksum import verify_checksum
@@ -20,8 +19,9 @@ from camserve.export.source.custom_objects import import_custom_objects
 from camserve.export.source.downloads import imagenet_model
 from camserve.export.source.loaded_model import Predict
 from camserve.export.source.locate import APPLICATION_PREFIX, IN_MEMORY, default_weights, locate_files
-from camserve.export.source.model_file import check_weights_file, load_model_file
+from camserve.export.source.model_file import load_model_file
 from camserve.export.source.recipes import RECIPES, Recipe
+from camserve.export.source.weights import load_weights
 from camserve.text import count
 
 __all__ = ["Source", "load_source"]
@@ -70,10 +70,11 @@ def load_source(
     """Load or build a classifier.
 
     Args:
-        source: A recipe (see `RECIPES`), `keras:NAME`, a `.keras` or `.h5` file, a SavedModel folder written by Keras
-            2, or a Keras model.
+        source: A recipe (see `RECIPES`), `keras:NAME`, a `.keras` or `.h5` file, an architecture in JSON, a SavedModel
+            folder written by Keras 2, or a Keras model.
         weights: `imagenet`, `none` for random weights (always the same), or a weights file (default: `imagenet` for
-            `resnet50` and `keras:NAME`, `none` for the other recipes, those in the file for a file).
+            `resnet50` and `keras:NAME`, `none` for the other recipes, those in the file for a file, the one beside
+            it for an architecture).
         sha256: Expected SHA-256 of the source file, or of the weights file of a recipe or model, in hexadecimal.
             Verified before the file is read.
         custom_objects: Dotted names of Python modules to import first, which define or register what the source uses
@@ -92,13 +93,18 @@ def load_source(
     if isinstance(source, keras.Model):
         loaded = Source(source, IN_MEMORY, IN_MEMORY, source.name)
     elif path is not None:
-        file = load_model_file(path, custom_objects)
-        loaded = Source(file.model, str(source), path.name, path.stem, predict=file.predict)
+        file = load_model_file(path, custom_objects, weights_path)
+        origin, title = str(source), path.name
+        if weights_path is not None:
+            origin, title = f"{origin}, weights {weights_path}", f"{title}, weights {weights_path.name}"
+        return Source(file.model, origin, title, path.stem, sha256=digest, predict=file.predict)
     else:
         kind = "none" if weights_path is not None else default_weights(source, weights)
         loaded = _build_recipe(str(source), imagenet=kind == "imagenet", size=size, classes=classes)
     loaded = replace(loaded, sha256=digest)
-    return loaded if weights_path is None else _with_weights(loaded, weights_path)
+    if weights_path is None:
+        return loaded
+    return _with_weights(loaded, weights_path, classes_option=not isinstance(source, keras.Model))
 
 
 def _build_recipe(name: str, *, imagenet: bool, size: Size | None, classes: int | None) -> Source:
@@ -153,25 +159,8 @@ def _text(value: Any) -> str:
     return f"{value[0]}x{value[1]}" if isinstance(value, tuple) else str(value)
 
 
-def _with_weights(source: Source, path: Path) -> Source:
-    check_weights_file(path)
-    model, origin = source.model, source.origin.removesuffix(_NO_WEIGHTS)
-    previous = model.get_weights()
-    try:
-        _load_weights(model, path)
-    except Exception as error:  # noqa: BLE001  h5py, zipfile and Keras raise different exceptions
-        model.set_weights(previous)
-        raise SourceError(
-            f"cannot load the weights in {path} into {origin}: {reason(error)}",
-            hint="Pass weights that were saved from a model with the same layers",
-        ) from None
+def _with_weights(source: Source, path: Path, *, classes_option: bool) -> Source:
+    origin = source.origin.removesuffix(_NO_WEIGHTS)
+    load_weights(source.model, path, origin, classes_option=classes_option)
     title = f"{source.title.removesuffix(_NO_WEIGHTS)}, weights {path.name}"
     return replace(source, origin=f"{origin}, weights {path}", title=title)
-
-
-def _load_weights(model: keras.Model, path: Path) -> None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        model.load_weights(str(path))
-    if caught:  # Keras only warns of layers for which the file has no weights
-        raise ValueError(str(caught[0].message))

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from camserve.errors import SourceError, UsageError
+from camserve.export.source.application_names import check_application_name
+from camserve.export.source.contents import is_json
+from camserve.export.source.json_architecture import read_architecture
 from camserve.export.source.recipes import IMAGENET_CLASSES, RECIPES
 from camserve.text import suggest
 
@@ -13,6 +16,9 @@ __all__ = ["APPLICATION_PREFIX", "IN_MEMORY", "class_count", "default_weights", 
 
 APPLICATION_PREFIX = "keras:"
 """Prefix of the names of `keras.applications`."""
+
+_BESIDE = ("{}.weights.h5", "{}.h5", "{}.hdf5", "{}_weights.h5", "{}_weights.hdf5")
+"""Names of the weights beside an architecture in JSON, without its `.json`."""
 
 IN_MEMORY = "a model in memory"
 """What messages and reports call a source that is a Keras model."""
@@ -22,16 +28,20 @@ def source_path(source: Any) -> Path | None:
     """Return the path of a source that is a file or folder; None for a recipe, `keras:NAME` or a Keras model.
 
     Raises:
-        SourceError: If there is no such recipe and no such file.
+        SourceError: If there is no such recipe, classifier of Keras or file.
     """
-    if not isinstance(source, str | Path) or source in RECIPES or str(source).startswith(APPLICATION_PREFIX):
+    if not isinstance(source, str | Path) or source in RECIPES:
         return None
-    path = Path(source).expanduser()
+    if str(source).startswith(APPLICATION_PREFIX):
+        check_application_name(str(source).removeprefix(APPLICATION_PREFIX))
+        return None
+    path = _with_index(Path(source).expanduser())
     if not path.exists():
         raise SourceError(
             f"{str(source)!r} is neither a recipe nor an existing file",
             hint=suggest(str(source), RECIPES)
-            or f"Choose a recipe ({', '.join(RECIPES)}), keras:NAME, or a .keras file, .h5 file or SavedModel folder",
+            or f"Choose a recipe ({', '.join(RECIPES)}), keras:NAME, or a .keras file, .h5 file, "
+            "architecture in JSON or SavedModel folder",
         )
     return path
 
@@ -48,7 +58,12 @@ def locate_files(source: Any, weights: str | None) -> tuple[Path | None, Path | 
         UsageError: If there are no such weights for the source.
     """
     path, weights_path = source_path(source), _weights_path(weights)
-    if weights is None or weights_path is not None:
+    is_architecture = path is not None and is_json(path)
+    if path is not None and is_architecture:
+        read_architecture(path)
+        if weights is None:
+            return path, _weights_beside(path)
+    if weights is None or weights_path is not None or (is_architecture and weights == "none"):
         return path, weights_path
     if path is not None or not isinstance(source, str | Path):
         raise UsageError(
@@ -81,13 +96,37 @@ def default_weights(source: Any, weights: str | None) -> str | None:
     return "imagenet" if recipe is None or recipe.imagenet else "none"
 
 
+def _weights_beside(path: Path) -> Path:
+    """Return the only weights file beside an architecture in JSON that is named like it."""
+    names = [pattern.format(path.stem) for pattern in _BESIDE]
+    found = [name for name in names if (path.parent / name).is_file()]
+    if len(found) == 1:
+        return path.parent / found[0]
+    if found:
+        raise UsageError(
+            f"the weights of {path} are ambiguous: {' and '.join(found)} are beside it",
+            hint=f"Choose one of them: --weights {path.parent / found[0]}",
+        )
+    others = sorted(other for other in path.parent.iterdir() if other.suffix in (".h5", ".hdf5"))
+    raise UsageError(
+        f"{path} is JSON, without weights, and no {', '.join(names[:-1])} or {names[-1]} is beside it",
+        hint=f"Pass the weights: --weights {others[0] if len(others) == 1 else 'FILE'}",
+    )
+
+
 def _weights_path(weights: str | None) -> Path | None:
     if weights in (None, "imagenet", "none"):
         return None
-    path = Path(weights).expanduser()
+    path = _with_index(Path(weights).expanduser())
     if not path.is_file():
         raise SourceError(
             f"weights file {weights!r} {'is not a regular file' if path.exists() else 'does not exist'}",
             hint="Use imagenet, none, or a .weights.h5, .h5 or .keras file: --weights FILE",
         )
     return path
+
+
+def _with_index(path: Path) -> Path:
+    """Return the index file of a TensorFlow checkpoint that is named by its prefix, as TensorFlow does."""
+    index = path.with_name(f"{path.name}.index") if path.name else path
+    return index if index.is_file() and not path.exists() else path

@@ -14,36 +14,40 @@ from camserve.export.framework_errors import reason
 from camserve.export.source.application_layers import application_layers
 from camserve.export.source.architecture import check_architecture, unknown_class_error
 from camserve.export.source.archive import architecture_in_archive, check_archive, is_keras_2_archive
-from camserve.export.source.checks import HDF5_EXTENSIONS, check_model_extension, check_weights_extension
+from camserve.export.source.contents import FileKind, check_folder, model_kind, named
 from camserve.export.source.custom_objects import (
     CustomObjects,
     import_custom_objects,
     import_custom_objects_of_keras_2,
 )
-from camserve.export.source.hdf5 import architecture_in_hdf5, check_hdf5
+from camserve.export.source.hdf5 import architecture_in_hdf5
+from camserve.export.source.hdf5_weights import check_is_model
+from camserve.export.source.json_model import load_json_model
 from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
 from camserve.export.source.loaded_model import LoadedModel
 from camserve.export.source.saved_model import load_saved_model
 from camserve.export.source.stored_settings import check_stored_settings, restored_axes
+from camserve.export.source.weights import load_weights
 
-__all__ = ["check_weights_file", "load_model_file"]
+__all__ = ["load_model_file"]
 
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate \w+|Unknown \w+:) '([^']+)'")
 
 
-def load_model_file(path: Path, modules: Sequence[str] = ()) -> LoadedModel:
-    """Load a `.keras` file, an HDF5 file or a SavedModel folder.
+def load_model_file(path: Path, modules: Sequence[str] = (), weights: Path | None = None) -> LoadedModel:
+    """Load a `.keras` file, an HDF5 file, an architecture in JSON or a SavedModel folder.
 
     Args:
         path: The file or folder.
         modules: Dotted names of the modules that define what it uses besides Keras's own classes and functions.
+        weights: File of the weights to load; None for those in the file, or random ones for an architecture.
 
     Raises:
-        SourceError: If it is not a model, is damaged, or contains what no network needs, or a module cannot be
-            imported.
+        SourceError: If it is not a model, is damaged, or contains what no network needs, the weights do not fit, or a
+            module cannot be imported.
     """
     try:
-        loaded = _load_folder(path, modules) if path.is_dir() else _load_file(path, modules)
+        loaded = _load(path, modules, weights)
     except CamserveError:
         raise
     except Exception as error:  # h5py, zipfile, TensorFlow and Keras raise different exceptions
@@ -56,54 +60,39 @@ def load_model_file(path: Path, modules: Sequence[str] = ()) -> LoadedModel:
     return loaded
 
 
-def check_weights_file(path: Path) -> None:
-    """Check a file from which only weights are loaded.
+def _load(path: Path, modules: Sequence[str], weights: Path | None) -> LoadedModel:
+    def change(model: Any) -> None:
+        if weights is not None:
+            load_weights(model, weights, str(path))
 
-    Raises:
-        SourceError: If it is neither an HDF5 nor a `.keras` file, or is refused as such.
-    """
-    check_weights_extension(path)
-    if path.suffix == ".keras":
-        check_archive(path)
-    else:
-        check_hdf5(path, str(path), path.stat().st_size)
-
-
-def _load_folder(path: Path, modules: Sequence[str]) -> LoadedModel:
-    return load_saved_model(path, import_custom_objects_of_keras_2(modules))
-
-
-def _load_file(path: Path, modules: Sequence[str]) -> LoadedModel:
-    _check_container(path)
-    keras_2 = _is_keras_2(path)
-    custom = (import_custom_objects_of_keras_2 if keras_2 else import_custom_objects)(modules)
-    architecture = architecture_in_archive(path) if path.suffix == ".keras" else architecture_in_hdf5(path)
-    check_architecture(architecture, custom, str(path), operations=keras_2)
-    return load_keras_2(path, custom) if keras_2 else _load_keras_3(path, architecture, custom)
-
-
-def _load_keras_3(path: Path, architecture: Any, custom: CustomObjects) -> LoadedModel:
-    restored = restored_axes(architecture) if path.suffix in HDF5_EXTENSIONS else {}
-    known = {**application_layers(keras), **restored, **custom.by_name}
-    model = keras.models.load_model(path, custom_objects=known, compile=False)
+    if path.is_dir():
+        check_folder(path)
+        return load_saved_model(path, import_custom_objects_of_keras_2(modules), change)
+    kind = model_kind(path)
+    if kind == "json":
+        return load_json_model(path, modules, change)
+    architecture, is_keras_2 = _read_architecture(path, kind)
+    custom = (import_custom_objects_of_keras_2 if is_keras_2 else import_custom_objects)(modules)
+    check_architecture(architecture, custom, str(path), operations=is_keras_2)
+    with named(path, ".keras" if kind == "keras" else ".h5") as usable:
+        if is_keras_2:
+            return load_keras_2(usable, custom, change)
+        restored = restored_axes(architecture) if kind == "hdf5" else {}
+        known = {**application_layers(keras), **restored, **custom.by_name}
+        model = keras.models.load_model(usable, custom_objects=known, compile=False)
     if isinstance(model, keras.Model):
         check_stored_settings(architecture, model, str(path))
+        change(model)
     return LoadedModel(model)
 
 
-def _is_keras_2(path: Path) -> bool:
-    """Return whether Keras 2 wrote the file, which must have been checked."""
-    return is_keras_2_hdf5(path) if path.suffix in HDF5_EXTENSIONS else is_keras_2_archive(path)
-
-
-def _check_container(path: Path) -> None:
-    check_model_extension(path)
-    if not path.is_file():
-        raise SourceError(f"model file {path} is not a regular file", hint="Pass the path of the file itself")
-    if path.suffix == ".keras":
+def _read_architecture(path: Path, kind: FileKind) -> tuple[Any, bool]:
+    """Return the architecture in a file, which is checked first, and whether Keras 2 wrote it."""
+    if kind == "keras":
         check_archive(path)
-    else:
-        check_hdf5(path, str(path), path.stat().st_size)
+        return architecture_in_archive(path), is_keras_2_archive(path)
+    check_is_model(path)
+    return architecture_in_hdf5(path), is_keras_2_hdf5(path)
 
 
 def _load_error(path: Path, error: Exception, modules: Sequence[str]) -> SourceError:
@@ -111,5 +100,6 @@ def _load_error(path: Path, error: Exception, modules: Sequence[str]) -> SourceE
     if unknown:
         return unknown_class_error(unknown[1], str(path), CustomObjects(tuple(modules), {}))
     return SourceError(
-        f"cannot load {path}: {reason(error)}", hint="Check that the file is complete, or save the model again"
+        f"cannot load {path}: {reason(error)}",
+        hint="Load it in Python with the version of Keras that saved it, and check model.summary()",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ from camserve.errors import SourceError
 from camserve.export.source.application_layers import application_layers
 from camserve.export.source.architecture import check_architecture
 from camserve.export.source.custom_objects import CustomObjects
-from camserve.export.source.hdf5 import suspicious_file_error
 from camserve.export.source.keras2 import silence_keras, to_keras_3
 from camserve.export.source.keras2_imports import import_tf_keras
+from camserve.export.source.limits import suspicious_file_error
 from camserve.export.source.loaded_model import LoadedModel
 
 __all__ = ["load_saved_model"]
@@ -21,7 +22,7 @@ _NETWORKS = ("Functional", "Model", "Sequential")
 _MAX_METADATA = 64 << 20  # bytes
 
 
-def load_saved_model(path: Path, custom: CustomObjects) -> LoadedModel:
+def load_saved_model(path: Path, custom: CustomObjects, change: Callable[[Any], None] = lambda _: None) -> LoadedModel:
     """Rebuild the model from the configuration and the checkpoint in a SavedModel folder.
 
     The graph of a SavedModel is a program, parts of which run as soon as TensorFlow loads it, so it is not loaded.
@@ -30,6 +31,7 @@ def load_saved_model(path: Path, custom: CustomObjects) -> LoadedModel:
     Args:
         path: The folder.
         custom: The user's own layers and functions, of tf_keras.
+        change: Called with the model of tf_keras before it is converted, e.g. to load other weights.
 
     Raises:
         SourceError: If the folder is not a SavedModel of a functional or sequential Keras model.
@@ -46,15 +48,11 @@ def load_saved_model(path: Path, custom: CustomObjects) -> LoadedModel:
         restored = network.load_weights(str(path / "variables" / "variables"))
         restored.assert_existing_objects_matched()
         restored.expect_partial()  # the optimizer's state is not loaded
+        change(network)
     return to_keras_3(network)
 
 
 def _check_folder(path: Path) -> None:
-    if not (path / "saved_model.pb").is_file():
-        raise SourceError(
-            f"folder {path} is not a SavedModel: it has no saved_model.pb",
-            hint="Pass the folder that contains saved_model.pb and keras_metadata.pb, or a .keras or .h5 file",
-        )
     if not (path / "keras_metadata.pb").is_file():
         raise SourceError(
             f"SavedModel {path} contains only a function, without the Keras layers",

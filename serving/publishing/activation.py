@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 
 from camserve.errors import ServerError
-from camserve.golden import Golden, compare
+from camserve.golden import compare
+from camserve.golden_images import GoldenImages
 from camserve.serving.live.server import LiveServer
-from camserve.serving.publishing.draft import Draft
+from camserve.serving.publishing.draft import Draft, GoldenFiles
 from camserve.serving.publishing.version_placement import Placement
 from camserve.serving.repository.ledger import read_ledger
 
@@ -15,11 +16,12 @@ __all__ = ["activate"]
 
 Versions = tuple[int, ...]
 
+_CHECK_SERVER = "Check the configuration, the accelerator and the files of that server"
 _ACCELERATOR_TOLERANCE = 2e-2
 """Minimum tolerance: GPUs multiply in TF32 and TensorRT in half precision, which changes values but not classes."""
 
 
-def activate(server: LiveServer, placement: Placement, draft: Draft, golden: Golden, *, before: Versions) -> None:
+def activate(server: LiveServer, placement: Placement, draft: Draft, golden: GoldenFiles, *, before: Versions) -> None:
     """Load a version on a server and verify its golden answers. On failure, restore the previous state.
 
     Args:
@@ -60,13 +62,25 @@ def _check_identity(server: LiveServer, name: str, placement: Placement) -> None
         )
 
 
-def _check_answers(server: LiveServer, number: int, draft: Draft, golden: Golden) -> None:
-    answers = server.infer(draft.model.name, number, draft.contract, golden.image(draft.contract))
-    faults = compare(golden, draft.contract, answers, tolerance=max(_ACCELERATOR_TOLERANCE, draft.tolerance))
+def _check_answers(server: LiveServer, number: int, draft: Draft, golden: GoldenFiles) -> None:
+    answers = server.infer(draft.model.name, number, draft.contract, golden.answers.image(draft.contract))
+    faults = compare(golden.answers, draft.contract, answers, tolerance=max(_ACCELERATOR_TOLERANCE, draft.tolerance))
     if faults:
         raise ServerError(
             f"{server.url} does not reproduce the golden answers of the export: {'; '.join(faults)}",
-            hint="Check the configuration, the accelerator and the files of that server",
+            hint=_CHECK_SERVER,
+        )
+    if golden.images is not None:
+        _check_images(server, number, draft, golden.images)
+
+
+def _check_images(server: LiveServer, number: int, draft: Draft, golden: GoldenImages) -> None:
+    answers = server.infer(draft.model.name, number, draft.contract, golden.image(draft.contract))
+    faults = golden.faults(answers, tolerance=_ACCELERATOR_TOLERANCE)
+    if faults:
+        raise ServerError(
+            f"{server.url} does not give the expected answers to the golden images: {'; '.join(faults)}",
+            hint=_CHECK_SERVER,
         )
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, ONNX_NAME, REPORT_NAME, Bundle
+from camserve.bundle import CONTRACT_NAME, GOLDEN_IMAGES_NAME, GOLDEN_NAME, LABELS_NAME, ONNX_NAME, REPORT_NAME, Bundle
 from camserve.contract import ModelContract
 from camserve.errors import BundleError
 from camserve.golden import Golden, read_golden, tolerance_of
+from camserve.golden_images import GoldenImages, read_golden_images
 from camserve.manifest import MANIFEST_NAME, file_digest, write_manifest
 from camserve.serving.config.backends import Backend
 from camserve.serving.config.message import MODEL_FILES
@@ -18,7 +19,7 @@ from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.repository.durable import copy_tree, sync_tree
 from camserve.serving.repository.ledger import PublishedModel
 
-__all__ = ["Draft", "read_draft_golden", "write_version"]
+__all__ = ["Draft", "GoldenFiles", "read_draft_golden", "write_version"]
 
 _SAVED_MODEL_TOLERANCE = 0.25
 """Tolerance of a float32 SavedModel against the golden answers of a quantized ONNX file."""
@@ -72,12 +73,26 @@ class Draft:
         source = self.source.path / model_file
         if self.backend == "tensorflow" and self.source.saved_model_path is not None:
             source = self.source.saved_model_path
-        names = (LABELS_NAME, REPORT_NAME, GOLDEN_NAME)
+        images = () if self.source.golden_images_path is None else (GOLDEN_IMAGES_NAME,)
+        names = (LABELS_NAME, REPORT_NAME, GOLDEN_NAME, *images)
         return {model_file: source, **{name: self.source.path / name for name in names}}
 
 
-def read_draft_golden(draft: Draft) -> Golden:
-    """Read the golden answers of a draft.
+@dataclass(frozen=True)
+class GoldenFiles:
+    """What verifies a served model against its export.
+
+    Attributes:
+        answers: Images of the input's size with the answers of the export.
+        images: Image files with the answers that the user expects; None if none were given at export.
+    """
+
+    answers: Golden
+    images: GoldenImages | None
+
+
+def read_draft_golden(draft: Draft) -> GoldenFiles:
+    """Read the golden answers of a draft, and its golden images.
 
     Raises:
         BundleError: If there are none, or they do not match the contract.
@@ -88,7 +103,10 @@ def read_draft_golden(draft: Draft) -> Golden:
             f"{draft.source.path} has no {GOLDEN_NAME}, which verifies a served model against its export",
             hint="Export the model again with this version of camserve",
         )
-    return read_golden(path, draft.contract)
+    images = draft.source.golden_images_path
+    return GoldenFiles(
+        read_golden(path, draft.contract), None if images is None else read_golden_images(images, draft.contract)
+    )
 
 
 def write_version(folder: Path, draft: Draft) -> str:

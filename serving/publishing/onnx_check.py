@@ -11,19 +11,21 @@ import numpy as np
 from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError, ServingError
 from camserve.golden import Golden, compare
+from camserve.golden_images import GoldenImages
+from camserve.serving.publishing.draft import GoldenFiles
 from camserve.serving.publishing.external_data import check_self_contained
-from camserve.tensors import DATA_TYPES
+from camserve.tensors import DATA_TYPES, PROBABILITIES
 
 __all__ = ["check_servable"]
 
 
-def check_servable(path: Path, contract: ModelContract, golden: Golden, *, tolerance: float) -> None:
+def check_servable(path: Path, contract: ModelContract, golden: GoldenFiles, *, tolerance: float) -> None:
     """Load an ONNX file in ONNX Runtime and verify its golden answers, in one batch and one image at a time.
 
     Args:
         path: The ONNX file.
         contract: Its contract.
-        golden: The images and the expected answers.
+        golden: The golden answers, and the golden images if there are any.
         tolerance: Largest difference, as for `camserve.golden.compare`.
 
     Raises:
@@ -42,7 +44,9 @@ def check_servable(path: Path, contract: ModelContract, golden: Golden, *, toler
         if spec.name not in outputs:
             raise _mismatch(f"the graph has no output {spec.name}; it has {_names(outputs)}")
         _check_declared(spec, outputs[spec.name])
-    _check_answers(session, contract, golden, tolerance)
+    _check_answers(session, contract, golden.answers, tolerance)
+    if golden.images is not None:
+        _check_images(session, contract, golden.images, tolerance)
 
 
 def _open_session(path: Path) -> Any:
@@ -87,6 +91,17 @@ def _check_answers(session: Any, contract: ModelContract, golden: Golden, tolera
                 f"model.onnx does not reproduce the golden answers of its export, run {how}: {'; '.join(faults)}",
                 hint="Export the model again",
             )
+
+
+def _check_images(session: Any, contract: ModelContract, golden: GoldenImages, tolerance: float) -> None:
+    images = golden.image(contract)
+    answers = [_run(session, contract, images[row : row + 1])[PROBABILITIES] for row in range(len(images))]
+    faults = golden.faults({PROBABILITIES: np.concatenate(answers)}, tolerance=tolerance)
+    if faults:
+        raise BundleError(
+            f"model.onnx does not give the expected answers to the golden images: {'; '.join(faults)}",
+            hint="Export the model again",
+        )
 
 
 def _run(session: Any, contract: ModelContract, image: Any) -> dict[str, Any]:

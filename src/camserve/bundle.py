@@ -20,6 +20,7 @@ from camserve.text import count
 
 __all__ = [
     "CONTRACT_NAME",
+    "GOLDEN_IMAGES_NAME",
     "GOLDEN_NAME",
     "LABELS_NAME",
     "ONNX_NAME",
@@ -36,6 +37,7 @@ SAVED_MODEL_NAME = "saved_model"
 LABELS_NAME = "labels.txt"
 CONTRACT_NAME = "contract.json"
 GOLDEN_NAME = "golden.npz"
+GOLDEN_IMAGES_NAME = "golden_images.npz"
 REPORT_NAME = "report.json"
 REPORT_HTML_NAME = "report.html"
 
@@ -72,6 +74,11 @@ class Bundle:
     def golden_path(self) -> Path | None:
         """The golden answers: images and the outputs of the model at export. None if they were not stored."""
         return self.path / GOLDEN_NAME if GOLDEN_NAME in self.files else None
+
+    @property
+    def golden_images_path(self) -> Path | None:
+        """Image files with the answers that the user expects. None if none were given at export."""
+        return self.path / GOLDEN_IMAGES_NAME if GOLDEN_IMAGES_NAME in self.files else None
 
 
 def load_bundle(path: str | Path) -> Bundle:

@@ -289,6 +289,7 @@ def test_suspended_server_is_a_deadline_error_until_it_resumes(own_server: Trito
         assert classifier.classify(photo) == before
 
 
+@pytest.mark.timed
 def test_stopped_server_is_a_connection_error(toy_repository: Path, photo: Pixels) -> None:
     with DisposableServer(toy_repository) as server:
         classifier = Classifier(server.grpc_url, "toy", retries=1)

@@ -33,6 +33,10 @@ def test_long_message_is_shortened() -> None:
     assert len(reason(ValueError("long " * 1000))) <= 201
 
 
+def test_address_of_an_object_is_left_out() -> None:
+    assert reason(ValueError("bad layer <keras.src.Own object at 0x7f3a>")) == "bad layer Own"
+
+
 def test_message_of_a_layer_is_returned_without_the_note_of_keras() -> None:
     class Picky(keras.layers.Layer):  # type: ignore[misc]
         def call(self, x: Any) -> Any:

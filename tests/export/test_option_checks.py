@@ -82,7 +82,7 @@ def test_missing_weights_file_is_refused_without_loading_the_source(tmp_path: Pa
 def test_preprocessing_and_resize_of_a_file_are_required(
     options: dict[str, Any], unknown: str, named: list[str], tmp_path: Path
 ) -> None:
-    (tmp_path / "model.keras").touch()
+    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04")
     with pytest.raises(UsageError, match=rf"the {unknown} of .*model\.keras is unknown") as raised:
         export_model(tmp_path / "model.keras", tmp_path / "bundle", **options)
     assert [option for option in named if option not in str(raised.value.hint)] == []
@@ -99,7 +99,7 @@ def test_preprocessing_and_resize_of_a_file_are_required(
     ],
 )
 def test_no_filter_is_required_where_it_is_known_or_unused(options: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "model.keras").touch()
+    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04")
     check_options(tmp_path / "model.keras", ExportOptions(**options))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from camserve.export import export_model
 pytestmark = [pytest.mark.slow, pytest.mark.longest, pytest.mark.timeout(1200)]
 
 CASES = [(name, export) for name in NETWORKS for export in EXPORTS if (name, export) != ("digits", "int8-tensorrt")]
-WITH_MASKS = [case for case in CASES if case[0] == "shapes"]
+LARGE = "signs"  # takes minutes to train
 MIN_ACCURACY = 0.97
 MIN_AGREEMENT = 0.99
 MIN_COSINE = 0.99
@@ -34,7 +36,16 @@ class Case:
     comparison: Comparison
 
 
-@pytest.fixture(scope="module", params=CASES, ids=["-".join(case) for case in CASES])
+def parameters(names: Container[str]) -> list[Any]:
+    """Return the cases of some networks as parameters of a fixture; those of the large network are marked."""
+    return [
+        pytest.param((name, export), id=f"{name}-{export}", marks=[pytest.mark.exhaustive] if name == LARGE else [])
+        for name, export in CASES
+        if name in names
+    ]
+
+
+@pytest.fixture(scope="module", params=parameters(NETWORKS))
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     name, export = request.param
     trained = NETWORKS[name]()
@@ -58,7 +69,7 @@ def shapes() -> Trained:
     return shapes_network()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ["digits", "shapes", pytest.param(LARGE, marks=pytest.mark.exhaustive)])
 def test_network_is_trained(name: str) -> None:
     trained = NETWORKS[name]()
     assert trained.accuracy >= MIN_ACCURACY
@@ -76,7 +87,7 @@ def test_map_mean_plus_bias_is_the_logit(case: Case) -> None:
     assert case.comparison.identity <= MAX_IDENTITY_ERROR
 
 
-@pytest.mark.parametrize("case", WITH_MASKS, ids=["-".join(case) for case in WITH_MASKS], indirect=True)
+@pytest.mark.parametrize("case", parameters(("shapes", LARGE)), indirect=True)
 def test_maps_point_at_the_object_as_often_as_keras(case: Case) -> None:
     assert case.trained.masks is not None
     ours, theirs = case.comparison.pointing(case.trained.masks)

@@ -11,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-__all__ = ["SHAPES", "SIDE", "Drawn", "draw", "write_images"]
+__all__ = ["DISTINCT_SHAPES", "SHAPES", "SIDE", "Drawn", "draw", "write_images"]
 
 SHAPES = ("disc", "ring", "square", "triangle", "cross", "star")
+DISTINCT_SHAPES = ("disc", "ring", "triangle", "cross")
+"""Shapes that a small network distinguishes after a short training."""
+
 SIDE = 64
 
 _RADII = (12.0, 19.0)  # of the circle around a shape, in pixels
@@ -32,7 +35,7 @@ class Drawn:
 
     Attributes:
         images: uint8 RGB `[count, 64, 64, 3]`.
-        classes: Index into `SHAPES`, `[count]`.
+        classes: Index into the drawn shapes, `[count]`.
         masks: Pixels of the shape, bool `[count, 64, 64]`.
     """
 
@@ -44,16 +47,17 @@ class Drawn:
         return len(self.classes)
 
 
-def draw(count: int, seed: int) -> Drawn:
+def draw(count: int, seed: int, names: tuple[str, ...] = SHAPES) -> Drawn:
     """Draw light shapes of random size, position and color on darker backgrounds with waves and noise.
 
     Args:
         count: Number of images; each shape occurs equally often.
-        seed: Random seed; the images depend only on it and the count.
+        seed: Random seed; the images depend only on it, the count and the shapes.
+        names: The shapes, a selection of `SHAPES`.
     """
     rng = np.random.default_rng(seed)
-    classes = rng.permutation(np.arange(count) % len(SHAPES))
-    distances = _distances(classes, rng)
+    classes = rng.permutation(np.arange(count) % len(names))
+    distances = _distances(classes, names, rng)
     backgrounds = _backgrounds(count, rng)
     fill = _fills(backgrounds, distances < 0, rng)
     ink = np.clip(0.5 - distances, 0, 1)[..., np.newaxis]  # soft edges, one pixel wide
@@ -70,7 +74,7 @@ def write_images(images: npt.NDArray[np.uint8], folder: Path) -> Path:
     return folder
 
 
-def _distances(classes: Array, rng: np.random.Generator) -> Array:
+def _distances(classes: Array, names: tuple[str, ...], rng: np.random.Generator) -> Array:
     """Return the distance of each pixel's center from its image's shape, in pixels; negative inside."""
     count = len(classes)
     radii = rng.uniform(*_RADII, count)
@@ -82,7 +86,7 @@ def _distances(classes: Array, rng: np.random.Generator) -> Array:
     x = _each(np.cos(rotations)) * columns + _each(np.sin(rotations)) * rows
     y = _each(np.cos(rotations)) * rows - _each(np.sin(rotations)) * columns
     distances = np.empty_like(x)
-    for index, name in enumerate(SHAPES):
+    for index, name in enumerate(names):
         chosen = classes == index
         distances[chosen] = _OUTLINES[name](x[chosen], y[chosen], _each(radii[chosen]))
     return distances

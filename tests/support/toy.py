@@ -5,6 +5,7 @@ The graph is written by hand with `onnx.helper`, so that tests of serving and of
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,15 +15,28 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from camserve import tensors
-from camserve.bundle import CONTRACT_NAME, GOLDEN_NAME, LABELS_NAME, ONNX_NAME, REPORT_NAME, Bundle, load_bundle
+from camserve.bundle import (
+    CONTRACT_NAME,
+    GOLDEN_IMAGES_NAME,
+    GOLDEN_NAME,
+    LABELS_NAME,
+    ONNX_NAME,
+    REPORT_NAME,
+    Bundle,
+    load_bundle,
+)
 from camserve.contract import CONTRACT_PARAMETER, PRESETS, CamContract, ModelContract, TensorSpec
+from camserve.expected_answers import ExpectedAnswers
 from camserve.golden import IMAGES, Golden, write_golden
+from camserve.golden_images import GoldenImages, write_golden_images
+from camserve.images import load_image, prepare
 from camserve.manifest import write_manifest
 from camserve.pixels import normalize
 
-__all__ = ["expected_outputs", "toy_contract", "toy_images", "toy_pixels", "write_toy_bundle"]
+__all__ = ["add_golden_images", "expected_outputs", "toy_contract", "toy_images", "toy_pixels", "write_toy_bundle"]
 
 Array = npt.NDArray[Any]
 _FILTERS = 6
@@ -71,6 +85,29 @@ def write_toy_bundle(
     write_golden(folder / GOLDEN_NAME, Golden(pixels, answers))
     write_manifest(folder)
     return load_bundle(folder)
+
+
+def add_golden_images(bundle: Bundle, *, shift: float = 0.0) -> Bundle:
+    """Add golden images of 20x12 pixels to a bundle and load it again.
+
+    Args:
+        bundle: A toy bundle.
+        shift: What is added to the expected probability of the first class.
+    """
+    random, files = np.random.default_rng(5), []
+    for _ in range(2):
+        stream = io.BytesIO()
+        Image.fromarray(random.integers(0, 256, (12, 20, 3), np.uint8)).save(stream, "PNG")
+        files.append(stream.getvalue())
+    tensors_of_files = np.stack([prepare(load_image(file), bundle.contract) for file in files])
+    answers = expected_outputs(bundle, tensors_of_files)["probabilities"].astype(np.float64)
+    answers[:, 0] += shift
+    expected = ExpectedAnswers(answers.argmax(axis=1), answers)
+    write_golden_images(
+        bundle.path / GOLDEN_IMAGES_NAME, GoldenImages(("a.png", "b.png"), tuple(files), expected, 0.02)
+    )
+    write_manifest(bundle.path)
+    return load_bundle(bundle.path)
 
 
 def toy_pixels(contract: ModelContract, count: int = IMAGES, *, seed: int = 0) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Networks trained in minutes on two cores, with calibration images and held-out images."""
+"""Networks trained in a minute, or `signs` in minutes, on two cores, with calibration images and held-out images."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import numpy.typing as npt
-from keras import layers
-from support import comparison, shapes
+from support import comparison, shapes, training
 from support.weight_cache import load_or_train
 
 from camserve.contract import Preprocessing
@@ -19,15 +18,11 @@ from camserve.demo import digits
 from camserve.export import RECIPES
 from camserve.pixels import normalize
 
-__all__ = ["EXPORTS", "NETWORKS", "Trained", "digits_network", "network_of_shapes", "shapes_network", "train_digits"]
+__all__ = ["EXPORTS", "NETWORKS", "Trained", "digits_network", "shapes_network", "signs_network", "train_digits"]
 
 _HELD_OUT = 1200
 _CALIBRATION = 400
 _HELD_OUT_SEED, _CALIBRATION_SEED = 900_001, 900_002  # outside the range of the training seeds
-
-_BATCH = 16  # small batches, because a short training needs many steps
-_DRAWN_AT_ONCE = 1024
-_JOINING_GAMMA = 0.1
 
 
 @dataclass(frozen=True)
@@ -87,68 +82,28 @@ def train_digits(build: Callable[[], keras.Model], data: digits.Digits) -> keras
 
 @cache
 def shapes_network() -> Trained:
-    """Train `resnet50-signs` on drawn shapes."""
-    preprocessing = RECIPES["resnet50-signs"].preprocessing
-    calibration = shapes.draw(_CALIBRATION, _CALIBRATION_SEED).images
-    held_out = shapes.draw(_HELD_OUT, _HELD_OUT_SEED)
-    network = load_or_train("shapes", RECIPES["resnet50-signs"].build, lambda: network_of_shapes(0))
-    return Trained(network, preprocessing, calibration, held_out.images, held_out.classes, held_out.masks)
+    """Train a small residual network on distinct drawn shapes."""
+    return _on_shapes("shapes", training.build_small_network, training.train_small_network, shapes.DISTINCT_SHAPES)
 
 
-def network_of_shapes(seed: int) -> keras.Model:
-    """Build and train `resnet50-signs` on newly drawn images.
-
-    First, only the first block of each stage is trained, at two fifths of the cost. Then the blocks with identity
-    shortcuts are added with small last gammas, so that they change the output little at first.
-
-    Source: Goyal et al. 2017, "Accurate, Large Minibatch SGD", section 5.1, where these gammas are initialized to 0.
-    """
-    keras.utils.set_random_seed(seed)
-    growing = RECIPES["resnet50-signs"].build()
-    for layer in growing.layers:
-        if isinstance(layer, layers.BatchNormalization):
-            layer.momentum = 0.9  # so that the statistics converge in a short training
-            if layer.name.endswith("_3_bn"):
-                layer.gamma.assign(np.full(layer.gamma.shape, _JOINING_GAMMA))
-    growing.layers[-1].kernel.assign(np.zeros(growing.layers[-1].kernel.shape))
-    _fit(_without_identity_blocks(growing), 8192, rate=2e-3, seed=2 * seed)
-    _fit(growing, 3072, rate=1e-3, seed=2 * seed + 1)
-    network = RECIPES["resnet50-signs"].build()  # new layers, which no other network calls
-    network.set_weights(growing.get_weights())
-    return network
+@cache
+def signs_network() -> Trained:
+    """Train `resnet50-signs` on all drawn shapes."""
+    return _on_shapes("signs", RECIPES["resnet50-signs"].build, training.train_signs_network, shapes.SHAPES)
 
 
-def _fit(network: keras.Model, count: int, *, rate: float, seed: int) -> None:
-    warm_up = 20
-    schedule = keras.optimizers.schedules.CosineDecay(
-        rate / 100, count // _BATCH - warm_up, warmup_target=rate, warmup_steps=warm_up
+def _on_shapes(
+    name: str, build: Callable[[], keras.Model], train: Callable[[], keras.Model], drawn: tuple[str, ...]
+) -> Trained:
+    calibration = shapes.draw(_CALIBRATION, _CALIBRATION_SEED, drawn).images
+    held_out = shapes.draw(_HELD_OUT, _HELD_OUT_SEED, drawn)
+    network = load_or_train(name, build, train)
+    return Trained(
+        network, RECIPES["resnet50-signs"].preprocessing, calibration, held_out.images, held_out.classes, held_out.masks
     )
-    # On two cores XLA trains 14 images of 64x64 a second, TensorFlow without it 55.
-    network.compile(keras.optimizers.Adam(schedule, beta_2=0.99), "sparse_categorical_crossentropy", jit_compile=False)
-    for part in range(count // _DRAWN_AT_ONCE):
-        drawn = shapes.draw(_DRAWN_AT_ONCE, 100 * seed + part)
-        network.fit(drawn.images / np.float32(255), drawn.classes, batch_size=_BATCH, verbose=0)
 
 
-def _without_identity_blocks(network: keras.Model) -> keras.Model:
-    """Return a network of the same layers with only the first block of each stage."""
-    x = network.get_layer("stage2_block1_out").output
-    for stage in (3, 4, 5):
-        block = f"stage{stage}_block1"
-        branch = [f"{block}_{index}_{kind}" for index in (1, 2, 3) for kind in ("conv", "bn", "relu")]
-        y = _call_layers(network, branch[:-1], x)
-        shortcut = _call_layers(network, [f"{block}_0_conv", f"{block}_0_bn"], x)
-        x = _call_layers(network, [f"{block}_add", f"{block}_out"], [y, shortcut])
-    return keras.Model(network.input, _call_layers(network, ["avg_pool", "flatten", "fc6"], x))
-
-
-def _call_layers(network: keras.Model, names: list[str], x: Any) -> Any:
-    for name in names:
-        x = network.get_layer(name)(x)
-    return x
-
-
-NETWORKS = {"digits": digits_network, "shapes": shapes_network}
+NETWORKS = {"digits": digits_network, "shapes": shapes_network, "signs": signs_network}
 
 EXPORTS: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32"},

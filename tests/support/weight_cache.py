@@ -16,6 +16,7 @@ __all__ = ["load_or_train"]
 _ROOT = Path(__file__).parents[2]
 _FOLDER = _ROOT / ".pytest_cache" / "trained"
 _SOURCES = (
+    "tests/support/training.py",
     "tests/support/trained.py",
     "tests/support/shapes.py",
     "src/camserve/demo/digits.py",

@@ -20,6 +20,7 @@ __all__ = [
     "CamTopK",
     "Classes",
     "CustomObjects",
+    "Expect",
     "Fit",
     "Formats",
     "InputDtype",
@@ -55,7 +56,10 @@ def _complete_preset(incomplete: str) -> list[str]:
 
 
 Source = Annotated[
-    str, typer.Argument(metavar="SOURCE", help="A recipe, or the path of a .keras or .h5 file or a SavedModel.")
+    str,
+    typer.Argument(
+        metavar="SOURCE", help="A recipe, keras:NAME, or the path of a .keras, .h5 or .json file or a SavedModel."
+    ),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write the bundle into.")]
 Name = Annotated[
@@ -66,7 +70,7 @@ Weights = Annotated[
     str | None,
     typer.Option(
         metavar="imagenet|none|FILE",
-        help="Pretrained weights, random weights, or a file of weights, for a recipe.",
+        help="Pretrained weights or random weights of a recipe, or a file of weights for any source.",
         rich_help_panel=_SOURCE,
     ),
 ]
@@ -130,6 +134,15 @@ AllowDoublePreprocessing = Annotated[
     typer.Option(
         "--allow-double-preprocessing",
         help="Export even if both the model and --preprocess scale or shift the pixels.",
+        rich_help_panel=_PREPROCESSING,
+    ),
+]
+Expect = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Images with the answers of your own pipeline, as CSV (path, and class or a column per class) or .npz: "
+        "the export must reproduce them; what is not given of --preprocess, --resize and --fit is found.",
         rich_help_panel=_PREPROCESSING,
     ),
 ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["publish_command", "report", "worst_metrics"]
 
-_COLUMNS = ("format", "metric", "worst ", "Keras ", "tolerance ", "margin ", "images")
+_COLUMNS = ("format", "metric", "worst ", "Keras fp32 ", "tolerance ", "margin ", "images")
 
 
 def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, as_json: bool) -> None:
@@ -47,7 +47,9 @@ def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, a
             document["published"] = publication_document(publication)
         print_json(document)
         return
-    print_line("Parity with Keras (worst of all batches):")
+    from camserve.export.report.measured import parity_title
+
+    print_line(f"{parity_title(bundle.report)} (worst of all batches):")
     print_table(_COLUMNS, worst_metrics(parity), optional=("images", "margin "))
     for line in _shares(parity):
         print_line(line)

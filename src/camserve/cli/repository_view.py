@@ -14,6 +14,7 @@ from camserve.text import count
 
 if TYPE_CHECKING:
     from camserve.serving import ModelEntry, VersionEntry
+    from camserve.serving.repository.export_facts import Parity
     from camserve.serving.repository.prune import Pruned
     from camserve.serving.repository.verify import Verification
 
@@ -121,9 +122,7 @@ def version_document(model: str, version: VersionEntry, ready: Ready | None) -> 
 
 
 def _row(model: str, version: VersionEntry, ready: Ready | None) -> list[object]:
-    parity = "-" if version.parity is None else f"{version.parity.figure} {version.parity.share:.0%} of tolerance"
-    if version.parity is not None and version.parity.widened:
-        parity += f"; widened: {', '.join(dict.fromkeys(each.figure for each in version.parity.widened))}"
+    parity = "-" if version.parity is None else _parity_text(version.parity)
     row: list[object] = [
         model,
         version.number,
@@ -137,6 +136,15 @@ def _row(model: str, version: VersionEntry, ready: Ready | None) -> list[object]
     if ready is not None:
         row.insert(3, _yes_or_no(version.number in ready.get(model, ())))
     return row
+
+
+def _parity_text(parity: Parity) -> str:
+    text = f"{parity.figure} {parity.share:.0%} of tolerance"
+    if parity.share > 1:  # of a share of few images, which passed because it may be smaller
+        text += ", not settled"
+    if parity.widened:
+        text += f"; widened: {', '.join(dict.fromkeys(each.figure for each in parity.widened))}"
+    return text
 
 
 def _yes_or_no(value: bool) -> str:

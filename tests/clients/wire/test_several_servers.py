@@ -98,6 +98,7 @@ def send_to_toy_until(client: ThreadTransport, until: threading.Event) -> list[s
     return urls
 
 
+@pytest.mark.timed
 def test_restarted_server_receives_requests_again(transport: TransportClass) -> None:
     with ScriptedServer() as one, ScriptedServer() as other, transport(one.url, other.url) as client:
         one.stop()
@@ -171,6 +172,7 @@ def test_server_not_ready_gets_no_requests(transport: TransportClass) -> None:
         assert {client.infer(toy_request(), deadline=deadline()).url for _ in range(10)} == {other.url}
 
 
+@pytest.mark.timed
 def test_health_checks_continue_after_a_local_error(transport: TransportClass, monkeypatch: pytest.MonkeyPatch) -> None:
     failures: list[bytes | CallFailed] = []
 

@@ -189,17 +189,17 @@ def test_widened_tolerance_is_shown_in_badge_count_and_cell(exported: Reported) 
     text = text_of(with_metrics(exported.report, Metric.share("onnx", "top1_disagreement", 13, 100, limit)))
     assert "parity passed with widened tolerances" in text
     assert "Metrics within tolerance: 1 of 1, 1 of them wider than the default." in text
-    assert "13 % ≤ 20 % 1.5× below 13 of 100: 95 % interval 7.8 % to 21 %; 126 images would settle it" in text
+    assert "13 % ≤ 20 % 1.5× below 13 of 100 images: 95 % interval 7.8 % to 21 %; 126 images would settle it" in text
     assert "widened from 1 %" in text
 
 
 @pytest.mark.parametrize(
     ("limit", "expected"),
     [
-        (Limit(1.6e-5, 1.6e-5, "probabilities", 4e-6), "8e-06 ≤ 1.6e-05 2.0× below Keras's own rounding: 4e-06"),
+        (Limit(1.6e-5, 1.6e-5, "probabilities", 4e-6), "8e-06 ≤ 1.6e-05 2.0× below Keras fp32: 4e-06"),
         (
             Limit(2.8e-5, 2.8e-5, "probabilities", 1.4e-5),
-            "8e-06 ≤ 2.8e-05 3.5× below twice Keras's own rounding: 1.4e-05",
+            "8e-06 ≤ 2.8e-05 3.5× below Keras fp32: 1.4e-05; tolerance twice that",
         ),
         (Limit(9e-6, 1e-5, "probabilities"), "8e-06 ≤ 9e-06 1.1× below default 1e-05"),
     ],
@@ -215,5 +215,5 @@ def test_share_that_is_not_settled_is_shown_as_such(exported: Reported) -> None:
     metric = Metric.share("onnx", "top1_disagreement", 1, 75, Limit(0.01, 0.01, "top1_disagreement"))
     text = text_of(with_metrics(exported.report, metric))
     assert "1.33 %, tolerance 1 % not settled" in text
-    assert "1 of 75: 95 % interval 0.24 % to 7.2 %; 3,423 images would settle it" in text
+    assert "1 of 75 images: 95 % interval 0.24 % to 7.2 %; 3,423 images would settle it" in text
     assert "with widened tolerances" not in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from keras import layers
 from support.networks import enliven
 
 from camserve.bundle import Bundle
-from camserve.errors import HeadError
+from camserve.errors import HeadError, SourceError
 from camserve.export import export_model
+from camserve.export.source.application_names import check_application_name
 from camserve.export.source.applications import application, application_names
 from camserve.pixels import normalize
 
@@ -33,6 +36,7 @@ GRIDS = {
     "ResNet50V2": (64, (2, 2)),
     "Xception": (71, (3, 3)),
 }
+SHORT_GRIDS = {"InceptionResNetV2": (63, (3, 3)), "ResNet50V2": (64, (4, 4))}
 NONLINEAR_LAYERS = {
     "ConvNeXtTiny": (32, r"'convnext_tiny_head_layernorm' \(LayerNormalization\)"),
     "MobileNetV3Small": (64, r"'activation\w*' \(Activation\) with activation 'hard_silu'"),
@@ -52,41 +56,93 @@ def test_preprocessing_equals_keras(name: str) -> None:
     np.testing.assert_array_equal(normalize(PIXELS, application(name).preprocessing), expected)
 
 
+def test_names_are_known_without_keras() -> None:
+    for name in application_names():
+        check_application_name(name)
+        check_application_name(name.lower())
+    with pytest.raises(SourceError, match="no classifier 'mobilnetv2'") as refused:
+        check_application_name("mobilnetv2")
+    assert refused.value.hint == "Did you mean 'MobileNetV2'?"
+
+
 def test_network_with_internal_rescaling_takes_raw_pixels() -> None:
     for name in ("EfficientNetB0", "EfficientNetV2B0", "MobileNetV3Small", "ConvNeXtTiny"):
         preprocessing = application(name).preprocessing
         assert (preprocessing.scale, preprocessing.mean) == ((1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
 
 
+THINNER = {"width_coefficient": 0.25, "depth_coefficient": 0.4, "default_size": 64}
 FEWER_BLOCKS: dict[str, tuple[str, dict[str, Any]]] = {
     "ConvNeXtTiny": (
         "ConvNeXt",
         {"depths": [1, 1, 1, 1], "projection_dims": [24, 48, 96, 192], "name": "convnext_tiny"},
     ),
     "DenseNet121": ("DenseNet", {"blocks": [2, 2, 2, 2]}),
+    "EfficientNetB0": ("EfficientNet", {**THINNER, "name": "efficientnetb0"}),
+    "EfficientNetV2B0": ("EfficientNetV2", {**THINNER, "name": "efficientnetv2-b0"}),
     "NASNetMobile": ("NASNet", {"num_blocks": 1, "penultimate_filters": 192, "skip_reduction": False}),
 }
 """For families whose smallest member is slow: the function with which Keras builds every member, and its options."""
 
 
-def small(name: str, size: int) -> keras.Model:
+def inception_resnet_of_three_blocks(input_shape: tuple[int, int, int], classes: int, weights: None) -> keras.Model:
+    """Build one block of each kind of Keras's InceptionResNetV2, after the pooling branch of its first block."""
+    family: Any = importlib.import_module(keras.applications.InceptionResNetV2.__module__)
+    image = layers.Input(input_shape)
+    x = family.conv2d_bn(image, 32, 3, strides=2, padding="valid")
+    pooled = layers.AveragePooling2D(3, strides=1, padding="same")(x)
+    x = layers.Concatenate()([family.conv2d_bn(x, 32, 1), family.conv2d_bn(pooled, 32, 1)])
+    for kind in ("block35", "block17", "block8"):
+        x = family.inception_resnet_block(x, scale=0.17, block_type=kind, block_idx=1)
+        x = layers.MaxPooling2D(3, strides=2)(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(image, layers.Dense(classes, "softmax")(x))
+
+
+def resnet_v2_of_four_blocks(input_shape: tuple[int, int, int], classes: int, weights: None) -> keras.Model:
+    """Build two stages of two of the blocks of Keras's ResNet50V2, in which BatchNorm precedes the convolution."""
+    family: Any = importlib.import_module(keras.applications.ResNet50.__module__)
+
+    def stages(x: Any) -> Any:
+        x = family.stack_residual_blocks_v2(x, 64, 2, name="conv2")
+        return family.stack_residual_blocks_v2(x, 128, 2, name="conv3")
+
+    return family.ResNet(stages, True, True, weights=weights, input_shape=input_shape, classes=classes)
+
+
+SHORT: dict[str, Callable[..., keras.Model]] = {
+    "InceptionResNetV2": inception_resnet_of_three_blocks,
+    "ResNet50V2": resnet_v2_of_four_blocks,
+}
+"""For families without such options: short networks of the same blocks."""
+
+WHOLE = ("EfficientNetB0", "EfficientNetV2B0", "InceptionResNetV2", "InceptionV3", "ResNet50", "ResNet50V2")
+"""Classifiers that only `make test-all` exports at their whole depth.
+
+In every run, short networks have their operations: InceptionV3's are those of InceptionResNetV2, and
+`test_end_to_end.py` exports ResNet50.
+"""
+
+
+def short(name: str, size: int) -> keras.Model:
+    """Build a classifier with few blocks, or at its whole depth if that is quick."""
     build: Any = getattr(keras.applications, name)
     if name in FEWER_BLOCKS:
         function, options = FEWER_BLOCKS[name]
         build = partial(getattr(importlib.import_module(build.__module__), function), **options)
-    model = build(weights=None, input_shape=(size, size, 3), classes=10)
-    return enliven(model, application(name).preprocessing)
+    return enlivened(SHORT.get(name, build), name, size)
+
+
+def enlivened(build: Callable[..., keras.Model], name: str, size: int) -> keras.Model:
+    return enliven(build(weights=None, input_shape=(size, size, 3), classes=10), application(name).preprocessing)
 
 
 def exported(name: str, model: keras.Model, folder: Path, *, cam: bool = True) -> Bundle:
     return export_model(model, folder / "bundle", preprocessing=application(name).preprocessing, cam=cam)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", GRIDS)
-def test_family_with_a_linear_head_exports_with_maps(name: str, tmp_path: Path) -> None:
-    size, grid = GRIDS[name]
-    bundle = exported(name, small(name, size), tmp_path)
+def exports_with_maps(name: str, model: keras.Model, grid: tuple[int, int], folder: Path) -> None:
+    bundle = exported(name, model, folder)
     assert bundle.contract.cam is not None
     assert (bundle.contract.cam.kind, bundle.contract.cam.grid) == ("global-average", grid)
     assert all(metric["passed"] for metric in bundle.report["parity"])
@@ -94,10 +150,25 @@ def test_family_with_a_linear_head_exports_with_maps(name: str, tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in GRIDS if name in SHORT or name in FEWER_BLOCKS or name not in WHOLE])
+def test_family_with_a_linear_head_exports_with_maps(name: str, tmp_path: Path) -> None:
+    size, grid = SHORT_GRIDS.get(name, GRIDS[name])
+    exports_with_maps(name, short(name, size), grid, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_classifier_exports_with_maps(name: str, tmp_path: Path) -> None:
+    size, grid = GRIDS[name]
+    exports_with_maps(name, enlivened(getattr(keras.applications, name), name, size), grid, tmp_path)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NONLINEAR_LAYERS)
 def test_family_with_a_nonlinear_head_exports_without_maps(name: str, tmp_path: Path) -> None:
     size, layer = NONLINEAR_LAYERS[name]
-    model = small(name, size)
+    model = short(name, size)
     with pytest.raises(HeadError, match=layer):
         exported(name, model, tmp_path)
     bundle = exported(name, model, tmp_path, cam=False)

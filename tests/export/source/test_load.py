@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -85,19 +84,6 @@ def test_unknown_source_is_an_error() -> None:
     assert "no classifier 'resnet51'" in error_message("keras:resnet51")
 
 
-def test_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
-    image = tmp_path / "cat.jpg"
-    image.write_bytes(b"\xff\xd8\xff")
-    assert "'.jpg'" in error_message(image)
-    for name in ("model.keras", "model.h5"):
-        (tmp_path / name).write_text("weights")
-        assert name in error_message(tmp_path / name)
-    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
-        archive.writestr("readme.txt", "not a model")
-    assert "other.keras" in error_message(tmp_path / "other.keras")
-    assert "is not a SavedModel: it has no saved_model.pb" in error_message(tmp_path)
-
-
 class OwnLoss(keras.losses.Loss):  # type: ignore[misc]
     def call(self, y_true: Any, y_pred: Any) -> Any:
         return keras.ops.mean((y_true - y_pred) ** 2)
@@ -127,7 +113,7 @@ def test_truncated_model_is_refused(name: str, part: float, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["own.weights.h5", "own.h5", "own.keras"])
-@pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.999])
+@pytest.mark.parametrize("part", [0.3, 0.9, 0.999])
 def test_truncated_weights_leave_the_model_unchanged(name: str, part: float, tmp_path: Path) -> None:
     model = small_network()
     path = tmp_path / name

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from support.disposable_server import DisposableServer
 from support.folders import content
-from support.toy import expected_outputs, toy_images, write_toy_bundle
+from support.toy import add_golden_images, expected_outputs, toy_images, write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError, ServerError
+from camserve.golden import Golden, write_golden
+from camserve.manifest import write_manifest
+from camserve.pixels import normalize
 from camserve.serving import TritonServer, publish
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.rollback import rollback
@@ -144,6 +149,27 @@ def test_a_version_with_other_answers_is_rolled_back(
         live.load("toy")
     assert server.served() == before
     assert _answers_as(server, toy_bundle)
+
+
+def test_golden_images_are_classified_on_the_server(server: TritonServer, root: Path, tmp_path: Path) -> None:
+    bundle = add_golden_images(write_toy_bundle(tmp_path / "bundle"))
+    black = np.zeros((1, *bundle.contract.input.shape), np.uint8)  # of which only the biases matter
+    answers = expected_outputs(bundle, normalize(black, bundle.contract.preprocessing))
+    write_golden(bundle.path / "golden.npz", Golden(black, answers))
+    write_manifest(bundle.path)
+    publish(bundle.path, root, name="photos", url=server.grpc_url)
+    path, files_before = root / "photos" / "config.pbtxt", _content(root)
+    original = path.read_text()
+    stale = onnx.load(bundle.path / "model.onnx")
+    kernel = next(tensor for tensor in stale.graph.initializer if tensor.name == "kernel")
+    kernel.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(kernel) * np.float32(3), "kernel"))
+    onnx.save(stale, root / "photos" / "stale.onnx")
+    path.write_text(original.replace('"model.onnx"', '"../stale.onnx"'))
+    with pytest.raises(ServerError, match=r"rolled back: .* does not give the expected answers to the golden images"):
+        publish(bundle.path, root, name="photos", url=server.grpc_url)
+    (root / "photos" / "stale.onnx").unlink()
+    path.write_text(original)
+    assert _content(root) == files_before
 
 
 def test_a_new_model_that_does_not_load_is_removed(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
-from support.toy import write_toy_bundle
+from support.toy import add_golden_images, expected_outputs, write_toy_bundle
 
-from camserve.bundle import Bundle
+from camserve.bundle import Bundle, load_bundle
 from camserve.errors import BundleError
+from camserve.golden import Golden, read_golden, write_golden
 from camserve.manifest import write_manifest
+from camserve.pixels import normalize
 from camserve.serving import publish
 
 
@@ -79,3 +82,25 @@ def test_golden_answers_of_another_model_are_refused(bundle: Bundle, tmp_path: P
     (bundle.path / "golden.npz").write_bytes((other.path / "golden.npz").read_bytes())
     write_manifest(bundle.path)
     _refused(bundle, tmp_path / "repository", "does not reproduce the golden answers")
+
+
+def test_golden_images_are_published_with_the_version(bundle: Bundle, tmp_path: Path) -> None:
+    publication = publish(add_golden_images(bundle), tmp_path / "repository")
+    assert (publication.path / "golden_images.npz").read_bytes() == (bundle.path / "golden_images.npz").read_bytes()
+
+
+def test_other_answers_to_golden_images_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    wrong = add_golden_images(bundle, shift=0.03)
+    _refused(wrong, tmp_path / "repository", r"the golden images: a\.png is of class .* \(difference 0\.03, tolerance")
+
+
+def test_golden_images_resized_otherwise_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    add_golden_images(bundle)
+    contract = json.loads((bundle.path / "contract.json").read_text())
+    contract["preprocessing"]["scale"] = [127.5] * 3
+    (bundle.path / "contract.json").write_text(json.dumps(contract))
+    golden = read_golden(bundle.path / "golden.npz", bundle.contract)
+    doubled = expected_outputs(bundle, 2 * normalize(golden.pixels, bundle.contract.preprocessing))
+    write_golden(bundle.path / "golden.npz", Golden(golden.pixels, doubled))
+    write_manifest(bundle.path)
+    _refused(load_bundle(bundle.path), tmp_path / "repository", "the expected answers to the golden images")

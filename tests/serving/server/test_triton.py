@@ -186,6 +186,7 @@ def test_a_program_that_ignores_sigchld_ends_the_server(toy_repository: Path, sc
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.timed
 def test_a_guard_that_cannot_start_ends_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(_self: ServerProcess) -> None:
         raise BlockingIOError("no more processes")

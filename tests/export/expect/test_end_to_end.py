@@ -1,0 +1,64 @@
+"""An export with expected answers is checked from file to answer, and so is its publication."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from support.networks import enliven, small_network
+from support.original_pipelines import original_tensor, write_expected, write_photos
+
+from camserve.contract import PRESETS
+from camserve.errors import ParityError, UsageError
+from camserve.export import Tolerances, export_model
+from camserve.golden_images import read_golden_images
+from camserve.serving import publish
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return enliven(small_network(), PRESETS["tf"])
+
+
+@pytest.fixture(scope="module")
+def expected(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("jpegs")
+    paths = write_photos(folder, 6, ".jpg")
+    images = np.stack([original_tensor(path, "tf", "tf-bilinear", "stretch", (16, 16)) for path in paths])
+    return write_expected(folder / "expected.csv", paths, model.predict(images, verbose=0))
+
+
+def test_export_gives_the_expected_answers_to_files(model: keras.Model, expected: Path, tmp_path: Path) -> None:
+    bundle = export_model(model, tmp_path / "bundle", expect=expected)
+    assert bundle.contract.preprocessing.resize == "tf-bilinear"
+    rows = [row for row in bundle.report["parity"] if row["figure"] == "end_to_end"]
+    assert [(row["format"], row["batch"], row["passed"]) for row in rows] == [
+        ("onnx", 6, True),
+        ("savedmodel", 6, True),
+    ]
+    assert 0 < rows[0]["value"] < 0.02  # Pillow decodes JPEG otherwise than TensorFlow
+    notes = " ".join(bundle.report["notes"])
+    assert "--preprocess tf --resize tf-bilinear reproduces 6 of 6" in notes
+    assert "6 of 6 images with expected answers are in the bundle" in notes
+    golden = read_golden_images(bundle.path / "golden_images.npz", bundle.contract)
+    assert golden.files == tuple((expected.parent / name).read_bytes() for name in golden.names)
+    assert publish(bundle, tmp_path / "repository").version == 1
+
+
+def test_export_with_other_answers_is_refused(model: keras.Model, expected: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"expect": expected, "formats": "onnx", "tolerances": Tolerances(end_to_end=1e-5)}
+    with pytest.raises(
+        ParityError, match="the export does not give the expected answers to the image files: onnx differs by"
+    ) as raised:
+        export_model(model, tmp_path / "bundle", **options)
+    assert "--bound end_to_end=" in str(raised.value.hint)
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_filter_with_fractions_is_refused_for_uint8_input(model: keras.Model, expected: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--resize tf-bilinear gives pixels with fractions"):
+        export_model(model, tmp_path / "bundle", expect=expected, input_dtype="uint8")

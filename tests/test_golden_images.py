@@ -1,0 +1,63 @@
+"""Golden images: files with expected answers, stored in a bundle and decoded again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.toy import add_golden_images, expected_outputs, write_toy_bundle
+
+from camserve.bundle import Bundle
+from camserve.errors import BundleError
+from camserve.expected_answers import ExpectedAnswers
+from camserve.golden_images import read_golden_images, write_golden_images
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return add_golden_images(write_toy_bundle(tmp_path / "bundle"))
+
+
+def test_written_images_are_read_back_and_have_the_expected_answers(bundle: Bundle, tmp_path: Path) -> None:
+    golden = read_golden_images(bundle.path / "golden_images.npz", bundle.contract)
+    write_golden_images(tmp_path / "again.npz", golden)
+    assert (tmp_path / "again.npz").read_bytes() == (bundle.path / "golden_images.npz").read_bytes()
+    assert golden.faults(expected_outputs(bundle, golden.image(bundle.contract))) == ()
+
+
+def test_images_with_other_answers_are_named(bundle: Bundle) -> None:
+    golden = read_golden_images(bundle.path / "golden_images.npz", bundle.contract)
+    answers = expected_outputs(bundle, golden.image(bundle.contract))
+    answers["probabilities"][1] = np.nan
+    (fault,) = golden.faults(answers)
+    assert fault.startswith("b.png is of class")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "compressed", "class", "name"])
+def test_damaged_file_is_refused(damage: str, bundle: Bundle) -> None:
+    path = bundle.path / "golden_images.npz"
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    match damage:
+        case "truncated":
+            path.write_bytes(path.read_bytes()[:-100])
+        case "compressed":
+            np.savez_compressed(path, **arrays)
+        case "class":
+            np.savez(path, **{**arrays, "classes": np.array([0, 9])})
+        case "name":
+            np.savez(path, **{**arrays, "names": np.array(["a.png"])})
+    with pytest.raises(BundleError, match="cannot read the golden images"):
+        read_golden_images(path, bundle.contract)
+
+
+def test_expected_classes_tolerate_ties_only() -> None:
+    expected = ExpectedAnswers(np.array([0, 1, 1]))
+    differences = expected.score(np.array([[0.7, 0.3], [0.505, 0.495], [0.9, 0.1]])).differences
+    assert differences == pytest.approx([0, 0.01, 0.8])
+
+
+def test_one_sigmoid_counts_as_two_classes() -> None:
+    expected = ExpectedAnswers(np.array([1, 0]), np.array([[0.2, 0.8], [0.9, 0.1]]))
+    assert expected.score(np.array([[0.8], [0.1]])).differences == pytest.approx([0, 0])
