@@ -45,6 +45,7 @@ class Source:
         sha256: SHA-256 of the source file in hexadecimal, or of the weights file if the source is not a file; None if
             there is neither.
         predict: Runs the model in the library that saved it, if that is not Keras 3; None otherwise.
+        warnings: Warnings about the file for the report.
     """
 
     model: keras.Model
@@ -56,6 +57,7 @@ class Source:
     imagenet: bool = False
     sha256: str | None = None
     predict: Predict | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def load_source(
@@ -97,7 +99,7 @@ def load_source(
         origin, title = str(source), path.name
         if weights_path is not None:
             origin, title = f"{origin}, weights {weights_path}", f"{title}, weights {weights_path.name}"
-        return Source(file.model, origin, title, path.stem, sha256=digest, predict=file.predict)
+        return Source(file.model, origin, title, path.stem, sha256=digest, predict=file.predict, warnings=file.warnings)
     else:
         kind = "none" if weights_path is not None else default_weights(source, weights)
         loaded = _build_recipe(str(source), imagenet=kind == "imagenet", size=size, classes=classes)

@@ -6,15 +6,18 @@ over positions becomes one over channels. Known losses are restored; any other d
 
 from __future__ import annotations
 
+import inspect
 import json
+import sys
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 from camserve.export.frameworks import keras
 
 from camserve.errors import SourceError
 
-__all__ = ["check_stored_settings", "restored_axes"]
+__all__ = ["check_stored_settings", "restored_axes", "stored_operations"]
 
 _WITHOUT_EFFECT = ("_initializer", "_regularizer", "_constraint")
 _NOT_SETTINGS = frozenset(
@@ -23,6 +26,7 @@ _NOT_SETTINGS = frozenset(
         *("batch_shape", "batch_input_shape", "build_config", "build_input_shape"),
     )
 )
+_EVERY_LAYER_HAS = {"trainable", "batch_shape"}
 _OPTIONAL = "InputLayer"  # a sequential model does not count it among its layers
 
 
@@ -32,28 +36,42 @@ def restored_axes(architecture: Any) -> dict[str, Any]:
     Args:
         architecture: The stored architecture.
     """
-    axes: dict[str, dict[str, Any]] = {}
+    axes: dict[str, dict[str, list[Any]]] = {}
     for node in _stored_layers(architecture):
-        config = node["config"]
-        if "axis" in config and (
-            config["axis"] is None or (isinstance(config["axis"], list) and len(config["axis"]) != 1)
-        ):
-            axes.setdefault(node["class_name"], {})[_name(node)] = config["axis"]
+        if "axis" in node["config"] and hasattr(keras.layers, node["class_name"]):
+            axes.setdefault(node["class_name"], {}).setdefault(_name(node), []).append(node["config"]["axis"])
     return {
         name: _with_axes(getattr(keras.layers, name), known)
         for name, known in axes.items()
-        if hasattr(keras.layers, name)
+        if any(axis is None or (isinstance(axis, list) and len(axis) != 1) for each in known.values() for axis in each)
     }
 
 
-def _with_axes(layer_class: Any, axes: Mapping[str, Any]) -> type:
+def _with_axes(layer_class: Any, axes: Mapping[str, list[Any]]) -> type:
     class Restored:
         @classmethod
         def from_config(cls, config: dict[str, Any]) -> Any:
-            axis = {"axis": axes[config["name"]]} if config.get("name") in axes else {}
-            return layer_class.from_config({**config, **axis})
+            # Layers in different models may have one name; Keras creates them in the order in which they are stored.
+            stored = axes.get(config.get("name", ""))
+            return layer_class.from_config({**config, "axis": stored.pop(0)} if stored else config)
 
     return Restored
+
+
+def stored_operations(architecture: Any) -> dict[str, Any]:
+    """Return the operations in an architecture by class name, such as `Relu` of `keras.ops.relu` or `Add` of `x + y`.
+
+    Keras stores them in HDF5 files, but its reader of these files does not know them.
+    """
+    nodes = (node for node in _stored_layers(architecture) if not _EVERY_LAYER_HAS & set(node["config"]))
+    found = {node["class_name"]: _operation(node["class_name"]) for node in nodes}
+    return {name: operation for name, operation in found.items() if operation is not None}
+
+
+def _operation(class_name: str) -> Any:
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("keras.src.ops.")]
+    found = (getattr(module, class_name, None) for module in modules)
+    return next((each for each in found if inspect.isclass(each) and issubclass(each, keras.Operation)), None)
 
 
 def check_stored_settings(architecture: Any, model: keras.Model, name: str) -> None:
@@ -67,9 +85,7 @@ def check_stored_settings(architecture: Any, model: keras.Model, name: str) -> N
     Raises:
         SourceError: If a layer or a setting was lost or changed; names the layer, the setting and both values.
     """
-    loaded = {layer.name: layer for layer in getattr(model, "operations", model.layers)}
-    for node in _layers(architecture):
-        layer = loaded.get(_name(node))
+    for node, layer in _pairs(_layers(architecture), getattr(model, "operations", model.layers)):
         if layer is None and node.get("class_name") != _OPTIONAL:
             raise _error(f"{name}: Keras did not load layer {_name(node)!r} ({node.get('class_name')})")
         if _layers(node):
@@ -80,6 +96,23 @@ def check_stored_settings(architecture: Any, model: keras.Model, name: str) -> N
                     f"{name}: Keras loaded layer {_name(node)!r} ({type(layer).__name__}) with {setting}={actual!r}, "
                     f"but the file stores {setting}={stored!r}"
                 )
+
+
+def _pairs(nodes: list[Mapping[str, Any]], layers: list[Any]) -> Iterator[tuple[Mapping[str, Any], Any]]:
+    """Yield each stored layer with the loaded one, None if it is missing.
+
+    Some operations and layers of the user's are stored without a name. They are paired in the order of their class.
+    """
+    named = {layer.name: layer for layer in layers}
+    unnamed = [node for node in nodes if "name" not in node["config"]]
+    taken = {_name(node) for node in nodes if "name" in node["config"]}
+    for node in nodes:
+        if "name" in node["config"]:
+            yield node, named.get(_name(node))
+    for kind in dict.fromkeys(node["class_name"] for node in unnamed):
+        stored = [node for node in unnamed if node["class_name"] == kind]
+        loaded = [layer for layer in layers if type(layer).__name__ == kind and layer.name not in taken]
+        yield from zip_longest(stored, loaded[: len(stored)])
 
 
 def _error(message: str) -> SourceError:
