@@ -49,10 +49,10 @@ def main() -> None:
         paths = write_photos(Path(folder, "photos"))
         print("| pipeline | camserve | files | equal inputs | largest difference | same best class |")
         print("|---|---|---|---|---|---|")
-        for title, preprocess, resize, exif in PIPELINES:
-            theirs, decode = preprocess(paths), DecodeOptions(exif=exif)
+        for title, preprocess, resize, decode in PIPELINES:
+            theirs = preprocess(paths)
             ours = np.stack([prepare(load_image(path, decode), contract(resize)) for path in paths])
-            options = f"--resize {resize}{' --exif' if exif else ''}"
+            options = f"--resize {resize}{' --exif' * decode.exif}{' --fast-jpeg' * decode.fast_jpeg}"
             for kind in ("jpg", "png", "bmp"):
                 chosen = [path.suffix == f".{kind}" for path in paths]
                 print(f"| {title} | `{options}` | {compare(model, theirs[chosen], ours[chosen], kind.upper())} |")
@@ -99,10 +99,11 @@ def with_opencv(paths: list[Path]) -> Array:
     return np.stack([cv2.resize(cv2.imread(str(path)), (SIDE, SIDE))[:, :, ::-1].astype(np.float32) for path in paths])
 
 
-PIPELINES: tuple[tuple[str, Callable[[list[Path]], Array], ResizeFilter, bool], ...] = (
-    ("TensorFlow: `image_dataset_from_directory`", with_tensorflow, "tf-bilinear", False),
-    ("Keras: `load_img`", with_keras, "nearest", False),
-    ("OpenCV: `imread`, `resize`", with_opencv, "cv2-linear", True),
+PIPELINES: tuple[tuple[str, Callable[[list[Path]], Array], ResizeFilter, DecodeOptions], ...] = (
+    ("TensorFlow: `image_dataset_from_directory`", with_tensorflow, "tf-bilinear", DecodeOptions()),
+    ("TensorFlow: `image_dataset_from_directory`", with_tensorflow, "tf-bilinear", DecodeOptions(fast_jpeg=True)),
+    ("Keras: `load_img`", with_keras, "nearest", DecodeOptions()),
+    ("OpenCV: `imread`, `resize`", with_opencv, "cv2-linear", DecodeOptions(exif=True)),
 )
 
 

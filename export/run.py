@@ -64,7 +64,7 @@ def run_export(
     network = trace(loaded.model, options.size)
     end_to_end = find_expected(loaded, network, options, progress)
     if end_to_end is not None:
-        options = replace(options, preprocessing=end_to_end.preprocessing, resize=None, fit=None)
+        options = replace(options, preprocessing=end_to_end.preprocessing)
     preprocessing = _preprocessing(loaded, network, options)
     warnings = (*loaded.warnings, *check_arithmetic(network, preprocessing, options))
     one_sigmoid = network.output.shape[1:] == (1,) and has_two_labels(options)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from camserve.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from camserve.parity_report import WidenedTolerance
     from camserve.serving.config.accelerator_options import Accelerator, Auto, Cpu, Cuda, OpenVINO, TensorRT
     from camserve.serving.config.presets import PRESETS
     from camserve.serving.config.resources import Resource
@@ -59,6 +60,7 @@ __all__ = [
     "TritonServer",
     "Verification",
     "VersionEntry",
+    "WidenedTolerance",
     "accept_config",
     "describe_model",
     "lint_repository",

@@ -33,6 +33,14 @@ class Expected:
     def __len__(self) -> int:
         return len(self.images)
 
+    def sample(self, most: int) -> Expected:
+        """Return at most so many of the images, evenly spaced, the first and the last included."""
+        if len(self) <= most:
+            return self
+        chosen = [int(number) for number in np.linspace(0, len(self) - 1, most).round()]
+        names, images = tuple(self.names[number] for number in chosen), tuple(self.images[number] for number in chosen)
+        return Expected(names, images, self.answers.take(chosen))
+
 
 def resolve_expected(file: ExpectedFile, outputs: int, labels: Sequence[str] | None) -> Expected:
     """Return expected answers by class number.

@@ -66,14 +66,16 @@ def find_pipeline(
             if not implied:
                 raise refuted_error(trials, best, given, expected, search.tolerance)
             winners = best
-        trials = [*winners, *(trial for trial in every if trial not in winners)]
+        trials = every
     if not winners:
         raise no_pipeline_error(trials, expected, search.tolerance)
     equal = [trial for trial in winners if not _is_clearly_closer(winners[0], trial)]
-    equal = without_equivalents(equal, network.shape) if len(equal) > 1 else equal
-    if len(equal) > 1:
-        raise ambiguity_error(equal, expected, network.shape, search.tolerance)
-    return FoundPipeline(winners[0].candidate.preprocessing, summary(trials, expected, search.tolerance))
+    distinct = without_equivalents(equal, network.shape)
+    if len(distinct) > 1:
+        raise ambiguity_error(distinct, expected, network.shape, search.tolerance)
+    alike = {trial.candidate for trial in equal}
+    others = [trial for trial in trials if trial.candidate not in alike]
+    return FoundPipeline(distinct[0].candidate.preprocessing, summary([*distinct, *others], expected, search.tolerance))
 
 
 class _Search:

@@ -69,7 +69,7 @@ def fit_images(
         fitted = [fit_image(image, contract) for image in images]
     except ImageError:
         return None
-    arrays: list[Array] = [np.asarray(each.image) if each.exact is None else each.exact for each in fitted]
+    arrays: list[Array] = [np.asarray(each.pixels) for each in fitted]
     pixels: Array = np.stack([array.reshape(shape) for array in arrays])
     return pixels
 

@@ -46,7 +46,7 @@ def no_pipeline_error(trials: Sequence[Trial], expected: Expected, tolerance: fl
     best = trials[0]
     missed = [name for name, each in zip(expected.names, best.differences, strict=True) if each > tolerance]
     rotated = [name for name, path in zip(expected.names, expected.images, strict=True) if is_rotated(path)]
-    exif = f"; {count(len(rotated), 'image')} with an EXIF rotation, which OpenCV applies and camserve does not"
+    exif = f"; {count(len(rotated), 'image')} with an EXIF rotation, which OpenCV applies, and camserve with --exif"
     return ParityError(
         f"{what}; the best, {best.candidate.options()}, reproduces {_result(best, expected, tolerance)}, without "
         f"{', '.join(map(printable, missed[:_SHOWN]))}{', …' if len(missed) > _SHOWN else ''}{exif if rotated else ''}",
@@ -57,15 +57,23 @@ def no_pipeline_error(trials: Sequence[Trial], expected: Expected, tolerance: fl
 def refuted_error(
     trials: Sequence[Trial], better: Sequence[Trial], given: Given, expected: Expected, tolerance: float
 ) -> ParityError:
-    """Return the error for given parts with which the expected answers are not reproduced, although others do."""
-    result = (
-        f"; the best with the given options, {trials[0].candidate.options()}, reproduces "
-        f"{_result(trials[0], expected, tolerance)}"
-        if trials
-        else ""
-    )
+    """Return the error for given parts that do not reproduce the expected answers, or less closely than others.
+
+    Args:
+        trials: The trials with the given parts, best first.
+        better: The trials that reproduce the answers, best first.
+        given: The given parts.
+        expected: The expected answers.
+        tolerance: Largest difference of a reproduced answer.
+    """
+    problem = "the given preprocessing does not reproduce the expected answers"
+    if trials:
+        best, result = trials[0].candidate.options(), _result(trials[0], expected, tolerance)
+        problem += f"; the best with the given options, {best}, reproduces {result}"
+        if trials[0].reproduced(tolerance) == len(expected):
+            problem = f"another preprocessing reproduces the expected answers more closely than {best}: {result}"
     return ParityError(
-        f"the given preprocessing does not reproduce the expected answers{result}",
+        problem,
         hint=f"Use {better[0].candidate.options(with_fit=given.fit is not None)}, which reproduces "
         f"{_result(better[0], expected, tolerance)}",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,30 @@ def write_saved_model(served: ServedGraph, path: Path) -> None:
         ConversionError: If TensorFlow cannot save the graph.
     """
     module = tf.Module()
-    module.layers = served.layers  # TensorFlow saves the weights of tracked layers
     module.serve = tf.function(served.function, input_signature=[served.signature])
     try:
+        # TensorFlow's own variables, not the layers: it would save a Keras variable as two, of which a session of
+        # TensorFlow 1, as in the `tensorflow` backend, restores only the one that the graph does not read.
+        module.weights = _variables(served, module.serve.get_concrete_function().graph.variables)
         tf.saved_model.save(module, str(path), signatures={_SIGNATURE: module.serve})
     except (ValueError, TypeError, AssertionError, tf.errors.OpError) as error:
         raise ConversionError(
             f"TensorFlow cannot save the network: {reason(error)}", hint="Export only ONNX: --formats onnx"
         ) from error
     make_deterministic(path)
+
+
+def _variables(served: ServedGraph, used: Sequence[tf.Variable]) -> list[tf.Variable]:
+    """Return the variables that a graph uses, in an order that does not depend on the process.
+
+    Args:
+        served: The graph.
+        used: Its variables: those of Keras, and those that a custom layer has created with TensorFlow.
+    """
+    of_layers = {id(weight.value): weight.value for layer in served.layers for weight in layer.variables}
+    numbers = {id(variable) for variable in used}
+    others = sorted((each for each in used if id(each) not in of_layers), key=lambda each: str(each.name))
+    return [each for number, each in of_layers.items() if number in numbers] + others
 
 
 def open_saved_model(path: Path) -> Runner:

@@ -132,7 +132,8 @@ def _failure(metric: Metric) -> str:
     batch = f", batch {metric.batch}" if metric.batch else ""
     limit = "" if metric.tolerance is None else f" > {metric.tolerance:.3g}"
     interval = "" if metric.interval is None else " (95 % interval {:.3g} to {:.3g})".format(*metric.interval)
-    return f"{metric.name} of {metric.format}{batch}: {metric.value:.3g}{limit}{interval}"
+    noise = "" if metric.noise is None else f" (Keras fp32: {metric.noise:.2g})"
+    return f"{metric.name} of {metric.format}{batch}: {metric.value:.3g}{limit}{noise}{interval}"
 
 
 def _finite(value: float | None) -> float | None:

@@ -26,7 +26,7 @@ from camserve.export.report.measured import (
 from camserve.export.report.page import render_page
 from camserve.export.source.load import Source
 from camserve.manifest import MANIFEST_NAME, file_digest
-from camserve.widened_tolerances import widened_tolerances
+from camserve.parity_report import widened_tolerances
 
 __all__ = ["describe_files", "make_report", "write_report"]
 

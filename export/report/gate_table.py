@@ -21,8 +21,8 @@ from camserve.export.report.metric_text import (
     value_text,
     worst_batch,
 )
+from camserve.parity_report import is_widened
 from camserve.text import count
-from camserve.widened_tolerances import is_widened
 
 __all__ = ["batch_table", "gate_table"]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Container, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from camserve.parity_report import is_widened
 from camserve.text import count
-from camserve.widened_tolerances import is_widened
 
 __all__ = [
     "Row",

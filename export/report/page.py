@@ -12,7 +12,7 @@ from camserve.export.report.markup import Html, details, join, section, tag
 from camserve.export.report.measured import parity_title, summarize_images
 from camserve.export.report.metric_text import closest, failures, is_judged, margin, measured_where, title
 from camserve.export.report.style import STYLE
-from camserve.widened_tolerances import is_widened
+from camserve.parity_report import is_widened
 
 __all__ = ["render_page"]
 

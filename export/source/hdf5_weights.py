@@ -44,9 +44,14 @@ def check_is_model(path: Path) -> None:
     """
     check_hdf5(path, str(path), path.stat().st_size)
     layout = hdf5_layout(path)
+    layers = [] if layout is None else stored_layers(path)
+    if layout == "model" and not layers:
+        raise SourceError(
+            f"{path} contains the architecture of a model without its weights",
+            hint="Pass a file with both: model.save('model.keras')",
+        )
     if layout == "model":
         return
-    layers = [] if layout is None else stored_layers(path)
     if not layers:
         raise SourceError(
             f"{path} is an HDF5 file without a Keras model",

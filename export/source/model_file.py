@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,11 @@ from typing import Any
 from camserve.export.frameworks import keras
 
 from camserve.errors import CamserveError, SourceError
-from camserve.export.framework_errors import reason
 from camserve.export.source.application_layers import application_layers
-from camserve.export.source.architecture import check_architecture, unknown_class_error
+from camserve.export.source.architecture import check_architecture
 from camserve.export.source.archive import architecture_in_archive, check_archive, is_keras_2_archive
 from camserve.export.source.contents import FileKind, check_folder, model_kind, named
 from camserve.export.source.custom_objects import (
-    CustomObjects,
     import_custom_objects,
     import_custom_objects_of_keras_2,
     lost_settings,
@@ -25,14 +22,13 @@ from camserve.export.source.hdf5 import architecture_in_hdf5
 from camserve.export.source.hdf5_weights import check_is_model
 from camserve.export.source.json_model import load_json_model
 from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
+from camserve.export.source.load_error import load_error
 from camserve.export.source.loaded_model import LoadedModel
 from camserve.export.source.saved_model import load_saved_model
 from camserve.export.source.stored_settings import check_stored_settings, restored_axes, stored_operations
-from camserve.export.source.weights import load_weights
+from camserve.export.source.weights import all_weights_required, load_weights
 
 __all__ = ["load_model_file"]
-
-_UNKNOWN_CLASS = re.compile(r"(?:Could not locate \w+|Unknown \w+:) '([^']+)'")
 
 
 def load_model_file(path: Path, modules: Sequence[str] = (), weights: Path | None = None) -> LoadedModel:
@@ -52,7 +48,7 @@ def load_model_file(path: Path, modules: Sequence[str] = (), weights: Path | Non
     except CamserveError:
         raise
     except Exception as error:  # h5py, zipfile, TensorFlow and Keras raise different exceptions
-        raise _load_error(path, error, modules) from error
+        raise load_error(path, error, modules) from error
     if not isinstance(loaded.model, keras.Model):
         raise SourceError(
             f"{path} contains a {type(loaded.model).__name__}, not a model",
@@ -81,7 +77,8 @@ def _load(path: Path, modules: Sequence[str], weights: Path | None) -> LoadedMod
         known = {**application_layers(keras), **custom.by_name}
         if kind == "hdf5":
             known = {**_operations(architecture, str(path)), **restored_axes(architecture), **known}
-        model = keras.models.load_model(usable, custom_objects=known, compile=False)
+        with all_weights_required():
+            model = keras.models.load_model(usable, custom_objects=known, compile=False)
     if isinstance(model, keras.Model):
         check_stored_settings(architecture, model, str(path))
         change(model)
@@ -106,13 +103,3 @@ def _read_architecture(path: Path, kind: FileKind) -> tuple[Any, bool]:
         return architecture_in_archive(path), is_keras_2_archive(path)
     check_is_model(path)
     return architecture_in_hdf5(path), is_keras_2_hdf5(path)
-
-
-def _load_error(path: Path, error: Exception, modules: Sequence[str]) -> SourceError:
-    unknown = _UNKNOWN_CLASS.search(str(error))
-    if unknown:
-        return unknown_class_error(unknown[1], str(path), CustomObjects(tuple(modules), {}))
-    return SourceError(
-        f"cannot load {path}: {reason(error)}",
-        hint="Load it in Python with the version of Keras that saved it, and check model.summary()",
-    )

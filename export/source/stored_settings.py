@@ -109,8 +109,8 @@ def _pairs(nodes: list[Mapping[str, Any]], layers: list[Any]) -> Iterator[tuple[
     for node in nodes:
         if "name" in node["config"]:
             yield node, named.get(_name(node))
-    for kind in dict.fromkeys(node["class_name"] for node in unnamed):
-        stored = [node for node in unnamed if node["class_name"] == kind]
+    for kind in dict.fromkeys(map(_class, unnamed)):
+        stored = [node for node in unnamed if _class(node) == kind]
         loaded = [layer for layer in layers if type(layer).__name__ == kind and layer.name not in taken]
         yield from zip_longest(stored, loaded[: len(stored)])
 
@@ -139,14 +139,19 @@ def _name(node: Mapping[str, Any]) -> str:
     return str(config.get("name", node.get("name")) if isinstance(config, Mapping) else node.get("name"))
 
 
+def _class(node: Mapping[str, Any]) -> str:
+    """Return the name of a class, without the package in which it is registered."""
+    return str(node["class_name"]).rpartition(">")[2]
+
+
 def _serialized(layer: Any) -> Mapping[str, Any]:
     """Return a layer as Keras stores it in a file."""
     return json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))  # type: ignore[no-any-return]
 
 
 def _differences(stored: Mapping[str, Any], loaded: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    if stored["class_name"] != loaded["class_name"]:
-        yield "class", stored["class_name"], loaded["class_name"]
+    if _class(stored) != _class(loaded):
+        yield "class", _class(stored), _class(loaded)
     for setting, value in stored["config"].items():
         if setting in _NOT_SETTINGS or setting.endswith(_WITHOUT_EFFECT):
             continue
@@ -164,7 +169,7 @@ def _plain(value: Any) -> Any:
             return value["config"]["name"]
         if "class_name" in value:
             config = value.get("config")
-            return [value["class_name"], _plain(config if isinstance(config, Mapping) else {})]
+            return [_class(value), _plain(config if isinstance(config, Mapping) else {})]
         return {
             key: _plain(each)
             for key, each in value.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import warnings
@@ -19,7 +20,9 @@ from camserve.export.source.hdf5 import check_hdf5
 from camserve.export.source.hdf5_weights import Layout, StoredLayer, hdf5_layout, is_nested, stored_layers
 from camserve.text import count
 
-__all__ = ["load_weights"]
+__all__ = ["all_weights_required", "load_weights"]
+
+_INCOMPLETE = ("freshly-initialized", "could not be loaded")
 
 _SAVE_WHOLE = "Build the network in Python, load its weights there, and save it: model.save('model.keras')"
 _OTHER_NETWORK = f"Pass the weights of the same network, or b{_SAVE_WHOLE[1:]}"
@@ -56,6 +59,22 @@ def load_weights(model: Any, path: Path, origin: str, *, classes_option: bool = 
             _OTHER_NETWORK,
         )
         raise SourceError(f"cannot load the weights in {path} into {origin}: {problem}", hint=hint) from None
+
+
+@contextlib.contextmanager
+def all_weights_required() -> Iterator[None]:
+    """Turn Keras's warning that a layer of a model file keeps random weights into an error.
+
+    Raises:
+        ValueError: If Keras gave such a warning.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        if any(words in str(warning.message) for words in _INCOMPLETE):
+            raise ValueError(str(warning.message))
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def _load(model: Any, path: Path) -> None:

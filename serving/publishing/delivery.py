@@ -9,6 +9,7 @@ from pathlib import Path
 
 from camserve.bundle import ONNX_NAME
 from camserve.errors import RepositoryError
+from camserve.parity_report import WidenedTolerance
 from camserve.progress import Progress, no_progress
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.activation import activate
@@ -22,7 +23,6 @@ from camserve.serving.repository.listing import open_repository
 from camserve.serving.repository.lock import LOCK_NAME, LOCK_SECONDS, locked
 from camserve.serving.repository.staging_area import remove_leftovers, staged
 from camserve.text import reason
-from camserve.widened_tolerances import WidenedTolerance
 
 __all__ = ["Publication", "deliver"]
 

@@ -13,6 +13,7 @@ from camserve.errors import BundleError
 from camserve.golden import Golden, read_golden, tolerance_of
 from camserve.golden_images import GoldenImages, read_golden_images
 from camserve.manifest import MANIFEST_NAME, file_digest, write_manifest
+from camserve.parity_report import largest_noise
 from camserve.serving.config.backends import Backend
 from camserve.serving.config.message import MODEL_FILES
 from camserve.serving.config.serving_options import ServingOptions
@@ -23,6 +24,9 @@ __all__ = ["Draft", "GoldenFiles", "read_draft_golden", "write_version"]
 
 _SAVED_MODEL_TOLERANCE = 0.25
 """Tolerance of a float32 SavedModel against the golden answers of a quantized ONNX file."""
+
+_LARGEST_FP32_TOLERANCE = 1e-3
+"""What no rounding of float32 exceeds, as in the parity gate."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,11 @@ class Draft:
     def tolerance(self) -> float:
         """Tolerance for the golden answers."""
         # Golden answers come from the ONNX file. The SavedModel beside it is never quantized.
-        same = self.precision == self._export_precision
-        return tolerance_of(self._export_precision) if same else _SAVED_MODEL_TOLERANCE
+        if self.precision != self._export_precision:
+            return _SAVED_MODEL_TOLERANCE
+        tolerance, noise = tolerance_of(self._export_precision), largest_noise(self.source.report.get("parity"))
+        # Two processors or runtimes that are as precise as Keras differ by up to twice its distance from float64.
+        return max(tolerance, min(2 * noise, _LARGEST_FP32_TOLERANCE)) if noise else tolerance
 
     @property
     def _export_precision(self) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from camserve.bundle import REPORT_NAME
-from camserve.widened_tolerances import WidenedTolerance, widened_tolerances
+from camserve.parity_report import WidenedTolerance, widened_tolerances
 
 __all__ = ["ExportFacts", "Parity", "read_export_facts"]
 

@@ -194,7 +194,7 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
     "int8 with a broken image": (
         lambda folder: [small(folder), *int8(with_a_broken_image(folder / "broken"))],
         2,
-        "broken/3.png as an image",
+        "broken/3.png is not an image of a supported format",
     ),
     "int8 with an opset too old": (
         lambda folder: [small(folder), *int8(write_images(folder / "many", 9, (8, 8))), "--opset", "12"],

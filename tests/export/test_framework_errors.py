@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -45,3 +46,18 @@ def test_message_of_a_layer_is_returned_without_the_note_of_keras() -> None:
     with pytest.raises(TypeError) as raised:
         Picky()(np.zeros((1, 2)))
     assert reason(raised.value) == "float32 only"
+
+
+def test_innermost_layer_is_named_without_the_configuration_of_the_model(tmp_path: Path) -> None:
+    dense = keras.layers.Dense(2, name="classes")
+    config = {**dense.get_config(), "surprise": 3}
+    with pytest.raises(TypeError) as raised:
+        keras.layers.deserialize({"module": "keras.layers", "class_name": "Dense", "config": config})
+    assert reason(raised.value) == (
+        "layer 'classes' (Dense): Unrecognized keyword arguments passed to Dense: {'surprise': 3}"
+    )
+    keras.Sequential([keras.Input((4,)), dense]).save_weights(tmp_path / "own.weights.h5")
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="classes")])
+    with pytest.raises(ValueError, match="could not be loaded") as raised_value:
+        other.load_weights(tmp_path / "own.weights.h5")
+    assert reason(raised_value.value).startswith("layer 'classes' (Dense): The shape of the target variable")

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from support.resizing import SIZES, noise, photo
+from support.resizing import SIZES, noise, photo, source_of
 
 from camserve.resize import opencv_filters
 
@@ -28,7 +28,7 @@ def resized_by_opencv(pixels: np.ndarray[Any, Any], size: tuple[int, int], inter
 def test_filters_equal_opencv(name: str, channels: int, source: tuple[int, int], target: tuple[int, int]) -> None:
     resize, interpolation = FILTERS[name]
     pixels = noise(source, channels)
-    actual = resize(pixels, *target)
+    actual = resize(source_of(pixels), *target)
     assert actual.dtype == np.uint8
     assert np.array_equal(actual, resized_by_opencv(pixels, target, interpolation))
 
@@ -36,11 +36,11 @@ def test_filters_equal_opencv(name: str, channels: int, source: tuple[int, int],
 @pytest.mark.parametrize("name", FILTERS)
 def test_filters_equal_opencv_on_a_photo(name: str) -> None:
     resize, interpolation = FILTERS[name]
-    assert np.array_equal(resize(photo(), 224, 224), resized_by_opencv(photo(), (224, 224), interpolation))
+    assert np.array_equal(resize(source_of(photo()), 224, 224), resized_by_opencv(photo(), (224, 224), interpolation))
 
 
 def test_another_filter_is_noticed() -> None:
     pixels = noise((480, 640), 3)
     assert not np.array_equal(
-        opencv_filters.linear(pixels, 224, 224), resized_by_opencv(pixels, (224, 224), cv2.INTER_AREA)
+        opencv_filters.linear(source_of(pixels), 224, 224), resized_by_opencv(pixels, (224, 224), cv2.INTER_AREA)
     )

@@ -19,6 +19,7 @@ from camserve.errors import UsageError
 from camserve.export import export_model
 from camserve.export.gate.calibration import read_calibration
 from camserve.resize import NUMPY_FILTERS
+from camserve.resize.layout import Source
 
 
 def contract(preprocessing: Preprocessing) -> ModelContract:
@@ -39,6 +40,15 @@ def folder(tmp_path: Path) -> Path:
 
 def test_every_numpy_filter_is_implemented() -> None:
     assert set(NUMPY_FILTERS) == {name for name in get_args(ResizeFilter) if name.startswith(("tf-", "cv2-"))}
+
+
+@pytest.mark.parametrize("resize", ["tf-nearest", "tf-bilinear", "cv2-nearest", "cv2-linear"])
+def test_pixels_of_a_photo_are_taken_without_an_array_of_all(resize: ResizeFilter) -> None:
+    source = Source(Image.fromarray(photo()))
+    NUMPY_FILTERS[resize](source, 224, 224)
+    assert "pixels" not in vars(source)
+    NUMPY_FILTERS[resize](source, 1000, 1000)  # pixels at the edges count twice
+    assert ("pixels" in vars(source)) == (resize in ("tf-bilinear", "cv2-linear"))
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "area"])

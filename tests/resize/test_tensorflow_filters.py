@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from support.resizing import SIZES, noise, photo
+from support.resizing import SIZES, noise, photo, source_of
 
 from camserve.resize import tensorflow_filters
 
@@ -30,18 +30,20 @@ def resized_by_tensorflow(pixels: np.ndarray[Any, Any], size: tuple[int, int], m
 def test_filters_equal_tensorflow(method: str, channels: int, source: tuple[int, int], target: tuple[int, int]) -> None:
     pixels = noise(source, channels)
     expected = resized_by_tensorflow(pixels, target, method)
-    actual = METHODS[method](pixels, *target)
+    actual = METHODS[method](source_of(pixels), *target)
     assert actual.dtype == expected.dtype
     assert np.array_equal(actual, expected)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_filters_equal_tensorflow_on_a_photo(method: str) -> None:
-    assert np.array_equal(METHODS[method](photo(), 224, 224), resized_by_tensorflow(photo(), (224, 224), method))
+    assert np.array_equal(
+        METHODS[method](source_of(photo()), 224, 224), resized_by_tensorflow(photo(), (224, 224), method)
+    )
 
 
 def test_another_filter_is_noticed() -> None:
     pixels = noise((480, 640), 3)
     assert not np.array_equal(
-        tensorflow_filters.bilinear(pixels, 224, 224), resized_by_tensorflow(pixels, (224, 224), "area")
+        tensorflow_filters.bilinear(source_of(pixels), 224, 224), resized_by_tensorflow(pixels, (224, 224), "area")
     )

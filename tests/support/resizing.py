@@ -6,9 +6,12 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from sklearn.datasets import load_sample_image
 
-__all__ = ["SIZES", "noise", "photo"]
+from camserve.resize.layout import Source
+
+__all__ = ["SIZES", "noise", "photo", "source_of"]
 
 Size = tuple[int, int]
 
@@ -38,3 +41,8 @@ def noise(size: Size, channels: int) -> npt.NDArray[np.uint8]:
 def photo() -> npt.NDArray[np.uint8]:
     """Return a photo that scikit-learn ships, RGB, uint8 `[427, 640, 3]`."""
     return np.asarray(load_sample_image("china.jpg"), np.uint8)
+
+
+def source_of(pixels: npt.NDArray[np.uint8]) -> Source:
+    """Return the source of RGB or gray pixels, `[height, width, channels]`."""
+    return Source(Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels))

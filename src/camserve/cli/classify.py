@@ -63,6 +63,15 @@ def classify(
             "which is how most models were trained.",
         ),
     ] = False,
+    fast_jpeg: Annotated[
+        bool,
+        typer.Option(
+            "--fast-jpeg",
+            rich_help_panel=_IMAGES,
+            help="Decode JPEG files as TensorFlow does by default, for models trained with tf.io.decode_jpeg or "
+            "image_dataset_from_directory.",
+        ),
+    ] = False,
     crops: Annotated[
         int | None,
         typer.Option(
@@ -123,7 +132,7 @@ def classify(
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         token_file=token_file,
-        decode_options=DecodeOptions(exif=exif),
+        decode_options=DecodeOptions(exif=exif, fast_jpeg=fast_jpeg),
     ) as classifier:
         answers = classifier.classify_many(
             [source.image for source in sources],
@@ -199,7 +208,8 @@ def _print_one(
         except CamserveError as failure:
             error = failure
     if error is not None:
-        print_error(error.message, error.hint)
+        name = printable(source.name)
+        print_error(error.message if name in error.message else f"{name}: {error.message}", error.hint)
         document["error"] = str(error)
     elif maps is not None and not as_json:
         print_line(f"Map: {document['cam']}")

@@ -11,8 +11,8 @@ from camserve.cli.console import print_json, print_line
 from camserve.cli.repository_view import version_document
 from camserve.cli.shared_options import Json, Repository, complete_model
 from camserve.cli.tables import print_table
+from camserve.parity_report import is_widened
 from camserve.text import count
-from camserve.widened_tolerances import is_widened
 
 if TYPE_CHECKING:
     from camserve.contract import ModelContract, Preprocessing

@@ -16,6 +16,7 @@ from PIL import Image, ImageFile
 from camserve.errors import ImageError
 from camserve.images.bit_depth import of_full_depth
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
+from camserve.images.fast_jpeg import decode_fast, is_jpeg
 from camserve.images.files import FileInput, is_file_input, read_bytes
 from camserve.images.formats import FORMATS, identify
 from camserve.images.headers import check_header, check_size, declared_size
@@ -119,14 +120,19 @@ class OpenedImage:
             _check_strict(self._name)
         with collect_errors() as errors:
             try:
-                image.load()
-                image = of_full_depth(image)
-                image = _upright(image) if self._decode_options.exif else image
+                decoded = self._decode(image)
+                decoded = _upright(decoded, image) if self._decode_options.exif else decoded
             except Exception as error:  # noqa: BLE001  decoders raise any exception for corrupt files
                 errors.append(_reason(error))  # after those of libtiff, which say more
         if errors:
             raise _corrupt(self._name, errors[0])
-        return image
+        return decoded
+
+    def _decode(self, image: Image.Image) -> Image.Image:
+        if self._decode_options.fast_jpeg and self._data and is_jpeg(image):
+            return decode_fast(self._data, image)
+        image.load()
+        return of_full_depth(image)
 
 
 def _bytes_of_pixels(image: Image.Image) -> int:
@@ -162,10 +168,10 @@ def _of_known_format(image: Image.Image) -> Image.Image:
     return image
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, opened: Image.Image) -> Image.Image:
     orientation = 1
     with suppress(*_UNREADABLE_EXIF):  # it is ignored then, as in image viewers
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        orientation = opened.getexif().get(_ORIENTATION, 1)
     method = _TRANSPOSITIONS.get(orientation)
     if method is None:
         return image

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -44,12 +45,18 @@ class Fitted:
     """An image of the size of the network's input, and its position in the original image.
 
     Attributes:
-        image: 8-bit RGB or gray (mode L), of the input's height and width; it shares no memory with another image.
+        pixels: 8-bit RGB or gray (mode L), of the input's height and width; it shares no memory with another image.
+            Where the resize filter gives fractions, an array, float32 `[height, width, channels]`.
         placement: Its position in the original image.
-        exact: The same pixels with their fractions, float32 `[height, width, channels]`, RGB or gray, where the resize
-            filter gives fractions.
     """
 
-    image: Image.Image
+    pixels: Image.Image | npt.NDArray[np.float32]
     placement: Placement
-    exact: npt.NDArray[np.float32] | None = None
+
+    @cached_property
+    def image(self) -> Image.Image:
+        """The image, with fractions rounded."""
+        if isinstance(self.pixels, Image.Image):
+            return self.pixels
+        rounded = np.rint(self.pixels).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(rounded[:, :, 0] if rounded.shape[2] == 1 else rounded)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from camserve.contract import Fit, ModelContract, Preprocessing
+from camserve.contract import Fit, ModelContract
 from camserve.errors import ImageError
 from camserve.images.colors import to_colors_of
 from camserve.images.placement import Box, Fitted, Placement
 from camserve.pixels import normalize
-from camserve.resize import NUMPY_FILTERS, resize_pixels
+from camserve.resize import NUMPY_FILTERS, resize_image
 
 __all__ = ["center_box", "fit_image", "prepare", "to_tensor"]
 
@@ -61,24 +61,19 @@ def fit_image(image: Image.Image, contract: ModelContract) -> Fitted:
     colored = to_colors_of(preprocessing, image)
     if box[2] - box[0] == size[0] and box[3] - box[1] == size[1]:
         return Fitted(colored.crop(box), placement)  # always a copy, so that the caller may modify the original
-    if preprocessing.resize in NUMPY_FILTERS:
-        return _resize_in_numpy(colored, preprocessing, size, placement)
-    return Fitted(colored.resize(size, _PILLOW_FILTERS[preprocessing.resize], box=box), placement)
-
-
-def _resize_in_numpy(image: Image.Image, preprocessing: Preprocessing, size: Size, placement: Placement) -> Fitted:
-    part = image if placement.box == (0, 0, *image.size) else image.crop(placement.box)
-    pixels = np.asarray(part).reshape(part.height, part.width, -1)
-    resized = resize_pixels(pixels, size[::-1], preprocessing.resize)
-    exact = resized if preprocessing.gives_fractions else None
-    whole = resized if exact is None else np.rint(exact).clip(0, 255).astype(np.uint8)
-    return Fitted(Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else whole), placement, exact)
+    if preprocessing.resize not in NUMPY_FILTERS:
+        return Fitted(colored.resize(size, _PILLOW_FILTERS[preprocessing.resize], box=box), placement)
+    part = colored if box == (0, 0, *colored.size) else colored.crop(box)
+    resized = resize_image(part, size[::-1], preprocessing.resize)
+    if preprocessing.gives_fractions:
+        return Fitted(resized, placement)
+    return Fitted(Image.fromarray(resized[:, :, 0] if resized.shape[2] == 1 else resized), placement)
 
 
 def to_tensor(fitted: Fitted, contract: ModelContract) -> Tensor:
     """Convert an image from `fit_image` to the tensor; see `prepare`."""
-    if fitted.exact is not None and contract.input.dtype == "FP32":
-        return normalize(fitted.exact, contract.preprocessing)
+    if isinstance(fitted.pixels, np.ndarray) and contract.input.dtype == "FP32":
+        return normalize(fitted.pixels, contract.preprocessing)
     pixels = _pixels_of(fitted.image, contract).reshape(contract.input.shape)
     if contract.input.dtype == "UINT8":
         return np.ascontiguousarray(pixels)
@@ -126,7 +121,7 @@ def _largest_box(whole: Size, size: Size) -> Box:
         raise ImageError(
             f"the image of {whole[0]} x {whole[1]} pixels has no center crop with the aspect ratio of "
             f"{size[0]} x {size[1]}: one side would be less than a pixel",
-            hint="Pass a larger image, or export the model with --fit stretch",
+            hint="Pass a larger image, or export the model with: camserve export --fit stretch",
         )
     left, top = (whole[0] - width) // 2, (whole[1] - height) // 2
     return (left, top, left + width, top + height)

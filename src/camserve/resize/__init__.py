@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from camserve.contract import ResizeFilter
 from camserve.resize import opencv_filters, tensorflow_filters
+from camserve.resize.layout import Source
 
-__all__ = ["NUMPY_FILTERS", "resize_pixels"]
+__all__ = ["NUMPY_FILTERS", "resize_image"]
 
-Pixels = npt.NDArray[np.uint8]
-
-NUMPY_FILTERS: Mapping[ResizeFilter, Callable[[Pixels, int, int], npt.NDArray[Any]]] = {
+NUMPY_FILTERS: Mapping[ResizeFilter, Callable[[Source, int, int], npt.NDArray[Any]]] = {
     "tf-nearest": tensorflow_filters.nearest,
     "tf-bilinear": tensorflow_filters.bilinear,
     "tf-bicubic": tensorflow_filters.bicubic,
@@ -24,18 +23,18 @@ NUMPY_FILTERS: Mapping[ResizeFilter, Callable[[Pixels, int, int], npt.NDArray[An
     "cv2-linear": opencv_filters.linear,
     "cv2-area": opencv_filters.area,
 }
-"""The filters that Pillow does not have: pixels, height and width to resized pixels."""
+"""The filters that Pillow does not have: image, height and width to resized pixels."""
 
 
-def resize_pixels(pixels: Pixels, size: tuple[int, int], resize: ResizeFilter) -> npt.NDArray[Any]:
-    """Resize pixels with a filter of `NUMPY_FILTERS`.
+def resize_image(image: Image.Image, size: tuple[int, int], resize: ResizeFilter) -> npt.NDArray[Any]:
+    """Resize an image with a filter of `NUMPY_FILTERS`.
 
     Args:
-        pixels: RGB or gray, uint8 `[height, width, channels]`.
+        image: RGB or gray (mode L).
         size: Height and width of the result, in pixels.
         resize: The filter.
 
     Returns:
         `[*size, channels]`, uint8, or float32 with fractions for `tf-bilinear`, `tf-bicubic` and `tf-area`.
     """
-    return NUMPY_FILTERS[resize](pixels, *size)
+    return NUMPY_FILTERS[resize](Source(image), *size)

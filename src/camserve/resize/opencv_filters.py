@@ -1,6 +1,6 @@
 """Resizing as `cv2.resize` on uint8 pixels, bit for bit, in numpy.
 
-Each function takes pixels uint8 `[height, width, channels]` and the target's height and width in pixels, and returns
+Each function takes the image and the target's height and width in pixels, and returns `[height, width, channels]`,
 uint8.
 
 Source: OpenCV 4, `modules/imgproc/src/resize.cpp`.
@@ -9,12 +9,13 @@ Source: OpenCV 4, `modules/imgproc/src/resize.cpp`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from camserve.resize.layout import Pixels, Taps, axes, blocks, flat, lines_of, pick, sum_across_first
+from camserve.resize.layout import CACHED, Pixels, Positions, Source, Taps, blocks, sum_across_first
 
 __all__ = ["area", "linear", "nearest"]
 
@@ -26,31 +27,28 @@ _SMALLEST_PART = 1e-3
 """A smaller part of a source pixel does not count in `area`."""
 
 
-def nearest(pixels: Pixels, height: int, width: int) -> Pixels:
+def nearest(source: Source, height: int, width: int) -> Pixels:
     """Take the source pixel at the upper left corner of each target pixel, as `INTER_NEAREST`."""
-    rows, columns = (
-        np.minimum(np.floor(np.arange(target) * _scale(source, target)), source - 1).astype(np.intp)
-        for source, target in axes(pixels, height, width)
-    )
-    return pick(pixels, rows, columns)
+    rows, columns = (_nearest(*axis) for axis in source.axes(height, width))
+    return source.pick(rows, columns).reshape(height, width, -1)
 
 
-def linear(pixels: Pixels, height: int, width: int) -> Pixels:
+def linear(source: Source, height: int, width: int) -> Pixels:
     """Interpolate in fixed point with weights of 11 bits, as `INTER_LINEAR`; halved images are averaged."""
-    if pixels.shape[:2] == (2 * height, 2 * width):
-        return area(pixels, height, width)
-    return _interpolate(pixels, *(_pairs_of_centers(*axis) for axis in axes(pixels, height, width)))
+    if (source.height, source.width) == (2 * height, 2 * width):
+        return area(source, height, width)
+    return _interpolate(source, *(_pairs_of_centers(*axis) for axis in source.axes(height, width)))
 
 
-def area(pixels: Pixels, height: int, width: int) -> Pixels:
+def area(source: Source, height: int, width: int) -> Pixels:
     """Average the source pixels that each target pixel covers, as `INTER_AREA`; enlarge by interpolation."""
-    scales = [_scale(*axis) for axis in axes(pixels, height, width)]
+    scales = [_scale(*axis) for axis in source.axes(height, width)]
     if min(scales) < 1:
-        return _interpolate(pixels, *(_pairs_of_cells(*axis) for axis in axes(pixels, height, width)))
+        return _interpolate(source, *(_pairs_of_cells(*axis) for axis in source.axes(height, width)))
     down, across = (round(scale) for scale in scales)
     if max(abs(scales[0] - down), abs(scales[1] - across)) < np.finfo(float).eps:
-        return _average_blocks(pixels, down, across)
-    total = sum_across_first(pixels, *(_covered(*axis) for axis in axes(pixels, height, width)))
+        return _average_blocks(source.pixels, down, across)
+    total = sum_across_first(source, *(_covered(*axis) for axis in source.axes(height, width)))
     return np.rint(total, out=total).clip(0, 255, out=total).astype(np.uint8)
 
 
@@ -58,58 +56,79 @@ def _scale(source: int, target: int) -> float:
     return 1.0 / (target / source)
 
 
-def _interpolate(pixels: Pixels, rows: _Pair, columns: _Pair) -> Pixels:
-    source, channels, last = lines_of(pixels), pixels.shape[2], pixels.shape[1] - 1
+@lru_cache(CACHED)
+def _nearest(source: int, target: int) -> Positions:
+    scale = _scale(source, target)
+    index = np.minimum(np.floor(np.arange(target) * scale), source - 1)
+    return Positions(index.astype(np.intp), source, -0.5 * scale)
+
+
+def _interpolate(source: Source, rows: _Pair, columns: _Pair) -> Pixels:
+    (top, bottom), (left, right) = (pair.positions for pair in (rows, columns))
+    corners = [(source.pick(line, left), source.pick(line, right)) for line in (top, bottom)]
     # At the edges, the one pixel has the whole weight along a row; along a column both its parts are rounded.
-    inside = (columns.first >= 0) & (columns.first < last)
-    across = np.repeat(np.where(inside, columns.weights(), np.array([[_ONE], [0]], np.int32)), channels, axis=1)
-    left, right = (flat((columns.first + offset).clip(0, last), channels) for offset in (0, 1))
-    top, bottom = ((rows.first + offset).clip(0, len(source) - 1) for offset in (0, 1))
+    inside = (columns.first >= 0) & (columns.first < source.width - 1)
+    across = np.where(inside, columns.weights(), np.array([[_ONE], [0]], np.int32)).repeat(source.channels, axis=1)
     down = rows.weights()[:, :, np.newaxis]
-    result = np.empty((len(top), len(left)), np.uint8)
-    for block in blocks(len(top)):
-        lines = source.take(np.concatenate([top[block], bottom[block]]), axis=0)
-        mixed = lines.take(left, axis=1) * across[0]
-        mixed += lines.take(right, axis=1) * across[1]
-        mixed >>= 4
-        upper, lower = np.split(mixed, 2)
-        total = (upper * down[0, block]) >> 16
-        total += (lower * down[1, block]) >> 16
-        total += 2
+    result = np.empty(corners[0][0].shape, np.uint8)
+    for block in blocks(len(result)):
+        total = np.full(result[block].shape, 2, np.int32)
+        for (first, second), weight in zip(corners, down, strict=True):
+            mixed = first[block] * across[0]
+            mixed += second[block] * across[1]
+            mixed >>= 4
+            mixed *= weight[block]
+            mixed >>= 16
+            total += mixed
         total >>= 2
         result[block] = total
-    return result.reshape(len(top), -1, channels)
+    return result.reshape(len(result), -1, source.channels)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Pair:
     """Two neighbouring source pixels for each target pixel.
 
     Attributes:
         first: The first of the two, `[target]`; it or the second may be outside the source.
         part: The weight of the second, `[target]`.
+        source: Size of the source.
+        offset: That of the first; see `Positions`.
     """
 
     first: Array
     part: npt.NDArray[np.float32]
+    source: int
+    offset: float
+
+    @cached_property
+    def positions(self) -> tuple[Positions, Positions]:
+        """Both, with the pixel at the edge for those outside."""
+        first, second = (
+            Positions((self.first + after).clip(0, self.source - 1), self.source, self.offset + after)
+            for after in (0, 1)
+        )
+        return first, second
 
     def weights(self) -> npt.NDArray[np.int32]:
         """Return both weights in 1/2048, `[2, target]`."""
         return np.asarray(np.rint(np.stack([np.float32(1) - self.part, self.part]) * np.float32(_ONE)), np.int32)
 
 
+@lru_cache(CACHED)
 def _pairs_of_centers(source: int, target: int) -> _Pair:
     center = ((np.arange(target) + 0.5) * _scale(source, target) - 0.5).astype(np.float32)
     below = np.floor(center)
-    return _Pair(below.astype(np.intp), center - below)
+    return _Pair(below.astype(np.intp), center - below, source, -0.5)
 
 
+@lru_cache(CACHED)
 def _pairs_of_cells(source: int, target: int) -> _Pair:
     """Use two source pixels only where a target pixel covers the border between them."""
     position = np.arange(target)
     first = np.floor(position * _scale(source, target)).astype(np.intp)
     part = ((position + 1) - (first + 1) * (target / source)).astype(np.float32)
-    return _Pair(first, np.where(part <= 0, np.float32(0), part - np.floor(part)))
+    return _Pair(first, np.where(part <= 0, np.float32(0), part - np.floor(part)), source, -0.5 * source / target)
 
 
 def _average_blocks(pixels: Pixels, down: int, across: int) -> Pixels:

@@ -3,28 +3,28 @@
 `image_dataset_from_directory` and most TensorFlow input pipelines resize this way. The results are float32 and keep
 their fractions, as in TensorFlow, except those of `nearest`, which keep the dtype of the pixels.
 
-Each function takes pixels uint8 `[height, width, channels]` and the target's height and width in pixels. Each sum adds
-its terms in TensorFlow's order, since float32 sums depend on it.
+Each function takes the image and the target's height and width in pixels, and returns `[height, width, channels]`.
+Each sum adds its terms in TensorFlow's order, since float32 sums depend on it.
 
 Source: TensorFlow, `tensorflow/core/kernels/image/resize_{nearest_neighbor,bilinear,bicubic,area}_op.cc`.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from camserve.resize.layout import (
+    CACHED,
     Floats,
     Pixels,
+    Positions,
+    Source,
     Taps,
-    axes,
     blocks,
-    flat,
-    lines_of,
-    pick,
     sum_across_first,
     sum_down_first,
 )
@@ -38,39 +38,36 @@ _TABLE_SIZE = 1024
 _KEYS_A = -0.5
 
 
-def nearest(pixels: Pixels, height: int, width: int) -> Pixels:
+def nearest(source: Source, height: int, width: int) -> Pixels:
     """Take the source pixel that contains the center of each target pixel."""
-    rows, columns = (
-        np.minimum(np.floor(_positions(target) * _scale(source, target)), source - 1).astype(np.intp)
-        for source, target in axes(pixels, height, width)
-    )
-    return pick(pixels, rows, columns)
+    rows, columns = (_nearest(*axis) for axis in source.axes(height, width))
+    return source.pick(rows, columns).reshape(height, width, -1)
 
 
-def bilinear(pixels: Pixels, height: int, width: int) -> Floats:
+def bilinear(source: Source, height: int, width: int) -> Floats:
     """Interpolate between the two nearest source pixels along each axis."""
-    (top, bottom, down), (left, right, across) = (_two_taps(*axis) for axis in axes(pixels, height, width))
-    source, channels = lines_of(pixels), pixels.shape[2]
-    left, right, across = flat(left, channels), flat(right, channels), np.repeat(across, channels)
-    result = np.empty((height, width * channels), np.float32)
+    (top, bottom, down), (left, right, across) = (_two_taps(*axis) for axis in source.axes(height, width))
+    corners = [(source.pick(rows, left), source.pick(rows, right)) for rows in (top, bottom)]
+    part = np.repeat(across, source.channels)
+    result = np.empty((height, width * source.channels), np.float32)
     for block in blocks(height):
-        lines = source.take(np.concatenate([top[block], bottom[block]]), axis=0)
-        first, second = (lines.take(columns, axis=1).astype(np.float32) for columns in (left, right))
-        _interpolate(first, second, across, second)
-        upper, lower = np.split(second, 2)
-        _interpolate(upper, lower, down[block, np.newaxis], result[block])
-    return result.reshape(height, width, channels)
+        upper, lower = (
+            _interpolate(first[block].astype(np.float32), second[block].astype(np.float32), part)
+            for first, second in corners
+        )
+        result[block] = _interpolate(upper, lower, down[block, np.newaxis])
+    return result.reshape(height, width, -1)
 
 
-def bicubic(pixels: Pixels, height: int, width: int) -> Floats:
+def bicubic(source: Source, height: int, width: int) -> Floats:
     """Interpolate between four source pixels along each axis with Keys's kernel (a = -0.5)."""
-    return sum_down_first(pixels, *(_four_taps(*axis) for axis in axes(pixels, height, width)))
+    return sum_down_first(source, *(_four_taps(*axis) for axis in source.axes(height, width)))
 
 
-def area(pixels: Pixels, height: int, width: int) -> Floats:
+def area(source: Source, height: int, width: int) -> Floats:
     """Average the part of the source that each target pixel covers."""
-    total = sum_across_first(pixels, *(_covered(*axis) for axis in axes(pixels, height, width)))
-    scales = [_scale(*axis) for axis in axes(pixels, height, width)]
+    total = sum_across_first(source, *(_covered(*axis) for axis in source.axes(height, width)))
+    scales = [_scale(*axis) for axis in source.axes(height, width)]
     total *= Float(1) / (scales[0] * scales[1])
     return total
 
@@ -79,29 +76,36 @@ def _scale(source: int, target: int) -> np.float32:
     return Float(source) / Float(target)
 
 
-def _positions(target: int) -> Floats:
+def _centers(target: int) -> Floats:
     """Return the centers of the target pixels, in target pixels, `[target]`."""
     return np.arange(target, dtype=np.float32) + Float(0.5)
 
 
-def _interpolate(first: Floats, second: Floats, part: Floats, out: Floats) -> None:
-    np.subtract(second, first, out=out)
-    out *= part
-    out += first
+def _interpolate(first: Floats, second: Floats, part: Floats) -> Floats:
+    second -= first
+    second *= part
+    second += first
+    return second
 
 
-def _two_taps(source: int, target: int) -> tuple[Array, Array, Floats]:
-    """Return both source pixels of each target pixel, and the weight of the second; `[target]` each."""
-    center = _positions(target) * _scale(source, target) - Float(0.5)
+@lru_cache(CACHED)
+def _nearest(source: int, target: int) -> Positions:
+    index = np.floor(_centers(target) * _scale(source, target))
+    return Positions(np.minimum(index, source - 1).astype(np.intp), source, 0.0)
+
+
+@lru_cache(CACHED)
+def _two_taps(source: int, target: int) -> tuple[Positions, Positions, Floats]:
+    """Return both source pixels of each target pixel, and the weight of the second, `[target]`."""
+    center = _centers(target) * _scale(source, target) - Float(0.5)
     below = np.floor(center)
-    first = below.clip(0, source - 1).astype(np.intp)
-    second = np.minimum(np.ceil(center), source - 1).astype(np.intp)
-    return first, second, center - below
+    first, second = (np.clip(below + after, 0, source - 1).astype(np.intp) for after in (0, 1))
+    return Positions(first, source, -0.5), Positions(second, source, 0.5), center - below
 
 
 def _four_taps(source: int, target: int) -> Taps:
     """Return the four source pixels of each target pixel; the weight of pixels outside the source is 0."""
-    center = _positions(target) * _scale(source, target) - Float(0.5)
+    center = _centers(target) * _scale(source, target) - Float(0.5)
     below = np.floor(center)
     offset = np.rint((center - below) * Float(_TABLE_SIZE)).astype(np.intp)
     near, far = _kernel()

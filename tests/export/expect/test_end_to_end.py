@@ -62,3 +62,11 @@ def test_export_with_other_answers_is_refused(model: keras.Model, expected: Path
 def test_filter_with_fractions_is_refused_for_uint8_input(model: keras.Model, expected: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--resize tf-bilinear gives pixels with fractions"):
         export_model(model, tmp_path / "bundle", expect=expected, input_dtype="uint8")
+
+
+def test_lower_precision_is_judged_by_its_own_tolerances(model: keras.Model, expected: Path, tmp_path: Path) -> None:
+    bundle = export_model(model, tmp_path / "bundle", expect=expected, formats="onnx", precision="fp16")
+    rows = {row["figure"]: row for row in bundle.report["parity"] if row["figure"].startswith("end_to_end")}
+    assert rows["end_to_end"]["bound"] == Tolerances().lower_probabilities
+    assert rows["end_to_end_class"]["bound"] == Tolerances().top1_disagreement
+    assert rows["end_to_end_class"]["value"] == 0

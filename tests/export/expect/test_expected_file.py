@@ -87,6 +87,14 @@ def test_classes_that_can_be_numbers_and_labels_are_refused(folder: Path) -> Non
         resolve_expected(read_expected(folder / "expected.csv"), 2, ("1", "0"))
 
 
+def test_sample_is_spread_evenly(folder: Path) -> None:
+    rows = "".join(f"{'ab'[number % 2]}.png,{number % 3}\n" for number in range(9))
+    sample = read(folder, f"path,class\n{rows}").sample(3)
+    assert sample.names == ("a.png", "a.png", "a.png")
+    assert sample.answers.classes.tolist() == [0, 1, 2]
+    assert sample.sample(5) is sample
+
+
 def test_pickled_arrays_are_refused(folder: Path) -> None:
     np.savez(folder / "p.npz", paths=np.array(["a.png"], object), classes=np.array([0]))
     with pytest.raises(UsageError, match="cannot read"):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 from support.original_pipelines import original_tensor, write_expected, write_photos
 
 from camserve.contract import PRESETS, Fit, Preprocessing, ResizeFilter
@@ -123,7 +124,7 @@ def test_given_filter_that_is_wrong_is_refused_with_the_right_one(photos: list[P
 def test_given_filter_that_is_almost_right_is_refused(photos: list[Path]) -> None:
     model = network()
     expected = write_answers(model, photos, ("tf", "tf-bilinear", "stretch"))
-    with pytest.raises(ParityError, match="the given preprocessing") as raised:
+    with pytest.raises(ParityError, match="more closely than --preprocess tf --resize cv2-linear: 10 of 10") as raised:
         find(model, expected, preprocessing="tf", resize="cv2-linear", fit="stretch")  # rounds to whole pixels
     assert "--resize tf-bilinear" in str(raised.value.hint)
 
@@ -162,6 +163,19 @@ def test_answers_of_another_model_are_refused(photos: list[Path]) -> None:
     keras.utils.set_random_seed(1)
     with pytest.raises(ParityError, match=r"no combination of .* reproduces the expected answers; the best, .* of 10"):
         find(network(), expected)
+
+
+def test_rotated_photos_that_opencv_read_are_mentioned(tmp_path: Path) -> None:
+    model, paths = network(), write_photos(tmp_path, 4, ".jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(paths[3]) as photo:
+        photo.save(paths[3], exif=exif)
+    expected = write_answers(model, paths, ("unit", "cv2-linear", "stretch"))
+    with pytest.raises(ParityError, match=r"1 image with an EXIF rotation, which OpenCV applies") as raised:
+        find(model, expected)
+    assert "--resize cv2-linear, reproduces 3 of 4" in raised.value.message
+    assert "photo-3.jpg" in raised.value.message
 
 
 def test_gray_and_integer_models_take_fewer_pipelines() -> None:

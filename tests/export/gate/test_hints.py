@@ -25,6 +25,11 @@ def test_hint_names_the_option_and_its_cost() -> None:
     assert "every logit may differ by 0.024 % of the largest; every probability may differ by 0.003 %" in text
 
 
+def test_message_contains_the_rounding_of_keras() -> None:
+    with pytest.raises(ParityError, match=r"logits of onnx, batch 8: 0\.003 > 0\.0008 \(Keras fp32: 0\.0004\)\."):
+        require_parity([Metric.limited("onnx", "logits", 8, 3e-3, Tolerances().limit("logits", 4e-4))])
+
+
 @pytest.mark.parametrize("value", [2.31e-4, 9.99e-4, 1.0001e-4, 3e-4])
 def test_suggested_tolerance_accepts_the_value(value: float) -> None:
     option = hint(fp32("logits", value)).split("--bound logits=")[1].split(":")[0]
@@ -53,3 +58,10 @@ def test_lower_precision_names_its_own_option() -> None:
     lower = Metric.limited("onnx", "logits", 64, 0.3, Limit(0.25, 0.25, "lower_logits"))
     other = Metric.share("onnx", "top1_disagreement", 0, 64, Tolerances().limit("top1_disagreement"))
     assert "--bound lower_logits=0.3: every logit may differ by 30 % of the largest" in hint(lower, other)
+
+
+def test_smaller_tolerance_than_needed_is_named() -> None:
+    narrowed = Metric.limited("onnx", "logits", 8, 2e-6, Tolerances(logits=1e-9).limit("logits"))
+    expected = "Remove --bound logits=1e-09, which is smaller than the default: the export is within that"
+    assert hint(narrowed) == expected
+    assert hint(narrowed, fp32("cam", 2e-4)).startswith("Look at custom layers")

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from keras import layers
 from support.networks import small_network
 
+from camserve.contract import PRESETS
 from camserve.errors import CamserveError, SourceError, UsageError
 from camserve.export.source.downloads import imagenet_labels
 from camserve.export.source.load import load_source
+from camserve.export.source.recipes import RECIPES, Recipe
 from camserve.manifest import file_digest
 
 IMAGES = np.random.default_rng(4).normal(size=(2, 16, 16, 3)).astype(np.float32)
@@ -82,6 +89,54 @@ def error_message(
 def test_unknown_source_is_an_error() -> None:
     assert "neither a recipe nor an existing file" in error_message("resnet51")
     assert "no classifier 'resnet51'" in error_message("keras:resnet51")
+
+
+def edited(source: Path, target: Path, change: Any) -> Path:
+    """Write a `.keras` file with one of its members, from JSON, changed."""
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as written:
+        for name in archive.namelist():
+            content = archive.read(name)
+            written.writestr(name, json.dumps(change(name, json.loads(content))) if name.endswith(".json") else content)
+    return target
+
+
+def test_version_of_keras_that_saved_a_file_is_named(tmp_path: Path) -> None:
+    def newer(name: str, content: Any) -> Any:
+        if name == "metadata.json":
+            return {**content, "keras_version": "3.99.0"}
+        content["config"]["layers"][-1]["config"]["novelty"] = 1
+        return content
+
+    path = edited(saved(tmp_path), tmp_path / "newer.keras", newer)
+    with pytest.raises(SourceError, match=r"\(Dense\): Unrecognized keyword arguments .*novelty") as refused:
+        load_source(path)
+    assert refused.value.hint == "Install the version of Keras that saved it: pip install keras==3.99.0"
+
+
+@keras.saving.register_keras_serializable("tests")
+class Listed(layers.Layer):  # type: ignore[misc]
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.inner = [[layers.Dense(4)]]
+
+    def build(self, shape: Any) -> None:
+        self.inner[0][0].build(shape)
+
+    def call(self, x: Any) -> Any:
+        return self.inner[0][0](x)
+
+
+def test_file_without_the_weights_of_a_layer_is_refused(tmp_path: Path) -> None:
+    """Older versions of Keras did not store layers in lists of lists, and a newer one only warns of that."""
+    path, bare = saved(tmp_path, Listed()), tmp_path / "bare.keras"
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(bare, "w") as written:
+        weights = io.BytesIO(archive.read("model.weights.h5"))
+        with h5py.File(weights, "a") as file:
+            del file["layers/listed/inner/container"]
+        for name in archive.namelist():
+            written.writestr(name, weights.getvalue() if name == "model.weights.h5" else archive.read(name))
+    load_source(path)
+    assert "Skipping nested container at 'layers/listed/inner/container'" in error_message(bare)
 
 
 class OwnLoss(keras.losses.Loss):  # type: ignore[misc]
@@ -230,6 +285,38 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 def test_unavailable_imagenet_weights_are_a_usage_error() -> None:
     assert "recipe 'resnet-mini' has no ImageNet weights" in error_message("resnet-mini", "imagenet", UsageError)
     assert "already has weights" in error_message(small_network(), "imagenet", UsageError)
+
+
+def pretrained(*, weights: str | None = None, size: tuple[int, int] = (16, 16), pooled: bool = True) -> keras.Model:
+    """Build a network as `keras.applications` does, whose ImageNet weights are all 0.5."""
+    pool = layers.GlobalAveragePooling2D() if pooled else layers.Flatten()
+    model = keras.Sequential([layers.Input((*size, 3)), layers.Conv2D(4, 3), pool, layers.Dense(5, name="fc")])
+    if weights is not None:
+        model.set_weights([np.full_like(weight, 0.5) for weight in model.get_weights()])
+    return model
+
+
+def test_imagenet_weights_serve_another_size_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def recipe(*, pooled: bool) -> Recipe:
+        return Recipe(partial(pretrained, pooled=pooled), PRESETS["unit"], imagenet=True)
+
+    monkeypatch.setitem(RECIPES, "resnet50", recipe(pooled=True))
+    loaded = load_source("resnet50", size=(24, 32))
+    assert loaded.model.input_shape == (None, 24, 32, 3)
+    assert all(np.all(weight == 0.5) for weight in loaded.model.get_weights())
+    assert loaded.title == "resnet50, size 24x32, weights imagenet"
+    monkeypatch.setitem(RECIPES, "resnet50", recipe(pooled=False))
+    assert load_source("resnet50", size=(16, 16)).imagenet
+    with pytest.raises(
+        UsageError, match=r"do not fit images of 24x32: .*fc/kernel must have .* \(2640, 5\)"
+    ) as refused:
+        load_source("resnet50", size=(24, 32))
+    assert refused.value.hint == "Remove --size: they are for images of 16x16"
+
+
+def test_size_too_small_for_a_recipe_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="keras:MobileNetV2 cannot be built with size 8x8: Input size must be"):
+        load_source("keras:MobileNetV2", "none", size=(8, 8))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Tolerances that were widened at export, from a report."""
+"""Widened tolerances and the rounding of Keras, from a report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from camserve.widened_tolerances import WidenedTolerance, is_widened, widened_tolerances
+from camserve.parity_report import WidenedTolerance, is_widened, largest_noise, widened_tolerances
 
 ROW: dict[str, Any] = {"format": "onnx", "figure": "logits", "value": 3e-4, "bound": 1e-3, "default": 1e-4}
 
@@ -28,6 +28,11 @@ def test_default_or_smaller_tolerance_is_not_widened(change: dict[str, Any]) -> 
 @pytest.mark.parametrize("damaged", [None, "text", 3, [None, "text", {}], {"parity": []}])
 def test_damaged_report_has_none(damaged: Any) -> None:
     assert widened_tolerances(damaged) == ()
+    assert largest_noise(damaged) == 0
+
+
+def test_largest_noise_is_that_of_all_metrics() -> None:
+    assert largest_noise([ROW, {**ROW, "noise": None}, {**ROW, "noise": 2e-4}, {**ROW, "noise": 1e-5}]) == 2e-4
 
 
 def test_text_tells_whether_the_value_is_above_the_default() -> None:

@@ -1,4 +1,4 @@
-"""Tolerances of the parity gate that were widened at export, from the metrics in `report.json`."""
+"""What the parity metrics in `report.json` tell: widened tolerances, and the rounding of Keras's own answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["WidenedTolerance", "is_widened", "widened_tolerances"]
+__all__ = ["WidenedTolerance", "is_widened", "largest_noise", "widened_tolerances"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,16 @@ def widened_tolerances(metrics: Any) -> tuple[WidenedTolerance, ...]:
         if key not in worst or widened.value > worst[key].value:
             worst[key] = widened
     return tuple(worst.values())
+
+
+def largest_noise(metrics: Any) -> float:
+    """Return the largest distance of Keras's own float32 answers from those in float64; 0 if it was not measured.
+
+    Args:
+        metrics: The metrics of `report.json`, whatever they are in a damaged one.
+    """
+    rows = [metric for metric in metrics if isinstance(metric, dict)] if isinstance(metrics, list) else []
+    return max((float(noise) for row in rows if isinstance(noise := row.get("noise"), int | float)), default=0.0)
 
 
 def _widened(metrics: Any) -> Iterator[WidenedTolerance]:
