@@ -146,7 +146,7 @@ def _hint(failed: Sequence[Metric]) -> str:
     """Return the likely cause, and the options that accept the differences."""
     needed = {str(each.option): each.value for each in sorted(failed, key=lambda each: each.value)}
     cause = (
-        "Compare the decoders: clients decode JPEG files with Pillow, and TensorFlow's pixels differ slightly"
+        "Compare the decoders: clients decode JPEG files with Pillow, and as TensorFlow does only with --fast-jpeg"
         if set(needed) == {"end_to_end"}
         else "Choose a higher precision: this one changes the answers"
     )

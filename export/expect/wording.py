@@ -46,7 +46,7 @@ def no_pipeline_error(trials: Sequence[Trial], expected: Expected, tolerance: fl
     best = trials[0]
     missed = [name for name, each in zip(expected.names, best.differences, strict=True) if each > tolerance]
     rotated = [name for name, path in zip(expected.names, expected.images, strict=True) if is_rotated(path)]
-    exif = f"; {count(len(rotated), 'image')} with an EXIF rotation, which OpenCV applies and camserve does not"
+    exif = f"; {count(len(rotated), 'image')} with an EXIF rotation, which OpenCV applies, and camserve with --exif"
     return ParityError(
         f"{what}; the best, {best.candidate.options()}, reproduces {_result(best, expected, tolerance)}, without "
         f"{', '.join(map(printable, missed[:_SHOWN]))}{', …' if len(missed) > _SHOWN else ''}{exif if rotated else ''}",

@@ -45,6 +45,9 @@ def failure_hint(rows: Sequence[Row]) -> str:
         rows: All metrics, as they are stored in `report.json`.
     """
     failed = [row for row in rows if not row["passed"]]
+    if all(_meets_the_default(row) for row in failed):
+        options = dict.fromkeys(f"--bound {row['option']}={row['bound']:g}" for row in failed)
+        return f"Remove {' '.join(options)}, which is smaller than the default: the export is within that"
     lower = {row["format"] for row in rows if row["figure"] in _ROUNDING_METRICS}
     coarse = any(row["format"] in lower for row in failed)
     is_rounding = all(_could_be_accepted(row, lower) for row in failed)
@@ -52,6 +55,10 @@ def failure_hint(rows: Sequence[Row]) -> str:
     if not is_rounding:
         return cause
     return f"{cause}. To accept it all the same, pass {' '.join(_options(failed))}: {'; '.join(_costs(failed))}"
+
+
+def _meets_the_default(row: Row) -> bool:
+    return row["default"] is not None and row["value"] is not None and row["value"] <= row["default"]
 
 
 def _could_be_accepted(row: Row, lower: Iterable[str]) -> bool:

@@ -232,7 +232,9 @@ def test_crops_match_those_of_the_library(toy_server: TritonServer, tmp_path: Pa
     (answer,) = json.loads(run("classify", image, *where, "--crops", "5", "--class", str(second)).stdout)
     assert (answer["cam_class"], answer["cam_peak"]) == (second, list(expected.cams[1].peak))
     small = write_image(tmp_path / "small.png", size=(7, 60))
-    assert run("classify", small, *where, "--crops", "5").returncode == 1
+    refused = run("classify", small, *where, "--crops", "5")
+    assert refused.returncode == 1
+    assert f"error: {small}: the image of 60 x 7 pixels is smaller" in refused.stderr
 
 
 def test_exif_orientation_is_applied_with_exif(toy_server: TritonServer, tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ def read_in_subprocess(*arguments: str | Path, environment: dict[str, str] | Non
         check=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **(environment or {})},
     )
+    if process.stderr:
+        raise ValueError(f"the decoders wrote to standard error: {process.stderr[:500]!r}")
     report: dict[str, Any] = json.loads(process.stdout)
     return report
 

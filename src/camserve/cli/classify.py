@@ -208,7 +208,8 @@ def _print_one(
         except CamserveError as failure:
             error = failure
     if error is not None:
-        print_error(error.message, error.hint)
+        name = printable(source.name)
+        print_error(error.message if name in error.message else f"{name}: {error.message}", error.hint)
         document["error"] = str(error)
     elif maps is not None and not as_json:
         print_line(f"Map: {document['cam']}")

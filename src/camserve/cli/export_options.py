@@ -195,7 +195,7 @@ Bound = Annotated[
     list[str] | None,
     typer.Option(
         metavar="METRIC=VALUE",
-        help="Another tolerance for a parity metric; can be repeated.",
+        help="Another tolerance for a parity metric, shown beside its default in every report; can be repeated.",
         rich_help_panel=_PRECISION,
     ),
 ]

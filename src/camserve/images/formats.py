@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from io import BytesIO
 
@@ -19,6 +20,9 @@ from PIL import (
 )
 
 __all__ = ["FORMATS", "identify"]
+
+# Without a handler, Python writes what Pillow logs to standard error, without the name of the file.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _PLUGINS = (
     JpegImagePlugin.JpegImageFile,

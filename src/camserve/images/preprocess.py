@@ -121,7 +121,7 @@ def _largest_box(whole: Size, size: Size) -> Box:
         raise ImageError(
             f"the image of {whole[0]} x {whole[1]} pixels has no center crop with the aspect ratio of "
             f"{size[0]} x {size[1]}: one side would be less than a pixel",
-            hint="Pass a larger image, or export the model with --fit stretch",
+            hint="Pass a larger image, or export the model with: camserve export --fit stretch",
         )
     left, top = (whole[0] - width) // 2, (whole[1] - height) // 2
     return (left, top, left + width, top + height)

@@ -58,3 +58,10 @@ def test_lower_precision_names_its_own_option() -> None:
     lower = Metric.limited("onnx", "logits", 64, 0.3, Limit(0.25, 0.25, "lower_logits"))
     other = Metric.share("onnx", "top1_disagreement", 0, 64, Tolerances().limit("top1_disagreement"))
     assert "--bound lower_logits=0.3: every logit may differ by 30 % of the largest" in hint(lower, other)
+
+
+def test_smaller_tolerance_than_needed_is_named() -> None:
+    narrowed = Metric.limited("onnx", "logits", 8, 2e-6, Tolerances(logits=1e-9).limit("logits"))
+    expected = "Remove --bound logits=1e-09, which is smaller than the default: the export is within that"
+    assert hint(narrowed) == expected
+    assert hint(narrowed, fp32("cam", 2e-4)).startswith("Look at custom layers")
