@@ -39,6 +39,7 @@ _IDENTITIES = (
     *("RandomBrightness", "RandomContrast", "RandomFlip", "RandomHeight", "RandomRotation", "RandomTranslation"),
     *("RandomWidth", "RandomZoom"),
 )
+_INTERPOLATIONS = ("area", "bicubic", "bilinear", "lanczos3", "lanczos5", "nearest")
 _ONLY_SETTINGS = frozenset(("__doc__", "__init__", "__module__", "__qualname__", "from_config", "get_config"))
 
 
@@ -76,6 +77,8 @@ def to_keras_3_layer(layer: Any, name: str) -> Any:
         raise UnlikeKeras3Error(kind)
     settings = _accepted_settings(made, base.get_config(layer)) | {"name": name, "dtype": _policy(layer)}
     settings |= {key: _activation(getattr(layer, key)) for key in settings if key.endswith("activation")}
+    if settings.get("interpolation", "nearest") not in _INTERPOLATIONS:  # Keras 3 notices when it is called
+        raise UnlikeKeras3Error(f"{kind}(interpolation={settings['interpolation']!r})")
     if kind == "Normalization":
         settings |= _fixed_statistics(layer)
     if made is keras.layers.BatchNormalization and isinstance(settings["axis"], list) and len(settings["axis"]) == 1:

@@ -56,7 +56,8 @@ def _call(layer: Any, node: Any, tensors: list[Any]) -> Any:
     args, kwargs = tf.nest.map_structure(
         lambda leaf: next(remaining) if hasattr(leaf, "_keras_history") else leaf, (node.call_args, node.call_kwargs)
     )
-    return layer(*args, **kwargs, **({"training": False} if layer._expects_training_arg else {}))
+    mode = {"training": False} if layer._expects_training_arg else {}  # the call may have its own `training`
+    return layer(*args, **{**kwargs, **mode})
 
 
 def _in_precision(node: Any, dtype: str) -> Any:

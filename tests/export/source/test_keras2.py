@@ -200,6 +200,7 @@ LAYERS: dict[str, Callable[[], Any]] = {
     "Conv2DTranspose": lambda: layers.Conv2DTranspose(4, 3, 2, "same"),
     "Resizing": lambda: layers.Resizing(10, 12, interpolation="nearest", crop_to_aspect_ratio=True),
     "UpSampling2D": lambda: layers.UpSampling2D(2, interpolation="bilinear"),
+    "UpSampling2D with a filter that Keras 3 lacks": lambda: layers.UpSampling2D(2, interpolation="gaussian"),
     "ZeroPadding2D": lambda: layers.ZeroPadding2D(((1, 2), (3, 0))),
     "EinsumDense": lambda: layers.EinsumDense("bhwc,cd->bhwd", output_shape=(None, None, 5), bias_axes="d"),
     "RandomRotation": lambda: layers.RandomRotation(0.1),
@@ -218,6 +219,11 @@ LAYERS: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer_keeps_its_outputs(name: str, tmp_path: Path) -> None:
     assert_same_answers(weighted(classifier(LAYERS[name](), side=16)), tmp_path, ".h5")
+
+
+def test_layer_that_keras_3_lacks_may_be_called_with_training(tmp_path: Path) -> None:
+    layer = layers.TimeDistributed(layers.Conv1D(4, 3))
+    assert_same_answers(weighted(classifier(lambda x: layer(x, training=False))), tmp_path, ".h5")
 
 
 @pytest.mark.parametrize("suffix", [".keras", ""])
