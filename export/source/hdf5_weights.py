@@ -68,8 +68,8 @@ def check_is_model(path: Path) -> None:
 
 
 def is_nested(layers: Iterable[StoredLayer]) -> bool:
-    """Return whether one of the layers is a model itself."""
-    return any(len(layer.shapes) > _NESTED_ARRAYS or "/" in layer.name for layer in layers)
+    """Return whether one of the layers is a model itself; a `/` in its name means so only in a path."""
+    return any(len(layer.shapes) > _NESTED_ARRAYS or ("/" in layer.name and not layer.names) for layer in layers)
 
 
 def hdf5_layout(content: Path | BinaryIO) -> Layout | None:
