@@ -66,7 +66,7 @@ def run_export(
     if end_to_end is not None:
         options = replace(options, preprocessing=end_to_end.preprocessing)
     preprocessing = _preprocessing(loaded, network, options)
-    warnings = check_arithmetic(network, preprocessing, options)
+    warnings = (*loaded.warnings, *check_arithmetic(network, preprocessing, options))
     one_sigmoid = network.output.shape[1:] == (1,) and has_two_labels(options)
     prepared = prepare(
         loaded.model,

@@ -58,7 +58,7 @@ def make_report(
         prepared: The prepared network.
         contract: The contract of the export.
         metrics: The metrics of the gate.
-        warnings: Warnings about the preprocessing.
+        warnings: Warnings about the file and the preprocessing.
         provenance: Hashes and versions from `collect_provenance`.
         precision: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`.
         images: The images that the gate measured on.

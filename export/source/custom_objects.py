@@ -18,7 +18,10 @@ from camserve.errors import SourceError
 from camserve.export.source.checks import check_module_name
 from camserve.export.source.keras2_imports import import_tf_keras, keras_2_imports
 
-__all__ = ["CustomObjects", "import_custom_objects", "import_custom_objects_of_keras_2"]
+__all__ = ["CustomObjects", "import_custom_objects", "import_custom_objects_of_keras_2", "lost_settings"]
+
+_LIBRARIES = ("keras.", "tf_keras.", "camserve.")
+_OF_EVERY_LAYER = {"activity_regularizer", "autocast", "dtype", "name", "trainable"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,31 @@ def import_custom_objects_of_keras_2(modules: Sequence[str]) -> CustomObjects:
     with keras_2_imports(modules):
         defined = _import_modules(modules)
     return CustomObjects(tuple(modules), {**defined, **import_tf_keras().saving.get_custom_objects()})
+
+
+def lost_settings(model: Any) -> tuple[str, ...]:
+    """Return a warning for each of the user's layers that does not store all the arguments it was made with.
+
+    Args:
+        model: A loaded model of Keras or tf_keras.
+    """
+    warnings: list[str] = []
+    for layer in model.layers:
+        if hasattr(layer, "layers"):
+            warnings += lost_settings(layer)
+        elif not type(layer).__module__.startswith(_LIBRARIES):
+            lost = _arguments(type(layer)) - set(layer.get_config()) - _OF_EVERY_LAYER
+            if lost:
+                warnings.append(
+                    f"layer {layer.name!r} ({type(layer).__name__}): get_config of its class does not return "
+                    f"{', '.join(sorted(lost))}, so that the file does not contain it and the default was loaded"
+                )
+    return tuple(warnings)
+
+
+def _arguments(layer_class: type) -> set[str]:
+    parameters = inspect.signature(layer_class).parameters.values()
+    return {each.name for each in parameters if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)}
 
 
 def _import_modules(modules: Sequence[str]) -> dict[str, Callable[..., Any]]:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from camserve.errors import SourceError
 from camserve.export.source.application_layers import application_layers
-from camserve.export.source.custom_objects import CustomObjects
+from camserve.export.source.custom_objects import CustomObjects, lost_settings
 from camserve.export.source.hdf5 import architecture_in_hdf5
 from camserve.export.source.keras2_graph import is_graph, replay
 from camserve.export.source.keras2_imports import import_tf_keras
@@ -105,7 +105,7 @@ def to_keras_3(model: Any) -> LoadedModel:
         batch = tf.cast(images, model.inputs[0].dtype)
         return np.asarray(tf.nest.flatten(model(batch, training=False))[0])
 
-    return LoadedModel(converted, predict)
+    return LoadedModel(converted, predict, lost_settings(model))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from camserve.export.frameworks import keras
 
 from camserve.contract import Preprocessing
-from camserve.errors import UsageError
+from camserve.errors import SourceError, UsageError
 from camserve.export.framework_errors import reason
 from camserve.export.source.applications import Size, application
 from camserve.export.source.checksum import verify_checksum
@@ -45,6 +45,7 @@ class Source:
         sha256: SHA-256 of the source file in hexadecimal, or of the weights file if the source is not a file; None if
             there is neither.
         predict: Runs the model in the library that saved it, if that is not Keras 3; None otherwise.
+        warnings: Warnings about the file for the report.
     """
 
     model: keras.Model
@@ -56,6 +57,7 @@ class Source:
     imagenet: bool = False
     sha256: str | None = None
     predict: Predict | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def load_source(
@@ -97,7 +99,13 @@ def load_source(
         origin, title = str(source), path.name
         if weights_path is not None:
             origin, title = f"{origin}, weights {weights_path}", f"{title}, weights {weights_path.name}"
-        return Source(file.model, origin, title, path.stem, sha256=digest, predict=file.predict)
+        return Source(file.model, origin, title, path.stem, sha256=digest, predict=file.predict, warnings=file.warnings)
+    elif not isinstance(source, str | Path):
+        library = type(source).__module__.partition(".")[0]
+        raise SourceError(
+            f"the source must be a Keras 3 model, a path or a name, got a {type(source).__name__} of {library}",
+            hint="Save it, and export the file: model.save('model.h5')",
+        )
     else:
         kind = "none" if weights_path is not None else default_weights(source, weights)
         loaded = _build_recipe(str(source), imagenet=kind == "imagenet", size=size, classes=classes)

@@ -24,7 +24,9 @@ class LoadedModel:
     Attributes:
         model: The model in Keras 3.
         predict: Runs the model in inference mode in the library that saved it, if that is not Keras 3; None otherwise.
+        warnings: Sentences for the report, without full stops.
     """
 
     model: keras.Model
     predict: Predict | None = None
+    warnings: tuple[str, ...] = ()

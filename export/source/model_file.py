@@ -16,6 +16,7 @@ from camserve.export.source.contents import FileKind, check_folder, model_kind, 
 from camserve.export.source.custom_objects import (
     import_custom_objects,
     import_custom_objects_of_keras_2,
+    lost_settings,
 )
 from camserve.export.source.hdf5 import architecture_in_hdf5
 from camserve.export.source.hdf5_weights import check_is_model
@@ -24,7 +25,7 @@ from camserve.export.source.keras2 import is_keras_2_hdf5, load_keras_2
 from camserve.export.source.load_error import load_error
 from camserve.export.source.loaded_model import LoadedModel
 from camserve.export.source.saved_model import load_saved_model
-from camserve.export.source.stored_settings import check_stored_settings, restored_axes
+from camserve.export.source.stored_settings import check_stored_settings, restored_axes, stored_operations
 from camserve.export.source.weights import all_weights_required, load_weights
 
 __all__ = ["load_model_file"]
@@ -73,14 +74,26 @@ def _load(path: Path, modules: Sequence[str], weights: Path | None) -> LoadedMod
     with named(path, ".keras" if kind == "keras" else ".h5") as usable:
         if is_keras_2:
             return load_keras_2(usable, custom, change)
-        restored = restored_axes(architecture) if kind == "hdf5" else {}
-        known = {**application_layers(keras), **restored, **custom.by_name}
+        known = {**application_layers(keras), **custom.by_name}
+        if kind == "hdf5":
+            known = {**_operations(architecture, str(path)), **restored_axes(architecture), **known}
         with all_weights_required():
             model = keras.models.load_model(usable, custom_objects=known, compile=False)
     if isinstance(model, keras.Model):
         check_stored_settings(architecture, model, str(path))
         change(model)
-    return LoadedModel(model)
+    return LoadedModel(model, warnings=lost_settings(model))
+
+
+def _operations(architecture: Any, name: str) -> dict[str, Any]:
+    operations = stored_operations(architecture)
+    ambiguous = [each for each in operations if hasattr(keras.layers, each)]
+    if ambiguous:  # the reader takes them for the layers of the same names
+        raise SourceError(
+            f"{name} contains {', '.join(ambiguous)} of keras.ops, which Keras cannot read from an HDF5 file",
+            hint="Build the model in Python, load its weights, save it with model.save('model.keras') and export that",
+        )
+    return operations
 
 
 def _read_architecture(path: Path, kind: FileKind) -> tuple[Any, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from keras.models import load_model
 
 from camserve.errors import SourceError
 from camserve.export.source import model_file
+from camserve.export.source.custom_objects import lost_settings
 from camserve.export.source.load import load_source
 from camserve.export.source.stored_settings import check_stored_settings
 
@@ -46,6 +49,81 @@ def test_axes_are_kept(name: str, suffix: str, tmp_path: Path) -> None:
     images = np.random.default_rng(1).uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
     loaded = load_source(tmp_path / f"model{suffix}").model
     np.testing.assert_allclose(loaded(images), model(images), atol=1e-6)
+
+
+def test_axes_of_equally_named_layers_are_kept(tmp_path: Path) -> None:
+    def attention(axis: Any) -> keras.Model:
+        image = layers.Input((6, 6, 4))
+        return keras.Model(image, layers.Softmax(axis=axis, name="attention")(image))
+
+    model = classifier(lambda x: layers.Add()([attention([1, 2])(x), attention([2, 3])(x), attention(1)(x)]))
+    model.save(tmp_path / "model.h5")
+    images = np.random.default_rng(1).uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_allclose(load_source(tmp_path / "model.h5").model(images), model(images), atol=1e-6)
+
+
+@keras.saving.register_keras_serializable("test_stored_settings")
+class Scaled(layers.Layer):  # type: ignore[misc]
+    """A layer that does not store its name."""
+
+    def __init__(self, factor: float = 2.0, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.factor = factor
+
+    def call(self, x: Any) -> Any:
+        return x * self.factor
+
+    def get_config(self) -> dict[str, Any]:
+        return {"factor": self.factor}
+
+
+class Forgetful(Scaled):
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+def test_layers_stored_without_a_name_are_compared(tmp_path: Path) -> None:
+    model = classifier(lambda x: keras.ops.relu(Scaled(3.0)(Scaled(0.5)(x)) - 0.1))
+    model.save(tmp_path / "model.keras")
+    with keras.saving.custom_object_scope({"Scaled": Scaled}):
+        loaded = load_model(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        architecture = json.loads(archive.read("config.json"))
+    check_stored_settings(architecture, loaded, "model.keras")
+    (node,) = (each for each in architecture["config"]["layers"] if each["config"].get("factor") == 0.5)
+    node["config"]["factor"] = 0.6
+    with pytest.raises(SourceError, match=r"\(Scaled\) with factor=0\.5, but the file stores factor=0\.6"):
+        check_stored_settings(architecture, loaded, "model.keras")
+    node["config"]["factor"] = 0.5
+    assert "name" not in node["config"]
+    architecture["config"]["layers"].append({**node, "name": "lost"})
+    with pytest.raises(SourceError, match=r"Keras did not load layer 'lost' \(Scaled\)"):
+        check_stored_settings(architecture, loaded, "model.keras")
+
+
+def test_argument_that_a_layer_does_not_store_is_named() -> None:
+    (warning,) = lost_settings(classifier(Forgetful(3.0, name="own")))
+    assert warning.startswith("layer 'own' (Forgetful): get_config of its class does not return factor")
+    assert lost_settings(classifier(Scaled(3.0))) == ()
+
+
+def test_precision_is_compared(tmp_path: Path) -> None:
+    model = classifier(layers.Conv2D(4, 3, name="half", dtype="mixed_float16"))
+    model.save(tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        architecture = json.loads(archive.read("config.json").replace(b"mixed_float16", b"mixed_bfloat16"))
+    with pytest.raises(SourceError, match=r"'half' .* with dtype='mixed_float16', .* stores dtype='mixed_bfloat16'"):
+        check_stored_settings(architecture, model, "model.keras")
+
+
+def test_operations_in_hdf5_are_loaded_or_named(tmp_path: Path) -> None:
+    model = classifier(lambda x: keras.ops.relu(x)[:, 1:])
+    model.save(tmp_path / "model.h5")
+    images = np.random.default_rng(1).uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_allclose(load_source(tmp_path / "model.h5").model(images), model(images), atol=1e-6)
+    classifier(lambda x: keras.ops.relu(x) + x).save(tmp_path / "model.h5")
+    with pytest.raises(SourceError, match=r"contains Add of keras\.ops, which Keras cannot read from an HDF5 file"):
+        load_source(tmp_path / "model.h5")
 
 
 def test_lost_axis_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
