@@ -1,13 +1,14 @@
 """Find the preprocessing of networks from ten images with the answers of the original libraries.
 
-Usage: python benchmarks/expect.py [combinations|networks|ambiguous]
+Usage: python benchmarks/expect.py [combinations|networks|inside|ambiguous]
 
 The images are parts of scikit-learn's photos, of several sizes. Keras, TensorFlow and OpenCV themselves turn them into
 tensors, Keras answers them, and `--expect` finds the pipeline without being given any part of it:
 
 - combinations: a small network, for presets, filters and fits, from PNG and from JPEG files;
 - networks: the five recipes with the pipelines of their notebooks, passed as models so that the documented
-  preprocessing is not known, and models that preprocess inside;
+  preprocessing is not known;
+- inside: models that preprocess inside;
 - ambiguous: answers that several pipelines reproduce, which must be refused.
 """
 
@@ -75,7 +76,7 @@ RECIPE_PIPELINES: dict[str, Pipeline] = {  # of the notebooks
 
 def main() -> None:
     """Print a row for each network and pipeline, and fail if one was not found."""
-    chosen = sys.argv[1:] or ["combinations", "networks", "ambiguous"]
+    chosen = sys.argv[1:] or list(PARTS)
     right = []
     for part in chosen:
         print(f"\n{part}\n\n| network | answers | result | seconds |\n|---|---|---|---|")
@@ -94,17 +95,21 @@ def combinations() -> Iterator[bool]:
 
 
 def networks() -> Iterator[bool]:
-    """Find the pipeline of each recipe, and of models that preprocess inside."""
+    """Find the pipeline of each recipe."""
     for name, pipeline in RECIPE_PIPELINES.items():
         keras.utils.set_random_seed(0)
         recipe = RECIPES[name]
         yield found(name, enliven(recipe.build(), recipe.preprocessing), pipeline)
-    inside: dict[str, Callable[[], Any]] = {
+
+
+def inside() -> Iterator[bool]:
+    """Find the pipeline of models that preprocess inside."""
+    builders: dict[str, Callable[[], Any]] = {
         "MobileNetV3Small": lambda: keras.applications.MobileNetV3Small(weights=None, input_shape=(96, 96, 3)),
         "Rescaling inside": lambda: preprocessed_by(layers.Rescaling(1 / 127.5, offset=-1)),
         "preprocess_input inside": lambda: preprocessed_by(keras.applications.resnet50.preprocess_input),
     }
-    for name, build in inside.items():
+    for name, build in builders.items():
         keras.utils.set_random_seed(0)
         yield found(name, enliven(build(), PRESETS["raw-rgb"]), ("raw-rgb", "tf-bilinear", "stretch"))
 
@@ -191,7 +196,7 @@ def gray_tensor(path: Path, size: tuple[int, int]) -> Any:
     return keras.utils.img_to_array(keras.utils.load_img(path, color_mode="grayscale", target_size=size)) / 255
 
 
-PARTS = {"combinations": combinations, "networks": networks, "ambiguous": ambiguous}
+PARTS = {"combinations": combinations, "networks": networks, "inside": inside, "ambiguous": ambiguous}
 
 if __name__ == "__main__":
     main()

@@ -31,7 +31,7 @@ Answers = Callable[[Array], Array]
 """Images float32 `[batch, height, width, channels]` to answers `[batch, classes]`."""
 
 _BATCH = 32
-_FIRST, _MOST = 2, 16  # images of the first stage, and of any; each further stage takes twice as many
+_FIRST, _MOST = 1, 16  # images of the first stage, and of any; each further stage takes twice as many
 _KEPT = 8
 _KEPT_RATIO = 10
 

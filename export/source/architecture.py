@@ -139,10 +139,16 @@ def _check_code(node: dict[str, Any], names: set[str], name: str) -> None:
         raise _bare_operation_error(node, found, name)
     for found in sorted(names.intersection(_CODE)):
         raise SourceError(
-            f"{name} contains {_CODE[found]}",
-            hint="Replace it with a Keras layer, or, if you trust the file, load it in Python and pass the model to "
-            "export_model",
+            f"{name} contains {_CODE[found]}{_layer_of(node)}",
+            hint="Replace it with a Keras layer, or, if you trust the file, load it with Keras 3 in Python and pass "
+            "the model to export_model",
         )
+
+
+def _layer_of(node: dict[str, Any]) -> str:
+    config = node.get("config")
+    name = config.get("name") if isinstance(config, dict) else None
+    return f" (layer {name!r})" if isinstance(name, str) else ""
 
 
 def _bare_operation_error(node: dict[str, Any], kind: str, name: str) -> SourceError:

@@ -23,8 +23,11 @@ OPERATION_LAYERS = ("SlicingOpLambda", "TFOpLambda")
 
 _ALLOWED = re.compile(
     r"__operators__\.\w+|(compat\.v1\.)?("
-    r"(math|nn|linalg)\.\w+|image\.(resize|crop_to_bounding_box|per_image_standardization)"
-    r"|cast|clip_by_value|concat|convert_to_tensor|einsum|expand_dims|gather|identity|ones_like|pad|repeat|reshape"
+    r"(math|nn|linalg)\.\w+"
+    r"|image\.(resize\w*|central_crop|(crop|pad)_to_bounding_box|per_image_standardization|convert_image_dtype"
+    r"|(rgb|grayscale|hsv|yuv|yiq)_to_\w+|adjust_(brightness|contrast|gamma|hue|saturation)|flip_\w+|rot90|transpose)"
+    r"|abs|broadcast_to|cast|clip_by_value|concat|convert_to_tensor|einsum|ensure_shape|expand_dims|fill|floor|floor_div"
+    r"|gather|identity|norm|one_hot|ones|ones_like|pad|range|repeat|reshape|round|zeros"
     r"|reverse|roll|shape|slice|split|squeeze|stack|stop_gradient|strided_slice|tile|transpose|unstack|where|zeros_like)"
 )
 
@@ -73,7 +76,7 @@ def check_operation(settings: Mapping[str, Any], name: str) -> None:
         raise SourceError(
             f"{name} contains the TensorFlow operation {function!r} (layer {settings.get('name')!r}), which camserve "
             "does not load",
-            hint="Replace it with a Keras layer, or load the file in Python and pass the model to export_model",
+            hint="Build the model in Python with a Keras layer in its place, load its weights, save it and export that",
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from camserve.export.frameworks import keras
 
 from camserve.contract import Preprocessing
-from camserve.errors import UsageError
+from camserve.errors import SourceError, UsageError
 from camserve.export.framework_errors import reason
 from camserve.export.source.applications import Size, application
 from camserve.export.source.checksum import verify_checksum
@@ -100,6 +100,12 @@ def load_source(
         if weights_path is not None:
             origin, title = f"{origin}, weights {weights_path}", f"{title}, weights {weights_path.name}"
         return Source(file.model, origin, title, path.stem, sha256=digest, predict=file.predict, warnings=file.warnings)
+    elif not isinstance(source, str | Path):
+        library = type(source).__module__.partition(".")[0]
+        raise SourceError(
+            f"the source must be a Keras 3 model, a path or a name, got a {type(source).__name__} of {library}",
+            hint="Save it, and export the file: model.save('model.h5')",
+        )
     else:
         kind = "none" if weights_path is not None else default_weights(source, weights)
         loaded = _build_recipe(str(source), imagenet=kind == "imagenet", size=size, classes=classes)

@@ -39,7 +39,8 @@ def load_error(path: Path, error: Exception, modules: Sequence[str]) -> SourceEr
     problem = f"Keras {keras.__version__} has no {missing[1]!r}" if missing else reason(error)
     version = _saved_by(path)
     package = "keras" if str(version).startswith("3.") else "tf_keras"
-    other = version is not None and version != _installed(package)
+    published = package == "keras" or re.match(r"2\.1[5-9]|2\.[2-9]\d", str(version))  # as tf_keras
+    other = version is not None and published and version != _installed(package)
     return SourceError(
         f"cannot load {path}: {problem}",
         hint=f"Install the version of Keras that saved it: pip install {package}=={version}"

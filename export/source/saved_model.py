@@ -77,6 +77,7 @@ def _architecture(path: Path) -> dict[str, Any]:
     if root.get("class_name") not in _NETWORKS:
         raise SourceError(
             f"SavedModel {path} contains a {root.get('class_name', 'model')}, which only its own code can rebuild",
-            hint="Build the model in Python, load its weights there, and pass it to export_model",
+            hint="Wrap its layers in a functional model in Python (keras.Input, then one layer after the other), save "
+            "it and export that",
         )
     return {"class_name": root["class_name"], "config": root["config"]}

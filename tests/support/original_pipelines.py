@@ -23,7 +23,7 @@ Size = tuple[int, int]
 
 _TENSORFLOW = {"tf-nearest": "nearest", "tf-bilinear": "bilinear", "tf-bicubic": "bicubic", "tf-area": "area"}
 _OPENCV = {"cv2-nearest": cv2.INTER_NEAREST, "cv2-linear": cv2.INTER_LINEAR, "cv2-area": cv2.INTER_AREA}
-_SIDES = ((427, 640), (300, 300), (400, 250), (213, 320), (350, 500), (256, 448), (320, 240), (427, 427), (250, 610))
+_SIDES = ((427, 640), (300, 300), (400, 250), (233, 320), (350, 500), (256, 448), (320, 240), (427, 427), (250, 610))
 
 
 def write_photos(folder: Path, count: int, suffix: str = ".png") -> list[Path]:

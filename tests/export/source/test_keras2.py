@@ -248,6 +248,7 @@ OPERATIONS: dict[str, Callable[[Any], Any]] = {
     "matmul with a constant": lambda x: tf.matmul(x, tf.ones((3, 4))),
     "where": lambda x: tf.where(x > 0.5, x, x * 2),
     "image.resize": lambda x: tf.image.resize(x, (12, 12)),
+    "gray": lambda x: tf.image.rgb_to_grayscale(x) / tf.norm(x, axis=-1, keepdims=True),
     "preprocess_input, tf": tf_keras.applications.mobilenet_v2.preprocess_input,
     "preprocess_input, torch": tf_keras.applications.densenet.preprocess_input,
 }
@@ -266,6 +267,11 @@ def test_operation_keeps_its_outputs_in_other_formats(name: str, suffix: str, tm
 
 def test_caffe_preprocessing_keeps_its_outputs(tmp_path: Path) -> None:
     assert_same_answers(weighted(classifier(tf_keras.applications.resnet50.preprocess_input)), tmp_path, ".h5")
+
+
+def test_model_of_tf_keras_in_memory_is_refused() -> None:
+    with pytest.raises(SourceError, match="got a Functional of tf_keras"):
+        load_source(classifier(inner()))
 
 
 def test_operation_that_reads_files_is_refused(tmp_path: Path) -> None:

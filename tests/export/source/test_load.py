@@ -284,7 +284,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_unavailable_imagenet_weights_are_a_usage_error() -> None:
     assert "recipe 'resnet-mini' has no ImageNet weights" in error_message("resnet-mini", "imagenet", UsageError)
-    assert "already has weights" in error_message(small_network(), "imagenet", UsageError)
+    assert "has weights of its own" in error_message(small_network(), "imagenet", UsageError)
 
 
 def pretrained(*, weights: str | None = None, size: tuple[int, int] = (16, 16), pooled: bool = True) -> keras.Model:
