@@ -95,7 +95,7 @@ class Tolerances:
             UsageError: If a metric is unknown or has no tolerance, or a value is negative or not finite.
         """
         known = [field.name for field in fields(cls)]
-        for name, value in values.items():
+        for name in values:
             if name not in known:
                 raise UsageError(
                     f"unknown metric {name!r}", hint=suggest(name, known) or f"Choose one of {', '.join(known)}"
