@@ -337,8 +337,8 @@ def test_imagenet_network_with_layers_of_its_own_serves_another_size(
     loaded = load_source("keras:EfficientNetB0", "imagenet", size=(96, 96)).model
     with pytest.raises(SourceError, match="weights='imagenet', which has a Rescaling layer more"):
         load_source("keras:EfficientNetB0", str(tmp_path / "thin.weights.h5"))
-    features = [keras.Model(model.input, model.get_layer("avg_pool").output) for model in (loaded, expected)]
-    np.testing.assert_allclose(*(model(images) for model in features), rtol=1e-4)
+    features = [keras.Model(model.input, model.get_layer("avg_pool").output)(images) for model in (loaded, expected)]
+    np.testing.assert_allclose(features[0], features[1], rtol=1e-4)
 
 
 def test_size_too_small_for_a_recipe_is_a_usage_error() -> None:
