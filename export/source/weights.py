@@ -20,7 +20,7 @@ from camserve.export.source.hdf5 import check_hdf5
 from camserve.export.source.hdf5_weights import Layout, StoredLayer, hdf5_layout, is_nested, stored_layers, weight_name
 from camserve.text import count
 
-__all__ = ["all_weights_required", "load_weights"]
+__all__ = ["all_weights_required", "load_weights", "refresh_constants"]
 
 _INCOMPLETE = ("freshly-initialized", "could not be loaded")
 
@@ -80,10 +80,21 @@ def all_weights_required() -> Iterator[None]:
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
+def refresh_constants(model: Any) -> None:
+    """Compute the constants of every Normalization from its weights.
+
+    Keras's HDF5 reader does not in nested models: they would normalize with mean 0 and variance 1.
+    """
+    for layer in model._flatten_layers():
+        if layer.built and hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+
+
 def _load(model: Any, path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         model.load_weights(str(path))
+    refresh_constants(model)
     if caught:  # Keras only warns of layers for which the file has no weights
         raise ValueError(str(caught[0].message))
 

@@ -315,6 +315,20 @@ def test_imagenet_weights_serve_another_size_where_they_fit(monkeypatch: pytest.
     assert refused.value.hint == "Remove --size: they are for images of 16x16"
 
 
+def test_normalization_in_a_nested_model_keeps_its_statistics(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).uniform(0, 255, (8, 4, 4, 3)).astype(np.float32)
+    normalization = layers.Normalization()
+    normalization.adapt(images)
+    nested = keras.Sequential([layers.Input((4, 4, 3)), normalization])
+    model = keras.Sequential([layers.Input((4, 4, 3)), nested, layers.Flatten(), layers.Dense(3, "softmax")])
+    expected = np.asarray(model(images, training=False))
+    model.save(tmp_path / "net.h5")
+    (tmp_path / "net.json").write_text(model.to_json())
+    for name in ("net.h5", "net.json"):  # the second with the weights of the first
+        loaded = load_source(tmp_path / name).model
+        np.testing.assert_allclose(loaded(images, training=False), expected, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_imagenet_network_with_layers_of_its_own_serves_another_size(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
