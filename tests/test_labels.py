@@ -58,6 +58,13 @@ def test_lists_and_dictionaries_of_python_are_labels() -> None:
     assert parse_labels(["crane", "crane"]) == ("crane", "crane")  # ImageNet has such labels
 
 
+@pytest.mark.parametrize("labels", [{"cat", "dog"}, frozenset({"cat"}), iter(["cat", "dog"])])
+def test_labels_without_order_or_read_only_once_are_refused(labels: Any) -> None:
+    with pytest.raises(UsageError, match="labels must be a path, a list or a dictionary, got "):
+        parse_labels(labels)
+    assert parse_labels({"cat": 0, "dog": 1}.keys()) == ("cat", "dog")
+
+
 def test_text_that_looks_like_json_stays_text(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("[background]\n{other}\n")
     assert parse_labels(tmp_path / "labels.txt") == ("[background]", "{other}")
@@ -73,7 +80,8 @@ def test_text_that_looks_like_json_stays_text(tmp_path: Path) -> None:
         ('{"0": "cat", "0": "dog"}', "class 0 has two labels in .*: 'cat' and 'dog'"),
         ('{"cat": -1, "dog": 0}', "class 1 has no label in .*, whose class numbers are -1 to 0"),
         ('{"cat": "0"}', "the entry 'cat': '0', which is neither"),
-        ('{"cat": 0, "dog": 1.0}', "the entry 'cat': 0, which is neither"),
+        ('{"cat": 0, "dog": 1.0}', "the entry 'dog': 1.0, which is neither"),
+        ('{"cat": 0, "1": "dog"}', "entries of both forms"),
         ('{"cat": true}', "the entry 'cat': True"),
         ('{"class_indices": {"cat": 0}}', "the entry 'class_indices'"),
         ('["cat", 1]', "the label of class 1 in .* is not text: 1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -59,6 +60,9 @@ class Tolerances:
         end_to_end: With expected answers, the largest difference of a probability, or of an expected class from the
             best one; libraries decode JPEG files slightly differently. In fp16 and int8, `lower_probabilities` and
             `top1_disagreement` apply.
+
+    Raises:
+        UsageError: If a value is negative or not finite.
     """
 
     logits: float = 1e-4
@@ -71,6 +75,15 @@ class Tolerances:
     lower_probabilities: float = 0.5
     end_to_end: float = 0.02
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 <= value < math.inf:
+                raise UsageError(
+                    f"the tolerance of {field.name} must be a finite number of at least 0, got {value:g}",
+                    hint=f"Pass --bound {field.name}={field.default:g}, which is the default, or another number",
+                )
+
     @classmethod
     def from_values(cls, values: Mapping[str, float]) -> Tolerances:
         """Return the default tolerances with some replaced.
@@ -79,16 +92,14 @@ class Tolerances:
             values: New tolerances by metric.
 
         Raises:
-            UsageError: If a metric is unknown or has no tolerance, or a value is negative or NaN.
+            UsageError: If a metric is unknown or has no tolerance, or a value is negative or not finite.
         """
         known = [field.name for field in fields(cls)]
-        for name, value in values.items():
+        for name in values:
             if name not in known:
                 raise UsageError(
                     f"unknown metric {name!r}", hint=suggest(name, known) or f"Choose one of {', '.join(known)}"
                 )
-            if not value >= 0:
-                raise UsageError(f"the tolerance of {name} must be at least 0, got {value:g}")
         return cls(**values)
 
     def limit(self, option: str, noise: float | None = None) -> Limit:

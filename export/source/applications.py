@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from camserve.export.frameworks import keras
 
+import numpy as np
+
+from camserve.errors import SourceError
 from camserve.export.source.application_names import exact_name
 from camserve.export.source.recipes import Recipe, load_img_preset
 
-__all__ = ["Size", "application", "application_names", "build_application"]
+__all__ = ["Size", "application", "application_names", "build_application", "check_own_layers"]
 
 _PRESETS = (
     # The longest prefix wins. `raw-rgb`: the network rescales the pixels itself.
@@ -27,6 +31,8 @@ _PRESETS = (
 )
 
 Size = tuple[int, int]
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)  # as EfficientNet's weights contain it
 
 _SIZES: dict[str, Size] = {  # Keras leaves the input size of these networks free
     "MobileNetV3Large": (224, 224),
@@ -66,6 +72,27 @@ def build_application(
     size = size or _SIZES.get(name)
     shape = {} if size is None else {"input_shape": (*size, 3)}
     return getattr(keras.applications, name)(weights=weights, **shape, **options)
+
+
+def check_own_layers(model: keras.Model, path: Path) -> None:
+    """Refuse weights of an EfficientNet that was built with ImageNet weights.
+
+    Keras then adds a Rescaling that has no weights, so that they fit a network without it.
+
+    Args:
+        model: The network with the weights, built without that layer.
+        path: Their file, for messages.
+
+    Raises:
+        SourceError: If its Normalization has the statistics of ImageNet, which only those weights contain.
+    """
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.Normalization) and layer.weights]
+    if any(np.allclose(norm.adapt_mean, _IMAGENET_MEAN, atol=1e-3) for norm in norms):
+        raise SourceError(
+            f"the weights in {path} are of a network that Keras built with weights='imagenet', which has a Rescaling "
+            "layer more",
+            hint="Pass the whole model, model.save('model.keras'), or Keras's own weights: --weights imagenet",
+        )
 
 
 def _preset(name: str) -> str | None:

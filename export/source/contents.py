@@ -31,6 +31,8 @@ _READ = 4096
 _BY_PATH = ".weights.h5"  # by which Keras tells weights by path from weights by order, which are `.h5` as well
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
+_JSON = (b"{", b'"{')  # the second if the text of to_json() was itself written as JSON
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _MODEL = "Pass a .keras file, an .h5 file, an architecture in JSON or a SavedModel folder"
 _FROM_KERAS = "Pass the Keras model from which it was made: a .keras file, an .h5 file or a SavedModel folder"
 _REBUILD = "Build the network in Keras, copy the weights into it, and save it: model.save('model.keras')"
@@ -107,7 +109,7 @@ def is_json(path: Path) -> bool:
         if not path.is_file():
             return False
         with path.open("rb") as file:
-            return file.read(_READ).lstrip().startswith(b"{")
+            return _begins_like_json(file.read(_READ))
     except OSError:
         return False
 
@@ -174,11 +176,15 @@ def _kind(path: Path, role: str, hint: str) -> FileKind:
     elif start.startswith(_ZIP):
         _check_zip(path, role)
         kind = "keras"
-    elif start.lstrip().startswith(b"{"):
+    elif _begins_like_json(start):
         kind = "json"
     if kind is None:
         raise _other_error(path, role, start, end, hint)
     return kind
+
+
+def _begins_like_json(start: bytes) -> bool:
+    return start.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(_JSON)
 
 
 def _other_error(path: Path, role: str, start: bytes, end: bytes, hint: str) -> SourceError:

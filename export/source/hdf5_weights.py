@@ -14,7 +14,7 @@ from camserve.errors import SourceError
 from camserve.export.source.hdf5 import check_hdf5
 from camserve.text import count
 
-__all__ = ["Layout", "StoredLayer", "check_is_model", "hdf5_layout", "is_nested", "stored_layers"]
+__all__ = ["Layout", "StoredLayer", "check_is_model", "hdf5_layout", "is_nested", "stored_layers", "weight_name"]
 
 Layout = Literal["model", "by-order", "by-path"]
 """A whole model; weights by order of the layers (`save_weights('x.h5')`); weights by path (`'x.weights.h5'`)."""
@@ -30,10 +30,12 @@ class StoredLayer:
     Attributes:
         name: The layer's name, or its path in a file whose weights are stored by path.
         shapes: The shapes of its arrays.
+        names: The names of its arrays, such as `conv/kernel`; empty if the weights are stored by path.
     """
 
     name: str
     shapes: tuple[tuple[int, ...], ...]
+    names: tuple[str, ...] = ()
 
 
 def check_is_model(path: Path) -> None:
@@ -66,8 +68,8 @@ def check_is_model(path: Path) -> None:
 
 
 def is_nested(layers: Iterable[StoredLayer]) -> bool:
-    """Return whether one of the layers is a model itself."""
-    return any(len(layer.shapes) > _NESTED_ARRAYS or "/" in layer.name for layer in layers)
+    """Return whether one of the layers is a model itself; a `/` in its name means so only in a path."""
+    return any(len(layer.shapes) > _NESTED_ARRAYS or ("/" in layer.name and not layer.names) for layer in layers)
 
 
 def hdf5_layout(content: Path | BinaryIO) -> Layout | None:
@@ -97,8 +99,15 @@ def stored_layers(content: Path | BinaryIO) -> list[StoredLayer]:
 
 def _by_order(root: Any) -> Iterator[StoredLayer]:
     for name in _texts(root, "layer_names"):
-        group = root[name]
-        yield StoredLayer(name, tuple(tuple(group[weight].shape) for weight in _texts(group, "weight_names")))
+        weights = _texts(root[name], "weight_names")
+        shapes = tuple(tuple(root[name][weight].shape) for weight in weights)
+        yield StoredLayer(name, shapes, tuple(map(weight_name, weights)))
+
+
+def weight_name(path: str) -> str:
+    """Return the layer and the name of an array, without what differs between Keras 2 and Keras 3."""
+    layer_and_name = "/".join(path.split("/")[-2:]).partition(":")[0]
+    return layer_and_name.replace("depthwise_kernel", "kernel")
 
 
 def _by_path(root: Any) -> Iterator[StoredLayer]:

@@ -20,11 +20,14 @@ def read_architecture(path: Path) -> dict[str, Any]:
     """
     check_config_size(path.stat().st_size, str(path))
     try:
-        architecture: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        document: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+        if isinstance(document, str):  # json.dump(model.to_json(), file)
+            document = json.loads(document)
+    except (ValueError, RecursionError) as error:
         raise SourceError(
             f"{path} is not valid JSON, or it is truncated: {error}", hint="Write it again: model.to_json()"
         ) from None
+    architecture = document if isinstance(document, dict) else {}
     if "modelTopology" in architecture:
         raise SourceError(
             f"{path} is a model for TensorFlow.js",

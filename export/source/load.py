@@ -13,7 +13,7 @@ from camserve.export.frameworks import keras
 from camserve.contract import Preprocessing
 from camserve.errors import SourceError, UsageError
 from camserve.export.framework_errors import reason
-from camserve.export.source.applications import Size, application
+from camserve.export.source.applications import Size, application, check_own_layers
 from camserve.export.source.checksum import verify_checksum
 from camserve.export.source.custom_objects import import_custom_objects
 from camserve.export.source.downloads import imagenet_model
@@ -152,6 +152,8 @@ def _imagenet_model(name: str, recipe: Recipe, size: Size | None) -> keras.Model
     if size in (None, model.input_shape[1:3]):
         return model
     resized = _build(name, recipe, size=size)
+    if len(resized.layers) != len(model.layers):  # EfficientNet has a layer that Keras adds only with these weights
+        return imagenet_model(name, partial(recipe.build, weights="imagenet", input_tensor=keras.Input((*size, 3))))
     for weight, own in zip(resized.weights, model.weights, strict=True):
         if weight.shape != own.shape:
             raise UsageError(
@@ -170,5 +172,7 @@ def _text(value: Any) -> str:
 def _with_weights(source: Source, path: Path, *, classes_option: bool) -> Source:
     origin = source.origin.removesuffix(_NO_WEIGHTS)
     load_weights(source.model, path, origin, classes_option=classes_option)
+    if origin.startswith(APPLICATION_PREFIX):
+        check_own_layers(source.model, path)
     title = f"{source.title.removesuffix(_NO_WEIGHTS)}, weights {path.name}"
     return replace(source, origin=f"{origin}, weights {path}", title=title)

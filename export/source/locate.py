@@ -66,8 +66,9 @@ def locate_files(source: Any, weights: str | None) -> tuple[Path | None, Path | 
     if weights is None or weights_path is not None or (is_architecture and weights == "none"):
         return path, weights_path
     if path is not None or not isinstance(source, str | Path):
+        own = "has weights of its own" if not is_architecture else "is an architecture of your own"
         raise UsageError(
-            f"--weights {weights} applies to recipes only; {path or IN_MEMORY} already has weights",
+            f"--weights {weights} applies to recipes and keras:NAME only; {path or IN_MEMORY} {own}",
             hint="Remove --weights, or pass a weights file: --weights FILE",
         )
     recipe = RECIPES.get(str(source))

@@ -26,7 +26,7 @@ from camserve.export.source.load_error import load_error
 from camserve.export.source.loaded_model import LoadedModel
 from camserve.export.source.saved_model import load_saved_model
 from camserve.export.source.stored_settings import check_stored_settings, restored_axes, stored_operations
-from camserve.export.source.weights import all_weights_required, load_weights
+from camserve.export.source.weights import all_weights_required, load_weights, refresh_constants
 
 __all__ = ["load_model_file"]
 
@@ -81,6 +81,7 @@ def _load(path: Path, modules: Sequence[str], weights: Path | None) -> LoadedMod
             model = keras.models.load_model(usable, custom_objects=known, compile=False)
     if isinstance(model, keras.Model):
         check_stored_settings(architecture, model, str(path))
+        refresh_constants(model)
         change(model)
     return LoadedModel(model, warnings=lost_settings(model))
 

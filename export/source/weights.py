@@ -17,14 +17,15 @@ from camserve.export.framework_errors import reason
 from camserve.export.source.archive import check_archive
 from camserve.export.source.contents import named, weights_kind
 from camserve.export.source.hdf5 import check_hdf5
-from camserve.export.source.hdf5_weights import Layout, StoredLayer, hdf5_layout, is_nested, stored_layers
+from camserve.export.source.hdf5_weights import Layout, StoredLayer, hdf5_layout, is_nested, stored_layers, weight_name
 from camserve.text import count
 
-__all__ = ["all_weights_required", "load_weights"]
+__all__ = ["all_weights_required", "load_weights", "refresh_constants"]
 
 _INCOMPLETE = ("freshly-initialized", "could not be loaded")
 
 _SAVE_WHOLE = "Build the network in Python, load its weights there, and save it: model.save('model.keras')"
+_BY_PATH = "Save them by the path of each layer, and pass that file: model.save_weights('model.weights.h5')"
 _OTHER_NETWORK = f"Pass the weights of the same network, or b{_SAVE_WHOLE[1:]}"
 
 
@@ -48,6 +49,8 @@ def load_weights(model: Any, path: Path, origin: str, *, classes_option: bool = 
         check_hdf5(path, str(path), path.stat().st_size)
         layout = hdf5_layout(path)
     suffix = ".keras" if kind == "keras" else ".weights.h5" if layout == "by-path" else ".h5"
+    if layout != "by-path":
+        _check_order(model, path, origin)
     previous = model.get_weights()
     try:
         with named(path, suffix) as usable:
@@ -77,12 +80,39 @@ def all_weights_required() -> Iterator[None]:
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
+def refresh_constants(model: Any) -> None:
+    """Compute the constants of every Normalization from its weights.
+
+    Keras's HDF5 reader does not in nested models: they would normalize with mean 0 and variance 1.
+    """
+    for layer in model._flatten_layers():
+        if layer.built and hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+
+
 def _load(model: Any, path: Path) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         model.load_weights(str(path))
+    refresh_constants(model)
     if caught:  # Keras only warns of layers for which the file has no weights
         raise ValueError(str(caught[0].message))
+
+
+def _check_order(model: Any, path: Path, origin: str) -> None:
+    """Refuse weights in another order than the network's, which Keras would load into the wrong places.
+
+    They are so if a nested model was partly frozen after its architecture was saved, because trainable weights come
+    first.
+    """
+    for stored, (expected, name) in zip(stored_layers(path), _by_order(model), strict=False):
+        if stored.names != expected.names and sorted(stored.names) == sorted(expected.names):
+            theirs, needed = next(pair for pair in zip(stored.names, expected.names, strict=True) if pair[0] != pair[1])
+            raise SourceError(
+                f"cannot load the weights in {path} into {origin}: those of layer {name!r} are in another order, with "
+                f"{theirs!r} in place of {needed!r}, because other layers inside it were trainable",
+                hint=_BY_PATH,
+            )
 
 
 def _difference(model: Any, path: Path, layout: Layout | None, *, classes_option: bool) -> tuple[str, str] | None:
@@ -128,7 +158,9 @@ def _hdf5(path: Path) -> Path | BinaryIO:
 def _by_order(model: Any) -> Iterator[tuple[StoredLayer, str]]:
     for layer in model.layers:
         weights = [*layer.trainable_weights, *layer.non_trainable_weights]
-        yield StoredLayer(layer.name, tuple(tuple(weight.shape) for weight in weights)), layer.name
+        if weights:
+            names = tuple(weight_name(getattr(weight, "path", weight.name)) for weight in weights)
+            yield StoredLayer(layer.name, tuple(tuple(weight.shape) for weight in weights), names), layer.name
 
 
 def _by_path(model: Any, prefix: str = "") -> Iterator[tuple[StoredLayer, str]]:

@@ -7,7 +7,7 @@ data set, a tab and the label.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from camserve.text import printable, reason
 
 __all__ = ["LabelSource", "label_lines", "label_origin", "parse_labels", "read_label_lines"]
 
-LabelSource = str | Path | Iterable[str] | Mapping[str, int] | Mapping[int, str]
+LabelSource = str | Path | Collection[str] | Mapping[str, int] | Mapping[int, str]
 """The path of a file, the labels in class order, Keras's `class_indices`, or the label of each class number."""
 
 _FORMS = 'Use {"cat": 0, "dog": 1} as Keras\'s class_indices, {"0": "cat", "1": "dog"}, or ["cat", "dog"]'
@@ -58,9 +58,10 @@ def parse_labels(labels: LabelSource) -> tuple[str, ...]:
             Keras's index of ImageNet.
 
     Raises:
-        UsageError: If the file cannot be read, a label is not one line of text, or a class has no label or several.
+        UsageError: If the file cannot be read, a label is not one line of text, a class has no label or several, or
+            `labels` is a set, which has no order, or an iterator, which can be read only once.
     """
-    if not isinstance(labels, Iterable | Path):
+    if not isinstance(labels, Collection | Path) or isinstance(labels, set | frozenset):
         raise UsageError(f"labels must be a path, a list or a dictionary, got {type(labels).__name__}", hint=_FORMS)
     if not isinstance(labels, str | Path):
         return _labels_of(labels, label_origin(labels))
@@ -118,12 +119,16 @@ def _numbered(pairs: _JsonObject, origin: str) -> list[tuple[int, str]]:
     if pairs and all(_is_number(value) for _, value in pairs):
         _check_distinct(pairs, origin)
         return [(int(number), _line(label, number, origin)) for label, number in pairs]
-    other = next(((key, value) for key, value in pairs if not _is_number(key) and not str(key).isdecimal()), None)
-    if other is not None:
+    neither = next((pair for pair in pairs if not _is_number(pair[1]) and not _is_class(pair[0])), None)
+    if neither is not None:
         raise UsageError(
-            f"{origin} has the entry {other[0]!r}: {other[1]!r}, which is neither a label with a class number nor a "
-            "class number with a label",
+            f"{origin} has the entry {neither[0]!r}: {neither[1]!r}, which is neither a label with a class number nor "
+            "a class number with a label",
             hint=_FORMS,
+        )
+    if not all(_is_class(key) for key, _ in pairs):
+        raise UsageError(
+            f"{origin} has entries of both forms, labels with class numbers and class numbers with labels", hint=_FORMS
         )
     return [(int(number), _line(label, number, origin)) for number, label in pairs]
 
@@ -164,6 +169,11 @@ def _line(label: Any, number: Any, origin: str) -> str:
             hint="Use one non-empty line of text for each label",
         )
     return "\t".join(part.strip() for part in parts)
+
+
+def _is_class(key: object) -> bool:
+    """Return whether a key is a class number, which is text in JSON."""
+    return _is_number(key) or str(key).isdecimal()
 
 
 def _is_number(value: object) -> bool:

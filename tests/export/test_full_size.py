@@ -47,6 +47,16 @@ def wide_network() -> keras.Model:
     return keras.Model(image, layers.Dense(10, "softmax", name="classes")(x), name="wide")
 
 
+def network_with_cells() -> keras.Model:
+    """Build a short variant of `resnet50-signs-126`: 4×4 features, pooled into 2×2 cells."""
+    image = layers.Input((64, 64, 3))
+    x = layers.MaxPooling2D(3, strides=2, name="pool1")(residual.stem(image))
+    x = residual.stage(x, (16, 16, 64), blocks=2, stride=2, name="stage2")
+    x = residual.stage(x, (32, 32, 128), blocks=1, stride=2, name="stage3")
+    x = layers.Flatten(name="flatten")(layers.AveragePooling2D(2, name="avg_pool")(x))
+    return keras.Model(image, layers.Dense(6, "softmax", name="classes")(x), name="cells")
+
+
 def network_for_training() -> keras.Model:
     """Build a short variant of `resnet50-signs` with 7 BatchNorm layers called with training=True."""
     image = layers.Input((32, 32, 3))
@@ -66,8 +76,8 @@ def passes_the_gate(bundle: Bundle) -> bool:
     "name",
     [
         "resnet-mini",
-        "resnet50-signs",
-        "resnet50-signs-126",
+        exhaustive("resnet50-signs"),  # as the next one
+        exhaustive("resnet50-signs-126"),  # `test_average_pooled_cells_pass_the_gate` exports a short variant
         exhaustive("resnet50"),  # `test_end_to_end.py` exports it in every run
         exhaustive("resnet50-camera"),
     ],
@@ -97,6 +107,17 @@ def test_wide_blocks_without_biases_pass_the_gate(tmp_path: Path) -> None:
     assert bundle.report["folding"]["kept"] == []
 
 
+def test_average_pooled_cells_pass_the_gate(tmp_path: Path) -> None:
+    bundle = export_model(
+        enliven(network_with_cells(), PRESETS["unit"]), tmp_path / "bundle", preprocessing="unit", resize="nearest"
+    )
+    assert passes_the_gate(bundle)
+    assert bundle.contract.cam is not None
+    assert (bundle.contract.cam.kind, bundle.contract.cam.grid) == ("average", (4, 4))
+    assert bundle.report["folding"]["kept"] == []
+    assert bundle.report["graph"]["operators"]["Conv"] == len(bundle.report["folding"]["folded"])
+
+
 @pytest.mark.parametrize("name", ["mobilenet", exhaustive("efficientnetb0")])
 def test_keras_application_passes_the_gate(name: str, tmp_path: Path) -> None:
     bundle = export_model(f"keras:{name}", tmp_path / "bundle", weights="none")
@@ -104,6 +125,7 @@ def test_keras_application_passes_the_gate(name: str, tmp_path: Path) -> None:
     assert bundle.contract.cam is not None
 
 
+@pytest.mark.exhaustive  # `test_applications.py` exports a short variant
 def test_application_with_a_nonlinear_head_exports_without_maps(tmp_path: Path) -> None:
     with pytest.raises(HeadError, match="the head is not linear"):
         export_model("keras:mobilenetv3small", tmp_path / "bundle", weights="none")

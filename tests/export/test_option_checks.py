@@ -103,9 +103,15 @@ def test_no_filter_is_required_where_it_is_known_or_unused(options: dict[str, An
     check_options(tmp_path / "model.keras", ExportOptions(**options))
 
 
-def test_unknown_tolerance_and_negative_value_are_refused() -> None:
+def test_unknown_tolerance_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown metric 'speed'"):
         Tolerances.from_values({"speed": 3.0})
-    with pytest.raises(UsageError, match="the tolerance of logits must be at least 0, got -1"):
-        Tolerances.from_values({"logits": -1.0})
     assert Tolerances.from_values({"logits": 0.5}) == Tolerances(logits=0.5)
+
+
+@pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan")])
+def test_tolerance_that_is_no_finite_number_is_refused(value: float) -> None:
+    with pytest.raises(
+        UsageError, match=f"the tolerance of logits must be a finite number of at least 0, got {value:g}"
+    ):
+        Tolerances(logits=value)

@@ -103,6 +103,15 @@ def test_twelve_bits_are_scaled_by_their_depth() -> None:
     assert np.asarray(to_colors_of(GRAY, image)).tolist() == [[0, 0, 1, 128, 255, 255]]
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_sixteen_bits_with_white_as_zero_are_inverted(compression: str | None) -> None:
+    values = np.array([[0, 129, 40_000, 65_535]], np.uint16)
+    data = save(Image.fromarray(values), "TIFF", compression=compression, tiffinfo={262: 0})
+    pixels = np.asarray(to_colors_of(GRAY, load_image(data)))
+    assert pixels.tolist() == [[255, 255, 99, 0]]
+    assert np.array_equal(pixels, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE))
+
+
 def test_deep_gray_equals_that_of_tensorflow_and_opencv() -> None:
     values = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
     data = save(Image.fromarray(values), "PNG")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
@@ -19,7 +22,9 @@ from camserve.export import RECIPES
 from camserve.export.formats import onnx_format
 from camserve.export.formats.onnx_format import convert
 from camserve.export.graph.prepare import prepare
+from camserve.export.source import residual
 
+EXHAUSTIVE = [pytest.mark.slow, pytest.mark.exhaustive]
 IMAGES = np.random.default_rng(3).uniform(0, 1, (3, 16, 16, 4)).astype(np.float32)
 
 
@@ -27,22 +32,49 @@ def graph_of(model: keras.Model, *, cam: bool = True, opset: int = 17) -> onnx.M
     return convert(prepare(model, cam=cam, top_k=5, all_classes=False).served, opset)
 
 
+def short_resnet() -> keras.Model:
+    """Build two blocks of Keras's ResNet50 between its stem and its head."""
+    family: Any = importlib.import_module(keras.applications.ResNet50.__module__)
+
+    def stages(x: Any) -> Any:
+        return family.stack_residual_blocks_v1(x, 16, 2, stride1=1, name="conv2")
+
+    return family.ResNet(stages, False, True, weights=None, input_shape=(64, 64, 3), classes=10)
+
+
+def network_with_cells(side: int) -> keras.Model:
+    """Build a short variant of `resnet50-signs`: 2×2 features for 64 pixels, 4×4 for 128."""
+    image = layers.Input((side, side, 3))
+    x = layers.MaxPooling2D(3, strides=2, name="pool1")(residual.stem(image))
+    x = residual.stage(x, (8, 8, 16), blocks=2, stride=8, name="stage2")
+    x = layers.Flatten(name="flatten")(layers.AveragePooling2D(2, name="avg_pool")(x))
+    return keras.Model(image, layers.Dense(6, "softmax", name="classes")(x))
+
+
 def probabilities(model: onnx.ModelProto, images: Any) -> Any:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return session.run(["probabilities"], {"image": images})[0]
 
 
-@pytest.mark.slow
-def test_resnet50_graph_is_minimal() -> None:
-    model = graph_of(RECIPES["resnet50"].build())
+@pytest.mark.parametrize(
+    ("build", "convolutions", "nodes"),
+    [
+        pytest.param(short_resnet, 8, 30, id="short"),
+        pytest.param(RECIPES["resnet50"].build, 53, 131, id="resnet50", marks=EXHAUSTIVE),
+    ],
+)
+def test_graph_of_a_residual_network_is_minimal(
+    build: Callable[[], keras.Model], convolutions: int, nodes: int
+) -> None:
+    model = graph_of(build())
     operators = Counter(node.op_type for node in model.graph.node)
-    assert operators["Conv"] == 53
+    assert operators["Conv"] == convolutions
     assert operators["Transpose"] <= 1
     assert not {"BatchNormalization", "Pad", "Shape", "Slice", "Concat", "OneHot"} & set(operators)
     cam = [node.name for node in model.graph.node if node.name.startswith("cam/")]
     head = [node.name for node in model.graph.node if node.name.split("/")[0] in ("avg_pool", "predictions")]
     assert len(cam) + len(head) <= 12
-    assert len(model.graph.node) == 131
+    assert len(model.graph.node) == nodes
     assert (model.ir_version, model.opset_import[0].version) == (8, 17)
     free = [
         dim.dim_param for value in (*model.graph.input, *model.graph.output) for dim in value.type.tensor_type.shape.dim
@@ -50,10 +82,18 @@ def test_resnet50_graph_is_minimal() -> None:
     assert {name for name in free if name} == {"batch"}
 
 
-@pytest.mark.parametrize("name", ["resnet50-signs", "resnet50-signs-126"])
-def test_head_with_cells_computes_no_shapes(name: str) -> None:
-    operators = Counter(node.op_type for node in graph_of(RECIPES[name].build()).graph.node)
-    assert operators["Conv"] == 53
+@pytest.mark.parametrize(
+    ("build", "convolutions"),
+    [
+        pytest.param(partial(network_with_cells, side=64), 8, id="one cell"),
+        pytest.param(partial(network_with_cells, side=128), 8, id="four cells"),
+        pytest.param(RECIPES["resnet50-signs"].build, 53, id="resnet50-signs", marks=EXHAUSTIVE),
+        pytest.param(RECIPES["resnet50-signs-126"].build, 53, id="resnet50-signs-126", marks=EXHAUSTIVE),
+    ],
+)
+def test_head_with_cells_computes_no_shapes(build: Callable[[], keras.Model], convolutions: int) -> None:
+    operators = Counter(node.op_type for node in graph_of(build()).graph.node)
+    assert operators["Conv"] == convolutions
     assert not {"Shape", "Slice", "Concat", "Squeeze", "Pad"} & set(operators)
 
 

@@ -76,6 +76,7 @@ OTHERS: dict[str, tuple[bytes, str, str]] = {
     "half.h5": (b"\x89HDF\r\n\x1a\n", "is not an HDF5 file, or it is truncated", "Download"),
     "classes.json": (b'{"cat": 0}', "is JSON, but not the architecture of a Keras model", "model.to_json()"),
     "tfjs.json": (b'{"modelTopology": {}}', "is a model for TensorFlow.js", "tensorflowjs_converter"),
+    "deep.json": (b'{"a":' * 100_000, "is not valid JSON, or it is truncated", "model.to_json()"),
     "half.json": (b'{"class_name": "Fun', "is not valid JSON, or it is truncated", "model.to_json()"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,13 @@ def test_weights_of_an_architecture_can_be_given(model: Any, tmp_path: Path) -> 
     check_answers(tmp_path / "net.json", model, str(tmp_path / "best.weights.h5"))
 
 
+@pytest.mark.parametrize("write", [lambda text: f"\ufeff{text}", json.dumps, lambda text: f"\n{text}"])
+def test_architectures_are_read_however_they_were_written(write: Any, model: Any, tmp_path: Path) -> None:
+    (tmp_path / "net.json").write_text(write(model.to_json()), encoding="utf-8")
+    model.save_weights(tmp_path / "net.weights.h5")
+    check_answers(tmp_path / "net.json", model)
+
+
 def test_random_weights_of_an_architecture_are_deterministic(model: Any, tmp_path: Path) -> None:
     first, second = (load_source(tmp_path / "net.json", "none").model.get_weights() for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
@@ -74,6 +82,12 @@ def test_two_weights_files_beside_an_architecture_are_ambiguous(tmp_path: Path) 
     (tmp_path / "net.weights.h5").touch()
     with pytest.raises(UsageError, match=r"ambiguous: net\.weights\.h5 and net\.h5 are beside it"):
         load_source(tmp_path / "net.json")
+
+
+def test_weights_none_is_the_only_word_for_an_architecture(tmp_path: Path) -> None:
+    (tmp_path / "net.json").write_text(network(keras).to_json())
+    with pytest.raises(UsageError, match=r"net\.json is an architecture of your own"):
+        load_source(tmp_path / "net.json", "imagenet")
 
 
 def test_code_in_an_architecture_is_refused(tmp_path: Path) -> None:

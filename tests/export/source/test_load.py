@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import os
@@ -284,7 +285,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_unavailable_imagenet_weights_are_a_usage_error() -> None:
     assert "recipe 'resnet-mini' has no ImageNet weights" in error_message("resnet-mini", "imagenet", UsageError)
-    assert "already has weights" in error_message(small_network(), "imagenet", UsageError)
+    assert "has weights of its own" in error_message(small_network(), "imagenet", UsageError)
 
 
 def pretrained(*, weights: str | None = None, size: tuple[int, int] = (16, 16), pooled: bool = True) -> keras.Model:
@@ -312,6 +313,46 @@ def test_imagenet_weights_serve_another_size_where_they_fit(monkeypatch: pytest.
     ) as refused:
         load_source("resnet50", size=(24, 32))
     assert refused.value.hint == "Remove --size: they are for images of 16x16"
+
+
+def test_normalization_in_a_nested_model_keeps_its_statistics(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).uniform(0, 255, (8, 4, 4, 3)).astype(np.float32)
+    normalization = layers.Normalization()
+    normalization.adapt(images)
+    nested = keras.Sequential([layers.Input((4, 4, 3)), normalization])
+    model = keras.Sequential([layers.Input((4, 4, 3)), nested, layers.Flatten(), layers.Dense(3, "softmax")])
+    expected = np.asarray(model(images, training=False))
+    model.save(tmp_path / "net.h5")
+    (tmp_path / "net.json").write_text(model.to_json())
+    for name in ("net.h5", "net.json"):  # the second with the weights of the first
+        loaded = load_source(tmp_path / name).model
+        np.testing.assert_allclose(loaded(images, training=False), expected, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_imagenet_network_with_layers_of_its_own_serves_another_size(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    family: Any = importlib.import_module(keras.applications.EfficientNetB0.__module__)
+    thin = partial(family.EfficientNet, 0.25, 0.1, 64, name="thin", weights_name="b0")
+    monkeypatch.setattr(keras.applications, "EfficientNetB0", thin)
+    stored = thin(weights=None)
+    statistics = next(layer for layer in stored.layers if isinstance(layer, layers.Normalization)).weights
+    for weight, value in zip(statistics, ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 0), strict=True):
+        weight.assign(value)
+    stored.save_weights(tmp_path / "thin.weights.h5")
+    monkeypatch.setattr(family.file_utils, "get_file", lambda *_, **__: str(tmp_path / "thin.weights.h5"))
+    native = thin(weights="imagenet")
+    assert len(native.layers) == len(stored.layers) + 1  # a Rescaling that Keras adds only with these weights
+    expected = keras.models.clone_model(native, input_tensors=layers.Input((96, 96, 3)))
+    expected.set_weights(native.get_weights())
+    next(layer for layer in expected.layers if isinstance(layer, layers.Normalization)).finalize_state()
+    images = np.random.default_rng(0).uniform(0, 255, (1, 96, 96, 3)).astype(np.float32)
+    loaded = load_source("keras:EfficientNetB0", "imagenet", size=(96, 96)).model
+    with pytest.raises(SourceError, match="weights='imagenet', which has a Rescaling layer more"):
+        load_source("keras:EfficientNetB0", str(tmp_path / "thin.weights.h5"))
+    features = [keras.Model(model.input, model.get_layer("avg_pool").output)(images) for model in (loaded, expected)]
+    np.testing.assert_allclose(features[0], features[1], rtol=1e-4)
 
 
 def test_size_too_small_for_a_recipe_is_a_usage_error() -> None:

@@ -78,6 +78,36 @@ def test_weights_with_a_head_of_the_users_own_are_recognized(tmp_path: Path) -> 
     assert str(refused.value.hint).startswith("Build the network in Python")
 
 
+def test_layers_with_a_slash_in_their_names_are_no_nested_models(tmp_path: Path) -> None:
+    import tf_keras
+
+    old = tf_keras.Sequential([tf_keras.layers.Input((4,)), tf_keras.layers.Dense(2, name="conv1/bn")])
+    old.save_weights(tmp_path / "old.h5")  # as DenseNet and MobileNetV3 of Keras 2
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="conv1_bn")])
+    with pytest.raises(SourceError, match=r"layer 'conv1_bn' has weights of shape \(4, 2\) in the file"):
+        load_weights(other, tmp_path / "old.h5", "own")
+
+
+@pytest.mark.parametrize("saved_by", ["tf_keras", "keras"])
+def test_weights_in_another_order_are_refused(saved_by: str, tmp_path: Path) -> None:
+    def nested(library: Any) -> Any:
+        layers = library.layers
+        norms = [layers.BatchNormalization(name="first"), layers.BatchNormalization(name="second")]
+        backbone = library.Sequential([layers.Input((16, 16, 3)), layers.DepthwiseConv2D(3, name="dw"), *norms])
+        return library.Sequential([layers.Input((16, 16, 3)), backbone, layers.GlobalAveragePooling2D()])
+
+    frozen = nested(pytest.importorskip(saved_by))
+    frozen.layers[0].trainable = False
+    frozen.save(tmp_path / "frozen.h5")
+    model = nested(keras)
+    with pytest.raises(SourceError, match="'first/moving_mean' in place of 'second/gamma'") as refused:
+        load_weights(model, tmp_path / "frozen.h5", "own")
+    assert "model.save_weights('model.weights.h5')" in str(refused.value.hint)
+    model.layers[0].trainable = False
+    load_weights(model, tmp_path / "frozen.h5", "own")
+    np.testing.assert_allclose(model(IMAGES, training=False), frozen(IMAGES, training=False), atol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["k2.h5", "k2.keras", "k3.h5"])
 def test_weights_replace_those_of_a_model_file(name: str, files: Path, tmp_path: Path) -> None:
     import tf_keras
