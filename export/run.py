@@ -105,7 +105,7 @@ def run_export(
         runners = {name: open_format(folder, name) for name in options.formats}
         gate = Gate(prepared, contract, images, options.tolerances)
         metrics = gate.measure(runners, options.onnx.precision, graph.largest_half if graph else None)
-        require_parity(metrics)
+        require_parity(metrics, gate.truth.obstacle)
         if end_to_end is not None:
             progress("classify the images of the expected answers")
             metrics += end_to_end.measure(runners, contract)
@@ -122,7 +122,7 @@ def run_export(
             prepared,
             contract,
             metrics,
-            warnings=warnings,
+            warnings=(*warnings, *gate.warnings),
             provenance=provenance,
             precision=options.onnx.label,
             images=images,

@@ -20,7 +20,7 @@ from camserve.export.gate.agreement import measure_agreement
 from camserve.export.gate.examples import Example, choose_examples
 from camserve.export.gate.measurement_images import FP32_IMAGES, MeasurementImages
 from camserve.export.gate.metric import Metric, MetricName
-from camserve.export.gate.parity import BATCHES, measure_noise, measure_parity
+from camserve.export.gate.parity import BATCHES, fp32_limits, largest_differences, measure_parity
 from camserve.export.gate.tolerances import Limit, Tolerances
 from camserve.export.graph.exact import find_truth
 from camserve.export.graph.prepare import Prepared
@@ -150,13 +150,26 @@ class Gate:
         names = self._images.names[shown]
         return choose_examples(self._images.pixels[shown], names, batch.answers, run(batch.inputs), labels)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A warning if the images cannot reveal faults: the gate would accept the answers to the next image."""
+        batch = self.batches[-1]
+        differences = largest_differences([(batch.answers, _of_next_image(batch.answers))], None, self._activation)
+        limits = fp32_limits(self._tolerances, self._activation, self.noise)
+        if any(difference > limits[name].value for name, difference in differences.items()):
+            return ()
+        return (
+            f"the network's answers to {len(batch.images)} different images are equal within the tolerances, so that "
+            "parity on these cannot reveal a fault: measure on images that it distinguishes with --calibration DIR",
+        )
+
     @cached_property
     def noise(self) -> Mapping[MetricName, float]:
         """The value of each metric for Keras's own float32 answers; empty without float64."""
         cam = self._prepared.served.cam
         top_k = cam.top_k if cam is not None and not cam.all_classes else None
         pairs = [(batch.answers, answers) for batch, answers in zip(self.batches, self.keras_answers, strict=True)]
-        return {} if self.truth.obstacle else measure_noise(pairs, top_k, self._activation)
+        return {} if self.truth.obstacle else largest_differences(pairs, top_k, self._activation)
 
     @cached_property
     def batches(self) -> list[MeasuredBatch]:
@@ -181,6 +194,11 @@ class Gate:
         pixels = self._images.pixels[begin:end]
         images = normalize(pixels, self._preprocessing)
         return MeasuredBatch(images, graph_input(pixels, self._preprocessing), reference(images))
+
+
+def _of_next_image(answers: ReferenceOutputs) -> ReferenceOutputs:
+    maps = None if answers.maps is None else np.roll(answers.maps, 1, axis=0)
+    return ReferenceOutputs(np.roll(answers.probabilities, 1, axis=0), np.roll(answers.logits, 1, axis=0), maps)
 
 
 def _spans(begin: int, end: int) -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_CEILING, Context
 from typing import Any
 
-from camserve.export.gate.tolerances import HARD_LIMIT
+from camserve.export.gate.tolerances import HARD_LIMIT, NOISE_FACTOR
 
 __all__ = ["failure_hint"]
 
@@ -19,6 +19,10 @@ _DIFFERENT = (
 _ROUNDED = (
     "Look at custom layers and their behavior at inference: the export differs by more than the rounding of float32 in "
     "this network"
+)
+_AMPLIFIED = (
+    "Look for layers that amplify the rounding of float32: Keras's own answers in float32 differ as much from those in "
+    "float64, so that no file in float32 can reproduce them"
 )
 _COARSE = (
     "Choose fp32, or fp16 instead of int8: this precision is too coarse for the network. int8 improves with more "
@@ -51,7 +55,8 @@ def failure_hint(rows: Sequence[Row]) -> str:
     lower = {row["format"] for row in rows if row["figure"] in _ROUNDING_METRICS}
     coarse = any(row["format"] in lower for row in failed)
     is_rounding = all(_could_be_accepted(row, lower) for row in failed)
-    cause = _COARSE if coarse else _ROUNDED if is_rounding else _DIFFERENT
+    amplified = any((row["value"] or 0.0) > HARD_LIMIT for row in failed)
+    cause = _COARSE if coarse else _DIFFERENT if not is_rounding else _AMPLIFIED if amplified else _ROUNDED
     if not is_rounding:
         return cause
     return f"{cause}. To accept it all the same, pass {' '.join(_options(failed))}: {'; '.join(_costs(failed))}"
@@ -65,7 +70,7 @@ def _could_be_accepted(row: Row, lower: Iterable[str]) -> bool:
     """Return whether an option accepts the value, and the value may be rounding."""
     if row["option"] is None or row["value"] is None:
         return False
-    return row["format"] in lower or row["value"] <= HARD_LIMIT
+    return row["format"] in lower or row["value"] <= max(HARD_LIMIT, NOISE_FACTOR * (row["noise"] or 0.0))
 
 
 def _options(failed: Iterable[Row]) -> list[str]:

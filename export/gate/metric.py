@@ -114,16 +114,21 @@ class Metric:
         }
 
 
-def require_parity(metrics: Sequence[Metric]) -> None:
+def require_parity(metrics: Sequence[Metric], obstacle: str | None = None) -> None:
     """Raise an error unless every metric passes.
+
+    Args:
+        metrics: The metrics.
+        obstacle: Why the network could not be evaluated in float64; None if it was.
 
     Raises:
         ParityError: If a metric exceeds its tolerance; the message lists each.
     """
     failed = [metric for metric in metrics if not metric.passed]
     if failed:
+        reference = "" if obstacle is None else f"; the reference was Keras itself instead of float64: {obstacle}"
         raise ParityError(
-            f"the export differs from Keras and was discarded: {'; '.join(map(_failure, failed))}",
+            f"the export differs from Keras and was discarded: {'; '.join(map(_failure, failed))}{reference}",
             hint=failure_hint([metric.as_document() for metric in metrics]),
         )
 

@@ -31,7 +31,7 @@ from camserve.export.graph.reference import ReferenceOutputs, logits_of_maps
 from camserve.ranking import rank_classes
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES
 
-__all__ = ["BATCHES", "measure_noise", "measure_parity"]
+__all__ = ["BATCHES", "fp32_limits", "largest_differences", "measure_parity"]
 
 BATCHES = (1, 3, 8)
 """Batch sizes that are measured: one image, an odd batch, and the largest that is served by default."""
@@ -39,26 +39,26 @@ BATCHES = (1, 3, 8)
 Array = npt.NDArray[Any]
 
 
-def measure_noise(
+def largest_differences(
     batches: Sequence[tuple[ReferenceOutputs, ReferenceOutputs]], top_k: int | None, activation: Activation
 ) -> dict[MetricName, float]:
-    """Return how far Keras's own float32 answers are from those in float64: the largest value of each metric.
+    """Return how far other answers, such as those of Keras in float32, are from the true ones: the largest differences.
 
     Args:
-        batches: The float64 answers to each batch, and those of Keras in float32.
+        batches: The float64 answers to each batch, and the others.
         top_k: Number of maps of an image that are compared, of its best classes; None for all.
         activation: What turns logits into probabilities.
     """
-    noise: dict[MetricName, float] = {}
-    for truth, single in batches:
-        exported = {LOGITS: single.logits, PROBABILITIES: single.probabilities}
+    differences: dict[MetricName, float] = {}
+    for truth, other in batches:
+        exported = {LOGITS: other.logits, PROBABILITIES: other.probabilities}
         values = _score_differences(exported, truth, activation)
-        if truth.maps is not None and single.maps is not None:
+        if truth.maps is not None and other.maps is not None:
             best = rank_classes(truth.logits)[:, :top_k]
-            values["cam"] = _map_difference(_of_classes(single.maps, best), _of_classes(truth.maps, best), truth.maps)
+            values["cam"] = _map_difference(_of_classes(other.maps, best), _of_classes(truth.maps, best), truth.maps)
         for name, value in values.items():
-            noise[name] = largest_magnitude(noise.get(name, 0.0), value)
-    return noise
+            differences[name] = largest_magnitude(differences.get(name, 0.0), value)
+    return differences
 
 
 def measure_parity(
@@ -80,12 +80,12 @@ def measure_parity(
         head: The linear head, or None without maps.
         tolerances: The tolerances.
         activation: What turns logits into probabilities.
-        noise: The result of `measure_noise`; None if the answers are not in float64.
+        noise: The result of `largest_differences`; None if the answers are not in float64.
 
     Returns:
         The metrics of each batch.
     """
-    limits = _limits(tolerances, activation, noise or {})
+    limits = fp32_limits(tolerances, activation, noise or {})
     metrics = []
     for images, truth in batches:
         exported = {name: np.asarray(value, np.float64) for name, value in run(images).items()}
@@ -103,9 +103,10 @@ def measure_parity(
     return metrics
 
 
-def _limits(
+def fp32_limits(
     tolerances: Tolerances, activation: Activation, noise: Mapping[MetricName, float]
 ) -> dict[MetricName, Limit]:
+    """Return the limit of each metric of fp32 that has a tolerance; `noise` as in `measure_parity`, or empty."""
     return {
         "logits": tolerances.limit("logits", noise.get("logits")),
         "probabilities": tolerances.of_probabilities(activation, noise.get("probabilities")),

@@ -10,12 +10,13 @@ from camserve.contract import Activation
 from camserve.errors import UsageError
 from camserve.text import suggest
 
-__all__ = ["HARD_LIMIT", "Limit", "Tolerances"]
+__all__ = ["HARD_LIMIT", "NOISE_FACTOR", "Limit", "Tolerances"]
 
 HARD_LIMIT = 1e-3
 """What no difference of fp32 may exceed, however large the rounding of Keras itself is."""
 
-_NOISE_FACTOR = 2
+NOISE_FACTOR = 2
+"""How often the rounding of Keras itself a default tolerance allows, up to the hard limit."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Tolerances:
             noise: The value of the metric for Keras's own float32 answers, which raises the default.
         """
         given, default = getattr(self, option), getattr(Tolerances(), option)
-        raised = default if noise is None else max(default, min(_NOISE_FACTOR * noise, HARD_LIMIT))
+        raised = default if noise is None else max(default, min(NOISE_FACTOR * noise, HARD_LIMIT))
         return Limit(raised if given == default else given, raised, option, noise)
 
     def of_probabilities(self, activation: Activation, noise: float | None = None) -> Limit:

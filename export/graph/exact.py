@@ -91,12 +91,16 @@ class _Comparison:
             self.rounded[step.name] = None
         if not np.issubdtype(result.dtype, np.floating):
             return
-        largest = float(np.max(np.abs(result), initial=0.0))
-        difference = float(np.max(np.abs(result - expected), initial=0.0))
+        if not np.array_equal(np.isfinite(result), np.isfinite(expected)):
+            raise SourceError(f"{_name(step)} is finite in only one of float32 and float64")
+        finite = np.isfinite(result)  # as a mask with -inf is not
+        largest = float(np.max(np.abs(result[finite]), initial=0.0))
+        difference = float(np.max(np.abs(result[finite] - expected[finite]), initial=0.0))
         if difference > _ROUNDING_OF_A_LAYER * largest:
             share = difference / largest if largest else difference
             raise SourceError(
-                f"{_name(step)} computes something else if it is rebuilt in float64: its output differs by {share:.1e}"
+                f"{_name(step)} computes something else if it is rebuilt in float64, or rounds too much in float32: "
+                f"its output differs by {share:.1e}"
             )
 
 

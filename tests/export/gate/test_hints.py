@@ -43,6 +43,15 @@ def test_difference_that_is_not_rounding_is_not_offered(value: float) -> None:
     assert "is not rounding" in text
 
 
+def test_rounding_above_the_hard_limit_is_named() -> None:
+    def amplified(value: float) -> str:
+        return hint(Metric.limited("onnx", "logits", 8, value, Tolerances().limit("logits", 0.3)))
+
+    assert amplified(0.4).startswith("Look for layers that amplify the rounding of float32")
+    assert "pass --bound logits=0.4: every logit may differ by 40 % of the largest" in amplified(0.4)
+    assert "is not rounding" in amplified(0.7)
+
+
 def test_count_that_must_be_zero_is_not_offered() -> None:
     assert "--bound" not in hint(fp32("logits", 2e-4), Metric("onnx", "top1", 8, 1, 0.0))
 

@@ -17,7 +17,7 @@ from camserve.contract import PRESETS
 from camserve.errors import ParityError
 from camserve.export import Tolerances, export_model
 from camserve.export.gate.gate import measure_network
-from camserve.export.gate.parity import measure_noise, measure_parity
+from camserve.export.gate.parity import largest_differences, measure_parity
 from camserve.export.gate.samples import sample_images
 from camserve.export.graph.exact import Truth, find_truth
 from camserve.export.graph.prepare import Prepared, prepare
@@ -66,7 +66,7 @@ def exact(truth: Truth) -> ReferenceOutputs:
 
 @pytest.fixture(scope="module")
 def noise(truth: Truth, exact: ReferenceOutputs) -> dict[Any, float]:
-    return measure_noise([(exact, truth.keras(IMAGES))], 5, "softmax")
+    return largest_differences([(exact, truth.keras(IMAGES))], 5, "softmax")
 
 
 def test_correct_export_passes_and_the_former_rule_refused_it(
@@ -141,10 +141,10 @@ def test_noise_of_maps_is_that_of_the_best_classes(exact: ReferenceOutputs) -> N
     maps = exact.maps.copy()
     maps[0, worst] += 1
     other = ReferenceOutputs(exact.probabilities, exact.logits, maps)
-    assert measure_noise([(exact, other)], 1, "softmax")["cam"] == 0
-    assert measure_noise([(exact, other)], None, "softmax")["cam"] > 0
+    assert largest_differences([(exact, other)], 1, "softmax")["cam"] == 0
+    assert largest_differences([(exact, other)], None, "softmax")["cam"] > 0
     maps[0, best] += 1
-    assert measure_noise([(exact, other)], 1, "softmax")["cam"] > 0
+    assert largest_differences([(exact, other)], 1, "softmax")["cam"] > 0
 
 
 class Fixed(layers.Layer):  # type: ignore[misc]
@@ -168,3 +168,22 @@ def test_fallback_to_float32_is_reported(tmp_path: Path) -> None:
     page = (tmp_path / "bundle" / "report.html").read_text()
     assert "Parity with Keras in float32" in page
     assert "float32 only" in page
+
+
+def test_network_that_does_not_distinguish_the_images_is_reported(tmp_path: Path) -> None:
+    image = layers.Input((16, 16, 3))
+    features = layers.Conv2D(4, 3, activation="relu", bias_initializer=keras.initializers.Constant(-100.0))(image)
+    model = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(features)))
+    report = export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats=["onnx"]).report
+    (warning,) = report["warnings"]
+    assert warning.startswith("the network's answers to 8 different images are equal within the tolerances")
+
+
+def test_refusal_names_the_layer_without_float64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = layers.Input((16, 16, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(Fixed(name="fixed")(image)))
+    model = keras.Model(image, layers.Dense(3, "softmax")(x))
+    SABOTAGE["one weight changed"][0](monkeypatch)
+    expected = r"; the reference was Keras itself instead of float64: layer 'fixed' \(Fixed\) cannot run in float64"
+    with pytest.raises(ParityError, match=expected):
+        export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats=["onnx"])

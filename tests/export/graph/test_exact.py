@@ -94,14 +94,31 @@ class Rounding(layers.Layer):  # type: ignore[misc]
         return keras.ops.cast(x + self.shift, "float32")
 
 
+class Undefined(layers.Layer):  # type: ignore[misc]
+    """A layer that divides by a number that is 0 in float64 only."""
+
+    def call(self, x: Any) -> Any:
+        half = 0.5 if keras.backend.standardize_dtype(x.dtype) == "float64" else 0.0
+        return x / keras.ops.cast(0.5 - half, x.dtype)
+
+
+class Masked(layers.Layer):  # type: ignore[misc]
+    """A layer that returns a mask with -inf and multiplies by another number in float64."""
+
+    def call(self, x: Any) -> Any:
+        factor = 2 if keras.backend.standardize_dtype(x.dtype) == "float64" else 1
+        return keras.ops.where(x < 0.1, -np.inf, factor * x)
+
+
 @pytest.mark.parametrize(
     ("layer", "obstacle"),
     [
         (Fixed(name="fixed"), r"layer 'fixed' \(Fixed\) cannot run in float64: "),
         (Forgetful(2.0, name="square"), r"layer 'square' \(Forgetful\) computes something else if it is rebuilt"),
+        (Undefined(name="undefined"), r"layer 'undefined' \(Undefined\) is finite in only one of float32 and float64"),
         (Backbone(), r"cannot rebuild layer 'backbone"),
     ],
-    ids=["fixed", "forgetful", "subclassed"],
+    ids=["fixed", "forgetful", "undefined", "subclassed"],
 )
 def test_layer_that_float64_changes_is_named(layer: Any, obstacle: str) -> None:
     model = classifier(dense, layer)
@@ -110,6 +127,12 @@ def test_layer_that_float64_changes_is_named(layer: Any, obstacle: str) -> None:
     with pytest.raises(AssertionError, match=obstacle):
         raise AssertionError(truth.obstacle)
     np.testing.assert_allclose(truth.exact(IMAGES).probabilities, model(IMAGES), rtol=0, atol=1e-6)
+
+
+def test_layer_is_compared_where_it_is_finite() -> None:
+    obstacle = truth_of(classifier(dense, Masked(name="masked"))).obstacle
+    assert obstacle is not None
+    assert "layer 'masked' (Masked) computes something else if it is rebuilt in float64" in obstacle
 
 
 def test_layer_that_returns_float32_is_reported() -> None:
