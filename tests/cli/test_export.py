@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import pytest
@@ -25,12 +26,12 @@ pytestmark = pytest.mark.slow
 @pytest.mark.slow
 def test_export_and_publish_in_one_step(tmp_path: Path) -> None:
     bundle, repository = tmp_path / "bundle", tmp_path / "repository"
-    result = run("export", "resnet-mini", "--weights", "none", "--out", bundle, "--publish", repository, "--json")
+    result = run("export", small(tmp_path), *UNIT, "--out", bundle, "--publish", repository, "--json")
     assert result.returncode == 0, result.stderr
     document = json.loads(result.stdout)
     assert document["bundle"] == str(bundle)
     assert document["parity"] == load_bundle(bundle).report["parity"]
-    assert document["published"]["path"] == str(repository / "resnet-mini" / "1")
+    assert document["published"]["path"] == str(repository / "small" / "1")
     phases = re.findall(r"^\[ *\d+\.\d s\] (.+)$", result.stderr, re.MULTILINE)
     assert phases[0] == "load TensorFlow"
     assert phases[-1] == "publish"
@@ -53,18 +54,18 @@ def test_the_worst_of_all_batches_is_shown() -> None:
     assert worst_metrics(parity) == [expected]
 
 
-def test_int8_export_with_uint8_input(tmp_path: Path) -> None:
+def test_int8_export_with_uint8_input(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source, images = tmp_path / "small.keras", write_images(tmp_path / "images", 64, (16, 16))
     keras.utils.set_random_seed(0)
     enliven(small_network(), PRESETS["unit"]).save(source)
     options = [*int8(images), "--input", "uint8", *UNIT, "--bound", "top1_disagreement=0.5"]
-    result = run("export", source, "--out", tmp_path / "bundle", "--json", *options)
-    assert result.returncode == 0, result.stderr
+    code, out, errors = called("export", source, "--out", tmp_path / "bundle", "--json", *options, capfd=capfd)
+    assert code == 0, errors
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.report["precision"] == "int8 (cpu)"
-    (note,) = json.loads(result.stdout)["notes"]
+    (note,) = json.loads(out)["notes"]
     assert note.startswith("no labels: answers contain class numbers")
-    assert f"note: {note}" in result.stderr
+    assert f"note: {note}" in errors
     assert bundle.contract.input.dtype == "UINT8"
     tolerances = {row["figure"]: row["bound"] for row in bundle.report["parity"] if row["format"] == "onnx"}
     assert tolerances["top1_disagreement"] == 0.5
@@ -85,6 +86,14 @@ def test_custom_layers_are_imported_from_a_module(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("name", ["my bundle", "it's", "$HOME", "plain"])
 def test_the_next_command_is_quoted_for_a_shell(name: str) -> None:
     assert shlex.split(publish_command(Path(name))) == ["camserve", "publish", name, "--repository", "model_repository"]
+
+
+def called(*words: str | Path, capfd: pytest.CaptureFixture[str]) -> tuple[Any, str, str]:
+    """Call the command line in this process, and return its exit code, stdout and stderr."""
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    return end.value.code, *capfd.readouterr()
 
 
 def small(folder: Path, *, hidden: bool = False) -> Path:
@@ -242,23 +251,23 @@ def test_invalid_input_ends_with_its_code_and_changes_nothing(
     arguments = [str(argument) for argument in make(tmp_path)]
     preprocess = () if arguments[0].startswith("resnet") else UNIT
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(SystemExit) as end:
-        main(["export", *arguments, *preprocess, "--out", str(tmp_path / "bundle")])
-    printed = capfd.readouterr()
-    assert end.value.code == code
-    assert expected.format(folder=tmp_path) in printed.err.replace("\n  ", " ")
-    assert "hint: " in printed.err
-    assert "Traceback" not in printed.err
-    assert printed.out == ""
+    found, out, errors = called("export", *arguments, *preprocess, "--out", tmp_path / "bundle", capfd=capfd)
+    assert found == code
+    assert expected.format(folder=tmp_path) in errors.replace("\n  ", " ")
+    assert "hint: " in errors
+    assert "Traceback" not in errors
+    assert out == ""
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_imagenet_weights_without_network_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))  # nothing is cached there
+def test_imagenet_weights_without_network_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))  # nothing is cached there
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
-    result = run("export", "resnet50", "--out", tmp_path / "bundle")
-    assert result.returncode == 1
-    assert "ImageNet weights of 'resnet50' cannot be downloaded" in result.stderr
-    assert "--weights none" in result.stderr
-    assert "Traceback" not in result.stderr
+    code, _, errors = called("export", "resnet50", "--out", tmp_path / "bundle", capfd=capfd)
+    assert code == 1
+    assert "ImageNet weights of 'resnet50' cannot be downloaded" in errors
+    assert "--weights none" in errors
+    assert "Traceback" not in errors
     assert not (tmp_path / "bundle").exists()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.command_line import run
+from support.command_line import call
 from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
 
@@ -50,35 +50,35 @@ def server(repository: Path) -> Iterator[TritonServer]:
 
 
 def test_list_shows_the_source_and_the_parity_of_versions(repository: Path) -> None:
-    version = json.loads(run("repository", "list", "--repository", repository, "--json").stdout)[0]["versions"][0]
+    version = json.loads(call("repository", "list", "--repository", repository, "--json").stdout)[0]["versions"][0]
     assert version["source"] == "ab" * 32
     assert version["parity"] == {"figure": "cam", "share": pytest.approx(0.7), "widened": [WIDENED]}
-    table = run("repository", "list", "--repository", repository).stdout
+    table = call("repository", "list", "--repository", repository).stdout
     assert "abababababab" in table
     assert "cam 70% of tolerance; widened: top1_disagreement" in table
 
 
 def test_widened_tolerances_are_shown_and_warned_of(repository: Path, tmp_path: Path) -> None:
-    shown = run("repository", "show", "reported", "--repository", repository)
+    shown = call("repository", "show", "reported", "--repository", repository)
     assert re.search(r"Top-1 disagreement +13 % +20 % +1 % \(widened\)", shown.stdout)
-    again = run("repository", "rollback", "reported", "--to", "1", "--repository", repository)
+    again = call("repository", "rollback", "reported", "--to", "1", "--repository", repository)
     assert again.returncode == 0
     assert "top1_disagreement (onnx) was widened from 0.01 to 0.2; the value is 0.13, which is above 0.01" in " ".join(
         again.stderr.split()
     )
-    document = run("repository", "rollback", "reported", "--to", "1", "--repository", repository, "--json")
+    document = call("repository", "rollback", "reported", "--to", "1", "--repository", repository, "--json")
     assert json.loads(document.stdout)["widened"] == [WIDENED]
 
 
 def test_verify_names_each_fault_and_ends_with_1(repository: Path) -> None:
-    sound = run("repository", "verify", "--repository", repository)
+    sound = call("repository", "verify", "--repository", repository)
     assert (sound.returncode, sound.stderr) == (0, "")
     assert "no faults in 26 files of 2 models" in sound.stdout
     (repository / "toy" / "2" / "labels.txt").write_text("x")
-    damaged = run("repository", "verify", "--repository", repository)
+    damaged = call("repository", "verify", "--repository", repository)
     assert damaged.returncode == 1
     assert damaged.stdout.startswith("toy/2: labels.txt was changed\n1 fault in ")
-    document = json.loads(run("repository", "verify", "--repository", repository, "--json").stdout)
+    document = json.loads(call("repository", "verify", "--repository", repository, "--json").stdout)
     assert document["sound"] is False
     assert document["faults"] == [{"path": "toy/2", "what": "labels.txt was changed"}]
     assert document["bytes"] > 0
@@ -87,23 +87,23 @@ def test_verify_names_each_fault_and_ends_with_1(repository: Path) -> None:
 def test_an_edited_configuration_is_accepted_on_request(repository: Path) -> None:
     path = repository / "toy" / "config.pbtxt"
     path.write_text(path.read_text().replace("max_batch_size: 8", "max_batch_size: 4"))
-    assert run("repository", "verify", "--repository", repository).returncode == 1
-    assert run("repository", "verify", "--repository", repository, "--accept", "toy").returncode == 0
-    assert run("repository", "verify", "--repository", repository).returncode == 0
+    assert call("repository", "verify", "--repository", repository).returncode == 1
+    assert call("repository", "verify", "--repository", repository, "--accept", "toy").returncode == 0
+    assert call("repository", "verify", "--repository", repository).returncode == 0
 
 
 def test_rollback_and_prune_print_what_they_did(repository: Path) -> None:
-    rolled = run("repository", "rollback", "toy", "--repository", repository)
+    rolled = call("repository", "rollback", "toy", "--repository", repository)
     assert rolled.stdout.startswith(f"Published: toy, version 4 (version 2 again), in {repository / 'toy' / '4'}\n")
-    as_json = run("repository", "rollback", "toy", "--to", "2", "--repository", repository, "--json")
+    as_json = call("repository", "rollback", "toy", "--to", "2", "--repository", repository, "--json")
     assert json.loads(as_json.stdout)["version"] == 5
-    dry = run("repository", "prune", "--keep", "2", "--repository", repository, "--dry-run")
+    dry = call("repository", "prune", "--keep", "2", "--repository", repository, "--dry-run")
     assert dry.stdout.rstrip().endswith("would be freed; nothing was removed")
-    pruned = run("repository", "prune", "toy", "--keep", "2", "--repository", repository, "--json")
+    pruned = call("repository", "prune", "toy", "--keep", "2", "--repository", repository, "--json")
     document = json.loads(pruned.stdout)
     assert [each["version"] for each in document["removed"]] == [1, 2, 3]
     assert document["bytes"] == sum(each["bytes"] for each in document["removed"]) > 0
-    assert "nothing to remove" in run("repository", "prune", "--keep", "2", "--repository", repository).stdout
+    assert "nothing to remove" in call("repository", "prune", "--keep", "2", "--repository", repository).stdout
 
 
 @pytest.mark.parametrize("text", ["0", "01", "-1", "+1", "1.0", "²", "٣", "one", "", " 1", "1_0", "9" * 30])
@@ -115,7 +115,7 @@ def test_an_invalid_version_is_wrong_usage(text: str) -> None:
 
 def test_an_invalid_version_changes_nothing(repository: Path) -> None:
     before = sorted(repository.rglob("*"))
-    result = run("repository", "rollback", "toy", "--to=01", "--repository", repository)
+    result = call("repository", "rollback", "toy", "--to=01", "--repository", repository)
     assert result.returncode == 2
     assert "invalid version '01'" in result.stderr
     assert sorted(repository.rglob("*")) == before
@@ -125,17 +125,17 @@ def test_publish_and_rollback_load_the_version_on_a_running_server(
     repository: Path, server: TritonServer, toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     access: list[str | Path] = ["--repository", repository, "--url", server.grpc_url]
-    denied = run("publish", toy_bundle.path, *access)
+    denied = call("publish", toy_bundle.path, *access)
     assert denied.returncode == 1
     assert "--admin-key-file" in denied.stderr
     key = tmp_path / "key"
     key.write_text(KEY + "\n")
-    published = run("publish", toy_bundle.path, *access, "--admin-key-file", key)
+    published = call("publish", toy_bundle.path, *access, "--admin-key-file", key)
     assert published.returncode == 0, published.stderr
     assert f"Serving:   {server.grpc_url} loaded it and returns the outputs recorded at export" in published.stdout
     assert "restarted" not in published.stdout
     monkeypatch.setitem(os.environ, "CAMSERVE_ADMIN_KEY", KEY)
-    rolled = run("repository", "rollback", "toy", "--to", "1", *access, "--json")
+    rolled = call("repository", "rollback", "toy", "--to", "1", *access, "--json")
     assert json.loads(rolled.stdout) == {
         "name": "toy",
         "version": 5,
@@ -145,30 +145,30 @@ def test_publish_and_rollback_load_the_version_on_a_running_server(
         "again": 1,
         "widened": [],
     }
-    listed = json.loads(run("repository", "list", *access, "--json").stdout)
+    listed = json.loads(call("repository", "list", *access, "--json").stdout)
     assert [version["ready"] for version in listed[1]["versions"]] == [False, False, False, False, True]
-    assert "ready" in run("repository", "list", *access).stdout
-    pruned = json.loads(run("repository", "prune", "--keep", "1", *access, "--json").stdout)
+    assert "ready" in call("repository", "list", *access).stdout
+    pruned = json.loads(call("repository", "prune", "--keep", "1", *access, "--json").stdout)
     assert 5 not in [each["version"] for each in pruned["removed"]]
     assert KEY not in published.stdout + published.stderr + rolled.stderr
 
 
 def test_a_contract_change_requires_an_option(repository: Path, tmp_path: Path) -> None:
     other = write_toy_bundle(tmp_path / "other", preset="tf")
-    refused = run("publish", other.path, "--repository", repository)
+    refused = call("publish", other.path, "--repository", repository)
     assert refused.returncode == 1
     assert "preprocessing changes" in refused.stderr
     assert "--allow-contract-change" in refused.stderr
-    assert run("publish", other.path, "--repository", repository, "--allow-contract-change").returncode == 0
+    assert call("publish", other.path, "--repository", repository, "--allow-contract-change").returncode == 0
 
 
 @pytest.mark.parametrize("command", ["rollback", "prune"])
 def test_help_shows_an_example(command: str) -> None:
-    assert f"Example:  camserve repository {command}" in run("repository", command, "--help").stdout
+    assert f"Example:  camserve repository {command}" in call("repository", command, "--help").stdout
 
 
 def test_an_unknown_model_is_answered_with_a_suggestion(repository: Path) -> None:
-    result = run("repository", "rollback", "toyy", "--repository", repository, "--json")
+    result = call("repository", "rollback", "toyy", "--repository", repository, "--json")
     assert result.returncode == 1
     error = json.loads(result.stdout)["error"]
     assert error["type"] == "RepositoryError"
@@ -179,7 +179,7 @@ def test_an_unknown_model_is_answered_with_a_suggestion(repository: Path) -> Non
 
 def test_show_describes_a_model(repository: Path, tmp_path: Path) -> None:
     publish(write_toy_bundle(tmp_path / "other", name="toy"), repository, options={"max_batch_size": 16})
-    document = json.loads(run("repository", "show", "toy", "--repository", repository, "--json").stdout)
+    document = json.loads(call("repository", "show", "toy", "--repository", repository, "--json").stdout)
     assert document["options"]["max_batch_size"] == 16
     assert document["changed_options"] == ["max_batch_size"]
     assert document["preprocessing_preset"] == "unit"
@@ -190,19 +190,19 @@ def test_show_describes_a_model(repository: Path, tmp_path: Path) -> None:
         (3, False),
         (4, True),
     ]
-    text = run("repository", "show", "toy", "--repository", repository).stdout
+    text = call("repository", "show", "toy", "--repository", repository).stdout
     assert "1, 2, 3, 4 (served)" in text
     assert [line.split() for line in text.splitlines() if "max_batch_size" in line] == [["max_batch_size", "16", "8"]]
 
 
 def test_show_prints_the_metrics_of_the_export(repository: Path) -> None:
-    parity = json.loads(run("repository", "show", "reported", "--repository", repository, "--json").stdout)["parity"]
+    parity = json.loads(call("repository", "show", "reported", "--repository", repository, "--json").stdout)["parity"]
     assert [(metric["name"], metric["value"], metric["tolerance"]) for metric in parity] == [
         ("logits", 1e-5, 1e-4),
         ("cam", 7e-5, 1e-4),
         ("top1_disagreement", 0.13, 0.2),
     ]
-    text = run("repository", "show", "reported", "--repository", repository).stdout
+    text = call("repository", "show", "reported", "--repository", repository).stdout
     assert [line.split()[-2:] for line in text.splitlines() if line.rstrip().endswith("1e-04")][-1] == [
         "7e-05",
         "1e-04",
@@ -210,6 +210,6 @@ def test_show_prints_the_metrics_of_the_export(repository: Path) -> None:
 
 
 def test_show_of_an_unknown_model_lists_the_models(repository: Path) -> None:
-    result = run("repository", "show", "toyy", "--repository", repository)
+    result = call("repository", "show", "toyy", "--repository", repository)
     assert result.returncode == 1
     assert "toy" in result.stderr.partition("hint: ")[2]

@@ -36,10 +36,15 @@ class Case:
     comparison: Comparison
 
 
+def marks_of(name: str, export: str) -> list[pytest.MarkDecorator]:
+    """Mark the large network, and the digits in float32, which `test_end_to_end.py` serves and compares."""
+    return [pytest.mark.exhaustive] if name == LARGE or (name, export) == ("digits", "fp32") else []
+
+
 def parameters(names: Container[str]) -> list[Any]:
-    """Return the cases of some networks as parameters of a fixture; those of the large network are marked."""
+    """Return the cases of some networks as parameters of a fixture."""
     return [
-        pytest.param((name, export), id=f"{name}-{export}", marks=[pytest.mark.exhaustive] if name == LARGE else [])
+        pytest.param((name, export), id=f"{name}-{export}", marks=marks_of(name, export))
         for name, export in CASES
         if name in names
     ]

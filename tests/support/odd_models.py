@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -88,8 +89,13 @@ def several_ends() -> keras.Model:
 
 
 def backbone() -> keras.Model:
-    """Build a classifier on a Keras application without its top, as in transfer learning."""
-    body = keras.applications.MobileNetV2(weights=None, include_top=False, input_shape=(32, 32, 3), alpha=0.35)
+    """Build a classifier on two blocks of Keras's ResNet50 without its top, as in transfer learning."""
+    family: Any = importlib.import_module(keras.applications.ResNet50.__module__)
+
+    def stages(x: Any) -> Any:
+        return family.stack_residual_blocks_v1(x, 8, 2, stride1=1, name="conv2")
+
+    body = family.ResNet(stages, False, True, include_top=False, weights=None, input_shape=(32, 32, 3))
     image = layers.Input((32, 32, 3))
     x = layers.Dropout(0.2)(layers.GlobalAveragePooling2D()(body(image, training=False)))
     return keras.Model(image, layers.Dense(3, "softmax")(x))

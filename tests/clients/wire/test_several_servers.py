@@ -72,7 +72,7 @@ def test_failover_when_a_server_stops(
     assert {reply.url for reply in answers + shorts[-20:]} == {survivor}
     assert {reply.url for reply in shorts} == {stoppable.grpc_url, survivor}
     assert max(reply.attempts for reply in shorts + answers) == 2
-    assert max(reply.seconds for reply in shorts + answers) <= 10
+    assert max(reply.seconds for reply in shorts + answers) <= 20, "well before the deadline"
 
 
 def test_failover_when_a_server_shuts_down_in_order(
@@ -152,6 +152,7 @@ def test_model_is_described_by_an_available_server(
             client.describe("toy", url=gone, deadline=deadline(1.0))
 
 
+@pytest.mark.timed
 def test_hanging_server_leaves_time_for_another(
     transport: TransportClass, toy_server: TritonServer, silent_port: int
 ) -> None:
