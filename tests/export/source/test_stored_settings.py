@@ -118,8 +118,8 @@ def test_precision_is_compared(tmp_path: Path) -> None:
 
 def test_class_with_another_name_in_the_api_is_loaded(tmp_path: Path) -> None:
     def attention(x: Any) -> Any:
-        rows = layers.Reshape((8, 24))(x)
-        return layers.Reshape((8, 8, 3))(layers.GroupQueryAttention(4, 4, 2)(rows, rows))
+        rows = layers.Reshape((6, 24))(x)
+        return layers.Reshape((6, 6, 4))(layers.GroupQueryAttention(4, 4, 2)(rows, rows))
 
     model = classifier(attention)
     model.save(tmp_path / "model.h5")
