@@ -34,7 +34,7 @@ def test_images_with_other_answers_are_named(bundle: Bundle) -> None:
     assert fault.startswith("b.png is of class")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "compressed", "class", "name"])
+@pytest.mark.parametrize("damage", ["truncated", "compressed", "class", "name", "tolerance"])
 def test_damaged_file_is_refused(damage: str, bundle: Bundle) -> None:
     path = bundle.path / "golden_images.npz"
     with np.load(path) as stored:
@@ -46,6 +46,8 @@ def test_damaged_file_is_refused(damage: str, bundle: Bundle) -> None:
             np.savez_compressed(path, **arrays)
         case "class":
             np.savez(path, **{**arrays, "classes": np.array([0, 9])})
+        case "tolerance":
+            np.savez(path, **{**arrays, "tolerance": np.array(np.nan)})
         case "name":
             np.savez(path, **{**arrays, "names": np.array(["a.png"])})
     with pytest.raises(BundleError, match="cannot read the golden images"):

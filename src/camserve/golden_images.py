@@ -120,5 +120,7 @@ def read_golden_images(path: Path, contract: ModelContract) -> GoldenImages:
 def _check_shapes(golden: GoldenImages, classes: int) -> None:
     numbers, probabilities, images = golden.answers.classes, golden.answers.probabilities, len(golden.names)
     fitting = numbers.shape == (images,) and (probabilities is None or probabilities.shape == (images, classes))
+    if not np.isfinite(golden.tolerance):  # every answer would be within it
+        raise ValueError("its tolerance is not a finite number")
     if not (images and fitting and numbers.dtype.kind == "i" and 0 <= numbers.min() <= numbers.max() < classes):
         raise ValueError("its arrays do not fit each other and the contract")
