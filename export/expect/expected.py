@@ -83,9 +83,11 @@ class _Names:
     def __init__(self, file: ExpectedFile, classes: int, labels: Sequence[str] | None) -> None:
         self._file, self._classes = file, classes
         self._labels: dict[str, int] = {}
+        self._repeated: dict[str, int] = {}
         for number, line in enumerate(labels or ()):
-            for name in (line, *line.split("\t", 1)):
-                self._labels.setdefault(name.strip(), number)
+            for name in {part.strip() for part in (line, *line.split("\t", 1))}:
+                if self._labels.setdefault(name, number) != number:
+                    self._repeated[name] = number
 
     def numbers(self, names: Sequence[str]) -> list[int]:
         """Return the class number of each name; they are all labels or all numbers.
@@ -93,6 +95,7 @@ class _Names:
         Raises:
             UsageError: If one is neither, or both readings are possible and differ.
         """
+        self._check_unique(names)
         as_labels = [self._labels[name] for name in names if name in self._labels]
         as_numbers = [int(name) for name in names if name.isdecimal() and int(name) < self._classes]
         all_labels, all_numbers = len(as_labels) == len(names), len(as_numbers) == len(names)
@@ -109,3 +112,13 @@ class _Names:
             f"{printable(self._file.path)} names the class {printable(unknown)!r}, which the model does not have",
             hint=f"Use numbers from 0 to {self._classes - 1}, or pass the labels: --labels FILE",
         )
+
+    def _check_unique(self, names: Sequence[str]) -> None:
+        """Refuse a label of several classes, such as `crane` of ImageNet."""
+        for name in names:
+            if name in self._repeated:
+                raise UsageError(
+                    f"{printable(self._file.path)} names the class {printable(name)!r}, which is the label of classes "
+                    f"{self._labels[name]} and {self._repeated[name]}",
+                    hint="Use class numbers instead of labels: --expect FILE",
+                )

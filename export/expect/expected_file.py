@@ -27,6 +27,8 @@ _LAYOUT = (
     "Use a CSV file with the columns path and class, or path and one column of probabilities for each class, named by "
     "its number or label: --expect FILE"
 )
+_NO_INDEX = "Write it without the index: answers.to_csv(FILE, index=False), and pass it: --expect FILE"
+_SHOWN = 8  # columns
 _ARRAYS = "Save it with numpy.savez(FILE, paths=[...], probabilities=...) or classes=...: --expect FILE"
 
 
@@ -80,7 +82,9 @@ def _read_csv(path: Path) -> ExpectedFile:
         raise _layout_error(path, "is empty")
     header = [name.strip() for name in rows[0]]
     if _PATH not in header or len(header) < 2:
-        raise _layout_error(path, f"has the columns {', '.join(header)}; {_PATH} or the answers are missing")
+        raise _layout_error(path, _header_problem(header))
+    if "" in header:
+        raise _layout_error(path, "has a column without a name, such as the index of a DataFrame", _NO_INDEX)
     if uneven := [number for number, row in enumerate(rows, 1) if len(row) != len(header)]:
         raise _layout_error(path, f"has {len(rows[uneven[0] - 1])} values in row {uneven[0]}, expected {len(header)}")
     place = header.index(_PATH)
@@ -105,8 +109,14 @@ def _read_npz(path: Path) -> ExpectedFile:
         )
     names = tuple(str(name) for name in arrays["paths"].ravel())
     answers = arrays.get("classes", arrays.get("probabilities"))
-    if answers is None or len(answers) != len(names):
+    if answers is None or not answers.ndim or len(answers) != len(names):
         raise UsageError(f"{printable(path)} has {len(names)} paths and another number of answers", hint=_ARRAYS)
+    if "classes" in arrays and answers.size != len(names):
+        raise UsageError(
+            f"{printable(path)} has {answers.size:,} values in classes, expected one for each of {len(names)} paths",
+            hint="Save answers to every class as probabilities: numpy.savez(FILE, paths=[...], probabilities=...), and "
+            "pass it: --expect FILE",
+        )
     images = _locate(path, names)
     if "classes" in arrays:
         return ExpectedFile(path, names, images, classes=tuple(str(each) for each in answers.ravel()))
@@ -126,6 +136,13 @@ def _locate(path: Path, names: Sequence[str]) -> tuple[Path, ...]:
     return images
 
 
+def _header_problem(header: Sequence[str]) -> str:
+    if len(header) == 1 and ";" in header[0]:
+        return "has semicolons between the columns, expected commas"
+    shown = printable(", ".join(header[:_SHOWN])) + (", …" if len(header) > _SHOWN else "")
+    return f"has the columns {shown}; {_PATH} or the answers are missing"
+
+
 def _number(path: Path, text: str) -> float:
     try:
         return float(text)
@@ -133,5 +150,5 @@ def _number(path: Path, text: str) -> float:
         raise _layout_error(path, f"has the value {text!r} in a column of probabilities") from None
 
 
-def _layout_error(path: Path, problem: str) -> UsageError:
-    return UsageError(f"{printable(path)} {problem}", hint=_LAYOUT)
+def _layout_error(path: Path, problem: str, hint: str = _LAYOUT) -> UsageError:
+    return UsageError(f"{printable(path)} {problem}", hint=hint)

@@ -104,9 +104,11 @@ def _import_module(name: str) -> ModuleType:
         with _current_directory_importable():
             return importlib.import_module(name)
     except Exception as error:  # a module may raise anything while it is imported
+        missing = isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{error.name}.")
+        remedy = f"Install it or put it in {Path.cwd()}" if missing else "Change it so that it can be imported"
         raise SourceError(
             f"cannot import module {name!r}: {type(error).__name__}: {error}",
-            hint=f"Install it or put it in {Path.cwd()}, then check it: python -c 'import {name}'",
+            hint=f"{remedy}, then check it: python -c 'import {name}'",
         ) from error
 
 

@@ -63,6 +63,9 @@ def test_arrays_are_read(folder: Path) -> None:
         ("", "is empty"),
         ("path,class\n", "has no images"),
         ("file,class\na.png,1\n", "has the columns file, class"),
+        (",path,0,1,2\n0,a.png,1,0,0\n", "has a column without a name"),
+        ("path;0;1;2\na.png;1;0;0\n", "has semicolons between the columns"),
+        (",".join(map(str, range(1000))), "has the columns 0, 1, 2, 3, 4, 5, 6, 7, …; path or"),
         ("path,class\na.png,1,2\n", "has 3 values in row 2, expected 2"),
         ("path,class\nc.png,1\n", "names c.png, which is not a file in"),
         ("path,class\na.png,3\n", "names the class '3', which the model does not have"),
@@ -99,3 +102,21 @@ def test_pickled_arrays_are_refused(folder: Path) -> None:
     np.savez(folder / "p.npz", paths=np.array(["a.png"], object), classes=np.array([0]))
     with pytest.raises(UsageError, match="cannot read"):
         read_expected(folder / "p.npz")
+
+
+def test_class_arrays_with_several_values_for_an_image_are_refused(folder: Path) -> None:
+    np.savez(folder / "c.npz", paths=["a.png", "b.png"], classes=np.eye(3, dtype=int)[:2])
+    with pytest.raises(UsageError, match="has 6 values in classes, expected one for each of 2 paths"):
+        read_expected(folder / "c.npz")
+
+
+def test_label_of_several_classes_is_refused(folder: Path) -> None:
+    labels = ("n1\tcrane", "n2\tdog", "n3\tcrane")
+    for classes, known in (("crane", False), ("n3", True)):
+        (folder / "expected.csv").write_text(f"path,class\na.png,{classes}\nb.png,{classes}\n")
+        file = read_expected(folder / "expected.csv")
+        if known:
+            assert resolve_expected(file, 3, labels).answers.classes.tolist() == [2, 2]
+        else:
+            with pytest.raises(UsageError, match="is the label of classes 0 and 2"):
+                resolve_expected(file, 3, labels)

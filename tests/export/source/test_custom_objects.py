@@ -121,6 +121,13 @@ def test_missing_module_error_names_the_current_directory(package: str, tmp_path
     assert str(tmp_path) in str(error.value.hint)
 
 
+def test_module_that_fails_is_not_called_missing(package: str, tmp_path: Path) -> None:
+    (tmp_path / package / "broken.py").write_text("import a_package_that_is_missing")
+    with pytest.raises(SourceError, match="No module named 'a_package_that_is_missing'") as error:
+        load_source("resnet-mini", custom_objects=[f"{package}.broken"])
+    assert str(error.value.hint).startswith("Change it so that it can be imported, then check it: python -c")
+
+
 def test_failing_module_error_contains_the_cause(package: str, tmp_path: Path) -> None:
     (tmp_path / package / "broken.py").write_text("import keras\nkeras.layers.Nothing\n")
     with pytest.raises(SourceError, match=r"AttributeError.*Nothing"):

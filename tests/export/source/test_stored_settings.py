@@ -116,6 +116,17 @@ def test_precision_is_compared(tmp_path: Path) -> None:
         check_stored_settings(architecture, model, "model.keras")
 
 
+def test_class_with_another_name_in_the_api_is_loaded(tmp_path: Path) -> None:
+    def attention(x: Any) -> Any:
+        rows = layers.Reshape((6, 24))(x)
+        return layers.Reshape((6, 6, 4))(layers.GroupQueryAttention(4, 4, 2)(rows, rows))
+
+    model = classifier(attention)
+    model.save(tmp_path / "model.h5")
+    images = np.random.default_rng(1).uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_allclose(load_source(tmp_path / "model.h5").model(images), model(images), atol=1e-6)
+
+
 def test_operations_in_hdf5_are_loaded_or_named(tmp_path: Path) -> None:
     model = classifier(lambda x: keras.ops.relu(x)[:, 1:])
     model.save(tmp_path / "model.h5")
