@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.command_line import call
@@ -22,7 +23,7 @@ def test_versions_count_up_and_are_listed(toy_bundle: Bundle, tmp_path: Path) ->
         result = call("publish", toy_bundle.path, "--repository", repository, "--json")
         assert result.returncode == 0, result.stderr
         path = str(repository / "toy" / str(version))
-        expected = {
+        expected: dict[str, Any] = {
             "name": "toy",
             "version": version,
             "path": path,
