@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.command_line import run
+from support.command_line import call, run
 from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
 
@@ -32,7 +32,7 @@ def write_image(path: Path, *, seed: int = 0, size: tuple[int, int] = (8, 8)) ->
 
 
 def test_classify_prints_the_answer_of_the_library(image: Path, toy_server: TritonServer) -> None:
-    result = run("classify", image, "--model", "toy", "--url", toy_server.grpc_url, "--top", "2", "--json")
+    result = call("classify", image, "--model", "toy", "--url", toy_server.grpc_url, "--top", "2", "--json")
     assert result.returncode == 0, result.stderr
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         expected = classifier.classify(image, top=2)
@@ -45,7 +45,7 @@ def test_classify_prints_the_answer_of_the_library(image: Path, toy_server: Trit
 
 
 def test_classify_prints_a_table_for_each_image(image: Path, toy_server: TritonServer) -> None:
-    result = run("classify", image, image, "--model", "toy", "--url", toy_server.grpc_url)
+    result = call("classify", image, image, "--model", "toy", "--url", toy_server.grpc_url)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("probability") == 2
     assert result.stdout.count("class 0") == 2
@@ -56,19 +56,19 @@ def test_a_bad_image_is_reported_and_the_others_are_classified(image: Path, toy_
     bad.write_bytes(b"GIF89a")
     missing = image.with_name("missing.png")
     url = toy_server.grpc_url
-    result = run("classify", bad, image, missing, "--model", "toy", "--url", url, "--json")
+    result = call("classify", bad, image, missing, "--model", "toy", "--url", url, "--json")
     assert result.returncode == 3
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
     assert ["error" in answer for answer in json.loads(result.stdout)] == [True, False, True]
-    assert run("classify", bad, missing, "--model", "toy", "--url", url).returncode == 1
+    assert call("classify", bad, missing, "--model", "toy", "--url", url).returncode == 1
 
 
 def test_images_of_the_same_name_get_maps_of_their_own(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
     namesake = write_image(tmp_path / "other" / "cat.png")  # of the same name and the same class
     maps = tmp_path / "new" / "maps"
     arguments = ("--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", maps, "--json")
-    result = run("classify", image, namesake, *arguments)
+    result = call("classify", image, namesake, *arguments)
     assert result.returncode == 0, result.stderr
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         best = classifier.classify(image, cam=True).cams[0]
@@ -84,7 +84,7 @@ def test_images_of_the_same_name_get_maps_of_their_own(image: Path, toy_server: 
             assert map_.format == "PNG"
             assert min(map_.size) >= 224
             assert map_.tobytes() == best.overlay(image, size=(224, 224), caption=True).tobytes()
-    second = run("classify", namesake, image, *arguments)
+    second = call("classify", namesake, image, *arguments)
     assert [Path(answer["cam"]) for answer in json.loads(second.stdout)] == written[::-1]
     assert sorted(maps.iterdir()) == sorted(written)
 
@@ -95,10 +95,10 @@ def test_a_map_that_cannot_be_written_fails_only_its_image(
     other = write_image(image.with_name("dog.png"))  # of the same class
     maps = tmp_path / "maps"
     arguments = ("--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", maps, "--json")
-    (name,) = (Path(answer["cam"]).name for answer in json.loads(run("classify", image, *arguments).stdout))
+    (name,) = (Path(answer["cam"]).name for answer in json.loads(call("classify", image, *arguments).stdout))
     (maps / name).unlink()
     (maps / name).symlink_to(tmp_path / "missing" / "map.png")
-    result = run("classify", image, other, *arguments)
+    result = call("classify", image, other, *arguments)
     assert result.returncode == 3
     assert f"the map of {image} cannot be written to {maps}" in result.stderr
     assert "hint: " in result.stderr
@@ -113,7 +113,7 @@ def test_a_map_of_an_image_with_a_long_name_is_written(
 ) -> None:
     image = image.rename(image.with_name(f"{stem}.png"))
     maps = tmp_path / "maps"
-    result = run("classify", image, "--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", maps)
+    result = call("classify", image, "--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", maps)
     assert result.returncode == 0, result.stderr
     assert len(list(maps.glob("*.png"))) == 1
 
@@ -122,7 +122,7 @@ def test_json_contains_the_identifier_of_a_class(image: Path, tmp_path: Path) ->
     labels = [f"n0{index}\tname {index}" if index else "plain" for index in range(4)]
     publish(write_toy_bundle(tmp_path / "bundle", labels=labels), tmp_path / "repository")
     with DisposableServer(tmp_path / "repository") as server:
-        result = run("classify", image, "--model", "toy", "--url", server.grpc_url, "--json")
+        result = call("classify", image, "--model", "toy", "--url", server.grpc_url, "--json")
     (answer,) = json.loads(result.stdout)
     answer = {(one["index"], one["label"], one.get("identifier")) for one in answer["top"]}
     assert answer == {(0, "plain", None), *((index, f"name {index}", f"n0{index}") for index in range(1, 4))}
@@ -140,12 +140,12 @@ def test_warnings_of_the_image_library_are_not_printed(
         Image.open(see_through).convert("RGB")
     assert caught
     options = ("--output", tmp_path / "table.csv") if command == "score" else ()
-    result = run(command, see_through, "--model", "toy", "--url", toy_server.grpc_url, *options)
+    result = call(command, see_through, "--model", "toy", "--url", toy_server.grpc_url, *options)
     assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_an_unknown_model_is_named(image: Path, toy_server: TritonServer) -> None:
-    result = run("classify", image, "--model", "toyy", "--url", toy_server.grpc_url)
+    result = call("classify", image, "--model", "toyy", "--url", toy_server.grpc_url)
     assert result.returncode == 1
     unknown = f"error: unknown model 'toyy'; the server at {toy_server.grpc_url} has: toy"
     assert result.stderr.splitlines() == [unknown, "hint: Did you mean 'toy'?"]
@@ -155,12 +155,12 @@ def test_images_of_a_folder_are_classified_by_name(image: Path, toy_server: Trit
     for name in ("b/2.png", "b/10.png", "a.jpg"):
         write_image(image.parent / name, seed=len(name))
     (image.parent / "notes.txt").write_text("no image")
-    result = run("classify", image.parent, image, "--model", "toy", "--url", toy_server.grpc_url, "--json")
+    result = call("classify", image.parent, image, "--model", "toy", "--url", toy_server.grpc_url, "--json")
     assert result.returncode == 0, result.stderr
     expected = [image.parent / name for name in ("a.jpg", "b/10.png", "b/2.png", "cat.png")] + [image]
     assert [answer["image"] for answer in json.loads(result.stdout)] == [str(path) for path in expected]
     (tmp_path / "empty").mkdir()
-    result = run("classify", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url)
+    result = call("classify", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url)
     assert (result.returncode, result.stdout) == (2, "")
     assert "no images found" in result.stderr
 
@@ -185,7 +185,7 @@ def test_a_file_named_dash_is_read_by_its_path(
 ) -> None:
     image.rename(tmp_path / "-")
     monkeypatch.chdir(tmp_path)
-    result = run("classify", "./-", "--model", "toy", "--url", toy_server.grpc_url, "--json", "--cam-dir", "maps")
+    result = call("classify", "./-", "--model", "toy", "--url", toy_server.grpc_url, "--json", "--cam-dir", "maps")
     assert result.returncode == 0, result.stderr
     (answer,) = json.loads(result.stdout)
     assert Path(answer["cam"]).name == f"--{answer['top'][0]['label'].replace(' ', '_')}.png"
@@ -196,11 +196,11 @@ def test_the_map_of_a_class_is_drawn_by_label_or_index(image: Path, toy_server: 
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         top = classifier.classify(image, top=4).top
     for class_ in (top[1].label, str(top[1].index)):
-        (answer,) = json.loads(run("classify", image, *where, "--class", class_).stdout)
+        (answer,) = json.loads(call("classify", image, *where, "--class", class_).stdout)
         assert answer["cam_class"] == top[1].index
         assert answer["top"][0]["index"] == top[0].index
         assert Path(answer["cam"]).name == f"cat-{top[1].label.replace(' ', '_')}.png"
-    result = run("classify", image, *where, "--class", top[3].label)  # the toy has three maps
+    result = call("classify", image, *where, "--class", top[3].label)  # the toy has three maps
     assert result.returncode == 1
     assert f"{top[3].label!r} is not among them" in result.stderr
     assert "top" in json.loads(result.stdout)[0]
@@ -211,7 +211,7 @@ def test_an_unknown_class_is_wrong_usage(
     image: Path, toy_server: TritonServer, tmp_path: Path, class_: str, expected: str
 ) -> None:
     where = ("--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", tmp_path)
-    result = run("classify", image, *where, "--class", class_)
+    result = call("classify", image, *where, "--class", class_)
     assert (result.returncode, result.stdout) == (2, "")
     assert expected in result.stderr
 
@@ -219,7 +219,7 @@ def test_an_unknown_class_is_wrong_usage(
 def test_crops_match_those_of_the_library(toy_server: TritonServer, tmp_path: Path) -> None:
     image = write_image(tmp_path / "large.png", size=(40, 60))
     where = ("--model", "toy", "--url", toy_server.grpc_url, "--json", "--cam-dir", tmp_path / "maps")
-    (answer,) = json.loads(run("classify", image, *where, "--crops", "5").stdout)
+    (answer,) = json.loads(call("classify", image, *where, "--crops", "5").stdout)
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         expected = classifier.classify(image, cam=True, crops=Crops(count=5))
         whole = classifier.classify(image)
@@ -229,10 +229,10 @@ def test_crops_match_those_of_the_library(toy_server: TritonServer, tmp_path: Pa
     with Image.open(answer["cam"]) as drawn:
         assert drawn.tobytes() == expected.cams[0].overlay(size=(224, 224), caption=True).tobytes()  # the crop alone
     second = expected.top[1].index
-    (answer,) = json.loads(run("classify", image, *where, "--crops", "5", "--class", str(second)).stdout)
+    (answer,) = json.loads(call("classify", image, *where, "--crops", "5", "--class", str(second)).stdout)
     assert (answer["cam_class"], answer["cam_peak"]) == (second, list(expected.cams[1].peak))
     small = write_image(tmp_path / "small.png", size=(7, 60))
-    refused = run("classify", small, *where, "--crops", "5")
+    refused = call("classify", small, *where, "--crops", "5")
     assert refused.returncode == 1
     assert f"error: {small}: the image of 60 x 7 pixels is smaller" in refused.stderr
 
@@ -244,23 +244,23 @@ def test_exif_orientation_is_applied_with_exif(toy_server: TritonServer, tmp_pat
     with Image.open(image) as photo:
         photo.save(image, exif=exif)
     where = ("--model", "toy", "--url", toy_server.grpc_url, "--json")
-    (answer,) = json.loads(run("classify", image, *where, "--exif").stdout)
+    (answer,) = json.loads(call("classify", image, *where, "--exif").stdout)
     with Classifier(toy_server.grpc_url, "toy", decode_options=DecodeOptions(exif=True)) as classifier:
         assert answer["top"][0]["probability"] == classifier.classify(image).top[0].probability
-    (answer,) = json.loads(run("classify", image, *where).stdout)
+    (answer,) = json.loads(call("classify", image, *where).stdout)
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         assert answer["top"][0]["probability"] == classifier.classify(image).top[0].probability
 
 
 def test_a_version_is_selected_by_its_number(image: Path, toy_server: TritonServer) -> None:
     where = ("--model", "toy", "--url", toy_server.grpc_url)
-    assert run("classify", image, *where, "--version", "1").returncode == 0
-    result = run("classify", image, *where, "--version", "7")
+    assert call("classify", image, *where, "--version", "1").returncode == 0
+    result = call("classify", image, *where, "--version", "7")
     assert result.returncode == 1
     assert "7" in result.stderr
 
 
 def test_a_class_requires_a_folder_for_maps(tmp_path: Path) -> None:
-    result = run("classify", tmp_path / "cat.png", "--model", "toy", "--class", "0")
+    result = call("classify", tmp_path / "cat.png", "--model", "toy", "--class", "0")
     assert (result.returncode, result.stdout) == (2, "")
     assert "--class" in result.stderr

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.certificates import Authority
-from support.command_line import run
+from support.command_line import call, run
 from support.disposable_server import DisposableServer
 
 from camserve.serving import TritonServer
@@ -84,7 +84,7 @@ def test_a_token_file_without_a_token_is_wrong_usage(
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
-    result = run("classify", image, "--model", "toy", "--token-file", file)
+    result = call("classify", image, "--model", "toy", "--token-file", file)
     assert result.returncode == 2
     assert expected in result.stderr
     assert str(file) in result.stderr
@@ -108,13 +108,13 @@ def test_a_server_that_requires_client_certificates_is_reached(
     tls = Tls(certificate=its.certificate, key=its.key, client_ca=authority.certificate)
     with DisposableServer(toy_repository, tls=tls) as server:
         where = ("--model", "toy", "--url", server.grpc_url, "--timeout", "5")
-        result = run("classify", image, *where, *ca, *pair)
+        result = call("classify", image, *where, *ca, *pair)
         assert result.returncode == 0, result.stderr
         table = tmp_path / "table.csv"
-        assert run("score", image, *where, *ca, *pair, "--output", table).returncode == 0
+        assert call("score", image, *where, *ca, *pair, "--output", table).returncode == 0
         for missing in ((), ca):
-            assert run("classify", image, *where, *missing).returncode == 1
-    result = run("classify", image, *where, "--tls-key", client.key)
+            assert call("classify", image, *where, *missing).returncode == 1
+    result = call("classify", image, *where, "--tls-key", client.key)
     assert result.returncode == 2
     assert "certificate" in result.stderr
 
@@ -123,10 +123,10 @@ def test_one_of_several_servers_may_be_down(image: Path, toy_server: TritonServe
     with socket.socket() as away:
         away.bind(("127.0.0.1", 0))
         urls = f"127.0.0.1:{away.getsockname()[1]},{toy_server.grpc_url}"
-        result = run("classify", *[image] * 20, "--model", "toy", "--url", urls, "--json")
+        result = call("classify", *[image] * 20, "--model", "toy", "--url", urls, "--json")
         assert result.returncode == 0, result.stderr
         assert len(json.loads(result.stdout)) == 20
         table = tmp_path / "table.csv"
-        result = run("score", *[image] * 20, "--model", "toy", "--url", urls, "--output", table, "--json")
+        result = call("score", *[image] * 20, "--model", "toy", "--url", urls, "--output", table, "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["errors"] == 0

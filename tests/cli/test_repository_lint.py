@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.command_line import run
+from support.command_line import call
 from support.model_folder import toy_config, write_model_folder
 
 from camserve.bundle import Bundle
@@ -27,22 +27,22 @@ def _options_of(model: Path) -> dict[str, object]:
 
 
 def test_a_clean_repository_has_no_findings(toy_repository: Path) -> None:
-    result = run("repository", "lint", "--repository", toy_repository)
+    result = call("repository", "lint", "--repository", toy_repository)
     assert (result.returncode, result.stdout) == (0, "no findings for Triton 26.07\n"), result.stderr
-    assert run("repository", "lint", "--repository", toy_repository, "--json").stdout == "[]\n"
+    assert call("repository", "lint", "--repository", toy_repository, "--json").stdout == "[]\n"
 
 
 def test_the_exit_code_is_1_only_for_errors(toy_bundle: Bundle, tmp_path: Path) -> None:
     config = toy_config(toy_bundle)
     config.ClearField("instance_group")
     folder = write_model_folder(tmp_path, toy_bundle, config)
-    result = run("repository", "lint", "--repository", tmp_path, "--cores", "2")
+    result = call("repository", "lint", "--repository", tmp_path, "--cores", "2")
     assert result.returncode == 0, result.stderr
     assert "missing-instance-group" in result.stdout
     assert "→ Set it: camserve publish BUNDLE_DIR --repository DIR --instances 1" in " ".join(result.stdout.split())
     assert result.stdout.endswith("0 errors and 1 warning for Triton 26.07\n")
     (folder / "labels.txt").unlink()
-    result = run("repository", "lint", "--repository", tmp_path, "--json")
+    result = call("repository", "lint", "--repository", tmp_path, "--json")
     assert result.returncode == 1
     found = [(finding["model"], finding["rule"], finding["severity"]) for finding in json.loads(result.stdout)]
     assert found == [("toy", "missing-labels", "error"), ("toy", "missing-instance-group", "warning")]
@@ -53,21 +53,21 @@ def test_findings_depend_on_the_target(toy_bundle: Bundle, tmp_path: Path) -> No
     config.backend, config.platform = "", "tensorflow_savedmodel"
     write_model_folder(tmp_path, toy_bundle, config)
     codes = [
-        run("repository", "lint", "--repository", tmp_path, "--target-triton", release).returncode
+        call("repository", "lint", "--repository", tmp_path, "--target-triton", release).returncode
         for release in ("25.02", "25.03")
     ]
     assert codes == [0, 1]
 
 
 def test_an_unknown_target_lists_the_known_ones(tmp_path: Path) -> None:
-    result = run("repository", "lint", "--repository", tmp_path, "--target-triton", "19.01")
+    result = call("repository", "lint", "--repository", tmp_path, "--target-triton", "19.01")
     assert result.returncode == 2
     assert all(release in result.stderr for release in RELEASES)
 
 
 def test_explicit_options_take_precedence_over_the_preset(toy_bundle: Bundle, tmp_path: Path) -> None:
     arguments = ("--preset", "cpu-throughput", "--cores", "16", "--max-batch", "4", "--set", "max_queue_size=9")
-    result = run("publish", toy_bundle.path, "--repository", tmp_path, *arguments)
+    result = call("publish", toy_bundle.path, "--repository", tmp_path, *arguments)
     assert result.returncode == 0, result.stderr
     assert "Preset cpu-throughput for 16 cores: accelerator=none instances=4 threads=4 max_batch" in result.stderr
     assert _options_of(tmp_path / "toy") == {
@@ -82,7 +82,7 @@ def test_explicit_options_take_precedence_over_the_preset(toy_bundle: Bundle, tm
 
 def test_settings_set_options_without_a_flag_and_are_kept(toy_bundle: Bundle, tmp_path: Path) -> None:
     for options in (["--set", "priority_levels=3", "--set", "default_priority=2"], ["--set", "default_priority=1"]):
-        result = run("publish", toy_bundle.path, "--repository", tmp_path, *options)
+        result = call("publish", toy_bundle.path, "--repository", tmp_path, *options)
         assert result.returncode == 0, result.stderr
     assert _options_of(tmp_path / "toy") == {"priority_levels": 3, "default_priority": 1}
 
@@ -104,14 +104,14 @@ def test_settings_set_options_without_a_flag_and_are_kept(toy_bundle: Bundle, tm
 def test_invalid_serving_options_are_usage_errors(
     arguments: list[str], message: str, toy_bundle: Bundle, tmp_path: Path
 ) -> None:
-    result = run("publish", toy_bundle.path, "--repository", tmp_path / "repository", *arguments)
+    result = call("publish", toy_bundle.path, "--repository", tmp_path / "repository", *arguments)
     assert result.returncode == 2, result.stderr
     assert message in result.stderr
     assert not (tmp_path / "repository").exists()
 
 
 def test_help_lists_every_preset_and_every_option() -> None:
-    text = run("publish", "--help").stdout
+    text = call("publish", "--help").stdout
     assert [name for name in PRESETS if f"  {name} " not in text] == []
     for name, option in OPTIONS.items():
         if option.flag is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.command_line import run
+from support.command_line import call
 
 from camserve.serving import TritonServer
 
@@ -26,7 +26,7 @@ def image(tmp_path: Path) -> Path:
 
 def test_score_writes_one_row_per_image(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
-    result = run("score", image.parent, image, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
+    result = call("score", image.parent, image, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 0, result.stderr
     assert "2 images" in result.stdout
     with table.open(newline="") as stream:
@@ -42,7 +42,7 @@ def test_a_bad_image_gets_a_row_and_exit_code_3(
     image.with_name("bad.png").write_bytes(b"no image")
     table = tmp_path / f"table.{ending}"
     url = toy_server.grpc_url
-    result = run("score", image.parent, "--model", "toy", "--url", url, "--output", table, "--json")
+    result = call("score", image.parent, "--model", "toy", "--url", url, "--output", table, "--json")
     assert result.returncode == 3
     summary = json.loads(result.stdout)
     assert (summary["rows"], summary["errors"], summary["output"]) == (2, 1, str(table))
@@ -53,7 +53,7 @@ def test_a_bad_image_gets_a_row_and_exit_code_3(
 def test_a_folder_without_images_is_wrong_usage(toy_server: TritonServer, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     table = tmp_path / "table.csv"
-    result = run("score", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
+    result = call("score", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 2
     assert not table.exists()
 
@@ -61,7 +61,7 @@ def test_a_folder_without_images_is_wrong_usage(toy_server: TritonServer, tmp_pa
 def test_bad_images_alone_end_with_1(toy_server: TritonServer, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no image")
     table = tmp_path / "table.csv"
-    result = run("score", tmp_path / "bad.png", "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
+    result = call("score", tmp_path / "bad.png", "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 1
     assert "1 of 1 row contains an error" in result.stderr
 
@@ -70,7 +70,7 @@ def test_a_misspelled_input_keeps_the_previous_table(image: Path, toy_server: Tr
     table = tmp_path / "table.csv"
     table.write_text("old")
     misspelled = image.with_name("cta.png")
-    result = run("score", image, misspelled, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
+    result = call("score", image, misspelled, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 2
     assert str(misspelled) in result.stderr
     assert table.read_text() == "old"
@@ -79,7 +79,7 @@ def test_a_misspelled_input_keeps_the_previous_table(image: Path, toy_server: Tr
 def test_top_is_limited_to_the_classes_of_the_model(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     url = toy_server.grpc_url
-    result = run("score", image, "--model", "toy", "--url", url, "--output", table, "--top", "900")
+    result = call("score", image, "--model", "toy", "--url", url, "--output", table, "--top", "900")
     assert result.returncode == 0, result.stderr
     assert "class_4" in table.read_text()
     assert "class_5" not in table.read_text()
@@ -89,8 +89,8 @@ def test_one_image_is_counted_and_a_replaced_table_is_reported(
     image: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
     command = ("score", image, "--model", "toy", "--url", toy_server.grpc_url, "--output", tmp_path / "table.csv")
-    first, second = run(*command), run(*command)
+    first, second = call(*command), call(*command)
     assert first.stdout.startswith("1 image in ")
     assert "replaced" not in first.stdout
     assert second.stdout.endswith(f"{tmp_path / 'table.csv'} (replaced)\n")
-    assert json.loads(run(*command, "--json").stdout)["replaced"] is True
+    assert json.loads(call(*command, "--json").stdout)["replaced"] is True

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.command_line import run
+from support.command_line import call, run
 
 from camserve import __version__
 from camserve.bundle import Bundle
@@ -63,7 +63,7 @@ def test_wrong_usage_ends_with_2_and_names_the_problem(
     arguments: list[str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = run(*arguments)
+    result = call(*arguments)
     assert result.returncode == 2, result.stderr
     assert expected in result.stderr
     assert result.stdout == ""
@@ -74,7 +74,7 @@ def test_an_unreachable_server_is_named(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
-        result = run("classify", tmp_path / "cat.png", "--model", "m", "--url", address, "--json")
+        result = call("classify", tmp_path / "cat.png", "--model", "m", "--url", address, "--json")
     error = json.loads(result.stdout)["error"]
     assert (error["type"], error["exit_code"]) == ("ConnectionFailedError", 1)
     assert address in error["message"]
@@ -86,7 +86,7 @@ def test_an_unreachable_server_is_named(tmp_path: Path) -> None:
 
 
 def test_debug_prints_the_traceback(tmp_path: Path) -> None:
-    result = run("--debug", "repository", "list", "--repository", tmp_path / "none")
+    result = call("--debug", "repository", "list", "--repository", tmp_path / "none")
     assert result.returncode == 1
     assert "Traceback" in result.stderr
     assert "RepositoryError" in result.stderr
@@ -98,7 +98,7 @@ def test_a_file_as_repository_is_an_error(command: list[str], toy_bundle: Bundle
     file = tmp_path / "repository"
     file.write_text("not a folder")
     arguments = [str(toy_bundle.path) if word == "BUNDLE" else word for word in command]
-    result = run(*arguments, "--repository", file)
+    result = call(*arguments, "--repository", file)
     assert result.returncode == 1
     assert f"{file} is not a folder" in result.stderr
     assert file.read_text() == "not a folder"
@@ -114,7 +114,7 @@ def test_a_file_as_repository_is_an_error_before_the_export(tmp_path: Path) -> N
 
 
 def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
-    result = run("publish", tmp_path / "bundle", "--repository", tmp_path / "repository")
+    result = call("publish", tmp_path / "bundle", "--repository", tmp_path / "repository")
     assert result.returncode == 1
     assert str(tmp_path / "bundle") in result.stderr
     assert list(tmp_path.iterdir()) == []
@@ -122,12 +122,12 @@ def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
 
 def test_help_of_every_command_has_an_example() -> None:
     for command in ("export", "publish", "serve", "classify", "score", "repository list", "demo"):
-        assert f"Example:  camserve {command}" in run(*command.split(), "--help").stdout
+        assert f"Example:  camserve {command}" in call(*command.split(), "--help").stdout
 
 
 @pytest.mark.parametrize("command", ["export", "publish", "serve"])
 def test_examples_can_be_pasted_into_a_shell(command: str) -> None:
-    examples = run(command, "--help").stdout.split("Example:  ")[1:]
+    examples = call(command, "--help").stdout.split("Example:  ")[1:]
     assert all("\n" not in example.strip().replace("\\\n", "") for example in examples)
     assert len([example for example in examples if "\\\n" in example]) >= 1
 
@@ -144,14 +144,14 @@ def test_help_lists_every_choice() -> None:
     [("classify", "[OPTIONS] IMAGE..."), ("score", "[OPTIONS] INPUT..."), ("export", "[OPTIONS] SOURCE")],
 )
 def test_help_shows_no_python_types(command: str, usage: str) -> None:
-    text = run(command, "--help").stdout
+    text = call(command, "--help").stdout
     assert text.startswith(f"Usage: camserve {command} {usage}\n")
     assert re.findall(r"[<{][^>}]*[>}]", text.replace("x>=", "")) == []
 
 
 def help_of(command: str) -> str:
     """Return the help without white space, since lines break within names."""
-    return re.sub(r"\s", "", run(command, "--help").stdout)
+    return re.sub(r"\s", "", call(command, "--help").stdout)
 
 
 def test_publish_help_shows_the_default_of_every_flag() -> None:
@@ -170,7 +170,7 @@ def test_publish_help_shows_the_default_of_every_flag() -> None:
     ],
 )
 def test_wrong_usage_is_json_on_stdout_with_json(arguments: list[str], message: str, hint: str) -> None:
-    result = run(*arguments, "--json")
+    result = call(*arguments, "--json")
     error = json.loads(result.stdout)["error"]
     assert (result.returncode, error["exit_code"], error["type"]) == (2, 2, "UsageError")
     assert error["message"].startswith(message)
@@ -180,7 +180,7 @@ def test_wrong_usage_is_json_on_stdout_with_json(arguments: list[str], message: 
 
 @pytest.mark.parametrize("arguments", [["--quiet", "serve"], ["serve", "--quiet"]])
 def test_quiet_is_accepted_before_and_after_the_command(arguments: list[str], tmp_path: Path) -> None:
-    result = run(*arguments, "--repository", tmp_path)
+    result = call(*arguments, "--repository", tmp_path)
     assert result.returncode == 1
     assert result.stderr.startswith("error: ")
 
@@ -202,7 +202,7 @@ def test_the_shell_completes_commands_choices_and_models(words: str, expected: s
 
 
 def test_completion_can_be_shown_and_installed() -> None:
-    assert "--install-completion" in run("--help").stdout
+    assert "--install-completion" in call("--help").stdout
     shown = run("--show-completion", "bash", environment={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"})
     assert "_CAMSERVE_COMPLETE=complete_bash" in shown.stdout
 
@@ -229,7 +229,7 @@ def test_help_fits_the_terminal_and_cuts_nothing(command: str, columns: int) -> 
     ],
 )
 def test_a_url_as_a_path_is_wrong_usage_and_printed_whole(arguments: list[str], name: str) -> None:
-    result = run(*arguments)
+    result = call(*arguments)
     assert result.returncode == 2
     assert result.stderr == (
         f"error: {name} must be a local path, got the URL https://example.org/cat.jpg\n"
@@ -247,7 +247,7 @@ def test_a_url_as_a_path_is_wrong_usage_and_printed_whole(arguments: list[str], 
     ],
 )
 def test_a_misspelled_name_is_answered_with_a_suggestion(arguments: list[str], hint: str) -> None:
-    assert run(*arguments).stderr.endswith(f"hint: {hint}\n")
+    assert call(*arguments).stderr.endswith(f"hint: {hint}\n")
 
 
 def test_usage_errors_of_export_come_without_tensorflow(tmp_path: Path) -> None:

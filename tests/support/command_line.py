@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from unittest import mock
 
 from camserve.cli import main
 
@@ -53,11 +54,12 @@ def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Call the command line in this process, half a second faster than `run`, with the same result.
 
     Args:
-        arguments: The words of the command line.
+        arguments: The words of the command line; the width of a terminal is not passed on.
     """
     words = [os.fspath(argument) for argument in arguments]
     out, errors = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+    with mock.patch.dict(os.environ), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        os.environ.pop("COLUMNS", None)
         try:
             main(words)
         except SystemExit as end:
