@@ -34,8 +34,8 @@ def tag(name: str, /, *content: object, **attributes: str | None) -> Html:
 
 
 def join(*content: object) -> Html:
-    """Concatenate markup, and anything else as escaped text."""
-    return Html("".join(part if isinstance(part, Html) else escape(printable(str(part))) for part in content))
+    """Concatenate markup, and anything else as escaped text, with no line break before a percent sign."""
+    return Html("".join(part if isinstance(part, Html) else _text(str(part)) for part in content))
 
 
 def number(value: object, class_: str = "") -> Html:
@@ -64,6 +64,10 @@ def section(title: str, *content: object, class_: str | None = None) -> Html:
 def details(summary: str, *content: Any) -> Html:
     """Return content that is collapsed below a summary."""
     return tag("details", tag("summary", summary), *content)
+
+
+def _text(text: str) -> str:
+    return escape(printable(text)).replace(" %", "&nbsp;%")
 
 
 def _cell(value: object) -> Html:

@@ -80,7 +80,7 @@ code { font: 12px ui-monospace, monospace; } .digest { display: block; overflow:
 .chips { display: flex; flex-wrap: wrap; gap: 4px; margin-top: 8px; }
 .chips span { background: var(--panel); border-radius: 4px; padding: 1px 7px; font-size: 12px; white-space: nowrap; }
 details { margin: 4px 0; } summary { cursor: pointer; padding: 2px 0; } .counts + details { font-size: 13px; }
-@media (min-width: 900px) { .columns { grid-template-columns: minmax(0, 11fr) minmax(0, 9fr); } }
+@media (min-width: 1180px) { .columns { grid-template-columns: minmax(0, 11fr) minmax(0, 9fr); } }
 @media (max-width: 640px) {
   body { padding: 12px 14px 24px; }
   .tiles { grid-template-columns: 1fr 1fr; } .tiles div:last-child:nth-child(odd) { grid-column: 1 / -1; }
