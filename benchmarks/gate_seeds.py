@@ -260,14 +260,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20, help="seeds 0 to N - 1 of each (default: 20)")
     parser.add_argument("--out", type=Path, default=Path("gate_seeds.jsonl"), help="(default: gate_seeds.jsonl)")
     options = parser.parse_args()
-    template = None
+    templates: dict[str, Graph | None] = {}
     for name in options.networks.split(","):
         missing = [seed for seed in range(options.seeds) if (name, seed) not in read_rows(options.out)]
         if not missing:
             continue
         build, preprocessing = NETWORKS[name]
         model = build()
-        converter = Converter(template if name.endswith("-float64") else None)
+        converter = Converter(templates.get(name.removesuffix("-float64")))
         for seed in missing:
             start = time.perf_counter()
             row = {
@@ -282,7 +282,7 @@ def main() -> None:
             faulty = f"NOT refused: {', '.join(kept)}" if kept else "all faults refused"
             seconds = time.perf_counter() - start
             print(f"{name}, seed {seed}: {verdict}; {faulty}; {seconds:.0f} s", flush=True)
-        template = converter.template
+        templates[name] = converter.template
     print("\n".join(table(list(read_rows(options.out).values()))))
 
 
