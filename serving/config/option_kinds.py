@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -31,7 +32,7 @@ _UNITS: Mapping[str, int] = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 _SIZE = re.compile(r"(\d+)\s*([KMG]?)(?:i?B)?", re.IGNORECASE)
 
 
-class Kind:
+class Kind(ABC):
     """A kind of value. In its methods `name` is the option as the user wrote it, for error messages.
 
     Attributes:
@@ -44,9 +45,9 @@ class Kind:
     noun: ClassVar[str]
     example: str
 
+    @abstractmethod
     def check(self, name: str, value: Any) -> None:
         """Raise UsageError if a value is invalid."""
-        raise NotImplementedError
 
     def parse(self, name: str, text: str) -> Any:  # noqa: ARG002  (most kinds report the name)
         """Return the value that a text represents; raise UsageError if it has another form."""

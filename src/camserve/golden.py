@@ -23,7 +23,7 @@ from camserve.ranking import rank_classes
 from camserve.tensors import CAM, CAM_CLASS, LOGITS, PROBABILITIES
 from camserve.text import reason
 
-__all__ = ["IMAGES", "Golden", "compare", "read_golden", "tolerance_of", "write_golden"]
+__all__ = ["IMAGES", "UNREADABLE", "Golden", "compare", "read_golden", "tolerance_of", "write_golden"]
 
 IMAGES = 3
 """How many images an export stores answers for."""
@@ -31,7 +31,7 @@ IMAGES = 3
 _PIXELS = "pixels"
 _TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
 _EXPORT_AGAIN = "Export the model again"
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError, MemoryError)
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError, MemoryError)
 """What zipfile and numpy raise for a damaged file; `RuntimeError` where it is marked as encrypted."""
 
 Array = npt.NDArray[Any]
@@ -79,7 +79,7 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
         _refuse_compressed(path)
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BundleError(
             f"cannot read the golden answers {path}: {reason(error, path)}", hint=_EXPORT_AGAIN
         ) from error

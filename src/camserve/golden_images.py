@@ -17,6 +17,7 @@ import numpy.typing as npt
 from camserve.contract import ModelContract
 from camserve.errors import BundleError, ImageError
 from camserve.expected_answers import ExpectedAnswers, both_classes
+from camserve.golden import UNREADABLE
 from camserve.images.loading import load_image
 from camserve.images.preprocess import prepare
 from camserve.tensors import PROBABILITIES
@@ -32,7 +33,6 @@ MAX_BYTES = 16 * 1024 * 1024
 
 _NAMES, _CLASSES, _TOLERANCE, _FILE = "names", "classes", "tolerance", "file_{}"
 _EXPORT_AGAIN = "Export the model again"
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError, MemoryError)
 
 Array = npt.NDArray[Any]
 
@@ -112,7 +112,7 @@ def read_golden_images(path: Path, contract: ModelContract) -> GoldenImages:
             answers = ExpectedAnswers(stored[_CLASSES], probabilities)
             golden = GoldenImages(names, files, answers, float(stored[_TOLERANCE]))
         _check_shapes(golden, max(contract.classes, 2))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BundleError(f"cannot read the golden images {path}: {reason(error, path)}", hint=_EXPORT_AGAIN) from error
     return golden
 
