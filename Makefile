@@ -63,10 +63,10 @@ demo: $(STAMP)  ## Train, export, publish, serve and classify handwritten digits
 check: lint typecheck  ## Check style and types, and run the fast tests (3 minutes)
 	$(BIN)/python -m pytest -m "$(FAST)" $(PARALLEL)
 
-test: $(STAMP)  ## Run every test but the exhaustive ones (12 minutes the first time)
+test: $(STAMP)  ## Run every test but the exhaustive ones (10 minutes the first time)
 	$(BIN)/python -m pytest -m "not exhaustive" --durations=20 $(PARALLEL)
 
-test-all: $(STAMP)  ## Run every test (20 minutes the first time)
+test-all: $(STAMP)  ## Run every test (25 minutes the first time)
 	$(BIN)/python -m pytest --durations=20 $(PARALLEL)
 
 chaos: $(STAMP)  ## Run the chaos tests at full length (10 minutes)
