@@ -66,7 +66,7 @@ check: lint typecheck  ## Check style and types, and run the fast tests (3 minut
 test: $(STAMP)  ## Run every test but the exhaustive ones (10 minutes the first time)
 	$(BIN)/python -m pytest -m "not exhaustive" --durations=20 $(PARALLEL)
 
-test-all: $(STAMP)  ## Run every test (25 minutes the first time)
+test-all: $(STAMP)  ## Run every test (at most 22 minutes more)
 	$(BIN)/python -m pytest --durations=20 $(PARALLEL)
 
 chaos: $(STAMP)  ## Run the chaos tests at full length (10 minutes)
