@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from camserve.text import count, excerpt, listed, reason, suggest
+from camserve.text import count, listed, reason, shortened, suggest
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,11 @@ def test_suggest_names_the_most_similar_choice() -> None:
     assert suggest("resnet5", ["digits"]) is None
 
 
-def test_excerpt_is_one_short_line() -> None:
-    assert excerpt("resnet50") == "resnet50"
-    assert excerpt("a\x1b[2J\n") == r"a\x1b[2J\n"
-    assert excerpt("9" * 5_000, 10) == "9999999999… (5,000 characters)"
-    assert len(excerpt("\0" * 100_000_000)) < 230
+def test_shortened_is_one_short_line() -> None:
+    assert shortened("resnet50") == "resnet50"
+    assert shortened("a\x1b[2J\n") == r"a\x1b[2J\n"
+    assert shortened("9" * 5_000, 10) == "9999999999… (5,000 characters)"
+    assert len(shortened("\0" * 100_000_000)) < 230
 
 
 def test_listed_shortens_lists_and_names() -> None:

@@ -18,7 +18,7 @@ from camserve.errors import RequestError, UsageError
 from camserve.images.decode_options import DecodeOptions
 from camserve.images.placement import Fitted
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS
-from camserve.text import count, excerpt, listed
+from camserve.text import count, listed, shortened
 
 __all__ = ["Maps", "check_class", "class_index", "outputs_for_maps"]
 
@@ -152,19 +152,19 @@ class Maps:
 
     def _no_map_of(self, index: int) -> UsageError:
         best = self.best()
-        available = ", ".join(f"{each.index} ({excerpt(each.label, _LABEL_CHARACTERS)})" for each in best)
+        available = ", ".join(f"{each.index} ({shortened(each.label, _LABEL_CHARACTERS)})" for each in best)
         return UsageError(
             f"model {self.model.name!r} returns the maps of the {len(best)} most probable classes of an image, "
-            f"without class {index} ({excerpt(self.model.labels[index].name, _LABEL_CHARACTERS)})",
-            hint=f"Choose one of {excerpt(available, 1_000)}, or export the model with --cam-all to get the map of any "
-            "class",
+            f"without class {index} ({shortened(self.model.labels[index].name, _LABEL_CHARACTERS)})",
+            hint=f"Choose one of {shortened(available, 1_000)}, or export the model with --cam-all to get the map "
+            "of any class",
         )
 
     def _no_map_of_best(self, found: Sequence[int]) -> RequestError:
         best = self.ranked[0]
         return RequestError(
-            f"model {self.model.name!r} returned maps of classes {excerpt(', '.join(map(str, found)))}, but none of "
-            f"its best class {best} ({excerpt(self.model.labels[best].name, _LABEL_CHARACTERS)})",
+            f"model {self.model.name!r} returned maps of classes {shortened(', '.join(map(str, found)))}, but none of "
+            f"its best class {best} ({shortened(self.model.labels[best].name, _LABEL_CHARACTERS)})",
             hint="Leave out cam=True or --cam-dir, or publish the model with another accelerator: its logits and its "
             "TopK disagree",
         )
@@ -172,7 +172,7 @@ class Maps:
     def _two_maps_of_a_class(self, found: Sequence[int]) -> RequestError:
         return RequestError(
             f"model {self.model.name!r} returned several maps of one class: its maps are of classes "
-            f"{excerpt(', '.join(map(str, found)))}",
+            f"{shortened(', '.join(map(str, found)))}",
             hint=PUBLISH_AGAIN,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from camserve.errors import NotLoadedError
-from camserve.text import count, excerpt, suggest
+from camserve.text import count, shortened, suggest
 
 __all__ = ["explain_not_loaded"]
 
@@ -42,5 +42,5 @@ def explain_not_loaded(
 
 
 def _shown(names: Sequence[str], noun: str) -> str:
-    shown = ", ".join(excerpt(name, _NAME_CHARACTERS) for name in names[:_SHOWN])
+    shown = ", ".join(shortened(name, _NAME_CHARACTERS) for name in names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {count(len(names) - _SHOWN, f'other {noun}')}"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.reasons import connection_problem
 from camserve.errors import ClientError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError, UsageError
-from camserve.text import excerpt, printable
+from camserve.text import printable, shortened
 
 __all__ = [
     "CallFailed",
@@ -52,7 +52,9 @@ class CallFailed(Exception):  # noqa: N818 - raised inside the client only
     def __init__(self, status: str, why: str, metadata: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__(status)
         self.status = status
-        self.why = excerpt(redact(printable(" ".join(why.split())), metadata), _REASON_CHARACTERS) or "no reason given"
+        self.why = (
+            shortened(redact(printable(" ".join(why.split())), metadata), _REASON_CHARACTERS) or "no reason given"
+        )
 
 
 class InvalidReply(CallFailed):

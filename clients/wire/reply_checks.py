@@ -12,7 +12,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from camserve.clients.wire.failures import CallFailed, InvalidReply
-from camserve.text import excerpt, listed
+from camserve.text import listed, shortened
 
 __all__ = [
     "check_distinct",
@@ -73,7 +73,7 @@ def check_model(name: str, requested: str) -> None:
         InvalidReply: If it is about another one.
     """
     if name not in ("", requested):
-        raise InvalidReply(f"it is about model '{excerpt(name, _SHOWN)}'")
+        raise InvalidReply(f"it is about model '{shortened(name, _SHOWN)}'")
 
 
 def read_version(version: str, requested: str = "") -> str:
@@ -83,7 +83,7 @@ def read_version(version: str, requested: str = "") -> str:
         InvalidReply: If it is longer, is not printable, or is not the requested one.
     """
     if len(version) > _VERSION_CHARACTERS or not version.isprintable():
-        raise InvalidReply(f"its version is '{excerpt(version, _SHOWN)}'")
+        raise InvalidReply(f"its version is '{shortened(version, _SHOWN)}'")
     if requested and version not in ("", requested):
         raise InvalidReply(f"it is from version {version}")
     return version
@@ -110,9 +110,9 @@ def read_names(tensors: Iterable[Any], kind: str) -> list[str]:
     for tensor in tensors:
         names.append(tensor.name)
         if len(tensor.name) > _NAME_CHARACTERS or len(tensor.datatype) > _NAME_CHARACTERS:
-            raise InvalidReply(f"the name or data type of {kind} '{excerpt(tensor.name, _SHOWN)}' is too long")
+            raise InvalidReply(f"the name or data type of {kind} '{shortened(tensor.name, _SHOWN)}' is too long")
         if len(tensor.shape) > _MOST_DIMENSIONS:
-            raise InvalidReply(f"{kind} '{excerpt(tensor.name, _SHOWN)}' has {len(tensor.shape):,} dimensions")
+            raise InvalidReply(f"{kind} '{shortened(tensor.name, _SHOWN)}' has {len(tensor.shape):,} dimensions")
     check_distinct(names, kind)
     return names
 
@@ -134,10 +134,10 @@ def read_array(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Ar
     Raises:
         InvalidReply: If its data type is unknown or has no fixed size, or its bytes do not match its shape.
     """
-    what = f"output '{excerpt(name, _SHOWN)}'"
+    what = f"output '{shortened(name, _SHOWN)}'"
     dtype = _DTYPES.get(datatype)
     if dtype is None:
-        raise InvalidReply(f"{what} has the unsupported data type '{excerpt(datatype, _SHOWN)}'")
+        raise InvalidReply(f"{what} has the unsupported data type '{shortened(datatype, _SHOWN)}'")
     if len(shape) > _MOST_DIMENSIONS:
         raise InvalidReply(f"{what} has {len(shape):,} dimensions")
     # A dimension of 0 hides the others from the number of bytes, but not from NumPy.

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import reprlib
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-__all__ = ["count", "excerpt", "listed", "printable", "reason", "suggest"]
+__all__ = ["count", "excerpt", "listed", "printable", "reason", "shortened", "suggest"]
 
+_EXCERPT = 60
 _MOST_LISTED = 10
 """The most names that a message lists."""
-
-_LISTED_CHARACTERS = 60
-"""The most characters of each."""
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -40,8 +40,17 @@ def printable(text: str | Path) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def excerpt(text: str, limit: int = 200) -> str:
-    """Return the text as one printable line of at most about `limit` characters, and its length if it is shortened.
+def excerpt(value: object) -> str:
+    """Return a value as JSON or else Python writes it, on one line of at most 60 characters."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        text = reprlib.repr(value)
+    return printable(text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 3]}...")
+
+
+def shortened(text: str, limit: int = 200) -> str:
+    """Return the text as one printable line of about `limit` characters, and its length if it is longer.
 
     For text from a server, which may have any length and content.
     """
@@ -51,7 +60,7 @@ def excerpt(text: str, limit: int = 200) -> str:
 
 def listed(names: Collection[str], most: int = _MOST_LISTED) -> str:
     """Return the first names of many for a message, each in quotes: `'a', 'b' and 299,990 more`."""
-    shown = ", ".join(f"'{excerpt(name, _LISTED_CHARACTERS)}'" for name in islice(names, most))
+    shown = ", ".join(f"'{shortened(name, _EXCERPT)}'" for name in islice(names, most))
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
