@@ -22,7 +22,6 @@ from camserve.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.images.placement import Fitted
 from camserve.images.preprocess import fit_image, to_tensor
 from camserve.tensors import CAM_CLASS, LOGITS
-from camserve.text import listed
 
 __all__ = [
     "ClassifyRequest",
@@ -161,7 +160,7 @@ def query_batch(
 def _check_outputs(outputs: Sequence[str], model: Model) -> None:
     """Refuse an empty list, for which a server returns all outputs, and a string, which is a sequence of letters."""
     if isinstance(outputs, str) or not isinstance(outputs, Sequence) or not outputs:
-        known = listed([output.name for output in model.contract.outputs])
+        known = ", ".join(output.name for output in model.contract.outputs)
         raise UsageError(
             f"outputs must be a list of names, got {outputs!r}", hint=f"Pass a list of one or more of {known}"
         )

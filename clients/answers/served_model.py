@@ -68,7 +68,7 @@ class Model:
         """
         spec = self.contract.output(name)
         if spec is None:
-            known = listed([output.name for output in self.contract.outputs])
+            known = ", ".join(output.name for output in self.contract.outputs)
             raise UsageError(f"model {self.name!r} has no output {name!r}", hint=f"Choose one of {known}")
         return spec
 
@@ -177,7 +177,7 @@ def _names(contract: ModelContract, overrides: Overrides) -> dict[str, str]:
     if unknown:
         raise UsageError(
             f"names contains {', '.join(map(repr, unknown))}, but the contract has no such tensor",
-            hint=f"Choose from {listed(known)}",
+            hint=f"Choose from {', '.join(known)}",
         )
     own = Counter(overrides.names.get(name, name) for name in known)
     duplicates = sorted(name for name, number in own.items() if number > 1)

@@ -52,9 +52,8 @@ class CallFailed(Exception):  # noqa: N818 - raised inside the client only
     def __init__(self, status: str, why: str, metadata: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__(status)
         self.status = status
-        self.why = (
-            shortened(redact(printable(" ".join(why.split())), metadata), _REASON_CHARACTERS) or "no reason given"
-        )
+        line = redact(printable(" ".join(why.split())), metadata)
+        self.why = shortened(line, _REASON_CHARACTERS) or "no reason given"
 
 
 class InvalidReply(CallFailed):
