@@ -42,8 +42,20 @@ WORDS = (
 )
 INTEGERS = (0, 1, -1, 2, 3, 4, 8, 2**31, 2**53, 2**62, 2**64, -(2**64), 10**400)
 NUMBERS = (-0.0, 1.0, 1.5, 1e-50, 1e-40, 1e-38, 1e-30, 1e30, 1e38, 1e39, -1e39, NAN, INFINITY, -INFINITY)
-LISTS = ([], [[]], [1] * 3, [0] * 3, [True] * 3, [1e-50, 1, 1], [NAN, 1, 1], [1, None, 1], ["1"] * 3, [3, 4, 4], [4])
-OBJECTS = ({}, {"version": 1}, {"name": "x", "dtype": "FP32", "shape": [4]})
+LISTS: tuple[Any, ...] = (
+    [],
+    [[]],
+    [1] * 3,
+    [0] * 3,
+    [True] * 3,
+    [1e-50, 1, 1],
+    [NAN, 1, 1],
+    [1, None, 1],
+    ["1"] * 3,
+    [3, 4, 4],
+    [4],
+)
+OBJECTS: tuple[Any, ...] = ({}, {"version": 1}, {"name": "x", "dtype": "FP32", "shape": [4]})
 ODD = (*map(json.dumps, (*WORDS, *INTEGERS, *NUMBERS, *LISTS, *OBJECTS)), "1e400", "-1e400", "9" * 5000, "[" * 2000)
 
 
@@ -62,11 +74,12 @@ PATHS = tuple(paths(json.loads(TEXT)))
 
 def replaced(path: Path, value: str) -> str:
     """Replace a part of the contract by other JSON, of any kind."""
-    document = parent = [json.loads(TEXT)]
+    document: list[Any] = [json.loads(TEXT)]
+    parent: Any = document
     key: str | int = 0
     for step in path:
-        parent, key = parent[key], step  # type: ignore[call-overload]
-    parent[key] = "REPLACED"  # type: ignore[call-overload]
+        parent, key = parent[key], step
+    parent[key] = "REPLACED"
     return json.dumps(document[0]).replace('"REPLACED"', value)
 
 
