@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +81,23 @@ def test_a_deep_stack_changes_nothing() -> None:
         return parse_json("[" * 32 + "]" * 32) if levels == 0 else descend(levels - 1)
 
     assert descend(sys.getrecursionlimit() // 2) == parse_json("[" * 32 + "]" * 32)
+
+
+OTHER_FORMATS = {
+    "export/source",  # written by Keras, which reads it again after its checks
+    "serving/backends",  # given by the Triton that runs the backend
+    "labels.py",  # keeps both of two equal keys, to name the class with two labels
+    "strict_json.py",
+}
+
+
+def test_nothing_else_reads_json_of_others() -> None:
+    source = Path(__file__).parent.parent / "src" / "camserve"
+    files = [
+        file
+        for folder in (source, *(source / name for name in ("export", "serving", "clients")))
+        for file in folder.rglob("*.py")
+    ]
+    readers = {file.relative_to(source).as_posix() for file in files if "json.load" in file.read_text(encoding="utf-8")}
+    assert len(files) > 300
+    assert {reader for reader in readers if not reader.startswith(tuple(OTHER_FORMATS))} == set()

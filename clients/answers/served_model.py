@@ -10,7 +10,7 @@ from camserve.clients.answers.predictions import Label, parse_label
 from camserve.clients.wire.messages import ServedModel, ServedTensor
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 from camserve.errors import BundleError, ContractError, UsageError
-from camserve.labels import label_lines
+from camserve.labels import label_fault, label_lines
 from camserve.tensors import LOGITS, PROBABILITIES
 from camserve.text import count, listed, shortened
 
@@ -160,6 +160,10 @@ def _labels(served: ServedModel, overrides: Overrides, contract: ModelContract) 
             f"model {served.name!r} has a label of {longest:,} characters, more than {_LABEL_CHARACTERS:,}",
             hint=PUBLISH_AGAIN,
         )
+    for number, line in enumerate(lines):
+        fault = label_fault(line)
+        if fault is not None:
+            raise ContractError(f"the label of class {number} of model {served.name!r} {fault}", hint=PUBLISH_AGAIN)
     return tuple(parse_label(line) for line in lines)
 
 

@@ -52,6 +52,21 @@ def test_the_contract_itself_is_accepted() -> None:
         assert classifier.classify(IMAGE).top[0].index == 1
 
 
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        (("a", "b", "c"), "has 4 classes, but 3 labels"),
+        (("a", "b", "c", "d", "e"), "has 4 classes, but 5 labels"),
+        (("a", "", "c", "d"), "the label of class 1 of model 'toy' is empty"),
+        (("a", "b\x1b[2J", "c", "d"), r"the label of class 1 of model 'toy' contains the control character \\x1b"),
+        (("a", "b", "c", "n01\td\0"), r"the label of class 3 of model 'toy' contains the control character \\x00"),
+    ],
+)
+def test_tampered_labels_are_refused(labels: tuple[str, ...], why: str) -> None:
+    with pytest.raises(ContractError, match=why):
+        read_model(served(CONTRACT, labels=labels), Overrides())
+
+
 def test_the_document_lists_what_the_client_says() -> None:
     assert table() in DOCUMENT.read_text(encoding="utf-8"), (
         "replace the table of docs/reliability.md by the output of: cd tests && python -m support.tampered_contracts"
