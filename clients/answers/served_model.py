@@ -10,7 +10,7 @@ from camserve.clients.wire.messages import ServedModel, ServedTensor
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 from camserve.errors import BundleError, ContractError, UsageError
 from camserve.labels import label_lines
-from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES, expected_outputs
+from camserve.tensors import LOGITS, PROBABILITIES
 from camserve.text import count
 
 __all__ = ["PUBLISH_AGAIN", "Model", "Overrides", "read_model"]
@@ -97,7 +97,6 @@ def read_model(served: ServedModel, overrides: Overrides) -> Model:
     violations = [
         *_violations("input", served.inputs, [contract.input], names),
         *_violations("output", served.outputs, contract.outputs, names, may_have_more=overrides.contract is not None),
-        *_missing_from(contract),
     ]
     if violations:
         raise ContractError(
@@ -197,16 +196,3 @@ def _violations(
 def _is_batch_of(shape: tuple[int, ...], served: tuple[int, ...]) -> bool:
     """Return whether a served shape is a batch of a shape, of any size or of one."""
     return len(served) == len(shape) + 1 and served[0] in (-1, 1) and served[1:] == shape
-
-
-def _missing_from(contract: ModelContract) -> Iterator[str]:
-    """Yield what a contract lacks, so that a reply cannot be decoded with it."""
-    if contract.output(PROBABILITIES) is None and contract.output(LOGITS) is None:
-        yield f"the contract has neither {PROBABILITIES!r} nor {LOGITS!r}"
-    for spec in expected_outputs(contract.classes, contract.cam):
-        required = spec.name in (CAM, CAM_CLASS, CAM_ALL) or contract.output(spec.name) is not None
-        if required and contract.output(spec.name) != spec:
-            yield f"the contract must define {spec.name!r} as {spec.dtype} {list(spec.shape)}"
-    pixels = contract.preprocessing
-    if contract.input.dtype == "UINT8" and not pixels.in_graph and (pixels.color == "bgr" or pixels.arithmetic):
-        yield "the contract requires arithmetic in the client, but the input is UINT8"

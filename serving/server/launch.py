@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from camserve.serving.server.server_options import ServerOptions
 from camserve.text import reason
 
 __all__ = ["Run", "launch"]
+
+_log = logging.getLogger("camserve.serving")
 
 
 @dataclass(frozen=True)
@@ -83,5 +86,10 @@ def launch(installation: TritonInstallation, repository: Path, options: ServerOp
     except BaseException:
         guard.remove_scratch(scratch)
         raise
+    if not process.private:
+        _log.warning(
+            "this system refuses the seccomp filter that keeps Triton's shared memory private: every user of this host "
+            "can read the tensors of requests in /dev/shm"
+        )
     addresses = {service: client_address(host, port) for service, (host, port) in ports.items()}
     return Run(process, addresses, scratch, log, log_start)

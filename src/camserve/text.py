@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["count", "printable", "reason", "suggest"]
+__all__ = ["count", "excerpt", "printable", "reason", "suggest"]
+
+_EXCERPT = 60
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -31,6 +35,15 @@ def printable(text: str | Path) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def excerpt(value: object) -> str:
+    """Return a value as JSON or else Python writes it, on one line of at most 60 characters."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        text = reprlib.repr(value)
+    return printable(text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 3]}...")
 
 
 def reason(error: Exception, path: Path | None = None) -> str:
