@@ -10,6 +10,7 @@ from pathlib import Path
 
 from camserve.errors import ServerError
 from camserve.serving.server import guard
+from camserve.serving.server.cancellation_fix import with_cancellation_fix
 from camserve.serving.server.command import server_command
 from camserve.serving.server.environment import TritonInstallation, assemble_backends, server_environment
 from camserve.serving.server.log import failures, read_log, tail
@@ -72,8 +73,9 @@ def launch(installation: TritonInstallation, repository: Path, options: ServerOp
     scratch = Path(tempfile.mkdtemp(prefix="camserve-triton-"))
     try:
         backends = assemble_backends(installation, scratch / "backends")
+        fixed = with_cancellation_fix(installation, scratch)
         command = server_command(
-            installation, repository, backends, options=options, ports=ports, shared_memory_prefix=scratch.name
+            fixed, repository, backends, options=options, ports=ports, shared_memory_prefix=scratch.name
         )
         # Temporary files of models are removed together with the scratch folder, even if the models are killed.
         environment = server_environment(installation, backends, temporary=scratch)
