@@ -20,9 +20,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["remove_scratch"]
+__all__ = ["SHARED_MEMORY", "remove_folder", "remove_scratch", "remove_segments"]
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the kernel's shared memory
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where shm_open looks
+"""Directory of the names of segments."""
+
 _POLL_SECONDS = 0.2
 _GRACE_SECONDS = 10.0
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM)
@@ -52,9 +54,19 @@ _KEEP_PRIVATE = (  # BPF instructions: code, jump if true, jump if false, value
 
 
 def remove_scratch(scratch: Path) -> None:
-    """Remove the scratch folder of a server and the shared memory whose names start with the name of the folder."""
+    """Remove the scratch folder of a server and its segments."""
+    remove_folder(scratch)
+    remove_segments(scratch.name)
+
+
+def remove_folder(scratch: Path) -> None:
+    """Remove the scratch folder of a server."""
     shutil.rmtree(scratch, ignore_errors=True)
-    for region in _SHARED_MEMORY.glob(f"{scratch.name}*"):
+
+
+def remove_segments(prefix: str) -> None:
+    """Remove the names of shared memory that start with the name of a scratch folder."""
+    for region in SHARED_MEMORY.glob(f"{prefix}*"):
         with suppress(OSError):
             region.unlink()
 

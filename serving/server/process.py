@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from camserve.serving.server import guard
+from camserve.serving.server.scratch import Scratch
 
 __all__ = ["ServerProcess"]
 
@@ -26,7 +27,7 @@ class ServerProcess:
         command: Program and arguments.
         environment: Its complete environment.
         log: File to append its output to; a new one is readable by its user only.
-        scratch: Folder that the guard removes if it ends the server; see `guard.remove_scratch`.
+        scratch: What the guard removes if it ends the server.
 
     Attributes:
         pid: Process ID of the server.
@@ -36,7 +37,7 @@ class ServerProcess:
         OSError: If the log cannot be written, or the program or its guard cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Path) -> None:
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Scratch) -> None:
         reader, writer = os.pipe()
         with os.fdopen(reader, "rb") as report:
             try:
@@ -85,18 +86,18 @@ class ServerProcess:
 
 
 def _start_guard(
-    command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Path, report: int
+    command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Scratch, report: int
 ) -> subprocess.Popen[bytes]:
     program = [sys.executable, "-I", "-S", guard.__file__]
     with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
         # In a separate session, Ctrl-C reaches only the caller, which then shuts the server down gracefully.
         return subprocess.Popen(
-            [*program, str(os.getpid()), str(report), str(scratch), *command],
+            [*program, str(os.getpid()), str(report), str(scratch.folder), *command],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            pass_fds=(report,),
+            pass_fds=(report, *scratch.locks),
             start_new_session=True,
         )
 

@@ -18,6 +18,7 @@ from camserve.bundle import Bundle
 from camserve.errors import RepositoryError, ServerError
 from camserve.serving import ServingOptions, TritonServer, publish
 from camserve.serving.server.process import ServerProcess
+from camserve.serving.server.scratch import create_scratch
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +47,9 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _shared_memory(scratch: Path) -> list[Path]:
-    return [region for folder in scratch.iterdir() for region in Path("/dev/shm").glob(f"{folder.name}*")]
+    """Return the segments of the servers of one test, without their locks."""
+    regions = [region for folder in scratch.iterdir() for region in Path("/dev/shm").glob(f"{folder.name}*")]
+    return [region for region in regions if region.suffix != ".lock"]
 
 
 def test_a_running_server_answers_on_its_addresses(toy_server: TritonServer) -> None:
@@ -178,11 +181,14 @@ def test_a_program_that_ignores_sigchld_ends_the_server(toy_repository: Path, sc
     assert list(scratch.iterdir()) == []
 
 
+@pytest.mark.usefixtures("scratch")
 def test_a_program_that_cannot_start_is_reported(tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.touch()
+    created = create_scratch()
     with pytest.raises(PermissionError, match=str(program)):
-        ServerProcess([str(program)], os.environ, tmp_path / "log", tmp_path / "scratch")
+        ServerProcess([str(program)], os.environ, tmp_path / "log", created)
+    created.remove()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -208,11 +214,14 @@ def test_no_other_user_can_read_what_the_server_writes(toy_repository: Path, scr
         os.umask(mask)
 
 
+@pytest.mark.usefixtures("scratch")
 def test_an_existing_log_keeps_its_mode(tmp_path: Path) -> None:
+    created = create_scratch()
     log = tmp_path / "log"
     log.write_text("before\n")
     log.chmod(0o640)
-    assert ServerProcess(["echo", "after"], os.environ, log, tmp_path / "scratch").wait() == 0
+    assert ServerProcess(["echo", "after"], os.environ, log, created).wait() == 0
+    created.remove()
     assert log.read_text() == "before\nafter\n"
     assert oct(log.stat().st_mode & 0o777) == "0o640"
 
