@@ -117,9 +117,11 @@ def _parse_labels(labels: LabelSource | None) -> tuple[str, ...] | None:
 
 
 def _read_contract(contract: ModelContract | str | Path | None) -> ModelContract | None:
-    if contract is None or isinstance(contract, ModelContract):
-        return contract
+    if contract is None:
+        return None
     try:
+        if isinstance(contract, ModelContract):  # perhaps made by model_copy, which checks nothing
+            return ModelContract.from_json(contract.to_json())
         return ModelContract.from_json(Path(contract).read_bytes(), origin=printable(contract))
     except OSError as error:
         message = f"cannot read {printable(contract)}: {error.strerror}"
