@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from camserve.serving.server.cancellation_fix import with_cancellation_fix
 from camserve.serving.server.command import server_command
 from camserve.serving.server.environment import TritonInstallation, assemble_backends, server_environment
 from camserve.serving.server.host_checks import check_temporary_folder, warn_about_shared_memory
@@ -99,8 +100,9 @@ def _start(
 ) -> tuple[ServerProcess, Path, int]:
     """Start the server process and return it with its log and the offset of this run in the log."""
     backends = assemble_backends(installation, scratch.folder / "backends")
+    fixed = with_cancellation_fix(installation, scratch.folder)
     command = server_command(
-        installation, repository, backends, options=options, ports=ports, shared_memory_prefix=scratch.name
+        fixed, repository, backends, options=options, ports=ports, shared_memory_prefix=scratch.name
     )
     # Temporary files of models are removed together with the scratch folder, even if the models are killed.
     environment = server_environment(installation, backends, temporary=scratch.folder)
