@@ -200,6 +200,16 @@ def test_only_models_of_camserve_can_be_accepted(repository: Path) -> None:
         accept_config(repository, "toy")
 
 
+def test_an_invalid_contract_is_not_accepted(repository: Path) -> None:
+    path = repository / "toy" / "config.pbtxt"
+    original = path.read_text()
+    path.write_text(original.replace("255.0,255.0,255.0", "0.0,0.0,0.0"))
+    assert path.read_text() != original
+    with pytest.raises(RepositoryError, match=r"preprocessing\.scale\[0\] is a divisor.*Restore the file"):
+        accept_config(repository, "toy")
+    assert len(verify_repository(repository).faults) == 1
+
+
 def test_an_empty_folder_is_a_note(repository: Path) -> None:
     (repository / "empty").mkdir()
     found = verify_repository(repository)
