@@ -131,3 +131,28 @@ def test_answers_before_a_hang_are_printed(image: Path, own_server: TritonServer
     answers = json.loads(out)
     assert 1 <= len(answers) < MANY
     assert all("top" in answer for answer in answers)
+
+
+def test_ctrl_c_while_the_program_is_imported_prints_no_traceback() -> None:
+    """Python handles SIGINT from its start on, with a traceback, until the program takes over."""
+    outcomes = set()
+    for milliseconds in range(0, 300, 15):
+        with started("classify", "missing.png", "--model", "toy") as process:
+            for caught in (True, False):
+                while _catches_interrupts(process.pid) != caught:
+                    time.sleep(0.002)
+            time.sleep(milliseconds / 1000)
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=60)
+            assert "Traceback" not in errors
+            assert "KeyboardInterrupt" not in errors
+            assert out == ""
+            outcomes.add(process.returncode)
+    assert -signal.SIGINT in outcomes
+    assert outcomes <= {-signal.SIGINT, 128 + signal.SIGINT, 1, 2}  # interrupted, or done before
+
+
+def _catches_interrupts(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGINT - 1) & 1)

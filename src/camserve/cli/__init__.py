@@ -1,5 +1,23 @@
 """The command line: one command per step, each of which imports what it needs when it is called."""
 
-from camserve.cli.program import app, main
+import signal
+from collections.abc import Sequence
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the program.
+
+    Args:
+        arguments: The words after the program's name (default: those the program was started with).
+
+    Raises:
+        SystemExit: Always, with the exit code.
+    """
+    if arguments is None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Without this, Ctrl-C prints a traceback while the rest is imported, before it has a handler of its own.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from camserve.cli.program import main as run
+
+    run(arguments)
