@@ -11,6 +11,7 @@ from grpc import aio
 
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.steps import Step, Steps, Wait, Work, run_steps_async
+from camserve.clients.threads import starting_threads
 from camserve.clients.wire.async_channels import AsyncChannel, AsyncHealthCheck
 from camserve.clients.wire.channel_settings import dialler
 from camserve.clients.wire.connection_options import ConnectionOptions, check_token_protected
@@ -73,7 +74,8 @@ class AsyncTransport:
 
     async def _perform(self, step: Step) -> object:
         if isinstance(step, Work):
-            return await asyncio.to_thread(step.compute)
+            with starting_threads():
+                return await asyncio.to_thread(step.compute)
         if self._closing.is_set():
             raise closed(self._urls)
         if isinstance(step, Wait):

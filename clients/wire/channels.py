@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import grpc
 
 from camserve.clients.steps import Call, Metadata
+from camserve.clients.threads import starting_threads
 from camserve.clients.wire import health_checks
 from camserve.clients.wire.channel_settings import SERVICE
 from camserve.clients.wire.endpoints import Endpoints
@@ -115,7 +116,8 @@ class HealthCheck:
         self._own = {url: Channel(url, dial) for url in channels}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camserve-health", daemon=True)
-        self._thread.start()
+        with starting_threads():
+            self._thread.start()
 
     def stop(self) -> None:
         """End the checks, and wait until they have ended."""

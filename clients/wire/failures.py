@@ -30,7 +30,7 @@ __all__ = [
 
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
-_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max")  # of gRPC, for a limit of this client
+_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max \((\d+) vs\. (\d+)\)")  # of gRPC, for our limit
 
 _SHORTEST_SECRET = 4
 """A header value of fewer characters is not a secret, and replacing it would garble the message."""
@@ -179,9 +179,11 @@ def diagnose(failed: CallFailed, operation: Operation, url: str) -> Failure:
             hint="Pass the header with headers={NAME: VALUE}",
         )
         return Failure(error, RetryScope.NOWHERE)
-    if isinstance(failed, InvalidReply) or _TOO_LARGE.search(failed.why):
+    too_large = _TOO_LARGE.search(failed.why)
+    if isinstance(failed, InvalidReply) or too_large:
+        why = f"it has {int(too_large[1]):,} bytes, more than {int(too_large[2]):,}" if too_large else failed.why
         error = RequestError(
-            f"{operation.at(url)} sent an invalid reply: {failed.why}",
+            f"{operation.at(url)} sent an invalid reply: {why}",
             hint="Check that a Triton server is at this address, and read its log",
         )
         return Failure(error, RetryScope.ELSEWHERE)
