@@ -31,6 +31,7 @@ __all__ = [
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"CLIENT: Received message larger than max")  # of gRPC, for a limit of this client
+_FULL_SHARED_MEMORY = re.compile(r"Failed to increase the shared memory pool")
 
 _SHORTEST_SECRET = 4
 """A header value of fewer characters is not a secret, and replacing it would garble the message."""
@@ -187,6 +188,16 @@ def diagnose(failed: CallFailed, operation: Operation, url: str) -> Failure:
         return Failure(error, RetryScope.ELSEWHERE)
     if failed.status in ("UNAVAILABLE", "UNIMPLEMENTED"):
         return _unavailable(failed, operation, url)
+    return _refused(failed, operation, url)
+
+
+def _refused(failed: CallFailed, operation: Operation, url: str) -> Failure:
+    if _FULL_SHARED_MEMORY.search(failed.why):
+        error = RequestError(
+            f"{operation.at(url)} has too little shared memory for the request: {failed.why}",
+            hint="Enlarge /dev/shm of the server's host (in Docker: --shm-size=1g), or send fewer images at once",
+        )
+        return Failure(error, RetryScope.ANYWHERE)
     message = f"{operation.at(url)} refused the request: {failed.why} ({failed.status})"
     return Failure(RequestError(message, hint="See the log of the server"), RetryScope.NOWHERE)
 
