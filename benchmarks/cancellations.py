@@ -32,8 +32,8 @@ import numpy as np
 from PIL import Image
 from support import serve_process
 from support.canceller import Canceller
+from support.process_usage import children, resident
 from support.serve_process import ServeProcess
-from support.stubs import stubs
 from support.toy import expected_outputs, toy_pixels, write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -105,8 +105,7 @@ def state(serve: ServeProcess) -> tuple[float, int]:
     """Return the resident memory of tritonserver in megabytes and the number of its stubs; zeros if it has ended."""
     with suppress(OSError, ValueError):
         pid = serve.triton
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20, len(stubs(pid))
+        return resident(pid) / 2**20, len(children(pid))
     return 0.0, 0
 
 
