@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from camserve.contract import PRESETS, CamContract
-from camserve.tensors import DATA_TYPES, expected_outputs
+from camserve.contract.outputs import expected_outputs
+from camserve.tensors import DATA_TYPES
 
 
 def test_outputs_without_maps_are_the_scores() -> None:

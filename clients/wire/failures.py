@@ -11,12 +11,13 @@ from typing import NamedTuple
 from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.reasons import connection_problem
 from camserve.errors import ClientError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError, UsageError
-from camserve.text import printable
+from camserve.text import printable, shortened
 
 __all__ = [
     "DEADLINE_REASON",
     "CallFailed",
     "Failure",
+    "InvalidReply",
     "Operation",
     "RetryScope",
     "closed",
@@ -32,12 +33,16 @@ __all__ = [
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
 _UNREACHABLE = re.compile(r"failed to connect to all addresses|DNS resolution failed")
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max")  # of gRPC, for a limit of this client
 
 DEADLINE_REASON = "Deadline Exceeded"
 """The reason that gRPC gives for a deadline that has passed."""
 
 _SHORTEST_SECRET = 4
 """A header value of fewer characters is not a secret, and replacing it would garble the message."""
+
+_REASON_CHARACTERS = 500
+"""The most characters of the reason of a server that a message contains."""
 
 
 class CallFailed(Exception):  # noqa: N818 - raised inside the client only
@@ -53,7 +58,19 @@ class CallFailed(Exception):  # noqa: N818 - raised inside the client only
     def __init__(self, status: str, why: str, metadata: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__(status)
         self.status = status
-        self.why = redact(printable(" ".join(why.split())), metadata) or "no reason given"
+        line = redact(printable(" ".join(why.split())), metadata)
+        self.why = shortened(line, _REASON_CHARACTERS) or "no reason given"
+
+
+class InvalidReply(CallFailed):
+    """A reply that is a message of Triton's protocol, but cannot be what the server was called for.
+
+    Args:
+        why: What is wrong with it.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__("DATA_LOSS", why)
 
 
 class RetryScope(Enum):
@@ -145,6 +162,8 @@ def no_thread(why: str) -> ClientError:
 
 def is_not_loaded(failed: CallFailed) -> bool:
     """Return whether the server reports that it does not serve the model."""
+    if isinstance(failed, InvalidReply):  # its reason quotes the server
+        return False
     return failed.status == "NOT_FOUND" or bool(_NOT_LOADED.search(failed.why))
 
 
@@ -176,6 +195,12 @@ def diagnose(failed: CallFailed, operation: Operation, url: str) -> Failure:
             hint="Pass the header with headers={NAME: VALUE}",
         )
         return Failure(error, RetryScope.NOWHERE)
+    if isinstance(failed, InvalidReply) or _TOO_LARGE.search(failed.why):
+        error = RequestError(
+            f"{operation.at(url)} sent an invalid reply: {failed.why}",
+            hint="Check that a Triton server is at this address, and read its log",
+        )
+        return Failure(error, RetryScope.ELSEWHERE)
     if failed.status in ("UNAVAILABLE", "UNIMPLEMENTED"):
         return _unavailable(failed, operation, url)
     message = f"{operation.at(url)} refused the request: {failed.why} ({failed.status})"

@@ -11,10 +11,11 @@ from typing import Any
 from camserve.export.frameworks import tf
 
 from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
+from camserve.contract.outputs import expected_outputs
 from camserve.export.graph.cam_layer import ClassMaps
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.network import Network, Step, Value, run
-from camserve.tensors import CAM, DATA_TYPES, IMAGE, LOGITS, PROBABILITIES, expected_outputs
+from camserve.tensors import CAM, DATA_TYPES, IMAGE, LOGITS, PROBABILITIES
 
 __all__ = ["MAPS", "PIXELS", "STEP", "ServedGraph", "build_served_graph", "preprocess"]
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from camserve.errors import ServerError
-from camserve.serving.server import guard
+from camserve.serving.server.cancellation_fix import with_cancellation_fix
 from camserve.serving.server.command import server_command
 from camserve.serving.server.environment import TritonInstallation, assemble_backends, server_environment
 from camserve.serving.server.log import failures, read_log, tail
 from camserve.serving.server.ports import choose_ports, client_address, resolve_host
 from camserve.serving.server.process import ServerProcess
+from camserve.serving.server.scratch import Scratch, create_scratch, remove_leftovers
 from camserve.serving.server.server_options import ServerOptions
 from camserve.text import reason
 
 __all__ = ["Run", "launch"]
+
+_log = logging.getLogger("camserve.serving")
 
 
 @dataclass(frozen=True)
@@ -27,14 +30,14 @@ class Run:
     Attributes:
         process: The server process and its guard.
         addresses: `host:port` of each enabled service, for clients on this machine.
-        scratch: Folder for all files of this run, except a log at a given path.
+        scratch: The folder for all files of this run, except a log at a given path, and its shared memory.
         log: The log file.
         log_start: Offset of this run in the log file, in bytes.
     """
 
     process: ServerProcess
     addresses: Mapping[str, str]
-    scratch: Path
+    scratch: Scratch
     log: Path
     log_start: int
 
@@ -55,7 +58,7 @@ class Run:
 
     def remove_scratch(self) -> None:
         """Remove the files and the shared memory of this run."""
-        guard.remove_scratch(self.scratch)
+        self.scratch.remove()
 
 
 def launch(installation: TritonInstallation, repository: Path, options: ServerOptions) -> Run:
@@ -66,22 +69,40 @@ def launch(installation: TritonInstallation, repository: Path, options: ServerOp
     """
     hosts = {service: resolve_host(host) for service, host in options.hosts.items()}
     ports = choose_ports({service: (host, options.ports[service]) for service, host in hosts.items()})
-    scratch = Path(tempfile.mkdtemp(prefix="camserve-triton-"))
     try:
-        backends = assemble_backends(installation, scratch / "backends")
-        command = server_command(
-            installation, repository, backends, options=options, ports=ports, shared_memory_prefix=scratch.name
-        )
-        # Temporary files of models are removed together with the scratch folder, even if the models are killed.
-        environment = server_environment(installation, backends, temporary=scratch)
-        log = scratch / "log" if options.log is None else Path(options.log).expanduser().absolute()
-        log_start = log.stat().st_size if log.exists() else 0
-        process = ServerProcess(command, environment, log, scratch)
+        remove_leftovers()
+        scratch = create_scratch()
+        try:
+            process, log, log_start = _start(installation, repository, options, ports, scratch)
+        except BaseException:
+            scratch.remove()
+            raise
     except OSError as error:
-        guard.remove_scratch(scratch)
         raise ServerError(f"cannot start the server: {reason(error)}") from None
-    except BaseException:
-        guard.remove_scratch(scratch)
-        raise
+    if not process.private:
+        _log.warning(
+            "this system refuses the seccomp filter that keeps Triton's shared memory private: every user of this host "
+            "can read the tensors of requests in /dev/shm"
+        )
     addresses = {service: client_address(host, port) for service, (host, port) in ports.items()}
     return Run(process, addresses, scratch, log, log_start)
+
+
+def _start(
+    installation: TritonInstallation,
+    repository: Path,
+    options: ServerOptions,
+    ports: Mapping[str, tuple[str, int]],
+    scratch: Scratch,
+) -> tuple[ServerProcess, Path, int]:
+    """Start the server process and return it with its log and the offset of this run in the log."""
+    backends = assemble_backends(installation, scratch.folder / "backends")
+    fixed = with_cancellation_fix(installation, scratch.folder)
+    command = server_command(
+        fixed, repository, backends, options=options, ports=ports, shared_memory_prefix=scratch.name
+    )
+    # Temporary files of models are removed together with the scratch folder, even if the models are killed.
+    environment = server_environment(installation, backends, temporary=scratch.folder)
+    log = scratch.folder / "log" if options.log is None else Path(options.log).expanduser().absolute()
+    log_start = log.stat().st_size if log.exists() else 0
+    return ServerProcess(command, environment, log, scratch), log, log_start

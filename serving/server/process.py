@@ -1,7 +1,8 @@
-"""The server process: started in its own process group, guarded, and always ended and reaped."""
+"""The server process: started in its own process group, by a guard process, and always ended and reaped."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from camserve.serving.server import guard
+from camserve.serving.server.scratch import Scratch
 
 __all__ = ["ServerProcess"]
 
@@ -19,46 +21,42 @@ _POLL_SECONDS = 0.02
 
 
 class ServerProcess:
-    """A running server with its guard process.
+    """A running server with its guard process, which is the parent of the server and passes on its exit code.
 
     Args:
         command: Program and arguments.
         environment: Its complete environment.
-        log: File to append its output to.
-        scratch: Folder that the guard removes if it ends the server; see `guard.remove_scratch`.
+        log: File to append its output to; a new one is readable by its user only.
+        scratch: What the guard removes if it ends the server.
+
+    Attributes:
+        pid: Process ID of the server.
+        private: Whether no other user can read the server's shared memory.
+
+    Raises:
+        OSError: If the log cannot be written, or the program or its guard cannot be started.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Path) -> None:
-        self._scratch = scratch
-        self._guard: subprocess.Popen[bytes] | None = None
-        with log.open("ab") as output:
-            # In a separate session, Ctrl-C reaches only the caller, which then shuts the server down gracefully.
-            self._process = subprocess.Popen(
-                command,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            self._guard = self._start_guard()
-        except BaseException:
-            self._finish()
-            raise
-
-    @property
-    def pid(self) -> int:
-        """Process ID of the server."""
-        return self._process.pid
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Scratch) -> None:
+        reader, writer = os.pipe()
+        with os.fdopen(reader, "rb") as report:
+            try:
+                self._guard = _start_guard(command, environment, log, scratch, writer)
+            finally:
+                os.close(writer)
+            try:
+                self.pid, self.private = _started(report.readline(), command[0])
+            except BaseException:
+                self._finish()
+                raise
 
     @property
     def exited(self) -> bool:
         """Whether the server process has ended."""
-        if self._process.returncode is not None:
+        if self._guard.returncode is not None:
             return True
         try:
-            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            return os.waitid(os.P_PID, self._guard.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
         except ChildProcessError:  # the program ignores SIGCHLD, so the kernel reaped it
             return True
 
@@ -73,31 +71,44 @@ class ServerProcess:
         deadline = time.monotonic() + grace
         if not self.exited:
             with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGTERM)
+                os.kill(self._guard.pid, signal.SIGTERM)
         while not self.exited and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         return self._finish()
 
     def _finish(self) -> int:
-        if self._process.returncode is None:
-            # As long as the leader is not reaped, its process ID cannot be reused by another group.
+        if self._guard.returncode is None:
+            # As long as the guard, its leader, is not reaped, the number of the group cannot be reused by another.
             with suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-            self._process.wait()
-            self._end_guard()
-        return self._process.returncode
+                os.killpg(self._guard.pid, signal.SIGKILL)
+            self._guard.wait()
+        return self._guard.returncode
 
-    def _start_guard(self) -> subprocess.Popen[bytes]:
-        program = [sys.executable, "-I", "-S", guard.__file__]
+
+def _start_guard(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Scratch, report: int
+) -> subprocess.Popen[bytes]:
+    program = [sys.executable, "-I", "-S", guard.__file__]
+    with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
+        # In a separate session, Ctrl-C reaches only the caller, which then shuts the server down gracefully.
         return subprocess.Popen(
-            [*program, str(os.getpid()), str(self.pid), str(self._scratch)],
+            [*program, str(os.getpid()), str(report), str(scratch.folder), *command],
+            env=dict(environment),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=(report, *scratch.locks),
             start_new_session=True,
         )
 
-    def _end_guard(self) -> None:
-        if self._guard is not None:
-            self._guard.kill()
-            self._guard.wait()
+
+def _started(report: bytes, program: str) -> tuple[int, bool]:
+    """Return the process ID and the privacy of the server from the report of the guard.
+
+    Raises:
+        OSError: If the program could not be started.
+    """
+    pid, error, private = map(int, report.split() or (0, errno.ECHILD, 0))
+    if error:
+        raise OSError(error, os.strerror(error), program)
+    return pid, bool(private)

@@ -1,10 +1,8 @@
-"""Names, data types and shapes of the tensors of a served model, which export, serving and clients share."""
+"""Names and data types of the tensors of a served model, which export, serving and clients share."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from camserve.contract import CamContract, DType, TensorSpec
+from typing import Literal, NamedTuple
 
 __all__ = [
     "CAM",
@@ -14,8 +12,8 @@ __all__ = [
     "IMAGE",
     "LOGITS",
     "PROBABILITIES",
+    "DType",
     "DataType",
-    "expected_outputs",
 ]
 
 IMAGE = "image"
@@ -24,6 +22,8 @@ LOGITS = "logits"
 CAM = "cam"
 CAM_CLASS = "cam_class"
 CAM_ALL = "cam_all"
+
+DType = Literal["FP32", "UINT8", "INT32"]
 
 
 class DataType(NamedTuple):
@@ -49,24 +49,3 @@ DATA_TYPES: dict[DType, DataType] = {
     "INT32": DataType("int32", "INT32"),
 }
 """The data types of a contract, by their Triton names."""
-
-
-def expected_outputs(classes: int, cam: CamContract | None) -> tuple[TensorSpec, ...]:
-    """Return the output tensors of a classifier, without the batch dimension, in the order in which they are declared.
-
-    Args:
-        classes: Number of classes.
-        cam: The class activation maps, or None for a model without.
-    """
-    outputs = [
-        TensorSpec(name=PROBABILITIES, dtype="FP32", shape=(classes,)),
-        TensorSpec(name=LOGITS, dtype="FP32", shape=(classes,)),
-    ]
-    if cam is not None:
-        outputs += [
-            TensorSpec(name=CAM, dtype="FP32", shape=(cam.top_k, *cam.grid)),
-            TensorSpec(name=CAM_CLASS, dtype="INT32", shape=(cam.top_k,)),
-        ]
-        if cam.all_classes:
-            outputs.append(TensorSpec(name=CAM_ALL, dtype="FP32", shape=(classes, *cam.grid)))
-    return tuple(outputs)

@@ -17,6 +17,7 @@ from camserve.bundle import Bundle
 from camserve.serving import publish
 from camserve.serving.server.environment import assemble_backends, find_triton, server_environment
 from camserve.serving.server.process import ServerProcess
+from camserve.serving.server.scratch import create_scratch
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "docker" / "start-server.sh"
@@ -87,7 +88,9 @@ def _start(repository: Path, folder: Path, variables: dict[str, str]) -> Iterato
     environment["PATH"] = f"{_tritonserver(folder / 'bin', installation.program, backends)}:{environment['PATH']}"
     ports = _free_ports("http", "grpc", "metrics")
     addresses = [f"--{name}-{part}" for name, port in ports.items() for part in (f"port={port}", "address=127.0.0.1")]
-    process = ServerProcess([str(SCRIPT), *addresses], environment, folder / "log", folder / "scratch")
+    scratch = create_scratch()
+    addresses.append(f"--backend-config=python,shm-region-prefix-name={scratch.name}")
+    process = ServerProcess([str(SCRIPT), *addresses], environment, folder / "log", scratch)
     try:
         http, grpc, metrics = (f"127.0.0.1:{port}" for port in ports.values())
         server = ContainerServer(http, grpc, metrics, process, folder / "log")
@@ -95,6 +98,7 @@ def _start(repository: Path, folder: Path, variables: dict[str, str]) -> Iterato
         yield server
     finally:
         process.stop(0)
+        scratch.remove()
 
 
 def _free_ports(*services: str) -> dict[str, int]:

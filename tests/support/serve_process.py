@@ -63,8 +63,8 @@ class ServeProcess:
     @property
     def triton(self) -> int:
         """Process ID of tritonserver."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        (pid,) = (int(child) for child in children if "tritonserver" in Path(f"/proc/{child}/cmdline").read_text())
+        (guard,) = _children(self.process.pid)
+        (pid,) = _children(guard)
         return pid
 
     @property
@@ -90,6 +90,11 @@ class ServeProcess:
             if line == "}\n":
                 return text
         raise AssertionError(f"the server did not become ready: {self.end()}")
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def listening(pid: int) -> set[tuple[str, int]]:

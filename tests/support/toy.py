@@ -29,6 +29,7 @@ from camserve.bundle import (
     load_bundle,
 )
 from camserve.contract import CONTRACT_PARAMETER, PRESETS, CamContract, ModelContract, TensorSpec
+from camserve.contract.outputs import expected_outputs as outputs_of
 from camserve.expected_answers import ExpectedAnswers
 from camserve.golden import IMAGES, Golden, write_golden
 from camserve.golden_images import GoldenImages, write_golden_images
@@ -133,7 +134,7 @@ def toy_contract(
     return ModelContract(
         name=name,
         input=TensorSpec(name=tensors.IMAGE, dtype="FP32", shape=(*size, channels)),
-        outputs=tensors.expected_outputs(classes, cam),
+        outputs=outputs_of(classes, cam),
         preprocessing=preprocessing,
         activation="softmax",
         classes=classes,

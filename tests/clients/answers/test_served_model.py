@@ -60,6 +60,7 @@ def other_height(config: Any, contract: dict[str, Any]) -> None:
 
 def other_input_type(config: Any, contract: dict[str, Any]) -> None:
     contract["input"]["dtype"] = "UINT8"
+    contract["preprocessing"]["in_graph"] = True
 
 
 def other_classes(config: Any, contract: dict[str, Any]) -> None:
@@ -107,14 +108,14 @@ REFUSED: list[tuple[Edit, str]] = [
     (no_contract, "has no contract"),
     (no_labels, "has 4 classes, but 0 labels"),
     (short_labels, "has 4 classes, but 2 labels"),
-    (future_version, "not a valid camserve contract: version"),
+    (future_version, "is of version 2, and this camserve reads version 1.*pip install --upgrade"),
     (other_input_name, "input 'image' is not in the contract; input 'photo' is missing"),
     (other_height, r"input 'image' is FP32 \[-1, 8, 8, 3\], expected FP32 \[-1, 9, 8, 3\]"),
     (other_input_type, "expected UINT8"),
     (other_classes, r"must define 'probabilities' as FP32 \[3\]"),
     (unknown_output, "output 'features' is missing"),
     (unnamed_output, "output 'logits' is not in the contract"),
-    (other_output_type, r"output 'cam_class' is INT32 \[-1, 3\], expected FP32"),
+    (other_output_type, r"must define 'cam_class' as INT32 \[3\]"),
     (other_grid, "must define 'cam'"),
     (no_scores, "has neither 'probabilities' nor 'logits'"),
 ]

@@ -3,13 +3,13 @@
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.chaos import times
 from support.disposable_server import DisposableServer
+from support.stubs import stubs
 from support.toy import toy_images
 from tritonclient.grpc import InferenceServerClient, InferInput
 
@@ -25,15 +25,6 @@ MEGABYTE = 2**20
 
 def _resident(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _stubs(pid: int) -> list[int]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it may have ended
-            if int((process / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(process.name))
-    return found
 
 
 def _descriptors(pid: int) -> int:
@@ -60,7 +51,7 @@ def test_loading_and_unloading_repeatedly_leaks_nothing(
     ):
         for _ in range(ROUNDS):
             client.load_model("toy")
-            assert len(_stubs(server.pid)) == 2
+            assert len(stubs(server.pid)) == 2
             for version in ("1", "2"):  # both versions are served
                 _infer(client, toy_bundle, version)
             client.unload_model("toy")
@@ -76,7 +67,7 @@ def test_loading_and_unloading_repeatedly_leaks_nothing(
 
 def _await_end(server: TritonServer) -> None:
     deadline = time.monotonic() + 60
-    while server.served() or _stubs(server.pid):
+    while server.served() or stubs(server.pid):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -92,7 +83,7 @@ def _scratch(server: TritonServer) -> str:
 def test_requests_leak_nothing(toy_bundle: Bundle, tmp_path: Path) -> None:
     publish(toy_bundle, tmp_path, options=ServingOptions(threads=1))
     with DisposableServer(tmp_path) as server, InferenceServerClient(server.grpc_url) as client:
-        (stub,) = _stubs(server.pid)
+        (stub,) = stubs(server.pid)
         for _ in range(REQUESTS // 5):
             _infer(client, toy_bundle)
         before = {pid: (_resident(pid), _descriptors(pid)) for pid in (server.pid, stub)}

@@ -18,26 +18,20 @@ from camserve.bundle import Bundle
 from camserve.errors import RepositoryError, ServerError
 from camserve.serving import ServingOptions, TritonServer, publish
 from camserve.serving.server.process import ServerProcess
+from camserve.serving.server.scratch import create_scratch
 
 pytestmark = pytest.mark.slow
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
-
-
-def _group(pid: int) -> list[int]:
+def _group(leader: int) -> list[int]:
+    """Return the processes in the group of a server, which its guard leads."""
     members = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[2]) == pid and fields[0] != "Z":
+        if int(fields[2]) == leader and fields[0] != "Z":
             members.append(int(stat.parent.name))
     return members
 
@@ -53,7 +47,9 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _shared_memory(scratch: Path) -> list[Path]:
-    return [region for folder in scratch.iterdir() for region in Path("/dev/shm").glob(f"{folder.name}*")]
+    """Return the segments of the servers of one test, without their locks."""
+    regions = [region for folder in scratch.iterdir() for region in Path("/dev/shm").glob(f"{folder.name}*")]
+    return [region for region in regions if region.suffix != ".lock"]
 
 
 def test_a_running_server_answers_on_its_addresses(toy_server: TritonServer) -> None:
@@ -68,13 +64,12 @@ def test_a_running_server_answers_on_its_addresses(toy_server: TritonServer) -> 
 def test_nothing_remains_after_the_context(toy_repository: Path, scratch: Path) -> None:
     server = TritonServer(toy_repository)
     with pytest.raises(InterruptedError), server:  # noqa: PT012 - the assertions need the running server
-        pid = server.pid
-        assert len(_group(pid)) >= 2
+        group = os.getpgid(server.pid)
+        assert len(_group(group)) == 3  # the guard, the server and the stub of the model
         shared = _shared_memory(scratch)
         assert len(shared) == 1
         raise InterruptedError
-    assert not _alive(pid)
-    assert _group(pid) == []
+    assert _group(group) == []
     assert list(scratch.iterdir()) == []
     assert not shared[0].exists()
     assert "unloaded 'toy'" in server.log_tail
@@ -89,14 +84,14 @@ def test_the_server_ends_if_its_parent_is_killed(toy_repository: Path, scratch: 
     )
     with subprocess.Popen([sys.executable, "-c", program, str(toy_repository)], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        assert _alive(pid)
+        group = os.getpgid(int(parent.stdout.readline()))
+        assert group != os.getpgid(0)
         (shared,) = _shared_memory(scratch)
         parent.kill()
     deadline = time.monotonic() + 60
-    while (_group(pid) or any(scratch.iterdir())) and time.monotonic() < deadline:
+    while (_group(group) or any(scratch.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert _group(pid) == []
+    assert _group(group) == []
     assert list(scratch.iterdir()) == []
     assert not shared.exists()
 
@@ -104,12 +99,12 @@ def test_the_server_ends_if_its_parent_is_killed(toy_repository: Path, scratch: 
 def test_the_exit_code_of_a_dead_server_is_returned(toy_repository: Path, scratch: Path) -> None:
     server = TritonServer(toy_repository)
     server.start()
-    pid = server.pid
+    group = os.getpgid(server.pid)
     (shared,) = _shared_memory(scratch)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(server.pid, signal.SIGKILL)
     assert server.wait() == -signal.SIGKILL
     server.stop()
-    assert _group(pid) == []
+    assert _group(group) == []
     assert not shared.exists()
     assert list(scratch.iterdir()) == []
 
@@ -176,7 +171,7 @@ def test_a_program_that_ignores_sigchld_ends_the_server(toy_repository: Path, sc
     program = (
         "import os, signal, sys\nfrom camserve.serving import TritonServer\n"
         "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nserver = TritonServer(sys.argv[1])\nserver.start()\n"
-        "print(server.pid, flush=True)\n"
+        "print(os.getpgid(server.pid), flush=True)\n"
         "if sys.argv[2] == 'wait':\n    os.kill(server.pid, signal.SIGKILL)\n    server.wait()\nserver.stop()\n"
     )
     command = [sys.executable, "-c", program, str(toy_repository), end]
@@ -186,16 +181,49 @@ def test_a_program_that_ignores_sigchld_ends_the_server(toy_repository: Path, sc
     assert list(scratch.iterdir()) == []
 
 
-@pytest.mark.timed
-def test_a_guard_that_cannot_start_ends_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refuse(_self: ServerProcess) -> None:
-        raise BlockingIOError("no more processes")
+@pytest.mark.usefixtures("scratch")
+def test_a_program_that_cannot_start_is_reported(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.touch()
+    created = create_scratch()
+    with pytest.raises(PermissionError, match=str(program)):
+        ServerProcess([str(program)], os.environ, tmp_path / "log", created)
+    created.remove()
 
-    monkeypatch.setattr(ServerProcess, "_start_guard", refuse)
-    began = time.monotonic()
-    with pytest.raises(BlockingIOError, match="no more processes"):
-        ServerProcess(["sleep", "60"], os.environ, tmp_path / "log", tmp_path / "scratch")
-    assert time.monotonic() - began < 30
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_server_ends_if_its_guard_is_killed(toy_repository: Path, scratch: Path, number: int) -> None:
+    server = TritonServer(toy_repository)
+    server.start()
+    group = os.getpgid(server.pid)
+    os.kill(group, number)
+    assert server.wait() == (-number if number == signal.SIGKILL else 0)
+    assert _group(group) == []
+    assert list(scratch.iterdir()) == []
+
+
+def test_no_other_user_can_read_what_the_server_writes(toy_repository: Path, scratch: Path, tmp_path: Path) -> None:
+    mask = os.umask(0o022)
+    try:
+        with DisposableServer(toy_repository, log=tmp_path / "log"):
+            shared = _shared_memory(scratch)
+            assert [oct(path.stat().st_mode & 0o777) for path in shared] == ["0o600"]
+            assert [oct(path.stat().st_mode & 0o777) for path in scratch.iterdir()] == ["0o700"]
+            assert oct((tmp_path / "log").stat().st_mode & 0o777) == "0o600"
+    finally:
+        os.umask(mask)
+
+
+@pytest.mark.usefixtures("scratch")
+def test_an_existing_log_keeps_its_mode(tmp_path: Path) -> None:
+    created = create_scratch()
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    log.chmod(0o640)
+    assert ServerProcess(["echo", "after"], os.environ, log, created).wait() == 0
+    created.remove()
+    assert log.read_text() == "before\nafter\n"
+    assert oct(log.stat().st_mode & 0o777) == "0o640"
 
 
 def test_the_host_can_be_a_name(toy_repository: Path) -> None:
