@@ -34,6 +34,7 @@ _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not 
 _UNREACHABLE = re.compile(r"failed to connect to all addresses|DNS resolution failed")
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"CLIENT: Received message larger than max")  # of gRPC, for a limit of this client
+_FULL_SHARED_MEMORY = re.compile(r"Failed to increase the shared memory pool")
 
 DEADLINE_REASON = "Deadline Exceeded"
 """The reason that gRPC gives for a deadline that has passed."""
@@ -203,6 +204,16 @@ def diagnose(failed: CallFailed, operation: Operation, url: str) -> Failure:
         return Failure(error, RetryScope.ELSEWHERE)
     if failed.status in ("UNAVAILABLE", "UNIMPLEMENTED"):
         return _unavailable(failed, operation, url)
+    return _refused(failed, operation, url)
+
+
+def _refused(failed: CallFailed, operation: Operation, url: str) -> Failure:
+    if _FULL_SHARED_MEMORY.search(failed.why):
+        error = RequestError(
+            f"{operation.at(url)} has too little shared memory for the request: {failed.why}",
+            hint="Enlarge /dev/shm of the server's host (in Docker: --shm-size=1g), or send fewer images at once",
+        )
+        return Failure(error, RetryScope.ANYWHERE)
     message = f"{operation.at(url)} refused the request: {failed.why} ({failed.status})"
     return Failure(RequestError(message, hint="See the log of the server"), RetryScope.NOWHERE)
 
