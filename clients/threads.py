@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from camserve.errors import ClientError
 
-__all__ = ["check_threads_of_grpc", "starting_threads"]
+__all__ = ["check_threads_of_grpc", "no_thread", "starting_threads"]
 
 _REFUSED = ("can't start new thread", "can't create new thread")
 """Messages of Python, also at the end of the interpreter."""
@@ -31,10 +31,15 @@ def starting_threads() -> Iterator[None]:
     except RuntimeError as error:
         if not str(error).startswith(_REFUSED):
             raise
-        raise ClientError(
-            f"the system refuses another thread: {error}",
-            hint="Raise its limits (ulimit -u, ulimit -v, pids.max of the container), or lower concurrency",
-        ) from None
+        raise no_thread(str(error)) from None
+
+
+def no_thread(why: str) -> ClientError:
+    """Return the error for a thread that this process cannot start."""
+    return ClientError(
+        f"no thread can be started: {why}",
+        hint="Lower concurrency, or raise the limit of threads (ulimit -u, or the pids limit of the container)",
+    )
 
 
 def check_threads_of_grpc() -> None:

@@ -131,7 +131,7 @@ def _contract(served: ServedModel, overrides: Overrides) -> ModelContract:
             hint="Publish it with 'camserve publish', or pass a contract: Classifier(..., contract=\"contract.json\")",
         )
     try:
-        own = ModelContract.from_json(text, origin=f"the contract of model {served.name!r}")
+        own = ModelContract.from_json(text, origin=f"the contract of model {served.name!r}", hint=PUBLISH_AGAIN)
     except BundleError as error:
         raise ContractError(error.message, hint=error.hint) from None
     if overrides.contract not in (None, own):
