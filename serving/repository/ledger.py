@@ -184,7 +184,12 @@ def _read(config: Any, parameter: str, path: Path | str) -> dict[int, str]:
     matches = [_LINE.fullmatch(line) for line in text.split("\n")] if text else []
     if not all(matches):
         raise RepositoryError(f"the list of versions in {path} is damaged", hint="Restore the file from a backup")
-    return {int(match[1]): match[2] for match in matches if match}
+    versions = {int(match[1]): match[2] for match in matches if match}
+    if len(versions) != len(matches):
+        raise RepositoryError(
+            f"the list of versions in {path} contains a version twice", hint="Restore the file from a backup"
+        )
+    return versions
 
 
 def _unpinned(config: Any, path: Path) -> Any:

@@ -115,6 +115,7 @@ TAMPERED: tuple[Tampered, ...] = (
     # Types, and words that are not known.
     _set("yes", _PIXELS, "in_graph"),
     _set(1, _PIXELS, "in_graph"),
+    _set(True, _PIXELS, "in_graph"),
     _set("RGB", _PIXELS, "color"),
     _set("gray", _PIXELS, "color"),
     _set("cubic", _PIXELS, "resize"),

@@ -79,13 +79,15 @@ class ModelContract(Record):
             )
         elif shape[0] * shape[1] > _MAX_PIXELS:
             yield f"input.shape must have at most {_MAX_PIXELS:,} pixels, got {shape[0]} x {shape[1]}"
+        changes_pixels = pixels.color == "bgr" or bool(pixels.arithmetic)
         if dtype == "INT32":
             yield "input.dtype must be 'FP32' or 'UINT8', got 'INT32'"
-        elif dtype == "UINT8" and not pixels.in_graph:
-            if pixels.color == "bgr" or pixels.arithmetic:
-                yield "input.dtype is UINT8, but the preprocessing requires arithmetic or BGR from the client"
-            elif pixels.gives_fractions:
-                yield f"input.dtype is UINT8, but resize {pixels.resize} gives fractions"
+        elif dtype == "UINT8" and changes_pixels and not pixels.in_graph:
+            yield "input.dtype must be 'FP32' if the client reorders channels or does arithmetic, got 'UINT8'"
+        elif dtype == "FP32" and changes_pixels and pixels.in_graph:
+            yield "input.dtype must be 'UINT8' if the graph reorders channels or does arithmetic, got 'FP32'"
+        elif dtype == "UINT8" and pixels.gives_fractions:
+            yield f"input.dtype must be 'FP32' for resize {pixels.resize}, which gives fractions, got 'UINT8'"
 
     def _output_faults(self) -> Iterator[str]:
         names = [tensor.name for tensor in (self.input, *self.outputs)]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.disposable_server import DisposableServer
-from support.stubs import stubs
+from support.process_usage import children
 
 from camserve.bundle import Bundle
 from camserve.serving import publish
@@ -41,7 +41,7 @@ def test_a_stub_exits_normally_when_its_version_is_unloaded(
     with DisposableServer(tmp_path / "repository", model_control="explicit") as server:
         publish(toy_bundle, tmp_path / "repository", url=server.grpc_url)
         deadline = time.monotonic() + 20
-        while not codes.exists() or len(stubs(server.pid)) != 1:
+        while not codes.exists() or len(children(server.pid)) != 1:
             assert time.monotonic() < deadline, "the replaced version is not unloaded"
             time.sleep(0.05)
     assert codes.read_text() == "0\n"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.canceller import Canceller
 from support.disposable_server import DisposableServer
-from support.stubs import stubs
+from support.process_usage import children
 
 from camserve.bundle import Bundle
 from camserve.serving import publish
@@ -49,11 +49,11 @@ def test_cancelled_requests_do_not_crash_the_server_or_keep_a_version(toy_bundle
     publish(toy_bundle, tmp_path)
     with DisposableServer(tmp_path, model_control="explicit") as server:
         with Canceller(server.grpc_url, toy_bundle) as canceller:
-            canceller.cancel(CANCELLATIONS // 2)
+            canceller.cancel(CANCELLATIONS // 2, seconds=60)
             publish(toy_bundle, tmp_path, url=server.grpc_url)
-            canceller.cancel(CANCELLATIONS // 2)
+            canceller.cancel(CANCELLATIONS // 2, seconds=60)
         assert server.served() == {"toy": (2,)}
         deadline = time.monotonic() + 20
-        while len(stubs(server.pid)) != 1:
+        while len(children(server.pid)) != 1:
             assert time.monotonic() < deadline, "the replaced version is not unloaded"
             time.sleep(0.05)
