@@ -81,7 +81,7 @@ class GoldenImages:
 
 
 def write_golden_images(path: Path, golden: GoldenImages) -> None:
-    """Write the file, uncompressed; equal values give equal bytes. Of absolute paths, only the file names are stored."""
+    """Write the file, uncompressed; equal values give equal bytes. Absolute paths are stored as file names."""
     arrays: dict[str, Array] = {
         _NAMES: np.array([_without_folder(name) for name in golden.names], np.str_),
         _CLASSES: golden.answers.classes,
