@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from camserve.text import count, excerpt
+from camserve.text import count, excerpt, shortened
 
 __all__ = ["JsonError", "parse_json"]
 
 _MAX_BYTES = 64 * 1024 * 1024
 _MAX_DEPTH = 32
+_PATH = 120
 _TOO_DEEP = f"is nested more than {_MAX_DEPTH} levels deep"
 _LARGEST_INTEGER = 2**63 - 1
 _DIGITS = len(str(_LARGEST_INTEGER))
@@ -62,7 +63,7 @@ def parse_json(text: str | bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
     except ValueError as error:
         raise JsonError(f"it is not JSON: {error}") from None
     for path, fault in _faults(document):
-        raise JsonError(f"{path or 'it'} {fault}")
+        raise JsonError(f"{shortened(path, _PATH) or 'it'} {fault}")
     return document
 
 
