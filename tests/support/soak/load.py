@@ -187,7 +187,7 @@ class SoakLoad:
 
     def _kill_clients(self) -> None:
         """Start a program of clients and kill it in the midst of its work."""
-        program = ClientsProgram(str(self._site_file), str(random.random()), str(self._pause / 2), "shared")
+        program = ClientsProgram(str(self._site_file), str(random.random()), str(self._pause), "shared")
         try:
             self._gate.ended.wait(random.uniform(15.0, 30.0))
             reply = program.send("report")
