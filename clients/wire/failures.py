@@ -14,6 +14,7 @@ from camserve.errors import ClientError, ConnectionFailedError, DeadlineError, N
 from camserve.text import printable, shortened
 
 __all__ = [
+    "DEADLINE_REASON",
     "CallFailed",
     "Failure",
     "InvalidReply",
@@ -24,13 +25,19 @@ __all__ = [
     "is_not_loaded",
     "is_refusal",
     "is_restricted",
+    "no_thread",
     "redact",
     "unresponsive",
 ]
 
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
+_UNREACHABLE = re.compile(r"failed to connect to all addresses|DNS resolution failed")
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"CLIENT: Received message larger than max")  # of gRPC, for a limit of this client
+_FULL_SHARED_MEMORY = re.compile(r"Failed to increase the shared memory pool")
+
+DEADLINE_REASON = "Deadline Exceeded"
+"""The reason that gRPC gives for a deadline that has passed."""
 
 _SHORTEST_SECRET = 4
 """A header value of fewer characters is not a secret, and replacing it would garble the message."""
@@ -109,10 +116,12 @@ class Failure:
     Attributes:
         error: The error to raise if there is no further attempt.
         retry: Where the request may be sent again.
+        unreachable: Whether there was no connection, so that the request was not sent.
     """
 
     error: ClientError
     retry: RetryScope
+    unreachable: bool = False
 
     @property
     def is_lost(self) -> bool:
@@ -135,13 +144,21 @@ def redact(text: str, metadata: Iterable[tuple[str, str]]) -> str:
 
 
 def unresponsive() -> CallFailed:
-    """Return the failure of a call whose channel was closed because the server hangs."""
+    """Return the failure of a call that is not waited for any more because the server hangs."""
     return CallFailed("UNAVAILABLE", "the server stopped responding")
 
 
 def closed(urls: Sequence[str]) -> UsageError:
     """Return the error for using a transport after it was closed."""
     return UsageError(f"the connection to {', '.join(urls)} is closed", hint="Create a new classifier")
+
+
+def no_thread(why: str) -> ClientError:
+    """Return the error for a call that this process cannot start a thread for."""
+    return ClientError(
+        f"no thread can be started to send a request: {why}",
+        hint="Lower concurrency, or raise the limit of threads (ulimit -u, or the pids limit of the container)",
+    )
 
 
 def is_not_loaded(failed: CallFailed) -> bool:
@@ -172,7 +189,7 @@ def diagnose(failed: CallFailed, operation: Operation, url: str) -> Failure:
         return Failure(error, RetryScope.ELSEWHERE)
     if failed.status == "DEADLINE_EXCEEDED":
         scope = RetryScope.NOWHERE if operation.is_inference else RetryScope.ELSEWHERE
-        return Failure(_deadline_error(operation, url), scope)
+        return Failure(_deadline_error(failed, operation, url), scope)
     if is_restricted(failed):
         error = RequestError(
             f"access to {url} denied, the server requires a header: {failed.why}",
@@ -187,6 +204,16 @@ def diagnose(failed: CallFailed, operation: Operation, url: str) -> Failure:
         return Failure(error, RetryScope.ELSEWHERE)
     if failed.status in ("UNAVAILABLE", "UNIMPLEMENTED"):
         return _unavailable(failed, operation, url)
+    return _refused(failed, operation, url)
+
+
+def _refused(failed: CallFailed, operation: Operation, url: str) -> Failure:
+    if _FULL_SHARED_MEMORY.search(failed.why):
+        error = RequestError(
+            f"{operation.at(url)} has too little shared memory for the request: {failed.why}",
+            hint="Enlarge /dev/shm of the server's host (in Docker: --shm-size=1g), or send fewer images at once",
+        )
+        return Failure(error, RetryScope.ANYWHERE)
     message = f"{operation.at(url)} refused the request: {failed.why} ({failed.status})"
     return Failure(RequestError(message, hint="See the log of the server"), RetryScope.NOWHERE)
 
@@ -195,12 +222,14 @@ def _unavailable(failed: CallFailed, operation: Operation, url: str) -> Failure:
     problem = connection_problem(url, failed.why, encrypted=operation.encrypted)
     permanent = problem.permanent or failed.status == "UNIMPLEMENTED"
     error = ConnectionFailedError(problem.message, hint=problem.hint)
-    return Failure(error, RetryScope.ELSEWHERE if permanent else RetryScope.ANYWHERE)
+    scope = RetryScope.ELSEWHERE if permanent else RetryScope.ANYWHERE
+    return Failure(error, scope, unreachable=bool(_UNREACHABLE.search(failed.why)))
 
 
-def _deadline_error(operation: Operation, url: str) -> DeadlineError:
+def _deadline_error(failed: CallFailed, operation: Operation, url: str) -> DeadlineError:
+    because = f": {failed.why}" if failed.why != DEADLINE_REASON else ""
     options = "timeout" if operation.is_inference else "connect_timeout or timeout"
     return DeadlineError(
-        f"{operation.at(url)} did not respond within {operation.deadline.seconds:g} s",
+        f"{operation.at(url)} did not respond within {operation.deadline.seconds:g} s{because}",
         hint=f"Check that the server is running and not overloaded, or increase {options} (CLI: --timeout)",
     )

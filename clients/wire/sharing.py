@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 from tritonclient.grpc import service_pb2
 
@@ -46,8 +47,10 @@ class Sharing:
                     yield from self._register(server, lease)
                 message = request_header(request)
                 lease.describe(message.inputs[0])
+                lease.hold()  # beyond the block if the call is abandoned: the server may still read the pixels
+                call = replace(server.call("ModelInfer", message.SerializeToString()), ended=lease.release)
                 try:
-                    return (yield from server.call("ModelInfer", message.SerializeToString()))
+                    return (yield from call)
                 except CallFailed as failed:
                     if not (was_registered and is_unknown_region(failed.why)):
                         raise

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from camserve.errors import RepositoryError
 from camserve.serving.repository.listing import list_models, unknown_model
+from camserve.serving.server.host_checks import check_readable
 from camserve.serving.server.server_options import ServerOptions
 
 __all__ = ["check_models", "selected_versions"]
@@ -18,6 +19,7 @@ def check_models(repository: Path, options: ServerOptions) -> None:
     Raises:
         RepositoryError: If the repository cannot be read, contains no model, or lacks a selected one.
     """
+    check_readable(repository, options.models)
     names = [model.name for model in list_models(repository) if model.versions]
     if options.model_control == "none" and not names:
         raise RepositoryError(

@@ -11,6 +11,7 @@ from typing import Any
 
 from camserve.errors import ServerError
 from camserve.serving.server.environment import TritonInstallation, find_triton
+from camserve.serving.server.host_hints import host_hint, limits_hint
 from camserve.serving.server.launch import Run, launch
 from camserve.serving.server.model_selection import check_models, selected_versions
 from camserve.serving.server.server_health import is_ready, served_over_http
@@ -102,7 +103,10 @@ class TritonServer:
         """
         addresses = self._running.addresses
         if "HTTP" in addresses:
-            return served_over_http(addresses["HTTP"], self.options.admin_key)
+            try:
+                return served_over_http(addresses["HTTP"], self.options.admin_key)
+            except ServerError as error:
+                raise ServerError(error.message, hint=host_hint(self._running.log_text, None)) from None
         if self.options.tls is None:
             from camserve.serving.live.server import LiveServer  # noqa: PLC0415 - heavy, and rarely needed here
 
@@ -210,9 +214,11 @@ class TritonServer:
 
     def _failure(self, run: Run, what: str) -> tuple[str, str | None]:
         """Return the message and the hint for a failed start."""
+        hint = host_hint(run.log_text, run.process.wait() if run.process.exited else None)
         if run.failures:
-            return f"Triton cannot serve {self.repository}: {'; '.join(run.failures)}", _hint(run.failures)
-        return f"Triton {what}; the end of its log:\n{run.log_tail}\n", None
+            message = f"Triton cannot serve {self.repository}: {'; '.join(run.failures)}"
+            return message, hint or _hint(run.failures)
+        return f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint or limits_hint()
 
 
 class _StartupCrashError(ServerError):
@@ -230,6 +236,8 @@ class _StartupCrashError(ServerError):
 
 
 def _hint(reasons: tuple[str, ...]) -> str | None:
+    limits = limits_hint()
     if not any(reason.startswith("model ") for reason in reasons):
-        return None
-    return "Publish a working version of that model, or move its folder out of the repository"
+        return limits
+    publish = "Publish a working version of that model, or move its folder out of the repository"
+    return f"{publish}. {limits}" if limits else publish
