@@ -135,7 +135,8 @@ _TOTAL = "server, all (proportional)"
 
 def _with_total(processes: Document) -> dict[str, Any]:
     parts = [used for name, used in processes.items() if name != "clients"]
-    return {**processes, _TOTAL: {key: sum(part[key] for part in parts) for key in parts[0]}}
+    total = {_TOTAL: {key: sum(part[key] for part in parts) for key in parts[0]}} if parts else {}
+    return {**processes, **total}
 
 
 def _since_last_start(samples: list[Document]) -> str:
