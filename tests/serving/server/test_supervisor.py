@@ -12,8 +12,7 @@ import pytest
 from support.fake_triton import OTHER_CRASH, install_fake_triton
 
 from camserve.errors import ServerError
-from camserve.serving import TritonServer
-from camserve.serving.server.supervisor import Restart, RestartLimit, supervise
+from camserve.serving import Restart, RestartLimit, TritonServer, supervise
 
 pytestmark = pytest.mark.slow
 
