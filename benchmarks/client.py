@@ -30,20 +30,15 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
-import onnx
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
-from onnx import TensorProto, helper
 from PIL import Image
 from prometheus_client import CollectorRegistry
 from support.alternating import Call, alternate, async_alternate, async_requests_per_second, rate
-from support.toy import write_toy_bundle
+from support.toy import with_pixels, write_toy_bundle
 
-from camserve.bundle import CONTRACT_NAME, ONNX_NAME, Bundle, load_bundle
 from camserve.clients import AsyncClassifier, Classifier
 from camserve.clients.observing.metrics import Metrics
-from camserve.contract import ModelContract
-from camserve.manifest import write_manifest
 from camserve.serving import TritonServer, publish
 
 Array = np.ndarray[Any, Any]
@@ -92,23 +87,6 @@ def served() -> Iterator[str]:
             publish(bundle, root / "repository", name=name, options={"max_batch_size": max(BATCHES)})
         with TritonServer(root / "repository", allow_shared_memory=True) as server:
             yield server.grpc_url
-
-
-def with_pixels(bundle: Bundle) -> Bundle:
-    """Change the input of a bundle to uint8 pixels."""
-    model = onnx.load(bundle.onnx_path)
-    contract = json.loads((bundle.path / CONTRACT_NAME).read_text())
-    contract["input"]["dtype"] = "UINT8"
-    contract["preprocessing"] |= {"in_graph": True}
-    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
-    model.graph.node[0].input[0] = "pixels"
-    model.graph.node.insert(0, helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT))
-    text = ModelContract.from_json(json.dumps(contract)).to_json()
-    helper.set_model_props(model, {entry.key: text for entry in model.metadata_props})
-    onnx.save(model, bundle.path / ONNX_NAME)
-    (bundle.path / CONTRACT_NAME).write_text(text)
-    write_manifest(bundle.path)
-    return load_bundle(bundle.path)
 
 
 def photo(size: int = 256) -> Image.Image:

@@ -155,8 +155,8 @@ def write_rows(path: Path, rows: Mapping[str, Mapping[str, str]], known: Sequenc
     lines += [f"| {' | '.join(rows[name].get(column, '–') for column in COLUMNS)} |" for name in sorted(rows)]
     missing = [name for name in known if name not in rows]
     lines += ["", f"Not measured yet: {', '.join(missing)}."] if missing else []
-    with replace_file(path) as temporary:
-        temporary.write_text(HEAD + "\n".join(lines) + "\n" + FOOT, encoding="utf-8")
+    with replace_file(path) as replacement:
+        replacement.stream.write((HEAD + "\n".join(lines) + "\n" + FOOT).encode())
 
 
 def main() -> None:

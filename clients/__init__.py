@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
     from camserve.clients.scoring import ScoredRow, find_images, score
-    from camserve.clients.table import TableSummary, check_table, write_table
+    from camserve.clients.table import TableSummary, write_table
+    from camserve.clients.table_checks import check_table
     from camserve.images.crops import Crops
     from camserve.images.decode_options import DecodeOptions
     from camserve.images.loading import ImageInput, load_image

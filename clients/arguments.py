@@ -117,12 +117,15 @@ def _parse_labels(labels: LabelSource | None) -> tuple[str, ...] | None:
 
 
 def _read_contract(contract: ModelContract | str | Path | None) -> ModelContract | None:
-    if contract is None or isinstance(contract, ModelContract):
-        return contract
+    if contract is None:
+        return None
+    origin = "contract" if isinstance(contract, ModelContract) else printable(contract)
     try:
-        return ModelContract.from_json(Path(contract).read_bytes(), origin=printable(contract))
+        # One in Python may be made by model_copy, which checks nothing.
+        text = contract.to_json() if isinstance(contract, ModelContract) else Path(contract).read_bytes()
+        return ModelContract.from_json(text, origin=origin)
     except OSError as error:
-        message = f"cannot read {printable(contract)}: {error.strerror}"
+        message = f"cannot read {origin}: {error.strerror}"
     except BundleError as error:
         message = error.message
     raise UsageError(message, hint=f"Pass {_CONTRACT}")

@@ -3,58 +3,48 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
-import shlex
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from camserve.atomic import replace_file
 from camserve.clients.scoring import ScoredRow
-from camserve.errors import ClientError, UsageError
+from camserve.clients.table_checks import check_table, import_pyarrow
+from camserve.errors import ClientError
 from camserve.text import printable
 
-__all__ = ["TableSummary", "check_table", "write_table"]
+__all__ = ["TableSummary", "write_table"]
 
 _ROWS_PER_GROUP = 10_000
 """Rows of a Parquet row group, all of which are in memory at once."""
 
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # also their full-width forms
 Cell = str | int | float | bytes | None
 
 
 @dataclass(frozen=True)
 class TableSummary:
-    """The number of rows in a table, and how many of them have an error."""
+    """The number of rows in a table, and how many of them have an error.
+
+    Attributes:
+        rows: Number of rows.
+        errors: Number of rows with an error.
+        access_kept: False if the table replaced one whose owner, group, mode or access control list it could not be
+            given. Nobody may then read it who could not read the other.
+    """
 
     rows: int
     errors: int
+    access_kept: bool = True
 
 
-def check_table(path: str | Path) -> None:
-    """Check that a table can be written, before any file is scored.
-
-    Raises:
-        UsageError: If the extension is neither .csv nor .parquet, the folder is missing, or pyarrow is not installed.
-    """
-    target = Path(path)
-    if target.suffix.lower() not in _WRITERS:
-        raise UsageError(
-            f"the extension of {printable(target)} must be .csv or .parquet", hint="Rename the table, e.g. scores.csv"
-        )
-    if os.path.isdir(target):  # noqa: PTH112  (Path.is_dir raises an error without permission)
-        raise UsageError(f"{printable(target)} is a folder", hint="Pass the path of a file in it, e.g. scores.csv")
-    folder = Path(os.path.realpath(target)).parent  # Path.resolve fails on links that form a cycle
-    if not os.path.isdir(folder):  # noqa: PTH112
-        raise UsageError(
-            f"folder {printable(folder)} does not exist", hint=f"Create it: mkdir -p {shlex.quote(str(folder))}"
-        )
-    if target.suffix.lower() == ".parquet":
-        _import_pyarrow()
-
-
-def write_table(path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5) -> TableSummary:
+def write_table(
+    path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5, spreadsheet_safe: bool = False
+) -> TableSummary:
     """Write a table with one line per row: path; class, label and probability of each rank; error.
 
     CSV files are encoded in UTF-8; file names that are not valid UTF-8 keep their bytes (read the table with
@@ -63,21 +53,25 @@ def write_table(path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5) ->
 
     Args:
         path: The table, with the extension .csv or .parquet. An existing table is replaced when the new one is
-            complete. If it is a symbolic link, the file that it points to is replaced.
+            complete, which gets its owner, group, mode and access control list. If it is a symbolic link, the file
+            that it points to is replaced.
         rows: The rows.
         top: Number of ranks with columns of their own.
+        spreadsheet_safe: Write an apostrophe before texts of a CSV file that a spreadsheet may read as a formula
+            (they start with =, +, -, @, a tab or a line break), and quote all texts. By default, texts are exact.
 
     Raises:
         UsageError: See `check_table`.
         ClientError: If the table cannot be written; an existing table remains.
         Exception: Every exception of `rows`, unchanged; an existing table remains.
     """
-    check_table(path)
+    check_table(path, spreadsheet_safe=spreadsheet_safe)
     target = Path(path)
     counter = _Counter(rows)
+    write = _write_spreadsheet if spreadsheet_safe else _WRITERS[target.suffix.lower()]
     try:
-        with replace_file(target) as temporary:
-            _WRITERS[target.suffix.lower()](temporary, counter, top)
+        with replace_file(Path(os.path.realpath(target))) as table:
+            write(table.stream, counter, top)
     except OSError as error:
         if error is counter.raised:
             raise
@@ -87,7 +81,7 @@ def write_table(path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5) ->
         ) from None
     finally:
         counter.raised = None  # its traceback refers to this frame
-    return TableSummary(counter.rows, counter.errors)
+    return TableSummary(counter.rows, counter.errors, table.access_kept)
 
 
 class _Counter:
@@ -116,21 +110,41 @@ class _Counter:
             raise
 
 
-def _write_csv(path: Path, rows: Iterable[ScoredRow], top: int) -> None:
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["path", *_rank_names(top), "error"])
-        writer.writerows([row.path, *_rank_cells(row, top), row.error] for row in rows)
+def _write_csv(stream: BinaryIO, rows: Iterable[ScoredRow], top: int) -> None:
+    _write_lines(stream, (_csv_cells(row, top) for row in rows), top, csv.QUOTE_MINIMAL)
 
 
-def _write_parquet(path: Path, rows: Iterable[ScoredRow], top: int) -> None:
-    arrow, parquet = _import_pyarrow()
+def _write_spreadsheet(stream: BinaryIO, rows: Iterable[ScoredRow], top: int) -> None:
+    # Quotes also protect texts where a spreadsheet separates cells by semicolons.
+    _write_lines(stream, (map(_without_formula, _csv_cells(row, top)) for row in rows), top, csv.QUOTE_NONNUMERIC)
+
+
+def _write_lines(stream: BinaryIO, lines: Iterable[Iterable[Cell]], top: int, quoting: Any) -> None:
+    text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
+    writer = csv.writer(text, quoting=quoting)
+    writer.writerow(["path", *_rank_names(top), "error"])
+    writer.writerows(lines)
+    text.detach()
+
+
+def _csv_cells(row: ScoredRow, top: int) -> list[Cell]:
+    return [row.path, *_rank_cells(row, top), row.error]
+
+
+def _without_formula(cell: Cell) -> Cell:
+    if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA_STARTS):
+        return f"'{cell}"
+    return cell
+
+
+def _write_parquet(stream: BinaryIO, rows: Iterable[ScoredRow], top: int) -> None:
+    arrow, parquet = import_pyarrow()
     ranks = [arrow.int32(), arrow.string(), arrow.float32()] * top
     names = ["path", *_rank_names(top), "error", "path_bytes"]
     types = [arrow.string(), *ranks, arrow.string(), arrow.binary()]
     schema = arrow.schema(list(zip(names, types, strict=True)))
     remaining = iter(rows)
-    with parquet.ParquetWriter(path, schema) as writer:
+    with parquet.ParquetWriter(stream, schema) as writer:
         while group := list(islice(remaining, _ROWS_PER_GROUP)):
             columns = zip(*(_parquet_cells(row, top) for row in group), strict=True)
             arrays = [arrow.array(column, kind) for column, kind in zip(columns, types, strict=True)]
@@ -154,16 +168,7 @@ def _parquet_cells(row: ScoredRow, top: int) -> list[Cell]:
     return [readable, *_rank_cells(row, top), row.error, exact]
 
 
-def _import_pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow  # noqa: PLC0415  (required only for Parquet)
-        import pyarrow.parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise UsageError(
-            f"pyarrow cannot be imported: {error}",
-            hint="Install it: pip install 'camserve[parquet]', or write a .csv file",
-        ) from None
-    return pyarrow, pyarrow.parquet
-
-
-_WRITERS: dict[str, Callable[[Path, Iterable[ScoredRow], int], None]] = {".csv": _write_csv, ".parquet": _write_parquet}
+_WRITERS: dict[str, Callable[[BinaryIO, Iterable[ScoredRow], int], None]] = {
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from camserve.atomic import replace_folder
 from camserve.errors import ExportError
+from camserve.manifest import MANIFEST_NAME
 
 __all__ = ["staged_bundle"]
 
@@ -24,7 +25,7 @@ def staged_bundle(destination: Path) -> Iterator[Path]:
     """
     folder = destination
     try:
-        with replace_folder(destination) as folder:
+        with replace_folder(destination, example=MANIFEST_NAME) as folder:
             yield folder
     except Exception as error:
         fault = _disk_fault(error, folder)

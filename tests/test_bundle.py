@@ -100,9 +100,28 @@ def test_a_copy_of_a_hard_linked_bundle_is_accepted(bundle: Bundle, tmp_path: Pa
     assert load_bundle(tmp_path / "copy").files == bundle.files
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000])
+@pytest.mark.parametrize("content", ["{", "[]", "[" * 100_000, '{"a": 1, "a": 2}', '{"a": NaN}'])
 def test_an_invalid_report_is_refused(bundle: Bundle, content: str) -> None:
     (bundle.path / "report.json").write_text(content, encoding="utf-8")
     write_manifest(bundle.path)
-    with pytest.raises(BundleError, match=r"report\.json is not"):
+    with pytest.raises(BundleError, match=r"report\.json(: | is not a report)"):
         load_bundle(bundle.path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[",
+        "[]",
+        "[[]]",
+        '{"files": 1}',
+        '{"files": [["a", "b"]], "version": 1}',
+        "[" * 100_000,
+        '{"files": {"a": NaN}}',
+    ],
+)
+def test_an_invalid_manifest_is_refused(bundle: Bundle, content: str) -> None:
+    (bundle.path / MANIFEST_NAME).write_text(content, encoding="utf-8")
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        load_bundle(bundle.path)
+    assert MANIFEST_NAME in manifest_faults(bundle.path)[0]

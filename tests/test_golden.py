@@ -98,7 +98,21 @@ def _without(name: str, golden: Golden) -> dict[str, Any]:
     return {key: value for key, value in {"pixels": golden.pixels, **golden.answers}.items() if key != name}
 
 
-@pytest.mark.parametrize("damage", ["no zip", "cut", "compressed", "pickle", "no pixels", "no logits", "another size"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "no zip",
+        "cut",
+        "compressed",
+        "pickle",
+        "no pixels",
+        "no logits",
+        "another size",
+        "another type",
+        "text",
+        "twice",
+    ],
+)
 def test_damaged_file_is_refused(golden: Golden, toy_bundle: Bundle, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "golden.npz"
     write_golden(path, golden)
@@ -110,6 +124,13 @@ def test_damaged_file_is_refused(golden: Golden, toy_bundle: Bundle, tmp_path: P
         np.savez_compressed(path, **_without("", golden))
     elif damage == "pickle":
         np.savez(path, **{**_without("", golden), "logits": np.array([{"a": 1}], dtype=object)})
+    elif damage == "another type":
+        np.savez(path, **{**_without("", golden), "logits": golden.answers["logits"].astype(np.float64)})
+    elif damage == "text":
+        np.savez(path, **{**_without("", golden), "logits": golden.answers["logits"].astype(str)})
+    elif damage == "twice":
+        with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("logits.npy", archive.read("logits.npy"))
     elif damage == "no pixels":
         np.savez(path, **_without("pixels", golden))
     elif damage == "no logits":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,22 +36,44 @@ def test_images_with_other_answers_are_named(bundle: Bundle) -> None:
     assert fault.startswith("b.png is of class")
 
 
-@pytest.mark.parametrize("damage", ["truncated", "compressed", "class", "name", "tolerance"])
-def test_damaged_file_is_refused(damage: str, bundle: Bundle) -> None:
+CHANGES: dict[str, dict[str, Any]] = {
+    "no such class": {"classes": np.array([0, 9])},
+    "classes as text": {"classes": np.array(["0", "1"])},
+    "classes as booleans": {"classes": np.array([False, True])},
+    "no list of classes": {"classes": np.array(0)},
+    "one name": {"names": np.array(["a.png"])},
+    "no list of names": {"names": np.array("a.png")},
+    "NaN as tolerance": {"tolerance": np.array(np.nan)},
+    "infinity as tolerance": {"tolerance": np.array(np.inf)},
+    "negative tolerance": {"tolerance": np.array(-1.0)},
+    "two tolerances": {"tolerance": np.array([1.0, 2.0])},
+    "text as tolerance": {"tolerance": np.array("low")},
+    "NaN as probability": {"probabilities": np.full((2, 4), np.nan)},
+    "probabilities as text": {"probabilities": np.full((2, 4), "0.25")},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_whose_parts_do_not_fit_is_refused(change: str, bundle: Bundle) -> None:
     path = bundle.path / "golden_images.npz"
     with np.load(path) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    match damage:
-        case "truncated":
-            path.write_bytes(path.read_bytes()[:-100])
-        case "compressed":
-            np.savez_compressed(path, **arrays)
-        case "class":
-            np.savez(path, **{**arrays, "classes": np.array([0, 9])})
-        case "tolerance":
-            np.savez(path, **{**arrays, "tolerance": np.array(np.nan)})
-        case "name":
-            np.savez(path, **{**arrays, "names": np.array(["a.png"])})
+        np.savez(path.with_name("changed.npz"), **{**stored, **CHANGES[change]})
+    with pytest.raises(BundleError, match="cannot read the golden images"):
+        read_golden_images(path.with_name("changed.npz"), bundle.contract)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "compressed", "twice"])
+def test_a_damaged_file_is_refused(damage: str, bundle: Bundle) -> None:
+    path = bundle.path / "golden_images.npz"
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "compressed":
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        np.savez_compressed(path, **arrays)
+    else:
+        with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("classes.npy", archive.read("classes.npy"))
     with pytest.raises(BundleError, match="cannot read the golden images"):
         read_golden_images(path, bundle.contract)
 

@@ -31,6 +31,14 @@ def test_an_empty_line_between_labels_is_refused(tmp_path: Path) -> None:
         read_labels(tmp_path / "labels.txt")
 
 
+def test_a_control_character_in_a_label_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("n01\tcat\nd\x1b[2Jog\n")
+    with pytest.raises(BundleError, match=r"line 2 of .* contains the control character \\x1b"):
+        read_labels(tmp_path / "labels.txt")
+    (tmp_path / "labels.txt").write_text("n01\t\U0001f469\u200d\U0001f52c\nГав \u2028\xa0x\n")
+    assert len(read_labels(tmp_path / "labels.txt")) == 2
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -88,6 +96,9 @@ def test_text_that_looks_like_json_stays_text(tmp_path: Path) -> None:
         ('["cat", ["a", "b", "c"]]', "the label of class 1 in .* is not text"),
         ('["cat", ""]', "invalid label '' of class 1"),
         ('["a\\nb"]', r"invalid label 'a\\nb' of class 0"),
+        ('["a\\u001b[2J"]', r"invalid label 'a\\x1b\[2J' of class 0"),
+        ('["a\\ud800"]', r"invalid label 'a\\ud800' of class 0"),
+        ('{"%s": "cat"}' % ("9" * 5000), "which is neither"),
         ('"cat"', "contains neither a list nor a dictionary"),
         ("cat\ndog\n", "is not valid JSON"),
     ],

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from camserve.text import count, reason, suggest
+from camserve.text import count, listed, reason, shortened, suggest
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,16 @@ def test_reason_names_only_another_file(tmp_path: Path) -> None:
 def test_suggest_names_the_most_similar_choice() -> None:
     assert suggest("resnet5", ["digits", "resnet50"]) == "Did you mean 'resnet50'?"
     assert suggest("resnet5", ["digits"]) is None
+
+
+def test_shortened_is_one_short_line() -> None:
+    assert shortened("resnet50") == "resnet50"
+    assert shortened("a\x1b[2J\n") == r"a\x1b[2J\n"
+    assert shortened("9" * 5_000, 10) == "9999999999… (5,000 characters)"
+    assert len(shortened("\0" * 100_000_000)) < 230
+
+
+def test_listed_shortens_lists_and_names() -> None:
+    assert listed(["a", "b"]) == "'a', 'b'"
+    assert listed([str(number) for number in range(300_000)], 2) == "'0', '1' and 299,998 more"
+    assert listed(["x" * 100]) == f"'{'x' * 60}… (100 characters)'"

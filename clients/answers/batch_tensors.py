@@ -11,6 +11,7 @@ from camserve.clients.answers.served_model import PUBLISH_AGAIN, Model
 from camserve.contract import TensorSpec
 from camserve.errors import ContractError, UsageError
 from camserve.tensors import DATA_TYPES
+from camserve.text import listed
 
 __all__ = ["check_batch", "join", "select_outputs", "split"]
 
@@ -82,7 +83,7 @@ def select_outputs(tensors: Mapping[str, Array], names: Sequence[str], images: i
     """
     extra = sorted(tensors.keys() - {model.served_name(name) for name in names})
     if extra:
-        raise _violation(model, f"returned {', '.join(map(repr, extra))}, which was not requested")
+        raise _violation(model, f"returned {listed(extra)}, which was not requested")
     return {name: _checked(tensors.get(model.served_name(name)), model.output(name), images, model) for name in names}
 
 

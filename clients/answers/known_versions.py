@@ -14,6 +14,7 @@ from camserve.clients.answers.served_model import Model
 from camserve.contract import ModelContract
 from camserve.contract_change import contract_breaks
 from camserve.errors import ContractError
+from camserve.text import shortened
 
 __all__ = ["TRUSTED_SECONDS", "KnownVersions", "check_prepared", "check_same"]
 
@@ -86,7 +87,7 @@ def check_same(queried: Model, replying: Model, outputs: Sequence[str], url: str
     if breaks:
         raise ContractError(
             f"model {queried.name!r}{url and f' at {url}'} was replaced during the request: version "
-            f"{replying.version} has another contract than version {queried.version} ({'; '.join(breaks)})",
+            f"{replying.version} has another contract than version {queried.version} ({shortened('; '.join(breaks))})",
             hint="Send the request again; the next call uses the new contract",
         )
 
@@ -106,7 +107,7 @@ def check_prepared(contract: ModelContract, model: Model, outputs: Sequence[str]
     if breaks:
         raise ContractError(
             f"the batch was prepared for an earlier contract of model {model.name!r}: version {model.version} has "
-            f"another one ({'; '.join(breaks)})",
+            f"another one ({shortened('; '.join(breaks))})",
             hint="Preprocess the images again for the new contract",
         )
 

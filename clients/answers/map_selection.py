@@ -18,14 +18,14 @@ from camserve.errors import RequestError, UsageError
 from camserve.images.decode_options import DecodeOptions
 from camserve.images.placement import Fitted
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS
-from camserve.text import count
+from camserve.text import count, listed, shortened
 
 __all__ = ["Maps", "check_class", "class_index", "outputs_for_maps"]
 
 Array = np.ndarray[Any, Any]
 
-_MAX_LISTED = 10
-"""The most classes that a message lists."""
+_LABEL_CHARACTERS = 60
+"""The most characters of a label in a message."""
 
 
 def check_class(class_: int | str) -> None:
@@ -68,13 +68,8 @@ def _index_of_label(model: Model, label: str) -> int:
     close = get_close_matches(label, names)
     raise UsageError(
         f"model {model.name!r} has no class {label!r}",
-        hint=f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Choose one of {_listed(names)}",
+        hint=f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Choose one of {listed(names)}",
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    listed = ", ".join(map(repr, names[:_MAX_LISTED]))
-    return listed if len(names) <= _MAX_LISTED else f"{listed} and {len(names) - _MAX_LISTED:,} more"
 
 
 def outputs_for_maps(model: Model, class_: int | str | None) -> tuple[str, ...]:
@@ -117,11 +112,13 @@ class Maps:
         """Return the maps of the best classes, in the order of `ranked`, which may differ from the server's for ties.
 
         Raises:
-            RequestError: If a map contains NaN or infinity, or belongs to a class that the model does not have, or the
-                best class has no map.
+            RequestError: If a map contains NaN or infinity, or belongs to a class that the model does not have, two
+                belong to the same class, or the best class has no map.
         """
         pairs = zip(self.tensors[CAM_CLASS].tolist(), self.tensors[CAM], strict=True)
         maps = [self._map(index, grid) for index, grid in pairs]
+        if len({each.index for each in maps}) < len(maps):
+            raise self._two_maps_of_a_class([each.index for each in maps])
         ordered = tuple(sorted(maps, key=lambda each: self.ranked.index(each.index)))
         if ordered[0].index != self.ranked[0]:
             raise self._no_map_of_best([each.index for each in ordered])
@@ -155,20 +152,28 @@ class Maps:
 
     def _no_map_of(self, index: int) -> UsageError:
         best = self.best()
-        available = ", ".join(f"{each.index} ({each.label})" for each in best)
+        available = ", ".join(f"{each.index} ({shortened(each.label, _LABEL_CHARACTERS)})" for each in best)
         return UsageError(
             f"model {self.model.name!r} returns the maps of the {len(best)} most probable classes of an image, "
-            f"without class {index} ({self.model.labels[index].name})",
-            hint=f"Choose one of {available}, or export the model with --cam-all to get the map of any class",
+            f"without class {index} ({shortened(self.model.labels[index].name, _LABEL_CHARACTERS)})",
+            hint=f"Choose one of {shortened(available, 1_000)}, or export the model with --cam-all to get the map "
+            "of any class",
         )
 
     def _no_map_of_best(self, found: Sequence[int]) -> RequestError:
         best = self.ranked[0]
         return RequestError(
-            f"model {self.model.name!r} returned maps of classes {', '.join(map(str, found))}, but none of its best "
-            f"class {best} ({self.model.labels[best].name})",
+            f"model {self.model.name!r} returned maps of classes {shortened(', '.join(map(str, found)))}, but none of "
+            f"its best class {best} ({shortened(self.model.labels[best].name, _LABEL_CHARACTERS)})",
             hint="Leave out cam=True or --cam-dir, or publish the model with another accelerator: its logits and its "
             "TopK disagree",
+        )
+
+    def _two_maps_of_a_class(self, found: Sequence[int]) -> RequestError:
+        return RequestError(
+            f"model {self.model.name!r} returned several maps of one class: its maps are of classes "
+            f"{shortened(', '.join(map(str, found)))}",
+            hint=PUBLISH_AGAIN,
         )
 
     def _map(self, index: int, grid: Array) -> ActivationMap:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from camserve.errors import NotLoadedError
-from camserve.text import count, printable, suggest
+from camserve.text import count, shortened, suggest
 
 __all__ = ["explain_not_loaded"]
 
-_MODELS_SHOWN = 20
+_SHOWN = 20
+_NAME_CHARACTERS = 100
+_MODELS_COMPARED = 10_000
 
 
 def explain_not_loaded(
@@ -27,15 +29,18 @@ def explain_not_loaded(
     if not models or (model in models and not version):  # not listed, or loaded in the meantime
         return error
     if model in models:
-        versions = ", ".join(map(printable, models[model]))
         return NotLoadedError(
-            f"model {model!r} has no version {version}; the server at {url} has: {versions}",
+            f"model {model!r} has no version {version}; the server at {url} has: {_shown(models[model], 'version')}",
             hint="Choose one of these versions, or omit it for the newest",
         )
     names = sorted(models)
-    shown = ", ".join(map(printable, names[:_MODELS_SHOWN]))
-    more = f" and {count(len(names) - _MODELS_SHOWN, 'other model')}" if len(names) > _MODELS_SHOWN else ""
+    similar = (name for name in names[:_MODELS_COMPARED] if len(name) <= _NAME_CHARACTERS)
     return NotLoadedError(
-        f"unknown model {model!r}; the server at {url} has: {shown}{more}",
-        hint=suggest(model, names) or "Check the name, and that the model is published and ready",
+        f"unknown model {model!r}; the server at {url} has: {_shown(names, 'model')}",
+        hint=suggest(model, similar) or "Check the name, and that the model is published and ready",
     )
+
+
+def _shown(names: Sequence[str], noun: str) -> str:
+    shown = ", ".join(shortened(name, _NAME_CHARACTERS) for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {count(len(names) - _SHOWN, f'other {noun}')}"

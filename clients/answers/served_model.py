@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,14 +10,17 @@ from camserve.clients.answers.predictions import Label, parse_label
 from camserve.clients.wire.messages import ServedModel, ServedTensor
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 from camserve.errors import BundleError, ContractError, UsageError
-from camserve.labels import label_lines
+from camserve.labels import label_fault, label_lines
 from camserve.tensors import LOGITS, PROBABILITIES
-from camserve.text import count
+from camserve.text import count, listed, shortened
 
 __all__ = ["PUBLISH_AGAIN", "Model", "Overrides", "read_model"]
 
 PUBLISH_AGAIN = "Publish the model again: camserve publish BUNDLE --repository DIR"
 """The hint for a model that does not match its contract."""
+
+_LABEL_CHARACTERS = 10_000
+_VIOLATIONS_SHOWN, _VIOLATION_CHARACTERS = 5, 1_000
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ def read_model(served: ServedModel, overrides: Overrides) -> Model:
     ]
     if violations:
         raise ContractError(
-            f"model {served.name!r} does not match its contract: {'; '.join(violations)}",
+            f"model {served.name!r} does not match its contract: {_joined(violations)}",
             hint="Pass the contract and the names that match the model"
             if overrides.contract or overrides.names
             else PUBLISH_AGAIN,
@@ -127,7 +131,7 @@ def _contract(served: ServedModel, overrides: Overrides) -> ModelContract:
             hint="Publish it with 'camserve publish', or pass a contract: Classifier(..., contract=\"contract.json\")",
         )
     try:
-        own = ModelContract.from_json(text, origin=f"the contract of model {served.name!r}")
+        own = ModelContract.from_json(text, origin=f"the contract of model {served.name!r}", hint=PUBLISH_AGAIN)
     except BundleError as error:
         raise ContractError(error.message, hint=error.hint) from None
     if overrides.contract not in (None, own):
@@ -139,19 +143,36 @@ def _contract(served: ServedModel, overrides: Overrides) -> ModelContract:
 
 
 def _labels(served: ServedModel, overrides: Overrides, contract: ModelContract) -> tuple[Label, ...]:
-    own = label_lines(served.parameters.get(LABELS_PARAMETER, ""))
-    lines = own or overrides.labels or ()
+    text = served.parameters.get(LABELS_PARAMETER, "").rstrip()
+    number = text.count("\n") + 1 if text else 0
+    if number > contract.classes:  # not split, as there may be any number
+        raise _other_number(served, number, overrides, contract)
+    lines = label_lines(text) or overrides.labels or ()
     if overrides.labels not in (None, lines):
         raise ContractError(
             f"model {served.name!r} has labels, which differ from the argument labels", hint="Leave out labels"
         )
     if len(lines) != contract.classes:
-        where = "argument labels" if overrides.labels is not None else f"parameter {LABELS_PARAMETER}"
+        raise _other_number(served, len(lines), overrides, contract)
+    longest = max(map(len, lines))
+    if longest > _LABEL_CHARACTERS:
         raise ContractError(
-            f"model {served.name!r} has {count(contract.classes, 'class')}, but {count(len(lines), 'label')} ({where})",
-            hint=PUBLISH_AGAIN if overrides.contract is None else "Pass labels, one for each class",
+            f"model {served.name!r} has a label of {longest:,} characters, more than {_LABEL_CHARACTERS:,}",
+            hint=PUBLISH_AGAIN,
         )
+    for number, line in enumerate(lines):
+        fault = label_fault(line)
+        if fault is not None:
+            raise ContractError(f"the label of class {number} of model {served.name!r} {fault}", hint=PUBLISH_AGAIN)
     return tuple(parse_label(line) for line in lines)
+
+
+def _other_number(served: ServedModel, number: int, overrides: Overrides, contract: ModelContract) -> ContractError:
+    where = "argument labels" if overrides.labels is not None else f"parameter {LABELS_PARAMETER}"
+    return ContractError(
+        f"model {served.name!r} has {count(contract.classes, 'class')}, but {count(number, 'label')} ({where})",
+        hint=PUBLISH_AGAIN if overrides.contract is None else "Pass labels, one for each class",
+    )
 
 
 def _names(contract: ModelContract, overrides: Overrides) -> dict[str, str]:
@@ -162,11 +183,11 @@ def _names(contract: ModelContract, overrides: Overrides) -> dict[str, str]:
             f"names contains {', '.join(map(repr, unknown))}, but the contract has no such tensor",
             hint=f"Choose from {', '.join(known)}",
         )
-    own = [overrides.names.get(name, name) for name in known]
-    duplicates = sorted({name for name in own if own.count(name) > 1})
+    own = Counter(overrides.names.get(name, name) for name in known)
+    duplicates = sorted(name for name, number in own.items() if number > 1)
     if duplicates:
         raise UsageError(
-            f"names maps several tensors of the contract to {', '.join(map(repr, duplicates))}",
+            f"names maps several tensors of the contract to {listed(duplicates)}",
             hint="Pass a different name for each; leave tensors that the model does not have out of the contract",
         )
     return dict(overrides.names)
@@ -183,7 +204,9 @@ def _violations(
     found = {tensor.name: tensor for tensor in served}
     expected = {names.get(spec.name, spec.name): spec for spec in specs}
     if not may_have_more:
-        yield from (f"{kind} {name!r} is not in the contract" for name in sorted(found.keys() - expected.keys()))
+        more = sorted(found.keys() - expected.keys())
+        if more:
+            yield f"{kind} {listed(more)} {'is' if len(more) == 1 else 'are'} not in the contract"
     for name, spec in expected.items():
         tensor = found.get(name)
         if tensor is None:
@@ -196,3 +219,9 @@ def _violations(
 def _is_batch_of(shape: tuple[int, ...], served: tuple[int, ...]) -> bool:
     """Return whether a served shape is a batch of a shape, of any size or of one."""
     return len(served) == len(shape) + 1 and served[0] in (-1, 1) and served[1:] == shape
+
+
+def _joined(violations: Sequence[str]) -> str:
+    """Return the first of several violations for a message, and how many more there are."""
+    shown = "; ".join(shortened(each, _VIOLATION_CHARACTERS) for each in violations[:_VIOLATIONS_SHOWN])
+    return shown if len(violations) <= _VIOLATIONS_SHOWN else f"{shown}; {len(violations) - _VIOLATIONS_SHOWN:,} more"

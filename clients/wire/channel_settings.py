@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -16,6 +17,10 @@ C = TypeVar("C")
 SERVICE = "/inference.GRPCInferenceService/"
 """Prefix of the name of a method."""
 
+_MIB = 1024 * 1024
+_LARGEST_REPLIES = {"": 16 * _MIB, "ModelConfig": 64 * _MIB, "ModelInfer": 1024 * _MIB}
+"""The largest reply to a method, in bytes, or to any other (""): a larger one is refused before memory is allocated."""
+
 _COMPRESSION = {
     "none": grpc.Compression.NoCompression,
     "gzip": grpc.Compression.Gzip,
@@ -27,11 +32,12 @@ _KEEPALIVE_MS = 310_000
 _KEEPALIVE_TIMEOUT_MS = 10_000
 
 
-def settings(options: ConnectionOptions, url: str) -> list[tuple[str, int]]:
+def settings(options: ConnectionOptions, url: str) -> list[tuple[str, int | str]]:
     """Return the options of a channel to an address."""
     return [
         ("grpc.max_send_message_length", -1),
-        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_receive_message_length", -1),  # the service configuration limits it by method
+        ("grpc.service_config", _service_config()),
         ("grpc.enable_retries", 0),  # gRPC would retry requests that must not be, beyond `retries`
         # gRPC would use the proxy of the environment even for this host, and send it the token.
         ("grpc.enable_http_proxy", 0 if is_local(url) else 1),
@@ -44,6 +50,19 @@ def settings(options: ConnectionOptions, url: str) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 0),
     ]
+
+
+def _service_config() -> str:
+    """Source: https://github.com/grpc/grpc-proto/blob/master/grpc/service_config/service_config.proto."""
+    service = SERVICE.strip("/")
+    limits = [
+        {
+            "name": [{"service": service, "method": method} if method else {"service": service}],
+            "maxResponseMessageBytes": most,
+        }
+        for method, most in _LARGEST_REPLIES.items()
+    ]
+    return json.dumps({"methodConfig": limits})
 
 
 def dialler(options: ConnectionOptions, plain: Callable[..., C], encrypted: Callable[..., C]) -> Callable[[str], C]:

@@ -57,7 +57,7 @@ class Exchange:
 
         def send(server: Server) -> Steps[Reply]:
             reply = yield from (sharing.send(server, request) if sharing else server.call("ModelInfer", message))
-            version, tensors = parse(read_reply, reply)
+            version, tensors = parse(lambda message: read_reply(message, request), reply)
             return Reply(version, server.url, tensors, time.monotonic() - began, server.attempt, len(reply))
 
         return self._retry(self._operation("infer", request.model, request.version, deadline), send, url)

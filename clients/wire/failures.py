@@ -11,11 +11,12 @@ from typing import NamedTuple
 from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.reasons import connection_problem
 from camserve.errors import ClientError, ConnectionFailedError, DeadlineError, NotLoadedError, RequestError, UsageError
-from camserve.text import printable
+from camserve.text import printable, shortened
 
 __all__ = [
     "CallFailed",
     "Failure",
+    "InvalidReply",
     "Operation",
     "RetryScope",
     "closed",
@@ -29,9 +30,14 @@ __all__ = [
 
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
+_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max")  # of gRPC, for a limit of this client
+_FULL_SHARED_MEMORY = re.compile(r"Failed to increase the shared memory pool")
 
 _SHORTEST_SECRET = 4
 """A header value of fewer characters is not a secret, and replacing it would garble the message."""
+
+_REASON_CHARACTERS = 500
+"""The most characters of the reason of a server that a message contains."""
 
 
 class CallFailed(Exception):  # noqa: N818 - raised inside the client only
@@ -47,7 +53,19 @@ class CallFailed(Exception):  # noqa: N818 - raised inside the client only
     def __init__(self, status: str, why: str, metadata: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__(status)
         self.status = status
-        self.why = redact(printable(" ".join(why.split())), metadata) or "no reason given"
+        line = redact(printable(" ".join(why.split())), metadata)
+        self.why = shortened(line, _REASON_CHARACTERS) or "no reason given"
+
+
+class InvalidReply(CallFailed):
+    """A reply that is a message of Triton's protocol, but cannot be what the server was called for.
+
+    Args:
+        why: What is wrong with it.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__("DATA_LOSS", why)
 
 
 class RetryScope(Enum):
@@ -129,6 +147,8 @@ def closed(urls: Sequence[str]) -> UsageError:
 
 def is_not_loaded(failed: CallFailed) -> bool:
     """Return whether the server reports that it does not serve the model."""
+    if isinstance(failed, InvalidReply):  # its reason quotes the server
+        return False
     return failed.status == "NOT_FOUND" or bool(_NOT_LOADED.search(failed.why))
 
 
@@ -160,8 +180,24 @@ def diagnose(failed: CallFailed, operation: Operation, url: str) -> Failure:
             hint="Pass the header with headers={NAME: VALUE}",
         )
         return Failure(error, RetryScope.NOWHERE)
+    if isinstance(failed, InvalidReply) or _TOO_LARGE.search(failed.why):
+        error = RequestError(
+            f"{operation.at(url)} sent an invalid reply: {failed.why}",
+            hint="Check that a Triton server is at this address, and read its log",
+        )
+        return Failure(error, RetryScope.ELSEWHERE)
     if failed.status in ("UNAVAILABLE", "UNIMPLEMENTED"):
         return _unavailable(failed, operation, url)
+    return _refused(failed, operation, url)
+
+
+def _refused(failed: CallFailed, operation: Operation, url: str) -> Failure:
+    if _FULL_SHARED_MEMORY.search(failed.why):
+        error = RequestError(
+            f"{operation.at(url)} has too little shared memory for the request: {failed.why}",
+            hint="Enlarge /dev/shm of the server's host (in Docker: --shm-size=1g), or send fewer images at once",
+        )
+        return Failure(error, RetryScope.ANYWHERE)
     message = f"{operation.at(url)} refused the request: {failed.why} ({failed.status})"
     return Failure(RequestError(message, hint="See the log of the server"), RetryScope.NOWHERE)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +9,17 @@ from typing import Any
 import numpy as np
 from tritonclient.grpc import service_pb2
 
+from camserve.clients.wire.failures import InvalidReply
+from camserve.clients.wire.reply_checks import (
+    check_distinct,
+    check_max_batch_size,
+    check_model,
+    read_array,
+    read_names,
+    read_version,
+)
 from camserve.errors import UsageError
+from camserve.text import count
 
 __all__ = [
     "Reply",
@@ -28,20 +37,6 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 
-_DTYPES = {
-    "BOOL": np.dtype("?"),
-    "UINT8": np.dtype("u1"),
-    "UINT16": np.dtype("<u2"),
-    "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"),
-    "INT8": np.dtype("i1"),
-    "INT16": np.dtype("<i2"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "FP16": np.dtype("<f2"),
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-}
 _RAW_INPUT_CONTENTS = b"\x3a"  # field 7 of ModelInferRequest, of length-delimited type
 _LARGEST_MESSAGE = 2**31 - 1
 _PER_NANOSECOND = 1e-9
@@ -103,7 +98,7 @@ class Reply:
     Attributes:
         version: The version that replied.
         url: The server that replied.
-        tensors: The outputs by name, read-only; an output whose bytes do not fit its shape is left out.
+        tensors: The outputs by name, read-only.
         seconds: Duration, from the first attempt on.
         attempts: Number of attempts.
         size: Size of the message, in bytes.
@@ -159,35 +154,50 @@ def request_header(request: Request) -> Any:
     return message
 
 
-def read_reply(message: bytes) -> tuple[str, dict[str, Array]]:
+def read_reply(message: bytes, request: Request) -> tuple[str, dict[str, Array]]:
     """Return version and outputs of a serialized `ModelInferResponse`.
 
     Raises:
         google.protobuf.message.DecodeError: If it is not such a message.
+        InvalidReply: If it is about another model or version, or an output cannot be read.
     """
     response = service_pb2.ModelInferResponse.FromString(message)
-    # zip: an output without bytes is left out.
-    arrays = (
-        (output.name, _array(output, raw))
-        for output, raw in zip(response.outputs, response.raw_output_contents, strict=False)
-    )
-    return response.model_version, {name: array for name, array in arrays if array is not None}
+    check_model(response.model_name, request.model)
+    version = read_version(response.model_version, request.version)
+    outputs, contents = response.outputs, response.raw_output_contents
+    if len(outputs) != len(contents):
+        raise InvalidReply(f"it describes {count(len(outputs), 'output')}, and contains the bytes of {len(contents):,}")
+    check_distinct([output.name for output in outputs], "output")
+    return version, {
+        output.name: read_array(output.name, output.datatype, output.shape, raw)
+        for output, raw in zip(outputs, contents, strict=True)
+    }
 
 
 def newest_version(metadata: Any) -> str:
-    """Return the newest version in a `ModelMetadataResponse`; empty if it contains none."""
-    numbers = [version for version in metadata.versions if version.isdecimal()]
+    """Return the newest version in a `ModelMetadataResponse`; empty if it contains none.
+
+    Raises:
+        InvalidReply: If it contains a version that cannot be one.
+    """
+    numbers = [version for version in map(read_version, metadata.versions) if version.isdecimal()]
     return max(numbers, key=int, default="")
 
 
 def read_model(model: str, version: str, metadata: Any, config: Any) -> ServedModel:
-    """Return a version as `ModelMetadataResponse` and `ModelConfig` describe it."""
+    """Return a version as `ModelMetadataResponse` and `ModelConfig` describe it.
+
+    Raises:
+        InvalidReply: If they describe another model, or something that no model can have.
+    """
+    for name in (metadata.name, config.name):
+        check_model(name, model)
     return ServedModel(
         name=model,
         version=version,
-        inputs=_tensors(metadata.inputs),
-        outputs=_tensors(metadata.outputs),
-        max_batch_size=int(config.max_batch_size),
+        inputs=_tensors(metadata.inputs, "input"),
+        outputs=_tensors(metadata.outputs, "output"),
+        max_batch_size=check_max_batch_size(config.max_batch_size),
         parameters={key: value.string_value for key, value in config.parameters.items()},
     )
 
@@ -202,15 +212,11 @@ def read_statistics(message: Any, version: str) -> Statistics:
     return Statistics(0, 0.0, 0.0)
 
 
-def _tensors(described: Any) -> tuple[ServedTensor, ...]:
-    return tuple(ServedTensor(str(each.name), str(each.datatype), tuple(each.shape)) for each in described)
-
-
-def _array(output: Any, raw: bytes) -> Array | None:
-    dtype, shape = _DTYPES.get(output.datatype), tuple(output.shape)
-    if dtype is None or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(raw):
-        return None
-    return np.frombuffer(raw, dtype).reshape(shape)
+def _tensors(described: Any, kind: str) -> tuple[ServedTensor, ...]:
+    names = read_names(described, kind)
+    return tuple(
+        ServedTensor(name, each.datatype, tuple(each.shape)) for name, each in zip(names, described, strict=True)
+    )
 
 
 def _varint(number: int) -> bytes:

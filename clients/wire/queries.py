@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from camserve.clients.steps import Call, Metadata, Steps
 from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.failures import CallFailed, is_not_loaded
 from camserve.clients.wire.messages import ServedModel, Statistics, newest_version, read_model, read_statistics
+from camserve.clients.wire.reply_checks import reading
 
 __all__ = ["Server", "parse"]
 
@@ -43,7 +43,8 @@ class Server(NamedTuple):
         """Query tensors and parameters of a model, all of one version, even while the newest version changes."""
         for _ in range(_DESCRIBE_ATTEMPTS):
             metadata = yield from self._metadata_of(model, version)
-            found = version or newest_version(metadata)
+            with reading():
+                found = version or newest_version(metadata)
             try:
                 if found != version:
                     metadata = yield from self._metadata_of(model, found)
@@ -54,7 +55,8 @@ class Server(NamedTuple):
                     raise
                 replaced = failed
             else:
-                return read_model(model, found, metadata, response.config)
+                with reading():
+                    return read_model(model, found, metadata, response.config)
         raise replaced
 
     def is_ready(self, model: str, version: str) -> Steps[bool]:
@@ -96,9 +98,7 @@ def parse(read: Callable[[bytes], T], reply: bytes) -> T:
     """Parse a reply.
 
     Raises:
-        CallFailed: If it is not a message of Triton's protocol.
+        CallFailed: If it is not a message of Triton's protocol, or cannot be read.
     """
-    try:
+    with reading():
         return read(reply)
-    except DecodeError:
-        raise CallFailed("UNIMPLEMENTED", "the reply is not a message of Triton's protocol") from None

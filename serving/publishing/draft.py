@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from camserve.access import give_tree_access
 from camserve.bundle import CONTRACT_NAME, GOLDEN_IMAGES_NAME, GOLDEN_NAME, LABELS_NAME, ONNX_NAME, REPORT_NAME, Bundle
 from camserve.contract import ModelContract
 from camserve.errors import BundleError
@@ -15,7 +16,7 @@ from camserve.golden_images import GoldenImages, read_golden_images
 from camserve.manifest import MANIFEST_NAME, file_digest, write_manifest
 from camserve.parity_report import largest_noise
 from camserve.serving.config.backends import Backend
-from camserve.serving.config.message import MODEL_FILES
+from camserve.serving.config.message import CONFIG_NAME, MODEL_FILES
 from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.repository.durable import copy_tree, sync_tree
 from camserve.serving.repository.ledger import PublishedModel
@@ -119,6 +120,8 @@ def read_draft_golden(draft: Draft) -> GoldenFiles:
 def write_version(folder: Path, draft: Draft) -> str:
     """Write the folder of a version durably and return the SHA-256 of its manifest.
 
+    Its files get the owner and mode of those of the model's newest version, whatever the umask.
+
     Raises:
         BundleError: If a part is missing, or changed while it was copied.
     """
@@ -129,8 +132,16 @@ def write_version(folder: Path, draft: Draft) -> str:
         copy_tree(source, folder / name)
     (folder / CONTRACT_NAME).write_text(draft.contract.to_json(indent=2) + "\n", encoding="utf-8")
     _refuse_changed(write_manifest(folder), draft)
+    if draft.published is not None:
+        give_tree_access(folder, _newest_version(draft, draft.published), file=draft.model / CONFIG_NAME)
     sync_tree(folder)
     return file_digest(folder / MANIFEST_NAME)
+
+
+def _newest_version(draft: Draft, published: PublishedModel) -> Path:
+    """Return the folder of the newest version, or that of the model if it has none."""
+    folders = (draft.model / str(number) for number in sorted(published.ledger, reverse=True))
+    return next((folder for folder in folders if folder.is_dir()), draft.model)
 
 
 def _refuse_changed(written: Mapping[str, str], draft: Draft) -> None:

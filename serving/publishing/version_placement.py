@@ -13,12 +13,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from camserve.atomic import sync
 from camserve.serving.config.message import CONFIG_NAME
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.publishing.plan import plan_config
 from camserve.serving.repository.allocation import Allocated, allocate_version, read_numbers
-from camserve.serving.repository.durable import rename, sync_tree, write_text
+from camserve.serving.repository.durable import copy_access, keep_access, rename, sync_tree, write_text
 from camserve.serving.repository.ledger import config_text
 from camserve.serving.repository.version_numbers import claimed_numbers
 
@@ -77,9 +76,8 @@ def _add_version(stage: Path, version: Path, target: Path, text: str, undo: Exit
     if current.exists():
         # Backed up in advance, so that restoring it is a rename, which works on a full disk.
         shutil.copy2(current, backup)
-        sync(backup)
-        # A server that runs as another user must be able to read it as before.
-        fresh.chmod(current.stat().st_mode & 0o777)
+        copy_access(current, backup)
+        keep_access(current, fresh)
     _move(version, target, undo)
     undo.callback(_restore, fresh, current, backup)
     rename(fresh, current)

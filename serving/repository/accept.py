@@ -8,7 +8,7 @@ from camserve.contract import CONTRACT_PARAMETER
 from camserve.errors import RepositoryError
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.repository.durable import replace_text
-from camserve.serving.repository.ledger import read_ledger
+from camserve.serving.repository.ledger import read_carried_contract, read_ledger
 from camserve.serving.repository.listing import check_known_models, open_repository
 from camserve.serving.repository.lock import locked
 from camserve.serving.repository.seal import seal
@@ -25,7 +25,8 @@ def accept_config(repository: str | Path, model: str) -> None:
         model: Name of the model.
 
     Raises:
-        RepositoryError: If the model is unknown, or the file is no longer a configuration that camserve wrote.
+        RepositoryError: If the model is unknown, the file is no longer a configuration that camserve wrote, or its
+            contract is invalid.
     """
     root = open_repository(repository)
     with locked(root, f"accepting the configuration of {model}"):
@@ -36,6 +37,7 @@ def accept_config(repository: str | Path, model: str) -> None:
             raise RepositoryError(
                 f"{path} has lost its name, its contract or its list of versions", hint="Restore the file from a backup"
             )
+        read_carried_contract(config, path)
         remove_leftovers(root)
         with staged(root, path.parent) as stage:
             replace_text(path, seal(path.read_bytes().decode("utf-8")), stage=stage)

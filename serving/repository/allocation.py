@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camserve.errors import RepositoryError
-from camserve.serving.repository.durable import rename, write_text
+from camserve.serving.repository.durable import replace_text
 from camserve.serving.repository.seal import is_sealed, seal, without_seal
 
 __all__ = ["NUMBERS_NAME", "Allocated", "allocate_version", "read_numbers"]
@@ -63,8 +63,7 @@ def allocate_version(root: Path, stage: Path, model: str, allocated: Allocated) 
     """
     numbers = {**read_numbers(root), model: allocated}
     lines = "".join(f"{name} {each.number} {each.manifest}\n" for name, each in sorted(numbers.items()))
-    write_text(stage / NUMBERS_NAME, seal(lines))
-    rename(stage / NUMBERS_NAME, root / NUMBERS_NAME)
+    replace_text(root / NUMBERS_NAME, seal(lines), stage=stage)
 
 
 def _damaged(path: Path, reason: str) -> RepositoryError:

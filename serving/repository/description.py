@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from camserve.serving.repository.ledger import PublishedModel, read_published
 from camserve.serving.repository.listing import VersionEntry, check_known_models, open_repository, read_versions
 from camserve.serving.repository.seal import is_sealed
 from camserve.serving.repository.version_numbers import version_folders
+from camserve.strict_json import parse_json
 from camserve.text import reason
 
 __all__ = ["ModelDescription", "ParityMetric", "describe_model"]
@@ -130,7 +130,7 @@ def _preprocessing_preset(preprocessing: Preprocessing) -> str | None:
 
 def _read_metrics(version: Path) -> tuple[ParityMetric, ...]:
     try:
-        entries = json.loads((version / REPORT_NAME).read_text(encoding="utf-8"))["parity"]
+        entries = parse_json((version / REPORT_NAME).read_bytes())["parity"]
     except (OSError, ValueError, KeyError, TypeError):
         return ()
     worst: dict[tuple[str, str], ParityMetric] = {}

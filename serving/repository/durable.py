@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from camserve.access import give_access, read_access
 from camserve.atomic import sync
 
 __all__ = [
+    "copy_access",
     "copy_tree",
+    "keep_access",
     "make_folder",
     "remove_tree",
     "rename",
@@ -18,6 +22,8 @@ __all__ = [
     "sync_tree",
     "write_text",
 ]
+
+_log = logging.getLogger("camserve.serving")
 
 
 def sync_tree(folder: Path) -> None:
@@ -27,9 +33,9 @@ def sync_tree(folder: Path) -> None:
     sync(folder)
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder durably."""
-    path.mkdir()
+def make_folder(path: Path, *, mode: int = 0o777) -> None:
+    """Create a folder durably, with a mode that the umask narrows."""
+    path.mkdir(mode)
     sync(path.parent)
 
 
@@ -40,7 +46,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def replace_text(path: Path, text: str, *, stage: Path) -> None:
-    """Replace the text of an existing file atomically, keeping its permissions.
+    """Write a file atomically, with the owner, mode and access control list of the file that it replaces.
 
     Args:
         path: The file.
@@ -48,9 +54,33 @@ def replace_text(path: Path, text: str, *, stage: Path) -> None:
         stage: Folder to write in before the rename, on the same file system.
     """
     fresh = stage / path.name
-    write_text(fresh, text)
-    fresh.chmod(path.stat().st_mode & 0o777)
+    fresh.write_bytes(text.encode("utf-8"))
+    keep_access(path, fresh)
     rename(fresh, path)
+
+
+def keep_access(path: Path, fresh: Path) -> None:
+    """Give a file that will replace another one its owner, mode and access control list, and flush it to the disk.
+
+    A server that runs as another user can then read it as before. A warning is logged if that is not permitted.
+    """
+    if not copy_access(path, fresh):
+        _log.warning(
+            "%s: its owner, group or access control list could not be kept; check that the server can still read it",
+            path,
+        )
+
+
+def copy_access(path: Path, other: Path) -> bool:
+    """Give a file the owner, mode and access control list of another one, if that exists, and flush it to the disk.
+
+    Returns:
+        Whether all of that was permitted.
+    """
+    access = read_access(path)
+    given = access is None or give_access(access, other)
+    sync(other)
+    return given
 
 
 def _copy_file(source: Path, target: Path) -> None:

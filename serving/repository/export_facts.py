@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from camserve.bundle import REPORT_NAME
 from camserve.parity_report import WidenedTolerance, widened_tolerances
+from camserve.strict_json import parse_json
 
 __all__ = ["ExportFacts", "Parity", "read_export_facts"]
 
@@ -46,7 +46,7 @@ class ExportFacts:
 def read_export_facts(version: Path) -> ExportFacts:
     """Read the facts of the version in a folder. All are None if it has no readable report."""
     try:
-        report = json.loads((version / REPORT_NAME).read_text(encoding="utf-8"))
+        report = parse_json((version / REPORT_NAME).read_bytes())
     except (OSError, ValueError):
         return ExportFacts()
     if not isinstance(report, dict):

@@ -14,13 +14,21 @@ from typing import Any
 from google.protobuf import text_format
 
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
-from camserve.errors import RepositoryError
+from camserve.errors import BundleError, RepositoryError
 from camserve.serving.config.message import CONFIG_NAME, parse_config, render_config
 from camserve.serving.config.pinning import chosen_versions, unpinned
 from camserve.serving.repository.seal import seal, without_seal
 from camserve.text import reason
 
-__all__ = ["PublishedModel", "config_text", "read_leaving", "read_ledger", "read_published", "write_ledger"]
+__all__ = [
+    "PublishedModel",
+    "config_text",
+    "read_carried_contract",
+    "read_leaving",
+    "read_ledger",
+    "read_published",
+    "write_ledger",
+]
 
 _LEDGER = "camserve.versions"
 _LEAVING = "camserve.leaving"
@@ -76,6 +84,26 @@ def read_published(model: Path, *, known: PublishedModel | None = None) -> Publi
     return known if known is not None and known.text == text else _parse(text, path)
 
 
+def read_carried_contract(config: Any, path: Path) -> ModelContract:
+    """Read the contract in a configuration.
+
+    Args:
+        config: The `ModelConfig` message, which has a contract.
+        path: Its file, for error messages.
+
+    Raises:
+        RepositoryError: If it is not a valid contract.
+    """
+    try:
+        return ModelContract.from_json(
+            config.parameters[CONTRACT_PARAMETER].string_value,
+            origin=f"the contract in {path}",
+            hint="Restore the file from a backup, or publish the model under another name, with --name",
+        )
+    except BundleError as error:
+        raise RepositoryError(error.message, hint=error.hint) from None
+
+
 def _parse(text: str, path: Path) -> PublishedModel:
     config = parse_config(text, path)
     if CONTRACT_PARAMETER not in config.parameters:
@@ -88,7 +116,7 @@ def _parse(text: str, path: Path) -> PublishedModel:
     return PublishedModel(
         text=text,
         config=_unpinned(config, path),
-        contract=ModelContract.from_json(config.parameters[CONTRACT_PARAMETER].string_value, origin=str(path)),
+        contract=read_carried_contract(config, path),
         labels=None if labels is None else tuple(labels.split("\n")),
         ledger=ledger,
         leaving=read_leaving(config, path),
@@ -156,7 +184,12 @@ def _read(config: Any, parameter: str, path: Path | str) -> dict[int, str]:
     matches = [_LINE.fullmatch(line) for line in text.split("\n")] if text else []
     if not all(matches):
         raise RepositoryError(f"the list of versions in {path} is damaged", hint="Restore the file from a backup")
-    return {int(match[1]): match[2] for match in matches if match}
+    versions = {int(match[1]): match[2] for match in matches if match}
+    if len(versions) != len(matches):
+        raise RepositoryError(
+            f"the list of versions in {path} contains a version twice", hint="Restore the file from a backup"
+        )
+    return versions
 
 
 def _unpinned(config: Any, path: Path) -> Any:

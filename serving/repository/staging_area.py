@@ -77,7 +77,7 @@ def _supports_rename(stage: Path, root: Path) -> bool:
     if root.parent == root:
         return False
     try:
-        make_folder(stage)
+        make_folder(stage, mode=0o700)  # the folder around a private repository may be public
         (stage / _PROBE).touch()
         (stage / _PROBE).rename(root / _PROBE)
     except OSError:

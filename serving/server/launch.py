@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from camserve.errors import ServerError
+from camserve.serving.server.cancellation_fix import with_cancellation_fix
 from camserve.serving.server.command import server_command
 from camserve.serving.server.environment import TritonInstallation, assemble_backends, server_environment
+from camserve.serving.server.host_checks import check_temporary_folder, warn_about_shared_memory
+from camserve.serving.server.host_hints import start_error
 from camserve.serving.server.log import failures, read_log, tail
+from camserve.serving.server.model_selection import selected_versions
 from camserve.serving.server.ports import choose_ports, client_address, resolve_host
 from camserve.serving.server.process import ServerProcess
 from camserve.serving.server.scratch import Scratch, create_scratch, remove_leftovers
 from camserve.serving.server.server_options import ServerOptions
-from camserve.text import reason
 
 __all__ = ["Run", "launch"]
 
@@ -80,6 +82,8 @@ def launch(
     """
     hosts = {service: resolve_host(host) for service, host in options.hosts.items()}
     ports = choose_ports({service: (host, options.ports[service]) for service, host in hosts.items()})
+    check_temporary_folder()
+    warn_about_shared_memory(repository, selected_versions(repository, options))
     try:
         remove_leftovers()
         scratch = create_scratch()
@@ -89,7 +93,7 @@ def launch(
             scratch.remove()
             raise
     except OSError as error:
-        raise ServerError(f"cannot start the server: {reason(error)}") from None
+        raise start_error(error) from None
     if not process.private:
         _log.warning(
             "this system refuses the seccomp filter that keeps Triton's shared memory private: every user of this host "
@@ -110,8 +114,9 @@ def _start(
 ) -> tuple[ServerProcess, Path, int]:
     """Start the server process and return it with its log and the offset of this run in the log."""
     backends = assemble_backends(installation, scratch.folder / "backends")
+    fixed = with_cancellation_fix(installation, scratch.folder)
     command = server_command(
-        installation,
+        fixed,
         repository,
         backends,
         options=options,

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from camserve.errors import RepositoryError
 from camserve.serving.repository.listing import list_models, unknown_model
+from camserve.serving.server.host_checks import check_readable
 from camserve.serving.server.server_options import ServerOptions
 
-__all__ = ["check_models"]
+__all__ = ["check_models", "selected_versions"]
 
 
 def check_models(repository: Path, options: ServerOptions) -> None:
@@ -18,6 +19,7 @@ def check_models(repository: Path, options: ServerOptions) -> None:
     Raises:
         RepositoryError: If the repository cannot be read, contains no model, or lacks a selected one.
     """
+    check_readable(repository, options.models)
     names = [model.name for model in list_models(repository) if model.versions]
     if options.model_control == "none" and not names:
         raise RepositoryError(
@@ -27,3 +29,9 @@ def check_models(repository: Path, options: ServerOptions) -> None:
     missing = sorted(set(options.models or ()) - set(names))
     if missing:
         raise unknown_model(repository, missing[0], names)
+
+
+def selected_versions(repository: Path, options: ServerOptions) -> dict[str, tuple[int, ...]]:
+    """Return the versions that are served at startup according to the repository, lowest first, by model."""
+    models = [model for model in list_models(repository) if options.models is None or model.name in options.models]
+    return {model.name: model.served for model in models if model.served}

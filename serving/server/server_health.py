@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import json
 import socket
 from collections.abc import Mapping
 from typing import Any
 
 from camserve.errors import ServerError
 from camserve.serving.live.connection import ADMIN_HEADER
+from camserve.strict_json import parse_json
 
 __all__ = ["is_ready", "served_over_http"]
 
@@ -52,8 +52,8 @@ def served_over_http(address: str, admin_key: str | None) -> dict[str, tuple[int
         body = response.read().decode("utf-8", errors="replace")
         if response.status != http.HTTPStatus.OK:
             raise _failed(address, body)
-        return _ready_versions(json.loads(body))
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        return _ready_versions(parse_json(body))
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _failed(address, error) from None
     finally:
         connection.close()

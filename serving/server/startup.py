@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from camserve.errors import ServerError
+from camserve.serving.server.host_hints import host_hint, limits_hint
 from camserve.serving.server.launch import Run
 from camserve.serving.server.server_health import is_ready
 
@@ -55,13 +56,16 @@ def await_ready(run: Run, repository: Path, timeout: float) -> None:
 
 def _failure(run: Run, repository: Path, what: str) -> tuple[str, str | None]:
     """Return the message and the hint for a failed start."""
+    hint = host_hint(run.log_text, run.process.wait() if run.process.exited else None)
     failures = run.failures
     if failures:
-        return f"Triton cannot serve {repository}: {'; '.join(failures)}", _hint(failures)
-    return f"Triton {what}; the end of its log:\n{run.log_tail}\n", None
+        return f"Triton cannot serve {repository}: {'; '.join(failures)}", hint or _hint(failures)
+    return f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint or limits_hint()
 
 
 def _hint(failures: tuple[str, ...]) -> str | None:
+    limits = limits_hint()
     if not any(failure.startswith("model ") for failure in failures):
-        return None
-    return "Publish a working version of that model, or move its folder out of the repository"
+        return limits
+    publish = "Publish a working version of that model, or move its folder out of the repository"
+    return f"{publish}. {limits}" if limits else publish

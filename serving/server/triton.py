@@ -11,6 +11,7 @@ from typing import Any
 
 from camserve.errors import ServerError
 from camserve.serving.server.environment import TritonInstallation, find_triton
+from camserve.serving.server.host_hints import host_hint
 from camserve.serving.server.launch import Run, launch
 from camserve.serving.server.loaded_models import read_loaded_models
 from camserve.serving.server.model_selection import check_models
@@ -114,7 +115,10 @@ class TritonServer:
         """
         addresses = self._running.addresses
         if "HTTP" in addresses:
-            return served_over_http(addresses["HTTP"], self.options.admin_key)
+            try:
+                return served_over_http(addresses["HTTP"], self.options.admin_key)
+            except ServerError as error:
+                raise ServerError(error.message, hint=host_hint(self._running.log_text, None)) from None
         if self.options.tls is None:
             from camserve.serving.live.server import LiveServer  # noqa: PLC0415 - heavy, and rarely needed here
 

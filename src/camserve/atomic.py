@@ -6,14 +6,32 @@ import errno
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-__all__ = ["replace_file", "replace_folder", "sync"]
+from camserve.access import Access, give_access, give_tree_access, read_access
+
+__all__ = ["Replacement", "add_file", "replace_file", "replace_folder", "sync"]
 
 _FOLDER_SYNC_UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
+_LINK_UNSUPPORTED = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, some network file systems
+
+
+@dataclass
+class Replacement:
+    """A file that is being written, to replace another one.
+
+    Attributes:
+        stream: Its content.
+        access_kept: Once it is in place: False if it replaced a file whose owner, group, mode or access control list
+            it could not be given.
+    """
+
+    stream: BinaryIO
+    access_kept: bool = True
 
 
 def sync(path: Path) -> None:
@@ -30,31 +48,80 @@ def sync(path: Path) -> None:
 
 
 @contextmanager
-def replace_file(target: Path) -> Iterator[Path]:
-    """Yield an empty file beside `target`, which replaces it if the block succeeds and is removed otherwise.
+def replace_file(target: Path) -> Iterator[Replacement]:
+    """Yield a new file, which replaces `target` if the block succeeds and is removed otherwise.
 
-    If `target` is a symbolic link, the link stays, and the file that it points to is replaced.
+    It gets the owner, group, mode and extended attributes of the file that it replaces, as far as this process may set
+    them, and is never readable by more users. Without an existing file, its mode is set by the umask.
 
     Raises:
+        FileExistsError: If `target` is a link, a pipe, a device or a socket.
+        IsADirectoryError: If `target` is a folder.
         OSError: If the file cannot be created, flushed to the disk or renamed.
     """
-    target = Path(os.path.realpath(target))  # Path.resolve fails on links that form a cycle
-    temporary = target.parent / f".camserve-{secrets.token_hex(8)}.tmp"
-    try:
-        temporary.open("xb").close()
-        yield temporary
-        sync(temporary)
+    before = _replaceable(target)
+    with _temporary_file(target.parent, 0o666 if before is None else 0o600) as (temporary, stream):
+        replacement = Replacement(stream)
+        yield replacement
+        stream.flush()
+        # It may have been changed or removed since.
+        access = _replaceable(target) or before
+        if access is not None:
+            replacement.access_kept = give_access(access, stream.fileno())
+        os.fsync(stream.fileno())
         temporary.replace(target)
+
+
+def _replaceable(target: Path) -> Access | None:
+    access = read_access(target)
+    if access is not None and target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    return access
+
+
+def add_file(target: Path, content: bytes) -> None:
+    """Write a new file, which is complete as soon as it is visible.
+
+    Raises:
+        FileExistsError: If anything has that name already, such as a link without a target.
+        OSError: If the file cannot be created, flushed to the disk or named.
+    """
+    with _temporary_file(target.parent, 0o666) as (temporary, stream):
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+        try:
+            os.link(temporary, target, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _LINK_UNSUPPORTED:
+                raise
+            target.open("xb").close()
+            temporary.replace(target)
+
+
+@contextmanager
+def _temporary_file(folder: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
+    """Create a file that nothing else has opened; it is removed at the end, unless it was renamed."""
+    temporary = folder / f".camserve-{secrets.token_hex(8)}.tmp"
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        with os.fdopen(os.open(temporary, flags, mode), "w+b") as stream:
+            yield temporary, stream
     finally:
         with suppress(OSError):
             temporary.unlink()
 
 
 @contextmanager
-def replace_folder(target: Path) -> Iterator[Path]:
+def replace_folder(target: Path, *, example: str) -> Iterator[Path]:
     """Yield an empty folder beside `target`, which replaces it if the block succeeds and is removed otherwise.
 
+    The folder and its files get the access of their predecessors, or without an existing folder that of the umask.
     Missing parent folders are created, and removed again if the block fails.
+
+    Args:
+        target: The folder.
+        example: Name of a file in an existing folder whose access the files without a predecessor get.
 
     Raises:
         OSError: If the folder cannot be created or renamed; `target` is then unchanged.
@@ -62,10 +129,12 @@ def replace_folder(target: Path) -> Iterator[Path]:
     missing = [parent for parent in target.parents if not parent.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        folder = target.parent / f".{target.name}.{secrets.token_hex(4)}"
+        folder.mkdir(0o700 if target.exists() else 0o777)
         try:
-            folder.chmod(0o755)
             yield folder
+            if target.exists():
+                give_tree_access(folder, target, file=target / example)
             _swap(folder, target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

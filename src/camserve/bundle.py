@@ -5,7 +5,6 @@ BUNDLE_DIR/  model.onnx  saved_model/  labels.txt  contract.json  golden.npz  re
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from camserve.contract import ModelContract
 from camserve.errors import BundleError, UsageError
 from camserve.labels import read_label_lines
 from camserve.manifest import MANIFEST_NAME, verify_manifest
+from camserve.strict_json import JsonError, parse_json
 from camserve.text import count
 
 __all__ = [
@@ -107,9 +107,9 @@ def load_bundle(path: str | Path) -> Bundle:
 
 def _read_report(path: Path) -> dict[str, Any]:
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is not valid JSON: {error}", hint="Export the model again") from None
+        report = parse_json(path.read_bytes())
+    except JsonError as error:
+        raise BundleError(f"cannot read {path}: {error}", hint="Export the model again") from None
     if not isinstance(report, dict):
         raise BundleError(f"{path} is not a report", hint="Export the model again")
     return report

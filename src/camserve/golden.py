@@ -20,10 +20,10 @@ from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError
 from camserve.pixels import graph_input
 from camserve.ranking import rank_classes
-from camserve.tensors import CAM, CAM_CLASS, LOGITS, PROBABILITIES
+from camserve.tensors import CAM, CAM_CLASS, DATA_TYPES, LOGITS, PROBABILITIES
 from camserve.text import reason
 
-__all__ = ["IMAGES", "UNREADABLE", "Golden", "compare", "read_golden", "tolerance_of", "write_golden"]
+__all__ = ["IMAGES", "UNREADABLE", "Golden", "check_entries", "compare", "read_golden", "tolerance_of", "write_golden"]
 
 IMAGES = 3
 """How many images an export stores answers for."""
@@ -31,7 +31,7 @@ IMAGES = 3
 _PIXELS = "pixels"
 _TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
 _EXPORT_AGAIN = "Export the model again"
-UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError, MemoryError)
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError, MemoryError)
 """What zipfile and numpy raise for a damaged file; `RuntimeError` where it is marked as encrypted."""
 
 Array = npt.NDArray[Any]
@@ -76,9 +76,11 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
         BundleError: If it cannot be read, or an output of the contract is missing, not finite or of another shape.
     """
     try:
-        _refuse_compressed(path)
+        check_entries(path)
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+            arrays = {
+                name: stored[name] for name in (_PIXELS, *(spec.name for spec in contract.outputs)) if name in stored
+            }
     except UNREADABLE as error:
         raise BundleError(
             f"cannot read the golden answers {path}: {reason(error, path)}", hint=_EXPORT_AGAIN
@@ -86,7 +88,7 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
     pixels = arrays.pop(_PIXELS, None)
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != contract.input.shape or not len(pixels):
         raise BundleError(f"{path} has no images of the model's input size", hint=_EXPORT_AGAIN)
-    faults = [fault for spec in contract.outputs for fault in _shape_faults(spec, arrays, len(pixels))]
+    faults = [fault for spec in contract.outputs for fault in _faults(spec, arrays, len(pixels))]
     if faults:
         raise BundleError(f"the golden answers {path} do not fit the contract: {'; '.join(faults)}", hint=_EXPORT_AGAIN)
     return Golden(pixels, {spec.name: arrays[spec.name] for spec in contract.outputs})
@@ -110,11 +112,27 @@ def compare(
     return tuple(faults or _differences(golden, contract, answers, tolerance))
 
 
-def _refuse_compressed(path: Path) -> None:
-    """Refuse compressed entries, which could fill the memory when they are unpacked."""
+def check_entries(path: Path) -> None:
+    """Refuse compressed entries, which could fill the memory when they are unpacked, and two of one name.
+
+    Raises:
+        ValueError: If there is one.
+        zipfile.BadZipFile: If the file is not an archive.
+    """
     with zipfile.ZipFile(path) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-            raise ValueError("an entry is compressed")
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("an entry is compressed")
+    if len({entry.filename for entry in entries}) != len(entries):
+        raise ValueError("two entries have the same name")
+
+
+def _faults(spec: TensorSpec, arrays: Mapping[str, Array], count: int) -> Iterator[str]:
+    expected = DATA_TYPES[spec.dtype].numpy
+    if spec.name in arrays and arrays[spec.name].dtype != expected:
+        yield f"{spec.name} is {arrays[spec.name].dtype}, expected {expected}"
+    else:
+        yield from _shape_faults(spec, arrays, count)
 
 
 def _shape_faults(spec: TensorSpec, answers: Mapping[str, Array], count: int) -> Iterator[str]:

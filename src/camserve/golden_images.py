@@ -5,7 +5,6 @@ Serving decodes, resizes and classifies them again, as clients do, to verify the
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from camserve.contract import ModelContract
 from camserve.errors import BundleError, ImageError
 from camserve.expected_answers import ExpectedAnswers, both_classes
-from camserve.golden import UNREADABLE
+from camserve.golden import UNREADABLE, check_entries
 from camserve.images.loading import load_image
 from camserve.images.preprocess import prepare
 from camserve.tensors import PROBABILITIES
@@ -102,9 +101,7 @@ def read_golden_images(path: Path, contract: ModelContract) -> GoldenImages:
         BundleError: If it cannot be read, or its parts do not fit each other.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # compressed entries could fill the memory when they are unpacked
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ValueError("an entry is compressed")
+        check_entries(path)
         with np.load(path, allow_pickle=False) as stored:
             names = tuple(str(name) for name in stored[_NAMES])
             files = tuple(stored[_FILE.format(number)].tobytes() for number in range(len(names)))
@@ -120,7 +117,9 @@ def read_golden_images(path: Path, contract: ModelContract) -> GoldenImages:
 def _check_shapes(golden: GoldenImages, classes: int) -> None:
     numbers, probabilities, images = golden.answers.classes, golden.answers.probabilities, len(golden.names)
     fitting = numbers.shape == (images,) and (probabilities is None or probabilities.shape == (images, classes))
-    if not np.isfinite(golden.tolerance):  # every answer would be within it
-        raise ValueError("its tolerance is not a finite number")
+    if not 0.0 <= golden.tolerance < np.inf:  # every answer, or none, would be within it
+        raise ValueError(f"its tolerance must be 0 or a positive number, got {golden.tolerance:g}")
+    if probabilities is not None and not (probabilities.dtype.kind == "f" and np.isfinite(probabilities).all()):
+        raise ValueError("its probabilities are not finite numbers")
     if not (images and fitting and numbers.dtype.kind == "i" and 0 <= numbers.min() <= numbers.max() < classes):
         raise ValueError("its arrays do not fit each other and the contract")

@@ -11,16 +11,21 @@ from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 from camserve.errors import UsageError
 from camserve.text import printable, reason
 
-__all__ = ["LabelSource", "label_lines", "label_origin", "parse_labels", "read_label_lines"]
+__all__ = ["LabelSource", "label_fault", "label_lines", "label_origin", "parse_labels", "read_label_lines"]
 
 LabelSource = str | Path | Collection[str] | Mapping[str, int] | Mapping[int, str]
 """The path of a file, the labels in class order, Keras's `class_indices`, or the label of each class number."""
 
 _FORMS = 'Use {"cat": 0, "dog": 1} as Keras\'s class_indices, {"0": "cat", "1": "dog"}, or ["cat", "dog"]'
+_MOST_DIGITS = 18
+_NOT_TEXT = ("Cc", "Cs")
+"""Categories of control characters and of halves of surrogate pairs, which cannot be written as UTF-8."""
+
 _NUMBERING = "Number the classes from 0 without gaps, as Keras's class_indices"
 
 
@@ -39,11 +44,23 @@ def label_lines(text: str) -> tuple[str, ...]:
     return tuple(line.rstrip() for line in text.split("\n")) if text else ()
 
 
+def label_fault(line: str) -> str | None:
+    """Return why a line is not a label, such as `is empty`; None if it is one.
+
+    Control characters would change what a terminal shows of other labels.
+    """
+    if not line:
+        return "is empty"
+    control = None if line.isprintable() else next((char for char in line if _is_control(char)), None)
+    return None if control is None else f"contains the control character {printable(control)}"
+
+
 def read_label_lines(path: Path) -> tuple[str, ...]:
     """Read a text file: one label per line, in class order; empty lines at the end are ignored.
 
     Raises:
-        UsageError: If the file cannot be read, is not UTF-8, or has an empty line before the last label.
+        UsageError: If the file cannot be read, is not UTF-8, has an empty line before the last label, or contains
+            control characters.
     """
     return _check_lines(label_lines(_read(path)), path)
 
@@ -97,10 +114,12 @@ def _read(path: Path) -> str:
 
 
 def _check_lines(lines: tuple[str, ...], path: Path) -> tuple[str, ...]:
-    if "" in lines:
-        raise UsageError(
-            f"line {lines.index('') + 1} of {printable(path)} is empty", hint="Use one label per line, in class order"
-        )
+    for number, line in enumerate(lines, 1):
+        fault = label_fault(line)
+        if fault is not None:
+            raise UsageError(
+                f"line {number} of {printable(path)} {fault}", hint="Use one label per line, in class order"
+            )
     return lines
 
 
@@ -162,7 +181,7 @@ def _line(label: Any, number: Any, origin: str) -> str:
     parts = list(label) if isinstance(label, list | tuple) else [label]
     if len(parts) > 2 or not all(isinstance(part, str) for part in parts) or not parts:
         raise UsageError(f"the label of class {number} in {origin} is not text: {label!r}", hint=_FORMS)
-    invalid = next((part for part in parts if not part.strip() or len(part.splitlines()) > 1), None)
+    invalid = next((part for part in parts if label_fault(part.strip()) or len(part.splitlines()) > 1), None)
     if invalid is not None:
         raise UsageError(
             f"invalid label {invalid!r} of class {number} in {origin}",
@@ -171,9 +190,13 @@ def _line(label: Any, number: Any, origin: str) -> str:
     return "\t".join(part.strip() for part in parts)
 
 
+def _is_control(char: str) -> bool:
+    return char != "\t" and category(char) in _NOT_TEXT
+
+
 def _is_class(key: object) -> bool:
     """Return whether a key is a class number, which is text in JSON."""
-    return _is_number(key) or str(key).isdecimal()
+    return _is_number(key) or (str(key).isdecimal() and len(str(key)) <= _MOST_DIGITS)
 
 
 def _is_number(value: object) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from camserve.errors import BundleError
+from camserve.strict_json import parse_json
 from camserve.text import reason
 
 __all__ = ["MANIFEST_NAME", "file_digest", "manifest_faults", "verify_manifest", "write_manifest"]
@@ -82,10 +83,10 @@ def _render(files: Mapping[str, str]) -> str:
 def _read_manifest(folder: Path) -> dict[str, str]:
     path = folder / MANIFEST_NAME
     try:
-        content = path.read_bytes().decode("utf-8")
-        files: dict[str, str] = json.loads(content)["files"]
+        content = path.read_bytes()
+        files: dict[str, str] = dict(parse_json(content)["files"])
         # The manifest has no checksum of its own, but there is only one valid way to write it.
-        if content != _render(files):
+        if content != _render(files).encode():
             raise BundleError(f"{MANIFEST_NAME} of {folder} was changed", hint=_EXPORT_AGAIN)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"cannot read {path}: {reason(error, path)}", hint=_EXPORT_AGAIN) from None

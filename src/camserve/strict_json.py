@@ -17,6 +17,7 @@ __all__ = ["JsonError", "parse_json"]
 
 _MAX_BYTES = 64 * 1024 * 1024
 _MAX_DEPTH = 32
+_TOO_DEEP = f"is nested more than {_MAX_DEPTH} levels deep"
 _LARGEST_INTEGER = 2**63 - 1
 _DIGITS = len(str(_LARGEST_INTEGER))
 
@@ -55,13 +56,13 @@ def parse_json(text: str | bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
             parse_int=_integer,
         )
     except RecursionError:
-        raise JsonError(_too_deep()) from None
+        raise JsonError(f"it {_TOO_DEEP}") from None
     except UnicodeDecodeError as error:
         raise JsonError(f"it is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:
         raise JsonError(f"it is not JSON: {error}") from None
     for path, fault in _faults(document):
-        raise JsonError(f"{path} {fault}" if path else f"it {fault}")
+        raise JsonError(f"{path or 'it'} {fault}")
     return document
 
 
@@ -87,14 +88,12 @@ def _digits(digits: str) -> str:
 def _faults(document: Any) -> Iterator[tuple[str, str]]:
     """Yield the path and the fault of every value, level by level, so that depth needs no recursion."""
     level: list[tuple[str, Any]] = [("", document)]
-    for _ in range(_MAX_DEPTH + 1):
+    for depth in range(_MAX_DEPTH + 1):
         for path, value in level:
-            fault = _fault(value)
+            fault = _TOO_DEEP if depth == _MAX_DEPTH and isinstance(value, dict | list) else _fault(value)
             if fault is not None:
                 yield path, fault
         level = [member for path, value in level for member in _members(path, value)]
-    if level:
-        yield "", _too_deep().removeprefix("it ")
 
 
 def _fault(value: Any) -> str | None:
@@ -124,7 +123,3 @@ def _is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _too_deep() -> str:
-    return f"it is nested more than {_MAX_DEPTH} levels deep"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
-__all__ = ["count", "excerpt", "printable", "reason", "suggest"]
+__all__ = ["count", "excerpt", "listed", "printable", "reason", "shortened", "suggest"]
 
 _EXCERPT = 60
+_MOST_LISTED = 10
+"""The most names that a message lists."""
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -44,6 +47,21 @@ def excerpt(value: object) -> str:
     except (TypeError, ValueError, RecursionError):
         text = reprlib.repr(value)
     return printable(text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 3]}...")
+
+
+def shortened(text: str, limit: int = 200) -> str:
+    """Return the text as one printable line of about `limit` characters, and its length if it is longer.
+
+    For text from a server, which may have any length and content.
+    """
+    line = printable(text[: limit + 1])
+    return line if len(line) <= limit else f"{line[:limit]}… ({len(text):,} characters)"
+
+
+def listed(names: Collection[str], most: int = _MOST_LISTED) -> str:
+    """Return the first names of many for a message, each in quotes: `'a', 'b' and 299,990 more`."""
+    shown = ", ".join(f"'{shortened(name, _EXCERPT)}'" for name in islice(names, most))
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
 def reason(error: Exception, path: Path | None = None) -> str:

@@ -92,19 +92,32 @@ def test_images_of_the_same_name_get_maps_of_their_own(image: Path, toy_server: 
 def test_a_map_that_cannot_be_written_fails_only_its_image(
     image: Path, toy_server: TritonServer, tmp_path: Path
 ) -> None:
-    other = write_image(image.with_name("dog.png"))  # of the same class
-    maps = tmp_path / "maps"
-    arguments = ("--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", maps, "--json")
-    (name,) = (Path(answer["cam"]).name for answer in json.loads(call("classify", image, *arguments).stdout))
-    (maps / name).unlink()
-    (maps / name).symlink_to(tmp_path / "missing" / "map.png")
-    result = call("classify", image, other, *arguments)
+    long_name = image.rename(image.with_name(f"{'x' * 200}.png"))
+    other = write_image(image.with_name("dog.png"))
+    maps = tmp_path  # so deep that only the name of one map is too long
+    while (missing := 3_990 - len(str(maps))) > 0:
+        maps /= "d" * min(missing, 250)
+    result = call(
+        "classify", long_name, other, "--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", maps, "--json"
+    )
     assert result.returncode == 3
-    assert f"the map of {image} cannot be written to {maps}" in result.stderr
+    assert f"the map of {long_name} cannot be written to {maps}: File name too long" in result.stderr
     assert "hint: " in result.stderr
     first, second = json.loads(result.stdout)
     assert ("top" in first, "error" in first, "cam" in first) == (True, True, False)
     assert ("error" in second, "cam" in second) == (False, True)
+
+
+def test_a_link_in_the_folder_of_the_maps_is_not_followed(
+    image: Path, toy_server: TritonServer, tmp_path: Path
+) -> None:
+    arguments = ("--model", "toy", "--url", toy_server.grpc_url, "--cam-dir", tmp_path / "maps", "--json")
+    (first,) = (Path(answer["cam"]) for answer in json.loads(call("classify", image, *arguments).stdout))
+    first.unlink()
+    first.symlink_to(tmp_path / "elsewhere.png")
+    (second,) = (Path(answer["cam"]) for answer in json.loads(call("classify", image, *arguments).stdout))
+    assert second.name == f"{first.stem}-2.png"
+    assert not (tmp_path / "elsewhere.png").exists()
 
 
 @pytest.mark.parametrize("stem", ["x" * 250, "日" * 83])

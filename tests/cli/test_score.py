@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from support.access import mode
 from support.command_line import call
 
 from camserve.serving import TritonServer
@@ -74,6 +76,34 @@ def test_a_misspelled_input_keeps_the_previous_table(image: Path, toy_server: Tr
     assert result.returncode == 2
     assert str(misspelled) in result.stderr
     assert table.read_text() == "old"
+
+
+def test_a_replaced_table_stays_private(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.touch(0o600)
+    result = call("score", image, "--model", "toy", "--url", toy_server.grpc_url, "--output", table, "--json")
+    assert json.loads(result.stdout)["access_kept"] is True
+    assert mode(table) == 0o600
+
+
+def test_formulas_are_escaped_for_spreadsheets(
+    image: Path, toy_server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image.rename("=1+1.png")
+    where = ("--model", "toy", "--url", toy_server.grpc_url, "--output", "table.csv")
+    for options, path in (((), "=1+1.png"), (("--spreadsheet-safe",), "'=1+1.png")):
+        assert call("score", "=1+1.png", *where, *options).returncode == 0
+        with Path("table.csv").open(newline="") as stream:
+            assert [row["path"] for row in csv.DictReader(stream)] == [path]
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_refused_before_the_server_is_contacted(image: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "table.csv")
+    result = call("score", image, "--model", "toy", "--url", "127.0.0.1:9", "--output", tmp_path / "table.csv")
+    assert result.returncode == 2
+    assert "is a named pipe; a table replaces a regular file" in result.stderr
 
 
 def test_top_is_limited_to_the_classes_of_the_model(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:

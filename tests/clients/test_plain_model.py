@@ -134,6 +134,11 @@ def test_mismatching_arguments_are_refused_at_connect(server: TritonServer, bund
             UsageError,
             "several tensors of the contract to 'logits'",
         ),
+        (
+            {"contract": bundle.contract.model_copy(update={"cam": None}), "labels": LABELS},
+            UsageError,
+            "outputs has 'cam', but cam does not describe it",
+        ),
         ({"contract": "nowhere.json"}, UsageError, "cannot read nowhere.json"),
         ({"contract": __file__}, UsageError, "not a valid camserve contract"),
     ]

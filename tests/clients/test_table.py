@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import os
+import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.access import as_another_user, mode, needs_root
 
 from camserve.clients import Prediction, ScoredRow, TableSummary, check_table, write_table
 from camserve.errors import ClientError, ConnectionFailedError, UsageError
@@ -154,6 +157,90 @@ def test_a_table_is_written_to_the_target_of_a_link(tmp_path: Path) -> None:
 def test_an_unknown_extension_is_refused_before_scoring(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"must be \.csv or \.parquet"):
         write_table(tmp_path / name, failing(AssertionError("a row was read")))
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_a_replaced_table_keeps_its_mode(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"table.{extension}"
+    path.touch()
+    path.chmod(0o600)
+    assert write_table(path, rows()) == TableSummary(rows=9, errors=1, access_kept=True)
+    assert mode(path) == 0o600
+    link = tmp_path / f"link.{extension}"
+    link.symlink_to(path)
+    write_table(link, rows())
+    assert (link.is_symlink(), mode(path)) == (True, 0o600)
+
+
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that every user may reach and write to."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
+@needs_root
+def test_a_table_of_another_owner_is_reported_as_such(public_folder: Path) -> None:
+    table = public_folder / "table.csv"
+    table.touch(0o640)
+    assert not as_another_user(public_folder, lambda: write_table(table, rows()).access_kept)
+    assert mode(table) == 0o600
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_a_socket_and_a_device_are_refused_before_scoring(tmp_path: Path, linked: bool) -> None:
+    pipe, bound = tmp_path / "pipe.csv", tmp_path / "socket.csv"
+    os.mkfifo(pipe)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(bound))
+    device = tmp_path / "device.csv"
+    device.symlink_to("/dev/null")
+    for path, kind in ((pipe, "a named pipe"), (bound, "a socket"), (device, "a device")):
+        link = tmp_path / f"link-{path.name}"
+        link.symlink_to(path)
+        with pytest.raises(UsageError, match=f"is {kind}; a table replaces a regular file"):
+            write_table(link if linked else path, failing(AssertionError("a row was read")))
+
+
+def test_a_cycle_of_links_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").symlink_to("table.csv")
+    with pytest.raises(UsageError, match="cannot be written: Too many levels of symbolic links"):
+        check_table(tmp_path / "table.csv")
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "＝1", "=cmd|' /C calc'!A0"]
+
+
+def test_formulas_are_exact_by_default_and_texts_when_escaped(tmp_path: Path) -> None:
+    listed = [
+        *(ScoredRow(text, (Prediction(1, text, 0.5), Prediction(0, "plain", 0.25))) for text in FORMULAS),
+        ScoredRow("a;=1.png", error="-bad"),
+    ]
+    exact, safe = tmp_path / "exact.csv", tmp_path / "safe.csv"
+    write_table(exact, listed, top=1)
+    write_table(safe, listed, top=1, spreadsheet_safe=True)
+    assert [cells[:3] for cells in read_csv(exact)[1:-1]] == [[text, "1", text] for text in FORMULAS]
+    assert [cells[:4] for cells in read_csv(safe)[1:-1]] == [[f"'{t}", "1", f"'{t}", "0.5"] for t in FORMULAS]
+    assert read_csv(safe)[-1] == ["a;=1.png", "", "", "", "'-bad"]
+    assert safe.read_bytes().endswith(b'"a;=1.png","","","","\'-bad"\r\n')
+
+
+def test_parquet_has_no_formulas_to_escape(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"applies to \.csv files only"):
+        write_table(tmp_path / "table.parquet", failing(AssertionError("a row was read")), spreadsheet_safe=True)
+
+
+@needs_root
+def test_a_folder_without_write_access_is_refused(public_folder: Path) -> None:
+    def refused() -> bool:
+        with pytest.raises(UsageError, match="is not writable"):
+            check_table(public_folder / "table.csv")
+        return True
+
+    public_folder.chmod(0o755)
+    assert as_another_user(public_folder, refused)
 
 
 def test_a_folder_and_a_missing_folder_are_refused(tmp_path: Path) -> None:

@@ -156,7 +156,10 @@ def test_pixels_are_unchanged_if_the_graph_has_the_arithmetic(tmp_path: Path) ->
     as_bytes = prepare(load_image(path), contract_of_input(in_graph, (64, 64), "UINT8"))
     assert as_bytes.dtype == np.uint8
     assert np.array_equal(as_bytes, pixels)
-    assert np.array_equal(prepare(load_image(path), contract_of_input(in_graph, (64, 64))), pixels)
+    unchanged = PRESETS["raw-rgb"].model_copy(update={"in_graph": True})
+    as_floats = prepare(load_image(path), contract_of_input(unchanged, (64, 64)))
+    assert as_floats.dtype == np.float32
+    assert np.array_equal(as_floats, pixels)
 
 
 def test_the_tensor_contains_the_fitted_image() -> None:

@@ -43,6 +43,7 @@ class StubServer:
 
     Attributes:
         url: `host:port`.
+        contract_text: The contract that it sends, if it is another; may be changed.
         version: The version of its model; may be changed.
         ready: Whether it reports its model as ready; may be changed.
         batch_sizes: Number of images of each request, in order.
@@ -57,6 +58,7 @@ class StubServer:
         max_batch_size: int = 8,
     ) -> None:
         self.contract = contract
+        self.contract_text: str | None = None
         self.labels = labels
         self.max_batch_size = max_batch_size
         self.answer = answer
@@ -95,7 +97,9 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
     def ModelConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         answer = service_pb2.ModelConfigResponse()
         answer.config.max_batch_size = self._server.max_batch_size
-        answer.config.parameters[CONTRACT_PARAMETER].string_value = self._server.contract.to_json()
+        answer.config.parameters[CONTRACT_PARAMETER].string_value = (
+            self._server.contract_text or self._server.contract.to_json()
+        )
         answer.config.parameters[LABELS_PARAMETER].string_value = "\n".join(self._server.labels)
         return answer
 

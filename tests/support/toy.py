@@ -28,7 +28,7 @@ from camserve.bundle import (
     Bundle,
     load_bundle,
 )
-from camserve.contract import CONTRACT_PARAMETER, PRESETS, CamContract, ModelContract, TensorSpec
+from camserve.contract import CONTRACT_PARAMETER, PRESETS, CamContract, ModelContract, Operation, TensorSpec
 from camserve.contract.outputs import expected_outputs as outputs_of
 from camserve.expected_answers import ExpectedAnswers
 from camserve.golden import IMAGES, Golden, write_golden
@@ -37,11 +37,20 @@ from camserve.images import load_image, prepare
 from camserve.manifest import write_manifest
 from camserve.pixels import normalize
 
-__all__ = ["add_golden_images", "expected_outputs", "toy_contract", "toy_images", "toy_pixels", "write_toy_bundle"]
+__all__ = [
+    "add_golden_images",
+    "expected_outputs",
+    "toy_contract",
+    "toy_images",
+    "toy_pixels",
+    "with_pixels",
+    "write_toy_bundle",
+]
 
 Array = npt.NDArray[Any]
 _FILTERS = 6
 _STRIDE = 2
+_OPERATORS: dict[Operation, str] = {"divide": "Div", "subtract": "Sub"}
 
 
 def write_toy_bundle(
@@ -107,6 +116,31 @@ def add_golden_images(bundle: Bundle, *, shift: float = 0.0) -> Bundle:
     write_golden_images(
         bundle.path / GOLDEN_IMAGES_NAME, GoldenImages(("a.png", "b.png"), tuple(files), expected, 0.02)
     )
+    write_manifest(bundle.path)
+    return load_bundle(bundle.path)
+
+
+def with_pixels(bundle: Bundle) -> Bundle:
+    """Change the input of an RGB bundle to uint8 pixels, which the graph preprocesses."""
+    model = onnx.load(bundle.onnx_path)
+    contract = json.loads((bundle.path / CONTRACT_NAME).read_text())
+    contract["input"]["dtype"] = "UINT8"
+    contract["preprocessing"] |= {"in_graph": True}
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    nodes, last = [helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT)], "pixels"
+    for place, (operation, operands) in enumerate(bundle.contract.preprocessing.arithmetic):
+        operand, result = f"operand_{place}", f"normalized_{place}"
+        model.graph.initializer.append(numpy_helper.from_array(np.array(operands, np.float32), operand))
+        nodes.append(helper.make_node(_OPERATORS[operation], [last, operand], [result]))
+        last = result
+    model.graph.node[0].input[0] = last
+    for place, node in enumerate(nodes):
+        model.graph.node.insert(place, node)
+    text = ModelContract.from_json(json.dumps(contract)).to_json()
+    helper.set_model_props(model, {entry.key: text for entry in model.metadata_props})
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, bundle.path / ONNX_NAME)
+    (bundle.path / CONTRACT_NAME).write_text(text)
     write_manifest(bundle.path)
     return load_bundle(bundle.path)
 

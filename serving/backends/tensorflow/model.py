@@ -44,7 +44,8 @@ class TritonPythonModel(Instance):
         return self._signature
 
     def finalize(self) -> None:
-        """Release the memory of the session."""
+        """Release the model, its counter and the memory of the session."""
+        super().finalize()
         self._signature.close()
 
 

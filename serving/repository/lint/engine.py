@@ -26,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     file_rules.bad_version_folder,
     file_rules.missing_labels,
     file_rules.missing_contract,
+    file_rules.invalid_contract,
     file_rules.stray_entry,
     target_rules.onnx_too_new,
     target_rules.tensorflow_gone,

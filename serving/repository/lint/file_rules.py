@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from camserve.bundle import LABELS_NAME
-from camserve.contract import CONTRACT_PARAMETER
+from camserve.contract import CONTRACT_PARAMETER, ModelContract
+from camserve.errors import BundleError
 from camserve.serving.config.message import CONFIG_NAME
 from camserve.serving.repository.lint.findings import ModelFolder, Note, error, warning
 from camserve.serving.repository.lint.targets import Target
@@ -13,6 +14,7 @@ from camserve.serving.repository.version_numbers import claimed_number, parse_ve
 
 __all__ = [
     "bad_version_folder",
+    "invalid_contract",
     "missing_contract",
     "missing_labels",
     "missing_model_file",
@@ -38,6 +40,16 @@ def missing_contract(model: ModelFolder, _target: Target) -> Iterator[Note]:
             "it has no contract: clients do not know how to preprocess an image",
             "Publish it with camserve publish, or pass a contract to each client",
         )
+
+
+def invalid_contract(model: ModelFolder, _target: Target) -> Iterator[Note]:
+    """Clients refuse a model whose contract is invalid."""
+    if CONTRACT_PARAMETER not in model.config.parameters:
+        return
+    try:
+        ModelContract.from_json(model.config.parameters[CONTRACT_PARAMETER].string_value, origin="its contract")
+    except BundleError as refused:
+        yield error(f"clients will refuse the model: {refused.message}", f"Restore {CONFIG_NAME} from a backup")
 
 
 def missing_labels(model: ModelFolder, _target: Target) -> Iterator[Note]:

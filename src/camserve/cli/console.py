@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ __all__ = [
     "print_error",
     "print_json",
     "print_line",
+    "print_logged_warnings",
     "print_note",
     "print_warning",
     "settings",
@@ -57,6 +59,20 @@ def print_note(line: str) -> None:
 def print_warning(message: str) -> None:
     """Print a warning to stderr; the further lines of a message of several lines are indented."""
     _print_message("warning", message)
+
+
+def print_logged_warnings(logger: str) -> None:
+    """Print the warnings of a logger to stderr from now on."""
+    handler = _WarningHandler(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.getLogger(logger).addHandler(handler)
+
+
+class _WarningHandler(logging.Handler):
+    """Prints each record as a warning."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print_warning(self.format(record))
 
 
 def print_error(message: str, hint: str | None = None) -> None:

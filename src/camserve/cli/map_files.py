@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import itertools
 import math
 import os
 import re
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from camserve.atomic import replace_file
+from camserve.atomic import add_file, replace_file
 from camserve.errors import ClientError, UsageError
 from camserve.text import printable
 
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["make_folder", "save_map"]
 
-_ORIGIN_KEY = "camserve.image"
+_NAME_KEY, _IDENTITY_KEY = "camserve.image", "camserve.source"
+_HEAD_BYTES = 4096  # of a map; they contain its texts
 _MAX_LABEL = 40
 _MAX_STEM = 180  # in bytes; with label, number and suffix the name stays below the usual limit of 255
 _MIN_SIDE, _MAX_SIDE = 224, 1024
@@ -47,7 +52,8 @@ def save_map(cam: ActivationMap, source: Source, folder: Path) -> Path:
     """Write the map over its image, with caption and color scale, as a PNG file and return its path.
 
     The file is named after the image and the class. It replaces the file of an earlier run for the same image; if the
-    name belongs to the map of another image, the new name gets a number.
+    name belongs to anything else, such as the map of another image or a link, the new name gets a number. It contains
+    the name of the image's file, but not its folder.
 
     Args:
         cam: The map.
@@ -87,17 +93,44 @@ def _display_size(height: int, width: int) -> tuple[int, int]:
 
 
 def _write(drawing: Image, label: str, source: Source, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)  # it may have been removed during a long run
+    identity = _identity(source)
+    content = _png(drawing, source.name.name, identity)
+    stem = f"{_truncated(source.stem)}-{re.sub(r'[^A-Za-z0-9]+', '_', label)[:_MAX_LABEL]}"
+    return next(path for path in _numbered(folder, stem) if _write_to(path, content, identity))
+
+
+def _write_to(path: Path, content: bytes, identity: str) -> bool:
+    """Write the map to a new file or one of the same image, and return False if the name belongs to anything else."""
+    if not os.path.lexists(path):
+        with suppress(FileExistsError):  # another process was faster
+            add_file(path, content)
+            return True
+    if not _contains(path, identity):
+        return False
+    with replace_file(path) as replacement:
+        replacement.stream.write(content)
+    return True
+
+
+def _identity(source: Source) -> str:
+    """Return a checksum of the path and the content of an image, from which the path cannot be found out."""
+    from camserve.clients import DecodeOptions
+    from camserve.images.files import read_bytes
+
+    content, _ = read_bytes(source.image, DecodeOptions().max_bytes)
+    return hashlib.sha256(os.fsencode(source.name.absolute()) + b"\0" + content).hexdigest()
+
+
+def _png(drawing: Image, name: str, identity: str) -> bytes:
     from PIL.PngImagePlugin import PngInfo
 
-    folder.mkdir(parents=True, exist_ok=True)  # it may have been removed during a long run
-    origin = printable(source.name.absolute())
-    stem = f"{_truncated(source.stem)}-{re.sub(r'[^A-Za-z0-9]+', '_', label)[:_MAX_LABEL]}"
-    path = next(path for path in _numbered(folder, stem) if not path.exists() or _origin_of(path) == origin)
     metadata = PngInfo()
-    metadata.add_itxt(_ORIGIN_KEY, origin)
-    with replace_file(path) as temporary:
-        drawing.save(temporary, format="PNG", pnginfo=metadata)
-    return path
+    metadata.add_itxt(_NAME_KEY, printable(name))
+    metadata.add_itxt(_IDENTITY_KEY, identity)
+    stream = io.BytesIO()
+    drawing.save(stream, format="PNG", pnginfo=metadata)
+    return stream.getvalue()
 
 
 def _truncated(stem: str) -> str:
@@ -110,12 +143,14 @@ def _numbered(folder: Path, stem: str) -> Iterator[Path]:
     yield from (folder / f"{stem}-{number}.png" for number in itertools.count(2))
 
 
-def _origin_of(path: Path) -> str | None:
-    """Return the path of the image that a map was made from, as stored in the map's file; None if it is missing."""
-    import PIL.Image
-
+def _contains(path: Path, identity: str) -> bool:
+    """Check whether a path is the map of an image, which has the checksum before its pixels. Links are not followed."""
     try:
-        with PIL.Image.open(path, formats=["PNG"]) as image:
-            return image.info.get(_ORIGIN_KEY)
+        # Without O_NONBLOCK, opening a FIFO without a writer would block forever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return None
+        return False
+    try:
+        return stat.S_ISREG(os.fstat(descriptor).st_mode) and identity.encode() in os.read(descriptor, _HEAD_BYTES)
+    finally:
+        os.close(descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -151,8 +150,9 @@ def _parse_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
 def _precision(bundle: Path) -> str:
     """Return the precision of a bundle; publishing itself reports a bundle that cannot be read."""
     from camserve.bundle import REPORT_NAME
+    from camserve.strict_json import parse_json
 
     try:
-        return str(json.loads((bundle / REPORT_NAME).read_text(encoding="utf-8"))["precision"])
+        return str(parse_json((bundle / REPORT_NAME).read_bytes())["precision"])
     except (OSError, ValueError, KeyError, TypeError):
         return "fp32"

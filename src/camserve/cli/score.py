@@ -15,7 +15,7 @@ from camserve.cli.help_layout import Command
 from camserve.cli.progress_view import track
 from camserve.cli.shared_options import Json
 from camserve.errors import UsageError
-from camserve.text import count
+from camserve.text import count, printable
 
 __all__ = ["register"]
 
@@ -33,9 +33,24 @@ def score(
         typer.Argument(metavar="INPUT", help="Image files, and folders to search for images.", show_default=False),
     ],
     model: client_options.Model,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Table to write: a .csv or .parquet file.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            help="Table to write: a .csv or .parquet file. An existing one is replaced when the new one is complete, "
+            "which keeps its owner and permissions.",
+        ),
+    ],
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Number of classes in each row.")] = 5,
     concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Number of concurrent requests.")] = 8,
+    spreadsheet_safe: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet-safe",
+            help="Write an apostrophe before paths, labels and errors in a .csv file that a spreadsheet would run as a "
+            "formula (they start with =, +, - or @). Without it texts are exact, for programs.",
+        ),
+    ] = False,
     as_json: Json = False,
     version: client_options.Version = "",
     url: client_options.Url = "localhost:8001",
@@ -53,7 +68,7 @@ def score(
     from camserve.clients import score as score_images
 
     _check_exist(inputs)
-    check_table(output)
+    check_table(output, spreadsheet_safe=spreadsheet_safe)
     replaced = output.exists()
     # Counted first rather than listed, so that a million paths need not be in memory.
     total = sum(1 for _ in find_images(inputs))
@@ -70,14 +85,18 @@ def score(
     ) as classifier:
         top = min(top, len(classifier.labels))
         rows = score_images(classifier, find_images(inputs), top=top, concurrency=concurrency)
-        summary = write_table(output, track(rows, total), top=top)
+        summary = write_table(output, track(rows, total), top=top, spreadsheet_safe=spreadsheet_safe)
     seconds = time.monotonic() - started
     if as_json:
         metrics = {"rows": summary.rows, "errors": summary.errors, "seconds": round(seconds, 3)}
-        print_json({"output": str(output), **metrics, "replaced": replaced})
+        print_json({"output": str(output), **metrics, "replaced": replaced, "access_kept": summary.access_kept})
     else:
         rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
         print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
+    if not summary.access_kept:
+        print_warning(
+            f"{printable(output)}: owner, group or access control list of the replaced table could not be kept"
+        )
     if summary.errors:
         contain = "contains" if summary.errors == 1 else "contain"
         print_warning(f"{summary.errors:,} of {count(summary.rows, 'row')} {contain} an error; see the column 'error'")

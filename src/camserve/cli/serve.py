@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import typer
 
 from camserve.cli import serve_options as options
+from camserve.cli.console import print_logged_warnings
 from camserve.cli.help_layout import Command
 from camserve.cli.serve_run import run_until_end
 from camserve.cli.shared_options import Json, Repository, check_choice
@@ -68,6 +69,7 @@ def serve(
     from camserve.serving import TritonServer
     from camserve.serving.server.server_options import ADMIN_KEY_VARIABLE, LogFormat, ModelControl, read_admin_key
 
+    print_logged_warnings("camserve.serving")
     check_choice(model_control, get_args(ModelControl), "--model-control")
     check_choice(log_format, get_args(LogFormat), "--log-format")
     if load and load_none:

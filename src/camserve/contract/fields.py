@@ -64,7 +64,8 @@ class Record(BaseModel):
             raise invalid(f"must be an object, got {excerpt(value)}")
         missing = [name for name in cls.model_fields if name not in value and name not in cls.implied]
         if missing:
-            raise invalid(f"must have {', '.join(missing)}, got {excerpt(value)}")
+            verb = "is" if len(missing) == 1 else "are"
+            raise invalid(f"must have {', '.join(cls.model_fields)}, but {', '.join(missing)} {verb} missing")
         unknown = [key for key in value if key not in cls.model_fields]
         if unknown:
             raise invalid(f"has the unknown field {excerpt(unknown[0])}; known are {', '.join(cls.model_fields)}")

@@ -11,7 +11,7 @@ from camserve.contract.fields import Name, PositiveInteger, Record, conflict, in
 from camserve.contract.maps import CamContract
 from camserve.contract.outputs import expected_outputs
 from camserve.contract.preprocessing import Preprocessing
-from camserve.contract.reading import read_contract
+from camserve.contract.reading import VERSION, read_contract
 from camserve.contract.tensor import TensorSpec
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES
 from camserve.text import count, excerpt
@@ -58,8 +58,8 @@ class ModelContract(Record):
     @field_validator("version", mode="before")
     @classmethod
     def _is_known(cls, version: Any) -> Any:
-        if isinstance(version, bool) or not isinstance(version, int) or version != 1:
-            raise invalid(f"must be 1, got {excerpt(version)}")
+        if isinstance(version, bool) or not isinstance(version, int) or version != VERSION:
+            raise invalid(f"must be {VERSION}, got {excerpt(version)}")
         return version
 
     @model_validator(mode="after")
@@ -79,13 +79,15 @@ class ModelContract(Record):
             )
         elif shape[0] * shape[1] > _MAX_PIXELS:
             yield f"input.shape must have at most {_MAX_PIXELS:,} pixels, got {shape[0]} x {shape[1]}"
+        changes_pixels = pixels.color == "bgr" or bool(pixels.arithmetic)
         if dtype == "INT32":
             yield "input.dtype must be 'FP32' or 'UINT8', got 'INT32'"
-        elif dtype == "UINT8" and not pixels.in_graph:
-            if pixels.color == "bgr" or pixels.arithmetic:
-                yield "input.dtype is UINT8, but the preprocessing requires arithmetic or BGR from the client"
-            elif pixels.gives_fractions:
-                yield f"input.dtype is UINT8, but resize {pixels.resize} gives fractions"
+        elif dtype == "UINT8" and changes_pixels and not pixels.in_graph:
+            yield "input.dtype must be 'FP32' if the client reorders channels or does arithmetic, got 'UINT8'"
+        elif dtype == "FP32" and changes_pixels and pixels.in_graph:
+            yield "input.dtype must be 'UINT8' if the graph reorders channels or does arithmetic, got 'FP32'"
+        elif dtype == "UINT8" and pixels.gives_fractions:
+            yield f"input.dtype must be 'FP32' for resize {pixels.resize}, which gives fractions, got 'UINT8'"
 
     def _output_faults(self) -> Iterator[str]:
         names = [tensor.name for tensor in (self.input, *self.outputs)]
@@ -134,14 +136,17 @@ class ModelContract(Record):
         return self.model_dump_json(indent=indent)
 
     @classmethod
-    def from_json(cls, text: str | bytes, *, origin: str = "the contract") -> ModelContract:
+    def from_json(
+        cls, text: str | bytes, *, origin: str = "the contract", hint: str = "Export the model again"
+    ) -> ModelContract:
         """Read a contract from JSON, strictly: every field must be present, of its type, and agree with the others.
 
         Args:
             text: The JSON.
             origin: The file or model that it is from, for error messages.
+            hint: How to replace an invalid contract.
 
         Raises:
             BundleError: If it is not a valid contract of version 1; the message names the field.
         """
-        return read_contract(cls, text, origin)
+        return read_contract(cls, text, origin, hint)

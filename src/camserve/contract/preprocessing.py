@@ -48,7 +48,8 @@ class Preprocessing(Record):
         scale: Divisor per channel, in `color` order.
         mean: Subtracted after scaling, per channel, in `color` order.
         std: Divisor after subtraction, per channel, in `color` order.
-        in_graph: The graph reorders the channels and does the arithmetic; clients send unchanged RGB or gray pixels.
+        in_graph: The graph reorders the channels and does the arithmetic, if any; clients send unchanged RGB or gray
+            pixels, as UINT8.
     """
 
     color: ColorOrder = "rgb"

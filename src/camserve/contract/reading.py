@@ -17,18 +17,18 @@ VERSION = 1
 """The version of the format. A field that clients must know to prepare pixels or to read answers requires another."""
 
 _MAX_BYTES = 64 * 1024
-_PROBLEMS = {"tuple_type": "must be a list", "model_type": "must be an object"}
 
 RecordT = TypeVar("RecordT", bound=Record)
 
 
-def read_contract(kind: type[RecordT], text: str | bytes, origin: str) -> RecordT:
+def read_contract(kind: type[RecordT], text: str | bytes, origin: str, hint: str) -> RecordT:
     """Read a contract: every field must be present, of its type, and agree with the others.
 
     Args:
         kind: The class of the contract.
         text: The JSON.
         origin: The file or model that it is from, for error messages.
+        hint: How to replace an invalid contract.
 
     Raises:
         BundleError: If it is not a valid contract of this version; the message names the field.
@@ -41,10 +41,7 @@ def read_contract(kind: type[RecordT], text: str | bytes, origin: str) -> Record
         problem = str(error)
     except ValidationError as error:
         problem = _problem(error)
-    raise BundleError(
-        f"{origin} is not a valid camserve contract: {problem}",
-        hint="Export the model again, and publish it: camserve export SOURCE --out BUNDLE --publish REPOSITORY",
-    )
+    raise BundleError(f"{origin} is not a valid camserve contract: {problem}", hint=hint)
 
 
 def _refuse_later_version(document: Any, origin: str) -> None:
@@ -67,6 +64,6 @@ def _problem(error: ValidationError) -> str:
     elif first["type"] == "literal_error":
         problem = f"must be {first['ctx']['expected']}, got {excerpt(first['input'])}"
     else:
-        expected = _PROBLEMS.get(first["type"], first["msg"].replace("Input should", "must"))
+        expected = "must be a list" if first["type"] == "tuple_type" else first["msg"]
         problem = f"{expected}, got {excerpt(first['input'])}"
     return f"{field or 'it'} {problem}"

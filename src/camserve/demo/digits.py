@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from camserve.atomic import replace_file
 from camserve.errors import ExportError
 
 __all__ = ["Digits", "load_digits", "train", "write_images"]
@@ -85,7 +86,8 @@ def write_images(images: npt.NDArray[np.uint8], classes: npt.NDArray[np.int64], 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:04d}-is-{digit}.png" for number, digit in enumerate(classes)]
     for path, image in zip(paths, images, strict=True):
-        Image.fromarray(image).save(path)
+        with replace_file(path) as replacement:
+            Image.fromarray(image).save(replacement.stream, "PNG")
     return paths
 
 

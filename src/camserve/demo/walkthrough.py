@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from camserve.atomic import replace_file
 from camserve.clients import Classification, Classifier
 from camserve.demo.digits import load_digits, train, write_images
 from camserve.demo.gallery import LabeledResult, gallery
@@ -107,7 +108,8 @@ def run_demo(work: Path, repository: Path, progress: Progress) -> DemoResult:
         repository=repository,
         gallery=work / "gallery.html",
     )
-    result.gallery.write_text(gallery(shown, _metrics(result)), encoding="utf-8")
+    with replace_file(result.gallery) as replacement:
+        replacement.stream.write(gallery(shown, _metrics(result)).encode())
     _check_result(result)
     return result
 

@@ -77,8 +77,6 @@ def to_tensor(fitted: Fitted, contract: ModelContract) -> Tensor:
     pixels = _pixels_of(fitted.image, contract).reshape(contract.input.shape)
     if contract.input.dtype == "UINT8":
         return np.ascontiguousarray(pixels)
-    if contract.preprocessing.in_graph:
-        return pixels.astype(np.float32)
     return normalize(pixels, contract.preprocessing)
 
 

@@ -7,20 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 from support.transports import toy_request
-from tritonclient.grpc import service_pb2
+from tritonclient.grpc import model_config_pb2, service_pb2
 
+from camserve.clients.wire.failures import InvalidReply
 from camserve.clients.wire.messages import (
     Reply,
     Request,
     Statistics,
     encode_request,
     newest_version,
+    read_model,
     read_reply,
     read_statistics,
     request_header,
 )
 
 Array = np.ndarray[Any, Any]
+REQUEST = toy_request(np.zeros((1, 8, 8, 3), np.float32))
 
 
 @pytest.mark.parametrize("count", [0, 1, 31, 32, 127, 128, 4095, 4096, 600_000])
@@ -72,7 +75,7 @@ def reply(*outputs: tuple[str, str, list[int], bytes], version: str = "7") -> by
 )
 def test_outputs_of_every_data_type_are_read(datatype: str, dtype: str) -> None:
     array = np.array([[0, 1], [1, 0]], dtype)
-    version, tensors = read_reply(reply(("out", datatype, [2, 2], array.tobytes())))
+    version, tensors = read_reply(reply(("out", datatype, [2, 2], array.tobytes())), REQUEST)
     assert version == "7"
     assert tensors["out"].dtype == array.dtype
     np.testing.assert_array_equal(tensors["out"], array)
@@ -80,36 +83,85 @@ def test_outputs_of_every_data_type_are_read(datatype: str, dtype: str) -> None:
 
 def test_outputs_are_matched_by_name() -> None:
     one, two = (np.array([value], np.float32).tobytes() for value in (1, 2))
-    tensors = read_reply(reply(("b", "FP32", [1], two), ("a", "FP32", [1], one)))[1]
+    tensors = read_reply(reply(("b", "FP32", [1], two), ("a", "FP32", [1], one)), REQUEST)[1]
     assert {name: float(array[0]) for name, array in tensors.items()} == {"a": 1.0, "b": 2.0}
 
 
 @pytest.mark.parametrize(
-    ("datatype", "shape", "size"),
+    ("datatype", "shape", "size", "why"),
     [
-        *(("FP32", [4], size) for size in (0, 15, 17)),
-        *(("FP32", shape, 16) for shape in ([-1], [-2, -2], [2**62, 4])),
-        *((datatype, [4], 16) for datatype in ("BYTES", "NONE", "FP64")),
+        *(("FP32", [4], size, f"has {size} bytes instead of 16") for size in (0, 15, 17)),
+        ("FP64", [4], 16, "has 16 bytes instead of 32"),
+        *(("FP32", shape, 16, "impossible shape") for shape in ([-1], [-2, -2], [2**62, 4], [2**62, 4, 0], [-1, 0])),
+        ("FP32", [1] * 17, 4, "has 17 dimensions"),
+        *((datatype, [4], 16, "unsupported data type") for datatype in ("BYTES", "NONE", "")),
     ],
 )
-def test_output_with_wrong_size_is_left_out(datatype: str, shape: list[int], size: int) -> None:
+def test_output_that_cannot_be_read_is_an_error(datatype: str, shape: list[int], size: int, why: str) -> None:
     good = ("good", "FP32", [1], bytes(4))
-    assert list(read_reply(reply(("bad", datatype, shape, bytes(size)), good))[1]) == ["good"]
+    with pytest.raises(InvalidReply) as caught:
+        read_reply(reply(good, ("bad", datatype, shape, bytes(size))), REQUEST)
+    assert caught.value.why.startswith("output 'bad' ")
+    assert why in caught.value.why
 
 
-def test_output_without_bytes_is_left_out() -> None:
+def test_output_without_bytes_is_an_error() -> None:
     response = service_pb2.ModelInferResponse(model_version="1")
     response.outputs.add(name="lost", datatype="FP32", shape=[1])
-    assert read_reply(response.SerializeToString()) == ("1", {})
+    with pytest.raises(InvalidReply) as caught:
+        read_reply(response.SerializeToString(), REQUEST)
+    assert caught.value.why == "it describes 1 output, and contains the bytes of 0"
+
+
+def test_two_outputs_of_one_name_are_an_error() -> None:
+    output = ("out", "FP32", [1], bytes(4))
+    with pytest.raises(InvalidReply) as caught:
+        read_reply(reply(output, output), REQUEST)
+    assert caught.value.why == "it contains several tensors for output 'out'"
+
+
+@pytest.mark.parametrize(
+    ("requested", "model", "version", "why"),
+    [
+        ("", "other", "1", "it is about model 'other'"),
+        ("2", "toy", "3", "it is from version 3"),
+        ("", "toy", "9" * 65, "its version is '999"),
+        ("", "toy", "1\x1b[2J", "its version is '1\\x1b[2J'"),
+    ],
+)
+def test_reply_of_another_model_or_version_is_an_error(requested: str, model: str, version: str, why: str) -> None:
+    response = service_pb2.ModelInferResponse(model_name=model, model_version=version)
+    with pytest.raises(InvalidReply) as caught:
+        read_reply(response.SerializeToString(), toy_request(np.zeros(1), version=requested))
+    assert caught.value.why.startswith(why)
+    assert len(caught.value.why) < 120
+
+
+def test_model_with_odd_description_is_an_error() -> None:
+    described = service_pb2.ModelMetadataResponse(name="toy", versions=["1"])
+    tensor = {"name": "a", "datatype": "FP32", "shape": [1]}
+    for change, why in (
+        ({"outputs": [tensor, tensor]}, "it contains several tensors for output 'a'"),
+        ({"inputs": [{**tensor, "shape": [1] * 17}]}, "input 'a' has 17 dimensions"),
+        ({"inputs": [{**tensor, "name": "a" * 1001}]}, "the name or data type of input 'aaa"),
+        ({"name": "other"}, "it is about model 'other'"),
+    ):
+        metadata = service_pb2.ModelMetadataResponse(**change)
+        with pytest.raises(InvalidReply) as caught:
+            read_model("toy", "1", metadata, model_config_pb2.ModelConfig())
+        assert caught.value.why.startswith(why)
+    with pytest.raises(InvalidReply) as caught:
+        read_model("toy", "1", described, model_config_pb2.ModelConfig(max_batch_size=-5))
+    assert caught.value.why == "max_batch_size is -5"
 
 
 def test_empty_output_is_read() -> None:
-    assert read_reply(reply(("out", "FP32", [0, 4], b"")))[1]["out"].shape == (0, 4)
+    assert read_reply(reply(("out", "FP32", [0, 4], b"")), REQUEST)[1]["out"].shape == (0, 4)
 
 
 def test_outputs_are_read_only_views_of_the_message() -> None:
     """As in tritonclient; copy an output to modify it."""
-    array = read_reply(reply(("out", "FP32", [1], bytes(4))))[1]["out"]
+    array = read_reply(reply(("out", "FP32", [1], bytes(4))), REQUEST)[1]["out"]
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 1
 

@@ -1,15 +1,14 @@
 """Memory and descriptors of the server after many loads, unloads and requests."""
 
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.chaos import times
 from support.disposable_server import DisposableServer
+from support.process_usage import children, descriptors, resident
 from support.toy import toy_images
 from tritonclient.grpc import InferenceServerClient, InferInput
 
@@ -21,23 +20,6 @@ pytestmark = pytest.mark.chaos
 ROUNDS = times(100)
 REQUESTS = times(10_000)
 MEGABYTE = 2**20
-
-
-def _resident(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def _stubs(pid: int) -> list[int]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it may have ended
-            if int((process / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(process.name))
-    return found
-
-
-def _descriptors(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def _infer(client: InferenceServerClient, bundle: Bundle, version: str = "") -> None:
@@ -60,15 +42,15 @@ def test_loading_and_unloading_repeatedly_leaks_nothing(
     ):
         for _ in range(ROUNDS):
             client.load_model("toy")
-            assert len(_stubs(server.pid)) == 2
+            assert len(children(server.pid)) == 2
             for version in ("1", "2"):  # both versions are served
                 _infer(client, toy_bundle, version)
             client.unload_model("toy")
             _await_end(server)
-            measured.append((_resident(server.pid) / MEGABYTE, _descriptors(server.pid)))
+            measured.append((resident(server.pid) / MEGABYTE, descriptors(server.pid)))
         regions = [path.name for path in Path("/dev/shm").glob(f"{_scratch(server)}*")]
     steady = measured[min(3, ROUNDS // 2) :]
-    record_property("megabytes", [round(resident) for resident, _ in steady])
+    record_property("megabytes", [round(memory) for memory, _ in steady])
     assert steady[-1][0] - steady[0][0] < 20 + 0.2 * ROUNDS
     assert steady[-1][1] <= steady[0][1] + 2
     assert len(regions) <= 1
@@ -76,7 +58,7 @@ def test_loading_and_unloading_repeatedly_leaks_nothing(
 
 def _await_end(server: TritonServer) -> None:
     deadline = time.monotonic() + 60
-    while server.served() or _stubs(server.pid):
+    while server.served() or children(server.pid):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
@@ -92,12 +74,12 @@ def _scratch(server: TritonServer) -> str:
 def test_requests_leak_nothing(toy_bundle: Bundle, tmp_path: Path) -> None:
     publish(toy_bundle, tmp_path, options=ServingOptions(threads=1))
     with DisposableServer(tmp_path) as server, InferenceServerClient(server.grpc_url) as client:
-        (stub,) = _stubs(server.pid)
+        (stub,) = children(server.pid)
         for _ in range(REQUESTS // 5):
             _infer(client, toy_bundle)
-        before = {pid: (_resident(pid), _descriptors(pid)) for pid in (server.pid, stub)}
+        before = {pid: (resident(pid), descriptors(pid)) for pid in (server.pid, stub)}
         for _ in range(REQUESTS):
             _infer(client, toy_bundle)
-        for pid, (resident, descriptors) in before.items():
-            assert _resident(pid) - resident < 8 * MEGABYTE
-            assert _descriptors(pid) <= descriptors + 2
+        for pid, (memory, opened) in before.items():
+            assert resident(pid) - memory < 8 * MEGABYTE
+            assert descriptors(pid) <= opened + 2

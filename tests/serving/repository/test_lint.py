@@ -94,6 +94,15 @@ def _queue(name: str, value: object) -> Callable[[Any], object]:
     return lambda config: setattr(config.dynamic_batching.default_queue_policy, name, value)
 
 
+def _contract(old: str, new: str) -> Callable[[Any], object]:
+    def change(config: Any) -> None:
+        parameter = config.parameters[CONTRACT_PARAMETER]
+        assert old in parameter.string_value
+        parameter.string_value = parameter.string_value.replace(old, new)
+
+    return change
+
+
 def _instances(count: int) -> Callable[[Any], object]:
     return lambda config: setattr(config.instance_group[0], "count", count)
 
@@ -111,6 +120,8 @@ def _instances(count: int) -> Callable[[Any], object]:
         (lambda config: config.model_warmup.pop(0), "warm-up-gap", "warning"),
         (_instances(2), "threads-above-cores", "warning"),
         (lambda config: config.parameters.pop(CONTRACT_PARAMETER), "missing-contract", "warning"),
+        (_contract('"in_graph":false', '"in_graph":"no"'), "invalid-contract", "error"),
+        (_contract('"version":1', '"version":2'), "invalid-contract", "error"),
         (_set("name", "other"), "name-mismatch", "error"),
         (_accelerator("tensort"), "unknown-accelerator", "error"),
         (_accelerator("cuda", device="cpu"), "unknown-accelerator", "error"),

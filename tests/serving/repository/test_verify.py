@@ -9,11 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
 from support.chaos import times
 
 from camserve.bundle import Bundle
 from camserve.errors import RepositoryError
 from camserve.serving import ServingOptions, list_models, prune, publish
+from camserve.serving.config.message import read_config
 from camserve.serving.repository.accept import accept_config
 from camserve.serving.repository.lock import LOCK_NAME
 from camserve.serving.repository.verify import verify_repository
@@ -198,6 +200,26 @@ def test_only_models_of_camserve_can_be_accepted(repository: Path) -> None:
     path.write_text(path.read_text().replace("camserve.contract", "camserve.kontract"))
     with pytest.raises(RepositoryError, match="has lost its name, its contract or its list"):
         accept_config(repository, "toy")
+
+
+def test_an_invalid_contract_is_not_accepted(repository: Path) -> None:
+    path = repository / "toy" / "config.pbtxt"
+    original = path.read_text()
+    path.write_text(original.replace("255.0,255.0,255.0", "0.0,0.0,0.0"))
+    assert path.read_text() != original
+    with pytest.raises(RepositoryError, match=r"preprocessing\.scale\[0\] is a divisor.*Restore the file"):
+        accept_config(repository, "toy")
+    assert len(verify_repository(repository).faults) == 1
+
+
+def test_a_version_listed_twice_is_a_fault(repository: Path) -> None:
+    path = repository / "toy" / "config.pbtxt"
+    config = read_config(path)
+    versions = config.parameters["camserve.versions"]
+    versions.string_value += "\n" + versions.string_value.split("\n")[0][:-1] + "0"
+    path.write_text(text_format.MessageToString(config))
+    (fault,) = verify_repository(repository).faults
+    assert "contains a version twice" in fault.what
 
 
 def test_an_empty_folder_is_a_note(repository: Path) -> None:

@@ -1,0 +1,93 @@
+"""Check that a table can be written, before any work is done for it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from pathlib import Path
+from typing import Any
+
+from camserve.errors import UsageError
+from camserve.text import printable
+
+__all__ = ["check_table", "import_pyarrow"]
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def check_table(path: str | Path, *, spreadsheet_safe: bool = False) -> None:
+    """Check that a table can be written, before any file is scored.
+
+    Args:
+        path: The table.
+        spreadsheet_safe: As for `write_table`.
+
+    Raises:
+        UsageError: If the extension is neither .csv nor .parquet; the path is a folder, a pipe, a device or a socket,
+            or links to one; the folder is missing or not writable; pyarrow is not installed; or `spreadsheet_safe` is
+            set for a Parquet file.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in (".csv", ".parquet"):
+        raise UsageError(
+            f"the extension of {printable(target)} must be .csv or .parquet", hint="Rename the table, e.g. scores.csv"
+        )
+    if spreadsheet_safe and target.suffix.lower() != ".csv":
+        raise UsageError(
+            "spreadsheet_safe applies to .csv files only: spreadsheets do not run the text of a Parquet file",
+            hint="Leave out --spreadsheet-safe, or write a .csv file",
+        )
+    _check_regular(target)
+    folder = Path(os.path.realpath(target)).parent  # Path.resolve fails on links that form a cycle
+    if not os.path.isdir(folder):  # noqa: PTH112  (Path.is_dir raises an error without permission)
+        raise UsageError(
+            f"folder {printable(folder)} does not exist", hint=f"Create it: mkdir -p {shlex.quote(str(folder))}"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"folder {printable(folder)} is not writable", hint="Choose a folder that you can write to: --output FILE"
+        )
+    if target.suffix.lower() == ".parquet":
+        import_pyarrow()
+
+
+def _check_regular(target: Path) -> None:
+    """Refuse what is not a regular file, without opening it."""
+    try:
+        kind = stat.S_IFMT(target.stat().st_mode)
+    except FileNotFoundError:
+        return
+    except OSError as error:  # such as a link in a public folder that another user made
+        raise UsageError(
+            f"{printable(target)} cannot be written: {error.strerror}", hint="Choose another file: --output FILE"
+        ) from None
+    if stat.S_ISDIR(kind):
+        raise UsageError(f"{printable(target)} is a folder", hint="Pass the path of a file in it, e.g. scores.csv")
+    if not stat.S_ISREG(kind):
+        raise UsageError(
+            f"{printable(target)} is {_KINDS.get(kind, 'not a regular file')}; a table replaces a regular file",
+            hint="Choose another file: --output FILE",
+        )
+
+
+def import_pyarrow() -> tuple[Any, Any]:
+    """Return the modules `pyarrow` and `pyarrow.parquet`.
+
+    Raises:
+        UsageError: If pyarrow is not installed.
+    """
+    try:
+        import pyarrow  # noqa: PLC0415  (required only for Parquet)
+        import pyarrow.parquet  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError(
+            f"pyarrow cannot be imported: {error}",
+            hint="Install it: pip install 'camserve[parquet]', or write a .csv file",
+        ) from None
+    return pyarrow, pyarrow.parquet
