@@ -14,6 +14,7 @@ from support.serve_process import ServeProcess
 
 from camserve.bundle import Bundle
 from camserve.serving import LiveServer, publish
+from camserve.serving.live.server import LiveVersion
 
 pytestmark = pytest.mark.slow
 
@@ -51,6 +52,8 @@ def test_a_dead_server_serves_the_same_again(toy_bundle: Bundle, tmp_path: Path)
         with LiveServer(served.ready["grpc"]) as live:
             live.load("loaded")
             live.unload("unloaded")
+            while LiveVersion("unloaded", 1, "UNAVAILABLE", "unloaded") not in live.index():
+                time.sleep(0.05)
         publish(toy_bundle, tmp_path, name="toy", url=served.ready["grpc"])
 
         event = _kill(served, signal.SIGSEGV)
