@@ -25,7 +25,6 @@ __all__ = [
     "is_not_loaded",
     "is_refusal",
     "is_restricted",
-    "no_thread",
     "redact",
     "unresponsive",
 ]
@@ -33,7 +32,7 @@ __all__ = [
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
 _UNREACHABLE = re.compile(r"failed to connect to all addresses|DNS resolution failed")
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
-_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max")  # of gRPC, for a limit of this client
+_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max \((\d+) vs\. (\d+)\)")  # of gRPC, for our limit
 _FULL_SHARED_MEMORY = re.compile(r"Failed to increase the shared memory pool")
 
 DEADLINE_REASON = "Deadline Exceeded"
@@ -153,14 +152,6 @@ def closed(urls: Sequence[str]) -> UsageError:
     return UsageError(f"the connection to {', '.join(urls)} is closed", hint="Create a new classifier")
 
 
-def no_thread(why: str) -> ClientError:
-    """Return the error for a call that this process cannot start a thread for."""
-    return ClientError(
-        f"no thread can be started to send a request: {why}",
-        hint="Lower concurrency, or raise the limit of threads (ulimit -u, or the pids limit of the container)",
-    )
-
-
 def is_not_loaded(failed: CallFailed) -> bool:
     """Return whether the server reports that it does not serve the model."""
     if isinstance(failed, InvalidReply):  # its reason quotes the server
@@ -196,9 +187,11 @@ def diagnose(failed: CallFailed, operation: Operation, url: str) -> Failure:
             hint="Pass the header with headers={NAME: VALUE}",
         )
         return Failure(error, RetryScope.NOWHERE)
-    if isinstance(failed, InvalidReply) or _TOO_LARGE.search(failed.why):
+    too_large = _TOO_LARGE.search(failed.why)
+    if isinstance(failed, InvalidReply) or too_large:
+        why = f"it has {int(too_large[1]):,} bytes, more than {int(too_large[2]):,}" if too_large else failed.why
         error = RequestError(
-            f"{operation.at(url)} sent an invalid reply: {failed.why}",
+            f"{operation.at(url)} sent an invalid reply: {why}",
             hint="Check that a Triton server is at this address, and read its log",
         )
         return Failure(error, RetryScope.ELSEWHERE)
