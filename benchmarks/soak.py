@@ -101,7 +101,7 @@ def soak(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         "minutes": (samples[-1]["at"] - samples[0]["at"]) / 60,
         "samples": samples,
         "counted": counted,
-        "restarts": [{"cause": each.cause, "seconds": each.seconds} for each in server.restarts],
+        "restarts": [vars(each) for each in server.restarts],
         "kills": arguments.kills,
         "exit_code": server.exit_code,
         "left_behind": left_behind,
