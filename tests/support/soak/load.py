@@ -101,7 +101,7 @@ class SoakLoad:
         self._killed: Counter[str] = Counter()
         self._refusals: list[list[float]] = []
         self._clients = ClientsProgram(str(site_file), "1", str(pause))
-        work = ((every, self._publications()), (every / 2, self._score), (2.0, self._kill_clients))
+        work = ((every, self._publications()), (every, self._score), (2.0, self._kill_clients))
         self._threads = [threading.Thread(target=self._repeat, args=each, daemon=True) for each in work]
 
     def __enter__(self) -> SoakLoad:

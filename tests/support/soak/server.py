@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from support.command_line import PROGRAM
-from support.process_usage import Usage, command, descendants, usage
+from support.process_usage import Usage, command, descendants, is_running, usage
 
 __all__ = ["Restart", "SoakServer"]
 
@@ -111,12 +111,12 @@ class SoakServer:
         self.exit_code = self._process.poll()
         if self.exit_code is not None:
             return False
-        with suppress(ProcessLookupError):
-            triton = self._find_triton()
-            if triton != self._triton:
-                now = time.monotonic()
-                self.restarts.append(Restart(*(self._sent or ("itself", now))))
-                self._triton, self._sent, self.started = triton, None, now
+        if not is_running(self._triton):
+            with suppress(ProcessLookupError):
+                self._triton = self._find_triton()
+                self.started = time.monotonic()
+                self.restarts.append(Restart(*(self._sent or ("itself", self.started))))
+                self._sent = None
         if self.restarts and self.restarts[-1].seconds is None and self._is_ready():
             self.restarts[-1].seconds = time.monotonic() - self.restarts[-1].began
         return True
