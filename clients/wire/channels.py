@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 import grpc
 
 from camserve.clients.steps import Call, Metadata
+from camserve.clients.threads import no_thread, starting_threads
 from camserve.clients.wire import health_checks
 from camserve.clients.wire.callers import Caller, GrpcThread, Method
 from camserve.clients.wire.channel_settings import SERVICE
 from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.endpoints import Endpoints
-from camserve.clients.wire.failures import CallFailed, no_thread, unresponsive
+from camserve.clients.wire.failures import CallFailed, unresponsive
 from camserve.clients.wire.pending import Line, Outcome, PendingCall
 
 __all__ = ["Channel", "Dial", "HealthCheck"]
