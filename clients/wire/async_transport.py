@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.steps import Call, Step, Steps, Work, run_steps_async
+from camserve.clients.threads import starting_threads
 from camserve.clients.wire.callers import Mixed
 from camserve.clients.wire.connection_options import ConnectionOptions
 from camserve.clients.wire.connections import Connections
@@ -64,7 +65,8 @@ class AsyncTransport:
 
     async def _perform(self, step: Step) -> object:
         if isinstance(step, Work):
-            return await asyncio.to_thread(step.compute)
+            with starting_threads():
+                return await asyncio.to_thread(step.compute)
         if isinstance(step, Call):
             return await self._call(step)
         self._connections.check_open()

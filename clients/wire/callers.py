@@ -196,3 +196,5 @@ def _outcome(receive: Callable[[], bytes], pending: PendingCall) -> Outcome:
         return CallFailed(status.name, why, pending.call.metadata)
     except (ValueError, grpc.FutureCancelledError):  # the channel is closed
         return CallFailed("UNAVAILABLE", "the connection was closed")
+    except MemoryError as error:  # who waits learns it
+        return error

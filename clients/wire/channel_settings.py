@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import grpc
 
+from camserve.clients.threads import check_threads_of_grpc
 from camserve.clients.wire.connection_options import ConnectionOptions, is_local
 
 __all__ = ["SERVICE", "dialler", "settings"]
@@ -75,7 +76,9 @@ def dialler(options: ConnectionOptions, plain: Callable[..., C], encrypted: Call
 
     Raises:
         UsageError: If a file of `options.tls` cannot be read.
+        ClientError: If the system refuses the threads of gRPC.
     """
+    check_threads_of_grpc()
     secrets = None if options.tls is None else grpc.ssl_channel_credentials(*options.tls.read())
     compression = _COMPRESSION[options.compression]
 

@@ -182,7 +182,8 @@ class HealthCheck:
         self._own = {url: Channel(url, dial, GrpcThread(), Line(limit=1)) for url in channels}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camserve-health", daemon=True)
-        self._thread.start()
+        with starting_threads():
+            self._thread.start()
 
     def stop(self) -> None:
         """End the checks, and wait until they have ended."""

@@ -34,7 +34,7 @@ _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not 
 _CLOCK = "the clock of this host was set forward during the call"
 _UNREACHABLE = re.compile(rf"failed to connect to all addresses|DNS resolution failed|{_CLOCK}")
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
-_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max")  # of gRPC, for a limit of this client
+_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max \((\d+) vs\. (\d+)\)")  # of gRPC, for our limit
 _FULL_SHARED_MEMORY = re.compile(r"Failed to increase the shared memory pool")
 
 DEADLINE_REASON = "Deadline Exceeded"
@@ -195,9 +195,11 @@ def diagnose(failed: CallFailed, operation: Operation, url: str) -> Failure:
             hint="Pass the header with headers={NAME: VALUE}",
         )
         return Failure(error, RetryScope.NOWHERE)
-    if isinstance(failed, InvalidReply) or _TOO_LARGE.search(failed.why):
+    too_large = _TOO_LARGE.search(failed.why)
+    if isinstance(failed, InvalidReply) or too_large:
+        why = f"it has {int(too_large[1]):,} bytes, more than {int(too_large[2]):,}" if too_large else failed.why
         error = RequestError(
-            f"{operation.at(url)} sent an invalid reply: {failed.why}",
+            f"{operation.at(url)} sent an invalid reply: {why}",
             hint="Check that a Triton server is at this address, and read its log",
         )
         return Failure(error, RetryScope.ELSEWHERE)

@@ -20,7 +20,9 @@ __all__ = ["FOLDER", "Lease", "Ledger", "create", "is_abandoned", "remove", "rem
 FOLDER = Path("/dev/shm")  # noqa: S108 - where shm_open looks
 """Directory of the names of segments."""
 
-_NAME = re.compile(r"camserve-client-(?P<host>[0-9a-f]+-[0-9]+)-(?P<pid>[0-9]+)-(?P<start>[0-9]+)-[0-9a-f]{16}")
+_NAME = re.compile(
+    r"camserve-client-(?P<host>[0-9a-f]+-[0-9]+)-(?P<pid>[0-9]{1,10})-(?P<start>[0-9]{1,20})-[0-9a-f]{16}"
+)
 _MAX_UNCERTAIN = 1024
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 
 from tritonclient.grpc import service_pb2
 
@@ -17,6 +18,8 @@ __all__ = ["Sharing"]
 
 _UNREGISTER = "SystemSharedMemoryUnregister"
 _CLOSING_SECONDS = 1.0
+_MOST_REGIONS = 1_000
+"""The most regions of a server that are looked at for those of killed clients."""
 
 
 class Sharing:
@@ -84,5 +87,5 @@ class Sharing:
         """Unregister the segments of clients that were killed."""
         reply = yield from server.call("SystemSharedMemoryStatus", b"")
         status = parse(service_pb2.SystemSharedMemoryStatusResponse.FromString, reply)
-        for message in self._memory.abandoned(status.regions):
+        for message in self._memory.abandoned(islice(status.regions, _MOST_REGIONS)):
             yield from server.call(_UNREGISTER, message.SerializeToString())
