@@ -21,7 +21,7 @@ REFUSED = [
     ('{"a": 1, "a": 1, "a": 1}', "a is given twice"),
     ("[1, NaN]", r"\[1\] must be a finite number, got NaN"),
     ("-Infinity", "it must be a finite number, got -Infinity"),
-    ('{"a": {"b": 1e400}}', r"a\.b must be a finite number, got Infinity"),
+    ('{"a": {"b": 1e400}}', r"a\.b must be a finite number, got 1e400"),
     ("9" * 5000, "at most 64 bits, got an integer of 5,000 digits"),
     (f"[-{'1' * 20}]", r"\[0\] must be a number of at most 64 bits, got -1{20}$"),
     (str(2**63), "at most 64 bits"),

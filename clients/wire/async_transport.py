@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.steps import Call, Step, Steps, Work, run_steps_async
 from camserve.clients.threads import starting_threads
-from camserve.clients.wire.callers import GrpcThread
+from camserve.clients.wire.callers import Mixed
 from camserve.clients.wire.connection_options import ConnectionOptions
 from camserve.clients.wire.connections import Connections
 from camserve.clients.wire.exchange import Exchange
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class AsyncTransport:
     """Connections to the servers of one client, for one event loop: that in which it is first used.
 
-    The calls belong to gRPC's thread instead of the event loop, so that a call of a cancelled task, or of an event loop
+    The calls belong to other threads instead of the event loop, so that a call of a cancelled task, or of an event loop
     that has ended, runs to its end.
 
     Args:
@@ -39,7 +39,7 @@ class AsyncTransport:
     """
 
     def __init__(self, urls: Sequence[str], options: ConnectionOptions, monitor: Monitor) -> None:
-        self._connections = Connections(urls, options, monitor, GrpcThread)
+        self._connections = Connections(urls, options, monitor, Mixed)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = asyncio.Event()
 
@@ -83,14 +83,15 @@ class AsyncTransport:
                 loop.call_soon_threadsafe(_resolve, settled)
 
         pending = self._connections.begin(call)
+        late = loop.call_later(call.seconds, pending.abandon_late)
         try:
             pending.call_when_settled(wake)
-            await asyncio.wait((settled,), timeout=call.seconds)
-            pending.abandon_late()
+            await settled
             return pending.reply()
         except CallFailed as failed:
             raise self._connections.error(failed) from None
         finally:
+            late.cancel()
             pending.abandon_if_pending()  # unless it has ended: the task was cancelled
 
     def _check_loop(self) -> None:

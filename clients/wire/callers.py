@@ -1,4 +1,4 @@
-"""Two ways to make calls without waiting for them in the calling thread: worker threads, and gRPC's own thread.
+"""Ways to make calls without waiting for them in the calling thread: worker threads, and gRPC's own thread.
 
 Workers are the faster way for calls one after the other, and need a thread for each call under way. gRPC's thread
 serves any number of calls, and is started again for each that is alone.
@@ -13,10 +13,10 @@ from typing import Protocol, TypeAlias
 
 import grpc
 
-from camserve.clients.wire.failures import DEADLINE_REASON, CallFailed
+from camserve.clients.wire.failures import DEADLINE_REASON, CallFailed, clock_set
 from camserve.clients.wire.pending import LONGEST, Outcome, PendingCall
 
-__all__ = ["Caller", "GrpcThread", "Method", "Workers"]
+__all__ = ["Caller", "GrpcThread", "Method", "Mixed", "Workers"]
 
 Method: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
 Done = Callable[[Outcome], None]
@@ -89,6 +89,45 @@ class Workers:
         return jobs
 
 
+class Mixed:
+    """Makes a lone call in a worker, and calls at the same time in a thread of gRPC; see `Caller`.
+
+    So neither is a thread started for each of many calls one after the other, nor does each of many calls at the same
+    time need one.
+    """
+
+    breaks_connections = True
+
+    def __init__(self) -> None:
+        self._workers = Workers()
+        self._grpc = GrpcThread()
+        self._lock = threading.Lock()
+        self._calls = 0
+
+    def start(self, method: Method, pending: PendingCall, done: Done) -> None:
+        """Make a call; see `Caller`."""
+
+        def counted(outcome: Outcome) -> None:
+            self._count(-1)
+            done(outcome)
+
+        caller: Caller = self._workers if self._count(1) == 1 else self._grpc
+        try:
+            caller.start(method, pending, counted)
+        except RuntimeError:
+            self._count(-1)
+            raise
+
+    def close(self) -> None:
+        """End the threads; see `Caller`."""
+        self._workers.close()
+
+    def _count(self, change: int) -> int:
+        with self._lock:
+            self._calls += change
+            return self._calls
+
+
 _Jobs = SimpleQueue[tuple[Callable[[], Outcome], Done] | None]
 
 
@@ -153,8 +192,7 @@ def _outcome(receive: Callable[[], bytes], pending: PendingCall) -> Outcome:
     except grpc.RpcError as error:
         status, why = error.code(), error.details() or ""
         if status is grpc.StatusCode.DEADLINE_EXCEEDED and why == DEADLINE_REASON:
-            # gRPC measures deadlines by the clock of the host. A call that is still waited for had time left.
-            return CallFailed("UNAVAILABLE", "the clock of this host was set forward during the call")
+            return clock_set()
         return CallFailed(status.name, why, pending.call.metadata)
     except (ValueError, grpc.FutureCancelledError):  # the channel is closed
         return CallFailed("UNAVAILABLE", "the connection was closed")

@@ -20,6 +20,7 @@ __all__ = [
     "InvalidReply",
     "Operation",
     "RetryScope",
+    "clock_set",
     "closed",
     "diagnose",
     "is_not_loaded",
@@ -30,7 +31,8 @@ __all__ = [
 ]
 
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
-_UNREACHABLE = re.compile(r"failed to connect to all addresses|DNS resolution failed")
+_CLOCK = "the clock of this host was set forward during the call"
+_UNREACHABLE = re.compile(rf"failed to connect to all addresses|DNS resolution failed|{_CLOCK}")
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"CLIENT: Received message larger than max \((\d+) vs\. (\d+)\)")  # of gRPC, for our limit
 _FULL_SHARED_MEMORY = re.compile(r"Failed to increase the shared memory pool")
@@ -38,6 +40,7 @@ _FULL_SHARED_MEMORY = re.compile(r"Failed to increase the shared memory pool")
 DEADLINE_REASON = "Deadline Exceeded"
 """The reason that gRPC gives for a deadline that has passed."""
 
+_NO_REASON = "no reason given"
 _SHORTEST_SECRET = 4
 """A header value of fewer characters is not a secret, and replacing it would garble the message."""
 
@@ -59,7 +62,7 @@ class CallFailed(Exception):  # noqa: N818 - raised inside the client only
         super().__init__(status)
         self.status = status
         line = redact(printable(" ".join(why.split())), metadata)
-        self.why = shortened(line, _REASON_CHARACTERS) or "no reason given"
+        self.why = shortened(line, _REASON_CHARACTERS) or _NO_REASON
 
 
 class InvalidReply(CallFailed):
@@ -147,6 +150,11 @@ def unresponsive() -> CallFailed:
     return CallFailed("UNAVAILABLE", "the server stopped responding")
 
 
+def clock_set() -> CallFailed:
+    """Return the failure of a call that gRPC, which measures by the clock of the host, ended before its deadline."""
+    return CallFailed("UNAVAILABLE", _CLOCK)
+
+
 def closed(urls: Sequence[str]) -> UsageError:
     """Return the error for using a transport after it was closed."""
     return UsageError(f"the connection to {', '.join(urls)} is closed", hint="Create a new classifier")
@@ -220,7 +228,7 @@ def _unavailable(failed: CallFailed, operation: Operation, url: str) -> Failure:
 
 
 def _deadline_error(failed: CallFailed, operation: Operation, url: str) -> DeadlineError:
-    because = f": {failed.why}" if failed.why != DEADLINE_REASON else ""
+    because = "" if failed.why in (DEADLINE_REASON, _NO_REASON) else f": {failed.why}"
     options = "timeout" if operation.is_inference else "connect_timeout or timeout"
     return DeadlineError(
         f"{operation.at(url)} did not respond within {operation.deadline.seconds:g} s{because}",

@@ -41,10 +41,14 @@ class PendingCall:
     Args:
         call: What is sent.
         line: The calls to the same server.
+
+    Attributes:
+        is_sent: Whether the server has received the call, or will.
     """
 
     def __init__(self, call: Call, line: Line) -> None:
         self.call = call
+        self.is_sent = False
         self._line = line
         self._settled: Future[None] = Future()
         self._outcome: Outcome = b""
@@ -126,6 +130,7 @@ class Line:
             if len(self._abandoned) >= self._limit:
                 self._unsent[pending] = (send, drop)
                 return
+            pending.is_sent = True
         _send(pending, send)
 
     def abandon(self, pending: PendingCall, outcome: Exception) -> None:
@@ -134,7 +139,7 @@ class Line:
             if not pending.is_heard:
                 return
             unsent = self._unsent.pop(pending, None)
-            if unsent is None:
+            if pending.is_sent:
                 self._abandoned.add(pending)
             pending.settle(outcome)
         if unsent is not None:
@@ -150,13 +155,16 @@ class Line:
                 pending.settle(outcome)
             free = max(0, self._limit - len(self._abandoned))
             unsent = [(each, self._unsent.pop(each)) for each in list(self._unsent)[:free]]
+            for each, _ in unsent:
+                each.is_sent = True
         for each, (send, _) in unsent:
             _send(each, send)
 
     def reason_to_wait(self, pending: PendingCall) -> str:
         """Return why a call was not answered in time."""
         if pending in self._unsent:
-            return f"{self._limit} abandoned requests are still under way there"
+            requests = "request is" if self._limit == 1 else "requests are"
+            return f"{self._limit} abandoned {requests} still under way there"
         return DEADLINE_REASON
 
 

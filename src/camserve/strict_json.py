@@ -55,6 +55,7 @@ def parse_json(text: str | bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
             text.decode("utf-8") if isinstance(text, bytes) else text,
             object_pairs_hook=_object,
             parse_int=_integer,
+            parse_float=_float,
         )
     except RecursionError:
         raise JsonError(f"it {_TOO_DEEP}") from None
@@ -79,6 +80,11 @@ def _integer(digits: str) -> int | _Fault:
     if len(digits.lstrip("-")) <= _DIGITS and abs(int(digits)) <= _LARGEST_INTEGER:
         return int(digits)
     return _Fault(f"must be a number of at most 64 bits, got {_digits(digits)}")
+
+
+def _float(digits: str) -> float | _Fault:
+    value = float(digits)
+    return value if math.isfinite(value) else _Fault(f"must be a finite number, got {shortened(digits, _PATH)}")
 
 
 def _digits(digits: str) -> str:
