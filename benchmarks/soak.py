@@ -68,7 +68,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=3, help="how often tritonserver is killed")
     parser.add_argument("--every", type=float, default=20.0, metavar="SECONDS", help="time between two publications")
     parser.add_argument(
-        "--pause", type=float, default=1.0, metavar="SECONDS", help="pause of each client between rounds"
+        "--pause", type=float, default=1.5, metavar="SECONDS", help="pause of each client between rounds"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the result, with all measurements, as JSON")
@@ -101,7 +101,7 @@ def soak(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
         "minutes": (samples[-1]["at"] - samples[0]["at"]) / 60,
         "samples": samples,
         "counted": counted,
-        "restarts": [{"cause": each.cause, "seconds": each.seconds} for each in server.restarts],
+        "restarts": [vars(each) for each in server.restarts],
         "kills": arguments.kills,
         "exit_code": server.exit_code,
         "left_behind": left_behind,

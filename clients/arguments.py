@@ -15,11 +15,12 @@ from camserve.errors import BundleError, UsageError
 from camserve.images.decode_options import DecodeOptions
 from camserve.images.loading import is_one_image
 from camserve.labels import LabelSource, parse_labels
-from camserve.text import printable
+from camserve.text import printable, shortened
 from camserve.tls import ClientTls
 
 __all__ = ["check_arguments", "check_several", "overrides_of", "parse_version"]
 
+_VERSION_DIGITS = 19  # Triton's versions have 64 bits
 _CONTRACT = "the contract.json of a bundle, or a ModelContract"
 _HEADERS = "a mapping of header names to strings"
 _NAMES = "a mapping of the tensor names in the contract to those of the model"
@@ -63,9 +64,15 @@ def parse_version(version: str | int) -> str:
     """
     hint = "an integer, e.g. 3, or omit it for the newest"
     check_type("version", version, (str, Integral), hint)
-    text = str(version)
-    if text and not (text.isascii() and text.isdecimal()):
-        raise UsageError(f"version must be an integer, got {text!r}", hint=f"Pass {hint}")
+    try:
+        text = str(version)
+    except ValueError:  # Python converts numbers of at most 4,300 digits
+        text = "a number of thousands of digits"
+    if text and not (text.isascii() and text.isdecimal() and len(text) <= _VERSION_DIGITS):
+        raise UsageError(
+            f"version must be an integer of at most {_VERSION_DIGITS} digits, got {shortened(text)!r}",
+            hint=f"Pass {hint}",
+        )
     return text
 
 

@@ -40,7 +40,7 @@ class AsyncClassifier(BaseClassifier):
     It connects when the block begins, with `connect`, or at its first call, and then raises what
     `AsyncClassifier.connect` raises; `contract`, `labels` and `class_index`, which are not awaited, are available from
     then on. Any number of tasks may use it at once, over one connection to each server. Images are decoded in threads.
-    Cancelling a task cancels its request.
+    Cancelling a task ends its wait at once; its request runs to its end at the server.
 
     Raises:
         UsageError: If an option is invalid.
@@ -159,7 +159,7 @@ class AsyncClassifier(BaseClassifier):
         return await self._transport.run(self._session.is_ready)
 
     async def close(self) -> None:
-        """End every request and connection; closing twice has no effect."""
+        """End the wait for every request at once, and each connection after its last one; see `Classifier.close`."""
         self._closed = True
         await self._transport.close()
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
+from camserve.clients.threads import starting_threads
 from camserve.clients.window import End, MemoryLimit, Window, without_frames
 from camserve.errors import CamserveError
 from camserve.images.files import bytes_to_read
@@ -80,8 +81,11 @@ class AsyncStream(Generic[P, T]):
 
     async def _result(self, place: int, image: P) -> T | CamserveError:
         try:
-            await self._wait_for_memory(place, await asyncio.to_thread(bytes_to_read, image))
-            opened = await asyncio.to_thread(self._open, image)
+            with starting_threads():
+                size = await asyncio.to_thread(bytes_to_read, image)
+            await self._wait_for_memory(place, size)
+            with starting_threads():
+                opened = await asyncio.to_thread(self._open, image)
             await self._wait_for_memory(place, opened.decoded_bytes)
             return await self._answer(opened)
         except CamserveError as error:

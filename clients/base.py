@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ from camserve.clients.wire.exchange import Exchange
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, ImageError, RequestError
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
-from camserve.images.loading import ImageInput, OpenedImage, load_image, open_image
-from camserve.images.preprocess import prepare
+from camserve.images.loading import ImageInput, OpenedImage, open_image
+from camserve.images.memory import enough_memory, not_enough_memory
+from camserve.images.preprocess import fit_image, to_tensor
 from camserve.labels import LabelSource
 from camserve.tls import ClientTls
 
@@ -50,7 +52,8 @@ class BaseClassifier(ABC):
         version: Version of the model (default: the newest that is served).
         timeout: Deadline of each call once its image is preprocessed, over all attempts and parts, in seconds.
         connect_timeout: Deadline for reading the model from a server, in seconds; at most `timeout`.
-        retries: Maximum number of retries after a lost connection or an unavailable server, 0 to 5.
+        retries: Maximum number of retries after a lost connection or an unavailable server, 0 to 5. Unless it is 0,
+            attempts that find no server at an address that has replied before are repeated until the deadline.
         tls: TLS certificates (default: no encryption).
         token: Sent as `authorization: Bearer ...`; requires TLS unless the server is on this host.
         headers: Further headers of every request, such as an API key; names in lower case.
@@ -154,37 +157,43 @@ class BaseClassifier(ABC):
         self, exchange: Exchange, image: ImageInput | OpenedImage, request: ClassifyRequest
     ) -> Steps[Classification]:
         source = _ImageSource(image, request.decode_options)
-        answer = yield from self._session.query(
-            exchange, lambda model: query_classes(source.load, model, request), timed=request.timings
-        )
-        began = time.perf_counter()
-        result = read_classes(answer, request)
+        with source.enough_memory():
+            answer = yield from self._session.query(
+                exchange, lambda model: query_classes(source.load, model, request), timed=request.timings
+            )
+            began = time.perf_counter()
+            result = read_classes(answer, request)
         return replace(result, timings=replace(result.timings, read=time.perf_counter() - began))
 
     def _logits_steps(self, exchange: Exchange, image: ImageInput) -> Steps[Array]:
         source = _ImageSource(image, self._decode_options)
-        answer = yield from self._session.query(exchange, lambda model: query_logits(source.load, model))
-        return read_logits(answer)
+        with source.enough_memory():
+            answer = yield from self._session.query(exchange, lambda model: query_logits(source.load, model))
+            return read_logits(answer)
 
     def _map_steps(self, exchange: Exchange, image: ImageInput, class_: int | str | None) -> Steps[ActivationMap]:
         request = ClassifyRequest(cam=True, class_=class_, decode_options=self._decode_options)
         source = _ImageSource(image, self._decode_options)
-        answer = yield from self._session.query(exchange, lambda model: query_classes(source.load, model, request))
-        return read_map(answer, request)
+        with source.enough_memory():
+            answer = yield from self._session.query(exchange, lambda model: query_classes(source.load, model, request))
+            return read_map(answer, request)
 
     def _prepare_steps(self, _: Exchange, image: ImageInput) -> Steps[Array]:
         contract = self._session.model.contract
-        return (yield from Work(lambda: prepare(load_image(image, self._decode_options), contract)))
+        source = _ImageSource(image, self._decode_options)
+        with source.enough_memory():
+            return (yield from Work(lambda: to_tensor(fit_image(source.load(), contract), contract)))
 
     def _infer_steps(
         self, exchange: Exchange, batch: Array, outputs: Sequence[str], contract: ModelContract | None
     ) -> Steps[dict[str, Array]]:
         called_with = self._session.model
-        answer = yield from self._session.query(
-            exchange,
-            lambda model: query_batch(batch, outputs, model, called_with, contract),
-            quick=getattr(batch, "nbytes", 0) <= _QUICK_BYTES,
-        )
+        with enough_memory("the batch"):
+            answer = yield from self._session.query(
+                exchange,
+                lambda model: query_batch(batch, outputs, model, called_with, contract),
+                quick=getattr(batch, "nbytes", 0) <= _QUICK_BYTES,
+            )
         return dict(answer.tensors)
 
     def _affects_one_image(self, exchange: Exchange, error: CamserveError) -> Steps[bool]:
@@ -209,3 +218,12 @@ class _ImageSource:
         if not isinstance(self._image, OpenedImage):
             self._image = open_image(self._image, self._options)
         return self._image.load()
+
+    @contextmanager
+    def enough_memory(self) -> Iterator[None]:
+        """Raise a lack of memory at any step of the request as an error of this image."""
+        try:
+            yield
+        except MemoryError:
+            name = self._image.name if isinstance(self._image, OpenedImage) else "the image"
+            raise not_enough_memory(name) from None

@@ -230,7 +230,11 @@ class Classifier(BaseClassifier):
         return self._transport.run(self._session.is_ready)
 
     def close(self) -> None:
-        """End every request and connection; closing twice has no effect."""
+        """End the wait for every request at once.
+
+        Requests that the server works on are not cancelled: each connection is closed after its last one. Closing twice
+        has no effect.
+        """
         with self._lock:
             self._closed = True
             transports = list(self._transports)

@@ -18,7 +18,7 @@ from camserve.clients.answers.query import Query
 from camserve.clients.answers.readout import Answer, validate_replies
 from camserve.clients.answers.served_model import Model, Overrides, read_model
 from camserve.clients.answers.timing import with_server_share
-from camserve.clients.steps import Steps, Work
+from camserve.clients.steps import Steps, Wait, Work
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.messages import Reply, Request, Statistics
@@ -39,6 +39,8 @@ P = ParamSpec("P")
 
 _log = logging.getLogger("camserve.clients")
 _STATISTICS_ATTEMPTS = 5
+_REPEATED_AT_ONCE = 3
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
 class Session:
@@ -123,6 +125,7 @@ class Session:
         """
         deadline: Deadline | None = None
         url: str | None = None
+        repeated = 0
         while True:
             began = time.perf_counter()
             query = make(self.model) if quick else (yield from Work(partial(make, self.model)))
@@ -137,6 +140,7 @@ class Session:
                         exchange, timings, query, replies, before, deadline=deadline
                     )
                 return self._answer(query, replies, timings)
+            repeated += 1
             if deadline.expired:
                 raise DeadlineError(
                     f"model {self._name!r} was replaced repeatedly during the request, within {deadline.seconds:g} s",
@@ -144,6 +148,7 @@ class Session:
                 )
             # Servers may serve different versions for long: send all parts to one of them, unless it fails.
             url = replies[0].url if replies and url is None else None
+            yield from Wait(min(_pause(repeated), deadline.remaining()))
 
     def _send(self, exchange: Exchange, query: Query, url: str | None, deadline: Deadline) -> Steps[Sequence[Reply]]:
         """Return the replies to the parts of a query, from any server or the given one; none if it must be repeated."""
@@ -266,3 +271,9 @@ class Session:
     ) -> None:
         with self._lock:
             self._versions = change(self._known, *args, **kwargs)
+
+
+def _pause(repeated: int) -> float:
+    """Return the seconds before a query is repeated: a server may name a version that it does not have, every time."""
+    further = repeated - _REPEATED_AT_ONCE
+    return 0.0 if further < 0 else min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(further, 10))

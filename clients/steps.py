@@ -35,7 +35,8 @@ class Call:
         method: Name of the method in Triton's gRPC service.
         message: The serialized request.
         metadata: Headers of the request.
-        seconds: Timeout.
+        seconds: Timeout of the wait for the reply. The call itself is not cancelled.
+        ended: Called once the server does not work on the call any more, or will not, which may be long after the wait.
     """
 
     url: str
@@ -43,6 +44,7 @@ class Call:
     message: bytes
     metadata: Metadata
     seconds: float
+    ended: Callable[[], None] | None = None
 
     def __iter__(self) -> Steps[bytes]:
         reply: bytes = yield self

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Generic, TypeVar
 
+from camserve.clients.threads import starting_threads
 from camserve.clients.window import End, MemoryLimit, Window, without_frames
 from camserve.errors import CamserveError
 from camserve.images.files import bytes_to_read
@@ -61,7 +62,8 @@ class Stream(Generic[P, T]):
             for place, image in enumerate(images):
                 with self._changed:
                     self._memory.enter(place)
-                pending.append(pool.submit(copy_context().run, self._at, place, image))
+                with starting_threads():
+                    pending.append(pool.submit(copy_context().run, self._at, place, image))
                 while pending and (len(pending) >= self._window.length or pending[0].done()):
                     yield pending.popleft().result()
             while pending:

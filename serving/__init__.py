@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from camserve.serving.repository.verify import Fault, Verification, verify_repository
     from camserve.serving.server.server_options import ServerOptions
     from camserve.serving.server.server_tls import Tls
+    from camserve.serving.server.supervisor import Restart, RestartLimit, supervise
     from camserve.serving.server.triton import TritonServer
     from camserve.tls import ClientTls
 else:
@@ -53,6 +54,8 @@ __all__ = [
     "Pruned",
     "Publication",
     "Resource",
+    "Restart",
+    "RestartLimit",
     "ServerOptions",
     "ServingOptions",
     "TensorRT",
@@ -68,5 +71,6 @@ __all__ = [
     "prune",
     "publish",
     "rollback",
+    "supervise",
     "verify_repository",
 ]

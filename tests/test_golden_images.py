@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ def test_written_images_are_read_back_and_have_the_expected_answers(bundle: Bund
     write_golden_images(tmp_path / "again.npz", golden)
     assert (tmp_path / "again.npz").read_bytes() == (bundle.path / "golden_images.npz").read_bytes()
     assert golden.faults(expected_outputs(bundle, golden.image(bundle.contract))) == ()
+
+
+def test_absolute_paths_are_not_stored(bundle: Bundle, tmp_path: Path) -> None:
+    golden = read_golden_images(bundle.path / "golden_images.npz", bundle.contract)
+    named = replace(golden, names=("/home/somebody/a.png", "photos/b.png"))
+    write_golden_images(tmp_path / "again.npz", named)
+    assert read_golden_images(tmp_path / "again.npz", bundle.contract).names == ("a.png", "photos/b.png")
 
 
 def test_images_with_other_answers_are_named(bundle: Bundle) -> None:

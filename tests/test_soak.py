@@ -101,10 +101,17 @@ def _open(document: dict[str, Any]) -> None:
         (lambda document: document.update(left_behind=["/tmp/x"]), "/tmp/x is left behind"),
         (lambda document: document.update(kills=3), "2 restarts after 3 kills"),
         (
-            lambda document: document["restarts"].append({"cause": "itself", "seconds": 1.0}),
+            lambda document: document["restarts"].append({"cause": "itself", "began": 50.0, "seconds": 1.0}),
             "tritonserver ended by itself: 1 times",
         ),
-        (lambda document: document["counted"]["killed"].update(wrong=1), "clients that are killed: 1 wrong"),
+        (
+            lambda document: document["counted"]["killed"].update(wrong=1),
+            "clients that are killed: 1 wrong, 0 other errors",
+        ),
+        (
+            lambda document: document["counted"]["refusals"].append([150.0, 151.0]),
+            "1 new clients found no server although none was restarted",
+        ),
         (lambda document: document["counted"].update(unfinished=1), "1 clients did not return"),
     ],
 )
@@ -143,12 +150,16 @@ def _document() -> dict[str, Any]:
         "counted": {
             "uses": {},
             "slowest": {},
+            "refusals": [[101.0, 101.0]],
             "examples": [],
             "unfinished": 0,
             "clients_exit_code": 0,
             "killed": {"programs": 1, "correct": 5, "ended": 1, "wrong": 0},
         },
-        "restarts": [{"cause": "SIGKILL", "seconds": 2.0}, {"cause": "SIGSEGV", "seconds": 2.0}],
+        "restarts": [
+            {"cause": "SIGKILL", "began": 100.0, "seconds": 2.0},
+            {"cause": "SIGSEGV", "began": 200.0, "seconds": 2.0},
+        ],
         "kills": 2,
         "exit_code": 0,
         "left_behind": [],

@@ -21,13 +21,14 @@ REFUSED = [
     ('{"a": 1, "a": 1, "a": 1}', "a is given twice"),
     ("[1, NaN]", r"\[1\] must be a finite number, got NaN"),
     ("-Infinity", "it must be a finite number, got -Infinity"),
-    ('{"a": {"b": 1e400}}', r"a\.b must be a finite number, got Infinity"),
+    ('{"a": {"b": 1e400}}', r"a\.b must be a finite number, got 1e400"),
     ("9" * 5000, "at most 64 bits, got an integer of 5,000 digits"),
     (f"[-{'1' * 20}]", r"\[0\] must be a number of at most 64 bits, got -1{20}$"),
     (str(2**63), "at most 64 bits"),
     ('["\\ud800"]', r"\[0\] contains half of a surrogate pair"),
     ('{"\\udfff": 1}', "it contains half of a surrogate pair"),
     ("[" * 33 + "]" * 33, r"^(\[0\]){32} is nested more than 32 levels deep"),
+    ('{"%s": ' % ("a" * 90) * 30 + "NaN" + "}" * 30, r"\(\d,\d+ characters\) must be a finite number"),
     ("[" * 100_000 + "]" * 100_000, "it is nested more than 32 levels deep"),
     ('{"a":' * 100_000 + "1" + "}" * 100_000, "it is nested more than 32 levels deep"),
 ]
@@ -38,7 +39,7 @@ def test_ambiguous_json_is_refused(text: str | bytes, why: str) -> None:
     with pytest.raises(JsonError, match=why) as caught:
         parse_json(text)
     assert str(caught.value).isprintable()
-    assert len(str(caught.value)) < 200
+    assert len(str(caught.value)) < 250
 
 
 def test_size_is_limited() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from camserve.text import count, listed, reason, shortened, suggest
+from camserve.text import count, excerpt, listed, reason, shortened, suggest
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,11 @@ def test_listed_shortens_lists_and_names() -> None:
     assert listed(["a", "b"]) == "'a', 'b'"
     assert listed([str(number) for number in range(300_000)], 2) == "'0', '1' and 299,998 more"
     assert listed(["x" * 100]) == f"'{'x' * 60}… (100 characters)'"
+
+
+def test_excerpt_is_json_on_one_short_line() -> None:
+    assert [excerpt(value) for value in (True, None, "yes", [1, 2.5])] == ["true", "null", '"yes"', "[1, 2.5]"]
+    assert excerpt(float("nan")) == "NaN"
+    assert excerpt("a\x1b\u202e") == r'"a\u001b\u202e"'
+    assert excerpt(b"bytes") == "b'bytes'"
+    assert len(excerpt("x" * 1000)) == 60

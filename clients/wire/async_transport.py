@@ -7,16 +7,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Concatenate, ParamSpec, TypeVar
 
-from grpc import aio
-
 from camserve.clients.observing.monitor import Monitor
-from camserve.clients.steps import Step, Steps, Wait, Work, run_steps_async
-from camserve.clients.wire.async_channels import AsyncChannel, AsyncHealthCheck
-from camserve.clients.wire.channel_settings import dialler
-from camserve.clients.wire.connection_options import ConnectionOptions, check_token_protected
-from camserve.clients.wire.endpoints import Endpoints
+from camserve.clients.steps import Call, Step, Steps, Work, run_steps_async
+from camserve.clients.threads import starting_threads
+from camserve.clients.wire.callers import Mixed
+from camserve.clients.wire.connection_options import ConnectionOptions
+from camserve.clients.wire.connections import Connections
 from camserve.clients.wire.exchange import Exchange
-from camserve.clients.wire.failures import CallFailed, closed
+from camserve.clients.wire.failures import CallFailed
 from camserve.errors import UsageError
 
 __all__ = ["AsyncTransport"]
@@ -28,6 +26,9 @@ T = TypeVar("T")
 class AsyncTransport:
     """Connections to the servers of one client, for one event loop: that in which it is first used.
 
+    The calls belong to other threads instead of the event loop, so that a call of a cancelled task, or of an event loop
+    that has ended, runs to its end.
+
     Args:
         urls: Addresses of the servers, which serve the same models.
         options: How to connect to them.
@@ -38,15 +39,8 @@ class AsyncTransport:
     """
 
     def __init__(self, urls: Sequence[str], options: ConnectionOptions, monitor: Monitor) -> None:
-        self._urls = tuple(urls)
-        check_token_protected(self._urls, options)
-        self._endpoints = Endpoints(self._urls)
-        self._exchange = Exchange(self._urls, options, monitor, self._endpoints)
-        self._metadata = options.metadata
-        self._dial = dialler(options, aio.insecure_channel, aio.secure_channel)
+        self._connections = Connections(urls, options, monitor, Mixed)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._channels: dict[str, AsyncChannel] = {}
-        self._health_check: AsyncHealthCheck | None = None
         self._closing = asyncio.Event()
 
     async def run(self, request: Callable[Concatenate[Exchange, P], Steps[T]], *args: P.args, **options: P.kwargs) -> T:
@@ -55,56 +49,62 @@ class AsyncTransport:
         Raises:
             UsageError: If the transport is in use on another event loop.
         """
-        self._open()
-        return await run_steps_async(request(self._exchange, *args, **options), self._perform)
+        self._check_loop()
+        return await run_steps_async(request(self._connections.exchange, *args, **options), self._perform)
 
     async def close(self) -> None:
-        """Close every connection and end the pending calls; closing twice has no effect."""
-        if self._closing.is_set():
-            return
+        """End the wait for every pending call at once, and each connection after its last call.
+
+        Closing twice has no effect.
+        """
         self._closing.set()
-        if self._health_check is not None:
-            await self._health_check.stop()
-        for url, channel in self._channels.items():
-            await self._send_closing_calls(url, channel)
-            await channel.close()
-        self._channels.clear()  # the last reference to a channel ends the thread that polls for it
-        self._exchange.close()
+        if self._connections.exchange.shares_memory:
+            await asyncio.to_thread(self._connections.close)  # unregisters it at the servers
+        else:
+            self._connections.close()
 
     async def _perform(self, step: Step) -> object:
         if isinstance(step, Work):
-            return await asyncio.to_thread(step.compute)
-        if self._closing.is_set():
-            raise closed(self._urls)
-        if isinstance(step, Wait):
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), step.seconds)
-            return None
-        try:
-            return await self._channels[step.url].call(step)
-        except CallFailed:
-            if self._closing.is_set():
-                raise closed(self._urls) from None
-            raise
+            with starting_threads():
+                return await asyncio.to_thread(step.compute)
+        if isinstance(step, Call):
+            return await self._call(step)
+        self._connections.check_open()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), step.seconds)
+        return None
 
-    async def _send_closing_calls(self, url: str, channel: AsyncChannel) -> None:
-        calls = self._exchange.closing_calls(url)
-        if calls:
-            await channel.reset()  # ends the pending calls first
-        with suppress(CallFailed):
-            for call in calls:
-                await channel.call(call)
-
-    def _open(self) -> None:
-        """Create the channels, which belong to the running event loop."""
+    async def _call(self, call: Call) -> bytes:
         loop = asyncio.get_running_loop()
-        if self._closing.is_set() or self._loop is loop:
+        settled = loop.create_future()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the event loop has been closed
+                loop.call_soon_threadsafe(_resolve, settled)
+
+        pending = self._connections.begin(call)
+        late = loop.call_later(call.seconds, pending.abandon_late)
+        try:
+            pending.call_when_settled(wake)
+            await settled
+            return pending.reply()
+        except CallFailed as failed:
+            raise self._connections.error(failed) from None
+        finally:
+            late.cancel()
+            pending.abandon_if_pending()  # unless it has ended: the task was cancelled
+
+    def _check_loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._connections.closing.is_set() or self._loop is loop:
             return
         if self._loop is not None:
             raise UsageError(
                 "the client is in use on another event loop", hint="Create a client in each call of asyncio.run"
             )
         self._loop = loop
-        self._channels.update((url, AsyncChannel(url, self._dial)) for url in self._urls)
-        if len(self._urls) > 1:
-            self._health_check = AsyncHealthCheck(self, self._channels, self._endpoints, self._dial, self._metadata)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -14,6 +14,7 @@ __all__ = ["Attempts", "pause"]
 
 _FIRST_WAIT = 0.25
 _LONGEST_WAIT = 4.0
+_LONGEST_WAIT_FOR_SERVER = 2.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 _MOST_DOUBLINGS = 16
@@ -24,7 +25,8 @@ class Attempts:
 
     Args:
         urls: The servers that may receive the request.
-        retries: Maximum number of further attempts.
+        retries: Maximum number of further attempts; those that found no server to send the request to do not count,
+            unless it is 0.
         patient: Whether to return to a server that has failed; without, each receives the request once.
         random_number: Returns a number from 0 to 1.
 
@@ -36,6 +38,7 @@ class Attempts:
         self, urls: Sequence[str], retries: int, *, patient: bool, random_number: Callable[[], float] = random.random
     ) -> None:
         self.count = 0
+        self._sent = 0
         self._urls = urls
         self._retries = retries
         self._patient = patient
@@ -48,13 +51,16 @@ class Attempts:
         """Servers that have just failed, or that no retry can help."""
         return self._failed | self._excluded if self.count else ()
 
-    def record_failure(self, url: str, scope: RetryScope, remaining: float) -> float | None:
+    def record_failure(
+        self, url: str, scope: RetryScope, remaining: float, *, unreachable: bool = False
+    ) -> float | None:
         """Record a failure at a server.
 
         Args:
             url: The server.
             scope: Where the request may be sent again.
             remaining: Seconds until the deadline.
+            unreachable: Whether the request was not sent, for lack of a connection: the server may be restarting.
 
         Returns:
             Seconds until the next attempt, or None if there is none. 0 if another server has not received the request
@@ -62,14 +68,17 @@ class Attempts:
             not all return to it at once.
         """
         self.count += 1
+        self._sent += not unreachable
         (self._failed if scope is RetryScope.ANYWHERE else self._excluded).add(url)
         left = [each for each in self._urls if each not in self._excluded]
-        if scope is RetryScope.NOWHERE or self.count > self._retries or not left or remaining <= 0:
+        exhausted = self._sent > self._retries or self._retries == 0
+        if scope is RetryScope.NOWHERE or exhausted or not left or remaining <= 0:
             return None
         if not self._failed.issuperset(left):
             return 0.0
         self._failed.clear()
-        wait = self._random_number() * _doubled(_FIRST_WAIT, self.count - 1, _LONGEST_WAIT)
+        longest = _LONGEST_WAIT_FOR_SERVER if unreachable else _LONGEST_WAIT
+        wait = self._random_number() * _doubled(_FIRST_WAIT, self.count - 1, longest)
         return wait if self._patient and wait < remaining else None
 
 

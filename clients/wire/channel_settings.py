@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import grpc
 
+from camserve.clients.threads import check_threads_of_grpc
 from camserve.clients.wire.connection_options import ConnectionOptions, is_local
 
 __all__ = ["SERVICE", "dialler", "settings"]
@@ -43,9 +44,9 @@ def settings(options: ConnectionOptions, url: str) -> list[tuple[str, int | str]
         ("grpc.enable_http_proxy", 0 if is_local(url) else 1),
         ("grpc.use_local_subchannel_pool", 1),  # so that closing a channel closes its connection
         ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
         ("grpc.min_reconnect_backoff_ms", round(options.connect_timeout * 1000)),  # of an attempt to connect
-        ("grpc.dns_min_time_between_resolutions_ms", 2_000),
+        ("grpc.dns_min_time_between_resolutions_ms", 1_000),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 0),
@@ -75,7 +76,9 @@ def dialler(options: ConnectionOptions, plain: Callable[..., C], encrypted: Call
 
     Raises:
         UsageError: If a file of `options.tls` cannot be read.
+        ClientError: If the system refuses the threads of gRPC.
     """
+    check_threads_of_grpc()
     secrets = None if options.tls is None else grpc.ssl_channel_credentials(*options.tls.read())
     compression = _COMPRESSION[options.compression]
 

@@ -1,4 +1,4 @@
-"""gRPC channels of threads: one to each server, and one more for its health checks."""
+"""gRPC channels: one to each server, and one more for its health checks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from collections.abc import Callable, Mapping
 import grpc
 
 from camserve.clients.steps import Call, Metadata
+from camserve.clients.threads import no_thread, starting_threads
 from camserve.clients.wire import health_checks
+from camserve.clients.wire.callers import Caller, GrpcThread, Method
 from camserve.clients.wire.channel_settings import SERVICE
+from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.failures import CallFailed, unresponsive
+from camserve.clients.wire.pending import Line, Outcome, PendingCall
 
 __all__ = ["Channel", "Dial", "HealthCheck"]
 
@@ -23,75 +27,137 @@ _log = logging.getLogger("camserve.clients.wire")
 
 
 class Channel:
-    """The channel to one server, which can be reset.
+    """The channel to one server, which can be reset. May be used from several threads.
 
     Args:
         url: The server.
-        dial: Opens the channel.
+        dial: Opens a connection.
+        caller: Makes the calls.
+        line: The calls to the server.
     """
 
-    def __init__(self, url: str, dial: Dial) -> None:
+    def __init__(self, url: str, dial: Dial, caller: Caller, line: Line) -> None:
         self._url = url
         self._dial = dial
-        self._channel = dial(url)
-        self._methods: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
-        self._ended = threading.Event()
+        self._caller = caller
+        self._line = line
+        self._connection = _Connection(dial(url))
+        self._pending: set[PendingCall] = set()
 
-    def call(self, call: Call) -> bytes:
-        """Make a call and wait for its reply.
+    def begin(self, call: Call) -> PendingCall:
+        """Begin a call; one without time left fails unsent."""
+        pending = PendingCall(call, self._line)
+        self._pending.add(pending)
+        if call.seconds > 0:
+            self._line.begin(pending, lambda: self._send(pending), lambda: self._forget(pending))
+        else:
+            self._forget(pending)
+            pending.abandon_late()
+        return pending
 
-        A blocking call needs no further thread, and a signal such as Ctrl-C interrupts it.
-
-        Raises:
-            CallFailed: If there is no reply.
-        """
-        ended = self._ended
-        try:
-            return self._method(call.method)(call.message, timeout=call.seconds, metadata=call.metadata)
-        except grpc.RpcError as error:
-            # A server, too, may cancel a call.
-            if error.code() is grpc.StatusCode.CANCELLED and ended.is_set():
-                raise unresponsive() from None
-            raise _failure(error, call) from None
-        except ValueError:  # raised by a closed channel
-            if not ended.is_set():
-                raise
-            raise unresponsive() from None
-
-    def begin(self, call: Call) -> Callable[[], bytes | CallFailed]:
-        """Begin a call, and return the function that waits for its reply or its failure."""
-        try:
-            future = self._method(call.method).future(call.message, timeout=call.seconds, metadata=call.metadata)
-        except ValueError:  # raised by a closed channel
-            return unresponsive
-
-        def wait() -> bytes | CallFailed:
-            try:
-                return future.result()
-            except grpc.RpcError as error:
-                return _failure(error, call)
-            except grpc.FutureCancelledError:
-                return unresponsive()
-
-        return wait
+    def abandon_calls(self) -> None:
+        """End the wait for every pending call."""
+        for pending in list(self._pending):
+            pending.abandon(unresponsive())
 
     def reset(self) -> None:
-        """End every pending call; later ones use a new channel."""
-        old, self._channel, self._methods = self._channel, self._dial(self._url), {}
-        ended, self._ended = self._ended, threading.Event()
-        ended.set()
-        old.close()
+        """Abandon every pending call; later ones use a new connection."""
+        old, self._connection = self._connection, _Connection(self._dial(self._url))
+        self.abandon_calls()
+        old.retire()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the server works on no call."""
+        return self._connection.is_idle
+
+    def wait_until_idle(self) -> None:
+        """Wait until the server works on no call."""
+        self._connection.wait_until_idle()
 
     def close(self) -> None:
-        """End every call and close the channel."""
-        self._ended.set()
-        self._channel.close()
+        """Abandon every call, and close the connection once the last call has ended."""
+        self._connection.retire()
+        self.abandon_calls()
+        self._caller.close()
 
-    def _method(self, name: str) -> grpc.UnaryUnaryMultiCallable[bytes, bytes]:
-        methods = self._methods
-        if name not in methods:
-            methods[name] = self._channel.unary_unary(SERVICE + name)
-        return methods[name]
+    def _send(self, pending: PendingCall) -> None:
+        connection = self._connection
+        method = connection.enter(pending.call.method)
+        while method is None and connection is not self._connection:  # it has just been reset
+            connection = self._connection
+            method = connection.enter(pending.call.method)
+
+        def done(outcome: Outcome) -> None:
+            self._forget(pending)
+            if method is not None:
+                connection.leave()
+            pending.end(outcome)
+
+        if method is None:
+            done(unresponsive())
+            return
+        try:
+            self._caller.start(method, pending, done)
+        except RuntimeError as error:
+            if self._caller.breaks_connections:
+                self._connection = _Connection(self._dial(self._url))
+            done(no_thread(str(error)))
+
+    def _forget(self, pending: PendingCall) -> None:
+        self._pending.discard(pending)
+        if pending.call.ended is not None:
+            pending.call.ended()
+
+
+class _Connection:
+    """A connection that is closed after its last call.
+
+    Args:
+        channel: The channel of gRPC.
+    """
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
+        self._methods: dict[str, Method] = {}
+        self._calls = 0
+        self._retired = False
+        self._changed = threading.Condition()
+
+    def enter(self, method: str) -> Method | None:
+        """Count a call and return its method; None if the connection is retired."""
+        with self._changed:
+            if self._retired:
+                return None
+            if method not in self._methods:
+                self._methods[method] = self._channel.unary_unary(SERVICE + method)
+            self._calls += 1
+            return self._methods[method]
+
+    def leave(self) -> None:
+        """Record the end of a call."""
+        with self._changed:
+            self._calls -= 1
+            self._changed.notify_all()
+        self._close_if_over()
+
+    def retire(self) -> None:
+        """Accept no further call, and close the connection after the last one."""
+        with self._changed:
+            self._retired = True
+        self._close_if_over()
+
+    @property
+    def is_idle(self) -> bool:
+        return self._calls == 0
+
+    def wait_until_idle(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self.is_idle)
+
+    def _close_if_over(self) -> None:
+        if self._retired and self.is_idle:
+            self._channel.close()
 
 
 class HealthCheck:
@@ -101,7 +167,7 @@ class HealthCheck:
         owner: The checks end when it is closed or garbage-collected.
         channels: The channels to reset if a server hangs.
         endpoints: Records the results.
-        dial: Opens channels.
+        dial: Opens connections.
         metadata: Headers of every check.
     """
 
@@ -112,10 +178,12 @@ class HealthCheck:
         self._channels = channels
         self._endpoints = endpoints
         self._metadata = metadata
-        self._own = {url: Channel(url, dial) for url in channels}
+        # A server that hangs has one check under way, not one more each second.
+        self._own = {url: Channel(url, dial, GrpcThread(), Line(limit=1)) for url in channels}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camserve-health", daemon=True)
-        self._thread.start()
+        with starting_threads():
+            self._thread.start()
 
     def stop(self) -> None:
         """End the checks, and wait until they have ended."""
@@ -133,12 +201,14 @@ class HealthCheck:
 
     def _check(self) -> None:
         due = self._endpoints.due(time.monotonic())
+        deadline = Deadline(health_checks.TIMEOUT)
         pending = {url: self._own[url].begin(health_checks.check(url, self._metadata)) for url in due}
-        for url, reply in pending.items():
-            health = health_checks.judge(reply())
+        for url, check in pending.items():
+            reply: bytes | CallFailed
+            try:
+                reply = check.wait(deadline.remaining())
+            except CallFailed as failed:
+                reply = failed
+            health = health_checks.judge(reply)
             if not self._stopping.is_set() and self._endpoints.record_check(url, health, time.monotonic()):
                 self._channels[url].reset()
-
-
-def _failure(error: grpc.RpcError, call: Call) -> CallFailed:
-    return CallFailed(error.code().name, error.details() or "", call.metadata)

@@ -32,7 +32,7 @@ class ConnectionOptions:
     Attributes:
         timeout: Deadline of a request over all its attempts, in seconds.
         connect_timeout: Deadline of queries about the model, and of each attempt to connect, in seconds.
-        retries: Maximum number of retries after a lost connection or an unavailable server, 0 to 5.
+        retries: Maximum number of retries after a lost connection or an unavailable server, 0 to 5; see `Attempts`.
         tls: TLS certificates (default: no encryption).
         token: Sent as `authorization: Bearer ...`; requires TLS unless the server is on this host.
         headers: Further headers, such as an API key; names in lower case.

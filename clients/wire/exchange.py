@@ -49,6 +49,11 @@ class Exchange:
         self._sharing = Sharing() if options.shared_memory else None
         self._reached = False
 
+    @property
+    def shares_memory(self) -> bool:
+        """Whether servers read memory of this process."""
+        return self._sharing is not None
+
     def infer(self, request: Request, *, url: str | None = None, deadline: Deadline) -> Steps[Reply]:
         """Send a batch and return the reply."""
         began = time.monotonic()
@@ -130,7 +135,9 @@ class Exchange:
         """Return the seconds until the next attempt; raise the error if there is none."""
         if failure.is_lost:
             self._endpoints.record_failure(url, time.monotonic())
-        wait = attempts.record_failure(url, failure.retry, operation.deadline.remaining())
+        wait = attempts.record_failure(
+            url, failure.retry, operation.deadline.remaining(), unreachable=failure.unreachable
+        )
         observation.record_failure(url, failure.error, wait)
         if wait is None:
             raise failure.after(attempts.count)

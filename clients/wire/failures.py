@@ -14,11 +14,13 @@ from camserve.errors import ClientError, ConnectionFailedError, DeadlineError, N
 from camserve.text import printable, shortened
 
 __all__ = [
+    "DEADLINE_REASON",
     "CallFailed",
     "Failure",
     "InvalidReply",
     "Operation",
     "RetryScope",
+    "clock_set",
     "closed",
     "diagnose",
     "is_not_loaded",
@@ -29,10 +31,16 @@ __all__ = [
 ]
 
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
+_CLOCK = "the clock of this host was set forward during the call"
+_UNREACHABLE = re.compile(rf"failed to connect to all addresses|DNS resolution failed|{_CLOCK}")
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
-_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max")  # of gRPC, for a limit of this client
+_TOO_LARGE = re.compile(r"CLIENT: Received message larger than max \((\d+) vs\. (\d+)\)")  # of gRPC, for our limit
 _FULL_SHARED_MEMORY = re.compile(r"Failed to increase the shared memory pool")
 
+DEADLINE_REASON = "Deadline Exceeded"
+"""The reason that gRPC gives for a deadline that has passed."""
+
+_NO_REASON = "no reason given"
 _SHORTEST_SECRET = 4
 """A header value of fewer characters is not a secret, and replacing it would garble the message."""
 
@@ -54,7 +62,7 @@ class CallFailed(Exception):  # noqa: N818 - raised inside the client only
         super().__init__(status)
         self.status = status
         line = redact(printable(" ".join(why.split())), metadata)
-        self.why = shortened(line, _REASON_CHARACTERS) or "no reason given"
+        self.why = shortened(line, _REASON_CHARACTERS) or _NO_REASON
 
 
 class InvalidReply(CallFailed):
@@ -110,10 +118,12 @@ class Failure:
     Attributes:
         error: The error to raise if there is no further attempt.
         retry: Where the request may be sent again.
+        unreachable: Whether there was no connection, so that the request was not sent.
     """
 
     error: ClientError
     retry: RetryScope
+    unreachable: bool = False
 
     @property
     def is_lost(self) -> bool:
@@ -136,8 +146,13 @@ def redact(text: str, metadata: Iterable[tuple[str, str]]) -> str:
 
 
 def unresponsive() -> CallFailed:
-    """Return the failure of a call whose channel was closed because the server hangs."""
+    """Return the failure of a call that is not waited for any more because the server hangs."""
     return CallFailed("UNAVAILABLE", "the server stopped responding")
+
+
+def clock_set() -> CallFailed:
+    """Return the failure of a call that gRPC, which measures by the clock of the host, ended before its deadline."""
+    return CallFailed("UNAVAILABLE", _CLOCK)
 
 
 def closed(urls: Sequence[str]) -> UsageError:
@@ -173,16 +188,18 @@ def diagnose(failed: CallFailed, operation: Operation, url: str) -> Failure:
         return Failure(error, RetryScope.ELSEWHERE)
     if failed.status == "DEADLINE_EXCEEDED":
         scope = RetryScope.NOWHERE if operation.is_inference else RetryScope.ELSEWHERE
-        return Failure(_deadline_error(operation, url), scope)
+        return Failure(_deadline_error(failed, operation, url), scope)
     if is_restricted(failed):
         error = RequestError(
             f"access to {url} denied, the server requires a header: {failed.why}",
             hint="Pass the header with headers={NAME: VALUE}",
         )
         return Failure(error, RetryScope.NOWHERE)
-    if isinstance(failed, InvalidReply) or _TOO_LARGE.search(failed.why):
+    too_large = _TOO_LARGE.search(failed.why)
+    if isinstance(failed, InvalidReply) or too_large:
+        why = f"it has {int(too_large[1]):,} bytes, more than {int(too_large[2]):,}" if too_large else failed.why
         error = RequestError(
-            f"{operation.at(url)} sent an invalid reply: {failed.why}",
+            f"{operation.at(url)} sent an invalid reply: {why}",
             hint="Check that a Triton server is at this address, and read its log",
         )
         return Failure(error, RetryScope.ELSEWHERE)
@@ -206,12 +223,14 @@ def _unavailable(failed: CallFailed, operation: Operation, url: str) -> Failure:
     problem = connection_problem(url, failed.why, encrypted=operation.encrypted)
     permanent = problem.permanent or failed.status == "UNIMPLEMENTED"
     error = ConnectionFailedError(problem.message, hint=problem.hint)
-    return Failure(error, RetryScope.ELSEWHERE if permanent else RetryScope.ANYWHERE)
+    scope = RetryScope.ELSEWHERE if permanent else RetryScope.ANYWHERE
+    return Failure(error, scope, unreachable=bool(_UNREACHABLE.search(failed.why)))
 
 
-def _deadline_error(operation: Operation, url: str) -> DeadlineError:
+def _deadline_error(failed: CallFailed, operation: Operation, url: str) -> DeadlineError:
+    because = "" if failed.why in (DEADLINE_REASON, _NO_REASON) else f": {failed.why}"
     options = "timeout" if operation.is_inference else "connect_timeout or timeout"
     return DeadlineError(
-        f"{operation.at(url)} did not respond within {operation.deadline.seconds:g} s",
+        f"{operation.at(url)} did not respond within {operation.deadline.seconds:g} s{because}",
         hint=f"Check that the server is running and not overloaded, or increase {options} (CLI: --timeout)",
     )

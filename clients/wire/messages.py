@@ -11,7 +11,6 @@ from tritonclient.grpc import service_pb2
 
 from camserve.clients.wire.failures import InvalidReply
 from camserve.clients.wire.reply_checks import (
-    check_distinct,
     check_max_batch_size,
     check_model,
     read_array,
@@ -167,10 +166,9 @@ def read_reply(message: bytes, request: Request) -> tuple[str, dict[str, Array]]
     outputs, contents = response.outputs, response.raw_output_contents
     if len(outputs) != len(contents):
         raise InvalidReply(f"it describes {count(len(outputs), 'output')}, and contains the bytes of {len(contents):,}")
-    check_distinct([output.name for output in outputs], "output")
     return version, {
-        output.name: read_array(output.name, output.datatype, output.shape, raw)
-        for output, raw in zip(outputs, contents, strict=True)
+        name: read_array(name, output.datatype, output.shape, raw)
+        for name, output, raw in zip(read_names(outputs, "output"), outputs, contents, strict=True)
     }
 
 

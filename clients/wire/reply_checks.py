@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,6 @@ from camserve.clients.wire.failures import CallFailed, InvalidReply
 from camserve.text import listed, shortened
 
 __all__ = [
-    "check_distinct",
     "check_max_batch_size",
     "check_model",
     "read_array",
@@ -44,6 +43,7 @@ _VERSION_CHARACTERS = 64
 """Triton's versions are integers of at most 19 digits; other servers have names."""
 
 _NAME_CHARACTERS = 1_000
+_MOST_TENSORS = 1_000
 _MOST_DIMENSIONS = 16
 _LARGEST_MESSAGE = 2**31 - 1
 _SHOWN = 60
@@ -100,12 +100,14 @@ def check_max_batch_size(size: int) -> int:
     return size
 
 
-def read_names(tensors: Iterable[Any], kind: str) -> list[str]:
+def read_names(tensors: Sequence[Any], kind: str) -> list[str]:
     """Return the names of described tensors.
 
     Raises:
-        InvalidReply: If a name is too long, two are equal, or a shape has too many dimensions.
+        InvalidReply: If there are too many, a name is too long, two are equal, or a shape has too many dimensions.
     """
+    if len(tensors) > _MOST_TENSORS:
+        raise InvalidReply(f"it has {len(tensors):,} {kind}s, more than {_MOST_TENSORS:,}")
     names = []
     for tensor in tensors:
         names.append(tensor.name)
@@ -113,19 +115,10 @@ def read_names(tensors: Iterable[Any], kind: str) -> list[str]:
             raise InvalidReply(f"the name or data type of {kind} '{shortened(tensor.name, _SHOWN)}' is too long")
         if len(tensor.shape) > _MOST_DIMENSIONS:
             raise InvalidReply(f"{kind} '{shortened(tensor.name, _SHOWN)}' has {len(tensor.shape):,} dimensions")
-    check_distinct(names, kind)
-    return names
-
-
-def check_distinct(names: Sequence[str], kind: str) -> None:
-    """Check that tensors have different names.
-
-    Raises:
-        InvalidReply: If two are equal.
-    """
     if len(set(names)) < len(names):
         several = [name for name, number in Counter(names).items() if number > 1]
         raise InvalidReply(f"it contains several tensors for {kind} {listed(several)}")
+    return names
 
 
 def read_array(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Array:
@@ -138,8 +131,6 @@ def read_array(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Ar
     dtype = _DTYPES.get(datatype)
     if dtype is None:
         raise InvalidReply(f"{what} has the unsupported data type '{shortened(datatype, _SHOWN)}'")
-    if len(shape) > _MOST_DIMENSIONS:
-        raise InvalidReply(f"{what} has {len(shape):,} dimensions")
     # A dimension of 0 hides the others from the number of bytes, but not from NumPy.
     if min(shape, default=0) < 0 or math.prod(max(1, side) for side in shape) * dtype.itemsize > _LARGEST_MESSAGE:
         raise InvalidReply(f"{what} has the impossible shape {list(shape)}")

@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ __all__ = ["FOLDER", "Lease", "Ledger", "create", "is_abandoned", "remove", "rem
 FOLDER = Path("/dev/shm")  # noqa: S108 - where shm_open looks
 """Directory of the names of segments."""
 
-_NAME = re.compile(r"camserve-client-(?P<host>[0-9a-f]+-[0-9]+)-(?P<pid>[0-9]+)-(?P<start>[0-9]+)-[0-9a-f]{16}")
+_NAME = re.compile(
+    r"camserve-client-(?P<host>[0-9a-f]+-[0-9]+)-(?P<pid>[0-9]{1,10})-(?P<start>[0-9]{1,20})-[0-9a-f]{16}"
+)
 _MAX_UNCERTAIN = 1024
 
 
@@ -52,6 +54,12 @@ class Ledger:
 class Lease:
     """A segment that contains one batch, for one attempt at one server.
 
+    Args:
+        ledger: Records what the server knows.
+        url: The server.
+        size: Size in bytes.
+        give_back: Called when nobody uses the segment any more.
+
     Attributes:
         registered: Whether the server knows the segment.
         usable: Whether it may be used again after this batch.
@@ -61,7 +69,7 @@ class Lease:
         name: Its name in `/dev/shm` and at the server.
     """
 
-    def __init__(self, ledger: Ledger, url: str, size: int) -> None:
+    def __init__(self, ledger: Ledger, url: str, size: int, give_back: Callable[[Lease], None]) -> None:
         self.registered = False
         self.usable = True
         self.url = url
@@ -70,6 +78,22 @@ class Lease:
         self.name, self._memory = create(size)
         self._ledger = ledger
         self._used = 0
+        self._give_back = give_back
+        self._lock = threading.Lock()
+        self._users = 0
+
+    def hold(self) -> None:
+        """Keep the segment for one more user: the client that fills it, or a call that the server works on."""
+        with self._lock:
+            self._users += 1
+
+    def release(self) -> None:
+        """Record that a user needs the segment no more; the last one gives it back."""
+        with self._lock:
+            self._users -= 1
+            is_free = self._users == 0
+        if is_free:
+            self._give_back(self)
 
     @contextmanager
     def registering(self) -> Iterator[Any]:

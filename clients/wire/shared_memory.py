@@ -77,17 +77,19 @@ class SharedMemory:
     def lease(self, url: str, batch: np.ndarray[Any, Any]) -> Iterator[Lease | None]:
         """Copy a batch into a free segment, for the exclusive use of the block; yield None if the limit is reached.
 
+        The segment is used again after the block, and after the calls that hold it.
         Never blocks, so that it may be called on an event loop.
         """
         lease = self._take(url, batch.nbytes)
         if lease is None:
             yield None
             return
+        lease.hold()
         try:
             lease.write(batch)
             yield lease
         finally:
-            self._give_back(lease)
+            lease.release()
 
     def abandoned(self, regions: Iterable[str]) -> list[Any]:
         """Return the requests that unregister the regions of clients that were killed.
@@ -134,7 +136,7 @@ class SharedMemory:
 
     def _create(self, url: str, size: int) -> Lease | None:
         try:
-            return Lease(self._ledger, url, size)
+            return Lease(self._ledger, url, size, self._give_back)
         except OSError as error:
             with self._own_lock():
                 self._bytes -= size

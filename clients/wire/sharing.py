@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
 
 from tritonclient.grpc import service_pb2
 
@@ -16,6 +18,8 @@ __all__ = ["Sharing"]
 
 _UNREGISTER = "SystemSharedMemoryUnregister"
 _CLOSING_SECONDS = 1.0
+_MOST_REGIONS = 1_000
+"""The most regions of a server that are looked at for those of killed clients."""
 
 
 class Sharing:
@@ -46,8 +50,10 @@ class Sharing:
                     yield from self._register(server, lease)
                 message = request_header(request)
                 lease.describe(message.inputs[0])
+                lease.hold()  # beyond the block if the call is abandoned: the server may still read the pixels
+                call = replace(server.call("ModelInfer", message.SerializeToString()), ended=lease.release)
                 try:
-                    return (yield from server.call("ModelInfer", message.SerializeToString()))
+                    return (yield from call)
                 except CallFailed as failed:
                     if not (was_registered and is_unknown_region(failed.why)):
                         raise
@@ -81,5 +87,5 @@ class Sharing:
         """Unregister the segments of clients that were killed."""
         reply = yield from server.call("SystemSharedMemoryStatus", b"")
         status = parse(service_pb2.SystemSharedMemoryStatusResponse.FromString, reply)
-        for message in self._memory.abandoned(status.regions):
+        for message in self._memory.abandoned(islice(status.regions, _MOST_REGIONS)):
             yield from server.call(_UNREGISTER, message.SerializeToString())

@@ -29,6 +29,7 @@ def server_command(
     options: ServerOptions,
     ports: Mapping[str, tuple[str, int]],
     shared_memory_prefix: str,
+    exit_on_error: bool = True,
 ) -> list[str]:
     """Build the command line of tritonserver.
 
@@ -42,6 +43,7 @@ def server_command(
         options: The server's options.
         ports: Address and port of each enabled service.
         shared_memory_prefix: Prefix of the names of the Python backend's shared memory.
+        exit_on_error: Whether a model that does not load ends the server.
 
     Raises:
         ServerError: If this Triton does not support an option.
@@ -52,7 +54,7 @@ def server_command(
         f"--backend-directory={backends}",
         f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix}",
         "--disable-auto-complete-config",
-        "--exit-on-error=true",
+        f"--exit-on-error={str(exit_on_error).lower()}",
         # Strict readiness counts a replaced version as missing. Triton opens its ports only after loading all models.
         "--strict-readiness=false",
         "--allow-sagemaker=false",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from camserve.serving.server.server_options import ServerOptions
 __all__ = ["Run", "launch"]
 
 _log = logging.getLogger("camserve.serving")
+
+_RESTARTS_VARIABLE = "CAMSERVE_RESTARTS"
+"""Tells the models how often the server was started again, for the metrics."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,16 @@ class Run:
         self.scratch.remove()
 
 
-def launch(installation: TritonInstallation, repository: Path, options: ServerOptions) -> Run:
+def launch(
+    installation: TritonInstallation, repository: Path, options: ServerOptions, *, restarts: Mapping[str, int]
+) -> Run:
     """Start the server without waiting until it is ready.
+
+    Args:
+        installation: The Triton installation.
+        repository: The model repository.
+        options: The server's options.
+        restarts: How often it was started again, by reason. At a restart, a model that does not load does not end it.
 
     Raises:
         ServerError: If it cannot be started, a port is in use, or this Triton does not support an option.
@@ -76,7 +88,7 @@ def launch(installation: TritonInstallation, repository: Path, options: ServerOp
         remove_leftovers()
         scratch = create_scratch()
         try:
-            process, log, log_start = _start(installation, repository, options, ports, scratch)
+            process, log, log_start = _start(installation, repository, options, ports, scratch, restarts=restarts)
         except BaseException:
             scratch.remove()
             raise
@@ -97,15 +109,25 @@ def _start(
     options: ServerOptions,
     ports: Mapping[str, tuple[str, int]],
     scratch: Scratch,
+    *,
+    restarts: Mapping[str, int],
 ) -> tuple[ServerProcess, Path, int]:
     """Start the server process and return it with its log and the offset of this run in the log."""
     backends = assemble_backends(installation, scratch.folder / "backends")
     fixed = with_cancellation_fix(installation, scratch.folder)
     command = server_command(
-        fixed, repository, backends, options=options, ports=ports, shared_memory_prefix=scratch.name
+        fixed,
+        repository,
+        backends,
+        options=options,
+        ports=ports,
+        shared_memory_prefix=scratch.name,
+        exit_on_error=not any(restarts.values()),
     )
     # Temporary files of models are removed together with the scratch folder, even if the models are killed.
     environment = server_environment(installation, backends, temporary=scratch.folder)
+    if options.metrics:
+        environment[_RESTARTS_VARIABLE] = json.dumps(restarts)
     log = scratch.folder / "log" if options.log is None else Path(options.log).expanduser().absolute()
     log_start = log.stat().st_size if log.exists() else 0
     return ServerProcess(command, environment, log, scratch), log, log_start

@@ -18,6 +18,7 @@ from camserve.serving.server.scratch import Scratch
 __all__ = ["ServerProcess"]
 
 _POLL_SECONDS = 0.02
+_RELEASE_SECONDS = 2.0
 
 
 class ServerProcess:
@@ -82,7 +83,16 @@ class ServerProcess:
             with suppress(ProcessLookupError):
                 os.killpg(self._guard.pid, signal.SIGKILL)
             self._guard.wait()
+            self._await_group()
         return self._guard.returncode
+
+    def _await_group(self) -> None:
+        """Wait until the processes of the models, which were killed, have released their memory."""
+        deadline = time.monotonic() + _RELEASE_SECONDS
+        with suppress(ProcessLookupError, PermissionError):
+            while time.monotonic() < deadline:
+                os.killpg(self._guard.pid, 0)
+                time.sleep(_POLL_SECONDS)
 
 
 def _start_guard(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -11,17 +11,19 @@ from typing import Any
 
 from camserve.errors import ServerError
 from camserve.serving.server.environment import TritonInstallation, find_triton
-from camserve.serving.server.host_hints import host_hint, limits_hint
+from camserve.serving.server.host_hints import host_hint
 from camserve.serving.server.launch import Run, launch
-from camserve.serving.server.model_selection import check_models, selected_versions
-from camserve.serving.server.server_health import is_ready, served_over_http
+from camserve.serving.server.loaded_models import read_loaded_models
+from camserve.serving.server.model_selection import check_models
+from camserve.serving.server.previous_run import PreviousRun, remember
+from camserve.serving.server.server_health import served_over_http
 from camserve.serving.server.server_options import ServerOptions
+from camserve.serving.server.startup import StartupCrashError, await_ready
 
 __all__ = ["TritonServer"]
 
 _log = logging.getLogger("camserve.serving")
 
-_POLL_SECONDS = 0.05
 _GRACE_SECONDS = 10.0
 """Time after the drain period until the server is killed."""
 
@@ -29,6 +31,8 @@ _PORT_IN_USE = "already in use"
 _PORT_RETRIES = 2
 _LOCK_EXCEPTION = "boost::interprocess::lock_exception"
 _LOCK_RETRIES = 1
+_CRASHES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV")
+"""The usual reasons of a restart. Their numbers start at 0, since Prometheus sees only the increase of what exists."""
 
 
 class TritonServer:
@@ -41,6 +45,11 @@ class TritonServer:
         options: Options of the server (default: `ServerOptions()`).
         changes: Options by name, which take precedence over `options`: `TritonServer(repository, grpc_port=8001)`.
 
+    Attributes:
+        repository: The repository.
+        options: The options.
+        restarts: Number of restarts by reason, such as `SIGSEGV`; the server has it as the metric `camserve_restarts`.
+
     Raises:
         UsageError: If an option is out of range, or two options conflict.
     """
@@ -48,8 +57,11 @@ class TritonServer:
     def __init__(self, repository: str | Path, *, options: ServerOptions | None = None, **changes: Any) -> None:
         self.repository = Path(repository).expanduser().resolve()
         self.options = replace(options or ServerOptions(), **changes)
+        self.restarts = Counter(dict.fromkeys(_CRASHES, 0))
         self._last_log = ""
         self._run: Run | None = None
+        self._ready = False
+        self._previous = PreviousRun()
 
     def __enter__(self) -> TritonServer:
         self.start()
@@ -96,7 +108,7 @@ class TritonServer:
     def served(self) -> dict[str, tuple[int, ...]]:
         """Return the versions that the server serves, lowest first, by model.
 
-        They are requested from the server. If it serves only encrypted gRPC, they are read from the repository.
+        They are requested from the server. If it serves only encrypted gRPC, they are read from its log.
 
         Raises:
             ServerError: If the server is not running or does not answer.
@@ -112,7 +124,7 @@ class TritonServer:
 
             with LiveServer(addresses["gRPC"], admin_key=self.options.admin_key) as live:
                 return live.served()
-        return selected_versions(self.repository, self.options)
+        return read_loaded_models(self._running.log, start=self._running.log_start)
 
     @property
     def log_tail(self) -> str:
@@ -130,28 +142,34 @@ class TritonServer:
             ServerError: If the server cannot run on this machine, a port is in use, a model does not load, or the
                 server is not ready in time.
         """
-        if self._run is not None:
-            raise ServerError("the server is already running")
+        self._check_ended()
         check_models(self.repository, self.options)
-        installation = find_triton()
-        port_retries = 0 if all(self.options.ports.values()) else _PORT_RETRIES
-        lock_retries = _LOCK_RETRIES
-        while True:
-            try:
-                self._start(installation)
-            except _StartupCrashError as error:
-                if lock_retries and _LOCK_EXCEPTION in error.log:
-                    lock_retries -= 1
-                    _log.warning(
-                        "Triton crashed at startup with %s, a known bug (server issue 8882); starting it again",
-                        _LOCK_EXCEPTION,
-                    )
-                elif port_retries and _PORT_IN_USE in error.log:
-                    port_retries -= 1
-                else:
-                    raise ServerError(error.message, hint=error.hint) from None
-            else:
-                return
+        try:
+            self._start(self.options)
+        except StartupCrashError as error:
+            raise ServerError(error.message, hint=error.hint) from None
+
+    def restart(self, reason: str) -> tuple[str, ...]:
+        """Start a server that has ended again, and wait until it is ready.
+
+        It has the same ports and, in explicit mode, the models that it had loaded when it ended. Models that cannot be
+        loaded any more do not prevent that.
+
+        Args:
+            reason: Why it ended, such as `SIGSEGV`.
+
+        Returns:
+            Why models are not served, one sentence each.
+
+        Raises:
+            StartupCrashError: If it ends before it is ready.
+            ServerError: As for `start`.
+        """
+        self._check_ended()
+        self.restarts[reason] += 1
+        options, missing = self._previous.resume(self.options, self.repository)
+        self._start(options)
+        return (*missing, *self._running.failures)
 
     def wait(self) -> int:
         """Wait until the server ends and return its exit code; if a signal ended it, the negative signal number."""
@@ -186,58 +204,45 @@ class TritonServer:
             raise ServerError(f"{service} is not served", hint="Enable it in the options of the server")
         return addresses[service]
 
+    def _check_ended(self) -> None:
+        if self._run is not None:
+            raise ServerError("the server is already running")
+
     def _clean_up(self) -> None:
         if self._run is not None:
             self._last_log = self._run.log_tail
+            if self._ready:
+                self._previous = remember(self._run)
             self._run.remove_scratch()
             self._run = None
 
-    def _start(self, installation: TritonInstallation) -> None:
-        self._last_log = ""
-        self._run = launch(installation, self.repository, self.options)
+    def _start(self, options: ServerOptions) -> None:
+        installation = find_triton()
+        port_retries = 0 if all(options.ports.values()) else _PORT_RETRIES
+        lock_retries = _LOCK_RETRIES
+        while True:
+            try:
+                self._start_once(installation, options)
+            except StartupCrashError as error:
+                if lock_retries and _LOCK_EXCEPTION in error.log:
+                    lock_retries -= 1
+                    _log.warning(
+                        "Triton crashed at startup with %s, a known bug (server issue 8882); starting it again",
+                        _LOCK_EXCEPTION,
+                    )
+                elif port_retries and _PORT_IN_USE in error.log:
+                    port_retries -= 1
+                else:
+                    raise
+            else:
+                return
+
+    def _start_once(self, installation: TritonInstallation, options: ServerOptions) -> None:
+        self._last_log, self._ready = "", False
+        self._run = launch(installation, self.repository, options, restarts=self.restarts)
         try:
-            self._await_ready(self._run)
+            await_ready(self._run, self.repository, options.start_timeout)
         except BaseException:
-            self.stop()
+            self.stop(grace=0)  # no client has sent a request yet
             raise
-
-    def _await_ready(self, run: Run) -> None:
-        deadline = time.monotonic() + self.options.start_timeout
-        while not is_ready(run.addresses):
-            if run.process.exited:
-                message, hint = self._failure(run, "ended before it was ready")
-                raise _StartupCrashError(message, hint=hint, log=run.log_text)
-            if time.monotonic() >= deadline:
-                message, hint = self._failure(run, f"was not ready within {self.options.start_timeout:g} s")
-                raise ServerError(message, hint=hint)
-            time.sleep(_POLL_SECONDS)
-
-    def _failure(self, run: Run, what: str) -> tuple[str, str | None]:
-        """Return the message and the hint for a failed start."""
-        hint = host_hint(run.log_text, run.process.wait() if run.process.exited else None)
-        if run.failures:
-            message = f"Triton cannot serve {self.repository}: {'; '.join(run.failures)}"
-            return message, hint or _hint(run.failures)
-        return f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint or limits_hint()
-
-
-class _StartupCrashError(ServerError):
-    """The server process ended before it was ready.
-
-    Args:
-        message: As for `ServerError`.
-        hint: As for `ServerError`.
-        log: The log of the run.
-    """
-
-    def __init__(self, message: str, *, hint: str | None, log: str) -> None:
-        super().__init__(message, hint=hint)
-        self.log = log
-
-
-def _hint(reasons: tuple[str, ...]) -> str | None:
-    limits = limits_hint()
-    if not any(reason.startswith("model ") for reason in reasons):
-        return limits
-    publish = "Publish a working version of that model, or move its folder out of the repository"
-    return f"{publish}. {limits}" if limits else publish
+        self._ready = True

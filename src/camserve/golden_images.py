@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class GoldenImages:
     """Image files with the expected answers.
 
     Attributes:
-        names: The name of each image, as the user wrote it.
+        names: The name of each image, as the user wrote it; in a file without the folders of an absolute path.
         files: The bytes of each image file.
         answers: The expected answers.
         tolerance: The largest difference with which the export passed its check.
@@ -81,9 +81,9 @@ class GoldenImages:
 
 
 def write_golden_images(path: Path, golden: GoldenImages) -> None:
-    """Write the file, uncompressed; equal values give equal bytes."""
+    """Write the file, uncompressed; equal values give equal bytes. Absolute paths are stored as file names."""
     arrays: dict[str, Array] = {
-        _NAMES: np.array(golden.names, np.str_),
+        _NAMES: np.array([_without_folder(name) for name in golden.names], np.str_),
         _CLASSES: golden.answers.classes,
         _TOLERANCE: np.array(golden.tolerance, np.float64),
     }
@@ -92,6 +92,11 @@ def write_golden_images(path: Path, golden: GoldenImages) -> None:
     files = {_FILE.format(number): np.frombuffer(file, np.uint8) for number, file in enumerate(golden.files)}
     with path.open("wb") as stream:
         np.savez(stream, **arrays, **files)
+
+
+def _without_folder(name: str) -> str:
+    path = PurePath(name)
+    return path.name if path.is_absolute() else name
 
 
 def read_golden_images(path: Path, contract: ModelContract) -> GoldenImages:

@@ -11,12 +11,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from camserve.text import count, excerpt
+from camserve.text import count, excerpt, shortened
 
 __all__ = ["JsonError", "parse_json"]
 
 _MAX_BYTES = 64 * 1024 * 1024
 _MAX_DEPTH = 32
+_PATH = 120
 _TOO_DEEP = f"is nested more than {_MAX_DEPTH} levels deep"
 _LARGEST_INTEGER = 2**63 - 1
 _DIGITS = len(str(_LARGEST_INTEGER))
@@ -54,6 +55,7 @@ def parse_json(text: str | bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
             text.decode("utf-8") if isinstance(text, bytes) else text,
             object_pairs_hook=_object,
             parse_int=_integer,
+            parse_float=_float,
         )
     except RecursionError:
         raise JsonError(f"it {_TOO_DEEP}") from None
@@ -62,7 +64,7 @@ def parse_json(text: str | bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
     except ValueError as error:
         raise JsonError(f"it is not JSON: {error}") from None
     for path, fault in _faults(document):
-        raise JsonError(f"{path or 'it'} {fault}")
+        raise JsonError(f"{shortened(path, _PATH) or 'it'} {fault}")
     return document
 
 
@@ -78,6 +80,11 @@ def _integer(digits: str) -> int | _Fault:
     if len(digits.lstrip("-")) <= _DIGITS and abs(int(digits)) <= _LARGEST_INTEGER:
         return int(digits)
     return _Fault(f"must be a number of at most 64 bits, got {_digits(digits)}")
+
+
+def _float(digits: str) -> float | _Fault:
+    value = float(digits)
+    return value if math.isfinite(value) else _Fault(f"must be a finite number, got {shortened(digits, _PATH)}")
 
 
 def _digits(digits: str) -> str:

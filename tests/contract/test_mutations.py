@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -163,6 +164,28 @@ def test_a_field_that_is_given_twice_is_refused() -> None:
         if isinstance(path[-1], str):
             with pytest.raises(BundleError, match="is given twice"):
                 ModelContract.from_json(twice(path))
+
+
+def test_random_changes_are_refused_or_leave_every_pixel_distinct() -> None:
+    choice = random.Random(0)
+    characters, accepted = '0123456789eE+-.,:[]{}"\\ntrufalsNaIy\0\ud800é', 0
+    for _ in range(1500):
+        text = list(TEXT)
+        for _ in range(choice.choice((1, 1, 1, 2, 5))):
+            place = choice.randrange(len(text))
+            match choice.randrange(3):
+                case 0:
+                    text[place] = choice.choice(characters)
+                case 1:
+                    del text[place]
+                case _:
+                    text.insert(place, choice.choice(characters))
+        contract = read("".join(text))
+        if contract is not None:
+            accepted += 1
+            pixels = normalize(PIXELS, contract.preprocessing)
+            assert all(len(np.unique(pixels[:, channel])) == 256 for channel in range(pixels.shape[1]))
+    assert 20 < accepted < 500
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

@@ -23,6 +23,7 @@ NOT_FROM_TRITON = {
     "up": "created by Prometheus",
     "ALERTS": "created by Prometheus",
     "probe_success": "created by the readiness probe",
+    "camserve_restarts": "requires `camserve serve`",
     "nv_gpu_utilization": "requires a GPU",
     "nv_gpu_memory_used_bytes": "requires a GPU",
     "nv_gpu_memory_total_bytes": "requires a GPU",

@@ -22,14 +22,20 @@ _OUTPUT = "logits"
 _TOLERANCE = 1e-5
 _BURSTS = (2, 3, 4, 8)
 _SPREAD_SECONDS = 0.0005
+_MOMENTS = (0.5, 1.2)
+"""When requests are cancelled, as a fraction of the previous latency."""
+
 _TIMEOUT_SECONDS = 30.0
 _WAIT_SECONDS = 60.0
+_PAUSE_SECONDS = 0.2
+"""After a request that failed, since the server may be restarting."""
 
 
 class Canceller:
     """Threads with a connection each, as a context manager.
 
-    Each sends up to eight requests, waits for the first answer and a fraction of a millisecond, and cancels the others.
+    Each sends up to eight requests again and again. Every second time, it waits for the first answer and a fraction of
+    a millisecond, and cancels the others; else it cancels all shortly before or after the first answer is expected.
 
     Args:
         url: gRPC address, `host:port`.
@@ -49,6 +55,7 @@ class Canceller:
         self._clients = [triton.InferenceServerClient(url) for _ in range(threads)]
         self.results: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._stop = threading.Event()
 
     def __enter__(self) -> Canceller:
         return self
@@ -62,7 +69,7 @@ class Canceller:
     def cancel(self, count: int, *, seconds: float = 600.0) -> int:
         """Send requests until this many were cancelled before they were answered, and return that number.
 
-        It ends earlier after `seconds`, and if the server cannot be reached.
+        It ends earlier after `seconds`, or after `stop`.
         """
         before = self.results["cancelled"]
         until = time.monotonic() + seconds
@@ -76,20 +83,32 @@ class Canceller:
             thread.join()
         return self.results["cancelled"] - before
 
+    def stop(self) -> None:
+        """End `cancel`, which runs in another thread, early."""
+        self._stop.set()
+
     def _cancel(self, client: Any, seed: int, target: int, until: float) -> None:
         generator = random.Random(seed)
-        while self.results["cancelled"] < target and time.monotonic() < until:
+        latency = 0.0
+        while self.results["cancelled"] < target and time.monotonic() < until and not self._stop.is_set():
             done: SimpleQueue[str] = SimpleQueue()
+            found: Counter[str] = Counter()
+            begin = time.monotonic()
             burst = [self._send(client, done) for _ in range(generator.choice(_BURSTS))]
-            found = Counter([done.get(timeout=_WAIT_SECONDS)])
-            time.sleep(generator.uniform(0, _SPREAD_SECONDS))
+            if latency:
+                time.sleep(generator.uniform(*_MOMENTS) * latency)
+                latency = 0.0
+            else:
+                found[done.get(timeout=_WAIT_SECONDS)] += 1
+                latency = time.monotonic() - begin
+                time.sleep(generator.uniform(0, _SPREAD_SECONDS))
             for request in burst:
                 request.cancel()
-            found.update(done.get(timeout=_WAIT_SECONDS) for _ in burst[1:])
+            found.update(done.get(timeout=_WAIT_SECONDS) for _ in range(len(burst) - found.total()))
             with self._lock:
                 self.results += found
             if found.keys() - {"answered", "cancelled", "wrong"}:
-                return
+                time.sleep(_PAUSE_SECONDS)
 
     def _send(self, client: Any, done: SimpleQueue[str]) -> Any:
         def receive(result: Any, error: Any) -> None:

@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER
 
-__all__ = ["HostileServer", "correct_replies", "mutations"]
+__all__ = ["HostileServer", "Reply", "correct_answer_to", "correct_replies", "mutations"]
 
 Reply = bytes | Callable[[bytes, grpc.ServicerContext], bytes]
 
@@ -47,6 +47,21 @@ def correct_replies() -> dict[str, Any]:
     }
 
 
+def correct_answer_to(message: bytes) -> bytes:
+    """Return the reply with the outputs that a request is for."""
+    requested = {output.name for output in service_pb2.ModelInferRequest.FromString(message).outputs}
+    reply = correct_replies()["ModelInfer"]
+    kept = [
+        (output, raw)
+        for output, raw in zip(reply.outputs, reply.raw_output_contents, strict=True)
+        if output.name in requested
+    ]
+    _set_list(reply, "outputs", [output for output, _ in kept])
+    _set_list(reply, "raw_output_contents", [raw for _, raw in kept])
+    serialized: bytes = reply.SerializeToString()
+    return serialized
+
+
 class HostileServer(grpc.GenericRpcHandler):
     """The server, as a context manager. It serves one model for one image per request, with the version 1.
 
@@ -64,7 +79,8 @@ class HostileServer(grpc.GenericRpcHandler):
 
     def reset(self, **changed: Reply) -> None:
         """Reply correctly to every method, except for the given ones."""
-        self.replies = {method: reply.SerializeToString() for method, reply in correct_replies().items()} | changed
+        correct = {method: reply.SerializeToString() for method, reply in correct_replies().items()}
+        self.replies = {**correct, "ModelInfer": lambda message, _: correct_answer_to(message), **changed}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
         """Return the handler of a method."""

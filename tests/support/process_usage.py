@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Usage", "children", "command", "descendants", "descriptors", "resident", "usage"]
+__all__ = ["Usage", "children", "command", "descendants", "descriptors", "is_running", "resident", "usage"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,14 @@ def children(pid: int) -> list[int]:
 def descendants(pid: int) -> list[int]:
     """Return the process IDs of the child processes, of their child processes and so on."""
     return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process has not ended; an ended one that was not reaped does not run."""
+    try:
+        return (_folder(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def command(pid: int) -> list[str]:

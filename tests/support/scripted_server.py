@@ -50,6 +50,7 @@ class ScriptedServer(grpc.GenericRpcHandler):
         host: Address to listen on.
         port: Port to listen on (default: any free port).
         pair: Certificate and key for TLS.
+        memory: Whether to accept shared memory.
 
     Attributes:
         url: `host:port`.
@@ -65,10 +66,13 @@ class ScriptedServer(grpc.GenericRpcHandler):
         host: str = "127.0.0.1",
         port: int = 0,
         pair: Pair | None = None,
+        memory: bool = False,
     ) -> None:
         self.methods: list[str] = []
         self.metadata: dict[str, str | bytes] = {}
         self._answers = {"ModelInfer": infer, "ServerReady": ready}
+        for name in ("Register", "Status", "Unregister") if memory else ():
+            self._answers[f"SystemSharedMemory{name}"] = lambda message, context: b""
         options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
         self._server = grpc.server(ThreadPoolExecutor(_THREADS), [self], options=options)
         address = f"{host}:{port}"

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -57,7 +58,9 @@ class ServeProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
-            os.kill(self.triton, signal.SIGKILL)  # a graceful shutdown takes 3 seconds
+            self.signal(signal.SIGTERM)
+            with suppress(ValueError, ProcessLookupError):  # there is no server before a restart
+                os.kill(self.triton, signal.SIGKILL)  # a graceful shutdown takes 3 seconds
             self.end()
 
     @property
@@ -75,6 +78,11 @@ class ServeProcess:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program, not to tritonserver."""
         self.process.send_signal(number)
+
+    def next_document(self) -> dict[str, Any]:
+        """Wait for the next JSON document that it prints, and return it."""
+        document: dict[str, Any] = json.loads(self._read_document())
+        return document
 
     def end(self) -> tuple[int, str]:
         """Wait until the program ends and return its exit code and stderr."""

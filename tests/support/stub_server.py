@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -47,6 +48,7 @@ class StubServer:
         version: The version of its model; may be changed.
         ready: Whether it reports its model as ready; may be changed.
         batch_sizes: Number of images of each request, in order.
+        cancelled: Number of requests that the client ended before there was an answer.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class StubServer:
         self.version = "1"
         self.ready = True
         self.batch_sizes: list[int] = []
+        self.cancelled = 0
         self._server = grpc.server(ThreadPoolExecutor(8))
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(self), self._server)
         self.url = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
@@ -106,9 +109,16 @@ class _Service(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[m
     def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         count = request.inputs[0].shape[0]
         self._server.batch_sizes.append(count)
+        answered = threading.Event()
+        context.add_callback(lambda: self._record_end(answered))
         tensors = self._server.answer([output.name for output in request.outputs], count)
         answer = service_pb2.ModelInferResponse(model_name=request.model_name, model_version=self._server.version)
         for name, array in tensors.items():
             answer.outputs.add(name=name, datatype=_TYPES[array.dtype], shape=array.shape)
             answer.raw_output_contents.append(array.tobytes())
+        answered.set()
         return answer
+
+    def _record_end(self, answered: threading.Event) -> None:
+        if not answered.is_set():
+            self._server.cancelled += 1

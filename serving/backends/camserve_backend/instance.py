@@ -14,6 +14,7 @@ from .cam_metrics import CamCounter
 from .declared_tensors import Tensor, check_inputs, check_outputs, check_supported
 from .execution import BatchExecution
 from .parameters import ModelRefusedError
+from .restart_metrics import RestartGauges
 
 __all__ = ["Instance", "Model", "version_file"]
 
@@ -63,6 +64,7 @@ class Instance(ABC):
         except ModelRefusedError as error:
             raise pb_utils.TritonModelException(str(error)) from None
         self._execution = BatchExecution(config, model.run, CamCounter(config["name"], args["model_version"]))
+        self._restarts = RestartGauges()
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of one batch with their requested outputs."""

@@ -56,9 +56,9 @@ def print_note(line: str) -> None:
         _print_to_stderr(line)
 
 
-def print_warning(line: str) -> None:
-    """Print a warning to stderr."""
-    _print_to_stderr(f"warning: {line}")
+def print_warning(message: str) -> None:
+    """Print a warning to stderr; the further lines of a message of several lines are indented."""
+    _print_message("warning", message)
 
 
 def print_logged_warnings(logger: str) -> None:
@@ -76,9 +76,8 @@ class _WarningHandler(logging.Handler):
 
 
 def print_error(message: str, hint: str | None = None) -> None:
-    """Print an error and its hint to stderr; a message of several lines, such as the end of a log, is indented."""
-    for number, line in enumerate(message.splitlines() or [""]):
-        _print_to_stderr(f"error: {line}" if number == 0 else f"  {line}")
+    """Print an error and its hint to stderr; the further lines of a message, such as the end of a log, are indented."""
+    _print_message("error", message)
     if hint is not None:
         _print_to_stderr(f"hint: {hint}")
 
@@ -95,6 +94,11 @@ def exit_code(failed: int, total: int) -> int:
     if not failed:
         return _DONE
     return _ALL_FAILED if failed == total else _SOME_FAILED
+
+
+def _print_message(kind: str, message: str) -> None:
+    for number, line in enumerate(message.splitlines() or [""]):
+        _print_to_stderr(f"{kind}: {line}" if number == 0 else f"  {line}")
 
 
 def _print_to_stderr(line: str) -> None:

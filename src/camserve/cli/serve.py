@@ -54,6 +54,7 @@ def serve(
     rate_limit: options.RateLimit = False,
     start_timeout: options.StartTimeout = 120.0,
     drain: options.Drain = 30,
+    restart: options.Restarts = True,
     log: options.Log = None,
     log_format: options.LogFormat = "default",
     log_verbose: options.LogVerbose = 0,
@@ -62,7 +63,8 @@ def serve(
     """Serve a model repository with the embedded Triton until it is interrupted.
 
     By default it listens on the loopback interface only. SIGINT and SIGTERM drain the server, which answers the
-    requests in flight, and end it with exit code 0. If Triton ends by itself, its exit code is returned.
+    requests in flight, and end it with exit code 0. If Triton dies, it is started again, at most 5 times in 10 minutes;
+    after that, and with --no-restart, its exit code is returned.
     """
     from camserve.serving import TritonServer
     from camserve.serving.server.server_options import ADMIN_KEY_VARIABLE, LogFormat, ModelControl, read_admin_key
@@ -97,7 +99,7 @@ def serve(
         start_timeout=start_timeout,
         drain_seconds=drain,
     )
-    run_until_end(server, as_json=as_json)
+    run_until_end(server, restart=restart, as_json=as_json)
 
 
 def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:

@@ -30,6 +30,7 @@ __all__ = [
     "ModelControl",
     "RateLimit",
     "ResponseCache",
+    "Restarts",
     "StartTimeout",
     "TlsCertificate",
     "TlsClientCa",
@@ -179,6 +180,16 @@ RateLimit = Annotated[bool, _option("--rate-limit", panel=_RUNTIME, help="Enforc
 StartTimeout = Annotated[
     float,
     _option(panel=_RUNTIME, min=0, max=86400, metavar="SECONDS", help="Time limit until all models are ready."),
+]
+Restarts = Annotated[
+    bool,
+    _option(
+        "--restart/--no-restart",
+        panel=_RUNTIME,
+        help="Start Triton again if it ends by a signal or with an error, at most 5 times in 10 minutes. Turn this off "
+        "where another supervisor does that, such as systemd or Kubernetes.  [default: --restart]",
+        show_default=False,
+    ),
 ]
 Drain = Annotated[
     int,

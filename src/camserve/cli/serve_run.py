@@ -15,6 +15,7 @@ from camserve.errors import ServerError
 
 if TYPE_CHECKING:
     from camserve.serving import TritonServer
+    from camserve.serving.server.supervisor import Restart
 
 __all__ = ["run_until_end"]
 
@@ -22,8 +23,13 @@ _LOG_LINES = 15
 _DRAINING = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_until_end(server: TritonServer, *, as_json: bool) -> None:
+def run_until_end(server: TritonServer, *, restart: bool, as_json: bool) -> None:
     """Start a server, report when it is ready, and wait until it ends or SIGINT or SIGTERM drains it.
+
+    Args:
+        server: The server.
+        restart: Whether to start it again if it dies.
+        as_json: Whether to print JSON documents: one for each start, and one before each restart.
 
     Raises:
         ServerError: If it does not become ready, ends by itself with an exit code other than 0, or does not drain in
@@ -35,7 +41,7 @@ def run_until_end(server: TritonServer, *, as_json: bool) -> None:
             with _log_in_errors(server):
                 server.start()
                 _print_ready(server, as_json=as_json)
-                code = server.wait()
+                code = _supervise(server, as_json=as_json) if restart else server.wait()
         except Signaled as signaled:
             if signaled.signal not in _DRAINING:
                 raise
@@ -43,27 +49,60 @@ def run_until_end(server: TritonServer, *, as_json: bool) -> None:
             return
         finally:
             server.stop()
-    _exit_as(code, server)
+    _exit_as(code, server, restart=restart)
+
+
+def _supervise(server: TritonServer, *, as_json: bool) -> int:
+    from camserve.serving.server.supervisor import supervise
+
+    def report_restart(restart: Restart) -> None:
+        print_warning(f"{restart}; the end of its log:\n{_last_lines(restart.log)}")
+        if as_json:
+            limit = restart.limit
+            print_json(
+                {
+                    "restart": {
+                        "cause": restart.cause,
+                        "reason": restart.reason,
+                        "number": restart.number,
+                        "limit": limit.restarts,
+                        "period_seconds": limit.period,
+                        "delay_seconds": restart.delay,
+                    }
+                }
+            )
+
+    def report_ready(missing: tuple[str, ...]) -> None:
+        for failure in missing:
+            print_warning(f"{failure}; it is not served")
+        _print_ready(server, as_json=as_json)
+
+    return supervise(server, on_restart=report_restart, on_ready=report_ready)
 
 
 def _drain(server: TritonServer) -> None:
+    from camserve.serving.server.supervisor import outcome
+
     print_note(f"Stopping; requests in flight have {server.options.drain_seconds} s to finish")
     code = server.stop()
     if code != 0:
         raise ServerError(
-            f"Triton ended with {_outcome(code)} instead of 0, so requests may have been lost; the end of its log:\n"
+            f"Triton ended {outcome(code)} instead of 0, so requests may have been lost; the end of its log:\n"
             f"{_log_end(server)}",
             hint="Give requests more time with --drain SECONDS",
         )
     print_note("Stopped")
 
 
-def _exit_as(code: int, server: TritonServer) -> NoReturn:
+def _exit_as(code: int, server: TritonServer, *, restart: bool) -> NoReturn:
     """End the program with the exit code of a Triton that ended by itself."""
+    from camserve.serving.server.supervisor import RestartLimit, outcome
+
     if code == 0:
         print_note("Triton ended by itself with exit code 0")
         raise typer.Exit(0)
-    error = ServerError(f"Triton ended by itself with {_outcome(code)}; the end of its log:\n{_log_end(server)}")
+    given_up = f" and is not started again (limit: {RestartLimit()})" if restart else ""
+    error = ServerError(f"Triton ended {outcome(code)}{given_up}; the end of its log:\n{_log_end(server)}")
     error.exit_code = code if code > 0 else SIGNAL_EXIT_CODE - code
     raise error
 
@@ -81,11 +120,11 @@ def _log_in_errors(server: TritonServer) -> Iterator[None]:
 
 
 def _log_end(server: TritonServer) -> str:
-    return "\n".join(server.log_tail.splitlines()[-_LOG_LINES:])
+    return _last_lines(server.log_tail)
 
 
-def _outcome(code: int) -> str:
-    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+def _last_lines(log: str) -> str:
+    return "\n".join(log.splitlines()[-_LOG_LINES:])
 
 
 def _print_ready(server: TritonServer, *, as_json: bool) -> None:
@@ -93,7 +132,11 @@ def _print_ready(server: TritonServer, *, as_json: bool) -> None:
     addresses = {names[service]: address for service, address in server.addresses.items()}
     if "metrics" in addresses:
         addresses["metrics"] = server.metrics_url
-    models = {name: list(versions) for name, versions in server.served().items()}
+    try:
+        models = {name: list(versions) for name, versions in server.served().items()}
+    except ServerError as error:  # it may have died already, which is reported next
+        print_warning(error.message)
+        return
     if as_json:
         print_json({**addresses, "models": models})
         return

@@ -6,9 +6,10 @@ import io
 import os
 import stat
 from contextlib import suppress
-from typing import IO, Any, BinaryIO
+from typing import BinaryIO
 
 from camserve.errors import ImageError
+from camserve.images.memory import enough_memory
 from camserve.text import printable
 
 __all__ = ["FileInput", "bytes_to_read", "is_file_input", "read_bytes"]
@@ -51,15 +52,9 @@ def read_bytes(source: FileInput, max_bytes: int) -> tuple[bytes, str]:
     Raises:
         ImageError: If it cannot be read, is empty, is larger than `max_bytes`, or is not a regular file.
     """
-    if isinstance(source, bytes | bytearray | memoryview):
-        data = bytes(source)
-        name = f"the image of {len(data):,} bytes"
-    elif isinstance(source, str | os.PathLike):
-        name = _shortened(printable(os.fsdecode(source))) or "the empty path"
-        data = _read_path(source, name, max_bytes)
-    else:
-        name = _name_of(source)
-        data = _read_stream(source, name, max_bytes)
+    name = _name_of(source)
+    with enough_memory(name):
+        data = _read(source, name, max_bytes)
     if not data:
         raise ImageError(f"{name} is empty", hint=_hint_for_empty(source))
     _check_length(len(data), name, max_bytes)
@@ -72,8 +67,20 @@ def _hint_for_empty(source: FileInput) -> str:
     return _SEEK if hasattr(source, "seek") else _GET_AGAIN
 
 
-def _name_of(stream: IO[Any]) -> str:
-    name = getattr(stream, "name", None)
+def _read(source: FileInput, name: str, max_bytes: int) -> bytes:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if isinstance(source, str | os.PathLike):
+        return _read_path(source, name, max_bytes)
+    return _read_stream(source, name, max_bytes)
+
+
+def _name_of(source: FileInput) -> str:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"the image of {memoryview(source).nbytes:,} bytes"
+    if isinstance(source, str | os.PathLike):
+        return _shortened(printable(os.fsdecode(source))) or "the empty path"
+    name = getattr(source, "name", None)
     return printable(name) if isinstance(name, str) else "the stream"
 
 

@@ -21,6 +21,7 @@ from camserve.images.files import FileInput, is_file_input, read_bytes
 from camserve.images.formats import FORMATS, identify
 from camserve.images.headers import check_header, check_size, declared_size
 from camserve.images.libtiff import collect_errors
+from camserve.images.memory import enough_memory
 from camserve.images.pixel_arrays import Pixels, image_of
 
 __all__ = ["FORMATS", "ImageInput", "OpenedImage", "is_one_image", "load_image", "open_image"]
@@ -75,7 +76,8 @@ def open_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> 
     if isinstance(source, Image.Image):
         return OpenedImage(_of_known_format(source), "the image", decode_options)
     if isinstance(source, Pixels | np.ndarray):
-        return OpenedImage(image_of(source), "the array", decode_options)
+        with enough_memory("the array"):
+            return OpenedImage(image_of(source), "the array", decode_options)
     if not is_file_input(source):
         raise ImageError(
             f"an image cannot be decoded from {type(source).__name__}",
@@ -94,6 +96,7 @@ class OpenedImage:
     """An image whose header was read; `load` decodes it, in any thread.
 
     Attributes:
+        name: The file, or what messages call the image.
         size: Height and width in pixels, before the EXIF orientation is applied.
         decoded_bytes: Approximate memory during decoding and resizing: the file, and the pixels in RGB.
     """
@@ -103,7 +106,7 @@ class OpenedImage:
         self.size = (image.height, image.width)
         self.decoded_bytes = len(data) + _bytes_of_pixels(image)
         self._image: Image.Image | None = image
-        self._name = name
+        self.name = name
         self._decode_options = decode_options
         self._data = data
 
@@ -113,19 +116,21 @@ class OpenedImage:
         Raises:
             ImageError: If it is truncated or corrupt.
         """
-        image = _header(self._data, self._name, self._decode_options) if self._image is None else self._image
+        image = _header(self._data, self.name, self._decode_options) if self._image is None else self._image
         if self._data:
             self._image = None  # so that its pixels are released with the caller's reference
         if isinstance(image, ImageFile.ImageFile):
-            _check_strict(self._name)
-        with collect_errors() as errors:
+            _check_strict(self.name)
+        with enough_memory(self.name), collect_errors() as errors:
             try:
                 decoded = self._decode(image)
                 decoded = _upright(decoded, image) if self._decode_options.exif else decoded
+            except MemoryError:
+                raise
             except Exception as error:  # noqa: BLE001  decoders raise any exception for corrupt files
                 errors.append(_reason(error))  # after those of libtiff, which say more
         if errors:
-            raise _corrupt(self._name, errors[0])
+            raise _corrupt(self.name, errors[0])
         return decoded
 
     def _decode(self, image: Image.Image) -> Image.Image:
@@ -146,7 +151,8 @@ def _header(data: bytes, name: str, decode_options: DecodeOptions) -> Image.Imag
     if canvas := declared_size(data):
         check_size(canvas, name, max_pixels)
     try:
-        image = identify(data)
+        with enough_memory(name):
+            image = identify(data)
         if isinstance(image, Image.Image):
             check_size(image.size, name, max_pixels)
             check_header(image, data, name)

@@ -11,6 +11,7 @@ from PIL import Image
 from camserve.contract import Fit, ModelContract
 from camserve.errors import ImageError
 from camserve.images.colors import to_colors_of
+from camserve.images.memory import enough_memory
 from camserve.images.placement import Box, Fitted, Placement
 from camserve.pixels import normalize
 from camserve.resize import NUMPY_FILTERS, resize_image
@@ -41,9 +42,10 @@ def prepare(image: Image.Image, contract: ModelContract) -> Tensor:
         arithmetic, or the unchanged pixels (RGB or gray) if the graph contains the arithmetic.
 
     Raises:
-        ImageError: If the image cannot be resized to the input.
+        ImageError: If the image cannot be resized to the input, or there is not enough memory.
     """
-    return to_tensor(fit_image(image, contract), contract)
+    with enough_memory("the image"):
+        return to_tensor(fit_image(image, contract), contract)
 
 
 def fit_image(image: Image.Image, contract: ModelContract) -> Fitted:

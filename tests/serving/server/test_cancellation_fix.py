@@ -49,9 +49,9 @@ def test_cancelled_requests_do_not_crash_the_server_or_keep_a_version(toy_bundle
     publish(toy_bundle, tmp_path)
     with DisposableServer(tmp_path, model_control="explicit") as server:
         with Canceller(server.grpc_url, toy_bundle) as canceller:
-            canceller.cancel(CANCELLATIONS // 2)
+            canceller.cancel(CANCELLATIONS // 2, seconds=60)
             publish(toy_bundle, tmp_path, url=server.grpc_url)
-            canceller.cancel(CANCELLATIONS // 2)
+            canceller.cancel(CANCELLATIONS // 2, seconds=60)
         assert server.served() == {"toy": (2,)}
         deadline = time.monotonic() + 20
         while len(children(server.pid)) != 1:

@@ -7,7 +7,7 @@ from support.fake_triton import LOCK_CRASH, OTHER_CRASH, install_fake_triton
 
 from camserve.errors import ServerError
 from camserve.serving import TritonServer
-from camserve.serving.server import triton
+from camserve.serving.server import startup
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def test_other_and_repeated_crashes_at_startup_are_reported(
 
 def test_a_slow_start_is_not_retried(toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     starts = install_fake_triton(monkeypatch, tmp_path, crashes=0, message="")
-    monkeypatch.setattr(triton, "is_ready", lambda addresses: False)
+    monkeypatch.setattr(startup, "is_ready", lambda addresses: False)
     with pytest.raises(ServerError, match="was not ready within 1 s"):
         TritonServer(toy_repository, start_timeout=1).start()
     assert starts.read_text() == "x"

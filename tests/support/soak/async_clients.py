@@ -114,8 +114,7 @@ async def closed_under_way(worker: Worker, model: str) -> None:
     try:
         await classifier.connect()
     except Exception as error:  # noqa: BLE001
-        worker.counts.add(use, "calls")
-        worker.counts.failed(use, error)
+        worker.counts.not_connected(use, error)
     else:
         expected = (ClientError, UsageError, asyncio.CancelledError)
         calls = [

@@ -12,6 +12,7 @@ import json
 import random
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,10 +25,11 @@ from support.soak.counts import Counts, Gate
 from support.soak.site import Site, load_site
 
 from camserve.clients import Classifier
-from camserve.errors import CamserveError, ClientError, DeadlineError, ImageError, UsageError
+from camserve.errors import CamserveError, ClientError, ConnectionFailedError, DeadlineError, ImageError, UsageError
 
 __all__ = ["main"]
 
+_CONNECT_SECONDS = 60.0
 _STREAM = 40
 """Images in a stream."""
 
@@ -149,8 +151,7 @@ def short_deadlines(worker: Worker, model: str) -> None:
         worker.counts.add(use, "calls")
         worker.counts.add(use, "ended")
     except Exception as error:  # noqa: BLE001
-        worker.counts.add(use, "calls")
-        worker.counts.failed(use, error)
+        worker.counts.not_connected(use, error)
 
 
 def closed_under_way(worker: Worker, model: str) -> None:
@@ -160,8 +161,7 @@ def closed_under_way(worker: Worker, model: str) -> None:
     try:
         classifier = Classifier(worker.site.url, model, shared_memory=worker.shared)
     except Exception as error:  # noqa: BLE001
-        worker.counts.add(use, "calls")
-        worker.counts.failed(use, error)
+        worker.counts.not_connected(use, error)
         return
     with ThreadPoolExecutor(len(calls)) as pool:
         running = [pool.submit(call.run, worker, model, classifier) for call in calls]
@@ -205,7 +205,7 @@ USES: tuple[Callable[[Worker, str], None], ...] = (
 def main(site_file: str, seed: str, pause: str, *shared: str) -> None:
     """Use the server until a command or the end of standard input ends it."""
     site, counts, gate = load_site(Path(site_file)), Counts(), Gate()
-    classifiers = {model: Classifier(site.url, model, shared_memory=bool(shared)) for model in site.known.models}
+    classifiers = {model: _connect(site.url, model, shared=bool(shared)) for model in site.known.models}
     threads = []
     for place, use in enumerate(USES):
         own = random.Random(f"{seed} {place}")
@@ -231,6 +231,18 @@ def main(site_file: str, seed: str, pause: str, *shared: str) -> None:
         thread.join(30.0)
     for classifier in classifiers.values():
         classifier.close()
+
+
+def _connect(url: str, model: str, *, shared: bool) -> Classifier:
+    """Connect, and wait for a server that is being restarted."""
+    deadline = time.monotonic() + _CONNECT_SECONDS
+    while True:
+        try:
+            return Classifier(url, model, shared_memory=shared)
+        except ConnectionFailedError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _work(worker: Worker, use: Callable[[Worker, str], None], gate: Gate, pause: float) -> None:

@@ -9,26 +9,30 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from camserve.errors import ConnectionFailedError
+
 __all__ = ["Counts", "Gate", "lost"]
 
-_EXAMPLES = 30
+_EXAMPLES = 20
+_EXAMPLE_LENGTH = 400
 _POLL_SECONDS = 0.05
 
 
 class Counts:
     """Counters by kind of use and outcome, with examples of what went wrong.
 
-    A call ends as `correct`, `wrong` or, where it was meant to end without an answer, `ended`. The remaining `calls`
-    are lost: they raised another error, or did not return.
+    A call ends as `correct`, `wrong`, `ended`, where it was meant to end without an answer, or `refused`, where a new
+    client found no server. The remaining `calls` are lost: they raised another error, or did not return.
     """
 
-    OUTCOMES = ("calls", "correct", "ended", "wrong")
+    OUTCOMES = ("calls", "correct", "ended", "refused", "wrong")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counter: Counter[tuple[str, str]] = Counter()
         self._slowest: dict[str, float] = {}
-        self._examples: list[str] = []
+        self._refusals: list[tuple[float, float]] = []
+        self._examples: dict[tuple[str, str], tuple[str, int]] = {}
 
     def add(self, use: str, outcome: str, number: int = 1) -> None:
         """Count calls or their outcome."""
@@ -45,10 +49,27 @@ class Counts:
         """Note an error that should not have been raised; its call counts as lost."""
         self.note(use, f"{type(error).__name__}: {error}")
 
-    def note(self, use: str, what: str) -> None:
-        """Keep an example of what went wrong."""
+    def refused(self, use: str, since: float, number: int = 1) -> None:
+        """Count calls of a client that found no server between a time, by the monotonic clock, and now."""
+        self.add(use, "refused", number)
         with self._lock:
-            self._examples = [*self._examples, f"{time.strftime('%H:%M:%S')} {use}: {what[:600]}"][-_EXAMPLES:]
+            self._refusals.append((since, time.monotonic()))
+
+    def not_connected(self, use: str, error: BaseException) -> None:
+        """Count a call whose new client could not connect."""
+        self.add(use, "calls")
+        if isinstance(error, ConnectionFailedError):
+            self.refused(use, time.monotonic())
+        else:
+            self.failed(use, error)
+
+    def note(self, use: str, what: str) -> None:
+        """Keep an example of what went wrong, and how often it did."""
+        what = " ".join(what.split())[:_EXAMPLE_LENGTH]
+        with self._lock:
+            first, number = self._examples.get((use, what), (time.strftime("%H:%M:%S"), 0))
+            if number or len(self._examples) < _EXAMPLES:
+                self._examples[use, what] = (first, number + 1)
 
     @contextmanager
     def timed(self, use: str) -> Iterator[None]:
@@ -67,13 +88,17 @@ class Counts:
             return {
                 "uses": {use: {name: self._counter[use, name] for name in self.OUTCOMES} for use in uses},
                 "slowest": dict(self._slowest),
-                "examples": list(self._examples),
+                "refusals": list(self._refusals),
+                "examples": [
+                    f"{use}: {what} ({number} times, first at {first})"
+                    for (use, what), (first, number) in self._examples.items()
+                ],
             }
 
 
 def lost(counted: Mapping[str, int]) -> int:
     """Return how many calls of a kind had no outcome."""
-    return counted["calls"] - counted["correct"] - counted["ended"] - counted["wrong"]
+    return counted["calls"] - sum(counted[outcome] for outcome in Counts.OUTCOMES[1:])
 
 
 class Gate:

@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,10 @@ __all__ = ["SoakLoad"]
 
 _TESTS = Path(__file__).parents[2]
 _SCORE = "camserve score"
+_NO_SERVER = ("no Triton server at", "no answer from the server")
+"""What commands report that find no server, or whose server ends."""
+
+_KILLED = "clients that are killed"
 _END_SECONDS = 120.0
 
 
@@ -94,8 +99,9 @@ class SoakLoad:
         self._repository = site_file.with_name("repository")
         self._counts, self._gate = Counts(), Gate()
         self._killed: Counter[str] = Counter()
+        self._refusals: list[list[float]] = []
         self._clients = ClientsProgram(str(site_file), "1", str(pause))
-        work = ((every, self._publications()), (every / 2, self._score), (2.0, self._kill_clients))
+        work = ((every, self._publications()), (every, self._score), (2.0, self._kill_clients))
         self._threads = [threading.Thread(target=self._repeat, args=each, daemon=True) for each in work]
 
     def __enter__(self) -> SoakLoad:
@@ -130,12 +136,13 @@ class SoakLoad:
     def end(self) -> dict[str, Any]:
         """End the load and return the counts."""
         inside = self._gate.end()
-        counted = self._clients.send("end") or {"uses": {}, "slowest": {}, "examples": ["the clients have ended"]}
+        counted = self._clients.send("end") or {"uses": {}, "slowest": {}, "refusals": [], "examples": []}
         code = self._clients.end()
         own = self._counts.document()
         return {
             "uses": {**counted["uses"], **own["uses"]},
             "slowest": {**counted["slowest"], **own["slowest"]},
+            "refusals": [*counted["refusals"], *own["refusals"], *self._refusals],
             "examples": counted["examples"] + own["examples"],
             "unfinished": inside + counted.get("inside", 0),
             "clients_exit_code": code,
@@ -151,17 +158,14 @@ class SoakLoad:
         steps = cycle(product(("publish", "rollback"), REPLACED))
 
         def act() -> None:
-            use, model = next(steps)
+            action, model = next(steps)
             words: list[str | Path] = ["publish", self._bundles[model][1].path]
-            if use == "rollback":
+            if action == "rollback":
                 words = ["repository", "rollback", model]
-            self._counts.add(f"camserve {use}", "calls")
-            with self._counts.timed(f"camserve {use}"):
-                done = run(*words, "--repository", self._repository, "--url", self._site.url, "--quiet")
-            if done.returncode == 0:
-                self._counts.add(f"camserve {use}", "correct")
-            else:
-                self._counts.note(f"camserve {use}", f"exit code {done.returncode}: {done.stderr}")
+            if self._succeeds(
+                f"camserve {action}", 1, *words, "--repository", self._repository, "--url", self._site.url
+            ):
+                self._counts.add(f"camserve {action}", "correct")
 
         return act
 
@@ -169,12 +173,17 @@ class SoakLoad:
         """Write a table and compare its rows."""
         images, table = self._site.known.images, self._site_file.with_name("table.csv")
         model = random.choice(self._site.known.models)
-        self._counts.add(_SCORE, "calls", len(images))
-        options = ["--model", model, "--url", self._site.url, "--top", str(CLASSES), "--quiet"]
-        with self._counts.timed(_SCORE):
-            done = run("score", images[0].parent, *options, "--output", table)
-        if done.returncode != 0:
-            self._counts.note(_SCORE, f"exit code {done.returncode}: {done.stderr}")
+        options: list[str | Path] = [
+            "--model",
+            model,
+            "--url",
+            self._site.url,
+            "--top",
+            str(CLASSES),
+            "--output",
+            table,
+        ]
+        if not self._succeeds(_SCORE, len(images), "score", images[0].parent, *options):
             return
         with table.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream))
@@ -185,9 +194,21 @@ class SoakLoad:
             problem = self._site.known.row_problem(model, image, row)
             self._counts.answered(_SCORE, problem if row["path"] == str(path) else f"row of {row['path']}")
 
+    def _succeeds(self, use: str, calls: int, *words: str | Path) -> bool:
+        """Run a command, count its calls, and return whether it succeeded; without a server, they are refused."""
+        began = time.monotonic()
+        self._counts.add(use, "calls", calls)
+        with self._counts.timed(use):
+            done = run(*words, "--quiet")
+        if done.returncode != 0:
+            if any(message in done.stderr for message in _NO_SERVER):
+                self._counts.refused(use, began, calls)
+            self._counts.note(use, f"exit code {done.returncode}: {done.stderr}")
+        return done.returncode == 0
+
     def _kill_clients(self) -> None:
         """Start a program of clients and kill it in the midst of its work."""
-        program = ClientsProgram(str(self._site_file), str(random.random()), str(self._pause / 2), "shared")
+        program = ClientsProgram(str(self._site_file), str(random.random()), str(self._pause), "shared")
         try:
             self._gate.ended.wait(random.uniform(15.0, 30.0))
             reply = program.send("report")
@@ -195,9 +216,12 @@ class SoakLoad:
             program.kill()
         self._killed["programs"] += 1
         if reply is None:
-            self._counts.note("clients that are killed", "ended by themselves")
+            self._counts.note(_KILLED, "ended by itself")
+            self._killed["errors"] += 1
             return
         for outcomes in reply["uses"].values():
             self._killed.update(outcomes)
+        self._refusals += reply["refusals"]
+        self._killed["errors"] += len(reply["examples"])
         for example in reply["examples"]:
-            self._counts.note("clients that are killed", example)
+            self._counts.note(_KILLED, example)

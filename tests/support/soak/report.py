@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from support.soak.counts import lost
+from support.soak.counts import Counts, lost
 
 __all__ = ["faults", "render"]
 
@@ -16,6 +17,8 @@ _MOST_GROWTH = 100
 """Megabytes by which no process may grow."""
 
 _WARM_SECONDS = 120.0
+_SLACK_SECONDS = 1.0
+"""How long after a restart was seen to be ready clients may report that they had found no server."""
 
 
 def faults(document: Document) -> list[str]:
@@ -61,8 +64,9 @@ def _faults_of_calls(counted: Document) -> Iterator[str]:
     for use, outcomes in counted["uses"].items():
         if outcomes["wrong"] or lost(outcomes):
             yield f"{use}: {outcomes['wrong']} wrong, {lost(outcomes)} lost of {outcomes['calls']}"
-    if counted["killed"].get("wrong", 0):
-        yield f"clients that are killed: {counted['killed']['wrong']} wrong"
+    killed = counted["killed"]
+    if killed.get("wrong", 0) or killed.get("errors", 0):
+        yield f"clients that are killed: {killed.get('wrong', 0)} wrong, {killed.get('errors', 0)} other errors"
     if counted["unfinished"]:
         yield f"{counted['unfinished']} clients did not return"
     if counted["clients_exit_code"] != 0:
@@ -77,19 +81,23 @@ def _faults_of_restarts(document: Document) -> Iterator[str]:
         yield f"{len(document['restarts']) - itself} restarts after {document['kills']} kills"
     if any(each["seconds"] is None for each in document["restarts"]):
         yield "a restarted tritonserver did not become ready"
+    gaps = [(each["began"], each["began"] + (each["seconds"] or math.inf)) for each in document["restarts"]]
+    refusals = document["counted"]["refusals"]
+    others = sum(not any(end >= gap[0] and since <= gap[1] + _SLACK_SECONDS for gap in gaps) for since, end in refusals)
+    if others:
+        yield f"{others} new clients found no server although none was restarted"
 
 
 def _calls(counted: Document) -> Iterator[str]:
-    yield "| use | calls | correct | ended as meant | wrong | lost | slowest s |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| use | calls | correct | ended as meant | no server | wrong | lost | slowest s |"
+    yield "|---|---|---|---|---|---|---|---|"
     for use, outcomes in sorted(counted["uses"].items()):
-        numbers = [outcomes[name] for name in ("calls", "correct", "ended", "wrong")] + [lost(outcomes)]
+        numbers = [outcomes[name] for name in Counts.OUTCOMES] + [lost(outcomes)]
         slowest = counted["slowest"].get(use)
         yield f"| {use} | {' | '.join(map(str, numbers))} | {'' if slowest is None else f'{slowest:.1f}'} |"
     killed = counted["killed"]
-    yield f"| {killed.get('programs', 0)} programs that were killed | | {killed.get('correct', 0)} | " + (
-        f"{killed.get('ended', 0)} | {killed.get('wrong', 0)} | | |"
-    )
+    numbers = [killed.get(name, 0) for name in Counts.OUTCOMES[1:]]
+    yield f"| {killed.get('programs', 0)} programs that were killed | | {' | '.join(map(str, numbers))} | | |"
 
 
 def _processes(samples: list[Document]) -> Iterator[str]:
@@ -135,7 +143,8 @@ _TOTAL = "server, all (proportional)"
 
 def _with_total(processes: Document) -> dict[str, Any]:
     parts = [used for name, used in processes.items() if name != "clients"]
-    return {**processes, _TOTAL: {key: sum(part[key] for part in parts) for key in parts[0]}}
+    total = {_TOTAL: {key: sum(part[key] for part in parts) for key in parts[0]}} if parts else {}
+    return {**processes, **total}
 
 
 def _since_last_start(samples: list[Document]) -> str:

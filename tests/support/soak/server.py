@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from support.command_line import PROGRAM
-from support.process_usage import Usage, command, descendants, usage
+from support.process_usage import Usage, command, descendants, is_running, usage
 
 __all__ = ["Restart", "SoakServer"]
 
@@ -31,12 +31,12 @@ class Restart:
 
     Attributes:
         cause: What ended the previous one: the name of a signal that was sent, or `itself`.
-        at: When it was noticed, by the monotonic clock.
-        seconds: Time until every model was ready again.
+        began: When it was sent, or the restart was noticed, by the monotonic clock.
+        seconds: Time from then until every model was ready again.
     """
 
     cause: str
-    at: float
+    began: float
     seconds: float | None = None
 
 
@@ -61,6 +61,7 @@ class SoakServer:
     restarts: list[Restart] = field(default_factory=list)
     exit_code: int | None = None
     scratch: set[Path] = field(default_factory=set)
+    _sent: tuple[str, float] | None = None
 
     def __enter__(self) -> SoakServer:
         ports = [word for service in ("http", "grpc", "metrics") for word in (f"--{service}-port", "0")]
@@ -101,24 +102,23 @@ class SoakServer:
 
     def kill(self, number: signal.Signals) -> None:
         """Send a signal to tritonserver."""
-        self._sent = number.name
+        self._sent = (number.name, time.monotonic())
         with suppress(ProcessLookupError):
             os.kill(self._triton, number)
-
-    _sent = "itself"
 
     def observe(self) -> bool:
         """Record whether tritonserver was started again, and whether it is ready; return whether `serve` still runs."""
         self.exit_code = self._process.poll()
         if self.exit_code is not None:
             return False
-        with suppress(ProcessLookupError):
-            triton = self._find_triton()
-            if triton != self._triton:
-                self.restarts.append(Restart(self._sent, time.monotonic()))
-                self._triton, self._sent, self.started = triton, "itself", time.monotonic()
+        if not is_running(self._triton):
+            with suppress(ProcessLookupError):
+                self._triton = self._find_triton()
+                self.started = time.monotonic()
+                self.restarts.append(Restart(*(self._sent or ("itself", self.started))))
+                self._sent = None
         if self.restarts and self.restarts[-1].seconds is None and self._is_ready():
-            self.restarts[-1].seconds = time.monotonic() - self.restarts[-1].at
+            self.restarts[-1].seconds = time.monotonic() - self.restarts[-1].began
         return True
 
     def usage(self) -> dict[str, Usage]:

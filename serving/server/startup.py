@@ -1,0 +1,71 @@
+"""Waiting until a started server is ready, and why it is not."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from camserve.errors import ServerError
+from camserve.serving.server.host_hints import host_hint, limits_hint
+from camserve.serving.server.launch import Run
+from camserve.serving.server.server_health import is_ready
+
+__all__ = ["StartupCrashError", "await_ready"]
+
+_POLL_SECONDS = 0.05
+
+
+class StartupCrashError(ServerError):
+    """The server process ended before it was ready.
+
+    Args:
+        message: As for `ServerError`.
+        hint: As for `ServerError`.
+        code: Exit code of the server, or the negative number of the signal that ended it.
+        log: The log of the run.
+    """
+
+    def __init__(self, message: str, *, hint: str | None, code: int, log: str) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        self.log = log
+
+
+def await_ready(run: Run, repository: Path, timeout: float) -> None:
+    """Wait until a server is ready.
+
+    Args:
+        run: The run of the server.
+        repository: Its repository.
+        timeout: Seconds until it must be ready.
+
+    Raises:
+        StartupCrashError: If it ends before.
+        ServerError: If it is not ready in time.
+    """
+    deadline = time.monotonic() + timeout
+    while not is_ready(run.addresses):
+        if run.process.exited:
+            message, hint = _failure(run, repository, "ended before it was ready")
+            raise StartupCrashError(message, hint=hint, code=run.process.wait(), log=run.log_text)
+        if time.monotonic() >= deadline:
+            message, hint = _failure(run, repository, f"was not ready within {timeout:g} s")
+            raise ServerError(message, hint=hint)
+        time.sleep(_POLL_SECONDS)
+
+
+def _failure(run: Run, repository: Path, what: str) -> tuple[str, str | None]:
+    """Return the message and the hint for a failed start."""
+    hint = host_hint(run.log_text, run.process.wait() if run.process.exited else None)
+    failures = run.failures
+    if failures:
+        return f"Triton cannot serve {repository}: {'; '.join(failures)}", hint or _hint(failures)
+    return f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint or limits_hint()
+
+
+def _hint(failures: tuple[str, ...]) -> str | None:
+    limits = limits_hint()
+    if not any(failure.startswith("model ") for failure in failures):
+        return limits
+    publish = "Publish a working version of that model, or move its folder out of the repository"
+    return f"{publish}. {limits}" if limits else publish

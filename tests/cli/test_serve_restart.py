@@ -1,0 +1,79 @@
+"""`camserve serve` after the death of Triton, with the real server."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.serve_process import ServeProcess
+
+from camserve.bundle import Bundle
+from camserve.serving import LiveServer, publish
+from camserve.serving.live.server import LiveVersion
+
+pytestmark = pytest.mark.slow
+
+
+def _shared_memory(served: ServeProcess) -> list[Path]:
+    (prefix,) = (word.rpartition("=")[2] for word in served.command if "shm-region-prefix-name" in word)
+    return list(Path("/dev/shm").glob(f"{prefix}*"))
+
+
+def _kill(served: ServeProcess, number: signal.Signals) -> dict[str, Any]:
+    """Kill Triton and return the event that announces its restart; nothing of the dead server remains then."""
+    group, segments = os.getpgid(served.triton), _shared_memory(served)
+    assert segments
+    os.kill(served.triton, number)
+    event: dict[str, Any] = served.next_document()["restart"]
+    assert [segment for segment in segments if segment.exists()] == []
+    with pytest.raises(ProcessLookupError):
+        os.killpg(group, 0)
+    return event
+
+
+def _restarts(served: ServeProcess) -> dict[str, float]:
+    with urllib.request.urlopen(served.ready["metrics"], timeout=10) as response:
+        lines = [line for line in response.read().decode().splitlines() if line.startswith("camserve_restarts{")]
+    samples = dict(line.split() for line in lines)
+    return {name.split('"')[1]: float(number) for name, number in samples.items()}
+
+
+def test_a_dead_server_serves_the_same_again(toy_bundle: Bundle, tmp_path: Path) -> None:
+    for name in ("toy", "loaded", "unloaded"):
+        publish(toy_bundle, tmp_path, name=name)
+    options = ("--model-control", "explicit", "--load", "toy", "--load", "unloaded")
+    with ServeProcess(tmp_path, *options) as served:
+        assert set(_restarts(served).values()) == {0.0}
+        with LiveServer(served.ready["grpc"]) as live:
+            live.load("loaded")
+            live.unload("unloaded")
+            while LiveVersion("unloaded", 1, "UNAVAILABLE", "unloaded") not in live.index():
+                time.sleep(0.05)
+        publish(toy_bundle, tmp_path, name="toy", url=served.ready["grpc"])
+
+        event = _kill(served, signal.SIGSEGV)
+        assert event["cause"].startswith("Triton ended by signal SIGSEGV after ")
+        assert (event["reason"], event["number"], event["delay_seconds"]) == ("SIGSEGV", 1, 0)
+        assert served.next_document() == {**served.ready, "models": {"loaded": [1], "toy": [2]}}
+        assert _restarts(served) == {**dict.fromkeys(_restarts(served), 0.0), "SIGSEGV": 1.0}
+
+        (tmp_path / "loaded" / "1" / "model.onnx").write_bytes(b"no graph")
+        assert _kill(served, signal.SIGKILL)["delay_seconds"] == 1
+        assert served.next_document()["models"] == {"toy": [2]}
+
+        os.kill(served.triton, signal.SIGKILL)
+        served.next_document()
+        began = time.monotonic()
+        served.signal(signal.SIGTERM)
+        code, output = served.end()
+        assert time.monotonic() - began < 5
+    assert code == 0
+    assert output.splitlines()[-1] == "Stopped"
+    assert "warning: Triton ended by signal SIGSEGV after" in output
+    assert "  Signal (11) received." in output
+    assert "warning: model loaded version 1: onnxruntime cannot load model.onnx: " in output
