@@ -41,7 +41,7 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "contract": ((ModelContract, str, os.PathLike), _CONTRACT),
     "names": (Mapping, _NAMES),
 }
-_OPTIONAL = {"tls", "token", "headers", "metrics", "contract", "names"}
+_OPTIONAL = {"retries", "tls", "token", "headers", "metrics", "contract", "names"}
 
 
 def check_arguments(**arguments: object) -> None:

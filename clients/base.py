@@ -52,8 +52,8 @@ class BaseClassifier(ABC):
         version: Version of the model (default: the newest that is served).
         timeout: Deadline of each call once its image is preprocessed, over all attempts and parts, in seconds.
         connect_timeout: Deadline for reading the model from a server, in seconds; at most `timeout`.
-        retries: Maximum number of retries after a lost connection or an unavailable server, 0 to 5. Unless it is 0,
-            attempts that find no server at an address that has replied before are repeated until the deadline.
+        retries: Maximum number of retries after a lost connection or an unavailable server, 0 to 5 (default: 5, and
+            a server that replied before and restarts is waited for until the deadline).
         tls: TLS certificates (default: no encryption).
         token: Sent as `authorization: Bearer ...`; requires TLS unless the server is on this host.
         headers: Further headers of every request, such as an API key; names in lower case.
@@ -79,7 +79,7 @@ class BaseClassifier(ABC):
         version: str | int = "",
         timeout: float = 30.0,
         connect_timeout: float = 5.0,
-        retries: int = 5,
+        retries: int | None = None,
         tls: ClientTls | None = None,
         token: str | None = None,
         headers: Mapping[str, str] | None = None,

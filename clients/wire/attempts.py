@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection, Sequence
 
+from camserve.clients.wire.connection_options import MOST_RETRIES
 from camserve.clients.wire.failures import RetryScope
 
 __all__ = ["Attempts", "pause"]
@@ -25,8 +26,8 @@ class Attempts:
 
     Args:
         urls: The servers that may receive the request.
-        retries: Maximum number of further attempts; those that found no server to send the request to do not count,
-            unless it is 0.
+        retries: Maximum number of further attempts. None for 5, without those that found no server at the address: a
+            server that restarts is waited for until the deadline.
         patient: Whether to return to a server that has failed; without, each receives the request once.
         random_number: Returns a number from 0 to 1.
 
@@ -35,12 +36,17 @@ class Attempts:
     """
 
     def __init__(
-        self, urls: Sequence[str], retries: int, *, patient: bool, random_number: Callable[[], float] = random.random
+        self,
+        urls: Sequence[str],
+        retries: int | None,
+        *,
+        patient: bool,
+        random_number: Callable[[], float] = random.random,
     ) -> None:
         self.count = 0
-        self._sent = 0
         self._urls = urls
-        self._retries = retries
+        self._left = MOST_RETRIES if retries is None else retries
+        self._bridges_restarts = retries is None
         self._patient = patient
         self._random_number = random_number
         self._failed: set[str] = set()
@@ -68,16 +74,17 @@ class Attempts:
             not all return to it at once.
         """
         self.count += 1
-        self._sent += not unreachable
+        bridges = unreachable and self._bridges_restarts
+        if not bridges:
+            self._left -= 1
         (self._failed if scope is RetryScope.ANYWHERE else self._excluded).add(url)
         left = [each for each in self._urls if each not in self._excluded]
-        exhausted = self._sent > self._retries or self._retries == 0
-        if scope is RetryScope.NOWHERE or exhausted or not left or remaining <= 0:
+        if scope is RetryScope.NOWHERE or self._left < 0 or not left or remaining <= 0:
             return None
         if not self._failed.issuperset(left):
             return 0.0
         self._failed.clear()
-        longest = _LONGEST_WAIT_FOR_SERVER if unreachable else _LONGEST_WAIT
+        longest = _LONGEST_WAIT_FOR_SERVER if bridges else _LONGEST_WAIT
         wait = self._random_number() * _doubled(_FIRST_WAIT, self.count - 1, longest)
         return wait if self._patient and wait < remaining else None
 

@@ -13,11 +13,21 @@ from camserve.address import check_address
 from camserve.errors import UsageError
 from camserve.tls import ClientTls
 
-__all__ = ["Compression", "ConnectionOptions", "Deadline", "check_token_protected", "is_local", "parse_urls"]
+__all__ = [
+    "MOST_RETRIES",
+    "Compression",
+    "ConnectionOptions",
+    "Deadline",
+    "check_token_protected",
+    "is_local",
+    "parse_urls",
+]
 
 Compression = Literal["none", "gzip", "deflate"]
 
-_MOST_RETRIES = 5
+MOST_RETRIES = 5
+"""The largest number of retries, also of those that count by default."""
+
 _HEADER = re.compile(r"[a-z0-9_.-]+", re.ASCII)
 _RESERVED = re.compile(r"grpc-.*|.*-bin|authorization|content-type|te|user-agent|host")
 # What HTTP/2 transfers unchanged. gRPC would quote a value that it rejects.
@@ -32,7 +42,8 @@ class ConnectionOptions:
     Attributes:
         timeout: Deadline of a request over all its attempts, in seconds.
         connect_timeout: Deadline of queries about the model, and of each attempt to connect, in seconds.
-        retries: Maximum number of retries after a lost connection or an unavailable server, 0 to 5; see `Attempts`.
+        retries: Maximum number of retries after a lost connection or an unavailable server, 0 to 5 (default: 5, and
+            a server that restarts is waited for until the deadline); see `Attempts`.
         tls: TLS certificates (default: no encryption).
         token: Sent as `authorization: Bearer ...`; requires TLS unless the server is on this host.
         headers: Further headers, such as an API key; names in lower case.
@@ -45,7 +56,7 @@ class ConnectionOptions:
 
     timeout: float = 30.0
     connect_timeout: float = 5.0
-    retries: int = _MOST_RETRIES
+    retries: int | None = None
     tls: ClientTls | None = None
     token: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -55,8 +66,8 @@ class ConnectionOptions:
     def __post_init__(self) -> None:
         for name in ("timeout", "connect_timeout"):
             _check_seconds(name, getattr(self, name))
-        if not 0 <= self.retries <= _MOST_RETRIES:
-            raise UsageError(f"retries must be from 0 to {_MOST_RETRIES}, got {self.retries}")
+        if self.retries is not None and not 0 <= self.retries <= MOST_RETRIES:
+            raise UsageError(f"retries must be from 0 to {MOST_RETRIES}, got {self.retries}")
         if self.compression not in get_args(Compression):
             choices = ", ".join(get_args(Compression))
             raise UsageError(f"unknown compression {self.compression!r}", hint=f"Choose one of {choices}")

@@ -38,6 +38,7 @@ class Run:
         scratch: The folder for all files of this run, except a log at a given path, and its shared memory.
         log: The log file.
         log_start: Offset of this run in the log file, in bytes.
+        fixed: Whether it is a copy of Triton's program with the fix for cancelled requests.
     """
 
     process: ServerProcess
@@ -45,6 +46,7 @@ class Run:
     scratch: Scratch
     log: Path
     log_start: int
+    fixed: bool
 
     @property
     def log_text(self) -> str:
@@ -88,19 +90,18 @@ def launch(
         remove_leftovers()
         scratch = create_scratch()
         try:
-            process, log, log_start = _start(installation, repository, options, ports, scratch, restarts=restarts)
+            run = _start(installation, repository, options, ports, scratch, restarts=restarts)
         except BaseException:
             scratch.remove()
             raise
     except OSError as error:
         raise start_error(error) from None
-    if not process.private:
+    if not run.process.private:
         _log.warning(
             "this system refuses the seccomp filter that keeps Triton's shared memory private: every user of this host "
             "can read the tensors of requests in /dev/shm"
         )
-    addresses = {service: client_address(host, port) for service, (host, port) in ports.items()}
-    return Run(process, addresses, scratch, log, log_start)
+    return run
 
 
 def _start(
@@ -111,12 +112,11 @@ def _start(
     scratch: Scratch,
     *,
     restarts: Mapping[str, int],
-) -> tuple[ServerProcess, Path, int]:
-    """Start the server process and return it with its log and the offset of this run in the log."""
+) -> Run:
     backends = assemble_backends(installation, scratch.folder / "backends")
-    fixed = with_cancellation_fix(installation, scratch.folder)
+    chosen = installation if options.original_program else with_cancellation_fix(installation, scratch.folder)
     command = server_command(
-        fixed,
+        chosen,
         repository,
         backends,
         options=options,
@@ -130,4 +130,6 @@ def _start(
         environment[_RESTARTS_VARIABLE] = json.dumps(restarts)
     log = scratch.folder / "log" if options.log is None else Path(options.log).expanduser().absolute()
     log_start = log.stat().st_size if log.exists() else 0
-    return ServerProcess(command, environment, log, scratch), log, log_start
+    addresses = {service: client_address(host, port) for service, (host, port) in ports.items()}
+    process = ServerProcess(command, environment, log, scratch)
+    return Run(process, addresses, scratch, log, log_start, fixed=chosen is not installation)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,6 +41,29 @@ class PreviousRun:
         present = tuple(name for name in self.models if (repository / name).is_dir())
         gone = tuple(f"model {name}: the repository no longer contains it" for name in self.models.keys() - present)
         return replace(fixed, models=present), tuple(sorted(gone))
+
+    def replaced(self, models: Mapping[str, tuple[int, ...]], repository: Path, url: str) -> tuple[str, ...]:
+        """Return which models have other versions after the restart, one sentence each, with the command to undo it.
+
+        Triton loads the versions that `config.pbtxt` names now. They are others if one was published without a load.
+
+        Args:
+            models: The versions that are loaded now, by model.
+            repository: The repository.
+            url: gRPC address of the server.
+        """
+        undo = "camserve repository rollback {} --to {} --repository {} --url {}"
+        return tuple(
+            f"model {name} now has {_versions(models[name])} instead of {_versions(before)}, since its config.pbtxt "
+            "was changed without loading it; undo that with: "
+            + undo.format(shlex.quote(name), max(before), shlex.quote(str(repository)), url)
+            for name, before in self.models.items()
+            if models.get(name, before) != before
+        )
+
+
+def _versions(numbers: tuple[int, ...]) -> str:
+    return f"version{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def remember(run: Run) -> PreviousRun:

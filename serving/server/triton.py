@@ -105,6 +105,11 @@ class TritonServer:
         """Process ID of the server."""
         return self._running.process.pid
 
+    @property
+    def fixed(self) -> bool:
+        """Whether it runs a copy of Triton's program with the fix for cancelled requests, instead of the original."""
+        return self._running.fixed
+
     def served(self) -> dict[str, tuple[int, ...]]:
         """Return the versions that the server serves, lowest first, by model.
 
@@ -124,7 +129,7 @@ class TritonServer:
 
             with LiveServer(addresses["gRPC"], admin_key=self.options.admin_key) as live:
                 return live.served()
-        return read_loaded_models(self._running.log, start=self._running.log_start)
+        return self._loaded
 
     @property
     def log_tail(self) -> str:
@@ -152,8 +157,9 @@ class TritonServer:
     def restart(self, reason: str) -> tuple[str, ...]:
         """Start a server that has ended again, and wait until it is ready.
 
-        It has the same ports and, in explicit mode, the models that it had loaded when it ended. Models that cannot be
-        loaded any more do not prevent that.
+        It has the same ports and, in explicit mode, the models that it had loaded when it ended, each with the versions
+        that its `config.pbtxt` contains now; if they are others, a warning is logged. Models that cannot be loaded any
+        more do not prevent that.
 
         Args:
             reason: Why it ended, such as `SIGSEGV`.
@@ -168,7 +174,11 @@ class TritonServer:
         self._check_ended()
         self.restarts[reason] += 1
         options, missing = self._previous.resume(self.options, self.repository)
+        previous = self._previous
         self._start(options)
+        if options.model_control == "explicit":
+            for sentence in previous.replaced(self._loaded, self.repository, self.grpc_url):
+                _log.warning("%s", sentence)
         return (*missing, *self._running.failures)
 
     def wait(self) -> int:
@@ -197,6 +207,10 @@ class TritonServer:
         if self._run is None:
             raise ServerError("the server is not running", hint="Call start(), or use it as a context manager")
         return self._run
+
+    @property
+    def _loaded(self) -> dict[str, tuple[int, ...]]:
+        return read_loaded_models(self._running.log, start=self._running.log_start)
 
     def _address(self, service: str) -> str:
         addresses = self._running.addresses

@@ -65,14 +65,20 @@ def test_retry_stops_at_the_deadline() -> None:
     assert waits(Attempts(("a", "b"), 5, patient=True), ("a", RetryScope.ANYWHERE), remaining=0.0) == [None]
 
 
-def test_attempts_without_a_connection_do_not_count() -> None:
-    attempts = Attempts(("a",), 1, patient=True, random_number=lambda: 1.0)
+def test_attempts_without_a_connection_do_not_count_by_default() -> None:
+    attempts = Attempts(("a",), None, patient=True, random_number=lambda: 1.0)
     gone = [attempts.record_failure("a", RetryScope.ANYWHERE, FOREVER, unreachable=True) for _ in range(9)]
     assert gone == [0.25, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]
-    assert waits(attempts, *[("a", RetryScope.ANYWHERE)] * 2) == [4.0, None]
-    for retries, patient in ((0, True), (5, False)):
-        single = Attempts(("a",), retries, patient=patient)
-        assert single.record_failure("a", RetryScope.ANYWHERE, FOREVER, unreachable=True) is None
+    assert waits(attempts, *[("a", RetryScope.ANYWHERE)] * 6) == [4.0] * 5 + [None]
+    impatient = Attempts(("a",), None, patient=False)
+    assert impatient.record_failure("a", RetryScope.ANYWHERE, FOREVER, unreachable=True) is None
+
+
+@pytest.mark.parametrize("retries", range(6))
+def test_a_given_number_of_retries_counts_every_attempt(retries: int) -> None:
+    attempts = Attempts(("a",), retries, patient=True)
+    gone = [attempts.record_failure("a", RetryScope.ANYWHERE, FOREVER, unreachable=True) for _ in range(6)]
+    assert [wait is None for wait in gone] == [number >= retries for number in range(6)]
 
 
 def test_impatient_request_uses_each_server_once() -> None:
