@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from camserve.contract import TensorSpec
-from camserve.serving.repository.version_numbers import parse_version
 from camserve.text import shortened
 
 __all__ = ["InvalidReplyError", "check_output", "read_version"]
 
 _SHOWN = 60
+_VERSION = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 
 
 class InvalidReplyError(ValueError):
@@ -23,10 +24,9 @@ def read_version(text: str) -> int:
     Raises:
         InvalidReplyError: If it is not a version number.
     """
-    number = 0 if text in ("", "0") else parse_version(text)
-    if number is None:
+    if text and not _VERSION.fullmatch(text):
         raise InvalidReplyError(f"a version is '{shortened(text, _SHOWN)}'")
-    return number
+    return int(text or 0)
 
 
 def check_output(spec: TensorSpec, datatype: str, shape: Sequence[int]) -> None:

@@ -48,8 +48,9 @@ def _reset(server: HostileServer, repository: Path, **changed: Reply) -> None:
         serialized: bytes = response.SerializeToString()
         return serialized
 
-    correct = {"RepositoryModelLoad": b"", "RepositoryModelUnload": b"", "ModelConfig": config}
-    server.reset(**{**correct, "RepositoryIndex": _index(("toy", "1", "READY", "")), **changed})
+    correct: dict[str, Reply] = {"RepositoryModelLoad": b"", "RepositoryModelUnload": b"", "ModelConfig": config}
+    correct["RepositoryIndex"] = _index(("toy", "1", "READY", ""))
+    server.reset(**{**correct, **changed})
 
 
 def _answer(change: Callable[[Any], object]) -> bytes:
