@@ -27,7 +27,8 @@ class ServerProcess:
     Args:
         command: Program and arguments.
         environment: Its complete environment.
-        log: File to append its output to; a new one is readable by its user only.
+        log: File to append its output to, after a line that begins with the name of the scratch folder; a new one is
+            readable by its user only.
         scratch: What the guard removes if it ends the server.
 
     Attributes:
@@ -100,6 +101,8 @@ def _start_guard(
 ) -> subprocess.Popen[bytes]:
     program = [sys.executable, "-I", "-S", guard.__file__]
     with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
+        output.write(f"{scratch.name}: starting {command[0]}\n".encode())
+        output.flush()
         # In a separate session, Ctrl-C reaches only the caller, which then shuts the server down gracefully.
         return subprocess.Popen(
             [*program, str(os.getpid()), str(report), str(scratch.folder), *command],

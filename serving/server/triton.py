@@ -11,10 +11,11 @@ from typing import Any
 
 from camserve.errors import ServerError
 from camserve.serving.server.environment import TritonInstallation, find_triton
+from camserve.serving.server.host_checks import warn_about_shared_memory
 from camserve.serving.server.host_hints import host_hint
 from camserve.serving.server.launch import Run, launch
 from camserve.serving.server.loaded_models import read_loaded_models
-from camserve.serving.server.model_selection import check_models
+from camserve.serving.server.model_selection import check_models, selected_versions
 from camserve.serving.server.previous_run import PreviousRun, remember
 from camserve.serving.server.server_health import served_over_http
 from camserve.serving.server.server_options import ServerOptions
@@ -149,6 +150,7 @@ class TritonServer:
         """
         self._check_ended()
         check_models(self.repository, self.options)
+        warn_about_shared_memory(self.repository, selected_versions(self.repository, self.options))
         try:
             self._start(self.options)
         except StartupCrashError as error:
