@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 from camserve.serving.server import guard
 from camserve.serving.server.scratch import Scratch
@@ -40,6 +41,7 @@ class ServerProcess:
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Scratch) -> None:
+        self._finishing = Lock()
         reader, writer = os.pipe()
         with os.fdopen(reader, "rb") as report:
             try:
@@ -79,13 +81,14 @@ class ServerProcess:
         return self._finish()
 
     def _finish(self) -> int:
-        if self._guard.returncode is None:
-            # As long as the guard, its leader, is not reaped, the number of the group cannot be reused by another.
-            with suppress(ProcessLookupError):
-                os.killpg(self._guard.pid, signal.SIGKILL)
-            self._guard.wait()
-            self._await_group()
-        return self._guard.returncode
+        with self._finishing:
+            if self._guard.returncode is None:
+                # As long as the guard, its leader, is not reaped, the number of the group cannot be reused by another.
+                with suppress(ProcessLookupError):
+                    os.killpg(self._guard.pid, signal.SIGKILL)
+                self._guard.wait()
+                self._await_group()
+            return self._guard.returncode
 
     def _await_group(self) -> None:
         """Wait until the processes of the models, which were killed, have released their memory."""
