@@ -1,13 +1,13 @@
 """A client of another library cancels 10,000 requests, while a `Classifier` classifies images on the same server.
 
-Usage: python benchmarks/cancellations.py [--cancellations 10000] [--seconds 120] [--runs 1] [--unmodified]
+Usage: python benchmarks/cancellations.py [--cancellations 10000] [--seconds 120] [--runs 1] [--original-program]
 
 Four threads with plain tritonclient send up to eight requests each and cancel them at about the time of the first
 answer, so that cancellations arrive just as answers are ready. Beside them, a `Classifier` in another thread
 classifies images with its default retries. Every answer of both is compared with the one that numpy computes.
 `camserve serve` runs the server. A run ends after so many cancellations or seconds, or when the server ends for good.
 
-With `--unmodified`, `camserve serve` starts tritonserver as the wheel contains it, without the fix for cancellations.
+With `--original-program`, tritonserver runs as the wheel contains it, without the fix for cancelled requests.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
 from PIL import Image
-from support import serve_process
 from support.canceller import Canceller
 from support.process_usage import children, resident
 from support.serve_process import ServeProcess
@@ -45,13 +44,6 @@ from camserve.serving import publish
 TOLERANCE = 1e-5
 POLL_SECONDS = 0.05
 
-_UNMODIFIED = """#!{python}
-from camserve.serving.server import launch
-launch.with_cancellation_fix = lambda installation, folder: installation
-from camserve.cli import main
-main()
-"""
-
 
 def main() -> None:
     """Print a row for each run."""
@@ -59,33 +51,25 @@ def main() -> None:
     parser.add_argument("--cancellations", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=120.0, help="longest duration of a run")
     parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--unmodified", action="store_true", help="without the fix for cancellations")
+    parser.add_argument("--original-program", action="store_true", help="without the fix for cancelled requests")
     arguments = parser.parse_args()
     print(
         "| cancelled | answered | wrong | failed | ours answered | wrong | failed | p50 ms | starts | MB | stubs | s |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        if arguments.unmodified:
-            use_unmodified_program(Path(folder))
         bundle = write_toy_bundle(Path(folder) / "bundle", size=(32, 32), classes=10)
         publish(bundle, Path(folder) / "repository")
+        options = ["--original-program"] if arguments.original_program else []
         for _ in range(arguments.runs):
-            print(run(bundle, Path(folder) / "repository", arguments.cancellations, arguments.seconds), flush=True)
+            row = run(bundle, Path(folder) / "repository", arguments.cancellations, arguments.seconds, options)
+            print(row, flush=True)
 
 
-def use_unmodified_program(folder: Path) -> None:
-    """Let `ServeProcess` run `camserve serve` without the fix."""
-    program = folder / "camserve"
-    program.write_text(_UNMODIFIED.format(python=sys.executable))
-    program.chmod(0o700)
-    vars(serve_process)["PROGRAM"] = str(program)
-
-
-def run(bundle: Bundle, repository: Path, cancellations: int, seconds: float) -> str:
+def run(bundle: Bundle, repository: Path, cancellations: int, seconds: float, options: list[str]) -> str:
     """Start a server, cancel requests and return a row with the results."""
     begin = time.monotonic()
-    with ServeProcess(repository) as serve:
+    with ServeProcess(repository, *options) as serve:
         url, (before, _) = serve.ready["grpc"], state(serve)
         with Canceller(url, bundle) as canceller, watched(serve, canceller) as servers, classifying(url, bundle) as own:
             canceller.cancel(cancellations, seconds=seconds)

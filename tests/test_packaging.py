@@ -109,6 +109,7 @@ def test_the_clients_need_no_optional_package(wheel_python: Path) -> None:
     assert str(wheel_python.parent.parent) in output
 
 
+@pytest.mark.timed
 def test_importing_the_clients_takes_little_more_than_their_dependencies(wheel_python: Path) -> None:
     dependencies, clients = least_cpu_times(
         [wheel_python, "-c", "import numpy, PIL.Image, pydantic, tritonclient.grpc"],

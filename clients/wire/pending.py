@@ -26,7 +26,7 @@ LIMIT = 64
 LONGEST = 300.0
 """Seconds after its own deadline at which an abandoned call ends in any case: the server hangs."""
 
-EXIT_SECONDS = 3.0
+EXIT_SECONDS = 1.0
 """Seconds that the exit of the interpreter waits for calls that servers still work on."""
 
 Outcome = bytes | Exception

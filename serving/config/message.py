@@ -12,6 +12,7 @@ from tritonclient.grpc import model_config_pb2
 from camserve.bundle import LABELS_NAME, ONNX_NAME
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 from camserve.errors import RepositoryError, UsageError
+from camserve.regular_file import read_regular_file
 from camserve.serving.config.accelerators import name_engines, read_accelerators, write_accelerators
 from camserve.serving.config.backends import Backend, backend_of
 from camserve.serving.config.batching import read_batching, write_batching
@@ -136,7 +137,7 @@ def read_config(path: Path) -> Any:
         RepositoryError: If the file cannot be read or is not a model configuration.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular_file(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
     return parse_config(text, path)

@@ -7,11 +7,13 @@ import re
 from tritonclient.utils import InferenceServerException
 
 from camserve.errors import ServerError
+from camserve.text import shortened
 
 __all__ = ["one_line", "server_error"]
 
 _NO_ANSWER = ("DEADLINE_EXCEEDED", "UNAVAILABLE")
 _NOT_FOUND = "failed to poll from model repository"
+_LONGEST, _SHOWN = 100_000, 2_000
 _STUB_TRACEBACK = re.compile(r"\s+At:\n(\s+\S+\(\d+\): \S+\n?)+")
 
 
@@ -46,5 +48,6 @@ def server_error(url: str, action: str, error: InferenceServerException) -> Serv
 
 
 def one_line(message: str) -> str:
-    """Return a message as one line, without the traceback of Triton's Python stub."""
-    return " ".join(_STUB_TRACEBACK.sub("", message).split()).rstrip(".;: ")
+    """Return a message as one printable line of at most 2,000 characters, without the traceback of a Python stub."""
+    message = _STUB_TRACEBACK.sub("", message[:_LONGEST])
+    return shortened(" ".join(message.split()).rstrip(".;: "), _SHOWN)

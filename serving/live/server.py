@@ -14,10 +14,11 @@ import numpy.typing as npt
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from camserve.contract import ModelContract
+from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import ServerError
 from camserve.serving.live.connection import ADMIN_HEADER, GRPC_HEADER_PREFIX, connect
 from camserve.serving.live.live_errors import one_line, server_error
+from camserve.serving.live.reply_checks import InvalidReplyError, check_output, read_version
 from camserve.tls import ClientTls
 
 __all__ = ["LiveServer", "LiveVersion", "open_live_server"]
@@ -89,7 +90,7 @@ class LiveServer:
         """
         with self._errors("list its models"):
             index = self._client.get_model_repository_index(headers=self._headers, client_timeout=self._timeout)
-        return tuple(LiveVersion(m.name, int(m.version or 0), m.state, m.reason) for m in index.models)
+            return tuple(LiveVersion(m.name, read_version(m.version), m.state, m.reason) for m in index.models)
 
     def served(self) -> dict[str, tuple[int, ...]]:
         """Return the versions that are ready, lowest first, by model.
@@ -155,7 +156,7 @@ class LiveServer:
                     hint="Check that it serves this repository and sees its current files",
                 )
             if known.reason or time.monotonic() >= deadline:
-                state = known.state.lower() or "no state"
+                state = one_line(known.state.lower()) or "no state"
                 reason = one_line(known.reason) or f"{state} after {self._load_timeout:g} s"
                 raise ServerError(f"version {version} of {model} is not ready on {self.url}: {reason}")
             time.sleep(_POLL_SECONDS)
@@ -175,7 +176,7 @@ class LiveServer:
             The outputs by name, batch first.
 
         Raises:
-            ServerError: If a request fails.
+            ServerError: If a request fails, or an output does not match the contract.
         """
         with self._errors(f"run {model}"):
             rows = [self._infer(model, version, contract, batch[row : row + 1]) for row in range(len(batch))]
@@ -190,8 +191,7 @@ class LiveServer:
         result = self._client.infer(
             model, [tensor], str(version), outputs=outputs, client_timeout=self._load_timeout, headers=self._headers
         )
-        arrays = {spec.name: result.as_numpy(spec.name) for spec in contract.outputs}
-        return {name: array for name, array in arrays.items() if array is not None}
+        return {spec.name: _read_output(result, spec) for spec in contract.outputs}
 
     def _is_ready(self, model: str, version: int) -> bool:
         with self._errors(f"report whether {model} is ready"):
@@ -205,6 +205,23 @@ class LiveServer:
             yield
         except InferenceServerException as error:
             raise server_error(self.url, action, error) from None
+        except InvalidReplyError as error:
+            raise ServerError(
+                f"the server {self.url} cannot {action}: it sent an invalid reply: {error}",
+                hint="Check that this is the gRPC port of the Triton that serves this repository",
+            ) from None
+
+
+def _read_output(result: Any, spec: TensorSpec) -> npt.NDArray[Any]:
+    output = result.get_output(spec.name)
+    if output is None:
+        raise InvalidReplyError(f"output {spec.name!r} is missing")
+    check_output(spec, output.datatype, output.shape)
+    try:
+        array: npt.NDArray[Any] = result.as_numpy(spec.name)
+    except (ValueError, IndexError):
+        raise InvalidReplyError(f"the bytes of output {spec.name!r} do not match its shape") from None
+    return array
 
 
 def open_live_server(

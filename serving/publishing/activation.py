@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 
-from camserve.errors import ServerError
+from camserve.errors import RepositoryError, ServerError
 from camserve.golden import compare
 from camserve.golden_images import GoldenImages
 from camserve.serving.live.server import LiveServer
@@ -54,7 +54,11 @@ def activate(server: LiveServer, placement: Placement, draft: Draft, golden: Gol
 
 def _check_identity(server: LiveServer, name: str, placement: Placement) -> None:
     """Detect a server that reads another repository: it would load what is there, perhaps with correct answers."""
-    loaded = read_ledger(server.config(name), f"the configuration of {name} on {server.url}")
+    config = server.config(name)
+    try:
+        loaded = read_ledger(config, f"the configuration of {name} on {server.url}")
+    except RepositoryError:
+        loaded = {}
     if loaded.get(placement.number) != placement.manifest:
         raise ServerError(
             f"the server {server.url} loaded another {name} than the published one",

@@ -12,6 +12,7 @@ from camserve.contract import ModelContract
 from camserve.contract_change import contract_breaks
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest
+from camserve.regular_file import read_regular_file
 from camserve.serving.config.merging import merge_changes
 from camserve.serving.config.message import MODEL_FILES, build_config, read_options, update_config
 from camserve.serving.config.named_options import make_options
@@ -90,7 +91,7 @@ def _satisfies_contract(draft: Draft, number: int) -> bool:
     """Check whether an older version satisfies the contract of the new one."""
     folder = draft.model / str(number)
     try:
-        contract = ModelContract.from_json((folder / CONTRACT_NAME).read_bytes())
+        contract = ModelContract.from_json(read_regular_file(folder / CONTRACT_NAME))
         labels = read_labels(folder / LABELS_NAME)
     except (OSError, BundleError):
         return False

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from camserve.contract import CONTRACT_PARAMETER
 from camserve.errors import RepositoryError
+from camserve.regular_file import read_regular_file
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.repository.durable import replace_text
 from camserve.serving.repository.ledger import read_carried_contract, read_ledger
@@ -40,4 +41,4 @@ def accept_config(repository: str | Path, model: str) -> None:
         read_carried_contract(config, path)
         remove_leftovers(root)
         with staged(root, path.parent) as stage:
-            replace_text(path, seal(path.read_bytes().decode("utf-8")), stage=stage)
+            replace_text(path, seal(read_regular_file(path).decode("utf-8")), stage=stage)

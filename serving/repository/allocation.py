@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camserve.errors import RepositoryError
+from camserve.regular_file import read_regular_file
 from camserve.serving.repository.durable import replace_text
 from camserve.serving.repository.seal import is_sealed, seal, without_seal
+from camserve.text import reason
 
 __all__ = ["NUMBERS_NAME", "Allocated", "allocate_version", "read_numbers"]
 
@@ -41,11 +43,11 @@ def read_numbers(root: Path) -> dict[str, Allocated]:
     """
     path = root / NUMBERS_NAME
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_regular_file(path).decode("utf-8")
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, str(error)) from None
+        raise _damaged(path, reason(error, path)) from None
     matches = [_LINE.fullmatch(line) for line in without_seal(text).splitlines()]
     if not is_sealed(text) or not all(matches):
         raise _damaged(path, "it was changed after camserve wrote it")
@@ -66,8 +68,8 @@ def allocate_version(root: Path, stage: Path, model: str, allocated: Allocated) 
     replace_text(root / NUMBERS_NAME, seal(lines), stage=stage)
 
 
-def _damaged(path: Path, reason: str) -> RepositoryError:
+def _damaged(path: Path, why: str) -> RepositoryError:
     return RepositoryError(
-        f"{path}, which records the version numbers in use, is damaged: {reason}",
+        f"{path}, which records the version numbers in use, is damaged: {why}",
         hint="Restore it from a backup, or remove it: numbering then continues after the existing versions",
     )

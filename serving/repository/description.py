@@ -10,6 +10,7 @@ from typing import Any
 from camserve.bundle import REPORT_NAME
 from camserve.contract import PRESETS, ModelContract, Preprocessing
 from camserve.errors import RepositoryError
+from camserve.regular_file import read_regular_file
 from camserve.serving.config.backends import Backend, backend_of
 from camserve.serving.config.message import read_options
 from camserve.serving.config.named_options import DEFAULTS
@@ -130,7 +131,7 @@ def _preprocessing_preset(preprocessing: Preprocessing) -> str | None:
 
 def _read_metrics(version: Path) -> tuple[ParityMetric, ...]:
     try:
-        entries = parse_json((version / REPORT_NAME).read_bytes())["parity"]
+        entries = parse_json(read_regular_file(version / REPORT_NAME))["parity"]
     except (OSError, ValueError, KeyError, TypeError):
         return ()
     worst: dict[tuple[str, str], ParityMetric] = {}

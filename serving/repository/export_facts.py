@@ -8,6 +8,7 @@ from typing import Any
 
 from camserve.bundle import REPORT_NAME
 from camserve.parity_report import WidenedTolerance, widened_tolerances
+from camserve.regular_file import read_regular_file
 from camserve.strict_json import parse_json
 
 __all__ = ["ExportFacts", "Parity", "read_export_facts"]
@@ -46,7 +47,7 @@ class ExportFacts:
 def read_export_facts(version: Path) -> ExportFacts:
     """Read the facts of the version in a folder. All are None if it has no readable report."""
     try:
-        report = parse_json((version / REPORT_NAME).read_bytes())
+        report = parse_json(read_regular_file(version / REPORT_NAME))
     except (OSError, ValueError):
         return ExportFacts()
     if not isinstance(report, dict):

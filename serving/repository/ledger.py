@@ -15,6 +15,7 @@ from google.protobuf import text_format
 
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 from camserve.errors import BundleError, RepositoryError
+from camserve.regular_file import read_regular_file
 from camserve.serving.config.message import CONFIG_NAME, parse_config, render_config
 from camserve.serving.config.pinning import chosen_versions, unpinned
 from camserve.serving.repository.seal import seal, without_seal
@@ -74,7 +75,7 @@ def read_published(model: Path, *, known: PublishedModel | None = None) -> Publi
     """
     path = model / CONFIG_NAME
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular_file(path).decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -14,6 +14,7 @@ from camserve.contract import CONTRACT_PARAMETER
 from camserve.errors import CamserveError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest, manifest_faults
 from camserve.progress import Progress
+from camserve.regular_file import read_regular_file
 from camserve.serving.config.message import CONFIG_NAME, parse_config
 from camserve.serving.repository.allocation import NUMBERS_NAME, read_numbers
 from camserve.serving.repository.ledger import read_ledger
@@ -150,7 +151,7 @@ def _file_sizes(folder: Path) -> Iterator[int]:
 
 def _content(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_regular_file(path)
     except OSError:
         return None
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from camserve.serving.server.cancellation_fix import with_cancellation_fix
 from camserve.serving.server.command import server_command
 from camserve.serving.server.environment import TritonInstallation, assemble_backends, server_environment
-from camserve.serving.server.host_checks import check_temporary_folder, warn_about_shared_memory
+from camserve.serving.server.host_checks import check_temporary_folder
 from camserve.serving.server.host_hints import start_error
 from camserve.serving.server.log import failures, read_log, tail
-from camserve.serving.server.model_selection import selected_versions
 from camserve.serving.server.ports import choose_ports, client_address, resolve_host
 from camserve.serving.server.process import ServerProcess
 from camserve.serving.server.scratch import Scratch, create_scratch, remove_leftovers
@@ -38,6 +37,7 @@ class Run:
         scratch: The folder for all files of this run, except a log at a given path, and its shared memory.
         log: The log file.
         log_start: Offset of this run in the log file, in bytes.
+        fixed: Whether it is a copy of Triton's program with the fix for cancelled requests.
     """
 
     process: ServerProcess
@@ -45,6 +45,7 @@ class Run:
     scratch: Scratch
     log: Path
     log_start: int
+    fixed: bool
 
     @property
     def log_text(self) -> str:
@@ -55,6 +56,11 @@ class Run:
     def log_tail(self) -> str:
         """The last lines of the log."""
         return tail(self.log, start=self.log_start)
+
+    @property
+    def log_is_complete(self) -> bool:
+        """Whether the log file still contains this run from its start on; a log rotation removes that."""
+        return self.log_text.startswith(self.scratch.name)
 
     @property
     def failures(self) -> tuple[str, ...]:
@@ -83,24 +89,22 @@ def launch(
     hosts = {service: resolve_host(host) for service, host in options.hosts.items()}
     ports = choose_ports({service: (host, options.ports[service]) for service, host in hosts.items()})
     check_temporary_folder()
-    warn_about_shared_memory(repository, selected_versions(repository, options))
     try:
         remove_leftovers()
         scratch = create_scratch()
         try:
-            process, log, log_start = _start(installation, repository, options, ports, scratch, restarts=restarts)
+            run = _start(installation, repository, options, ports, scratch, restarts=restarts)
         except BaseException:
             scratch.remove()
             raise
     except OSError as error:
         raise start_error(error) from None
-    if not process.private:
+    if not run.process.private:
         _log.warning(
             "this system refuses the seccomp filter that keeps Triton's shared memory private: every user of this host "
             "can read the tensors of requests in /dev/shm"
         )
-    addresses = {service: client_address(host, port) for service, (host, port) in ports.items()}
-    return Run(process, addresses, scratch, log, log_start)
+    return run
 
 
 def _start(
@@ -111,12 +115,11 @@ def _start(
     scratch: Scratch,
     *,
     restarts: Mapping[str, int],
-) -> tuple[ServerProcess, Path, int]:
-    """Start the server process and return it with its log and the offset of this run in the log."""
+) -> Run:
     backends = assemble_backends(installation, scratch.folder / "backends")
-    fixed = with_cancellation_fix(installation, scratch.folder)
+    chosen = installation if options.original_program else with_cancellation_fix(installation, scratch.folder)
     command = server_command(
-        fixed,
+        chosen,
         repository,
         backends,
         options=options,
@@ -130,4 +133,6 @@ def _start(
         environment[_RESTARTS_VARIABLE] = json.dumps(restarts)
     log = scratch.folder / "log" if options.log is None else Path(options.log).expanduser().absolute()
     log_start = log.stat().st_size if log.exists() else 0
-    return ServerProcess(command, environment, log, scratch), log, log_start
+    addresses = {service: client_address(host, port) for service, (host, port) in ports.items()}
+    process = ServerProcess(command, environment, log, scratch)
+    return Run(process, addresses, scratch, log, log_start, fixed=chosen is not installation)

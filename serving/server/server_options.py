@@ -45,6 +45,8 @@ class ServerOptions:
         tls: TLS files for gRPC (default: no encryption).
         response_cache_bytes: Size of the cache for repeated requests; 0 disables it.
         rate_limit: Whether to apply the rate limits in the configurations of the models.
+        original_program: Whether to run Triton's program as installed, which cancelled requests can crash, instead of a
+            copy with a fix.
         log: File to append the server's log to (default: a temporary file).
         log_format: `default`, or `iso8601` for complete timestamps.
         log_verbose: Log level; 0 logs events of models, 1 and above every request.
@@ -70,6 +72,7 @@ class ServerOptions:
     tls: Tls | None = None
     response_cache_bytes: int = 0
     rate_limit: bool = False
+    original_program: bool = False
     log: str | Path | None = None
     log_format: LogFormat = "default"
     log_verbose: int = 0

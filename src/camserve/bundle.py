@@ -131,6 +131,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
     Raises:
         BundleError: If the file cannot be read, is not UTF-8, or has an empty line before the last label.
     """
+    if path.exists() and not path.is_file():  # reading a pipe could wait forever
+        raise BundleError(f"{path} is not a regular file", hint="Export the model again")
     try:
         return read_label_lines(path)
     except UsageError as error:

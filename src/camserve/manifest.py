@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from camserve.errors import BundleError
+from camserve.regular_file import open_regular_file, read_regular_file
 from camserve.strict_json import parse_json
 from camserve.text import reason
 
@@ -22,7 +23,7 @@ _EXPORT_AGAIN = "Export the model again"
 def file_digest(path: Path) -> str:
     """Compute the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_regular_file(path) as stream:
         while block := stream.read(_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
@@ -83,7 +84,7 @@ def _render(files: Mapping[str, str]) -> str:
 def _read_manifest(folder: Path) -> dict[str, str]:
     path = folder / MANIFEST_NAME
     try:
-        content = path.read_bytes()
+        content = read_regular_file(path)
         files: dict[str, str] = dict(parse_json(content)["files"])
         # The manifest has no checksum of its own, but there is only one valid way to write it.
         if content != _render(files).encode():

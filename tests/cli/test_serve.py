@@ -21,11 +21,13 @@ from tritonclient.utils import InferenceServerException
 
 from camserve.bundle import Bundle
 from camserve.serving import publish
+from camserve.serving.server.environment import find_triton
 
 pytestmark = pytest.mark.slow
 
 KEY = "an-admin-key-of-these-tests"
 KEY_METADATA = {"triton-grpc-protocol-camserve-admin-key": KEY}
+_FIXED = "Triton is a copy with a fix for cancelled requests; --original-program disables it"
 _SLOW_CONFIG = """
 backend: "python"
 input [{ name: "x" data_type: TYPE_FP32 dims: [2] }]
@@ -59,7 +61,7 @@ def administered(toy_repository: Path, tmp_path_factory: pytest.TempPathFactory)
     """A server with an admin key, shared memory and no HTTP, and its log."""
     log = tmp_path_factory.mktemp("administered") / "log"
     options = ("--model-control", "explicit", "--load-none", "--allow-shared-memory", "--no-http", "--no-metrics")
-    written = ("--log", log, "--log-format", "iso8601", "--log-verbose", "1")
+    written = ("--original-program", "--log", log, "--log-format", "iso8601", "--log-verbose", "1")
     with ServeProcess(toy_repository, *options, *written, environment={"CAMSERVE_ADMIN_KEY": KEY}) as running:
         yield running, log
 
@@ -103,6 +105,14 @@ def test_the_default_command_of_triton_is_strict(served: ServeProcess) -> None:
     }
     assert expected <= set(served.command)
     assert not [word for word in served.command if "poll" in word]
+
+
+def test_the_original_program_runs_only_on_request(
+    served: ServeProcess, administered: tuple[ServeProcess, Path]
+) -> None:
+    installed = str(find_triton().program)
+    assert administered[0].command[0] == installed
+    assert served.command[0] != installed
 
 
 def test_the_server_listens_on_the_loopback_by_default(served: ServeProcess) -> None:
@@ -213,7 +223,9 @@ def test_the_exit_code_of_a_killed_server_is_returned(toy_repository: Path) -> N
 def test_a_server_terminated_by_another_process_ends_with_0(toy_repository: Path) -> None:
     with ServeProcess(toy_repository) as served:
         os.kill(served.triton, signal.SIGTERM)
-        assert served.end() == (0, "Starting Triton\nTriton ended by itself with exit code 0\n")
+        code, output = served.end()
+    assert code == 0
+    assert output.splitlines() == ["Starting Triton", _FIXED, "Triton ended by itself with exit code 0"]
 
 
 def test_an_occupied_port_is_named(served: ServeProcess, toy_repository: Path) -> None:

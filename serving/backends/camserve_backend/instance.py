@@ -71,13 +71,13 @@ class Instance(ABC):
         return self._execution.answer(requests)
 
     def finalize(self) -> None:
-        """Release the model and its counter.
+        """Release the model and its metrics.
 
         Deleting a metric sends a message to the server, for which the stub must still run. The stub of Triton 24.10
         deletes what remains of the model only after its queues, and crashes on a metric
         (https://github.com/triton-inference-server/python_backend/pull/429).
         """
-        del self._execution
+        del self._execution, self._restarts
 
 
 def version_file(args: Mapping[str, str], config: Mapping[str, Any], default: str) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from camserve.regular_file import open_regular_file
 from camserve.serving.repository.protobuf import BYTES, VARINT, read_fields
 
 __all__ = ["OnnxMetadata", "read_onnx_metadata"]
@@ -40,7 +41,7 @@ def read_onnx_metadata(path: Path) -> OnnxMetadata:
         ValueError: If it is not an ONNX file.
         OSError: If it cannot be read.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with open_regular_file(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         ir, opsets = 0, {}
         for field, kind, value, size in read_fields(content, 0, len(content)):
             if field == _IR_VERSION and kind == VARINT:

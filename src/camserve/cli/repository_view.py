@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from camserve.cli.console import print_line, print_note
 from camserve.cli.tables import print_table
 from camserve.errors import UsageError
-from camserve.text import count
+from camserve.text import count, shortened
 
 if TYPE_CHECKING:
     from camserve.serving import ModelEntry, VersionEntry
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _DIGEST_CHARACTERS = 12
+_MOST_OTHERS = 10
 
 Ready = Mapping[str, Sequence[int]]
 """The versions of each model that a server reports as ready."""
@@ -65,10 +66,13 @@ def show(models: Sequence[ModelEntry], ready: Ready | None) -> None:
     rows = [_row(model.name, each, ready) for model in models for each in model.versions]
     print_table(columns, rows, optional=("source", "parity", "published (UTC)", "precision"))
     known = {(model.name, version.number) for model in models for version in model.versions}
-    for name, numbers in (ready or {}).items():
-        for number in numbers:
-            if (name, number) not in known:
-                print_note(f"The server also serves {name}, version {number}, which is not in this repository")
+    served = ((name, number) for name, numbers in (ready or {}).items() for number in numbers)
+    others = [each for each in served if each not in known]
+    for name, number in others[:_MOST_OTHERS]:
+        what = f"{shortened(name)}, version {number}"
+        print_note(f"The server also serves {what}, which is not in this repository")
+    if len(others) > _MOST_OTHERS:
+        print_note(f"The server also serves {len(others) - _MOST_OTHERS:,} more that are not in this repository")
 
 
 def verification_document(verification: Verification) -> dict[str, Any]:

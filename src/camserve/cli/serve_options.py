@@ -28,6 +28,7 @@ __all__ = [
     "Metrics",
     "MetricsPort",
     "ModelControl",
+    "OriginalProgram",
     "RateLimit",
     "ResponseCache",
     "Restarts",
@@ -189,6 +190,15 @@ Restarts = Annotated[
         help="Start Triton again if it ends by a signal or with an error, at most 5 times in 10 minutes. Turn this off "
         "where another supervisor does that, such as systemd or Kubernetes.  [default: --restart]",
         show_default=False,
+    ),
+]
+OriginalProgram = Annotated[
+    bool,
+    _option(
+        "--original-program",
+        panel=_RUNTIME,
+        help="Run Triton's program as it is installed. By default a copy runs in which 92 bytes are replaced, because "
+        "cancelled requests can crash the original.",
     ),
 ]
 Drain = Annotated[

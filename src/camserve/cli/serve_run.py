@@ -40,6 +40,8 @@ def run_until_end(server: TritonServer, *, restart: bool, as_json: bool) -> None
             print_note("Starting Triton")
             with _log_in_errors(server):
                 server.start()
+                if server.fixed:
+                    print_note("Triton is a copy with a fix for cancelled requests; --original-program disables it")
                 _print_ready(server, as_json=as_json)
                 code = _supervise(server, as_json=as_json) if restart else server.wait()
         except Signaled as signaled:
