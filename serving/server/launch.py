@@ -11,10 +11,9 @@ from pathlib import Path
 from camserve.serving.server.cancellation_fix import with_cancellation_fix
 from camserve.serving.server.command import server_command
 from camserve.serving.server.environment import TritonInstallation, assemble_backends, server_environment
-from camserve.serving.server.host_checks import check_temporary_folder, warn_about_shared_memory
+from camserve.serving.server.host_checks import check_temporary_folder
 from camserve.serving.server.host_hints import start_error
 from camserve.serving.server.log import failures, read_log, tail
-from camserve.serving.server.model_selection import selected_versions
 from camserve.serving.server.ports import choose_ports, client_address, resolve_host
 from camserve.serving.server.process import ServerProcess
 from camserve.serving.server.scratch import Scratch, create_scratch, remove_leftovers
@@ -59,6 +58,11 @@ class Run:
         return tail(self.log, start=self.log_start)
 
     @property
+    def log_is_complete(self) -> bool:
+        """Whether the log file still contains this run from its start on; a log rotation removes that."""
+        return self.log_text.startswith(self.scratch.name)
+
+    @property
     def failures(self) -> tuple[str, ...]:
         """The failures in the log, one sentence each."""
         return failures(self.log_text)
@@ -85,7 +89,6 @@ def launch(
     hosts = {service: resolve_host(host) for service, host in options.hosts.items()}
     ports = choose_ports({service: (host, options.ports[service]) for service, host in hosts.items()})
     check_temporary_folder()
-    warn_about_shared_memory(repository, selected_versions(repository, options))
     try:
         remove_leftovers()
         scratch = create_scratch()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 
 from camserve.serving.server import guard
 from camserve.serving.server.scratch import Scratch
@@ -27,7 +28,8 @@ class ServerProcess:
     Args:
         command: Program and arguments.
         environment: Its complete environment.
-        log: File to append its output to; a new one is readable by its user only.
+        log: File to append its output to, after a line that begins with the name of the scratch folder; a new one is
+            readable by its user only.
         scratch: What the guard removes if it ends the server.
 
     Attributes:
@@ -39,6 +41,7 @@ class ServerProcess:
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path, scratch: Scratch) -> None:
+        self._finishing = Lock()
         reader, writer = os.pipe()
         with os.fdopen(reader, "rb") as report:
             try:
@@ -78,13 +81,14 @@ class ServerProcess:
         return self._finish()
 
     def _finish(self) -> int:
-        if self._guard.returncode is None:
-            # As long as the guard, its leader, is not reaped, the number of the group cannot be reused by another.
-            with suppress(ProcessLookupError):
-                os.killpg(self._guard.pid, signal.SIGKILL)
-            self._guard.wait()
-            self._await_group()
-        return self._guard.returncode
+        with self._finishing:
+            if self._guard.returncode is None:
+                # As long as the guard, its leader, is not reaped, the number of the group cannot be reused by another.
+                with suppress(ProcessLookupError):
+                    os.killpg(self._guard.pid, signal.SIGKILL)
+                self._guard.wait()
+                self._await_group()
+            return self._guard.returncode
 
     def _await_group(self) -> None:
         """Wait until the processes of the models, which were killed, have released their memory."""
@@ -100,6 +104,8 @@ def _start_guard(
 ) -> subprocess.Popen[bytes]:
     program = [sys.executable, "-I", "-S", guard.__file__]
     with open(log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output:
+        output.write(f"{scratch.name}: starting {command[0]}\n".encode())
+        output.flush()
         # In a separate session, Ctrl-C reaches only the caller, which then shuts the server down gracefully.
         return subprocess.Popen(
             [*program, str(os.getpid()), str(report), str(scratch.folder), *command],

@@ -91,7 +91,8 @@ def supervise(
 ) -> int:
     """Wait until a running server ends for good; if it ends by a signal or with an error, start it again.
 
-    An exception in this thread, such as `KeyboardInterrupt`, ends the supervision at any time; stop the server then.
+    An exception in this thread, such as `KeyboardInterrupt`, ends the supervision at any time; stop the server then. In
+    another thread, `server.stop()` ends both.
 
     Args:
         server: The server, which has been started.
@@ -100,8 +101,8 @@ def supervise(
         on_ready: Called when the server is ready again, with the reasons why models are missing, one sentence each.
 
     Returns:
-        Its exit code: 0 if something else shut it down, otherwise that of the run after the last permitted restart; if
-        a signal ended it, the negative number of the signal.
+        Its exit code: that of the last run if the server was stopped, 0 if something else shut it down, otherwise that
+        of the run after the last permitted restart; if a signal ended it, the negative number of the signal.
 
     Raises:
         ServerError: If the last permitted restart fails before the server runs.
@@ -109,7 +110,7 @@ def supervise(
     limit = limit or RestartLimit()
     recent: deque[float] = deque()
     ending = _run(server)
-    while ending.code != 0:
+    while ending.code != 0 and not server.stopped.is_set():
         number = _count(recent, limit)
         if number > limit.restarts:
             if ending.error is not None:
@@ -117,7 +118,8 @@ def supervise(
             break
         restart = Restart(cause=ending.cause, reason=ending.reason, number=number, limit=limit, log=server.log_tail)
         on_restart(restart)
-        time.sleep(restart.delay)
+        if server.stopped.wait(restart.delay):
+            break
         ending = _run_again(server, ending.reason, on_ready)
     return ending.code
 
@@ -149,6 +151,8 @@ def _run_again(server: TritonServer, reason: str, on_ready: Callable[[tuple[str,
         return _Ending(f"Triton ended {outcome(error.code)} before it was ready", _label(error.code), error.code)
     except ServerError as error:
         return _Ending(f"Triton did not start: {error.message.splitlines()[0]}", "not started", 1, error)
+    if server.stopped.is_set():  # while it was being started
+        return _Ending("Triton was stopped", "stopped", server.stop())
     on_ready(missing)
     return _run(server)
 

@@ -6,15 +6,17 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Lock
 from types import TracebackType
 from typing import Any
 
 from camserve.errors import ServerError
 from camserve.serving.server.environment import TritonInstallation, find_triton
+from camserve.serving.server.host_checks import warn_about_shared_memory
 from camserve.serving.server.host_hints import host_hint
 from camserve.serving.server.launch import Run, launch
 from camserve.serving.server.loaded_models import read_loaded_models
-from camserve.serving.server.model_selection import check_models
+from camserve.serving.server.model_selection import check_models, selected_versions
 from camserve.serving.server.previous_run import PreviousRun, remember
 from camserve.serving.server.server_health import served_over_http
 from camserve.serving.server.server_options import ServerOptions
@@ -48,7 +50,9 @@ class TritonServer:
     Attributes:
         repository: The repository.
         options: The options.
-        restarts: Number of restarts by reason, such as `SIGSEGV`; the server has it as the metric `camserve_restarts`.
+        restarts: Number of restarts by reason, such as `SIGSEGV`, since `start`; the server has it as the metric
+            `camserve_restarts`.
+        stopped: Set by `stop`, cleared by `start`; from then on, `supervise` does not start the server again.
 
     Raises:
         UsageError: If an option is out of range, or two options conflict.
@@ -57,7 +61,9 @@ class TritonServer:
     def __init__(self, repository: str | Path, *, options: ServerOptions | None = None, **changes: Any) -> None:
         self.repository = Path(repository).expanduser().resolve()
         self.options = replace(options or ServerOptions(), **changes)
-        self.restarts = Counter(dict.fromkeys(_CRASHES, 0))
+        self.restarts = _no_restarts()
+        self.stopped = Event()
+        self._ending = Lock()
         self._last_log = ""
         self._run: Run | None = None
         self._ready = False
@@ -148,7 +154,10 @@ class TritonServer:
                 server is not ready in time.
         """
         self._check_ended()
+        self.stopped.clear()
+        self.restarts = _no_restarts()
         check_models(self.repository, self.options)
+        warn_about_shared_memory(self.repository, selected_versions(self.repository, self.options))
         try:
             self._start(self.options)
         except StartupCrashError as error:
@@ -190,17 +199,16 @@ class TritonServer:
     def stop(self, *, grace: float | None = None) -> int:
         """Shut the server down gracefully, if it runs: requests in flight are answered.
 
+        It can be called from another thread than the one that waits for the server or supervises it.
+
         Args:
             grace: Seconds until it is killed (default: `drain_seconds` and 10 more).
 
         Returns:
             Its exit code: 0 if it was not running, 1 if requests in flight were not answered in time.
         """
-        if self._run is None:
-            return 0
-        code = self._run.process.stop(self.options.drain_seconds + _GRACE_SECONDS if grace is None else grace)
-        self._clean_up()
-        return code
+        self.stopped.set()
+        return self._stop(self.options.drain_seconds + _GRACE_SECONDS if grace is None else grace)
 
     @property
     def _running(self) -> Run:
@@ -222,13 +230,22 @@ class TritonServer:
         if self._run is not None:
             raise ServerError("the server is already running")
 
+    def _stop(self, grace: float) -> int:
+        run = self._run
+        if run is None:
+            return 0
+        code = run.process.stop(grace)
+        self._clean_up()
+        return code
+
     def _clean_up(self) -> None:
-        if self._run is not None:
-            self._last_log = self._run.log_tail
-            if self._ready:
-                self._previous = remember(self._run)
-            self._run.remove_scratch()
-            self._run = None
+        with self._ending:
+            if self._run is not None:
+                self._last_log = self._run.log_tail
+                if self._ready:
+                    self._previous = remember(self._run)
+                self._run.remove_scratch()
+                self._run = None
 
     def _start(self, options: ServerOptions) -> None:
         installation = find_triton()
@@ -257,6 +274,10 @@ class TritonServer:
         try:
             await_ready(self._run, self.repository, options.start_timeout)
         except BaseException:
-            self.stop(grace=0)  # no client has sent a request yet
+            self._stop(0)  # no client has sent a request yet
             raise
         self._ready = True
+
+
+def _no_restarts() -> Counter[str]:
+    return Counter(dict.fromkeys(_CRASHES, 0))

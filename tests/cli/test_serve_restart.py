@@ -46,7 +46,8 @@ def _restarts(served: ServeProcess) -> dict[str, float]:
 def test_a_dead_server_serves_the_same_again(toy_bundle: Bundle, tmp_path: Path) -> None:
     for name in ("toy", "loaded", "unloaded"):
         publish(toy_bundle, tmp_path, name=name)
-    options = ("--model-control", "explicit", "--load", "toy", "--load", "unloaded")
+    log = tmp_path / ".log"
+    options = ("--model-control", "explicit", "--load", "toy", "--load", "unloaded", "--log", log)
     with ServeProcess(tmp_path, *options) as served:
         assert set(_restarts(served).values()) == {0.0}
         with LiveServer(served.ready["grpc"]) as live:
@@ -67,6 +68,11 @@ def test_a_dead_server_serves_the_same_again(toy_bundle: Bundle, tmp_path: Path)
         assert _kill(served, signal.SIGKILL)["delay_seconds"] == 1
         assert served.next_document()["models"] == {"toy": [3]}
 
+        (tmp_path / "loaded" / "config.pbtxt").write_text("name: {")
+        log.write_bytes(b"")
+        assert _kill(served, signal.SIGKILL)["delay_seconds"] == 2
+        assert served.next_document()["models"] == {"toy": [3], "unloaded": [1]}
+
         os.kill(served.triton, signal.SIGKILL)
         served.next_document()
         began = time.monotonic()
@@ -81,4 +87,5 @@ def test_a_dead_server_serves_the_same_again(toy_bundle: Bundle, tmp_path: Path)
     assert output.count("warning: model toy now has ") == 1
     assert "warning: model toy now has version 3 instead of version 2, since its config.pbtxt was changed " in output
     assert f"rollback toy --to 2 --repository {tmp_path} --url {served.ready['grpc']}\n" in output
+    assert "warning: the log of the server was rotated, so the models that it had loaded are unknown" in output
     assert "warning: model loaded version 1: onnxruntime cannot load model.onnx: " in output

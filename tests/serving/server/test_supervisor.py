@@ -6,7 +6,9 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from support.fake_triton import OTHER_CRASH, install_fake_triton
@@ -77,6 +79,31 @@ def test_a_restart_that_cannot_run_is_an_error_at_the_limit(
         (tmp_path / "tritonserver").unlink()
         with pytest.raises(ServerError, match="cannot start the server: No such file or directory"):
             _supervise(server, RestartLimit(restarts=1), lambda: None)
+
+
+def test_a_stopped_server_is_not_started_again(
+    toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = install_fake_triton(monkeypatch, tmp_path, crashes=0, message="")
+    with TritonServer(toy_repository) as server, ThreadPoolExecutor() as pool:
+        running = pool.submit(supervise, server)
+        time.sleep(0.2)
+        assert server.stop() == running.result(timeout=10) == -signal.SIGTERM
+
+        server.start()
+        restarts: SimpleQueue[Restart] = SimpleQueue()
+        waiting = pool.submit(
+            supervise,
+            server,
+            limit=RestartLimit(delay=60),
+            on_restart=restarts.put,
+            on_ready=lambda _: _kill(server),
+        )
+        _kill(server)
+        assert [restarts.get(timeout=10).delay for _ in range(2)] == [0, 60]
+        assert server.stop() == 0
+        assert waiting.result(timeout=10) == -signal.SIGKILL
+    assert starts.read_text() == "xxx"
 
 
 def test_restarts_of_an_earlier_period_do_not_count(

@@ -222,7 +222,7 @@ def test_an_existing_log_keeps_its_mode(tmp_path: Path) -> None:
     log.chmod(0o640)
     assert ServerProcess(["echo", "after"], os.environ, log, created).wait() == 0
     created.remove()
-    assert log.read_text() == "before\nafter\n"
+    assert log.read_text() == f"before\n{created.name}: starting echo\nafter\n"
     assert oct(log.stat().st_mode & 0o777) == "0o640"
 
 
