@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Concatenate, ParamSpec, TypeVar
@@ -41,6 +42,7 @@ class AsyncTransport:
     def __init__(self, urls: Sequence[str], options: ConnectionOptions, monitor: Monitor) -> None:
         self._connections = Connections(urls, options, monitor, Mixed)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._wakeups = _Wakeups()
         self._closing = asyncio.Event()
 
     async def run(self, request: Callable[Concatenate[Exchange, P], Steps[T]], *args: P.args, **options: P.kwargs) -> T:
@@ -77,15 +79,10 @@ class AsyncTransport:
     async def _call(self, call: Call) -> bytes:
         loop = asyncio.get_running_loop()
         settled = loop.create_future()
-
-        def wake() -> None:
-            with suppress(RuntimeError):  # the event loop has been closed
-                loop.call_soon_threadsafe(_resolve, settled)
-
         pending = self._connections.begin(call)
         late = loop.call_later(call.seconds, pending.abandon_late)
         try:
-            pending.call_when_settled(wake)
+            pending.call_when_settled(lambda: self._wakeups.resolve(settled))
             await settled
             return pending.reply()
         except CallFailed as failed:
@@ -105,6 +102,24 @@ class AsyncTransport:
         self._loop = loop
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+class _Wakeups:
+    """Resolves futures of one event loop from other threads, and wakes it once for several of them."""
+
+    def __init__(self) -> None:
+        self._futures: deque[asyncio.Future[None]] = deque()
+        self._is_due = False
+
+    def resolve(self, future: asyncio.Future[None]) -> None:
+        """Resolve a future, unless it is resolved already. May be called in any thread."""
+        self._futures.append(future)  # before the check: `_resolve_all` resets the flag before it looks
+        if not self._is_due:
+            self._is_due = True
+            with suppress(RuntimeError):  # the event loop has been closed
+                future.get_loop().call_soon_threadsafe(self._resolve_all)
+
+    def _resolve_all(self) -> None:
+        self._is_due = False
+        while self._futures:
+            future = self._futures.popleft()
+            if not future.done():
+                future.set_result(None)

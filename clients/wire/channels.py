@@ -122,7 +122,7 @@ class _Connection:
         self._methods: dict[str, Method] = {}
         self._calls = 0
         self._retired = False
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
 
     def enter(self, method: str) -> Method | None:
         """Count a call and return its method; None if the connection is retired."""
@@ -138,6 +138,8 @@ class _Connection:
         """Record the end of a call."""
         with self._changed:
             self._calls -= 1
+            if self._calls:
+                return
             self._changed.notify_all()
         self._close_if_over()
 

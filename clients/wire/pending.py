@@ -12,8 +12,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotInTime
 from contextlib import contextmanager, suppress
 from weakref import WeakValueDictionary
 
@@ -44,19 +42,18 @@ class PendingCall:
 
     Attributes:
         is_sent: Whether the server has received the call, or will.
+        is_heard: Whether somebody waits for the outcome.
     """
 
     def __init__(self, call: Call, line: Line) -> None:
         self.call = call
         self.is_sent = False
+        self.is_heard = True
         self._line = line
-        self._settled: Future[None] = Future()
         self._outcome: Outcome = b""
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether somebody waits for the outcome."""
-        return not self._settled.done()
+        self._wake: Callable[[], object] | None = None
+        self._settled = threading.Lock()  # held until there is an outcome: a future takes several times as long
+        self._settled.acquire()
 
     def wait(self, seconds: float) -> bytes:
         """Wait for the reply.
@@ -64,9 +61,7 @@ class PendingCall:
         Raises:
             CallFailed: If there is none, or not in time: the call is abandoned then.
         """
-        try:
-            self._settled.result(seconds)
-        except NotInTime:
+        if self.is_heard and not self._settled.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)):
             self.abandon_late()
         return self.reply()
 
@@ -78,8 +73,10 @@ class PendingCall:
         return outcome
 
     def call_when_settled(self, wake: Callable[[], object]) -> None:
-        """Call a function, in any thread, once there is an outcome or the call is abandoned."""
-        self._settled.add_done_callback(lambda _: wake())
+        """Call a function, in any thread, once there is an outcome or the call is abandoned; perhaps twice."""
+        self._wake = wake
+        if not self.is_heard:
+            wake()
 
     def abandon_late(self) -> None:
         """Abandon the call because its deadline has passed, unless there is an outcome."""
@@ -100,9 +97,15 @@ class PendingCall:
             self.abandon(unresponsive())
 
     def settle(self, outcome: Outcome) -> None:
-        """Give the outcome to who waits for it."""
+        """Set the outcome, while the lock of the line is held."""
         self._outcome = outcome
-        self._settled.set_result(None)
+        self.is_heard = False
+
+    def wake(self) -> None:
+        """Wake who waits for the outcome, which has been set."""
+        self._settled.release()
+        if self._wake is not None:
+            self._wake()
 
 
 class Line:
@@ -142,6 +145,7 @@ class Line:
             if pending.is_sent:
                 self._abandoned.add(pending)
             pending.settle(outcome)
+        pending.wake()
         if unsent is not None:
             _, drop = unsent
             drop()
@@ -150,15 +154,23 @@ class Line:
         """Record the end of a call, and send calls that waited for it."""
         _under_way.discard(pending)
         with self._lock:
-            self._abandoned.discard(pending)
-            if pending.is_heard:
+            was_heard = pending.is_heard
+            if was_heard:
                 pending.settle(outcome)
-            free = max(0, self._limit - len(self._abandoned))
-            unsent = [(each, self._unsent.pop(each)) for each in list(self._unsent)[:free]]
-            for each, _ in unsent:
-                each.is_sent = True
-        for each, (send, _) in unsent:
+            else:
+                self._abandoned.discard(pending)
+            ready = self._take_unsent() if self._unsent else ()
+        if was_heard:
+            pending.wake()
+        for each, send in ready:
             _send(each, send)
+
+    def _take_unsent(self) -> list[tuple[PendingCall, Callable[[], None]]]:
+        free = max(0, self._limit - len(self._abandoned))
+        ready = [(each, self._unsent.pop(each)[0]) for each in list(self._unsent)[:free]]
+        for each, _ in ready:
+            each.is_sent = True
+        return ready
 
     def reason_to_wait(self, pending: PendingCall) -> str:
         """Return why a call was not answered in time."""
