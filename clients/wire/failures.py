@@ -32,7 +32,7 @@ __all__ = [
 
 _NOT_LOADED = re.compile(r"unknown model|no available versions|is not ready|not at ready state", re.IGNORECASE)
 _CLOCK = "the clock of this host was set forward during the call"
-_UNREACHABLE = re.compile(rf"failed to connect to all addresses|DNS resolution failed|{_CLOCK}")
+_UNREACHABLE = re.compile(rf"failed to connect to all addresses|DNS resolution failed|errors resolving|{_CLOCK}")
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"CLIENT: Received message larger than max \((\d+) vs\. (\d+)\)")  # of gRPC, for our limit
 _FULL_SHARED_MEMORY = re.compile(r"Failed to increase the shared memory pool")

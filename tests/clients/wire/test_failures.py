@@ -86,3 +86,18 @@ def test_server_text_is_one_line() -> None:
     error, _ = failure("INVALID_ARGUMENT", "first\nsecond\r\n\x1b[31mthird\0")
     assert str(error).isprintable()
     assert "first second \\x1b[31mthird\\x00" in error.message
+
+
+@pytest.mark.parametrize(
+    ("why", "unreachable"),
+    [
+        (CONNECTING + "UNKNOWN: ipv4:1.2.3.4:1: Failed to connect to remote host: Connection refused", True),
+        ("DNS resolution failed for triton:8001", True),
+        ("errors resolving triton:8001: [field:hostname lookup error:address lookup failed for triton:8001]", True),
+        ("Socket closed", False),
+        ("Exceeds maximum queue size", False),
+    ],
+)
+def test_request_is_not_sent_without_a_server_at_the_address(why: str, unreachable: bool) -> None:
+    operation = Operation("infer", "toy", "3", Deadline(30), encrypted=False)
+    assert diagnose(CallFailed("UNAVAILABLE", why), operation, "1.2.3.4:1").unreachable is unreachable
