@@ -30,7 +30,8 @@ def check_table(path: str | Path, *, spreadsheet_safe: bool = False) -> None:
 
     Raises:
         UsageError: If the extension is neither .csv nor .parquet; the path is a folder, a pipe, a device or a socket,
-            or links to one; the folder is missing or not writable; pyarrow is not installed; or `spreadsheet_safe` is
+            or links to one; the folder is missing, not writable, or sticky
+            with a table of another user; pyarrow is not installed; or `spreadsheet_safe` is
             set for a Parquet file.
     """
     target = Path(path)
@@ -53,8 +54,21 @@ def check_table(path: str | Path, *, spreadsheet_safe: bool = False) -> None:
         raise UsageError(
             f"folder {printable(folder)} is not writable", hint="Choose a folder that you can write to: --output FILE"
         )
+    if not _may_replace(Path(os.path.realpath(target)), folder.stat()):
+        raise UsageError(
+            f"{printable(target)} cannot be replaced: it belongs to another user, and its folder is sticky, like /tmp",
+            hint="Choose another file: --output FILE",
+        )
     if target.suffix.lower() == ".parquet":
         import_pyarrow()
+
+
+def _may_replace(table: Path, folder: os.stat_result) -> bool:
+    """Check the owners of a table and its folder: in a sticky folder, only they and root may replace it."""
+    user = os.geteuid()
+    if not folder.st_mode & stat.S_ISVTX or user in (0, folder.st_uid):
+        return True
+    return not os.path.lexists(table) or table.lstat().st_uid == user
 
 
 def _check_regular(target: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
 from camserve.errors import UsageError
 from camserve.serving.server.server_tls import Tls
+from camserve.text import printable
 
 __all__ = ["ADMIN_KEY_VARIABLE", "LogFormat", "ModelControl", "ServerOptions", "check_admin_key", "read_admin_key"]
 
@@ -81,6 +83,8 @@ class ServerOptions:
 
     def __post_init__(self) -> None:
         _one_of("model_control", self.model_control, get_args(ModelControl))
+        if self.log is not None:
+            _check_log(Path(self.log).expanduser().absolute())
         _one_of("log_format", self.log_format, get_args(LogFormat))
         for name, lowest, highest in (
             ("http_threads", 1, 1024),
@@ -140,6 +144,22 @@ class ServerOptions:
                 f"without an admin key, anyone who can reach {self.host} could load models, which can contain programs",
                 hint=f"Set {ADMIN_KEY_VARIABLE} or --admin-key-file. {_CREATE_KEY}",
             )
+
+
+def _check_log(log: Path) -> None:
+    """Refuse what cannot be appended to and read again. Opening a pipe would wait for a reader.
+
+    Raises:
+        UsageError: If it is a folder, a pipe or a socket, or its folder is missing.
+    """
+    kind = "a folder" if log.is_dir() else "a named pipe" if log.is_fifo() else "a socket" if log.is_socket() else None
+    if kind is not None:
+        raise UsageError(f"the log {printable(log)} is {kind}", hint="Pass the path of a file: --log FILE")
+    if not log.parent.is_dir():
+        raise UsageError(
+            f"the folder of the log {printable(log)} does not exist",
+            hint=f"Create it: mkdir -p {shlex.quote(str(log.parent))}",
+        )
 
 
 def read_admin_key(file: Path | None, variable: str | None) -> str | None:

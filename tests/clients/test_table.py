@@ -256,3 +256,18 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(UsageError, match=r"pip install 'camserve\[parquet\]'"):
         check_table(tmp_path / "table.parquet")
     write_table(tmp_path / "table.csv", rows())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="requires root")
+def test_table_of_another_user_in_a_sticky_folder_is_refused_before_scoring() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o1777)
+        (folder / "other.csv").write_text("not ours")
+        os.seteuid(65534)
+        try:
+            check_table(folder / "new.csv")
+            with pytest.raises(UsageError, match=r"other\.csv cannot be replaced: it belongs to another user"):
+                check_table(folder / "other.csv")
+        finally:
+            os.seteuid(0)

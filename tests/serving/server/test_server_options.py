@@ -1,8 +1,9 @@
 """Options of the embedded server."""
 
-from pathlib import Path
+from pathlib import os
 from typing import Any
 
+import Path
 import pytest
 from support.certificates import Authority
 
@@ -63,6 +64,20 @@ def test_only_enabled_services_have_ports() -> None:
 def test_conflicts_and_values_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         ServerOptions(**settings)
+
+
+def test_log_that_cannot_be_read_again_is_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    refused = {pipe: "is a named pipe", tmp_path / "link": "is a named pipe", tmp_path: "is a folder"}
+    for log, problem in refused.items():
+        with pytest.raises(UsageError, match=problem):
+            ServerOptions(log=log)
+    with pytest.raises(UsageError, match="does not exist") as raised:
+        ServerOptions(log=tmp_path / "no such" / "log")
+    assert raised.value.hint == f"Create it: mkdir -p '{tmp_path}/no such'"
+    assert ServerOptions(log=tmp_path / "log").log == tmp_path / "log"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost"])
