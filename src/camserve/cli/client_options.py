@@ -44,7 +44,12 @@ Url = Annotated[
     ),
 ]
 Timeout = Annotated[
-    float, _option("--timeout", metavar="SECONDS", help="Time limit of each request, retries included.")
+    float,
+    _option(
+        "--timeout",
+        metavar="SECONDS",
+        help="Time limit of each request, retries and the wait for a server that restarts included.",
+    ),
 ]
 TokenFile = Annotated[
     Path | None,
