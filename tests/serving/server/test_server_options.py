@@ -1,9 +1,9 @@
 """Options of the embedded server."""
 
-from pathlib import os
+import os
+from pathlib import Path
 from typing import Any
 
-import Path
 import pytest
 from support.certificates import Authority
 
