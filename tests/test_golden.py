@@ -167,3 +167,11 @@ def test_gray_images_are_supported(tmp_path: Path) -> None:
     bundle = write_toy_bundle(tmp_path / "bundle", channels=1, size=(9, 7))
     assert bundle.golden_path is not None
     assert read_golden(bundle.golden_path, bundle.contract).pixels.shape == (3, 9, 7, 1)
+
+
+@pytest.mark.parametrize("number", [-1, 4])
+def test_maps_of_unknown_classes_are_refused(golden: Golden, toy_bundle: Bundle, tmp_path: Path, number: int) -> None:
+    classes = np.full_like(golden.answers["cam_class"], number)
+    write_golden(tmp_path / "golden.npz", Golden(golden.pixels, {**golden.answers, "cam_class": classes}))
+    with pytest.raises(BundleError, match="cam_class is not from 0 to 3"):
+        read_golden(tmp_path / "golden.npz", toy_bundle.contract)

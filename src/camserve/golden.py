@@ -89,9 +89,15 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != contract.input.shape or not len(pixels):
         raise BundleError(f"{path} has no images of the model's input size", hint=_EXPORT_AGAIN)
     faults = [fault for spec in contract.outputs for fault in _faults(spec, arrays, len(pixels))]
+    if not faults and not _are_classes(arrays.get(CAM_CLASS), contract.classes):
+        faults = [f"{CAM_CLASS} is not from 0 to {contract.classes - 1}"]  # the maps would not be compared
     if faults:
         raise BundleError(f"the golden answers {path} do not fit the contract: {'; '.join(faults)}", hint=_EXPORT_AGAIN)
     return Golden(pixels, {spec.name: arrays[spec.name] for spec in contract.outputs})
+
+
+def _are_classes(numbers: Array | None, classes: int) -> bool:
+    return numbers is None or bool(((numbers >= 0) & (numbers < classes)).all())
 
 
 def compare(
