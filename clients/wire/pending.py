@@ -67,10 +67,13 @@ class PendingCall:
 
     def reply(self) -> bytes:
         """Return, once, the reply of a call that is not pending any more, or raise what `wait` raises."""
-        outcome, self._outcome = self._outcome, b""  # the traceback of an error refers to the image
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        outcome, self._outcome = self._outcome, b""
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+        finally:
+            del outcome  # an error's traceback refers to this frame, and to the image
 
     def call_when_settled(self, wake: Callable[[], object]) -> None:
         """Call a function, in any thread, once there is an outcome or the call is abandoned; perhaps twice."""

@@ -75,9 +75,10 @@ def create_scratch() -> Scratch:
 def remove_leftovers() -> None:
     """Remove the scratch folders and segments of this user's servers that were killed together with their guards."""
     for folder in _named(Path(tempfile.gettempdir()), ""):
-        status = folder.lstat()
-        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
-            _remove_abandoned(folder / _LOCK, partial(guard.remove_folder, folder))
+        with suppress(OSError):  # FileNotFoundError: its server has just ended
+            status = folder.lstat()
+            if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
+                _remove_abandoned(folder / _LOCK, partial(guard.remove_folder, folder))
     for lock in _named(guard.SHARED_MEMORY, f".{_LOCK}"):
         _remove_abandoned(lock, partial(guard.remove_segments, lock.stem))
 

@@ -44,8 +44,9 @@ def image(seed: int) -> Pixels:
 
 
 def streams() -> list[str]:
-    """Return the names of the client's threads."""
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("camserve")]
+    """Return the names of the threads of streams. Threads for single calls rest until the client is closed."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("camserve") and name != "camserve-call"]
 
 
 def descriptors() -> int:
@@ -275,6 +276,13 @@ def test_handled_error_does_not_hold_its_image() -> None:
                 classifier.classify(one)
             del one
             assert of_image() is None
+
+
+def test_closing_ends_the_threads_for_single_calls(toy_server: TritonServer) -> None:
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        classifier.classify(image(0))
+        assert "camserve-call" in [thread.name for thread in threading.enumerate()]
+    assert not [thread.name for thread in threading.enumerate() if thread.name == "camserve-call"]
 
 
 def test_no_images_give_no_results(classifier: Classifier) -> None:

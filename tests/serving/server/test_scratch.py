@@ -139,3 +139,11 @@ def _exists(pid: int) -> bool:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
     except OSError:
         return False
+
+
+def test_a_folder_that_its_server_removes_meanwhile_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    vanished = tmp_path / "camserve-triton-vanished"
+    monkeypatch.setattr("camserve.serving.server.scratch._named", lambda *_: [vanished])
+    remove_leftovers()
