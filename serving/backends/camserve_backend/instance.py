@@ -14,6 +14,7 @@ from .cam_metrics import CamCounter
 from .declared_tensors import Tensor, check_inputs, check_outputs, check_supported
 from .execution import BatchExecution
 from .execution_report import ExecutionReport
+from .loaded_config import record_config
 from .parameters import ModelRefusedError
 from .restart_metrics import RestartGauges
 
@@ -79,6 +80,7 @@ class Instance(ABC):
         self._execution = BatchExecution(config, model.run, CamCounter(config["name"], args["model_version"]))
         self._report = ExecutionReport(model.provider, model.warnings)
         self._restarts = RestartGauges()
+        record_config(args)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of one batch with their requested outputs."""

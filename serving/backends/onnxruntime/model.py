@@ -18,15 +18,15 @@ import onnxruntime
 if TYPE_CHECKING:
     from camserve.serving.backends.camserve_backend.declared_tensors import Tensor
     from camserve.serving.backends.camserve_backend.instance import Instance, version_file
-    from camserve.serving.backends.camserve_backend.provider_choice import choose_providers, open_session
     from camserve.serving.backends.camserve_backend.onnx_settings import SessionSettings, data_type, session_settings
     from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
+    from camserve.serving.backends.camserve_backend.provider_choice import choose_providers, open_session
 else:
     from camserve_backend.declared_tensors import Tensor
     from camserve_backend.instance import Instance, version_file
-    from camserve_backend.provider_choice import choose_providers, open_session
     from camserve_backend.onnx_settings import SessionSettings, data_type, session_settings
     from camserve_backend.parameters import ModelRefusedError
+    from camserve_backend.provider_choice import choose_providers, open_session
 
 
 class TritonPythonModel(Instance):

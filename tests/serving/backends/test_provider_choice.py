@@ -9,8 +9,8 @@ from support.libraries import library_that_requires
 
 from camserve.bundle import Bundle
 from camserve.serving.backends.camserve_backend import provider_choice
-from camserve.serving.backends.camserve_backend.provider_choice import choose_providers, open_session
 from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
+from camserve.serving.backends.camserve_backend.provider_choice import choose_providers, open_session
 
 CPU: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
