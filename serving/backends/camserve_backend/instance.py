@@ -34,8 +34,16 @@ class Model(Protocol):
     def outputs(self) -> Sequence[Tensor]:
         """The outputs."""
 
-    def run(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
-        """Run the model and return the outputs with these names."""
+    def make_ready(self) -> None:
+        """Complete what takes long or needs checked tensors."""
+
+    def run(self, names: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+        """Run the model and return the outputs with these names, which may be valid only until the next run.
+
+        Args:
+            names: Names of outputs.
+            parts: The inputs of each request of a batch by name.
+        """
 
 
 class Instance(ABC):
@@ -61,6 +69,7 @@ class Instance(ABC):
             model = self.load(args, config)
             check_inputs(config, model.inputs, model.optional)
             check_outputs(config, model.outputs)
+            model.make_ready()
         except ModelRefusedError as error:
             raise pb_utils.TritonModelException(str(error)) from None
         self._execution = BatchExecution(config, model.run, CamCounter(config["name"], args["model_version"]))

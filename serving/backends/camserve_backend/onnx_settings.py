@@ -12,7 +12,21 @@ from typing import Any
 
 from .parameters import ModelRefusedError, boolean_parameter, integer_parameter, text_parameter
 
-__all__ = ["ProviderChoice", "SessionSettings", "choose_providers", "data_type", "session_settings"]
+__all__ = [
+    "CPU",
+    "CUDA",
+    "TENSORRT",
+    "Provider",
+    "ProviderChoice",
+    "SessionSettings",
+    "choose_providers",
+    "data_type",
+    "session_settings",
+]
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
 
 _TYPES = {
     "tensor(bool)": "TYPE_BOOL",
@@ -38,9 +52,6 @@ _NO_SPINNING = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_
 
 _NOT_SHARED = "share_session_between_instances is ignored: each instance is a process with its own session"
 
-_CPU = "CPUExecutionProvider"
-_CUDA = "CUDAExecutionProvider"
-_TENSORRT = "TensorrtExecutionProvider"
 _OPENVINO = "OpenVINOExecutionProvider"
 _ALL_MEMORY = str(2**64 - 1)
 _CONVOLUTION_SEARCH = {0: "EXHAUSTIVE", 1: "HEURISTIC", 2: "DEFAULT"}
@@ -149,14 +160,14 @@ def choose_providers(
     """
     requested: list[tuple[str, dict[str, str], str]] = []
     if kind == "GPU":
-        requested += [(_TENSORRT, options, "TensorRT") for options in _tensorrt(config, device)]
-        requested.append((_CUDA, _cuda(config, device), "CUDA"))
+        requested += [(TENSORRT, options, "TensorRT") for options in _tensorrt(config, device)]
+        requested.append((CUDA, _cuda(config, device), "CUDA"))
     for accelerator in _accelerators(config, "cpu"):
         _check_known(accelerator["name"], ("openvino",))
         requested.append((_OPENVINO, {"device_type": "CPU"}, "OpenVINO"))
     missing = [label for name, _, label in requested if name not in available]
     return ProviderChoice(
-        providers=(*((name, options) for name, options, _ in requested if name in available), (_CPU, {})),
+        providers=(*((name, options) for name, options, _ in requested if name in available), (CPU, {})),
         warnings=tuple(f"this onnxruntime has no {label} provider; the model runs without it" for label in missing),
     )
 

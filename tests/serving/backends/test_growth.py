@@ -71,8 +71,10 @@ def _scratch(server: TritonServer) -> str:
     return folder.name
 
 
-def test_requests_leak_nothing(toy_bundle: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sizes", ["none", "1,8"])
+def test_requests_leak_nothing(toy_bundle: Bundle, tmp_path: Path, sizes: str) -> None:
     publish(toy_bundle, tmp_path, options=ServingOptions(threads=1))
+    set_parameters(tmp_path / "toy", batch_sizes=sizes)
     with DisposableServer(tmp_path) as server, InferenceServerClient(server.grpc_url) as client:
         (stub,) = children(server.pid)
         for _ in range(REQUESTS // 5):
