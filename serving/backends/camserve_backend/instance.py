@@ -13,6 +13,7 @@ import triton_python_backend_utils as pb_utils
 from .cam_metrics import CamCounter
 from .declared_tensors import Tensor, check_inputs, check_outputs, check_supported
 from .execution import BatchExecution
+from .loaded_config import record_config
 from .parameters import ModelRefusedError
 from .restart_metrics import RestartGauges
 
@@ -74,6 +75,7 @@ class Instance(ABC):
             raise pb_utils.TritonModelException(str(error)) from None
         self._execution = BatchExecution(config, model.run, CamCounter(config["name"], args["model_version"]))
         self._restarts = RestartGauges()
+        record_config(args)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of one batch with their requested outputs."""
