@@ -50,7 +50,7 @@ def choose_sizes(config: Mapping[str, Any], *, cuda: bool) -> SizeChoice:
     if text is None and config["max_batch_size"] <= 0:
         return SizeChoice()
     if text is None:
-        warning = f"batches run with their own size, since {obstacle}; on CUDA, each change of it is slow"
+        warning = f"runs each batch with its own size, since {obstacle}; on CUDA, each change of it is slow"
         return SizeChoice(warnings=(warning,)) if obstacle else SizeChoice(_default_sizes(config["max_batch_size"]))
     if obstacle:
         raise ModelRefusedError(f"{_PARAMETER} cannot be {text}, since {obstacle}; set it to {_FREE}")

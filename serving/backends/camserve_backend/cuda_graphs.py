@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .onnx_settings import CUDA, TENSORRT, Provider
+from .onnx_providers import CUDA, TENSORRT, Provider
 from .parameters import ModelRefusedError, boolean_parameter
 
 __all__ = ["Attempt", "plan_attempts"]

@@ -11,6 +11,7 @@ from typing import Any
 from .batch_sizes import smallest_size
 from .bound_session import BoundSession
 from .cuda_graphs import Attempt
+from .onnx_providers import LABELS
 from .onnx_sessions import SessionFactory
 from .parameters import ModelRefusedError
 
@@ -28,8 +29,8 @@ class FixedSizes:
         config: The model's configuration, with only fixed dimensions.
         sizes: The batch sizes, in increasing order.
         attempts: Execution providers for all sizes; the first with which every session runs are used.
-        log: Called with what was done.
-        warn: Called with each attempt that failed.
+        warnings: What the configuration requests and the instance does not have.
+        log: Called with each size that is ready.
 
     Raises:
         ModelRefusedError: If ONNX Runtime cannot read the model.
@@ -41,12 +42,13 @@ class FixedSizes:
         config: Mapping[str, Any],
         sizes: Sequence[int],
         attempts: Sequence[Attempt],
+        warnings: Sequence[str] = (),
         *,
         log: Callable[[str], None],
-        warn: Callable[[str], None],
     ) -> None:
         self._factory, self._config, self._sizes, self._attempts = factory, config, sizes, attempts
-        self._log, self._warn = log, warn
+        self._log = log
+        self.provider, self.warnings = LABELS[attempts[0].providers[0][0]], [*warnings]
         self._sessions: dict[int, BoundSession] = {}
         declared = factory.describe()
         self.inputs, self.optional, self.outputs = declared.inputs, declared.optional, declared.outputs
@@ -64,7 +66,7 @@ class FixedSizes:
             try:
                 return self._make_ready(attempt)
             except ModelRefusedError as error:
-                self._warn(f"the model does not run with {attempt.extras}: {error}")
+                self.warnings.append(f"does not run with {attempt.extras}: {error}")
         return self._make_ready(last)
 
     def run(self, names: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> Sequence[Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .batches import BatchJoiner
+from .onnx_providers import LABELS, Provider
 from .onnx_sessions import SessionFactory, declared_tensors
-from .onnx_settings import Provider
 
 __all__ = ["FreeSizes"]
 
@@ -18,12 +18,14 @@ class FreeSizes:
     Args:
         factory: Creates the session.
         providers: Its execution providers, in order of preference.
+        warnings: What the configuration requests and the instance does not have.
 
     Raises:
         ModelRefusedError: If ONNX Runtime cannot load the model.
     """
 
-    def __init__(self, factory: SessionFactory, providers: Iterable[Provider]) -> None:
+    def __init__(self, factory: SessionFactory, providers: Sequence[Provider], warnings: Sequence[str] = ()) -> None:
+        self.provider, self.warnings = LABELS[providers[0][0]], warnings
         self._session = factory.create(providers)
         self._options = factory.run_options()
         self._joiner = BatchJoiner()

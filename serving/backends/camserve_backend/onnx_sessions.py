@@ -10,8 +10,10 @@ from typing import Any
 import onnxruntime
 
 from .declared_tensors import Tensor
-from .onnx_settings import CPU, Provider, SessionSettings, data_type
+from .onnx_providers import CPU, Provider
+from .onnx_settings import SessionSettings, data_type
 from .parameters import ModelRefusedError
+from .provider_choice import open_session
 
 __all__ = ["DeclaredTensors", "SessionFactory", "declared_tensors"]
 
@@ -45,7 +47,7 @@ class SessionFactory:
         self._path = path
         self._settings = settings
 
-    def create(self, providers: Iterable[Provider], *, dimensions: Mapping[str, int] | None = None) -> Any:
+    def create(self, providers: Sequence[Provider], *, dimensions: Mapping[str, int] | None = None) -> Any:
         """Create a session.
 
         Args:
@@ -59,7 +61,7 @@ class SessionFactory:
             options = _session_options(self._settings)
             for name, size in (dimensions or {}).items():
                 options.add_free_dimension_override_by_name(name, size)
-            return self._open(options, providers)
+            return open_session(str(self._path), options, providers)
         except Exception as error:
             raise ModelRefusedError(f"onnxruntime cannot load {self._path.name}: {error}") from error
 
@@ -75,7 +77,7 @@ class SessionFactory:
             options.enable_cpu_mem_arena = False
             options.intra_op_num_threads = options.inter_op_num_threads = 1
             options.add_session_config_entry("session.disable_prepacking", "1")
-            return declared_tensors(self._open(options, [(CPU, {})]))
+            return declared_tensors(open_session(str(self._path), options, [(CPU, {})]))
         except Exception as error:
             raise ModelRefusedError(f"onnxruntime cannot load {self._path.name}: {error}") from error
 
@@ -89,10 +91,6 @@ class SessionFactory:
         for name, value in {**self._settings.run_entries, **(entries or {})}.items():
             options.add_run_config_entry(name, value)
         return options
-
-    def _open(self, options: Any, providers: Iterable[Provider]) -> Any:
-        # Without this argument, a session whose provider fails is created again for the CPU alone.
-        return onnxruntime.InferenceSession(str(self._path), options, providers=list(providers), enable_fallback=0)
 
 
 def declared_tensors(session: Any) -> DeclaredTensors:

@@ -55,12 +55,14 @@ def test_invalid_sizes_are_refused(sizes: str, message: str) -> None:
         ({"output": -1}, "output 'logits' has a dimension of any size"),
     ],
 )
-def test_a_free_dimension_has_no_fixed_sizes(config: dict[str, int], reason: str) -> None:
+def test_a_free_dimension_has_no_fixed_sizes(config: Any, reason: str) -> None:
     with pytest.raises(ModelRefusedError, match=f"batch_sizes cannot be 1,32, since {reason}; set it to none"):
         choose_sizes(_config("1,32", **config), cuda=True)
     choice = choose_sizes(_config(**config), cuda=True)
     assert choice.sizes == ()
-    assert choice.warnings == (f"batches run with their own size, since {reason}; on CUDA, each change of it is slow",)
+    assert choice.warnings == (
+        f"runs each batch with its own size, since {reason}; on CUDA, each change of it is slow",
+    )
     assert choose_sizes(_config(**config), cuda=False) == SizeChoice()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from camserve.serving.backends.camserve_backend.cuda_graphs import plan_attempts
-from camserve.serving.backends.camserve_backend.onnx_settings import CPU, CUDA, TENSORRT
+from camserve.serving.backends.camserve_backend.onnx_providers import CPU, CUDA, TENSORRT
 from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
 
 FAST = {"prefer_nhwc": "1", "fuse_conv_bias": "1"}

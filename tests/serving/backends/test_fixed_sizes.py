@@ -10,18 +10,18 @@ import onnx
 import pytest
 from google.protobuf.json_format import MessageToDict
 from onnx import TensorProto, helper, numpy_helper
+from support.model_folder import toy_config
 from support.toy import toy_pixels, with_pixels, write_toy_bundle
 
-from camserve.bundle import Bundle
+from camserve.bundle import ONNX_NAME, Bundle
 from camserve.pixels import normalize
-from camserve.serving import ServingOptions
 from camserve.serving.backends.camserve_backend.cuda_graphs import Attempt
 from camserve.serving.backends.camserve_backend.fixed_sizes import FixedSizes
 from camserve.serving.backends.camserve_backend.free_sizes import FreeSizes
+from camserve.serving.backends.camserve_backend.onnx_providers import CPU, CUDA, Provider
 from camserve.serving.backends.camserve_backend.onnx_sessions import SessionFactory
-from camserve.serving.backends.camserve_backend.onnx_settings import CPU, Provider, session_settings
+from camserve.serving.backends.camserve_backend.onnx_settings import session_settings
 from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
-from camserve.serving.config.message import build_config
 
 Array = npt.NDArray[Any]
 PROVIDERS: tuple[Provider, ...] = ((CPU, {}),)
@@ -44,7 +44,7 @@ class Pair:
         self.names = [tensor["name"] for tensor in config["output"]]
         self.free = FreeSizes(factory, PROVIDERS)
         attempts, log = [Attempt(PROVIDERS)], self.messages.append
-        self.fixed = FixedSizes(factory, config, sizes, attempts, log=log, warn=log)
+        self.fixed = FixedSizes(factory, config, sizes, attempts, log=log)
         self.fixed.make_ready()
 
     def assert_equal(self, *parts: Mapping[str, Array], names: Sequence[str] | None = None) -> bool:
@@ -58,8 +58,7 @@ class Pair:
 
 
 def _config(bundle: Bundle) -> dict[str, Any]:
-    labels = bundle.labels or []
-    config = build_config(bundle.contract, labels, ServingOptions(max_batch_size=max(SIZES), threads=1))
+    config = toy_config(bundle, options={"max_batch_size": max(SIZES), "threads": 1})
     return dict(MessageToDict(config, preserving_proto_field_name=True))
 
 
@@ -77,7 +76,7 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def pair(bundle: Bundle) -> Pair:
-    return Pair(bundle.onnx_path, _config(bundle))
+    return Pair(bundle.path / ONNX_NAME, _config(bundle))
 
 
 def test_every_number_of_rows_has_the_same_answer(pair: Pair, bundle: Bundle) -> None:
@@ -106,7 +105,7 @@ def test_the_padding_is_zero(pair: Pair, bundle: Bundle) -> None:
 
 def test_what_is_not_finite_stays_in_its_row(tmp_path: Path) -> None:
     bundle = write_toy_bundle(tmp_path / "bundle")
-    pair = Pair(bundle.onnx_path, _config(bundle), (1, 8, 40))
+    pair = Pair(bundle.path / ONNX_NAME, _config(bundle), (1, 8, 40))
     for value in (np.nan, np.inf):
         bad = _images(bundle, 8)
         bad["image"][2] = value
@@ -192,9 +191,9 @@ class _Recorded(Attempt):
 
 def test_graphs_are_recorded_after_every_size_ran(pair: Pair, bundle: Bundle) -> None:
     config = _config(bundle)
-    factory = SessionFactory(bundle.onnx_path, session_settings(config))
+    factory = SessionFactory(bundle.path / ONNX_NAME, session_settings(config))
     messages: list[str] = []
-    fixed = FixedSizes(factory, config, SIZES, [_Recorded(PROVIDERS)], log=messages.append, warn=messages.append)
+    fixed = FixedSizes(factory, config, SIZES, [_Recorded(PROVIDERS)], log=messages.append)
     fixed.make_ready()
     assert len(messages) == len(SIZES) + 1
     assert messages[-1].startswith("the CUDA graphs of all batch sizes are recorded after 0.")
@@ -206,18 +205,18 @@ def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("no model")
     factory = SessionFactory(tmp_path / "model.onnx", session_settings({}))
     with pytest.raises(ModelRefusedError, match=r"onnxruntime cannot load model\.onnx"):
-        FixedSizes(factory, {}, (1,), [Attempt(PROVIDERS)], log=print, warn=print)
+        FixedSizes(factory, {}, (1,), [Attempt(PROVIDERS)], log=print)
 
 
 def test_a_failed_attempt_is_followed_by_the_next_with_a_warning(bundle: Bundle) -> None:
     config = _config(bundle)
-    factory = SessionFactory(bundle.onnx_path, session_settings(config))
-    refused = Attempt((("CUDAExecutionProvider", {"enable_cuda_graph": "1"}),), "enable_cuda_graph=1")
-    warnings: list[str] = []
-    fixed = FixedSizes(factory, config, SIZES, [refused, Attempt(PROVIDERS)], log=lambda _: None, warn=warnings.append)
+    factory = SessionFactory(bundle.path / ONNX_NAME, session_settings(config))
+    refused = Attempt(((CUDA, {"enable_cuda_graph": "1"}), (CPU, {})), "enable_cuda_graph=1")
+    fixed = FixedSizes(factory, config, SIZES, [refused, Attempt(PROVIDERS)], ["runs slowly"], log=print)
     fixed.make_ready()
-    (warning,) = warnings
-    assert warning.startswith("the model does not run with enable_cuda_graph=1: onnxruntime cannot")
+    slow, warning = fixed.warnings
+    assert slow == "runs slowly"
+    assert warning.startswith("does not run with enable_cuda_graph=1: onnxruntime cannot load model.onnx: ")
     assert len(fixed.run(["logits"], [_images(bundle, 3)])[0]) == 3
     with pytest.raises(ModelRefusedError):
-        FixedSizes(factory, config, SIZES, [refused], log=lambda _: None, warn=warnings.append).make_ready()
+        FixedSizes(factory, config, SIZES, [refused], log=print).make_ready()

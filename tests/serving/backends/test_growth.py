@@ -15,12 +15,13 @@ from support.process_usage import children, descriptors, resident
 from support.toy import toy_images
 from tritonclient.grpc import InferenceServerClient, InferInput
 
-from camserve.bundle import Bundle
+from camserve.bundle import ONNX_NAME, Bundle
 from camserve.serving import ServingOptions, TritonServer, publish
 from camserve.serving.backends.camserve_backend.cuda_graphs import Attempt
 from camserve.serving.backends.camserve_backend.fixed_sizes import FixedSizes
+from camserve.serving.backends.camserve_backend.onnx_providers import CPU
 from camserve.serving.backends.camserve_backend.onnx_sessions import SessionFactory
-from camserve.serving.backends.camserve_backend.onnx_settings import CPU, session_settings
+from camserve.serving.backends.camserve_backend.onnx_settings import session_settings
 
 pytestmark = pytest.mark.chaos
 
@@ -96,8 +97,8 @@ def test_requests_leak_nothing(toy_bundle: Bundle, tmp_path: Path, sizes: tuple[
 def test_batches_of_random_sizes_leak_nothing(toy_bundle: Bundle) -> None:
     config = toy_config(toy_bundle, options={"max_batch_size": 32, "threads": 1})
     readable = MessageToDict(config, preserving_proto_field_name=True)
-    factory = SessionFactory(toy_bundle.onnx_path, session_settings(readable))
-    model = FixedSizes(factory, readable, (1, 8, 32), [Attempt(((CPU, {}),))], log=print, warn=print)
+    factory = SessionFactory(toy_bundle.path / ONNX_NAME, session_settings(readable))
+    model = FixedSizes(factory, readable, (1, 8, 32), [Attempt(((CPU, {}),))], log=print)
     model.make_ready()
     random, images = np.random.default_rng(0), toy_images(toy_bundle, 32)
     names = [output.name for output in toy_bundle.contract.outputs]
