@@ -11,8 +11,10 @@ from camserve.bundle import ONNX_NAME
 from camserve.errors import RepositoryError
 from camserve.parity_report import WidenedTolerance
 from camserve.progress import Progress, no_progress
+from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.activation import activate
+from camserve.serving.publishing.arithmetic import arithmetic_warnings
 from camserve.serving.publishing.draft import Draft, read_draft_golden, write_version
 from camserve.serving.publishing.onnx_check import check_servable
 from camserve.serving.publishing.predecessor import check_predecessor
@@ -39,6 +41,7 @@ class Publication:
         served: Whether the version policy of the model serves it.
         source_version: The older version that it republishes; None if a bundle was published.
         widened: The metrics whose tolerances were widened at export.
+        warnings: What else the publisher should know, such as the arithmetic of GPUs, each in one sentence.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Publication:
     served: bool = True
     source_version: int | None = None
     widened: tuple[WidenedTolerance, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def deliver(
@@ -110,6 +114,7 @@ def _deliver(root: Path, stage: Path, draft: Draft, server: LiveServer | None, r
         served=placement.served,
         source_version=draft.source_version,
         widened=() if parity is None else parity.widened,
+        warnings=arithmetic_warnings(read_config(draft.model / CONFIG_NAME), precision=draft.precision),
     )
 
 

@@ -84,9 +84,9 @@ def publish(
 
 
 def report_publication(publication: Publication, *, as_json: bool) -> None:
-    """Print what was published, as JSON or as text, and a warning for each tolerance that was widened at export."""
-    for widened in publication.widened:
-        print_warning(f"{publication.name}: {widened}")
+    """Print what was published, as JSON or as text, and its warnings, also for each tolerance widened at export."""
+    for warning in (*publication.widened, *publication.warnings):
+        print_warning(f"{publication.name}: {warning}")
     if as_json:
         print_json(publication_document(publication))
     else:
@@ -120,4 +120,5 @@ def publication_document(publication: Publication) -> dict[str, Any]:
         "served": publication.served,
         "again": publication.source_version,
         "widened": [asdict(each) for each in publication.widened],
+        "warnings": list(publication.warnings),
     }
