@@ -1,26 +1,25 @@
 """What camserve's own backends tell: the hint of a refusal, and what a version runs on.
 
-The backends run inside Triton, which passes on only the text of an error and the parameters of a response. Triton's
-other backends ignore the parameter of the request and add none to the response.
+The backends run inside Triton, which passes on only the texts of errors and the tensors of responses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
 
 from camserve.text import shortened
 
 __all__ = ["REPORT_REQUEST", "Execution", "read_execution", "split_hint"]
 
-# All of these as in camserve.serving.backends.camserve_backend, which cannot import them.
-_HINT = "; hint: "
-_PROVIDER = "camserve_provider"
-_WARNINGS = "camserve_warnings"
+_HINT = "; hint: "  # as in camserve.serving.backends.camserve_backend.parameters, which cannot import it
 REPORT_REQUEST: Mapping[str, Any] = {"camserve_report": True}
-"""The parameter of a request for a report."""
+"""The parameter of a request for a report. Its response has the report, as JSON in bytes, in place of an output."""
 
+_REPORT_TYPE = "UINT8"
 _LONGEST_NAME, _LONGEST_WARNING, _MOST_WARNINGS = 40, 1_000, 20
 
 
@@ -43,13 +42,29 @@ def split_hint(message: str) -> tuple[str, str | None]:
     return refusal, hint or None
 
 
-def read_execution(parameters: Mapping[str, Any]) -> Execution:
-    """Read the report in the parameters of a response; any server may have sent them.
+def read_execution(response: Any, output: str) -> Execution:
+    """Read the report in a response; any server may have sent it.
 
     Args:
-        parameters: Messages `InferParameter` by name.
+        response: The response of tritonclient to a request with the parameter.
+        output: The requested output, which is not of type UINT8 in the model.
     """
-    texts = {name: parameters[name].string_param for name in (_PROVIDER, _WARNINGS) if name in parameters}
-    provider = shortened(texts.get(_PROVIDER, ""), _LONGEST_NAME) or None
-    lines = texts.get(_WARNINGS, "").splitlines()[:_MOST_WARNINGS]
-    return Execution(provider, tuple(shortened(line, _LONGEST_WARNING) for line in lines))
+    tensor = response.get_output(output)
+    if tensor is None or tensor.datatype != _REPORT_TYPE:
+        return Execution()
+    try:
+        return _Report.model_validate_json(response.as_numpy(output).tobytes()).execution
+    except (ValueError, IndexError):
+        return Execution()
+
+
+class _Report(BaseModel):
+    """The JSON of a report."""
+
+    provider: Annotated[str, Field(min_length=1)]
+    warnings: tuple[str, ...]
+
+    @property
+    def execution(self) -> Execution:
+        warnings = (shortened(warning, _LONGEST_WARNING) for warning in self.warnings[:_MOST_WARNINGS])
+        return Execution(shortened(self.provider, _LONGEST_NAME), tuple(warnings))
