@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from .batches import BatchBuffer, split
+from .batches import split
 from .cam_metrics import CamCounter
 
 __all__ = ["BatchExecution", "Run", "to_tensor"]
 
-Run = Callable[[Sequence[str], Mapping[str, Any]], Sequence[Any]]
-"""Runs the model: takes the names of the requested outputs and the inputs by name, and returns the outputs in order."""
+Run = Callable[[Sequence[str], Sequence[Mapping[str, Any]]], Sequence[Any]]
+"""Runs the model: takes the names of outputs and the inputs of each request by name, and returns these outputs of the
+batch, which may be valid only until the next run."""
 
 _set_capsule_destructor = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_void_p)(
     ("PyCapsule_SetDestructor", ctypes.pythonapi)
@@ -39,41 +40,41 @@ class BatchExecution:
         self._counter = counter
         self._batched = config["max_batch_size"] > 0
         self._outputs = [tensor["name"] for tensor in config["output"]]
-        self._buffers = {tensor["name"]: BatchBuffer() for tensor in config["input"]}
+        self._inputs = [tensor["name"] for tensor in config["input"]]
         self._optional = {tensor["name"] for tensor in config["input"] if tensor.get("optional")}
 
     def answer(self, requests: Sequence[Any]) -> list[Any]:
         """Return one response per request, in their order."""
         self._counter.count([request.requested_output_names() for request in requests])
-        if len(requests) == 1 or not self._batched:
-            return [self._answer_single(request) for request in requests]
-        try:
-            return self._answer_batch(requests)
-        except Exception:  # noqa: BLE001 - whatever the error, only the request that caused it should fail
-            return [self._answer_single(request) for request in requests]
+        if len(requests) > 1 and self._batched:
+            try:
+                return self._answer_batch(requests)
+            except Exception:  # noqa: BLE001, S110 - whatever the error, only the request that caused it should fail
+                pass
+        return [self._answer_single(request, keep=len(requests) > 1) for request in requests]
 
-    def _answer_single(self, request: Any) -> Any:
+    def _answer_single(self, request: Any, *, keep: bool) -> Any:
         try:
             requested = request.requested_output_names()
             names = [name for name in self._outputs if name in requested]
-            return _response(names, self._run(names, self._inputs(request)))
+            outputs = self._run(names, [self._read(request)])
+            return _response(names, [array.copy() for array in outputs] if keep else outputs)
         except Exception as error:  # noqa: BLE001 - an uncaught exception would fail the whole batch
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
 
     def _answer_batch(self, requests: Sequence[Any]) -> list[Any]:
-        inputs = [self._inputs(request) for request in requests]
-        counts = [next(iter(each.values())).shape[0] for each in inputs]
-        batch = {name: buffer.concatenate([each[name] for each in inputs]) for name, buffer in self._buffers.items()}
+        parts = [self._read(request) for request in requests]
+        counts = [next(iter(part.values())).shape[0] for part in parts]
         requested = [set(request.requested_output_names()) for request in requests]
         names = [name for name in self._outputs if any(name in each for each in requested)]
-        rows = {name: split(output, counts) for name, output in zip(names, self._run(names, batch), strict=True)}
+        rows = {name: split(output, counts) for name, output in zip(names, self._run(names, parts), strict=True)}
         return [
             _response(own, [rows[name][index] for name in own])
             for index, own in enumerate([name for name in names if name in each] for each in requested)
         ]
 
-    def _inputs(self, request: Any) -> dict[str, Any]:
-        tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._buffers}
+    def _read(self, request: Any) -> dict[str, Any]:
+        tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._inputs}
         return {
             name: _to_array(tensor)
             for name, tensor in tensors.items()

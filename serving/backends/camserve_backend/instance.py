@@ -46,8 +46,16 @@ class Model(Protocol):
     def warnings(self) -> Sequence[str]:
         """What the configuration requests and the instance does not have, as clauses without the model's name."""
 
-    def run(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
-        """Run the model and return the outputs with these names."""
+    def make_ready(self) -> None:
+        """Complete what takes long or needs checked tensors."""
+
+    def run(self, names: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+        """Run the model and return the outputs with these names, which may be valid only until the next run.
+
+        Args:
+            names: Names of outputs.
+            parts: The inputs of each request of a batch by name.
+        """
 
 
 class Instance(ABC):
@@ -73,6 +81,7 @@ class Instance(ABC):
             model = self.load(args, config)
             check_inputs(config, model.inputs, model.optional)
             check_outputs(config, model.outputs)
+            model.make_ready()
         except ModelRefusedError as error:
             raise pb_utils.TritonModelException(str(error)) from None
         for warning in model.warnings:

@@ -79,9 +79,11 @@ def test_an_invalid_request_does_not_affect_the_next_one(
     _assert_correct(toy_bundle, images, _infer(client, images))
 
 
-def test_concurrent_requests_are_batched_and_answered_correctly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sizes", [(), (1, 4, 8)], ids=["free sizes", "fixed sizes"])
+def test_concurrent_requests_are_batched_and_answered_correctly(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     bundle = write_toy_bundle(tmp_path / "bundle", channels=1, size=(9, 7))
-    publish(bundle, tmp_path / "repository", options=ServingOptions(max_queue_delay_us=50_000, threads=1))
+    options = ServingOptions(max_queue_delay_us=50_000, threads=1, batch_sizes=sizes)
+    publish(bundle, tmp_path / "repository", options=options)
     outputs = [None, ["logits"], ["cam", "cam_class"]]
 
     def infer(index: int) -> None:
@@ -93,7 +95,14 @@ def test_concurrent_requests_are_batched_and_answered_correctly(tmp_path: Path) 
         for name in returned:
             np.testing.assert_allclose(answer.as_numpy(name), expected[name], rtol=TOLERANCE, atol=TOLERANCE)
 
-    with DisposableServer(tmp_path / "repository") as server, InferenceServerClient(server.grpc_url) as client:
+    log = tmp_path / "log"
+    with (
+        DisposableServer(tmp_path / "repository", log=log) as server,
+        InferenceServerClient(server.grpc_url) as client,
+        log.open() as lines,
+    ):
+        ready = [int(line.split("batch size ")[1].split()[0]) for line in lines if " is ready after " in line]
+        assert sorted(ready) == list(sizes)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(infer, range(48)))
         (stats,) = client.get_inference_statistics("toy").model_stats
@@ -117,6 +126,7 @@ def test_a_configuration_that_does_not_match_the_model_is_refused(toy_bundle: Bu
     _publish_changed(tmp_path, toy_bundle, "bad-input", lambda config: setattr(config.input[0], "name", "pixels"))
     _publish_changed(tmp_path, toy_bundle, "bad-mode", _set_parameter("execution_mode", "7"))
     _publish_changed(tmp_path, toy_bundle, "bad-threads", _set_parameter("intra_op_thread_count", "many"))
+    _publish_changed(tmp_path, toy_bundle, "bad-sizes", _set_parameter("batch_sizes", "1,4"))
     publish(toy_bundle, tmp_path, name="good")
     with pytest.raises(ServerError) as caught, DisposableServer(tmp_path):
         pass
@@ -128,6 +138,7 @@ def test_a_configuration_that_does_not_match_the_model_is_refused(toy_bundle: Bu
     assert "bad-input version 1: the model has no input 'pixels'; it has image" in message
     assert "bad-mode version 1: execution_mode must be 0 or 1, got 7" in message
     assert "bad-threads version 1: parameter intra_op_thread_count must be an integer, got 'many'" in message
+    assert "bad-sizes version 1: the largest of batch_sizes must be max_batch_size, 8, got 1,4" in message
     assert "good" not in message
 
 
