@@ -33,7 +33,7 @@ The wheels are for CUDA 12 from 1.19 to 1.26 and for CUDA 13 from 1.27 on, as th
 from 1.24 on, there is none for Python 3.10. The extras install CUDA's libraries beside onnxruntime.
 """
 # The stub of older releases was built for numpy 1.
-_NUMPY = "numpy<2"
+_NUMPY = "numpy==1.26.4"
 
 
 @dataclass(frozen=True)

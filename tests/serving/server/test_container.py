@@ -83,7 +83,7 @@ def test_the_packages_suit_the_containers_python_and_cuda(
 ) -> None:
     written = write_backend(tmp_path / "folder", triton=triton)
     assert (written.python, written.cuda) == (python, cuda)
-    assert written.requirements == (f"onnxruntime-gpu[cuda,cudnn]=={onnxruntime}", "numpy<2")
+    assert written.requirements == (f"onnxruntime-gpu[cuda,cudnn]=={onnxruntime}", "numpy==1.26.4")
     assert written.image == f"nvcr.io/nvidia/tritonserver:{triton}-py3"
 
 
@@ -92,7 +92,7 @@ def test_the_commands_mount_the_folder_over_that_of_the_compiled_backend(tmp_pat
     start, install = " ".join(written.start_command), " ".join(written.install_command)
     assert f"--volume '{written.path}:/opt/tritonserver/backends/onnxruntime:ro'" in start
     assert f"--volume '{written.packages}:/packages'" in install
-    assert "'onnxruntime-gpu[cuda,cudnn]==1.31.1' 'numpy<2'" in install
+    assert "'onnxruntime-gpu[cuda,cudnn]==1.31.1' numpy==1.26.4" in install
     mounted = start.partition(f"{written.packages}:")[2].partition(":ro")[0]
     assert f"PYTHONPATH={mounted} " in start
 
