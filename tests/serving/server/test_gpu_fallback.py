@@ -16,7 +16,7 @@ from support.toy import expected_outputs, toy_images
 
 from camserve.bundle import Bundle
 from camserve.errors import ServerError
-from camserve.serving import publish
+from camserve.serving import TritonServer, publish
 from camserve.serving.live.server import LiveServer
 from camserve.serving.server import launch
 from camserve.serving.server.environment import TritonInstallation, assemble_backends
@@ -74,22 +74,22 @@ def logged() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def server(repository: Path, gpu_instances: None, logged: list[str]) -> Iterator[DisposableServer]:
+def server(repository: Path, gpu_instances: None, logged: list[str]) -> Iterator[TritonServer]:
     with DisposableServer(repository, model_control="explicit", models=("free",)) as server:
         yield server
 
 
-def test_a_fallback_is_told_once_to_who_serves(server: DisposableServer, logged: list[str]) -> None:
+def test_a_fallback_is_told_once_to_who_serves(server: TritonServer, logged: list[str]) -> None:
     assert server.warnings == (f"model free: {_FALLBACK}",)
     assert logged == [f"model free: {_FALLBACK}"]
 
 
-def test_a_fallback_is_told_to_who_publishes(server: DisposableServer, repository: Path, toy_bundle: Bundle) -> None:
+def test_a_fallback_is_told_to_who_publishes(server: TritonServer, repository: Path, toy_bundle: Bundle) -> None:
     publication = publish(toy_bundle, repository, name="free", url=server.grpc_url)
     assert (publication.provider, publication.warnings) == ("CPU", (_FALLBACK,))
 
 
-def test_requests_for_reports_do_not_affect_others(server: DisposableServer, toy_bundle: Bundle) -> None:
+def test_requests_for_reports_do_not_affect_others(server: TritonServer, toy_bundle: Bundle) -> None:
     (version,) = server.served()["free"]
 
     def call(index: int) -> None:
@@ -105,7 +105,7 @@ def test_requests_for_reports_do_not_affect_others(server: DisposableServer, toy
         list(pool.map(call, range(48)))
 
 
-def test_a_load_is_refused_with_the_reason_and_the_command(server: DisposableServer) -> None:
+def test_a_load_is_refused_with_the_reason_and_the_command(server: TritonServer) -> None:
     with LiveServer(server.grpc_url) as live, pytest.raises(ServerError) as caught:
         live.load("strict")
     assert _REFUSED in caught.value.message
