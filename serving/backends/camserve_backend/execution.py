@@ -12,7 +12,7 @@ import triton_python_backend_utils as pb_utils
 from .batches import split
 from .cam_metrics import CamCounter
 
-__all__ = ["BatchExecution", "Run"]
+__all__ = ["BatchExecution", "Run", "to_tensor"]
 
 Run = Callable[[Sequence[str], Sequence[Mapping[str, Any]]], Sequence[Any]]
 """Runs the model: takes the names of outputs and the inputs of each request by name, and returns these outputs of the
@@ -83,7 +83,7 @@ class BatchExecution:
 
 
 def _response(names: Sequence[str], arrays: Sequence[Any]) -> Any:
-    tensors = [_to_tensor(name, array) for name, array in zip(names, arrays, strict=True)]
+    tensors = [to_tensor(name, array) for name, array in zip(names, arrays, strict=True)]
     return pb_utils.InferenceResponse(output_tensors=tensors)
 
 
@@ -92,7 +92,8 @@ def _to_array(tensor: Any) -> Any:
     return np.from_dlpack(tensor)
 
 
-def _to_tensor(name: str, array: Any) -> Any:
+def to_tensor(name: str, array: Any) -> Any:
+    """Return an array as an output of Triton's stub, without a copy if it is contiguous."""
     capsule = np.ascontiguousarray(array).__dlpack__()
     # The stub takes over the memory, but marks the capsule in a way that numpy's destructor reports as an error.
     _set_capsule_destructor(capsule, None)
