@@ -52,9 +52,11 @@ def test_a_misspelled_purpose_is_wrong_usage() -> None:
     assert result.stderr.endswith("hint: Did you mean 'serve-gpu'?\n")
 
 
-def test_no_framework_is_imported_by_the_command_itself() -> None:
+def test_the_command_imports_no_framework_and_no_module_of_unix() -> None:
     code = """if True:
         import sys
+        for name in ("fcntl", "pwd", "resource"):
+            sys.modules[name] = None
         from camserve.cli import main
         try:
             main(["doctor", "--for", "clients", "--for", "serve-cpu", "--quiet"])

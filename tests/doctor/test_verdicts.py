@@ -15,7 +15,7 @@ from camserve.doctor.export_tools import ExportTools
 from camserve.doctor.gpus import Gpu, Gpus
 from camserve.doctor.memory import Memory
 from camserve.doctor.problem import Problem
-from camserve.serving.server.host_hints import ENLARGE_SHARED_MEMORY
+from camserve.serving.server.host_memory import ENLARGE_SHARED_MEMORY
 
 MEGABYTE = 2**20
 BROKEN = Problem("libcudnn.so.9 is missing", "Install CUDA's libraries: pip ...")

@@ -13,13 +13,12 @@ from camserve import __version__
 from camserve.cli.console import print_line
 from camserve.cli.tables import print_table
 from camserve.doctor import PURPOSES, Host, Problem, Verdict
-from camserve.serving.server.host_hints import size_text
+from camserve.serving.server.host_memory import MEGABYTE, size_text
 from camserve.text import count
 
 __all__ = ["document", "show", "show_verdicts", "verdicts_document"]
 
 _UNKNOWN = "unknown"
-_MEGABYTE = 2**20
 
 
 def document(host: Host, verdicts: Sequence[Verdict], faults: Sequence[Problem]) -> dict[str, Any]:
@@ -135,7 +134,7 @@ def _gpus(host: Host) -> list[tuple[str, str]]:
 
 
 def _gpu_memory(megabytes: int | None) -> str:
-    return f"{_UNKNOWN} memory" if megabytes is None else size_text(megabytes * _MEGABYTE)
+    return f"{_UNKNOWN} memory" if megabytes is None else size_text(megabytes * MEGABYTE)
 
 
 def _libraries(host: Host) -> str:

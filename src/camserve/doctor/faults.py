@@ -5,8 +5,7 @@ from __future__ import annotations
 from camserve.doctor.host import Host
 from camserve.doctor.problem import Problem
 from camserve.extras import replace_command
-from camserve.serving.server.guard import SHARED_MEMORY
-from camserve.serving.server.host_hints import ENLARGE_SHARED_MEMORY, MEGABYTE, size_text
+from camserve.serving.server.host_memory import ENLARGE_SHARED_MEMORY, MEGABYTE, SHARED_MEMORY, size_text
 
 __all__ = ["find_faults", "shared_memory_faults"]
 

@@ -6,8 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from camserve.serving.server.guard import SHARED_MEMORY
-from camserve.serving.server.host_hints import cgroup_limit
+from camserve.serving.server.host_memory import SHARED_MEMORY, cgroup_limit
 
 __all__ = ["Memory", "read_memory"]
 
