@@ -148,10 +148,10 @@ def copy_backend(name: str, folder: Path) -> None:
 
     Args:
         name: One of `BACKENDS`.
-        folder: The new folder; its name is the name of the backend in Triton.
+        folder: The new or empty folder; its name is the name of the backend in Triton.
     """
     without_caches = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(_BACKENDS / name, folder, ignore=without_caches)
+    shutil.copytree(_BACKENDS / name, folder, ignore=without_caches, dirs_exist_ok=True)
     shutil.copytree(_BACKENDS / _SHARED, folder / _SHARED, ignore=without_caches)
 
 
