@@ -22,7 +22,8 @@ from .packages import built_without, installed_packages
 
 __all__ = ["ProviderChoice", "choose_providers", "open_session"]
 
-_FOLDER = Path(onnxruntime.__file__ or "").parent / "capi"
+_MODULE = Path(onnxruntime.__file__ or "")
+_FOLDER = _MODULE.parent / "capi"
 _SHARED_LIBRARY = "libonnxruntime_providers_shared.so"
 _LIBRARIES = {CUDA: "libonnxruntime_providers_cuda.so", TENSORRT: "libonnxruntime_providers_tensorrt.so"}
 _TENSORRT_LIBRARIES = ("libnvinfer", "libnvonnxparser")
@@ -107,7 +108,7 @@ def _obstacle(name: str, device: str) -> Obstacle | None:
     """Return why the provider of a GPU cannot be used, or None."""
     if name not in onnxruntime.get_available_providers():
         active = getattr(onnxruntime, "package_name", "") or "onnxruntime"
-        return built_without(LABELS[name], installed_packages("onnxruntime"), active, _gpu_package())
+        return built_without(LABELS[name], installed_packages(_MODULE), active, _gpu_package())
     _preload()
     return driver_obstacle() or _library_obstacle(name) or (_gpu_obstacle(device) if name == CUDA else None)
 

@@ -52,21 +52,6 @@ def test_a_gpu_instance_without_cuda_is_refused() -> None:
 
 
 @without_cuda
-def test_two_packages_in_one_folder_are_both_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    metadata = tmp_path / "onnxruntime_gpu-1.30.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.30.0\n")
-    (metadata / "RECORD").write_text("onnxruntime/__init__.py,,\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    message = _refusal({})
-    assert f"onnxruntime {VERSION} and onnxruntime-gpu 1.30.0 are installed in the same folder, with the files of " in (
-        message
-    )
-    assert "of onnxruntime, which is built without CUDA" in message
-    assert "pip uninstall --yes onnxruntime onnxruntime-gpu && pip install 'camserve[server-gpu]'" in message
-
-
-@without_cuda
 def test_an_instance_may_fall_back_to_the_cpu() -> None:
     choice = choose_providers(FALLBACK, kind="GPU", device="0")
     assert (choice.providers, choice.label) == ((CPU,), "CPU")
