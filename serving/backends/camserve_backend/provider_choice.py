@@ -28,6 +28,8 @@ _SHARED_LIBRARY = "libonnxruntime_providers_shared.so"
 _LIBRARIES = {CUDA: "libonnxruntime_providers_cuda.so", TENSORRT: "libonnxruntime_providers_tensorrt.so"}
 _TENSORRT_LIBRARIES = ("libnvinfer", "libnvonnxparser")
 _CUDA_FAILURE = re.compile(r"CUDA failure \d+: (?P<text>[^;]+?) *;")
+_OLD_DRIVER = "driver version is insufficient"
+_OLD_CUDA = "the onnxruntime-gpu of CUDA 12"
 _PROBE = (
     b'\x08\x08:;\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x05probe'
     b"Z\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01"
@@ -148,8 +150,7 @@ def _gpu_obstacle(device: str) -> Obstacle | None:
     except Exception as error:  # noqa: BLE001 - whatever its class, ONNX Runtime cannot use this GPU
         failure = _CUDA_FAILURE.search(str(error))
         text = failure["text"] if failure else " ".join(str(error).split())
-        return Obstacle(
-            f"ONNX Runtime cannot use GPU {device}: {text}",
-            "Check the driver and the GPUs: nvidia-smi",
-        )
+        old = f"Update the driver, or install {_OLD_CUDA}: pip install {_gpu_package()} 'onnxruntime-gpu<1.27'"
+        remedy = old if _OLD_DRIVER in text else "Check the driver and the GPUs: nvidia-smi"
+        return Obstacle(f"ONNX Runtime cannot use GPU {device}: {text}", remedy)
     return None
