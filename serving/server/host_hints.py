@@ -17,6 +17,7 @@ __all__ = [
     "ENLARGE_SHARED_MEMORY",
     "MEGABYTE",
     "SET_TMPDIR",
+    "cgroup_limit",
     "free_shared_memory",
     "host_hint",
     "limits_hint",
@@ -107,19 +108,19 @@ def _low_limits() -> list[str]:
     limits = [
         ("ulimit -n", resource.getrlimit(resource.RLIMIT_NOFILE)[0], 256),
         ("ulimit -u", resource.getrlimit(resource.RLIMIT_NPROC)[0], 1024),
-        ("pids.max", _cgroup_limit("pids", "pids.max", "pids.max"), 1024),
+        ("pids.max", cgroup_limit("pids", "pids.max", "pids.max"), 1024),
     ]
     low = [f"{name} {limit}" for name, limit, usual in limits if 0 <= limit < usual]
     addresses = resource.getrlimit(resource.RLIMIT_AS)[0]
     if addresses != resource.RLIM_INFINITY:
         low.append(f"ulimit -v {addresses // 1024}")
-    memory = _cgroup_limit("memory", "memory.max", "memory.limit_in_bytes")
+    memory = cgroup_limit("memory", "memory.max", "memory.limit_in_bytes")
     if 0 <= memory < MEGABYTE * 1024:
         low.append(f"memory.max {size_text(memory)}")
     return low
 
 
-def _cgroup_limit(controller: str, unified: str, separate: str) -> int:
+def cgroup_limit(controller: str, unified: str, separate: str) -> int:
     """Return a limit of this process's control group of version 2 or 1; -1 if there is none."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
