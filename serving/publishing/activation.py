@@ -8,6 +8,7 @@ from typing import Any
 from camserve.errors import RepositoryError, ServerError
 from camserve.golden import compare
 from camserve.golden_images import GoldenImages
+from camserve.serving.live.backend_messages import Execution
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.arithmetic import TF32_TOLERANCE, difference_hint, served_tolerance
 from camserve.serving.publishing.draft import Draft, GoldenFiles
@@ -21,7 +22,9 @@ Versions = tuple[int, ...]
 _CHECK_SERVER = "Check the configuration, the accelerator and the files of that server"
 
 
-def activate(server: LiveServer, placement: Placement, draft: Draft, golden: GoldenFiles, *, before: Versions) -> None:
+def activate(
+    server: LiveServer, placement: Placement, draft: Draft, golden: GoldenFiles, *, before: Versions
+) -> Execution:
     """Load a version on a server and verify its golden answers. On failure, restore the previous state.
 
     Args:
@@ -30,6 +33,9 @@ def activate(server: LiveServer, placement: Placement, draft: Draft, golden: Gol
         draft: What was published.
         golden: The expected answers.
         before: The versions of the model that were ready on the server before.
+
+    Returns:
+        What the version runs on.
 
     Raises:
         ServerError: If the version does not load, does not become ready, or gives other answers; the message names
@@ -42,6 +48,7 @@ def activate(server: LiveServer, placement: Placement, draft: Draft, golden: Gol
         _check_identity(server, name, placement, config)
         server.wait_ready(name, placement.number)
         _check_answers(server, placement.number, draft, golden, config)
+        return server.execution(name, placement.number, draft.contract)
     except ServerError as error:
         restored = _restore_previous(server, placement.undo, name, before=before)
         raise ServerError(

@@ -22,6 +22,7 @@ from camserve.serving.server.previous_run import PreviousRun, remember
 from camserve.serving.server.server_health import served_over_http
 from camserve.serving.server.server_options import ServerOptions
 from camserve.serving.server.startup import StartupCrashError, await_ready
+from camserve.serving.server.warning_watch import WarningWatch
 
 __all__ = ["TritonServer"]
 
@@ -67,6 +68,7 @@ class TritonServer:
         self._ending = Lock()
         self._last_log = ""
         self._run: Run | None = None
+        self._watch: WarningWatch | None = None
         self._ready = False
         self._previous = PreviousRun()
 
@@ -137,6 +139,14 @@ class TritonServer:
             with LiveServer(addresses["gRPC"], admin_key=self.options.admin_key) as live:
                 return live.served()
         return self._loaded
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the models of the last start request and do not have, such as a GPU, one sentence each.
+
+        Each is also logged as a warning, in explicit mode up to a second after a client loaded the model.
+        """
+        return () if self._watch is None else self._watch.found
 
     @property
     def log_tail(self) -> str:
@@ -243,6 +253,8 @@ class TritonServer:
         with self._ending:
             if self._run is not None:
                 self._last_log = self._run.log_tail
+                if self._watch is not None:
+                    self._watch.end()
                 if self._ready:
                     self._previous = remember(self._run)
                 self._run.remove_scratch()
@@ -272,6 +284,7 @@ class TritonServer:
     def _start_once(self, installation: TritonInstallation, options: ServerOptions, configs: Mapping[str, Any]) -> None:
         self._last_log, self._ready = "", False
         self._run = launch(installation, self.repository, options, configs=configs, restarts=self.restarts)
+        self._watch = watch = WarningWatch(self._run.log, self._run.log_start)
         try:
             await_ready(self._run, self.repository, options.start_timeout)
             if self._run.view is not None:
@@ -280,6 +293,9 @@ class TritonServer:
             self._stop(0)  # no client has sent a request yet
             raise
         self._ready = True
+        watch.read()
+        if options.model_control == "explicit":
+            watch.follow()
 
 
 def _no_restarts() -> Counter[str]:

@@ -93,7 +93,12 @@ class Instance(ABC):
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of one batch with their requested outputs."""
-        return self._report.added(requests, self._execution.answer(requests))
+        for_report = [self._report.is_requested(request) for request in requests]
+        if not any(for_report):
+            return self._execution.answer(requests)
+        pairs = list(zip(requests, for_report, strict=True))
+        answers = iter(self._execution.answer([request for request, report in pairs if not report]))
+        return [self._report.response(request) if report else next(answers) for request, report in pairs]
 
     def finalize(self) -> None:
         """Release the model and its metrics.

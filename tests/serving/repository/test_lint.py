@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -319,6 +320,14 @@ def test_findings_are_sorted_by_model_with_errors_first(toy_bundle: Bundle, tmp_
 def test_every_rule_is_covered_by_these_tests() -> None:
     text = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     assert [rule for rule in RULES if f'"{rule.__name__.replace("_", "-")}"' not in text] == []
+
+
+def test_the_guide_lists_every_rule() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "serving.md").read_text(encoding="utf-8")
+    table = guide.partition("## What the linter finds\n")[2].partition("\n## ")[0]
+    names = {rule.__name__.replace("_", "-") for rule in RULES} | {"no-model", "unreadable-config"}
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert {name for cell in cells for name in re.findall(r"`([a-z0-9-]+)`", cell)} == names
 
 
 def test_an_unknown_release_lists_the_known_ones() -> None:
