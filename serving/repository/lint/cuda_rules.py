@@ -38,7 +38,7 @@ _SINCE: Mapping[str, str] = {"use_tf32": "1.18", "sdpa_kernel": "1.19", "fuse_co
 """The ONNX Runtime in whose CUDA provider an option appeared, by the names in the wheels of 1.17.1 to 1.20.0."""
 
 _FIRST_WITH_NHWC = "1.21"
-"""Older ones refuse `prefer_nhwc`, unless they are built with it: the wheels, and those of Triton's own build script."""
+"""Older ones refuse `prefer_nhwc`, unless they were built for it, which neither wheels nor Triton's own build are."""
 
 _OPTIONS = frozenset(
     [
