@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
+from camserve.errors import UsageError
 from camserve.serving.config.option import check_fields, declare, documented
 from camserve.serving.config.option_kinds import Choice, Integer, Integers, ServerPath, Size, Switch
 
@@ -17,6 +18,8 @@ __all__ = [
     "ConvolutionSearch",
     "Cpu",
     "Cuda",
+    "CudaProvider",
+    "GpuMath",
     "OpenVINO",
     "TensorRT",
     "TensorRTPrecision",
@@ -24,6 +27,7 @@ __all__ = [
 
 ConvolutionSearch = Literal["exhaustive", "heuristic", "default"]
 ArenaStrategy = Literal["next-power-of-two", "same-as-requested"]
+GpuMath = Literal["float32", "tf32", "unset"]
 TensorRTPrecision = Literal["fp32", "fp16", "int8"]
 
 _PANEL = "Accelerator"
@@ -63,13 +67,9 @@ class OpenVINO(Accelerator):
     instance_kind = "KIND_CPU"
 
 
-@documented
 @dataclass(frozen=True, kw_only=True)
-class Auto(Accelerator):
-    """CUDA on hosts with a GPU, the CPU elsewhere."""
-
-    name = "auto"
-    instance_kind = "KIND_AUTO"
+class CudaProvider(Accelerator):
+    """The options of CUDA that the backend reads from the model's parameters."""
 
     cudnn_conv_algo_search: ConvolutionSearch | None = declare(
         None,
@@ -95,13 +95,54 @@ class Auto(Accelerator):
     )
 
 
-@documented
 @dataclass(frozen=True, kw_only=True)
-class Cuda(Auto):
-    """CUDA on GPUs."""
+class CudaArithmetic(CudaProvider):
+    """How CUDA computes, if nothing else, such as TensorRT, does."""
 
-    name = "cuda"
-    instance_kind = "KIND_GPU"
+    gpu_math: GpuMath = declare(
+        "float32",
+        Choice(get_args(GpuMath), codes=("0", "1", "")),
+        "Arithmetic of float32 models on GPUs: float32, tf32 (faster, differs by up to 0.3 %) or unset (that of the "
+        "backend; TF32 in NVIDIA's).",
+        flag="--gpu-math",
+        panel=_PANEL,
+        parameters=("use_tf32",),
+        stored_in="cuda",
+    )
+    prefer_nhwc: bool | None = declare(
+        None,
+        Switch(),
+        "Convolutions in the layout NHWC (none: on with fixed batch sizes); planning one for another batch size takes "
+        "seconds.",
+        parameters=("prefer_nhwc",),
+        stored_in="cuda",
+    )
+    fuse_conv_bias: bool | None = declare(
+        None,
+        Switch(),
+        "Add the bias within the convolution (none: on with fixed batch sizes); requires prefer_nhwc.",
+        parameters=("fuse_conv_bias",),
+        stored_in="cuda",
+    )
+    cuda_graphs: bool | None = declare(
+        None,
+        Switch(),
+        "Launch each fixed batch size as one CUDA graph (none: on); NVIDIA's backend ignores it.",
+        parameters=("cuda_graphs",),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fuse_conv_bias and not self.prefer_nhwc:
+            raise UsageError(
+                "fuse_conv_bias requires prefer_nhwc: without it, CUDA fails at the first request",
+                hint="Turn both on: --set prefer_nhwc=on --set fuse_conv_bias=on",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Gpus(Accelerator):
+    """The choice of GPUs."""
 
     gpus: tuple[int, ...] = declare(
         (),
@@ -114,10 +155,36 @@ class Cuda(Auto):
 
 @documented
 @dataclass(frozen=True, kw_only=True)
-class TensorRT(Cuda):
+class Auto(CudaArithmetic):
+    """CUDA on hosts with a GPU, the CPU elsewhere."""
+
+    name = "auto"
+    instance_kind = "KIND_AUTO"
+
+    cpu_fallback: bool = declare(
+        True,
+        Switch(),
+        "Run on the CPU, with a warning, if the host has a GPU but ONNX Runtime cannot use it; off refuses the model.",
+        parameters=("cpu_fallback",),
+    )
+
+
+@documented
+@dataclass(frozen=True, kw_only=True)
+class Cuda(CudaArithmetic, _Gpus):
+    """CUDA on GPUs."""
+
+    name = "cuda"
+    instance_kind = "KIND_GPU"
+
+
+@documented
+@dataclass(frozen=True, kw_only=True)
+class TensorRT(CudaProvider, _Gpus):
     """TensorRT on GPUs; available in NVIDIA's container only."""
 
     name = "tensorrt"
+    instance_kind = "KIND_GPU"
 
     precision: TensorRTPrecision = declare(
         "fp32",
@@ -127,6 +194,7 @@ class TensorRT(Cuda):
         flag="--tensorrt-precision",
         panel=_PANEL,
         parameters=("precision_mode",),
+        stored_in="tensorrt",
     )
     opt_batch_size: int | None = declare(
         None,
@@ -140,6 +208,7 @@ class TensorRT(Cuda):
         "Scratch memory limit of TensorRT, such as 4G.",
         name="tensorrt_workspace",
         parameters=("max_workspace_size_bytes",),
+        stored_in="tensorrt",
     )
     engine_cache: bool = declare(
         True,
@@ -147,6 +216,7 @@ class TensorRT(Cuda):
         "Keep built engines on disk; off builds them at each start, which takes minutes.",
         name="tensorrt_engine_cache",
         parameters=("trt_engine_cache_enable",),
+        stored_in="tensorrt",
     )
     timing_cache: bool = declare(
         True,
@@ -154,6 +224,7 @@ class TensorRT(Cuda):
         "Keep kernel timings on disk, so that the engine of a new version builds faster.",
         name="tensorrt_timing_cache",
         parameters=("trt_timing_cache_enable",),
+        stored_in="tensorrt",
     )
     cache_path: str = declare(
         "/var/cache/camserve",
@@ -161,6 +232,7 @@ class TensorRT(Cuda):
         "Folder of both caches on the server; only the server must be able to write to it.",
         name="tensorrt_cache_path",
         parameters=("trt_engine_cache_path", "trt_timing_cache_path"),
+        stored_in="tensorrt",
     )
 
 

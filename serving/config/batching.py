@@ -6,9 +6,12 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2
 
+from camserve.serving.config.option import declared
 from camserve.serving.config.serving_options import ServingOptions
 
 __all__ = ["read_batching", "write_batching"]
+
+_FIXED_SIZES = declared(ServingOptions)["batch_sizes"]
 
 _REJECT, _CONTINUE = model_config_pb2.ModelQueuePolicy.REJECT, model_config_pb2.ModelQueuePolicy.DELAY
 
@@ -16,6 +19,8 @@ _REJECT, _CONTINUE = model_config_pb2.ModelQueuePolicy.REJECT, model_config_pb2.
 def write_batching(config: Any, options: ServingOptions) -> None:
     """Write the options into the message."""
     config.max_batch_size = options.max_batch_size
+    for name in _FIXED_SIZES.parameters if options.batch_sizes != _FIXED_SIZES.default else ():
+        config.parameters[name].string_value = _FIXED_SIZES.kind.encode(options.batch_sizes)
     batching = config.dynamic_batching
     batching.max_queue_delay_microseconds = options.max_queue_delay_us
     batching.preferred_batch_size.extend(options.preferred_batch_sizes)
@@ -32,8 +37,10 @@ def read_batching(config: Any) -> dict[str, Any]:
     """Return the options that `write_batching` wrote, by name."""
     batching = config.dynamic_batching
     queue = batching.default_queue_policy
+    parameters = {name: parameter.string_value for name, parameter in config.parameters.items()}
     return {
         "max_batch_size": config.max_batch_size,
+        "batch_sizes": _FIXED_SIZES.decode(parameters),
         "max_queue_delay_us": batching.max_queue_delay_microseconds,
         "preferred_batch_sizes": tuple(batching.preferred_batch_size),
         "max_queue_size": queue.max_queue_size,

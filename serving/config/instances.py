@@ -19,7 +19,7 @@ _PARALLEL = "execution_mode"
 def write_instances(config: Any, options: ServingOptions, backend: Backend) -> None:
     """Write the options into the message."""
     accelerator = options.accelerator
-    gpus = accelerator.gpus if isinstance(accelerator, Cuda) else ()
+    gpus = accelerator.gpus if isinstance(accelerator, Cuda | TensorRT) else ()
     group = config.instance_group.add(count=options.instances, kind=_kind(accelerator), gpus=gpus)
     for resource in options.rate_limiter_resources:
         # `global` is a keyword of Python.

@@ -121,8 +121,9 @@ def update_config(
 def read_options(config: Any) -> dict[str, Any]:
     """Return all options of a configuration by name; those of a pinned one as requested."""
     config = unpinned(config)
-    parts = (read_batching(config), read_instances(config), read_accelerators(config), read_readiness(config))
-    return {**DEFAULTS, **{name: value for part in parts for name, value in part.items()}}
+    instances = read_instances(config)
+    parts = (read_batching(config), read_accelerators(config, instances["accelerator"]), read_readiness(config))
+    return {**DEFAULTS, **instances, **{name: value for part in parts for name, value in part.items()}}
 
 
 def render_config(config: Any) -> str:

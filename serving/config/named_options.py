@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from camserve.errors import UsageError
-from camserve.serving.config.accelerator_options import ACCELERATORS
+from camserve.serving.config.accelerator_options import ACCELERATORS, TensorRT
 from camserve.serving.config.option import Option, declared
 from camserve.serving.config.option_kinds import format_value
 from camserve.serving.config.serving_options import ServingOptions
@@ -93,8 +93,8 @@ def changed_options(current: Mapping[str, Any], changes: Mapping[str, Any]) -> S
 def overlay(current: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return values by name with changes, without the current values that a change makes meaningless.
 
-    Those are the options of an accelerator when another one is chosen, the default priority when there are no
-    priority levels, and of `versions` and `latest_versions` the one that is not changed.
+    Those are the options of an accelerator when another one is chosen, fixed batch sizes when TensorRT is, the default
+    priority when there are no priority levels, and of `versions` and `latest_versions` the one that is not changed.
     """
     return {**{name: value for name, value in current.items() if not _is_void(name, changes)}, **changes}
 
@@ -136,6 +136,8 @@ def _option(name: str) -> Option:
 def _is_void(name: str, changes: Mapping[str, Any]) -> bool:
     if changes.get("accelerator") is not None and _ACCELERATORS_WITH.get(name):
         return changes["accelerator"] not in _ACCELERATORS_WITH[name]
+    if name == "batch_sizes":
+        return changes.get("accelerator") == TensorRT.name
     if name == "default_priority":
         return "priority_levels" in changes and not changes["priority_levels"]
     if name == "latest_versions":

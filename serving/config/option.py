@@ -26,6 +26,7 @@ class Option:
         panel: The heading of the flag in `--help`.
         none: A further text that means None.
         parameters: The parameters of Triton in which an accelerator's option is stored.
+        stored_in: The execution accelerator that has these parameters (default: the model itself).
         name: The name for `--set` and in error messages (default: that of the field).
     """
 
@@ -36,6 +37,7 @@ class Option:
     panel: str = ""
     none: str | None = None
     parameters: tuple[str, ...] = ()
+    stored_in: str = ""
     name: str = ""
 
     def check(self, value: Any) -> None:

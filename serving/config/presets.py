@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from camserve.errors import UsageError
+from camserve.serving.config.fixed_sizes import complete_sizes
 from camserve.text import suggest
 
 __all__ = ["PRESETS", "HostProfile", "Preset", "find_preset", "host_cores", "preset_options"]
 
 _MOST_THREADS = 4
+_GPU_SIZES = (1, 8, 32)
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,13 @@ class HostProfile:
         cores: Cores of the host that serves the model.
         precision: Precision of the model's file.
         backend: Triton's backend that runs the model.
+        largest_batch: The largest batch (default: that of the preset).
     """
 
     cores: int
     precision: str = "fp32"
     backend: str = "onnxruntime"
+    largest_batch: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,15 +70,20 @@ def _cpu_throughput(host: HostProfile) -> dict[str, Any]:
 
 
 def _gpu(host: HostProfile) -> dict[str, Any]:
+    largest = host.largest_batch or _GPU_SIZES[-1]
     options = {
         "accelerator": "cuda",
         "instances": 2,
         "threads": 1,
-        "max_batch_size": 32,
+        "max_batch_size": largest,
         "max_queue_delay_us": 500,
     }
-    # By default cuDNN measures every algorithm for each new batch size, which delays the first request of each size.
-    return {**options, "cudnn_conv_algo_search": "heuristic"} if host.backend == "onnxruntime" else options
+    if host.backend != "onnxruntime":
+        return options
+    # On CUDA, ONNX Runtime plans each convolution again when the batch size changes. Camserve's backend has a session
+    # for each of these sizes instead; in NVIDIA's, the heuristic search makes planning faster.
+    sizes = complete_sizes(tuple(size for size in _GPU_SIZES if size <= largest), largest)
+    return {**options, "batch_sizes": sizes, "cudnn_conv_algo_search": "heuristic"}
 
 
 def _tensorrt(host: HostProfile) -> dict[str, Any]:
@@ -95,7 +104,7 @@ def _tensorrt(host: HostProfile) -> dict[str, Any]:
 PRESETS: Mapping[str, Preset] = {
     "cpu-latency": Preset("Lowest latency at low load: one instance on all cores, no queue delay.", _cpu_latency),
     "cpu-throughput": Preset("Most images per second: several instances with few threads each.", _cpu_throughput),
-    "gpu": Preset("CUDA: batches of up to 32, two instances to overlap copies and computation.", _gpu),
+    "gpu": Preset("CUDA: sessions for batches of 1, 8 and 32, two instances to overlap copies and computation.", _gpu),
     "tensorrt": Preset("TensorRT in the model's precision: the first start builds an engine, for minutes.", _tensorrt),
 }
 """By name."""

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from camserve.errors import UsageError
 from camserve.serving.config.accelerator_options import ACCELERATORS, Accelerator, Auto, TensorRT
+from camserve.serving.config.fixed_sizes import BatchSizes, FixedSizes, complete_sizes
 from camserve.serving.config.option import check_fields, declare, documented
 from camserve.serving.config.option_kinds import Choice, Integer, Integers, Switch, VersionChoice
 from camserve.serving.config.resources import Resource, Resources
@@ -48,6 +49,14 @@ class ServingOptions:
         (),
         Integers(1, 4096, example="4,8"),
         "Batch sizes that are sent without further delay, such as 4,8; only for models that are fast at these sizes.",
+    )
+    batch_sizes: BatchSizes = declare(
+        "auto",
+        FixedSizes(),
+        "Batch sizes that camserve's backend prepares, such as 1,8,32, the largest included; a batch is padded to the "
+        "next one. none: any size. auto: 1,8,32 and the largest on CUDA, any size elsewhere. NVIDIA's backend ignores "
+        "it.",
+        parameters=("batch_sizes",),
     )
     max_queue_size: int = declare(
         0,
@@ -130,16 +139,20 @@ class ServingOptions:
             )
         check_fields(self, skip=("accelerator",))
         _check_batch_sizes(self)
+        _check_fixed_sizes(self)
         _check_priorities(self)
         _check_versions(self)
         accelerator = self.accelerator
         if isinstance(accelerator, TensorRT) and accelerator.opt_batch_size == self.max_batch_size:
             # A configuration stores both as one number, and options read back from it must be equal.
             object.__setattr__(self, "accelerator", replace(accelerator, opt_batch_size=None))
+        object.__setattr__(self, "batch_sizes", complete_sizes(self.batch_sizes, self.max_batch_size))
 
 
 def _check_batch_sizes(options: ServingOptions) -> None:
     sizes = {"preferred_batch_sizes": options.preferred_batch_sizes}
+    if options.batch_sizes != "auto":
+        sizes["batch_sizes"] = options.batch_sizes
     if isinstance(options.accelerator, TensorRT):
         sizes["tensorrt_opt_batch_size"] = (options.accelerator.opt_batch_size or 1,)
     for name, values in sizes.items():
@@ -148,6 +161,19 @@ def _check_batch_sizes(options: ServingOptions) -> None:
                 f"{name} must be at most max_batch_size ({options.max_batch_size}), got {max(values)}",
                 hint=f"Raise max_batch_size to {max(values)}, or lower {name}",
             )
+
+
+def _check_fixed_sizes(options: ServingOptions) -> None:
+    if isinstance(options.accelerator, TensorRT) and options.batch_sizes != "auto":
+        raise UsageError(
+            "batch_sizes is not an option of accelerator tensorrt, whose engine serves every batch size",
+            hint="Leave it out, or choose accelerator auto, none or cuda",
+        )
+    if getattr(options.accelerator, "cuda_graphs", None) and not options.batch_sizes:
+        raise UsageError(
+            "cuda_graphs requires fixed batch sizes, got batch_sizes none",
+            hint="Set batch_sizes, such as --set batch_sizes=1,8,32, or turn cuda_graphs off",
+        )
 
 
 def _check_priorities(options: ServingOptions) -> None:

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from camserve.errors import UsageError
-from camserve.serving.config.accelerator_options import OpenVINO, TensorRT
+from camserve.serving.config.accelerator_options import Cuda, OpenVINO, TensorRT
 from camserve.serving.config.accelerators import CUDA_PARAMETERS
 from camserve.serving.config.backends import Backend
+from camserve.serving.config.named_options import DEFAULTS
 
 __all__ = ["check_suitable"]
 
+_OF_ONNX_RUNTIME = (*CUDA_PARAMETERS, "batch_sizes", "prefer_nhwc", "fuse_conv_bias", "cuda_graphs")
+
 
 def check_suitable(options: Mapping[str, Any], *, backend: Backend, precision: str) -> None:
-    """Check that the backend supports the options, and TensorRT the model's precision.
+    """Check that the backend supports the options, and the accelerator the model's precision.
 
     Args:
         options: All options, by name.
@@ -28,6 +31,8 @@ def check_suitable(options: Mapping[str, Any], *, backend: Backend, precision: s
         _check_tensorflow(options)
     if options["accelerator"] == TensorRT.name:
         _check_tensorrt(options["tensorrt_precision"], precision)
+    elif precision == "int8" and backend == "onnxruntime":
+        _check_int8(options)
 
 
 def _check_tensorflow(options: Mapping[str, Any]) -> None:
@@ -36,12 +41,24 @@ def _check_tensorflow(options: Mapping[str, Any]) -> None:
             f"the tensorflow backend does not support accelerator {options['accelerator']}",
             hint="Choose auto, none or cuda, or publish for the onnxruntime backend",
         )
-    for name in CUDA_PARAMETERS:
-        if options[name] is not None:
+    for name in _OF_ONNX_RUNTIME:
+        if options[name] != DEFAULTS[name]:
             raise UsageError(
                 f"the tensorflow backend does not support {name}",
                 hint="Leave it out, or publish for the onnxruntime backend",
             )
+
+
+def _check_int8(options: Mapping[str, Any]) -> None:
+    if options["accelerator"] == Cuda.name:
+        raise UsageError(
+            "an int8 model does not suit accelerator cuda: it is slower there than fp16, and gives other maps",
+            hint="Choose accelerator tensorrt or none (the CPU), or export the model with --precision fp16",
+        )
+    if options["prefer_nhwc"]:
+        raise UsageError(
+            "prefer_nhwc does not work with an int8 model: CUDA fails at the first request", hint="Leave it out"
+        )
 
 
 def _check_tensorrt(tensorrt_precision: str, model_precision: str) -> None:

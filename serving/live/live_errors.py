@@ -7,6 +7,7 @@ import re
 from tritonclient.utils import InferenceServerException
 
 from camserve.errors import ServerError
+from camserve.serving.live.backend_messages import split_hint
 from camserve.text import shortened
 
 __all__ = ["one_line", "server_error"]
@@ -43,8 +44,12 @@ def server_error(url: str, action: str, error: InferenceServerException) -> Serv
             f"no answer from the server {url}: {message}",
             hint="Check that it is running, that this is its gRPC port, and that TLS is on at both ends or at neither",
         )
-    check = "Check that it serves this repository and sees its current files"
-    return ServerError(f"the server {url} cannot {action}: {message}", hint=check if _NOT_FOUND in message else None)
+    refusal, hint = split_hint(message)
+    if hint is not None:
+        hint = f"{hint} (on the host of the server)"
+    elif _NOT_FOUND in message:
+        hint = "Check that it serves this repository and sees its current files"
+    return ServerError(f"the server {url} cannot {action}: {refusal}", hint=hint)
 
 
 def one_line(message: str) -> str:

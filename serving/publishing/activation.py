@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
+from typing import Any
 
 from camserve.errors import RepositoryError, ServerError
 from camserve.golden import compare
 from camserve.golden_images import GoldenImages
+from camserve.serving.live.backend_messages import Execution
 from camserve.serving.live.server import LiveServer
+from camserve.serving.publishing.arithmetic import TF32_TOLERANCE, difference_hint, served_tolerance
 from camserve.serving.publishing.draft import Draft, GoldenFiles
 from camserve.serving.publishing.version_placement import Placement
 from camserve.serving.repository.ledger import read_ledger
@@ -17,11 +20,11 @@ __all__ = ["activate"]
 Versions = tuple[int, ...]
 
 _CHECK_SERVER = "Check the configuration, the accelerator and the files of that server"
-_ACCELERATOR_TOLERANCE = 2e-2
-"""Minimum tolerance: GPUs multiply in TF32 and TensorRT in half precision, which changes values but not classes."""
 
 
-def activate(server: LiveServer, placement: Placement, draft: Draft, golden: GoldenFiles, *, before: Versions) -> None:
+def activate(
+    server: LiveServer, placement: Placement, draft: Draft, golden: GoldenFiles, *, before: Versions
+) -> Execution:
     """Load a version on a server and verify its golden answers. On failure, restore the previous state.
 
     Args:
@@ -31,6 +34,9 @@ def activate(server: LiveServer, placement: Placement, draft: Draft, golden: Gol
         golden: The expected answers.
         before: The versions of the model that were ready on the server before.
 
+    Returns:
+        What the version runs on.
+
     Raises:
         ServerError: If the version does not load, does not become ready, or gives other answers; the message names
             the reason and that the version was rolled back.
@@ -38,9 +44,11 @@ def activate(server: LiveServer, placement: Placement, draft: Draft, golden: Gol
     name = draft.model.name
     try:
         server.load(name)
-        _check_identity(server, name, placement)
+        config = server.config(name)
+        _check_identity(server, name, placement, config)
         server.wait_ready(name, placement.number)
-        _check_answers(server, placement.number, draft, golden)
+        _check_answers(server, placement.number, draft, golden, config)
+        return server.execution(name, placement.number, draft.contract)
     except ServerError as error:
         restored = _restore_previous(server, placement.undo, name, before=before)
         raise ServerError(
@@ -52,9 +60,8 @@ def activate(server: LiveServer, placement: Placement, draft: Draft, golden: Gol
         raise
 
 
-def _check_identity(server: LiveServer, name: str, placement: Placement) -> None:
+def _check_identity(server: LiveServer, name: str, placement: Placement, config: Any) -> None:
     """Detect a server that reads another repository: it would load what is there, perhaps with correct answers."""
-    config = server.config(name)
     try:
         loaded = read_ledger(config, f"the configuration of {name} on {server.url}")
     except RepositoryError:
@@ -66,21 +73,23 @@ def _check_identity(server: LiveServer, name: str, placement: Placement) -> None
         )
 
 
-def _check_answers(server: LiveServer, number: int, draft: Draft, golden: GoldenFiles) -> None:
+def _check_answers(server: LiveServer, number: int, draft: Draft, golden: GoldenFiles, config: Any) -> None:
+    tolerance = served_tolerance(config, precision=draft.precision, exported=draft.tolerance)
     answers = server.infer(draft.model.name, number, draft.contract, golden.answers.image(draft.contract))
-    faults = compare(golden.answers, draft.contract, answers, tolerance=max(_ACCELERATOR_TOLERANCE, draft.tolerance))
+    faults = compare(golden.answers, draft.contract, answers, tolerance=tolerance)
     if faults:
+        as_tf32 = not compare(golden.answers, draft.contract, answers, tolerance=TF32_TOLERANCE)
         raise ServerError(
             f"{server.url} does not reproduce the golden answers of the export: {'; '.join(faults)}",
-            hint=_CHECK_SERVER,
+            hint=difference_hint(config, precision=draft.precision, as_tf32=as_tf32) or _CHECK_SERVER,
         )
     if golden.images is not None:
-        _check_images(server, number, draft, golden.images)
+        _check_images(server, number, draft, golden.images, tolerance)
 
 
-def _check_images(server: LiveServer, number: int, draft: Draft, golden: GoldenImages) -> None:
+def _check_images(server: LiveServer, number: int, draft: Draft, golden: GoldenImages, tolerance: float) -> None:
     answers = server.infer(draft.model.name, number, draft.contract, golden.image(draft.contract))
-    faults = golden.faults(answers, tolerance=_ACCELERATOR_TOLERANCE)
+    faults = golden.faults(answers, tolerance=tolerance)
     if faults:
         raise ServerError(
             f"{server.url} does not give the expected answers to the golden images: {'; '.join(faults)}",

@@ -7,15 +7,17 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from camserve.serving.server.cancellation_fix import with_cancellation_fix
 from camserve.serving.server.command import server_command
 from camserve.serving.server.environment import TritonInstallation, assemble_backends, server_environment
 from camserve.serving.server.host_checks import check_temporary_folder
 from camserve.serving.server.host_hints import start_error
-from camserve.serving.server.log import failures, read_log, tail
+from camserve.serving.server.log import failures, hints, read_log, tail
 from camserve.serving.server.ports import choose_ports, client_address, resolve_host
 from camserve.serving.server.process import ServerProcess
+from camserve.serving.server.repository_view import RepositoryView, create_view
 from camserve.serving.server.scratch import Scratch, create_scratch, remove_leftovers
 from camserve.serving.server.server_options import ServerOptions
 
@@ -25,6 +27,11 @@ _log = logging.getLogger("camserve.serving")
 
 _RESTARTS_VARIABLE = "CAMSERVE_RESTARTS"
 """Tells the models how often the server was started again, for the metrics."""
+
+_CONFIGS_VARIABLE = "CAMSERVE_LOADED_CONFIGS"
+"""Tells the models where to record the configuration that they were loaded with."""
+
+_CONFIGS = "loaded-configs"
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class Run:
         log: The log file.
         log_start: Offset of this run in the log file, in bytes.
         fixed: Whether it is a copy of Triton's program with the fix for cancelled requests.
+        view: The view of the repository that it reads until it is ready; None if it reads the repository itself.
     """
 
     process: ServerProcess
@@ -46,6 +54,7 @@ class Run:
     log: Path
     log_start: int
     fixed: bool
+    view: RepositoryView | None
 
     @property
     def log_text(self) -> str:
@@ -65,7 +74,18 @@ class Run:
     @property
     def failures(self) -> tuple[str, ...]:
         """The failures in the log, one sentence each."""
-        return failures(self.log_text)
+        text = self.log_text
+        return failures(text if self.view is None else self.view.with_real_paths(text))
+
+    @property
+    def loaded_configs(self) -> Path:
+        """The folder in which the models recorded the configuration that they were loaded with."""
+        return _configs_folder(self.scratch)
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """The hints of camserve's backends for the failures."""
+        return hints(self.log_text)
 
     def remove_scratch(self) -> None:
         """Remove the files and the shared memory of this run."""
@@ -73,7 +93,12 @@ class Run:
 
 
 def launch(
-    installation: TritonInstallation, repository: Path, options: ServerOptions, *, restarts: Mapping[str, int]
+    installation: TritonInstallation,
+    repository: Path,
+    options: ServerOptions,
+    *,
+    configs: Mapping[str, Any],
+    restarts: Mapping[str, int],
 ) -> Run:
     """Start the server without waiting until it is ready.
 
@@ -81,6 +106,8 @@ def launch(
         installation: The Triton installation.
         repository: The model repository.
         options: The server's options.
+        configs: The `ModelConfig` messages that take precedence over those of the repository, by model. After the
+            start, end the view of the repository in which they are.
         restarts: How often it was started again, by reason. At a restart, a model that does not load does not end it.
 
     Raises:
@@ -93,7 +120,7 @@ def launch(
         remove_leftovers()
         scratch = create_scratch()
         try:
-            run = _start(installation, repository, options, ports, scratch, restarts=restarts)
+            run = _start(installation, repository, options, ports, scratch, configs=configs, restarts=restarts)
         except BaseException:
             scratch.remove()
             raise
@@ -114,13 +141,15 @@ def _start(
     ports: Mapping[str, tuple[str, int]],
     scratch: Scratch,
     *,
+    configs: Mapping[str, Any],
     restarts: Mapping[str, int],
 ) -> Run:
     backends = assemble_backends(installation, scratch.folder / "backends")
     chosen = installation if options.original_program else with_cancellation_fix(installation, scratch.folder)
+    view = create_view(scratch.folder, repository, configs) if configs else None
     command = server_command(
         chosen,
-        repository,
+        repository if view is None else view.link,
         backends,
         options=options,
         ports=ports,
@@ -131,8 +160,14 @@ def _start(
     environment = server_environment(installation, backends, temporary=scratch.folder)
     if options.metrics:
         environment[_RESTARTS_VARIABLE] = json.dumps(restarts)
+    _configs_folder(scratch).mkdir()
+    environment[_CONFIGS_VARIABLE] = str(_configs_folder(scratch))
     log = scratch.folder / "log" if options.log is None else Path(options.log).expanduser().absolute()
     log_start = log.stat().st_size if log.exists() else 0
     addresses = {service: client_address(host, port) for service, (host, port) in ports.items()}
     process = ServerProcess(command, environment, log, scratch)
-    return Run(process, addresses, scratch, log, log_start, fixed=chosen is not installation)
+    return Run(process, addresses, scratch, log, log_start, fixed=chosen is not installation, view=view)
+
+
+def _configs_folder(scratch: Scratch) -> Path:
+    return scratch.folder / _CONFIGS

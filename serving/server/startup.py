@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
@@ -59,8 +60,18 @@ def _failure(run: Run, repository: Path, what: str) -> tuple[str, str | None]:
     hint = host_hint(run.log_text, run.process.wait() if run.process.exited else None)
     failures = run.failures
     if failures:
-        return f"Triton cannot serve {repository}: {'; '.join(failures)}", hint or _hint(failures)
+        return f"Triton cannot serve {repository}: {'; '.join(failures)}", hint or _backend_hint(
+            run, repository
+        ) or _hint(failures)
     return f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint or limits_hint()
+
+
+def _backend_hint(run: Run, repository: Path) -> str | None:
+    """Return what camserve's backends advise, all of which is about GPUs; None if they advise nothing."""
+    if not run.hints:
+        return None
+    cpu = f"camserve serve --repository {shlex.quote(str(repository))} --cpu"
+    return f"{'. '.join(run.hints)}. Or serve on the CPU: {cpu}"
 
 
 def _hint(failures: tuple[str, ...]) -> str | None:

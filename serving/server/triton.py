@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Lock
@@ -21,6 +22,7 @@ from camserve.serving.server.previous_run import PreviousRun, remember
 from camserve.serving.server.server_health import served_over_http
 from camserve.serving.server.server_options import ServerOptions
 from camserve.serving.server.startup import StartupCrashError, await_ready
+from camserve.serving.server.warning_watch import WarningWatch
 
 __all__ = ["TritonServer"]
 
@@ -66,6 +68,7 @@ class TritonServer:
         self._ending = Lock()
         self._last_log = ""
         self._run: Run | None = None
+        self._watch: WarningWatch | None = None
         self._ready = False
         self._previous = PreviousRun()
 
@@ -138,6 +141,14 @@ class TritonServer:
         return self._loaded
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the models of the last start request and do not have, such as a GPU, one sentence each.
+
+        Each is also logged as a warning, in explicit mode up to a second after a client loaded the model.
+        """
+        return () if self._watch is None else self._watch.found
+
+    @property
     def log_tail(self) -> str:
         """The last lines of the log, also after the server has ended."""
         return self._last_log if self._run is None else self._run.log_tail
@@ -159,16 +170,16 @@ class TritonServer:
         check_models(self.repository, self.options)
         warn_about_shared_memory(self.repository, selected_versions(self.repository, self.options))
         try:
-            self._start(self.options)
+            self._start(self.options, {})
         except StartupCrashError as error:
             raise ServerError(error.message, hint=error.hint) from None
 
     def restart(self, reason: str) -> tuple[str, ...]:
         """Start a server that has ended again, and wait until it is ready.
 
-        It has the same ports and, in explicit mode, the models that it had loaded when it ended, each with the versions
-        that its `config.pbtxt` contains now; if they are others, a warning is logged. Models that cannot be loaded any
-        more do not prevent that.
+        It has the same ports and, in explicit mode, the models that it had loaded when it ended, each with the same
+        versions and configuration. Where these are not known or do not exist any more, it has those of the repository,
+        and a warning is logged if the versions are others. Models that cannot be loaded any more do not prevent that.
 
         Args:
             reason: Why it ended, such as `SIGSEGV`.
@@ -182,13 +193,13 @@ class TritonServer:
         """
         self._check_ended()
         self.restarts[reason] += 1
-        options, missing = self._previous.resume(self.options, self.repository)
         previous = self._previous
-        self._start(options)
-        if options.model_control == "explicit":
+        resumption = previous.resume(self.options, self.repository)
+        self._start(resumption.options, resumption.configs)
+        if self.options.model_control == "explicit":
             for sentence in previous.replaced(self._loaded, self.repository, self.grpc_url):
                 _log.warning("%s", sentence)
-        return (*missing, *self._running.failures)
+        return (*resumption.missing, *self._running.failures)
 
     def wait(self) -> int:
         """Wait until the server ends and return its exit code; if a signal ended it, the negative signal number."""
@@ -242,18 +253,20 @@ class TritonServer:
         with self._ending:
             if self._run is not None:
                 self._last_log = self._run.log_tail
+                if self._watch is not None:
+                    self._watch.end()
                 if self._ready:
                     self._previous = remember(self._run)
                 self._run.remove_scratch()
                 self._run = None
 
-    def _start(self, options: ServerOptions) -> None:
+    def _start(self, options: ServerOptions, configs: Mapping[str, Any]) -> None:
         installation = find_triton()
         port_retries = 0 if all(options.ports.values()) else _PORT_RETRIES
         lock_retries = _LOCK_RETRIES
         while True:
             try:
-                self._start_once(installation, options)
+                self._start_once(installation, options, configs)
             except StartupCrashError as error:
                 if lock_retries and _LOCK_EXCEPTION in error.log:
                     lock_retries -= 1
@@ -268,15 +281,21 @@ class TritonServer:
             else:
                 return
 
-    def _start_once(self, installation: TritonInstallation, options: ServerOptions) -> None:
+    def _start_once(self, installation: TritonInstallation, options: ServerOptions, configs: Mapping[str, Any]) -> None:
         self._last_log, self._ready = "", False
-        self._run = launch(installation, self.repository, options, restarts=self.restarts)
+        self._run = launch(installation, self.repository, options, configs=configs, restarts=self.restarts)
+        self._watch = watch = WarningWatch(self._run.log, self._run.log_start)
         try:
             await_ready(self._run, self.repository, options.start_timeout)
+            if self._run.view is not None:
+                self._run.view.end()
         except BaseException:
             self._stop(0)  # no client has sent a request yet
             raise
         self._ready = True
+        watch.read()
+        if options.model_control == "explicit":
+            watch.follow()
 
 
 def _no_restarts() -> Counter[str]:

@@ -11,10 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any
-from unicodedata import category
 
 from camserve.errors import UsageError
-from camserve.text import printable, reason
+from camserve.text import control_character, printable, reason
 
 __all__ = ["LabelSource", "label_fault", "label_lines", "label_origin", "parse_labels", "read_label_lines"]
 
@@ -24,8 +23,6 @@ LabelSource = str | Path | Collection[str] | Mapping[str, int] | Mapping[int, st
 _FORMS = 'Use {"cat": 0, "dog": 1} as Keras\'s class_indices, {"0": "cat", "1": "dog"}, or ["cat", "dog"]'
 _MOST_DIGITS = 18
 _MOST_CHARACTERS = 10_000
-_NOT_TEXT = ("Cc", "Cs")
-"""Categories of control characters and of halves of surrogate pairs, which cannot be written as UTF-8."""
 
 _NUMBERING = "Number the classes from 0 without gaps, as Keras's class_indices"
 
@@ -55,8 +52,8 @@ def label_fault(line: str) -> str | None:
         return "is empty"
     if len(line) > _MOST_CHARACTERS:
         return f"has {len(line):,} characters, more than {_MOST_CHARACTERS:,}"
-    control = None if line.isprintable() else next((char for char in line if _is_control(char)), None)
-    return None if control is None else f"contains the control character {printable(control)}"
+    control = control_character(line.replace("\t", " "))
+    return None if control is None else f"contains the control character {control}"
 
 
 def read_label_lines(path: Path) -> tuple[str, ...]:
@@ -195,10 +192,6 @@ def _line(label: Any, number: Any, origin: str) -> str:
             hint="Use one non-empty line of text for each label",
         )
     return line
-
-
-def _is_control(char: str) -> bool:
-    return char != "\t" and category(char) in _NOT_TEXT
 
 
 def _is_class(key: object) -> bool:

@@ -13,10 +13,14 @@ import triton_python_backend_utils as pb_utils
 from .cam_metrics import CamCounter
 from .declared_tensors import Tensor, check_inputs, check_outputs, check_supported
 from .execution import BatchExecution
+from .execution_report import ExecutionReport
+from .loaded_config import record_config
 from .parameters import ModelRefusedError
 from .restart_metrics import RestartGauges
 
 __all__ = ["Instance", "Model", "version_file"]
+
+_PREFIX = "camserve: "  # as in camserve.serving.server.log, which cannot be imported inside Triton
 
 
 class Model(Protocol):
@@ -34,8 +38,24 @@ class Model(Protocol):
     def outputs(self) -> Sequence[Tensor]:
         """The outputs."""
 
-    def run(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
-        """Run the model and return the outputs with these names."""
+    @property
+    def provider(self) -> str:
+        """What it runs on, such as `CPU` or `CUDA`."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the configuration requests and the instance does not have, as clauses without the model's name."""
+
+    def make_ready(self) -> None:
+        """Complete what takes long or needs checked tensors."""
+
+    def run(self, names: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+        """Run the model and return the outputs with these names, which may be valid only until the next run.
+
+        Args:
+            names: Names of outputs.
+            parts: The inputs of each request of a batch by name.
+        """
 
 
 class Instance(ABC):
@@ -61,14 +81,24 @@ class Instance(ABC):
             model = self.load(args, config)
             check_inputs(config, model.inputs, model.optional)
             check_outputs(config, model.outputs)
+            model.make_ready()
         except ModelRefusedError as error:
             raise pb_utils.TritonModelException(str(error)) from None
+        for warning in model.warnings:
+            pb_utils.Logger.log_warn(f"{_PREFIX}model {config['name']}: {warning}")
         self._execution = BatchExecution(config, model.run, CamCounter(config["name"], args["model_version"]))
+        self._report = ExecutionReport(model.provider, model.warnings)
         self._restarts = RestartGauges()
+        record_config(args)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of one batch with their requested outputs."""
-        return self._execution.answer(requests)
+        for_report = [self._report.is_requested(request) for request in requests]
+        if not any(for_report):
+            return self._execution.answer(requests)
+        pairs = list(zip(requests, for_report, strict=True))
+        answers = iter(self._execution.answer([request for request, report in pairs if not report]))
+        return [self._report.response(request) if report else next(answers) for request, report in pairs]
 
     def finalize(self) -> None:
         """Release the model and its metrics.

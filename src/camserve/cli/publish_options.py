@@ -129,7 +129,7 @@ def requested_options(
         if cores is not None:
             raise UsageError("--cores requires --preset", hint="Add --preset, or set --threads")
         return explicit
-    host = HostProfile(cores or host_cores(), _precision(bundle), backend)
+    host = HostProfile(cores or host_cores(), _precision(bundle), backend, explicit.get("max_batch_size"))
     options = overlay(preset_options(preset, host), explicit)
     settings_text = " ".join(f"{name}={format_value(value)}" for name, value in options.items())
     print_note(f"Preset {preset} for {count(host.cores, 'core')}: {settings_text}")

@@ -140,7 +140,7 @@ def _print_ready(server: TritonServer, *, as_json: bool) -> None:
         print_warning(error.message)
         return
     if as_json:
-        print_json({**addresses, "models": models})
+        print_json({**addresses, "models": models, "warnings": list(server.warnings)})
         return
     print_line(f"Ready: {', '.join(_titles(models)) or 'no model is loaded'}")
     for name, address in addresses.items():

@@ -83,6 +83,12 @@ _CUDA: dict[str, Any] = {
     "arena_extend_strategy": "same-as-requested",
     "do_copy_in_default_stream": False,
 }
+_ARITHMETIC: dict[str, Any] = {
+    "gpu_math": "tf32",
+    "prefer_nhwc": True,
+    "fuse_conv_bias": True,
+    "cuda_graphs": True,
+}
 _TENSORRT: dict[str, Any] = {
     "accelerator": "tensorrt",
     "gpus": (0, 1),
@@ -106,6 +112,13 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
     {"versions": (7, 3)},
     {"rate_limiter_resources": _RESOURCES, "rate_limiter_priority": 2},
     *({"accelerator": accelerator} for accelerator in ACCELERATORS),
+    *({"gpu_math": value} for value in ("float32", "tf32", "unset")),
+    {"cpu_fallback": False},
+    *({"batch_sizes": value} for value in ("auto", (), (8,), (4, 1))),
+    {"batch_sizes": (1,), "accelerator": "none", "max_batch_size": 32},
+    _ARITHMETIC,
+    {**_ARITHMETIC, "accelerator": "cuda", "batch_sizes": (1, 8, 32), "max_batch_size": 64},
+    {"accelerator": "cuda", "gpu_math": "unset", "prefer_nhwc": False, "fuse_conv_bias": False, "cuda_graphs": False},
     _CUDA,
     {**_CUDA, "accelerator": "cuda", "gpus": (1,), "cudnn_conv_algo_search": "default"},
     _TENSORRT,
@@ -143,9 +156,116 @@ def test_the_default_queue_has_no_policy_that_causes_pauses(toy_bundle: Bundle) 
     assert _config(toy_bundle, max_queue_size=7).dynamic_batching.default_queue_policy.max_queue_size == 7
 
 
-def test_cuda_options_are_stored_as_parameters_of_the_model(toy_bundle: Bundle) -> None:
+def _cuda(config: Any) -> dict[str, str] | None:
+    """Return the parameters of the accelerator cuda, or None."""
+    accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
+    return next((dict(each.parameters) for each in accelerators if each.name == "cuda"), None)
+
+
+@pytest.mark.parametrize("accelerator", ["auto", "cuda"])
+@pytest.mark.parametrize(
+    ("options", "stored"),
+    [
+        ({}, {"use_tf32": "0"}),
+        ({"gpu_math": "tf32"}, {"use_tf32": "1"}),
+        ({"gpu_math": "unset"}, None),
+        ({"prefer_nhwc": True}, {"use_tf32": "0", "prefer_nhwc": "1"}),
+        ({"gpu_math": "unset", "fuse_conv_bias": False}, {"fuse_conv_bias": "0"}),
+        (_ARITHMETIC, {"use_tf32": "1", "prefer_nhwc": "1", "fuse_conv_bias": "1"}),
+    ],
+)
+def test_the_arithmetic_of_a_gpu_is_stored_in_its_accelerator(
+    toy_bundle: Bundle, accelerator: str, options: dict[str, Any], stored: dict[str, str] | None
+) -> None:
+    config = _config(toy_bundle, accelerator=accelerator, **options)
+    assert _cuda(config) == stored
+    assert not {"use_tf32", "prefer_nhwc", "fuse_conv_bias"} & set(config.parameters)
+
+
+@pytest.mark.parametrize("accelerator", ["none", "tensorrt", "openvino"])
+def test_other_accelerators_have_no_arithmetic_of_cuda(toy_bundle: Bundle, accelerator: str) -> None:
+    assert _cuda(_config(toy_bundle, accelerator=accelerator)) is None
+
+
+def test_only_automatic_selection_may_fall_back_to_the_cpu(toy_bundle: Bundle) -> None:
+    stored = {
+        accelerator: _config(toy_bundle, accelerator=accelerator).parameters["cpu_fallback"].string_value
+        for accelerator in ACCELERATORS
+    }
+    assert stored == {"auto": "1", "none": "", "cuda": "", "tensorrt": "", "openvino": ""}
+    assert _config(toy_bundle, cpu_fallback=False).parameters["cpu_fallback"].string_value == "0"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "stored"), [("auto", ""), ((), "none"), ((1,), "1,8"), ((8, 1, 4), "1,4,8"), ((8,), "8")]
+)
+def test_fixed_batch_sizes_are_a_parameter_of_the_model(toy_bundle: Bundle, sizes: Any, stored: str) -> None:
+    assert _config(toy_bundle, batch_sizes=sizes).parameters["batch_sizes"].string_value == stored
+
+
+@pytest.mark.parametrize("value", [None, True, False])
+def test_cuda_graphs_are_a_parameter_of_the_model(toy_bundle: Bundle, value: bool | None) -> None:
+    config = _config(toy_bundle, cuda_graphs=value)
+    assert ("cuda_graphs" in config.parameters) == (value is not None)
+    assert config.parameters["cuda_graphs"].string_value == {None: "", True: "1", False: "0"}[value]
+    assert _cuda(config) == {"use_tf32": "0"}
+
+
+def test_the_tensorflow_backend_gets_no_accelerator_that_it_refuses(toy_bundle: Bundle) -> None:
+    options = make_options({"accelerator": "cuda", "gpu_math": "tf32"})
+    config = build_config(toy_bundle.contract, toy_bundle.labels, options, backend="tensorflow")
+    assert _cuda(config) is None
+    assert config.parameters["use_tf32"].string_value == "1"
+    assert make_options(read_options(config)) == options
+
+
+@pytest.mark.parametrize(("text", "expected"), [("False", "float32"), ("true", "tf32"), ("0", "float32")])
+def test_hand_written_values_of_onnx_runtime_are_read(toy_bundle: Bundle, text: str, expected: str) -> None:
+    config = _config(toy_bundle)
+    (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    accelerator.parameters["use_tf32"] = text
+    assert read_options(config)["gpu_math"] == expected
+
+
+@pytest.mark.parametrize("accelerator", ACCELERATORS)
+def test_models_of_earlier_versions_read_back_unchanged(toy_bundle: Bundle, accelerator: str) -> None:
+    earlier = _config(toy_bundle, accelerator=accelerator)
+    earlier.parameters.pop("cpu_fallback", None)
+    if accelerator in ("auto", "cuda"):
+        earlier.ClearField("optimization")
+    options = make_options(read_options(earlier))
+    assert make_options(read_options(build_config(toy_bundle.contract, toy_bundle.labels, options))) == options
+    again = update_config(earlier, toy_bundle.contract, toy_bundle.labels, {})
+    assert again == earlier
+    if accelerator == "auto":
+        changes = {"gpu_math": "float32", "cpu_fallback": True}
+        assert update_config(earlier, toy_bundle.contract, toy_bundle.labels, changes) == _config(toy_bundle)
+
+
+def test_edits_beside_the_arithmetic_are_kept(toy_bundle: Bundle) -> None:
+    config = _config(toy_bundle)
+    config.optimization.graph.level = 1
+    (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    accelerator.parameters["cudnn_conv1d_pad_to_nc1d"] = "1"
+    changed = update_config(config, toy_bundle.contract, toy_bundle.labels, {"gpu_math": "tf32", "prefer_nhwc": True})
+    assert changed.optimization.graph.level == 1
+    assert _cuda(changed) == {"use_tf32": "1", "prefer_nhwc": "1", "cudnn_conv1d_pad_to_nc1d": "1"}
+    on_cpu = update_config(changed, toy_bundle.contract, toy_bundle.labels, {"accelerator": "none"})
+    assert on_cpu.optimization.graph.level == 1
+    assert _cuda(on_cpu) is None
+    by_hand = update_config(on_cpu, toy_bundle.contract, toy_bundle.labels, {"accelerator": "cuda"})
+    assert _cuda(by_hand) == {"use_tf32": "0"}
+
+
+def test_the_cpu_leaves_no_empty_part_behind(toy_bundle: Bundle) -> None:
+    changed = update_config(_config(toy_bundle), toy_bundle.contract, toy_bundle.labels, {"accelerator": "none"})
+    assert changed == _config(toy_bundle, accelerator="none")
+    assert not changed.HasField("optimization")
+
+
+def test_some_cuda_options_are_stored_as_parameters_of_the_model(toy_bundle: Bundle) -> None:
     config = _config(toy_bundle, accelerator="cuda", **_CUDA)
-    assert not config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert _cuda(config) == {"use_tf32": "0"}
     written = {name: config.parameters[name].string_value for name in _CUDA}
     assert written == {
         "cudnn_conv_algo_search": "1",
@@ -199,6 +319,10 @@ def test_thread_options_have_the_names_of_the_tensorflow_backend(toy_bundle: Bun
         ({"accelerator": "tensorrt"}, {"backend": "tensorflow"}, "onnxruntime"),
         ({"accelerator": "openvino"}, {"backend": "tensorflow"}, "onnxruntime"),
         ({"gpu_mem_limit": 2**30}, {"backend": "tensorflow"}, "onnxruntime"),
+        ({"prefer_nhwc": True}, {"backend": "tensorflow"}, "onnxruntime"),
+        ({"batch_sizes": (1, 8)}, {"backend": "tensorflow"}, "onnxruntime"),
+        ({"accelerator": "cuda"}, {"precision": "int8"}, "tensorrt or none"),
+        ({"prefer_nhwc": True}, {"precision": "int8"}, "Leave it out"),
     ],
 )
 def test_options_that_do_not_suit_the_model_are_rejected(
@@ -254,6 +378,8 @@ def test_triton_accepts_every_option_for_a_cpu(toy_bundle: Bundle, tmp_path: Pat
         "queue_timeout_override": True,
         **_LEVELS,
         **_CUDA,
+        **_ARITHMETIC,
+        "batch_sizes": (1, 4),
         "instances": 2,
         "threads": 1,
         "inter_threads": 1,

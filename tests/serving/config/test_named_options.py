@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from camserve.errors import UsageError
-from camserve.serving import Cpu, Cuda, Resource, ServingOptions, TensorRT
+from camserve.serving import Auto, Cpu, Cuda, Resource, ServingOptions, TensorRT
 from camserve.serving.config.accelerator_options import ACCELERATORS
 from camserve.serving.config.named_options import (
     DEFAULTS,
@@ -29,6 +29,8 @@ def named_values(options: ServingOptions) -> dict[str, Any]:
     return {**DEFAULTS, **values, "accelerator": accelerator.name}
 
 
+_STRICT_AUTO = Auto(gpu_math="tf32", cpu_fallback=False)
+_FIXED_CUDA = ServingOptions(accelerator=Cuda(), batch_sizes=(1, 8))
 _TENSORRT = ServingOptions(accelerator=TensorRT(gpus=(0,), precision="fp16", gpu_mem_limit=2**30))
 
 
@@ -56,6 +58,9 @@ def test_every_option_says_which_accelerators_have_it() -> None:
     assert accelerators_with("max_batch_size") == ()
     assert accelerators_with("gpu_mem_limit") == ("auto", "cuda", "tensorrt")
     assert accelerators_with("gpus") == ("cuda", "tensorrt")
+    assert accelerators_with("gpu_math") == ("auto", "cuda")
+    assert accelerators_with("cpu_fallback") == ("auto",)
+    assert accelerators_with("batch_sizes") == ()
     assert accelerators_with("tensorrt_timing_cache") == ("tensorrt",)
 
 
@@ -75,6 +80,19 @@ def test_options_that_are_not_changed_stay() -> None:
     [
         (_TENSORRT, {"accelerator": "cuda"}, ServingOptions(accelerator=Cuda(gpus=(0,), gpu_mem_limit=2**30))),
         (_TENSORRT, {"accelerator": "none"}, ServingOptions(accelerator=Cpu())),
+        (ServingOptions(batch_sizes=(1, 8)), {"accelerator": "tensorrt"}, ServingOptions(accelerator=TensorRT())),
+        (ServingOptions(batch_sizes=(1, 8)), {"accelerator": "cuda"}, _FIXED_CUDA),
+        (
+            ServingOptions(batch_sizes=(1, 8)),
+            {"max_batch_size": 32},
+            ServingOptions(max_batch_size=32, batch_sizes=(1, 8)),
+        ),
+        (ServingOptions(accelerator=Auto(gpu_math="tf32")), {"accelerator": "none"}, ServingOptions(accelerator=Cpu())),
+        (
+            ServingOptions(accelerator=Auto(cpu_fallback=False)),
+            {"accelerator": "cuda"},
+            ServingOptions(accelerator=Cuda()),
+        ),
         (_TENSORRT, {"max_batch_size": 4}, ServingOptions(accelerator=_TENSORRT.accelerator, max_batch_size=4)),
         (ServingOptions(latest_versions=3), {"versions": "all"}, ServingOptions(versions="all")),
         (ServingOptions(versions=(4,)), {"latest_versions": 2}, ServingOptions(latest_versions=2)),
@@ -102,6 +120,10 @@ def test_changes_that_contradict_current_options_are_rejected() -> None:
         ("gpus", (0, 2)),
         ("queue_timeout_override", True),
         ("do_copy_in_default_stream", False),
+        ("batch_sizes", ()),
+        ("batch_sizes", (1, 8, 32)),
+        ("gpu_math", "unset"),
+        ("prefer_nhwc", False),
         ("versions", "all"),
         ("versions", (3, 5)),
         ("rate_limiter_resources", (Resource(name="disk", count=2), Resource(name="link", shared=True))),
@@ -138,6 +160,11 @@ def test_sizes_accept_units(text: str, size: int) -> None:
         (
             "gpu_mem_limit=much",
             "gpu_mem_limit must be a size in bytes, got 'much'. Pass e.g. gpu_mem_limit=8G",
+        ),
+        (
+            "batch_sizes=large",
+            "batch_sizes must be auto, none or batch sizes separated by commas, got 'large'. Pass e.g. "
+            "batch_sizes=1,8,32",
         ),
         ("rate_limiter_resources=disk:2:mine", "expected rate_limiter_resources=name:count, got 'disk:2:mine'"),
     ],

@@ -22,9 +22,21 @@ def test_every_preset_suits_every_model(name: str, precision: str, backend: Back
         with pytest.raises(UsageError, match="tensorflow backend"):
             build_config(toy_bundle.contract, toy_bundle.labels, options, backend="tensorflow", precision=precision)
         return
+    if (name, precision, backend) == ("gpu", "int8", "onnxruntime"):
+        with pytest.raises(UsageError, match="int8 model does not suit accelerator cuda"):
+            build_config(toy_bundle.contract, toy_bundle.labels, options, precision=precision)
+        return
     config = build_config(toy_bundle.contract, toy_bundle.labels, options, backend=backend, precision=precision)
     assert make_options(read_options(config)) == options
     assert find_preset(read_options(config), precision=precision, backend=backend) == name
+
+
+@pytest.mark.parametrize(
+    ("largest", "sizes"), [(None, (1, 8, 32)), (1, (1,)), (8, (1, 8)), (20, (1, 8, 20)), (64, (1, 8, 32, 64))]
+)
+def test_the_gpu_preset_prepares_sizes_up_to_the_largest_batch(largest: int | None, sizes: tuple[int, ...]) -> None:
+    preset = preset_options("gpu", HostProfile(8, largest_batch=largest))
+    assert make_options(preset).batch_sizes == preset["batch_sizes"] == sizes
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 4, 6, 8, 16, 64, 192])

@@ -1,0 +1,44 @@
+"""A view of a repository in which a model has another configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from camserve.bundle import Bundle
+from camserve.serving import publish
+from camserve.serving.config.message import read_config
+from camserve.serving.server.guard import remove_folder
+from camserve.serving.server.repository_view import create_view
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_view_changes_one_configuration_until_it_ends(toy_bundle: Bundle, tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    for name in ("toy", "toy", "other"):
+        publish(toy_bundle, repository, name=name)
+    (repository / "toy" / "notes.txt").write_text("kept")
+    before = _contents(repository)
+    config = read_config(repository / "toy" / "config.pbtxt")
+    del config.version_policy.specific.versions[:]
+    config.version_policy.specific.versions.append(1)
+    config.max_batch_size = 3
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    view = create_view(scratch, repository, {"toy": config})
+
+    assert sorted(path.name for path in view.link.iterdir()) == ["other", "toy"]
+    assert sorted(path.name for path in (view.link / "toy").iterdir()) == ["1", "config.pbtxt", "notes.txt"]
+    assert read_config(view.link / "toy" / "config.pbtxt") == config
+    assert read_config(view.link / "other" / "config.pbtxt").max_batch_size == 8
+    assert view.with_real_paths(f"cannot find '{view.link}/toy/1'") == f"cannot find '{repository}/toy/1'"
+    for path in (view.link / "toy", view.link / "toy" / "config.pbtxt"):
+        assert path.stat().st_mtime_ns == 0  # older than the repository, which Triton reads again
+
+    view.end()
+    assert view.link.readlink() == repository
+    assert _contents(view.link) == before
+    remove_folder(scratch)
+    assert _contents(repository) == before
