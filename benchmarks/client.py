@@ -170,7 +170,9 @@ def compare_clients(url: str, model: str, arguments: argparse.Namespace) -> None
     """Print the rows of one network."""
     others = [(name, arguments.other) for name in ("Classifier", "AsyncClassifier") if arguments.other]
     clients = [(name, "") for name in client_load.CLIENTS] + others
-    rounds = [[load(url, model, *client, arguments.seconds) for client in clients] for _ in range(arguments.rounds)]
+    rounds = [
+        [load(url, model, name, source, arguments.seconds) for name, source in clients] for _ in range(arguments.rounds)
+    ]
     for (name, source), measured in zip(clients, zip(*rounds, strict=True), strict=True):
         rates, times = (median(each[key] for each in measured) for key in ("rate", "microseconds"))
         print(f"| {name}{', other version' * bool(source)} | {model} | {rates:.1f} | {times / 1e3:.2f} |")
