@@ -19,7 +19,10 @@ from camserve.serving.server.host_memory import ENLARGE_SHARED_MEMORY
 
 MEGABYTE = 2**20
 BROKEN = Problem("libcudnn.so.9 is missing", "Install CUDA's libraries: pip ...")
-CUDA_12 = "Install one for CUDA 12: pip install 'camserve[server-gpu]' 'onnxruntime-gpu<1.27'"
+CUDA_12 = (
+    "Install one for CUDA 12: pip uninstall --yes onnxruntime-gpu nvidia-cudnn-cu13 "
+    "&& pip install 'camserve[server-gpu]' 'onnxruntime-gpu<1.27'"
+)
 
 
 def ready(host: Host) -> set[str]:
@@ -83,8 +86,16 @@ def test_cuda_that_is_listed_and_fails_on_a_gpu_is_a_fault() -> None:
 )
 def test_an_old_driver_or_gpu_is_named_with_the_version_that_fits(gpus: Gpus, what: str) -> None:
     failed = runtime("onnxruntime-gpu", cuda="13.0", problem=BROKEN)
-    missing = judge("serve-gpu", host_with(GPU_HOST, gpus=gpus, on_cuda=failed)).missing
-    assert missing == (Problem(what, CUDA_12), BROKEN)
+    host = host_with(GPU_HOST, gpus=gpus, on_cuda=failed)
+    assert judge("serve-gpu", host).missing == (Problem(what, CUDA_12), BROKEN)
+    assert find_faults(host) == [Problem(f"ONNX Runtime lists CUDA and cannot use it: {what}", CUDA_12)]
+
+
+def test_a_driver_that_is_too_old_for_every_version_must_be_updated() -> None:
+    gpus = Gpus((Gpu("Tesla P100", 16384, "6.0"),), "470.256.02", "11.4", None, None)
+    failed = runtime("onnxruntime-gpu", cuda="12.8", problem=BROKEN)
+    first, _ = judge("serve-gpu", host_with(GPU_HOST, gpus=gpus, on_cuda=failed)).missing
+    assert first.remedy == "Update NVIDIA's driver"
 
 
 def test_an_old_driver_that_works_is_ready() -> None:

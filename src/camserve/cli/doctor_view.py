@@ -6,6 +6,8 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +74,10 @@ def show_verdicts(verdicts: Sequence[Verdict]) -> None:
         for problem in verdict.missing:
             if problem.remedy:
                 remedies.setdefault(problem.remedy, []).append(verdict.purpose)
-    for remedy, purposes in remedies.items():
+    for purposes, group in groupby(remedies.items(), key=itemgetter(1)):
         print_line(f"for {', '.join(purposes)}:")
-        print_line(f"  {remedy}")
+        for remedy, _ in group:
+            print_line(f"  {remedy}")
 
 
 def _rows(verdict: Verdict) -> list[tuple[str, str, str]]:

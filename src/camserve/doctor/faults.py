@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from camserve.doctor.cuda_fit import cuda_mismatch
 from camserve.doctor.host import Host
 from camserve.doctor.problem import Problem
 from camserve.extras import replace_command
@@ -58,7 +59,7 @@ def _runtime_faults(host: Host) -> list[Problem]:
         faults.append(host.on_cpu.problem)
     listed = "CUDAExecutionProvider" in host.on_cpu.providers
     if host.gpus.found and listed and host.on_cuda.problem:
-        problem = host.on_cuda.problem
+        problem = cuda_mismatch(host) or host.on_cuda.problem
         faults.append(Problem(f"ONNX Runtime lists CUDA and cannot use it: {problem.what}", problem.remedy))
     return faults
 

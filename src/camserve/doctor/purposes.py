@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from camserve.doctor.cpu import VNNI
+from camserve.doctor.cuda_fit import cuda_mismatch
 from camserve.doctor.faults import shared_memory_faults
 from camserve.doctor.host import Host
 from camserve.doctor.problem import Problem
@@ -15,9 +16,6 @@ from camserve.text import count
 __all__ = ["PURPOSES", "Verdict", "judge"]
 
 _CLIENT_MODULES = ("grpc", "numpy", "PIL", "pydantic", "tritonclient")
-_CUDA_13 = 13
-_OLDEST_OF_CUDA_13 = (7, 5)
-_FOR_CUDA_12 = "Install one for CUDA 12: pip install 'camserve[server-gpu]' 'onnxruntime-gpu<1.27'"
 _CONTAINER = "docker compose --file docker/compose.yaml --profile gpu up --build --detach --wait"
 
 
@@ -88,24 +86,9 @@ def _for_gpu(host: Host) -> list[Problem]:
         return missing
     if host.gpus.problem is not None:
         missing.append(Problem(f"no GPU of NVIDIA was found: {host.gpus.problem}"))
-    elif host.on_cuda.cuda is not None and (mismatch := _cuda_mismatch(host)) is not None:
+    elif (mismatch := cuda_mismatch(host)) is not None:
         missing.append(mismatch)
     return [*missing, host.on_cuda.problem]
-
-
-def _cuda_mismatch(host: Host) -> Problem | None:
-    """Return why driver and GPU do not fit the CUDA version that ONNX Runtime is built for."""
-    built = int((host.on_cuda.cuda or "0").partition(".")[0])
-    driver, package = host.gpus.cuda, f"onnxruntime-gpu {host.on_cuda.version}, which is built for CUDA {built}"
-    if driver is not None and int(driver.partition(".")[0]) < built:
-        return Problem(f"the driver {host.gpus.driver} supports CUDA {driver}, too old for {package}", _FOR_CUDA_12)
-    for gpu in host.gpus.found if built >= _CUDA_13 else ():
-        level = tuple(int(part) for part in gpu.compute_capability.split(".") if part.isdecimal())
-        if level and level < _OLDEST_OF_CUDA_13:
-            return Problem(
-                f"{gpu.name} has the compute capability {gpu.compute_capability}, too low for {package}", _FOR_CUDA_12
-            )
-    return None
 
 
 def _gpu_note(host: Host) -> str | None:
