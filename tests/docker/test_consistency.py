@@ -68,6 +68,11 @@ def test_the_image_with_camserves_backend_is_assembled_as_the_command_does(tmp_p
     build = compose()["services"]["server-gpu-fixed-sizes"]["build"]
     assert build["args"]["ONNXRUNTIME_GPU"] == version
     assert (DOCKER / build["context"] / build["dockerfile"]).samefile(DOCKER / "camserve-backend.Dockerfile")
+    assert (
+        f"newTag: {written.triton}-camserve"
+        in (KUBERNETES / "overlays" / "gpu-fixed-sizes" / "kustomization.yaml").read_text()
+    )
+    assert compose()["services"]["server-gpu-fixed-sizes"]["image"] == f"camserve-server:{written.triton}-camserve"
     image = written.image.replace(written.triton, "${TRITON_TAG}").removesuffix("-py3")
     assert f"FROM {image}${{TRITON_DIGEST}}" in dockerfile
     copied = dict(re.findall(r"^COPY (serving/\S+) (\S+)$", dockerfile, re.MULTILINE))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -45,33 +45,32 @@ class BatchExecution:
 
     def answer(self, requests: Sequence[Any]) -> list[Any]:
         """Return one response per request, in their order."""
-        self._counter.count([request.requested_output_names() for request in requests])
+        requested = [set(request.requested_output_names()) for request in requests]
+        self._counter.count(requested)
         if len(requests) > 1 and self._batched:
             try:
-                return self._answer_batch(requests)
+                return self._answer_batch(requests, requested)
             except Exception:  # noqa: BLE001, S110 - whatever the error, only the request that caused it should fail
                 pass
-        return [self._answer_single(request, keep=len(requests) > 1) for request in requests]
+        keep = len(requests) > 1
+        return [self._answer_single(*each, keep=keep) for each in zip(requests, requested, strict=True)]
 
-    def _answer_single(self, request: Any, *, keep: bool) -> Any:
+    def _answer_single(self, request: Any, requested: Set[str], *, keep: bool) -> Any:
         try:
-            requested = request.requested_output_names()
             names = [name for name in self._outputs if name in requested]
             outputs = self._run(names, [self._read(request)])
             return _response(names, [array.copy() for array in outputs] if keep else outputs)
         except Exception as error:  # noqa: BLE001 - an uncaught exception would fail the whole batch
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
 
-    def _answer_batch(self, requests: Sequence[Any]) -> list[Any]:
+    def _answer_batch(self, requests: Sequence[Any], requested: Sequence[Set[str]]) -> list[Any]:
         parts = [self._read(request) for request in requests]
         counts = [next(iter(part.values())).shape[0] for part in parts]
-        requested = [set(request.requested_output_names()) for request in requests]
         names = [name for name in self._outputs if any(name in each for each in requested)]
-        rows = {name: split(output, counts) for name, output in zip(names, self._run(names, parts), strict=True)}
-        return [
-            _response(own, [rows[name][index] for name in own])
-            for index, own in enumerate([name for name in names if name in each] for each in requested)
-        ]
+        outputs = dict(zip(names, self._run(names, parts), strict=True))
+        rows = {name: split(output, counts) for name, output in outputs.items()}
+        own = [[name for name in names if name in each] for each in requested]
+        return [_response(each, [rows[name][place] for name in each]) for place, each in enumerate(own)]
 
     def _read(self, request: Any) -> dict[str, Any]:
         tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._inputs}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from camserve.serving.config.accelerators import (
     ENGINE_CACHE,
@@ -64,7 +63,7 @@ _TENSORRT_PARAMETERS = frozenset(
 
 def unknown_accelerator(model: ModelFolder, _target: Target) -> Iterator[Note]:
     """The backend does not load a model with an unknown accelerator."""
-    if not _is_onnx(model.config):
+    if not model.runs_onnx:
         return
     accelerators = model.config.optimization.execution_accelerators
     for device, known in _KNOWN.items():
@@ -142,10 +141,6 @@ def engine_cache(model: ModelFolder, _target: Target) -> Iterator[Note]:
             "Serve one version: "
             "camserve publish BUNDLE_DIR --repository DIR --latest-versions 1; or --set tensorrt_engine_cache=off",
         )
-
-
-def _is_onnx(config: Any) -> bool:
-    return bool(config.backend == "onnxruntime" or config.platform.startswith("onnxruntime"))
 
 
 def _serves_several(model: ModelFolder) -> bool:

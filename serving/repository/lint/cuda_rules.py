@@ -11,7 +11,6 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2
 
 from camserve.serving.config.accelerators import CUDA_PARAMETERS, gpu_accelerator, tensorrt_accelerator
-from camserve.serving.config.backends import backend_of
 from camserve.serving.config.fixed_sizes import complete_sizes
 from camserve.serving.config.instances import read_parameter
 from camserve.serving.repository.lint.findings import ModelFolder, Note, error, warning
@@ -73,7 +72,7 @@ def cuda_option_misplaced(model: ModelFolder, _target: Target) -> Iterator[Note]
 def unsupported_cuda_option(model: ModelFolder, target: Target) -> Iterator[Note]:
     """ONNX Runtime does not create the CUDA provider with an option that it does not know."""
     options = _options(model.config)
-    if not options or not _runs_on_cuda(model.config, _ANY_GPU):
+    if not options or not _runs_on_cuda(model, _ANY_GPU):
         return
     if not target.has_cuda_options:
         yield error(
@@ -101,7 +100,7 @@ def free_batch_sizes(model: ModelFolder, _target: Target) -> Iterator[Note]:
     """ONNX Runtime keeps the plan of a convolution for one shape only."""
     config = model.config
     sizes = read_parameter(config, "batch_sizes")
-    if config.max_batch_size < 2 or sizes not in ("", "none") or not _runs_on_cuda(config, _ONLY_GPU):
+    if config.max_batch_size < 2 or sizes not in ("", "none") or not _runs_on_cuda(model, _ONLY_GPU):
         return
     where = "" if sizes else " in Triton's C++ backend"
     fixed = complete_sizes(tuple(size for size in _SIZES if size <= config.max_batch_size), config.max_batch_size)
@@ -115,7 +114,7 @@ def free_batch_sizes(model: ModelFolder, _target: Target) -> Iterator[Note]:
 
 def int8_without_tensorrt(model: ModelFolder, _target: Target) -> Iterator[Note]:
     """CUDA runs the quantized operators one by one, in float32 between them."""
-    if not _runs_on_cuda(model.config, _ONLY_GPU) or not any(each.quantized for each in model.onnx.values()):
+    if not _runs_on_cuda(model, _ONLY_GPU) or not any(each.quantized for each in model.onnx.values()):
         return
     hint = (
         f"Use TensorRT: {_PUBLISH} --preset tensorrt; or fp16: "
@@ -152,7 +151,7 @@ def cuda_graph_option(model: ModelFolder, _target: Target) -> Iterator[Note]:
 
 def tf32_arithmetic(model: ModelFolder, target: Target) -> Iterator[Note]:
     """GPUs since Ampere round the factors of float32 products to 10 bits, if the program permits it."""
-    if not _runs_on_cuda(model.config, _ANY_GPU) or _is_off(_options(model.config), "use_tf32"):
+    if not _runs_on_cuda(model, _ANY_GPU) or _is_off(_options(model.config), "use_tf32"):
         return
     if any(each.half or each.quantized for each in model.onnx.values()) or not model.onnx:
         return
@@ -164,10 +163,10 @@ def tf32_arithmetic(model: ModelFolder, target: Target) -> Iterator[Note]:
     )
 
 
-def _runs_on_cuda(config: Any, kinds: tuple[int, ...]) -> bool:
-    if backend_of(config) != "onnxruntime" or tensorrt_accelerator(config) is not None:
+def _runs_on_cuda(model: ModelFolder, kinds: tuple[int, ...]) -> bool:
+    if not model.runs_onnx or tensorrt_accelerator(model.config) is not None:
         return False
-    return any(group.kind in kinds for group in config.instance_group)
+    return any(group.kind in kinds for group in model.config.instance_group)
 
 
 def _options(config: Any) -> Mapping[str, str]:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from support.disposable_server import DisposableServer
 from support.toy import expected_outputs, toy_images, write_toy_bundle
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
@@ -148,3 +150,50 @@ def _set_parameter(name: str, value: str) -> Callable[[Any], None]:
         config.model_warmup.clear()
 
     return change
+
+
+_TABLE = np.arange(12, dtype=np.float32).reshape(4, 3)
+_TABLE_CONFIG = """
+backend: "onnxruntime"
+max_batch_size: 8
+input {{ name: "row" data_type: TYPE_INT32 dims: 1 }}
+output {{ name: "values" data_type: TYPE_FP32 dims: [ 1, 3 ] }}
+dynamic_batching {{ max_queue_delay_microseconds: 50000 }}
+instance_group {{ kind: KIND_CPU count: 1 }}
+parameters {{ key: "batch_sizes" value {{ string_value: "{sizes}" }} }}
+"""
+
+
+def _write_table_model(folder: Path, sizes: str) -> None:
+    """Write a model that returns rows of a table, and fails if there is no such row."""
+    index = helper.make_tensor_value_info("row", TensorProto.INT32, ["batch", 1])
+    values = helper.make_tensor_value_info("values", TensorProto.FLOAT, ["batch", 1, 3])
+    gather = helper.make_node("Gather", ["table", "row"], ["values"])
+    graph = helper.make_graph([gather], "table", [index], [values], [numpy_helper.from_array(_TABLE, "table")])
+    (folder / "1").mkdir(parents=True)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "1" / "model.onnx")
+    (folder / "config.pbtxt").write_text(_TABLE_CONFIG.format(sizes=sizes))
+
+
+def test_a_request_that_fails_does_not_affect_those_in_its_batch(tmp_path: Path) -> None:
+    models = {"free": "none", "fixed": "2,8"}
+    for name, sizes in models.items():
+        _write_table_model(tmp_path / name, sizes)
+
+    def infer(model: str, row: int) -> Any:
+        return _infer(client, np.full((1, 1), row, np.int32), model=model, name="row").as_numpy("values")
+
+    rows = [0, 3, 9, 1, 2, 3, 1]
+    with DisposableServer(tmp_path) as server, InferenceServerClient(server.grpc_url) as client:
+        for model in models:
+            with ThreadPoolExecutor(len(rows)) as pool:
+                answers = [pool.submit(infer, model, row) for row in rows]
+            for row, answer in zip(rows, answers, strict=True):
+                if row == 9:
+                    with pytest.raises(InferenceServerException, match=r"onnxruntime: .*out of"):
+                        answer.result()
+                else:
+                    np.testing.assert_array_equal(answer.result(), _TABLE[row][None, None])
+            (stats,) = client.get_inference_statistics(model).model_stats
+            assert stats.execution_count < len(rows)

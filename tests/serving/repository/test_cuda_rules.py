@@ -32,6 +32,11 @@ def _published_before(config: Any) -> None:
     config.optimization.Clear()
 
 
+def _in_python(config: Any) -> None:
+    config.backend = "python"
+    config.optimization.Clear()
+
+
 @pytest.mark.parametrize(
     ("change", "options", "found"),
     [
@@ -52,6 +57,7 @@ def _published_before(config: Any) -> None:
         (None, {"accelerator": "cuda", "max_batch_size": 1}, None),
         (None, {"accelerator": "cuda", "batch_sizes": ()}, ("free-batch-sizes", "warning")),
         (None, {}, None),
+        (_in_python, {"accelerator": "cuda"}, None),
     ],
 )
 def test_problems_of_cuda_are_found(
