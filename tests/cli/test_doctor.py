@@ -94,6 +94,7 @@ def test_a_gpu_host_is_described_in_full(monkeypatch: pytest.MonkeyPatch, capsys
         "580.95.05, supports CUDA 13.0",
         "libcudart.so.13 in /site-packages/nvidia/cu13/lib; libcudnn.so.9 in /site-packages/nvidia/cudnn/lib",
         "onnxruntime-gpu 1.31.1, built for CUDA 13.0; lists the providers CUDA, CPU",
+        "none found; NVIDIA's container contains it",
         "no faults",
     ):
         assert expected in text

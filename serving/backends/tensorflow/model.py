@@ -48,7 +48,7 @@ class TritonPythonModel(Instance):
         """Load the SavedModel."""
         settings = session_settings(config, kind=args["model_instance_kind"], device=args["model_instance_device_id"])
         obstacle = None if settings.gpu is None else gpu_obstacle(settings.gpu)
-        warnings = () if obstacle is None else (refuse_or_warn(config, "a GPU of TensorFlow", obstacle),)
+        warnings = () if obstacle is None else (refuse_or_warn(config, "a GPU that TensorFlow can use", obstacle),)
         usable = settings if obstacle is None else replace(settings, gpu=None)
         self._signature = _Signature(version_file(args, config, "model.savedmodel"), usable, warnings)
         return self._signature

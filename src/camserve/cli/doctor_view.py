@@ -96,6 +96,7 @@ def _facts(host: Host) -> list[tuple[str, str]]:
         ("/dev/shm", _shared_memory(host)),  # noqa: S108 - a heading
         *_gpus(host),
         ("CUDA libraries", _libraries(host)),
+        *([("TensorRT", "none found; NVIDIA's container contains it")] if host.on_tensorrt is None else []),
         ("ONNX Runtime", _packages(host)),
         *((f"  with {name}", problem.what if problem else "works") for name, problem in _sessions(host).items()),
         ("export tools", _export_tools(host)),

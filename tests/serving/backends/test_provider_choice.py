@@ -5,7 +5,9 @@ from typing import Any
 
 import onnxruntime
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import EPFail
 from support.libraries import library_that_requires
+from support.toy import toy_images
 
 from camserve.bundle import Bundle
 from camserve.serving.backends.camserve_backend import provider_choice
@@ -120,6 +122,22 @@ def test_a_session_without_its_provider_is_an_error(toy_bundle: Bundle) -> None:
     with pytest.raises(RuntimeError, match="did not create the provider CUDA"):
         open_session(str(toy_bundle.onnx_path), None, [(CUDA, {}), CPU])
     assert open_session(str(toy_bundle.onnx_path), None, [CPU]).get_providers() == [CPU[0]]
+
+
+def test_a_run_that_fails_does_not_move_to_the_cpu(toy_bundle: Bundle) -> None:
+    session = open_session(str(toy_bundle.onnx_path), None, [CPU])
+
+    class Failing:
+        def __getattr__(self, name: str, inner: Any = session._sess) -> Any:
+            return getattr(inner, name)
+
+        def run(self, *_: Any) -> None:
+            raise EPFail("CUDA failure 2: out of memory")
+
+    session._sess = Failing()
+    with pytest.raises(EPFail, match="out of memory"):
+        session.run(None, {"image": toy_images(toy_bundle)})
+    assert isinstance(session._sess, Failing)
 
 
 def test_the_probe_is_a_valid_model() -> None:
