@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tomllib
+from support.installed_packages import add_package
 
 from camserve import extras
 
@@ -39,14 +40,6 @@ def test_the_extras_for_gpus_install_onnxruntime_gpu_only(wanted: list[str]) -> 
 @pytest.mark.parametrize("extra", ["export", "server"])
 def test_the_extras_for_gpus_differ_only_in_onnxruntime(extra: str) -> None:
     assert names(extra) - {"onnxruntime"} == names(f"{extra}-gpu") - {"onnxruntime-gpu"} == names(f"{extra}-base")
-
-
-def add_package(folder: Path, name: str, version: str, file: str) -> None:
-    """Create what pip writes about an installed package."""
-    metadata = folder / f"{name.replace('-', '_')}-{version}.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n")
-    (metadata / "RECORD").write_text(f"{file},,\n")
 
 
 def test_every_package_with_the_module_onnxruntime_is_found(tmp_path: Path) -> None:

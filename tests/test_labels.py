@@ -105,6 +105,10 @@ def test_text_that_looks_like_json_stays_text(tmp_path: Path) -> None:
         ('["cat", 1]', "the label of class 1 in .* is not text: 1"),
         ('["cat", ["a", "b", "c"]]', "the label of class 1 in .* is not text"),
         ('["cat", ""]', "invalid label '' of class 1"),
+        (
+            '["cat", ["n01", "%s"]]' % ("d" * 9_997),
+            "the label of class 1 in .* has 10,001 characters, more than 10,000",
+        ),
         ('["a\\nb"]', r"invalid label 'a\\nb' of class 0"),
         ('["a\\u001b[2J"]', r"invalid label 'a\\x1b\[2J' of class 0"),
         ('["a\\ud800"]', r"invalid label 'a\\ud800' of class 0"),

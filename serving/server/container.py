@@ -105,8 +105,8 @@ def write_backend(out: str | Path, *, backend: str = "onnxruntime", triton: str 
                 f"cannot write the backend to {folder}: the folder is not empty",
                 hint="Choose a new folder: camserve repository backend --out DIR",
             )
-        with replace_folder(folder, example=_MAIN_FILE) as written:
-            copy_backend(backend, written / backend)
+        with replace_folder(folder / backend, example=_MAIN_FILE) as written:
+            copy_backend(backend, written)
     except OSError as error:
         raise ServingError(f"cannot write the backend to {folder}: {reason(error, folder)}") from None
     return ContainerBackend(

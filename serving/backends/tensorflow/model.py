@@ -48,7 +48,7 @@ class TritonPythonModel(Instance):
         """Load the SavedModel."""
         settings = session_settings(config, kind=args["model_instance_kind"], device=args["model_instance_device_id"])
         obstacle = None if settings.gpu is None else gpu_obstacle(settings.gpu)
-        warnings = () if obstacle is None else (refuse_or_warn(config, "a GPU of TensorFlow", obstacle),)
+        warnings = () if obstacle is None else (refuse_or_warn(config, "a GPU that TensorFlow can use", obstacle),)
         usable = settings if obstacle is None else replace(settings, gpu=None)
         self._signature = _Signature(version_file(args, config, "model.savedmodel"), usable, warnings)
         return self._signature
@@ -67,6 +67,8 @@ class _Signature:
     def __init__(self, path: Path, settings: SessionSettings, warnings: Sequence[str]) -> None:
         self.provider = "CPU" if settings.gpu is None else "CUDA"
         self.warnings = warnings
+        if settings.tf32 is not None:
+            tf.config.experimental.enable_tensor_float_32_execution(settings.tf32)
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_configuration(settings))
         try:
             loaded = tf.compat.v1.saved_model.load(self._session, [settings.graph_tag], str(path))

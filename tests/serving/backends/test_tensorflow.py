@@ -14,6 +14,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from camserve.bundle import Bundle
+from camserve.serving.backends.camserve_backend.gpu_obstacles import Obstacle
 from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
 from camserve.serving.backends.camserve_backend.tensorflow_settings import data_type, session_settings
 
@@ -31,6 +32,7 @@ instance_group [{ kind: KIND_CPU count: 1 }]
 dynamic_batching { max_queue_delay_microseconds: 50000 }
 parameters { key: "TF_NUM_INTRA_THREADS" value: { string_value: "1" } }
 parameters { key: "TF_NUM_INTER_THREADS" value: { string_value: "1" } }
+parameters { key: "use_tf32" value: { string_value: "0" } }
 """
 
 
@@ -131,4 +133,28 @@ def test_settings_are_those_of_the_former_backend() -> None:
     assert (plain.graph_tag, plain.signature, plain.gpu) == ("serve", "serving_default", None)
     with pytest.raises(ModelRefusedError, match="must not be negative"):
         session_settings({"parameters": {"TF_NUM_INTER_THREADS": {"string_value": "-1"}}}, kind="CPU", device="0")
+    assert plain.tf32 is None
+    assert session_settings({"parameters": {"use_tf32": {"string_value": "0"}}}, kind="GPU", device="0").tf32 is False
     assert data_type("float16") == "TYPE_FP16"
+
+
+def test_a_gpu_that_tensorflow_cannot_use_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    from camserve.export.frameworks import tf
+
+    from camserve.serving.backends.camserve_backend import tensorflow_gpu
+
+    found: list[str] = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: found)
+    package = f"'tensorflow[and-cuda]=={tf.__version__}'"
+    monkeypatch.setattr(tensorflow_gpu, "driver_obstacle", lambda: None)
+    monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: True)
+    assert tensorflow_gpu.gpu_obstacle("0") == Obstacle(
+        "TensorFlow finds 0 GPUs, not GPU 0", f"Install CUDA's libraries: pip install {package}"
+    )
+    found += ["GPU:0", "GPU:1"]
+    assert tensorflow_gpu.gpu_obstacle("1") is None
+    monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: False)
+    obstacle = tensorflow_gpu.gpu_obstacle("1")
+    assert obstacle is not None
+    assert obstacle.reason == f"tensorflow {tf.__version__} is installed, which is built without CUDA"
+    assert obstacle.remedy == f"Replace it: pip uninstall --yes tensorflow && pip install {package}"

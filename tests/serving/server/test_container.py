@@ -96,7 +96,9 @@ def test_the_commands_mount_the_folder_over_that_of_the_compiled_backend(tmp_pat
 
 def test_an_empty_folder_is_used_and_any_other_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
+    identity = (tmp_path / "empty").stat().st_ino
     assert write_backend(tmp_path / "empty").path.is_dir()
+    assert (tmp_path / "empty").stat().st_ino == identity  # it may be the current folder of a shell
     with pytest.raises(UsageError, match=r"cannot write the backend to .*empty: the folder is not empty.*--out DIR"):
         write_backend(tmp_path / "empty")
     (tmp_path / "file").touch()
