@@ -63,7 +63,7 @@ def _move(graph: onnx.GraphProto, transpose: Any, way: list[Any]) -> None:
     for node in way:
         _transpose_constants(graph, node, perm)
     first.input[:] = [transposed if name == entry else name for name in first.input]
-    transpose.name = f"{first.name}:transpose"  # part of the same layer
+    transpose.name = f"{first.name}:transpose"  # at the entry, it belongs to the layer that reads it
     transpose.input[0], transpose.output[0], last.output[0] = entry, transposed, result
 
 
