@@ -7,6 +7,7 @@ import re
 from tritonclient.utils import InferenceServerException
 
 from camserve.errors import ServerError
+from camserve.serving.live.no_gpu import explain_missing_gpu
 from camserve.text import shortened
 
 __all__ = ["one_line", "server_error"]
@@ -42,6 +43,13 @@ def server_error(url: str, action: str, error: InferenceServerException) -> Serv
         return ServerError(
             f"no answer from the server {url}: {message}",
             hint="Check that it is running, that this is its gRPC port, and that TLS is on at both ends or at neither",
+        )
+    explained = explain_missing_gpu(message)
+    if explained is not None:
+        return ServerError(
+            f"the server {url} cannot {action}: {explained}",
+            hint="Publish it for the CPU with --accelerator none, or start the server with: camserve serve "
+            "--repository DIR --model-control explicit --cpu",
         )
     check = "Check that it serves this repository and sees its current files"
     return ServerError(f"the server {url} cannot {action}: {message}", hint=check if _NOT_FOUND in message else None)

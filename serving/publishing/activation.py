@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from camserve.errors import RepositoryError, ServerError
 from camserve.golden import compare
 from camserve.golden_images import GoldenImages
+from camserve.serving.config.cpu import cpu_change, cpu_config
+from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.draft import Draft, GoldenFiles
 from camserve.serving.publishing.version_placement import Placement
@@ -21,7 +24,9 @@ _ACCELERATOR_TOLERANCE = 2e-2
 """Minimum tolerance: GPUs multiply in TF32 and TensorRT in half precision, which changes values but not classes."""
 
 
-def activate(server: LiveServer, placement: Placement, draft: Draft, golden: GoldenFiles, *, before: Versions) -> None:
+def activate(
+    server: LiveServer, placement: Placement, draft: Draft, golden: GoldenFiles, *, before: Versions
+) -> str | None:
     """Load a version on a server and verify its golden answers. On failure, restore the previous state.
 
     Args:
@@ -31,25 +36,40 @@ def activate(server: LiveServer, placement: Placement, draft: Draft, golden: Gol
         golden: The expected answers.
         before: The versions of the model that were ready on the server before.
 
+    Returns:
+        How the server serves the model on the CPU instead of as published, if it was started with `--cpu`.
+
     Raises:
         ServerError: If the version does not load, does not become ready, or gives other answers; the message names
             the reason and that the version was rolled back.
     """
     name = draft.model.name
     try:
-        server.load(name)
+        change = _load(server, draft.model)
         _check_identity(server, name, placement)
         server.wait_ready(name, placement.number)
         _check_answers(server, placement.number, draft, golden)
+        return change
     except ServerError as error:
-        restored = _restore_previous(server, placement.undo, name, before=before)
+        restored = _restore_previous(server, placement.undo, draft.model, before=before)
         raise ServerError(
             f"version {placement.number} of {name} was rolled back: {error.message}{restored}",
             hint=error.hint or "See the log of the server",
         ) from None
     except BaseException:
-        _restore_previous(server, placement.undo, name, before=before)
+        _restore_previous(server, placement.undo, draft.model, before=before)
         raise
+
+
+def _load(server: LiveServer, model: Path) -> str | None:
+    """Load a model with its configuration, or with that for the CPU on a server for it, and return what it changes."""
+    published = read_config(model / CONFIG_NAME)
+    config = cpu_config(published)
+    if config is None or not server.is_cpu_server():
+        server.load(model.name)
+        return None
+    server.load(model.name, config=config)
+    return cpu_change(published, config)
 
 
 def _check_identity(server: LiveServer, name: str, placement: Placement) -> None:
@@ -88,13 +108,13 @@ def _check_images(server: LiveServer, number: int, draft: Draft, golden: GoldenI
         )
 
 
-def _restore_previous(server: LiveServer, undo: ExitStack, name: str, *, before: Versions) -> str:
+def _restore_previous(server: LiveServer, undo: ExitStack, model: Path, *, before: Versions) -> str:
     """Restore files and server, and return what could not be restored."""
     undo.close()
-    problem = ""
+    name, problem = model.name, ""
     try:
         if before:
-            server.load(name)
+            _load(server, model)
         else:
             server.unload(name)
     except ServerError as error:

@@ -39,6 +39,7 @@ class Publication:
         served: Whether the version policy of the model serves it.
         source_version: The older version that it republishes; None if a bundle was published.
         widened: The metrics whose tolerances were widened at export.
+        on_cpu: How that server serves it on the CPU instead of as published, if it was started with `--cpu`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Publication:
     served: bool = True
     source_version: int | None = None
     widened: tuple[WidenedTolerance, ...] = ()
+    on_cpu: str | None = None
 
 
 def deliver(
@@ -93,12 +95,12 @@ def _deliver(root: Path, stage: Path, draft: Draft, server: LiveServer | None, r
         check_servable(version / ONNX_NAME, draft.contract, golden, tolerance=draft.tolerance)
     before = () if server is None else server.served().get(draft.model.name, ())
     report("add to the repository")
-    placement = place(root, stage, version, manifest, draft)
+    placement, on_cpu = place(root, stage, version, manifest, draft), None
     with placement.undo:  # any failure from here on, an interruption included, restores the previous state
         if server is not None:
             report(f"load on {server.url} and compare answers")
             _refuse_unserved(placement, draft, server)
-            activate(server, placement, draft, golden, before=before)
+            on_cpu = activate(server, placement, draft, golden, before=before)
         placement.undo.pop_all()
     path = draft.model / str(placement.number)
     parity = read_export_facts(path).parity
@@ -110,6 +112,7 @@ def _deliver(root: Path, stage: Path, draft: Draft, server: LiveServer | None, r
         served=placement.served,
         source_version=draft.source_version,
         widened=() if parity is None else parity.widened,
+        on_cpu=on_cpu,
     )
 
 

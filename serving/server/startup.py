@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 
 from camserve.errors import ServerError
+from camserve.serving.live.no_gpu import explain_missing_gpu
 from camserve.serving.server.host_hints import host_hint, limits_hint
 from camserve.serving.server.launch import Run
 from camserve.serving.server.server_health import is_ready
@@ -59,8 +61,19 @@ def _failure(run: Run, repository: Path, what: str) -> tuple[str, str | None]:
     hint = host_hint(run.log_text, run.process.wait() if run.process.exited else None)
     failures = run.failures
     if failures:
-        return f"Triton cannot serve {repository}: {'; '.join(failures)}", hint or _hint(failures)
+        explained = [explain_missing_gpu(failure) for failure in failures]
+        reasons = [each or failure for each, failure in zip(explained, failures, strict=True)]
+        hint = _use_cpu(repository) if any(explained) else hint or _hint(failures)
+        return f"Triton cannot serve {repository}: {'; '.join(reasons)}", hint
     return f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint or limits_hint()
+
+
+def _use_cpu(repository: Path) -> str:
+    path = shlex.quote(str(repository))
+    return (
+        f"Serve it on the CPU: camserve serve --repository {path} --cpu, or publish it for the CPU: camserve publish "
+        f"BUNDLE_DIR --repository {path} --accelerator none"
+    )
 
 
 def _hint(failures: tuple[str, ...]) -> str | None:

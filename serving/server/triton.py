@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from camserve.errors import ServerError
+from camserve.serving.server.cpu_models import cpu_changes, cpu_configs
 from camserve.serving.server.environment import TritonInstallation, find_triton
 from camserve.serving.server.host_checks import warn_about_shared_memory
 from camserve.serving.server.host_hints import host_hint
@@ -54,6 +55,7 @@ class TritonServer:
         restarts: Number of restarts by reason, such as `SIGSEGV`, since `start`; the server has it as the metric
             `camserve_restarts`.
         stopped: Set by `stop`, cleared by `start`; from then on, `supervise` does not start the server again.
+        cpu_changes: With the option `cpu`, how each model that was published for GPUs is served on the CPU, by name.
 
     Raises:
         UsageError: If an option is out of range, or two options conflict.
@@ -64,6 +66,7 @@ class TritonServer:
         self.options = replace(options or ServerOptions(), **changes)
         self.restarts = _no_restarts()
         self.stopped = Event()
+        self.cpu_changes: Mapping[str, str] = {}
         self._ending = Lock()
         self._last_log = ""
         self._run: Run | None = None
@@ -158,7 +161,9 @@ class TritonServer:
         self.stopped.clear()
         self.restarts = _no_restarts()
         check_models(self.repository, self.options)
-        warn_about_shared_memory(self.repository, selected_versions(self.repository, self.options))
+        selected = selected_versions(self.repository, self.options)
+        warn_about_shared_memory(self.repository, selected)
+        self.cpu_changes = cpu_changes(self.repository, selected) if self.options.cpu else {}
         try:
             self._start(self.options, {})
         except StartupCrashError as error:
@@ -186,6 +191,8 @@ class TritonServer:
         previous = self._previous
         resumption = previous.resume(self.options, self.repository)
         self._start(resumption.options, resumption.configs)
+        if self.options.cpu:
+            self.cpu_changes = cpu_changes(self.repository, self._loaded)
         if self.options.model_control == "explicit":
             for sentence in previous.replaced(self._loaded, self.repository, self.grpc_url):
                 _log.warning("%s", sentence)
@@ -271,6 +278,8 @@ class TritonServer:
 
     def _start_once(self, installation: TritonInstallation, options: ServerOptions, configs: Mapping[str, Any]) -> None:
         self._last_log, self._ready = "", False
+        if options.cpu:
+            configs = {**cpu_configs(self.repository), **configs}
         self._run = launch(installation, self.repository, options, configs=configs, restarts=self.restarts)
         try:
             await_ready(self._run, self.repository, options.start_timeout)

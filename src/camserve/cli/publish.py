@@ -99,6 +99,8 @@ def print_publication(publication: Publication) -> None:
     print_line(f"Published: {publication.name}, version {publication.version}{source}, in {publication.path}")
     if publication.url is not None:
         print_line(f"Serving:   {publication.url} loaded it and returns the outputs recorded at export")
+        if publication.on_cpu is not None:
+            print_line(f"           The server was started with --cpu: {publication.on_cpu}")
         return
     if not publication.served:
         print_line("           The model's version policy does not serve it. To serve the newest version,")
@@ -120,4 +122,5 @@ def publication_document(publication: Publication) -> dict[str, Any]:
         "served": publication.served,
         "again": publication.source_version,
         "widened": [asdict(each) for each in publication.widened],
+        "on_cpu": publication.on_cpu,
     }
