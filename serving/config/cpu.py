@@ -16,6 +16,7 @@ __all__ = ["cpu_change", "cpu_config"]
 
 _BATCH_SIZES = "batch_sizes"
 _GPU_PARAMETERS = (*CUDA_PARAMETERS, _BATCH_SIZES, "cuda_graphs", "cpu_fallback")
+_GPU_FIELDS = ("gpus", "secondary_devices", "profile", "host_policy")
 _GROUP = model_config_pb2.ModelInstanceGroup
 
 
@@ -37,8 +38,7 @@ def cpu_config(config: Any) -> Any | None:
     _keep_cpu_groups(copy)
     if groups and all(group.kind == _GROUP.KIND_GPU for group in groups):
         _remove(copy, *THREADS[backend_of(copy)], PARALLEL)
-    copy.optimization.ClearField("cuda")
-    copy.optimization.execution_accelerators.ClearField("gpu_execution_accelerator")
+    _remove_accelerators(copy)
     _remove(copy, *_GPU_PARAMETERS)
     return copy
 
@@ -61,13 +61,25 @@ def cpu_change(before: Any, after: Any) -> str:
 def _keep_cpu_groups(config: Any) -> None:
     groups = [group for group in config.instance_group if group.kind != _GROUP.KIND_GPU]
     if not groups:
-        first = config.instance_group[0] if config.instance_group else _GROUP()
-        groups = [_GROUP(name=first.name, count=1, rate_limiter=first.rate_limiter)]
-    kept = [_GROUP(name=each.name, count=each.count, rate_limiter=each.rate_limiter, kind=each.kind) for each in groups]
-    for group in kept:
-        group.kind = _GROUP.KIND_CPU if group.kind == _GROUP.KIND_AUTO else group.kind
+        groups = [*config.instance_group[:1]] or [_GROUP()]
+        groups[0].count = 1
+    for group in groups:
+        group.kind = _GROUP.KIND_MODEL if group.kind == _GROUP.KIND_MODEL else _GROUP.KIND_CPU
+        for name in _GPU_FIELDS:
+            group.ClearField(name)
+    kept = [_GROUP.FromString(group.SerializeToString()) for group in groups]
     config.ClearField("instance_group")
     config.instance_group.extend(kept)
+
+
+def _remove_accelerators(config: Any) -> None:
+    optimization = config.optimization
+    optimization.ClearField("cuda")
+    optimization.execution_accelerators.ClearField("gpu_execution_accelerator")
+    if not optimization.execution_accelerators.ListFields():
+        optimization.ClearField("execution_accelerators")
+    if not optimization.ListFields():
+        config.ClearField("optimization")
 
 
 def _remove(config: Any, *parameters: str) -> None:
