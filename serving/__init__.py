@@ -2,7 +2,7 @@
 
 `publish` adds a bundle as the next version of a model, `rollback` returns to an older version, `list_models`,
 `verify_repository`, `lint_repository` and `prune` maintain the repository, `TritonServer` runs a Triton server on it,
-and `LiveServer` controls a running one.
+`LiveServer` controls a running one, and `write_backend` writes a backend of camserve for NVIDIA's container.
 
 Each name is loaded on first use.
 """
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from camserve.serving.repository.listing import ModelEntry, VersionEntry, list_models
     from camserve.serving.repository.prune import Pruned, prune
     from camserve.serving.repository.verify import Fault, Verification, verify_repository
+    from camserve.serving.server.container import ContainerBackend, write_backend
     from camserve.serving.server.server_options import ServerOptions
     from camserve.serving.server.server_tls import Tls
     from camserve.serving.server.supervisor import Restart, RestartLimit, supervise
@@ -41,6 +42,7 @@ __all__ = [
     "Accelerator",
     "Auto",
     "ClientTls",
+    "ContainerBackend",
     "Cpu",
     "Cuda",
     "Fault",
@@ -73,4 +75,5 @@ __all__ = [
     "rollback",
     "supervise",
     "verify_repository",
+    "write_backend",
 ]

@@ -1,4 +1,4 @@
-"""Triton's refusal of a model that was published for GPUs, on a host without one that it can use."""
+"""The refusal of a model that was published for GPUs, on a host without one that can be used."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ _REFUSAL = re.compile(
     r"instance group \S+ of model \S+ (?:has kind KIND_GPU but no GPUs are available"
     r"|specifies invalid or unsupported gpu id \d+\. GPUs with at least .+? are:?\s*$)"
 )
+_BACKEND_REFUSAL = "a GPU instance requires"  # of camserve's backends, which name the cause
 _EXPLANATION = "it was published for GPUs, and Triton finds no GPU that it can use on its host"
 
 
 def explain_missing_gpu(message: str) -> str | None:
-    """Return a message of Triton with the cause in plain words; None if it has another cause."""
+    """Return a message of Triton with the cause in plain words; None if the cause is not a GPU that is missing."""
     explained, found = _REFUSAL.subn(_EXPLANATION, message)
-    return explained if found else None
+    return explained if found or _BACKEND_REFUSAL in message else None

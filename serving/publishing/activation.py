@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
 from camserve.errors import RepositoryError, ServerError
 from camserve.golden import compare
@@ -11,6 +12,7 @@ from camserve.golden_images import GoldenImages
 from camserve.serving.config.cpu import cpu_change, cpu_config
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.live.server import LiveServer
+from camserve.serving.publishing.arithmetic import TF32_TOLERANCE, difference_hint, served_tolerance
 from camserve.serving.publishing.draft import Draft, GoldenFiles
 from camserve.serving.publishing.version_placement import Placement
 from camserve.serving.repository.ledger import read_ledger
@@ -20,13 +22,11 @@ __all__ = ["activate"]
 Versions = tuple[int, ...]
 
 _CHECK_SERVER = "Check the configuration, the accelerator and the files of that server"
-_ACCELERATOR_TOLERANCE = 2e-2
-"""Minimum tolerance: GPUs multiply in TF32 and TensorRT in half precision, which changes values but not classes."""
 
 
 def activate(
     server: LiveServer, placement: Placement, draft: Draft, golden: GoldenFiles, *, before: Versions
-) -> str | None:
+) -> tuple[str, ...]:
     """Load a version on a server and verify its golden answers. On failure, restore the previous state.
 
     Args:
@@ -37,7 +37,7 @@ def activate(
         before: The versions of the model that were ready on the server before.
 
     Returns:
-        How the server serves the model on the CPU instead of as published, if it was started with `--cpu`.
+        What the publisher should know about how the server runs it, each in one sentence.
 
     Raises:
         ServerError: If the version does not load, does not become ready, or gives other answers; the message names
@@ -45,11 +45,12 @@ def activate(
     """
     name = draft.model.name
     try:
-        change = _load(server, draft.model)
-        _check_identity(server, name, placement)
+        warnings = _load(server, draft.model)
+        config = server.config(name)
+        _check_identity(server, name, placement, config)
         server.wait_ready(name, placement.number)
-        _check_answers(server, placement.number, draft, golden)
-        return change
+        _check_answers(server, placement.number, draft, golden, config)
+        return warnings
     except ServerError as error:
         restored = _restore_previous(server, placement.undo, draft.model, before=before)
         raise ServerError(
@@ -61,20 +62,19 @@ def activate(
         raise
 
 
-def _load(server: LiveServer, model: Path) -> str | None:
-    """Load a model with its configuration, or with that for the CPU on a server for it, and return what it changes."""
+def _load(server: LiveServer, model: Path) -> tuple[str, ...]:
+    """Load a model as published, or on a server for the CPU with the configuration for it; return what that changes."""
     published = read_config(model / CONFIG_NAME)
     config = cpu_config(published)
     if config is None or not server.is_cpu_server():
         server.load(model.name)
-        return None
+        return ()
     server.load(model.name, config=config)
-    return cpu_change(published, config)
+    return (f"{server.url} was started with --cpu, so it serves {cpu_change(published, config)}",)
 
 
-def _check_identity(server: LiveServer, name: str, placement: Placement) -> None:
+def _check_identity(server: LiveServer, name: str, placement: Placement, config: Any) -> None:
     """Detect a server that reads another repository: it would load what is there, perhaps with correct answers."""
-    config = server.config(name)
     try:
         loaded = read_ledger(config, f"the configuration of {name} on {server.url}")
     except RepositoryError:
@@ -86,21 +86,23 @@ def _check_identity(server: LiveServer, name: str, placement: Placement) -> None
         )
 
 
-def _check_answers(server: LiveServer, number: int, draft: Draft, golden: GoldenFiles) -> None:
+def _check_answers(server: LiveServer, number: int, draft: Draft, golden: GoldenFiles, config: Any) -> None:
+    tolerance = served_tolerance(config, precision=draft.precision, exported=draft.tolerance)
     answers = server.infer(draft.model.name, number, draft.contract, golden.answers.image(draft.contract))
-    faults = compare(golden.answers, draft.contract, answers, tolerance=max(_ACCELERATOR_TOLERANCE, draft.tolerance))
+    faults = compare(golden.answers, draft.contract, answers, tolerance=tolerance)
     if faults:
+        as_tf32 = not compare(golden.answers, draft.contract, answers, tolerance=TF32_TOLERANCE)
         raise ServerError(
             f"{server.url} does not reproduce the golden answers of the export: {'; '.join(faults)}",
-            hint=_CHECK_SERVER,
+            hint=difference_hint(config, precision=draft.precision, as_tf32=as_tf32) or _CHECK_SERVER,
         )
     if golden.images is not None:
-        _check_images(server, number, draft, golden.images)
+        _check_images(server, number, draft, golden.images, tolerance)
 
 
-def _check_images(server: LiveServer, number: int, draft: Draft, golden: GoldenImages) -> None:
+def _check_images(server: LiveServer, number: int, draft: Draft, golden: GoldenImages, tolerance: float) -> None:
     answers = server.infer(draft.model.name, number, draft.contract, golden.image(draft.contract))
-    faults = golden.faults(answers, tolerance=_ACCELERATOR_TOLERANCE)
+    faults = golden.faults(answers, tolerance=tolerance)
     if faults:
         raise ServerError(
             f"{server.url} does not give the expected answers to the golden images: {'; '.join(faults)}",

@@ -11,8 +11,10 @@ from camserve.bundle import ONNX_NAME
 from camserve.errors import RepositoryError
 from camserve.parity_report import WidenedTolerance
 from camserve.progress import Progress, no_progress
+from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.activation import activate
+from camserve.serving.publishing.arithmetic import arithmetic_warnings
 from camserve.serving.publishing.draft import Draft, read_draft_golden, write_version
 from camserve.serving.publishing.onnx_check import check_servable
 from camserve.serving.publishing.predecessor import check_predecessor
@@ -39,7 +41,7 @@ class Publication:
         served: Whether the version policy of the model serves it.
         source_version: The older version that it republishes; None if a bundle was published.
         widened: The metrics whose tolerances were widened at export.
-        on_cpu: How that server serves it on the CPU instead of as published, if it was started with `--cpu`.
+        warnings: What else the publisher should know, such as the arithmetic of GPUs, each in one sentence.
     """
 
     name: str
@@ -49,7 +51,7 @@ class Publication:
     served: bool = True
     source_version: int | None = None
     widened: tuple[WidenedTolerance, ...] = ()
-    on_cpu: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def deliver(
@@ -95,12 +97,13 @@ def _deliver(root: Path, stage: Path, draft: Draft, server: LiveServer | None, r
         check_servable(version / ONNX_NAME, draft.contract, golden, tolerance=draft.tolerance)
     before = () if server is None else server.served().get(draft.model.name, ())
     report("add to the repository")
-    placement, on_cpu = place(root, stage, version, manifest, draft), None
+    placement = place(root, stage, version, manifest, draft)
+    warnings: tuple[str, ...] = ()
     with placement.undo:  # any failure from here on, an interruption included, restores the previous state
         if server is not None:
             report(f"load on {server.url} and compare answers")
             _refuse_unserved(placement, draft, server)
-            on_cpu = activate(server, placement, draft, golden, before=before)
+            warnings = activate(server, placement, draft, golden, before=before)
         placement.undo.pop_all()
     path = draft.model / str(placement.number)
     parity = read_export_facts(path).parity
@@ -112,7 +115,7 @@ def _deliver(root: Path, stage: Path, draft: Draft, server: LiveServer | None, r
         served=placement.served,
         source_version=draft.source_version,
         widened=() if parity is None else parity.widened,
-        on_cpu=on_cpu,
+        warnings=(*arithmetic_warnings(read_config(draft.model / CONFIG_NAME), precision=draft.precision), *warnings),
     )
 
 

@@ -14,7 +14,7 @@ from camserve.errors import BundleError
 from camserve.golden import Golden, read_golden, tolerance_of
 from camserve.golden_images import GoldenImages, read_golden_images
 from camserve.manifest import MANIFEST_NAME, file_digest, write_manifest
-from camserve.parity_report import largest_noise
+from camserve.parity_report import largest_noise, widened_tolerances
 from camserve.serving.config.backends import Backend
 from camserve.serving.config.message import CONFIG_NAME, MODEL_FILES
 from camserve.serving.config.serving_options import ServingOptions
@@ -61,13 +61,19 @@ class Draft:
 
     @property
     def tolerance(self) -> float:
-        """Tolerance for the golden answers."""
+        """Tolerance for the golden answers on a CPU."""
         # Golden answers come from the ONNX file. The SavedModel beside it is never quantized.
         if self.precision != self._export_precision:
             return _SAVED_MODEL_TOLERANCE
-        tolerance, noise = tolerance_of(self._export_precision), largest_noise(self.source.report.get("parity"))
-        # Two processors or runtimes that are as precise as Keras differ by up to twice its distance from float64.
-        return max(tolerance, min(2 * noise, _LARGEST_FP32_TOLERANCE)) if noise else tolerance
+        parity = self.source.report.get("parity")
+        tolerance, noise = tolerance_of(self._export_precision), largest_noise(parity)
+        if noise:
+            # Two processors or runtimes that are as precise as Keras differ by up to twice its distance from float64.
+            tolerance = max(tolerance, min(2 * noise, _LARGEST_FP32_TOLERANCE))
+        if self.backend == "tensorflow":
+            # Each file may differ from float64 by the tolerance of the gate, which may have been widened.
+            tolerance = 2 * max([tolerance, *(each.tolerance for each in widened_tolerances(parity))])
+        return tolerance
 
     @property
     def _export_precision(self) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.command_line import call
 from support.disposable_server import DisposableServer
 from support.serve_process import ServeProcess
 from support.toy import expected_outputs, toy_images
@@ -62,9 +61,9 @@ def test_a_repository_for_gpus_is_served_on_the_cpu(toy_bundle: Bundle, reposito
         assert (config.instance_group[0].count, config.instance_group[0].kind) == (1, _CPU)
         _check_answers(url, "trt", toy_bundle, version=1)
 
-        result = call("publish", toy_bundle.path, "--repository", repository, "--name", "gpu", "--url", url)
-        assert (
-            f"The server was started with --cpu: gpu {_PUBLISHED}cuda, 2 instances, batch_sizes 1,8)" in result.stdout
+        publication = publish(toy_bundle, repository, name="gpu", url=url)
+        assert publication.warnings[-1] == (
+            f"{url} was started with --cpu, so it serves gpu {_PUBLISHED}cuda, 2 instances, batch_sizes 1,8)"
         )
         (repository / "cpu" / "1" / "model.onnx").write_bytes(b"no graph")
         publish(toy_bundle, repository, name="trt")

@@ -1,5 +1,6 @@
 """Modules shared by camserve's Python backends; copied beside the `model.py` of each and run in Triton's Python stub.
 
 No module here imports camserve, so a backend's folder works with any Triton. `instance`, `execution`, `loaded_config`
-and the metrics need Triton's stub; the others are pure Python.
+and the modules of metrics and reports need Triton's stub; `provider_choice` and `tensorflow_gpu` need their framework;
+the others are pure Python.
 """

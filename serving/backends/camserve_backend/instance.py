@@ -13,11 +13,14 @@ import triton_python_backend_utils as pb_utils
 from .cam_metrics import CamCounter
 from .declared_tensors import Tensor, check_inputs, check_outputs, check_supported
 from .execution import BatchExecution
+from .execution_report import ExecutionReport
 from .loaded_config import record_config
 from .parameters import ModelRefusedError
 from .restart_metrics import RestartGauges
 
 __all__ = ["Instance", "Model", "version_file"]
+
+_PREFIX = "camserve: "  # as in camserve.serving.server.log, which cannot be imported inside Triton
 
 
 class Model(Protocol):
@@ -34,6 +37,14 @@ class Model(Protocol):
     @property
     def outputs(self) -> Sequence[Tensor]:
         """The outputs."""
+
+    @property
+    def provider(self) -> str:
+        """What it runs on, such as `CPU` or `CUDA`."""
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the configuration requests and the instance does not have, as clauses without the model's name."""
 
     def run(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
         """Run the model and return the outputs with these names."""
@@ -64,13 +75,16 @@ class Instance(ABC):
             check_outputs(config, model.outputs)
         except ModelRefusedError as error:
             raise pb_utils.TritonModelException(str(error)) from None
+        for warning in model.warnings:
+            pb_utils.Logger.log_warn(f"{_PREFIX}model {config['name']}: {warning}")
         self._execution = BatchExecution(config, model.run, CamCounter(config["name"], args["model_version"]))
+        self._report = ExecutionReport(model.provider, model.warnings)
         self._restarts = RestartGauges()
         record_config(args)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of one batch with their requested outputs."""
-        return self._execution.answer(requests)
+        return self._report.added(requests, self._execution.answer(requests))
 
     def finalize(self) -> None:
         """Release the model and its metrics.

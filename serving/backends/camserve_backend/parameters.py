@@ -7,11 +7,20 @@ from typing import Any
 
 __all__ = ["ModelRefusedError", "boolean_parameter", "integer_parameter", "text_parameter"]
 
+_HINT = "; hint: "  # as in camserve.serving.live.live_errors, which cannot be imported inside Triton
 _BOOLEANS = {"0": False, "false": False, "1": True, "true": True}
 
 
 class ModelRefusedError(ValueError):
-    """The configuration does not match the model or uses an unsupported feature, so the model is not loaded."""
+    """The configuration does not match the model or uses what this server lacks, so the model is not loaded.
+
+    Args:
+        message: Why.
+        hint: What to do, as a sentence that begins with a verb; camserve prints it on a line of its own.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message if hint is None else f"{message}{_HINT}{hint}")
 
 
 def text_parameter(config: Mapping[str, Any], name: str) -> str | None:

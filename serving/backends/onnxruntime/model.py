@@ -14,23 +14,19 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
-import triton_python_backend_utils as pb_utils
 
 if TYPE_CHECKING:
     from camserve.serving.backends.camserve_backend.declared_tensors import Tensor
     from camserve.serving.backends.camserve_backend.instance import Instance, version_file
-    from camserve.serving.backends.camserve_backend.onnx_settings import (
-        SessionSettings,
-        choose_providers,
-        data_type,
-        session_settings,
-    )
+    from camserve.serving.backends.camserve_backend.onnx_settings import SessionSettings, data_type, session_settings
     from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
+    from camserve.serving.backends.camserve_backend.provider_choice import choose_providers, open_session
 else:
     from camserve_backend.declared_tensors import Tensor
     from camserve_backend.instance import Instance, version_file
-    from camserve_backend.onnx_settings import SessionSettings, choose_providers, data_type, session_settings
+    from camserve_backend.onnx_settings import SessionSettings, data_type, session_settings
     from camserve_backend.parameters import ModelRefusedError
+    from camserve_backend.provider_choice import choose_providers, open_session
 
 
 class TritonPythonModel(Instance):
@@ -46,19 +42,13 @@ class _Session:
 
     def __init__(self, args: Mapping[str, str], config: Mapping[str, Any]) -> None:
         settings = session_settings(config)
-        choice = choose_providers(
-            config,
-            kind=args["model_instance_kind"],
-            device=args["model_instance_device_id"],
-            available=onnxruntime.get_available_providers(),
-        )
-        for warning in (*settings.warnings, *choice.warnings):
-            pb_utils.Logger.log_warn(f"model {config['name']}: {warning}")
+        choice = choose_providers(config, kind=args["model_instance_kind"], device=args["model_instance_device_id"])
+        self.provider = choice.label
+        self.warnings = (*settings.warnings, *choice.warnings)
         path = version_file(args, config, "model.onnx")
         path = path / "model.onnx" if path.is_dir() else path
         try:
-            options = _session_options(settings)
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=list(choice.providers))
+            self._session = open_session(str(path), _session_options(settings), choice.providers)
         except Exception as error:
             raise ModelRefusedError(f"onnxruntime cannot load {path.name}: {error}") from error
         self._run_options = onnxruntime.RunOptions()

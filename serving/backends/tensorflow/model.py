@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ import tensorflow as tf
 
 if TYPE_CHECKING:
     from camserve.serving.backends.camserve_backend.declared_tensors import Tensor
+    from camserve.serving.backends.camserve_backend.gpu_obstacles import refuse_or_warn
     from camserve.serving.backends.camserve_backend.instance import Instance, version_file
     from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
+    from camserve.serving.backends.camserve_backend.tensorflow_gpu import gpu_obstacle
     from camserve.serving.backends.camserve_backend.tensorflow_settings import (
         SessionSettings,
         data_type,
@@ -29,8 +32,10 @@ if TYPE_CHECKING:
     )
 else:
     from camserve_backend.declared_tensors import Tensor
+    from camserve_backend.gpu_obstacles import refuse_or_warn
     from camserve_backend.instance import Instance, version_file
     from camserve_backend.parameters import ModelRefusedError
+    from camserve_backend.tensorflow_gpu import gpu_obstacle
     from camserve_backend.tensorflow_settings import SessionSettings, data_type, session_settings
 
 
@@ -40,7 +45,10 @@ class TritonPythonModel(Instance):
     def load(self, args: Mapping[str, str], config: Mapping[str, Any]) -> _Signature:
         """Load the SavedModel."""
         settings = session_settings(config, kind=args["model_instance_kind"], device=args["model_instance_device_id"])
-        self._signature = _Signature(version_file(args, config, "model.savedmodel"), settings)
+        obstacle = None if settings.gpu is None else gpu_obstacle(settings.gpu)
+        warnings = () if obstacle is None else (refuse_or_warn(config, "a GPU of TensorFlow", obstacle),)
+        usable = settings if obstacle is None else replace(settings, gpu=None)
+        self._signature = _Signature(version_file(args, config, "model.savedmodel"), usable, warnings)
         return self._signature
 
     def finalize(self) -> None:
@@ -54,7 +62,9 @@ class _Signature:
 
     optional = ()
 
-    def __init__(self, path: Path, settings: SessionSettings) -> None:
+    def __init__(self, path: Path, settings: SessionSettings, warnings: Sequence[str]) -> None:
+        self.provider = "CPU" if settings.gpu is None else "CUDA"
+        self.warnings = warnings
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_configuration(settings))
         try:
             loaded = tf.compat.v1.saved_model.load(self._session, [settings.graph_tag], str(path))

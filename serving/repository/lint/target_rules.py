@@ -39,5 +39,6 @@ def tensorflow_gone(model: ModelFolder, target: Target) -> Iterator[Note]:
     elif model.config.backend == "tensorflow":
         yield warning(
             f"Triton {target.release} has no TensorFlow backend",
-            "Mount that of camserve, see The SavedModel in docs/serving.md, or publish the model as ONNX",
+            "Use that of camserve: camserve repository backend --backend tensorflow --out DIR "
+            f"--target-triton {target.release}; or publish the model as ONNX",
         )

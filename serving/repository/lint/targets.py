@@ -1,8 +1,11 @@
 """The server that a repository is checked for: Triton's release, its ONNX Runtime, and the cores of its host.
 
 Sources: the ONNX Runtime of a release is listed in "ONNX Runtime Versions" of docs/introduction/compatibility.md of
-triton-inference-server/server, which ends at 26.08. The newest operator set and file format (IR) of an ONNX Runtime
-were measured by loading models of one Relu, each with the next higher number, in the wheel of that version from PyPI.
+triton-inference-server/server, which ends at 26.08; that of 26.09 is in its pull request 8966. That of 26.10 was not
+published when this was written. Python and CUDA are those of the vllm images in the same file, which are built from the
+same base. TensorRT 11 came with onnxruntime_backend pull request 345. The newest operator set and file format (IR) of
+an ONNX Runtime were measured by loading models of one Relu, each with the next higher number, in the wheel of that
+version from PyPI.
 """
 
 from __future__ import annotations
@@ -39,8 +42,37 @@ class Target:
         """Whether the container of the release has Triton's own TensorFlow backend."""
         return _number(self.release) <= _number(_LAST_WITH_TENSORFLOW)
 
+    @property
+    def has_cuda_options(self) -> bool:
+        """Whether the C++ backend surely passes the options of the accelerator `cuda` to ONNX Runtime."""
+        return _number(self.release) >= _number(_FIRST_WITH_CUDA_OPTIONS)
+
+    @property
+    def has_weak_typing(self) -> bool:
+        """Whether TensorRT may lower the precision of a graph, as until TensorRT 10."""
+        return _number(self.release) < _number(_FIRST_WITH_TENSORRT_11)
+
+    @property
+    def python(self) -> str:
+        """Version of Python in the container, for example `3.12`."""
+        return "3.12" if _number(self.release) >= _number(_FIRST_WITH_PYTHON_12) else "3.10"
+
+    @property
+    def cuda(self) -> int:
+        """Major version of CUDA in the container."""
+        return 13 if _number(self.release) >= _number(_FIRST_WITH_CUDA_13) else 12
+
+    def has_onnxruntime(self, version: str) -> bool:
+        """Check whether its ONNX Runtime is of a version, such as `1.20`, or newer."""
+        return _number(self.onnxruntime)[:2] >= _number(version)
+
 
 _LAST_WITH_TENSORFLOW = "25.02"
+# onnxruntime_backend pull request 256, merged in June 2024: not in 24.05, and not certain in 24.06.
+_FIRST_WITH_CUDA_OPTIONS = "24.07"
+_FIRST_WITH_PYTHON_12 = "24.11"
+_FIRST_WITH_CUDA_13 = "25.08"
+_FIRST_WITH_TENSORRT_11 = "26.06"
 _RELEASE = re.compile(r"\d\d\.\d\d")
 
 _SUPPORTED: Mapping[str, tuple[int, int]] = {
@@ -54,6 +86,7 @@ _SUPPORTED: Mapping[str, tuple[int, int]] = {
     "1.24": (25, 13),
     "1.27": (26, 13),
     "1.28": (26, 13),
+    "1.30": (26, 13),
 }
 """By version of ONNX Runtime, the newest operator set and file format that it loads."""
 
@@ -87,6 +120,7 @@ RELEASES: Mapping[str, str] = {
     "26.06": "1.24.4",
     "26.07": "1.27.0",
     "26.08": "1.28.0",
+    "26.09": "1.30.0",
 }
 """By release of Triton, the version of its ONNX Runtime."""
 
@@ -115,8 +149,8 @@ def _unknown(release: str) -> UsageError:
     newest = max(RELEASES, key=_number)
     if _RELEASE.fullmatch(release) and _number(release) > _number(newest):
         return UsageError(
-            f"unknown Triton release {release!r}: the newest release that lint knows is {newest}",
-            hint=f"Check for that one instead: --target-triton {newest}",
+            f"unknown Triton release {release!r}: the newest release that camserve knows is {newest}",
+            hint=f"Choose that one instead: --target-triton {newest}",
         )
     return UsageError(f"unknown Triton release {release!r}", hint=f"Choose one of {', '.join(RELEASES)}")
 

@@ -33,6 +33,8 @@ def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, a
         print_warning(warning)
     for note in bundle.report["notes"]:
         print_note(f"note: {note}")
+    for warning in () if publication is None else publication.warnings:
+        print_warning(warning)
     if as_json:
         document: dict[str, Any] = {
             "bundle": str(bundle.path),

@@ -84,9 +84,9 @@ def publish(
 
 
 def report_publication(publication: Publication, *, as_json: bool) -> None:
-    """Print what was published, as JSON or as text, and a warning for each tolerance that was widened at export."""
-    for widened in publication.widened:
-        print_warning(f"{publication.name}: {widened}")
+    """Print what was published, as JSON or as text, and its warnings, also for each tolerance widened at export."""
+    for warning in (*publication.widened, *publication.warnings):
+        print_warning(f"{publication.name}: {warning}")
     if as_json:
         print_json(publication_document(publication))
     else:
@@ -99,8 +99,6 @@ def print_publication(publication: Publication) -> None:
     print_line(f"Published: {publication.name}, version {publication.version}{source}, in {publication.path}")
     if publication.url is not None:
         print_line(f"Serving:   {publication.url} loaded it and returns the outputs recorded at export")
-        if publication.on_cpu is not None:
-            print_line(f"           The server was started with --cpu: {publication.on_cpu}")
         return
     if not publication.served:
         print_line("           The model's version policy does not serve it. To serve the newest version,")
@@ -122,5 +120,5 @@ def publication_document(publication: Publication) -> dict[str, Any]:
         "served": publication.served,
         "again": publication.source_version,
         "widened": [asdict(each) for each in publication.widened],
-        "on_cpu": publication.on_cpu,
+        "warnings": list(publication.warnings),
     }

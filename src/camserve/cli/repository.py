@@ -1,4 +1,4 @@
-"""`camserve repository`: list, show, verify, lint, roll back and prune the models of a repository."""
+"""`camserve repository`: list, show, verify, lint, roll back and prune models; write a backend for the container."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from camserve.cli.console import print_json, print_line, print_note
 from camserve.cli.help_layout import Command, Group
 from camserve.cli.progress_view import Phases
 from camserve.cli.publish import report_publication
+from camserve.cli.repository_backend import BACKEND_EPILOG, backend
 from camserve.cli.repository_lint import LINT_EPILOG, lint
 from camserve.cli.repository_show import SHOW_EPILOG, show_model
 from camserve.cli.shared_options import AllowContractChange, Json, Repository, complete_model
@@ -60,6 +61,7 @@ def register(app: typer.Typer) -> None:
     repository.command("lint", cls=Command, epilog=LINT_EPILOG)(lint)
     repository.command("rollback", cls=Command, epilog=_ROLLBACK_EPILOG)(rollback)
     repository.command("prune", cls=Command, epilog=_PRUNE_EPILOG)(prune)
+    repository.command("backend", cls=Command, epilog=BACKEND_EPILOG)(backend)
     app.add_typer(repository, name="repository")
 
 

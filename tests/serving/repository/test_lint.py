@@ -308,7 +308,7 @@ def test_an_unknown_release_lists_the_known_ones() -> None:
 
 def test_a_release_newer_than_all_known_ones_is_reported_as_such() -> None:
     with pytest.raises(
-        UsageError, match=r"unknown Triton release '39\.01': the newest release that lint knows is"
+        UsageError, match=r"unknown Triton release '39\.01': the newest release that camserve knows is"
     ) as caught:
         find_target("39.01", cores=2)
     assert f"--target-triton {list(RELEASES)[-1]}" in str(caught.value.hint)

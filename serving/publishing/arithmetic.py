@@ -1,0 +1,106 @@
+"""How exactly a server computes a published model: the tolerance of its answers, and what a publisher should know.
+
+Source of the measured values: ResNet50 with random weights, float32 and fp16, in ONNX Runtime 1.31 on an H100.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tritonclient.grpc import model_config_pb2
+
+from camserve.serving.config.accelerator_options import Auto, Cuda, OpenVINO, TensorRT
+from camserve.serving.config.backends import backend_of
+from camserve.serving.config.message import read_options
+
+__all__ = ["TF32_TOLERANCE", "arithmetic_warnings", "difference_hint", "served_tolerance"]
+
+TF32_TOLERANCE = 1e-2
+"""Four times the largest measured difference of TF32 from Keras: logits 1.1e-3, maps 1.9e-3, probabilities 2.3e-3.
+
+It is the tolerance of fp16, whose products have as many bits.
+"""
+
+_COMPILED_TOLERANCE = 2e-2
+"""TensorRT and OpenVINO choose the precision of each layer, which changes values but not classes."""
+
+_CPU = model_config_pb2.ModelInstanceGroup.KIND_CPU
+
+_TF32_HINT = "The difference is that of TF32: accept it with --gpu-math tf32, or publish with --accelerator none"
+_INT8_HINT = "Publish with --accelerator none or --accelerator tensorrt: int8 on CUDA gives other answers than on a CPU"
+
+_TF32 = (
+    "gpu_math tf32: on an H100, answers differ from Keras by 1.1e-3 (logits), 1.9e-3 (maps) and 2.3e-3 "
+    "(probabilities); those of float32 by 2e-6, at 0.3 to 0.6 of the speed. For exact answers, publish with "
+    "--gpu-math float32"
+)
+_UNSET = (
+    "gpu_math is unset: on a GPU, NVIDIA's backend multiplies in TF32, which changes answers by about 2e-3, and "
+    "camserve's in float32. For exact answers, publish with --gpu-math float32"
+)
+_INT8 = (
+    "an int8 model on a GPU without TensorRT is slower than an fp16 one and gives other answers than on a CPU. Publish "
+    "with --accelerator none or --accelerator tensorrt"
+)
+_NO_FALLBACK = (
+    "its configuration, of an earlier version of camserve, does not allow cpu_fallback: on a host with a GPU that ONNX "
+    "Runtime cannot use, the model is refused. To run it on the CPU there, publish with --set cpu_fallback=on"
+)
+
+
+def served_tolerance(config: Any, *, precision: str, exported: float) -> float:
+    """Return how far the answers of a server may differ from those of the export, relative to the largest.
+
+    Args:
+        config: The configuration that the server reports, in which Triton has replaced the automatic choice of a device
+            by the device.
+        precision: Precision of the served file: `fp32`, `fp16` or `int8`.
+        exported: The same tolerance for a CPU.
+    """
+    if read_options(config)["accelerator"] in (TensorRT.name, OpenVINO.name):
+        return max(_COMPILED_TOLERANCE, exported)
+    # Triton's own TensorFlow backend cannot be told not to use TF32.
+    exact = read_options(config)["gpu_math"] == "float32" and backend_of(config) != "tensorflow"
+    return exported if exact or precision != "fp32" or not _on_cuda(config) else max(TF32_TOLERANCE, exported)
+
+
+def difference_hint(config: Any, *, precision: str, as_tf32: bool) -> str | None:
+    """Return what to do about answers of a server that differ too much; None if its arithmetic does not explain them.
+
+    Args:
+        config: The configuration that the server reports.
+        precision: Precision of the served file.
+        as_tf32: Whether the answers are within the tolerance of TF32.
+    """
+    if not _on_cuda(config):
+        return None
+    if precision == "int8":
+        return _INT8_HINT
+    return _TF32_HINT if precision == "fp32" and as_tf32 else None
+
+
+def arithmetic_warnings(config: Any, *, precision: str) -> tuple[str, ...]:
+    """List what a publisher should know about the answers of a GPU.
+
+    Args:
+        config: The configuration of the published model.
+        precision: Precision of the served file: `fp32`, `fp16` or `int8`.
+    """
+    options = read_options(config)
+    if options["accelerator"] not in (Auto.name, Cuda.name):
+        return ()
+    warnings = []
+    if precision == "int8":
+        warnings.append(_INT8)
+    if precision == "fp32" and options["gpu_math"] == "tf32":
+        warnings.append(_TF32)
+    if precision == "fp32" and options["gpu_math"] == "unset":
+        warnings.append(_UNSET)
+    if options["accelerator"] == Auto.name and "cpu_fallback" not in config.parameters:
+        warnings.append(_NO_FALLBACK)
+    return tuple(warnings)
+
+
+def _on_cuda(config: Any) -> bool:
+    on_cpu = bool(config.instance_group) and all(group.kind == _CPU for group in config.instance_group)
+    return not on_cpu and read_options(config)["accelerator"] in (Auto.name, Cuda.name)
