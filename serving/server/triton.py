@@ -183,6 +183,8 @@ class TritonServer(RunningServer):
             await_ready(self._run, self.repository, options.start_timeout)
             if self._run.view is not None:
                 self._run.view.end()
+                if not options.cpu:
+                    self._run.view.make_reloadable()
         except BaseException:
             self._stop(0)  # no client has sent a request yet
             raise
