@@ -1,11 +1,12 @@
 """Measure the overhead of the client over tritonclient, the size of its replies, and its memory.
 
-    python benchmarks/client.py [PART ...] [--rounds 5] [--seconds 2] [--requests 10000]
+    python benchmarks/client.py [PART ...] [--rounds 5] [--seconds 2] [--requests 10000] [--other FOLDER]
 
-PART is one or more of: overhead, answers, memory, shared, compression (default: all). The network is the toy model of
-the tests (one convolution, 1,000 classes), so that mostly the transfer is measured, served by the embedded Triton. What
-is compared alternates request by request, or round by round with concurrent requests, so that load on the machine
-affects both; the values are medians. Memory is measured in a separate process.
+PART is one or more of: overhead, concurrency, answers, memory, shared, compression (default: all). The network is the
+toy model of the tests (one convolution, 1,000 classes), so that mostly the transfer is measured, served by the embedded
+Triton; `concurrency` also measures ResNet50. What is compared alternates request by request, or round by round with
+concurrent requests, so that load on the machine affects both; the values are medians. Memory and concurrency are
+measured in separate processes. `--other` adds the clients in the folder `src` of another version of camserve.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from typing import Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import client_load
 import numpy as np
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
@@ -39,6 +41,7 @@ from support.toy import with_pixels, write_toy_bundle
 
 from camserve.clients import AsyncClassifier, Classifier
 from camserve.clients.observing.metrics import Metrics
+from camserve.export import export_model
 from camserve.serving import TritonServer, publish
 
 Array = np.ndarray[Any, Any]
@@ -55,6 +58,7 @@ def main() -> None:
     """Print the tables of the parts."""
     parts: dict[str, Callable[[str, argparse.Namespace], None]] = {
         "overhead": overhead,
+        "concurrency": concurrency,
         "answers": answers,
         "memory": memory,
         "shared": shared,
@@ -65,6 +69,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="duration of each round with concurrent requests")
     parser.add_argument("--requests", type=int, default=10_000, help="number of requests in the memory test")
+    parser.add_argument("--other", metavar="FOLDER", help="src of another version, for the part concurrency")
     parser.add_argument("--memory-at", metavar="URL", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.memory_at:
@@ -148,6 +153,39 @@ def tritonclient_call(client: Any, batch: Array) -> Any:
         return client.infer(PHOTO, [tensor], outputs=[triton.InferRequestedOutput(*PROBABILITIES)], client_timeout=30)
 
     return call
+
+
+def concurrency(url: str, arguments: argparse.Namespace) -> None:
+    """Print rate and processor time of concurrent requests to a small network and to ResNet50."""
+    print(f"\n| {CONCURRENCY} at once | network | requests/s | processor time of a request, ms |\n|---|---|---|---|")
+    compare_clients(url, MAPS, arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = export_model("resnet50", Path(folder) / "bundle", weights="none", formats="onnx")
+        publish(bundle, Path(folder) / "repository", name="resnet50", options={"max_batch_size": CONCURRENCY})
+        with TritonServer(Path(folder) / "repository") as server:
+            compare_clients(server.grpc_url, "resnet50", arguments)
+
+
+def compare_clients(url: str, model: str, arguments: argparse.Namespace) -> None:
+    """Print the rows of one network."""
+    others = [(name, arguments.other) for name in ("Classifier", "AsyncClassifier") if arguments.other]
+    clients = [(name, "") for name in client_load.CLIENTS] + others
+    rounds = [
+        [load(url, model, name, source, arguments.seconds) for name, source in clients] for _ in range(arguments.rounds)
+    ]
+    for (name, source), measured in zip(clients, zip(*rounds, strict=True), strict=True):
+        rates, times = (median(each[key] for each in measured) for key in ("rate", "microseconds"))
+        print(f"| {name}{', other version' * bool(source)} | {model} | {rates:.1f} | {times / 1e3:.2f} |")
+
+
+def load(url: str, model: str, client: str, source: str, seconds: float) -> dict[str, float]:
+    """Run `client_load.py` with the clients of this version, or of another source folder."""
+    words = [sys.executable, client_load.__file__, url, model, client]
+    words += ["--concurrency", str(CONCURRENCY), "--seconds", str(seconds)]
+    environment = os.environ | ({"PYTHONPATH": source} if source else {})
+    done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True, env=environment)
+    measured: dict[str, float] = json.loads(done.stdout)
+    return measured
 
 
 def answers(url: str, _: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ ARG TRITON_TAG=26.07-py3
 ARG TRITON_DIGEST=
 FROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}${TRITON_DIGEST}
 
-# Remove all other backends: with the Python backend, a model repository could contain code that Triton runs.
+# Remove all other backends: with the Python backend, Triton would run Python code of a model repository.
 ARG BACKENDS=onnxruntime
 SHELL ["/bin/bash", "-o", "errexit", "-o", "nounset", "-o", "pipefail", "-c"]
 RUN for folder in /opt/tritonserver/backends/*; do \

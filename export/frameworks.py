@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 
 from camserve.errors import ExportError
+from camserve.extras import install_command
 
 _FRAMEWORKS = ("tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx")
 
@@ -35,7 +36,7 @@ def _load_frameworks() -> None:
                 importlib.import_module(name)
         except ImportError as error:
             raise ExportError(
-                f"cannot import {name}: {error}", hint="Install the export tools: pip install 'camserve[export]'"
+                f"cannot import {name}: {error}", hint=f"Install the export tools: {install_command('export')}"
             ) from error
     with _suppressed_stderr():
         sys.modules["tensorflow"].config.list_logical_devices()  # warns once if there is no GPU

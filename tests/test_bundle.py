@@ -125,3 +125,9 @@ def test_an_invalid_manifest_is_refused(bundle: Bundle, content: str) -> None:
     with pytest.raises(BundleError, match=r"manifest\.json"):
         load_bundle(bundle.path)
     assert MANIFEST_NAME in manifest_faults(bundle.path)[0]
+
+
+def test_labels_that_clients_refuse_are_refused(tmp_path: Path) -> None:
+    for label, why in (("d" * 10_001, "has 10,001 characters, more than 10,000"), ("a\x1b[2J", "control character")):
+        with pytest.raises(BundleError, match=f"line 2 of .*labels.txt .*{why}"):
+            write_toy_bundle(tmp_path, labels=("cat", label, "dog", "bird"))

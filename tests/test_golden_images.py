@@ -36,6 +36,13 @@ def test_absolute_paths_are_not_stored(bundle: Bundle, tmp_path: Path) -> None:
     assert read_golden_images(tmp_path / "again.npz", bundle.contract).names == ("a.png", "photos/b.png")
 
 
+def test_control_characters_of_names_are_escaped(bundle: Bundle, tmp_path: Path) -> None:
+    golden = read_golden_images(bundle.path / "golden_images.npz", bundle.contract)
+    write_golden_images(tmp_path / "again.npz", replace(golden, names=("a\x1b.png", "b\n\u202e.png")))
+    names = read_golden_images(tmp_path / "again.npz", bundle.contract).names
+    assert names == ("a\\x1b.png", "b\\n\\u202e.png")
+
+
 def test_images_with_other_answers_are_named(bundle: Bundle) -> None:
     golden = read_golden_images(bundle.path / "golden_images.npz", bundle.contract)
     answers = expected_outputs(bundle, golden.image(bundle.contract))
@@ -54,6 +61,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "NaN as tolerance": {"tolerance": np.array(np.nan)},
     "infinity as tolerance": {"tolerance": np.array(np.inf)},
     "negative tolerance": {"tolerance": np.array(-1.0)},
+    "a tolerance that accepts every probability": {"tolerance": np.array(1.0)},
+    "an escape sequence in a name": {"names": np.array(["a.png", "\x1b[2Jb.png"])},
+    "a name that reorders text": {"names": np.array(["a.png", "b\u202egnp.exe"])},
     "two tolerances": {"tolerance": np.array([1.0, 2.0])},
     "text as tolerance": {"tolerance": np.array("low")},
     "NaN as probability": {"probabilities": np.full((2, 4), np.nan)},
@@ -66,8 +76,19 @@ def test_a_file_whose_parts_do_not_fit_is_refused(change: str, bundle: Bundle) -
     path = bundle.path / "golden_images.npz"
     with np.load(path) as stored:
         np.savez(path.with_name("changed.npz"), **{**stored, **CHANGES[change]})
-    with pytest.raises(BundleError, match="cannot read the golden images"):
+    with pytest.raises(BundleError, match="cannot read the golden images") as caught:
         read_golden_images(path.with_name("changed.npz"), bundle.contract)
+    assert str(caught.value).isprintable()
+
+
+def test_logits_may_differ_by_more_than_one(bundle: Bundle) -> None:
+    path = bundle.path / "golden_images.npz"
+    golden = read_golden_images(path, bundle.contract)
+    write_golden_images(path, replace(golden, answers=ExpectedAnswers(golden.answers.classes), tolerance=3.0))
+    linear = bundle.contract.model_copy(update={"activation": "linear"})
+    assert read_golden_images(path, linear).tolerance == 3.0
+    with pytest.raises(BundleError, match=r"its tolerance must be at least 0 and below 1 .*, got 3"):
+        read_golden_images(path, bundle.contract)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "compressed", "twice"])

@@ -39,6 +39,16 @@ def test_a_control_character_in_a_label_is_refused(tmp_path: Path) -> None:
     assert len(read_labels(tmp_path / "labels.txt")) == 2
 
 
+@pytest.mark.parametrize("code", ["202a", "202e", "2066", "2069", "feff", "85", "7f"])
+def test_a_character_that_changes_other_text_is_refused(code: str, tmp_path: Path) -> None:
+    label = f"cat{chr(int(code, 16))}gnp"
+    (tmp_path / "labels.txt").write_text(f"dog\n{label}\n", encoding="utf-8")
+    with pytest.raises(BundleError, match=rf"line 2 of .* contains the control character \\[ux]{code}"):
+        read_labels(tmp_path / "labels.txt")
+    with pytest.raises(UsageError, match="invalid label"):
+        parse_labels(["dog", label])
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -95,6 +105,10 @@ def test_text_that_looks_like_json_stays_text(tmp_path: Path) -> None:
         ('["cat", 1]', "the label of class 1 in .* is not text: 1"),
         ('["cat", ["a", "b", "c"]]', "the label of class 1 in .* is not text"),
         ('["cat", ""]', "invalid label '' of class 1"),
+        (
+            '["cat", ["n01", "%s"]]' % ("d" * 9_997),
+            "the label of class 1 in .* has 10,001 characters, more than 10,000",
+        ),
         ('["a\\nb"]', r"invalid label 'a\\nb' of class 0"),
         ('["a\\u001b[2J"]', r"invalid label 'a\\x1b\[2J' of class 0"),
         ('["a\\ud800"]', r"invalid label 'a\\ud800' of class 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -124,6 +125,14 @@ def test_the_wheel_classifies(wheel_python: Path, toy_server: TritonServer) -> N
 
 def test_the_wheel_installs_the_command(wheel_python: Path) -> None:
     assert "classify" in call(wheel_python.with_name("camserve"), "--help").stdout
+
+
+def test_the_doctor_works_with_the_clients_only(wheel_python: Path) -> None:
+    report = json.loads(call(wheel_python.with_name("camserve"), "doctor", "--json").stdout)
+    assert report["faults"] == []
+    ready = {verdict["purpose"]: verdict["ready"] for verdict in report["purposes"]}
+    assert ready.pop("clients")
+    assert not any(ready[purpose] for purpose in ("export", "serve-cpu", "serve-gpu"))
 
 
 def test_export_names_the_missing_extra(wheel_python: Path, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ __all__ = ["PUBLISH_AGAIN", "Model", "Overrides", "read_model"]
 PUBLISH_AGAIN = "Publish the model again: camserve publish BUNDLE --repository DIR"
 """The hint for a model that does not match its contract."""
 
-_LABEL_CHARACTERS = 10_000
 _VIOLATIONS_SHOWN, _VIOLATION_CHARACTERS = 5, 1_000
 
 
@@ -154,12 +153,6 @@ def _labels(served: ServedModel, overrides: Overrides, contract: ModelContract) 
         )
     if len(lines) != contract.classes:
         raise _other_number(served, len(lines), overrides, contract)
-    longest = max(map(len, lines))
-    if longest > _LABEL_CHARACTERS:
-        raise ContractError(
-            f"model {served.name!r} has a label of {longest:,} characters, more than {_LABEL_CHARACTERS:,}",
-            hint=PUBLISH_AGAIN,
-        )
     for number, line in enumerate(lines):
         fault = label_fault(line)
         if fault is not None:

@@ -11,7 +11,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.steps import Call, Step, Steps, Work, run_steps_async
 from camserve.clients.threads import starting_threads
-from camserve.clients.wire.callers import Mixed
 from camserve.clients.wire.connection_options import ConnectionOptions
 from camserve.clients.wire.connections import Connections
 from camserve.clients.wire.exchange import Exchange
@@ -40,7 +39,7 @@ class AsyncTransport:
     """
 
     def __init__(self, urls: Sequence[str], options: ConnectionOptions, monitor: Monitor) -> None:
-        self._connections = Connections(urls, options, monitor, Mixed)
+        self._connections = Connections(urls, options, monitor)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wakeups = _Wakeups()
         self._closing = asyncio.Event()

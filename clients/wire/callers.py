@@ -22,6 +22,8 @@ Method: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
 Done = Callable[[Outcome], None]
 
 _IDLE_SECONDS = 10.0
+_LONE = 3
+"""Number of calls in a row that were alone, after which the next one that is alone is made in a worker."""
 
 
 class Caller(Protocol):
@@ -90,10 +92,11 @@ class Workers:
 
 
 class Mixed:
-    """Makes a lone call in a worker, and calls at the same time in a thread of gRPC; see `Caller`.
+    """Makes calls one after the other in a worker, and calls at the same time in a thread of gRPC; see `Caller`.
 
     So neither is a thread started for each of many calls one after the other, nor does each of many calls at the same
-    time need one.
+    time need one. Replies to calls at the same time often arrive together, so that the next call is alone for a moment:
+    it is made in gRPC's thread as well.
     """
 
     breaks_connections = True
@@ -103,29 +106,36 @@ class Mixed:
         self._grpc = GrpcThread()
         self._lock = threading.Lock()
         self._calls = 0
+        self._lone = _LONE  # the first calls read the model, one after the other
 
     def start(self, method: Method, pending: PendingCall, done: Done) -> None:
         """Make a call; see `Caller`."""
 
         def counted(outcome: Outcome) -> None:
-            self._count(-1)
+            self._leave()
             done(outcome)
 
-        caller: Caller = self._workers if self._count(1) == 1 else self._grpc
+        caller: Caller = self._workers if self._enter() else self._grpc
         try:
             caller.start(method, pending, counted)
         except RuntimeError:
-            self._count(-1)
+            self._leave()
             raise
 
     def close(self) -> None:
         """End the threads; see `Caller`."""
         self._workers.close()
 
-    def _count(self, change: int) -> int:
+    def _enter(self) -> bool:
+        """Count a call; return whether it and those just before it were alone."""
         with self._lock:
-            self._calls += change
-            return self._calls
+            self._calls += 1
+            self._lone = self._lone + 1 if self._calls == 1 else 0
+            return self._lone > _LONE
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._calls -= 1
 
 
 _Jobs = SimpleQueue[tuple[Callable[[], Outcome], Done] | None]

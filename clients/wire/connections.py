@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import grpc
 
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.steps import Call
-from camserve.clients.wire.callers import Caller
+from camserve.clients.wire.callers import Mixed
 from camserve.clients.wire.channel_settings import dialler
 from camserve.clients.wire.channels import Channel, HealthCheck
 from camserve.clients.wire.connection_options import ConnectionOptions, check_token_protected
@@ -30,15 +30,12 @@ class Connections:
         urls: Addresses of the servers, which serve the same models.
         options: How to connect to them.
         monitor: Logs, traces and counts the requests.
-        caller: Returns what makes the calls of a channel.
 
     Raises:
         UsageError: If a file of `options.tls` cannot be read, or a token would be sent unencrypted.
     """
 
-    def __init__(
-        self, urls: Sequence[str], options: ConnectionOptions, monitor: Monitor, caller: Callable[[], Caller]
-    ) -> None:
+    def __init__(self, urls: Sequence[str], options: ConnectionOptions, monitor: Monitor) -> None:
         self._urls = tuple(urls)
         check_token_protected(self._urls, options)
         endpoints = Endpoints(self._urls)
@@ -46,7 +43,7 @@ class Connections:
         self.closing = threading.Event()
         self._lock = threading.Lock()
         dial = dialler(options, grpc.insecure_channel, grpc.secure_channel)
-        self._channels = {url: Channel(url, dial, caller(), line_to(url)) for url in self._urls}
+        self._channels = {url: Channel(url, dial, Mixed(), line_to(url)) for url in self._urls}
         several = len(self._urls) > 1
         self._health_check = HealthCheck(self, self._channels, endpoints, dial, options.metadata) if several else None
 

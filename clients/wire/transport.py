@@ -7,7 +7,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.steps import Call, Step, Steps, Work, run_steps
-from camserve.clients.wire.callers import Workers
 from camserve.clients.wire.connection_options import ConnectionOptions
 from camserve.clients.wire.connections import Connections
 from camserve.clients.wire.exchange import Exchange
@@ -32,7 +31,7 @@ class Transport:
     """
 
     def __init__(self, urls: Sequence[str], options: ConnectionOptions, monitor: Monitor) -> None:
-        self._connections = Connections(urls, options, monitor, Workers)
+        self._connections = Connections(urls, options, monitor)
 
     def run(self, request: Callable[Concatenate[Exchange, P], Steps[T]], *args: P.args, **options: P.kwargs) -> T:
         """Run a request to its end.

@@ -13,6 +13,7 @@ from camserve.export.frameworks import tf
 from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
 from camserve.contract.outputs import expected_outputs
 from camserve.export.graph.cam_layer import ClassMaps
+from camserve.export.graph.channel_order import take_rgb
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.network import Network, Step, Value, run
 from camserve.tensors import CAM, DATA_TYPES, IMAGE, LOGITS, PROBABILITIES
@@ -84,6 +85,8 @@ def build_served_graph(
         )
         values.append(head.features)
     maps = None if head is None or cam is None else ClassMaps(head, cam)
+    if pixels is not None:
+        network, pixels = take_rgb(network, pixels, values)
 
     def function(image: Any) -> dict[str, Any]:
         if pixels is not None:
@@ -115,8 +118,8 @@ def scope_of(step: int) -> AbstractContextManager[str]:
 def preprocess(image: Any, pixels: Preprocessing) -> Any:
     """Compute `camserve.pixels.normalize` in the graph.
 
-    The channels are transposed and reordered as uint8, a quarter of the bytes of float32. The converter removes the
-    transpose back to NHWC, because ONNX has channels first.
+    The channels are transposed, and reordered if `take_rgb` could not avoid that, as uint8, a quarter of the bytes of
+    float32. The converter removes the transpose back to NHWC, because ONNX has channels first.
 
     Args:
         image: Batch of pixels, uint8 `[batch, height, width, channels]`, RGB or gray.

@@ -17,6 +17,7 @@ from typing import Any
 from camserve.export.frameworks import keras, tf
 
 from camserve.errors import ExportError
+from camserve.extras import install_command
 
 __all__ = ["import_tf_keras", "keras_2_imports"]
 
@@ -34,7 +35,7 @@ def import_tf_keras() -> Any:
         import tf_keras  # noqa: PLC0415
     except ImportError:
         raise ExportError(
-            "loading a Keras 2 model requires tf_keras", hint="Install it: pip install 'camserve[export]'"
+            "loading a Keras 2 model requires tf_keras", hint=f"Install it: {install_command('export')}"
         ) from None
     return tf_keras
 

@@ -7,6 +7,7 @@ import re
 from tritonclient.utils import InferenceServerException
 
 from camserve.errors import ServerError
+from camserve.serving.live.backend_messages import split_hint
 from camserve.serving.live.no_gpu import explain_missing_gpu
 from camserve.text import shortened
 
@@ -14,6 +15,10 @@ __all__ = ["one_line", "server_error"]
 
 _NO_ANSWER = ("DEADLINE_EXCEEDED", "UNAVAILABLE")
 _NOT_FOUND = "failed to poll from model repository"
+_WITHOUT_GPU = (
+    "Publish it for the CPU with --accelerator none, or start the server with: camserve serve --repository DIR "
+    "--model-control explicit --cpu"
+)
 _LONGEST, _SHOWN = 100_000, 2_000
 _STUB_TRACEBACK = re.compile(r"\s+At:\n(\s+\S+\(\d+\): \S+\n?)+")
 
@@ -44,15 +49,15 @@ def server_error(url: str, action: str, error: InferenceServerException) -> Serv
             f"no answer from the server {url}: {message}",
             hint="Check that it is running, that this is its gRPC port, and that TLS is on at both ends or at neither",
         )
-    explained = explain_missing_gpu(message)
-    if explained is not None:
-        return ServerError(
-            f"the server {url} cannot {action}: {explained}",
-            hint="Publish it for the CPU with --accelerator none, or start the server with: camserve serve "
-            "--repository DIR --model-control explicit --cpu",
-        )
-    check = "Check that it serves this repository and sees its current files"
-    return ServerError(f"the server {url} cannot {action}: {message}", hint=check if _NOT_FOUND in message else None)
+    refusal, hint = split_hint(message)
+    explained = explain_missing_gpu(refusal)
+    if hint is not None:
+        hint = f"{hint} (on the host of the server)"
+    elif explained is not None:
+        hint = _WITHOUT_GPU
+    elif _NOT_FOUND in message:
+        hint = "Check that it serves this repository and sees its current files"
+    return ServerError(f"the server {url} cannot {action}: {explained or refusal}", hint=hint)
 
 
 def one_line(message: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import TracebackType
@@ -17,9 +17,11 @@ from tritonclient.utils import InferenceServerException
 
 from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import ServerError
+from camserve.serving.live.backend_messages import REPORT_REQUEST, Execution, read_execution, split_hint
 from camserve.serving.live.connection import ADMIN_HEADER, CPU_SERVER, GRPC_HEADER_PREFIX, connect
 from camserve.serving.live.live_errors import one_line, server_error
 from camserve.serving.live.reply_checks import InvalidReplyError, check_output, read_version
+from camserve.tensors import DATA_TYPES
 from camserve.tls import ClientTls
 
 __all__ = ["LiveServer", "LiveVersion", "open_live_server"]
@@ -173,8 +175,8 @@ class LiveServer:
                 )
             if known.reason or time.monotonic() >= deadline:
                 state = one_line(known.state.lower()) or "no state"
-                reason = one_line(known.reason) or f"{state} after {self._load_timeout:g} s"
-                raise ServerError(f"version {version} of {model} is not ready on {self.url}: {reason}")
+                reason, hint = split_hint(one_line(known.reason) or f"{state} after {self._load_timeout:g} s")
+                raise ServerError(f"version {version} of {model} is not ready on {self.url}: {reason}", hint=hint)
             time.sleep(_POLL_SECONDS)
 
     def infer(
@@ -198,16 +200,50 @@ class LiveServer:
             rows = [self._infer(model, version, contract, batch[row : row + 1]) for row in range(len(batch))]
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
+    def execution(self, model: str, version: int, contract: ModelContract) -> Execution:
+        """Return what a version runs on; unknown if the server does not report it or refuses such a request.
+
+        Args:
+            model: Name of the model.
+            version: The version number.
+            contract: Its tensors.
+        """
+        # Noise, which no client sends: a response cache returns the response to an input for the same input again.
+        noise = np.random.default_rng().integers(0, 256, (1, *contract.input.shape))
+        image, output = noise.astype(DATA_TYPES[contract.input.dtype].numpy), contract.outputs[0]
+        try:
+            response = self._send(model, version, contract, image, [output], parameters=dict(REPORT_REQUEST))
+        except InferenceServerException:
+            return Execution()
+        return read_execution(response, output.name)
+
     def _infer(
         self, model: str, version: int, contract: ModelContract, image: npt.NDArray[Any]
     ) -> dict[str, npt.NDArray[Any]]:
+        result = self._send(model, version, contract, image, contract.outputs)
+        return {spec.name: _read_output(result, spec) for spec in contract.outputs}
+
+    def _send(
+        self,
+        model: str,
+        version: int,
+        contract: ModelContract,
+        image: npt.NDArray[Any],
+        outputs: Iterable[TensorSpec],
+        *,
+        parameters: dict[str, Any] | None = None,
+    ) -> Any:
         tensor = triton.InferInput(contract.input.name, list(image.shape), contract.input.dtype)
         tensor.set_data_from_numpy(np.ascontiguousarray(image))
-        outputs = [triton.InferRequestedOutput(spec.name) for spec in contract.outputs]
-        result = self._client.infer(
-            model, [tensor], str(version), outputs=outputs, client_timeout=self._load_timeout, headers=self._headers
+        return self._client.infer(
+            model,
+            [tensor],
+            str(version),
+            outputs=[triton.InferRequestedOutput(spec.name) for spec in outputs],
+            client_timeout=self._load_timeout,
+            headers=self._headers,
+            parameters=parameters,
         )
-        return {spec.name: _read_output(result, spec) for spec in contract.outputs}
 
     def _is_ready(self, model: str, version: int) -> bool:
         with self._errors(f"report whether {model} is ready"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from camserve.golden import compare
 from camserve.golden_images import GoldenImages
 from camserve.serving.config.cpu import cpu_change, cpu_config
 from camserve.serving.config.message import CONFIG_NAME, read_config
+from camserve.serving.live.backend_messages import Execution
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.arithmetic import TF32_TOLERANCE, difference_hint, served_tolerance
 from camserve.serving.publishing.draft import Draft, GoldenFiles
@@ -26,7 +28,7 @@ _CHECK_SERVER = "Check the configuration, the accelerator and the files of that 
 
 def activate(
     server: LiveServer, placement: Placement, draft: Draft, golden: GoldenFiles, *, before: Versions
-) -> tuple[str, ...]:
+) -> Execution:
     """Load a version on a server and verify its golden answers. On failure, restore the previous state.
 
     Args:
@@ -37,7 +39,7 @@ def activate(
         before: The versions of the model that were ready on the server before.
 
     Returns:
-        What the publisher should know about how the server runs it, each in one sentence.
+        What the version runs on, and what the publisher should know about it.
 
     Raises:
         ServerError: If the version does not load, does not become ready, or gives other answers; the message names
@@ -50,7 +52,8 @@ def activate(
         _check_identity(server, name, placement, config)
         server.wait_ready(name, placement.number)
         _check_answers(server, placement.number, draft, golden, config)
-        return warnings
+        execution = server.execution(name, placement.number, draft.contract)
+        return replace(execution, warnings=(*execution.warnings, *warnings))
     except ServerError as error:
         restored = _restore_previous(server, placement.undo, draft.model, before=before)
         raise ServerError(

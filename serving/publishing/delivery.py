@@ -12,6 +12,7 @@ from camserve.errors import RepositoryError
 from camserve.parity_report import WidenedTolerance
 from camserve.progress import Progress, no_progress
 from camserve.serving.config.message import CONFIG_NAME, read_config
+from camserve.serving.live.backend_messages import Execution
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.activation import activate
 from camserve.serving.publishing.arithmetic import arithmetic_warnings
@@ -41,6 +42,7 @@ class Publication:
         served: Whether the version policy of the model serves it.
         source_version: The older version that it republishes; None if a bundle was published.
         widened: The metrics whose tolerances were widened at export.
+        provider: The execution provider that runs it on that server, such as `CUDA` or `CPU`; None if it is unknown.
         warnings: What else the publisher should know, such as the arithmetic of GPUs, each in one sentence.
     """
 
@@ -51,6 +53,7 @@ class Publication:
     served: bool = True
     source_version: int | None = None
     widened: tuple[WidenedTolerance, ...] = ()
+    provider: str | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -97,13 +100,12 @@ def _deliver(root: Path, stage: Path, draft: Draft, server: LiveServer | None, r
         check_servable(version / ONNX_NAME, draft.contract, golden, tolerance=draft.tolerance)
     before = () if server is None else server.served().get(draft.model.name, ())
     report("add to the repository")
-    placement = place(root, stage, version, manifest, draft)
-    warnings: tuple[str, ...] = ()
+    placement, execution = place(root, stage, version, manifest, draft), Execution()
     with placement.undo:  # any failure from here on, an interruption included, restores the previous state
         if server is not None:
             report(f"load on {server.url} and compare answers")
             _refuse_unserved(placement, draft, server)
-            warnings = activate(server, placement, draft, golden, before=before)
+            execution = activate(server, placement, draft, golden, before=before)
         placement.undo.pop_all()
     path = draft.model / str(placement.number)
     parity = read_export_facts(path).parity
@@ -115,7 +117,11 @@ def _deliver(root: Path, stage: Path, draft: Draft, server: LiveServer | None, r
         served=placement.served,
         source_version=draft.source_version,
         widened=() if parity is None else parity.widened,
-        warnings=(*arithmetic_warnings(read_config(draft.model / CONFIG_NAME), precision=draft.precision), *warnings),
+        provider=execution.provider,
+        warnings=(
+            *execution.warnings,
+            *arithmetic_warnings(read_config(draft.model / CONFIG_NAME), precision=draft.precision),
+        ),
     )
 
 

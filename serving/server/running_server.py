@@ -8,6 +8,7 @@ from camserve.serving.server.launch import Run
 from camserve.serving.server.loaded_models import read_loaded_models
 from camserve.serving.server.server_health import served_over_http
 from camserve.serving.server.server_options import ServerOptions
+from camserve.serving.server.warning_watch import WarningWatch
 
 __all__ = ["RunningServer"]
 
@@ -23,6 +24,7 @@ class RunningServer:
         self.options = options
         self._last_log = ""
         self._run: Run | None = None
+        self._watch: WarningWatch | None = None
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -82,6 +84,14 @@ class RunningServer:
             with LiveServer(addresses["gRPC"], admin_key=self.options.admin_key) as live:
                 return live.served()
         return self._loaded
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the models of the last start request and do not have, such as a GPU, one sentence each.
+
+        Each is also logged as a warning, in explicit mode up to a second after a client loaded the model.
+        """
+        return () if self._watch is None else self._watch.found
 
     @property
     def log_tail(self) -> str:

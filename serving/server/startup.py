@@ -63,17 +63,20 @@ def _failure(run: Run, repository: Path, what: str) -> tuple[str, str | None]:
     if failures:
         explained = [explain_missing_gpu(failure) for failure in failures]
         reasons = [each or failure for each, failure in zip(explained, failures, strict=True)]
-        hint = _use_cpu(repository) if any(explained) else hint or _hint(failures)
-        return f"Triton cannot serve {repository}: {'; '.join(reasons)}", hint
+        if run.hints or any(explained):
+            hint = _without_gpu(run, repository)
+        return f"Triton cannot serve {repository}: {'; '.join(reasons)}", hint or _hint(failures)
     return f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint or limits_hint()
 
 
-def _use_cpu(repository: Path) -> str:
+def _without_gpu(run: Run, repository: Path) -> str:
+    """Return what to do about models that cannot use a GPU: what camserve's backends advise, or to use the CPU."""
     path = shlex.quote(str(repository))
-    return (
-        f"Serve it on the CPU: camserve serve --repository {path} --cpu, or publish it for the CPU: camserve publish "
-        f"BUNDLE_DIR --repository {path} --accelerator none"
-    )
+    serve = f"camserve serve --repository {path} --cpu"
+    if run.hints:
+        return f"{'. '.join(run.hints)}. Or serve on the CPU: {serve}"
+    publish = f"camserve publish BUNDLE_DIR --repository {path} --accelerator none"
+    return f"Serve it on the CPU: {serve}, or publish it for the CPU: {publish}"
 
 
 def _hint(failures: tuple[str, ...]) -> str | None:

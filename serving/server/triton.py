@@ -22,6 +22,7 @@ from camserve.serving.server.running_server import RunningServer
 from camserve.serving.server.server_options import ServerOptions
 from camserve.serving.server.start_retries import start_with_retries
 from camserve.serving.server.startup import StartupCrashError, await_ready
+from camserve.serving.server.warning_watch import WarningWatch
 
 __all__ = ["TritonServer"]
 
@@ -163,6 +164,8 @@ class TritonServer(RunningServer):
         with self._ending:
             if self._run is not None:
                 self._last_log = self._run.log_tail
+                if self._watch is not None:
+                    self._watch.end()
                 if self._ready:
                     self._previous = remember(self._run)
                 self._run.remove_scratch()
@@ -179,6 +182,7 @@ class TritonServer(RunningServer):
         if options.cpu:
             configs = {**cpu_configs(self.repository), **configs}
         self._run = launch(installation, self.repository, options, configs=configs, restarts=self.restarts)
+        self._watch = watch = WarningWatch(self._run.log, self._run.log_start)
         try:
             await_ready(self._run, self.repository, options.start_timeout)
             if self._run.view is not None:
@@ -189,6 +193,9 @@ class TritonServer(RunningServer):
             self._stop(0)  # no client has sent a request yet
             raise
         self._ready = True
+        watch.read()
+        if options.model_control == "explicit":
+            watch.follow()
 
 
 def _no_restarts() -> Counter[str]:

@@ -20,7 +20,7 @@ from camserve.golden import UNREADABLE, check_entries
 from camserve.images.loading import load_image
 from camserve.images.preprocess import prepare
 from camserve.tensors import PROBABILITIES
-from camserve.text import reason
+from camserve.text import control_character, printable, reason, shortened
 
 __all__ = ["MAX_BYTES", "MAX_IMAGES", "GoldenImages", "read_golden_images", "write_golden_images"]
 
@@ -81,9 +81,12 @@ class GoldenImages:
 
 
 def write_golden_images(path: Path, golden: GoldenImages) -> None:
-    """Write the file, uncompressed; equal values give equal bytes. Absolute paths are stored as file names."""
+    """Write the file, uncompressed; equal values give equal bytes.
+
+    Absolute paths are stored as file names, and control characters of names escaped.
+    """
     arrays: dict[str, Array] = {
-        _NAMES: np.array([_without_folder(name) for name in golden.names], np.str_),
+        _NAMES: np.array([_stored_name(name) for name in golden.names], np.str_),
         _CLASSES: golden.answers.classes,
         _TOLERANCE: np.array(golden.tolerance, np.float64),
     }
@@ -94,9 +97,9 @@ def write_golden_images(path: Path, golden: GoldenImages) -> None:
         np.savez(stream, **arrays, **files)
 
 
-def _without_folder(name: str) -> str:
+def _stored_name(name: str) -> str:
     path = PurePath(name)
-    return path.name if path.is_absolute() else name
+    return printable(path.name if path.is_absolute() else name)
 
 
 def read_golden_images(path: Path, contract: ModelContract) -> GoldenImages:
@@ -114,6 +117,7 @@ def read_golden_images(path: Path, contract: ModelContract) -> GoldenImages:
             answers = ExpectedAnswers(stored[_CLASSES], probabilities)
             golden = GoldenImages(names, files, answers, float(stored[_TOLERANCE]))
         _check_shapes(golden, max(contract.classes, 2))
+        _check_values(golden, contract)
     except UNREADABLE as error:
         raise BundleError(f"cannot read the golden images {path}: {reason(error, path)}", hint=_EXPORT_AGAIN) from error
     return golden
@@ -122,9 +126,20 @@ def read_golden_images(path: Path, contract: ModelContract) -> GoldenImages:
 def _check_shapes(golden: GoldenImages, classes: int) -> None:
     numbers, probabilities, images = golden.answers.classes, golden.answers.probabilities, len(golden.names)
     fitting = numbers.shape == (images,) and (probabilities is None or probabilities.shape == (images, classes))
-    if not 0.0 <= golden.tolerance < np.inf:  # every answer, or none, would be within it
-        raise ValueError(f"its tolerance must be 0 or a positive number, got {golden.tolerance:g}")
     if probabilities is not None and not (probabilities.dtype.kind == "f" and np.isfinite(probabilities).all()):
         raise ValueError("its probabilities are not finite numbers")
     if not (images and fitting and numbers.dtype.kind == "i" and 0 <= numbers.min() <= numbers.max() < classes):
         raise ValueError("its arrays do not fit each other and the contract")
+
+
+def _check_values(golden: GoldenImages, contract: ModelContract) -> None:
+    # Probabilities differ by at most 1, so that every answer would be within such a tolerance, and none within NaN.
+    # Expected classes of a model without activation are compared by its logits.
+    largest = np.inf if contract.activation == "linear" and golden.answers.probabilities is None else 1.0
+    if not 0.0 <= golden.tolerance < largest:
+        allowed = "" if largest == np.inf else " and below 1 (export with --bound end_to_end=0.02)"
+        raise ValueError(f"its tolerance must be at least 0{allowed}, got {golden.tolerance:g}")
+    for name in golden.names:
+        control = control_character(name)
+        if control is not None:
+            raise ValueError(f"the image name '{shortened(name)}' contains the control character {control}")

@@ -11,10 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any
-from unicodedata import category
 
 from camserve.errors import UsageError
-from camserve.text import printable, reason
+from camserve.text import control_character, printable, reason
 
 __all__ = ["LabelSource", "label_fault", "label_lines", "label_origin", "parse_labels", "read_label_lines"]
 
@@ -23,8 +22,7 @@ LabelSource = str | Path | Collection[str] | Mapping[str, int] | Mapping[int, st
 
 _FORMS = 'Use {"cat": 0, "dog": 1} as Keras\'s class_indices, {"0": "cat", "1": "dog"}, or ["cat", "dog"]'
 _MOST_DIGITS = 18
-_NOT_TEXT = ("Cc", "Cs")
-"""Categories of control characters and of halves of surrogate pairs, which cannot be written as UTF-8."""
+_MOST_CHARACTERS = 10_000
 
 _NUMBERING = "Number the classes from 0 without gaps, as Keras's class_indices"
 
@@ -47,20 +45,23 @@ def label_lines(text: str) -> tuple[str, ...]:
 def label_fault(line: str) -> str | None:
     """Return why a line is not a label, such as `is empty`; None if it is one.
 
-    Control characters would change what a terminal shows of other labels.
+    Control characters would change what a terminal shows of other labels. Export, publishing and the clients refuse the
+    same labels.
     """
     if not line:
         return "is empty"
-    control = None if line.isprintable() else next((char for char in line if _is_control(char)), None)
-    return None if control is None else f"contains the control character {printable(control)}"
+    if len(line) > _MOST_CHARACTERS:
+        return f"has {len(line):,} characters, more than {_MOST_CHARACTERS:,}"
+    control = control_character(line.replace("\t", " "))
+    return None if control is None else f"contains the control character {control}"
 
 
 def read_label_lines(path: Path) -> tuple[str, ...]:
     """Read a text file: one label per line, in class order; empty lines at the end are ignored.
 
     Raises:
-        UsageError: If the file cannot be read, is not UTF-8, has an empty line before the last label, or contains
-            control characters.
+        UsageError: If the file cannot be read, is not UTF-8, or a line before the last label is empty, too long or
+            contains control characters.
     """
     return _check_lines(label_lines(_read(path)), path)
 
@@ -181,17 +182,16 @@ def _line(label: Any, number: Any, origin: str) -> str:
     parts = list(label) if isinstance(label, list | tuple) else [label]
     if len(parts) > 2 or not all(isinstance(part, str) for part in parts) or not parts:
         raise UsageError(f"the label of class {number} in {origin} is not text: {label!r}", hint=_FORMS)
+    line = "\t".join(part.strip() for part in parts)
+    if len(line) > _MOST_CHARACTERS:
+        raise UsageError(f"the label of class {number} in {origin} {label_fault(line)}", hint="Use shorter labels")
     invalid = next((part for part in parts if label_fault(part.strip()) or len(part.splitlines()) > 1), None)
     if invalid is not None:
         raise UsageError(
             f"invalid label {invalid!r} of class {number} in {origin}",
             hint="Use one non-empty line of text for each label",
         )
-    return "\t".join(part.strip() for part in parts)
-
-
-def _is_control(char: str) -> bool:
-    return char != "\t" and category(char) in _NOT_TEXT
+    return line
 
 
 def _is_class(key: object) -> bool:

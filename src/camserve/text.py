@@ -8,12 +8,17 @@ from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
+from unicodedata import bidirectional, category
 
-__all__ = ["count", "excerpt", "listed", "printable", "reason", "shortened", "suggest"]
+__all__ = ["control_character", "count", "excerpt", "listed", "printable", "reason", "shortened", "suggest"]
 
 _EXCERPT = 60
 _MOST_LISTED = 10
 """The most names that a message lists."""
+_NOT_TEXT = ("Cc", "Cs")
+"""Categories of control characters and of halves of surrogate pairs, which cannot be written as UTF-8."""
+_REORDERING = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -38,6 +43,18 @@ def printable(text: str | Path) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def control_character(text: str) -> str | None:
+    """Return the first character that is not text or changes how text around it is shown, escaped; None without one.
+
+    These are control characters, halves of surrogate pairs, those that reorder text (Unicode's bidirectional
+    embeddings, overrides and isolates) and the byte order mark. Joiners, which emoji and some scripts need, are text.
+    """
+    if text.isprintable():
+        return None
+    found = next((char for char in text if _is_control(char)), None)
+    return None if found is None else printable(found)
 
 
 def excerpt(value: object) -> str:
@@ -80,3 +97,7 @@ def suggest(word: str, choices: Iterable[str]) -> str | None:
     """Return the hint `Did you mean 'resnet50'?` for the choice most like the word, or None if none is like it."""
     close = get_close_matches(word, list(choices), n=1)
     return f"Did you mean {close[0]!r}?" if close else None
+
+
+def _is_control(char: str) -> bool:
+    return category(char) in _NOT_TEXT or bidirectional(char) in _REORDERING or char == _BYTE_ORDER_MARK

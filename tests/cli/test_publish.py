@@ -33,6 +33,7 @@ def test_versions_count_up_and_are_listed(toy_bundle: Bundle, tmp_path: Path) ->
             "served": True,
             "again": None,
             "widened": [],
+            "provider": None,
             "warnings": [],
         }
         assert json.loads(result.stdout) == expected

@@ -144,6 +144,8 @@ def test_publish_and_rollback_load_the_version_on_a_running_server(
         "served": True,
         "again": 1,
         "widened": [],
+        "provider": "CPU",
+        "warnings": [],
     }
     listed = json.loads(call("repository", "list", *access, "--json").stdout)
     assert [version["ready"] for version in listed[1]["versions"]] == [False, False, False, False, True]

@@ -181,7 +181,7 @@ def test_the_admin_key_is_neither_logged_nor_in_the_environment(administered: tu
 
 def test_disabled_services_do_not_listen(administered: tuple[ServeProcess, Path]) -> None:
     served, _ = administered
-    assert set(served.ready) == {"grpc", "models"}
+    assert set(served.ready) == {"grpc", "models", "warnings"}
     assert listening(served.triton) == {("127.0.0.1", int(served.ready["grpc"].rpartition(":")[2]))}
 
 

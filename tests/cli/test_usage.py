@@ -121,7 +121,7 @@ def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
 
 
 def test_help_of_every_command_has_an_example() -> None:
-    for command in ("export", "publish", "serve", "classify", "score", "repository list", "demo"):
+    for command in ("export", "publish", "serve", "classify", "score", "repository list", "demo", "doctor"):
         assert f"Example:  camserve {command}" in call(*command.split(), "--help").stdout
 
 
@@ -209,7 +209,7 @@ def test_completion_can_be_shown_and_installed() -> None:
 
 @pytest.mark.parametrize("columns", [60, 120])
 @pytest.mark.parametrize(
-    "command", ["", "repository", "export", "publish", "serve", "classify", "score", "repository rollback"]
+    "command", ["", "repository", "export", "publish", "serve", "classify", "score", "repository rollback", "doctor"]
 )
 def test_help_fits_the_terminal_and_cuts_nothing(command: str, columns: int) -> None:
     text = run(*command.split(), "--help", environment={"COLUMNS": str(columns)}).stdout

@@ -13,7 +13,7 @@ import pytest
 from deployment import documents, kubernetes, kustomize
 from support.command_line import run
 
-from camserve.serving import TensorRT
+from camserve.serving import TensorRT, write_backend
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -39,14 +39,15 @@ def test_all_files_use_the_same_release_of_triton() -> None:
     texts = [path.read_text() for path in files]
     named = [release for text in texts for release in re.findall(r"(?:tritonserver|camserve-server):([\d.]+)", text)]
     assert set(named) == {"26.07"}
-    assert "TRITON_TAG=26.07-py3" in (DOCKER / "server.Dockerfile").read_text()
+    for name in ("server.Dockerfile", "camserve-backend.Dockerfile"):
+        assert "TRITON_TAG=26.07-py3" in (DOCKER / name).read_text()
 
 
 def test_stop_timeouts_exceed_tritons_exit_timeout() -> None:
     assert f"--exit-timeout-secs={EXIT_TIMEOUT}" in (DOCKER / "start-server.sh").read_text()
     pause = pod()["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod()["terminationGracePeriodSeconds"] > EXIT_TIMEOUT + pause
-    for name in ("server-cpu", "server-gpu"):
+    for name in ("server-cpu", "server-gpu", "server-gpu-fixed-sizes"):
         assert int(compose()["services"][name]["stop_grace_period"].removesuffix("s")) > EXIT_TIMEOUT
 
 
@@ -55,6 +56,34 @@ def test_tensorrt_cache_path_is_the_mounted_volume() -> None:
     assert f"tensorrt-cache:{path}" in compose()["services"]["server-gpu"]["volumes"]
     assert path in (DOCKER / "server.Dockerfile").read_text()
     assert path in (KUBERNETES / "overlays" / "gpu" / "deployment.yaml").read_text()
+
+
+def test_the_image_with_camserves_backend_is_assembled_as_the_command_does(tmp_path: Path) -> None:
+    written = write_backend(tmp_path / "written")
+    dockerfile = (DOCKER / "camserve-backend.Dockerfile").read_text()
+    onnxruntime, numpy = written.requirements
+    package, version = onnxruntime.split("==")
+    assert f"ARG ONNXRUNTIME_GPU={version}\n" in dockerfile
+    assert f'"{package}==${{ONNXRUNTIME_GPU}}" {numpy}\n' in dockerfile
+    build = compose()["services"]["server-gpu-fixed-sizes"]["build"]
+    assert build["args"]["ONNXRUNTIME_GPU"] == version
+    assert (DOCKER / build["context"] / build["dockerfile"]).samefile(DOCKER / "camserve-backend.Dockerfile")
+    assert (
+        f"newTag: {written.triton}-camserve"
+        in (KUBERNETES / "overlays" / "gpu-fixed-sizes" / "kustomization.yaml").read_text()
+    )
+    assert compose()["services"]["server-gpu-fixed-sizes"]["image"] == f"camserve-server:{written.triton}-camserve"
+    image = written.image.replace(written.triton, "${TRITON_TAG}").removesuffix("-py3")
+    assert f"FROM {image}${{TRITON_DIGEST}}" in dockerfile
+    copied = dict(re.findall(r"^COPY (serving/\S+) (\S+)$", dockerfile, re.MULTILINE))
+    assert copied == {
+        "serving/backends/onnxruntime": f"/opt/tritonserver/backends/{written.name}",
+        "serving/backends/camserve_backend": f"/opt/tritonserver/backends/{written.name}/camserve_backend",
+    }
+    for source, target in copied.items():
+        folder = written.path / Path(target).relative_to(f"/opt/tritonserver/backends/{written.name}")
+        for path in (ROOT / source).glob("*.py"):
+            assert (folder / path.name).read_bytes() == path.read_bytes()
 
 
 def test_the_autoscaler_uses_a_metric_of_the_adapter() -> None:
@@ -117,6 +146,7 @@ def test_the_build_context_contains_exactly_what_pip_needs() -> None:
         "export",
         "serving",
         "clients",
+        "docker/start-server.sh",
     }
     assert [name for name in kept if not (ROOT / name).exists()] == []
 

@@ -31,6 +31,13 @@ MISTAKES = {
     "a server that runs as root": ("images", "server.Dockerfile", "USER 1000:1000", "USER root", "not root"),
     "a secret in the image": ("images", "client.Dockerfile", "ENV PATH", "ENV API_TOKEN=abc\nENV PATH", "a secret"),
     "a server without a health check": ("images", "server.Dockerfile", "HEALTHCHECK", "LABEL", "HEALTHCHECK"),
+    "a server with camserve's backend without a health check": (
+        "images",
+        "camserve-backend.Dockerfile",
+        "HEALTHCHECK",
+        "LABEL",
+        "HEALTHCHECK",
+    ),
     "a script with a syntax error": ("images", "start-server.sh", "\nfi\n", "\n", "syntax error"),
     "an unknown compose key": ("compose", "compose.yaml", "restart:", "restarts:", "restarts"),
     "a repeated key": ("compose", "compose.yaml", 'user: "472:0"', 'user: "472:0"\n    user: "0"', "repeated"),
@@ -53,6 +60,13 @@ MISTAKES = {
         "profiles: [gpu]",
         "profiles: [cpu]",
         "reserve a GPU",
+    ),
+    "an unknown profile": (
+        "compose",
+        "compose.yaml",
+        "profiles: [gpu-fixed-sizes]",
+        "profiles: [tpu]",
+        "profiles must be",
     ),
     "an unknown Kubernetes field": (
         "kubernetes",

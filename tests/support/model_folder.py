@@ -14,10 +14,13 @@ from camserve.serving.config.named_options import make_options
 __all__ = ["toy_config", "write_model_folder"]
 
 
-def toy_config(bundle: Bundle, *, name: str = "toy", options: Mapping[str, Any] | None = None) -> Any:
+def toy_config(
+    bundle: Bundle, *, name: str = "toy", options: Mapping[str, Any] | None = None, precision: str = "fp32"
+) -> Any:
     """Return the configuration with which the bundle would be published."""
     contract = bundle.contract.model_copy(update={"name": name})
-    return build_config(contract, bundle.labels, make_options(options or {}), digest=bundle.files[ONNX_NAME])
+    digest = bundle.files[ONNX_NAME]
+    return build_config(contract, bundle.labels, make_options(options or {}), precision=precision, digest=digest)
 
 
 def write_model_folder(repository: Path, bundle: Bundle, config: Any, *, name: str = "toy") -> Path:

@@ -9,7 +9,8 @@ from deployment import documents
 
 __all__ = ["check"]
 
-_PROFILES = {"cpu", "gpu"}
+_GPU_PROFILES = {"gpu", "gpu-fixed-sizes"}
+_PROFILES = {"cpu", *_GPU_PROFILES}
 
 
 def check(root: Path) -> list[str]:
@@ -76,9 +77,11 @@ def _check_profiles(services: dict[str, Any]) -> list[str]:
     ]
     with_gpu = {name for name, service in services.items() if _devices(service)}
     only_gpu = {
-        name for name, service in services.items() if service.get("build") and service.get("profiles") == ["gpu"]
+        name
+        for name, service in services.items()
+        if service.get("build") and set(service.get("profiles", [])) <= _GPU_PROFILES
     }
-    return faults + [f"{name}: only the server of the profile gpu may reserve a GPU" for name in with_gpu ^ only_gpu]
+    return faults + [f"{name}: only the server of a GPU profile may reserve a GPU" for name in with_gpu ^ only_gpu]
 
 
 def _devices(service: dict[str, Any]) -> list[Any]:

@@ -14,6 +14,7 @@ _ARGUMENT = re.compile(r"^ARG (?P<name>\w+)=(?P<value>\S*)$", re.MULTILINE)
 _BASE = re.compile(r"^FROM (?P<image>\S+)", re.MULTILINE)
 _USER = re.compile(r"^USER (?P<user>\S+)", re.MULTILINE)
 _PINNED = re.compile(r"[\w./-]+:[\w.-]*\d[\w.-]*")
+_SERVERS = ("server.Dockerfile", "camserve-backend.Dockerfile")
 _SECRET = re.compile(r"^(?:ARG|ENV)\s+\S*(?:PASSWORD|SECRET|TOKEN|KEY)\w*=\S", re.MULTILINE | re.IGNORECASE)
 
 
@@ -23,15 +24,18 @@ def check(root: Path) -> list[str]:
     faults = [f"{path.name}: {fault}" for path in files for fault in check_dockerfile(path)]
     if not files:
         faults.append("no Dockerfile found")
-    if "HEALTHCHECK" not in (root / "server.Dockerfile").read_text(encoding="utf-8"):
-        faults.append("server.Dockerfile has no HEALTHCHECK")
+    faults += [f"{name} has no HEALTHCHECK" for name in _SERVERS if "HEALTHCHECK" not in _text(root / name)]
     return faults + _check_script(root / "start-server.sh")
 
 
 def check_dockerfile(path: Path) -> list[str]:
     """Return the faults of one Dockerfile."""
-    text = path.read_text(encoding="utf-8")
+    text = _text(path)
     return [*_hadolint(path), *_check_bases(text), *_check_user(text), *_check_secrets(text)]
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _hadolint(path: Path) -> list[str]:

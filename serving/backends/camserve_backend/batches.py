@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-__all__ = ["BatchBuffer", "split"]
+__all__ = ["BatchJoiner", "split"]
 
 
-class BatchBuffer:
-    """Concatenates arrays along the batch axis, into memory that is reused.
+class BatchJoiner:
+    """Joins the inputs of several requests into one batch, in memory that is reused.
 
     A batch of images takes megabytes, and newly allocated memory costs page faults for each batch. The next call
     overwrites the result of the previous one.
     """
 
     def __init__(self) -> None:
-        self._buffer: Any = None
+        self._buffers: dict[str, Any] = {}
 
-    def concatenate(self, parts: Sequence[Any]) -> Any:
-        """Concatenate arrays; a single array is returned unchanged.
+    def join(self, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Join inputs along the batch axis; those of a single request are returned unchanged.
+
+        Args:
+            parts: The inputs of each request by name.
 
         Raises:
             ValueError: If they differ in dtype, or in shape apart from the batch axis.
         """
         if len(parts) == 1:
             return parts[0]
+        return {name: self._join(name, [part[name] for part in parts]) for name in parts[0]}
+
+    def _join(self, name: str, parts: Sequence[Any]) -> Any:
         first = parts[0]
         if any(part.dtype != first.dtype for part in parts):
             raise ValueError("the requests of one batch differ in dtype")
         rows = sum(part.shape[0] for part in parts)
-        buffer = self._reserve(rows, first)
-        return np.concatenate(parts, out=buffer[:rows])
+        return np.concatenate(parts, out=self._reserve(name, rows, first)[:rows])
 
-    def _reserve(self, rows: int, like: Any) -> Any:
-        buffer = self._buffer
+    def _reserve(self, name: str, rows: int, like: Any) -> Any:
+        buffer: Any = self._buffers.get(name)
         fits = buffer is not None and buffer.dtype == like.dtype and buffer.shape[1:] == like.shape[1:]
         if not fits or buffer.shape[0] < rows:
-            self._buffer = np.empty((rows, *like.shape[1:]), like.dtype)
-        return self._buffer
+            self._buffers[name] = np.empty((rows, *like.shape[1:]), like.dtype)
+        return self._buffers[name]
 
 
 def split(output: Any, counts: Sequence[int]) -> list[Any]:

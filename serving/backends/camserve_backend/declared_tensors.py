@@ -8,7 +8,7 @@ from typing import Any
 
 from .parameters import ModelRefusedError
 
-__all__ = ["Tensor", "check_inputs", "check_outputs", "check_supported"]
+__all__ = ["Tensor", "check_inputs", "check_outputs", "check_supported", "configured_shape"]
 
 _UNSUPPORTED = {
     "sequence_batching": "sequence batching",
@@ -86,6 +86,12 @@ def check_outputs(config: Mapping[str, Any], found: Iterable[Tensor]) -> None:
         _check("output", configured, known, batched=config["max_batch_size"] > 0, exact=True)
 
 
+def configured_shape(configured: Mapping[str, Any]) -> list[int]:
+    """Return the shape of a configured tensor in the model, without the batch; -1 is a dimension of any size."""
+    reshape = configured.get("reshape", {}).get("shape")
+    return [int(side) for side in (configured["dims"] if reshape is None else reshape)]
+
+
 def _check(
     role: str, configured: Mapping[str, Any], known: Mapping[str, Tensor], *, batched: bool, exact: bool
 ) -> None:
@@ -98,7 +104,7 @@ def _check(
             f"{role} '{name}' is {tensor.data_type} in the model and {configured['data_type']} in the configuration"
         )
     if tensor.shape is not None:
-        _check_shape(f"{role} '{name}'", _dims(configured), tensor.shape, batched=batched, exact=exact)
+        _check_shape(f"{role} '{name}'", configured_shape(configured), tensor.shape, batched=batched, exact=exact)
 
 
 def _check_shape(tensor: str, dims: list[int], shape: tuple[int, ...], *, batched: bool, exact: bool) -> None:
@@ -111,8 +117,3 @@ def _check_shape(tensor: str, dims: list[int], shape: tuple[int, ...], *, batche
     )
     if not fits:
         raise ModelRefusedError(f"{tensor} has shape {list(shape)} in the model and {configured} in the configuration")
-
-
-def _dims(configured: Mapping[str, Any]) -> list[int]:
-    reshape = configured.get("reshape", {}).get("shape")
-    return [int(side) for side in (configured["dims"] if reshape is None else reshape)]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from .batches import BatchBuffer, split
+from .batches import split
 from .cam_metrics import CamCounter
 
-__all__ = ["BatchExecution", "Run"]
+__all__ = ["BatchExecution", "Run", "to_tensor"]
 
-Run = Callable[[Sequence[str], Mapping[str, Any]], Sequence[Any]]
-"""Runs the model: takes the names of the requested outputs and the inputs by name, and returns the outputs in order."""
+Run = Callable[[Sequence[str], Sequence[Mapping[str, Any]]], Sequence[Any]]
+"""Runs the model: takes the names of outputs and the inputs of each request by name, and returns these outputs of the
+batch, which may be valid only until the next run."""
 
 _set_capsule_destructor = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.c_void_p)(
     ("PyCapsule_SetDestructor", ctypes.pythonapi)
@@ -39,41 +40,40 @@ class BatchExecution:
         self._counter = counter
         self._batched = config["max_batch_size"] > 0
         self._outputs = [tensor["name"] for tensor in config["output"]]
-        self._buffers = {tensor["name"]: BatchBuffer() for tensor in config["input"]}
+        self._inputs = [tensor["name"] for tensor in config["input"]]
         self._optional = {tensor["name"] for tensor in config["input"] if tensor.get("optional")}
 
     def answer(self, requests: Sequence[Any]) -> list[Any]:
         """Return one response per request, in their order."""
-        self._counter.count([request.requested_output_names() for request in requests])
-        if len(requests) == 1 or not self._batched:
-            return [self._answer_single(request) for request in requests]
-        try:
-            return self._answer_batch(requests)
-        except Exception:  # noqa: BLE001 - whatever the error, only the request that caused it should fail
-            return [self._answer_single(request) for request in requests]
+        requested = [set(request.requested_output_names()) for request in requests]
+        self._counter.count(requested)
+        if len(requests) > 1 and self._batched:
+            try:
+                return self._answer_batch(requests, requested)
+            except Exception:  # noqa: BLE001, S110 - whatever the error, only the request that caused it should fail
+                pass
+        keep = len(requests) > 1
+        return [self._answer_single(*each, keep=keep) for each in zip(requests, requested, strict=True)]
 
-    def _answer_single(self, request: Any) -> Any:
+    def _answer_single(self, request: Any, requested: Set[str], *, keep: bool) -> Any:
         try:
-            requested = request.requested_output_names()
             names = [name for name in self._outputs if name in requested]
-            return _response(names, self._run(names, self._inputs(request)))
+            outputs = self._run(names, [self._read(request)])
+            return _response(names, [array.copy() for array in outputs] if keep else outputs)
         except Exception as error:  # noqa: BLE001 - an uncaught exception would fail the whole batch
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
 
-    def _answer_batch(self, requests: Sequence[Any]) -> list[Any]:
-        inputs = [self._inputs(request) for request in requests]
-        counts = [next(iter(each.values())).shape[0] for each in inputs]
-        batch = {name: buffer.concatenate([each[name] for each in inputs]) for name, buffer in self._buffers.items()}
-        requested = [set(request.requested_output_names()) for request in requests]
+    def _answer_batch(self, requests: Sequence[Any], requested: Sequence[Set[str]]) -> list[Any]:
+        parts = [self._read(request) for request in requests]
+        counts = [next(iter(part.values())).shape[0] for part in parts]
         names = [name for name in self._outputs if any(name in each for each in requested)]
-        rows = {name: split(output, counts) for name, output in zip(names, self._run(names, batch), strict=True)}
-        return [
-            _response(own, [rows[name][index] for name in own])
-            for index, own in enumerate([name for name in names if name in each] for each in requested)
-        ]
+        outputs = dict(zip(names, self._run(names, parts), strict=True))
+        rows = {name: split(output, counts) for name, output in outputs.items()}
+        own = [[name for name in names if name in each] for each in requested]
+        return [_response(each, [rows[name][place] for name in each]) for place, each in enumerate(own)]
 
-    def _inputs(self, request: Any) -> dict[str, Any]:
-        tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._buffers}
+    def _read(self, request: Any) -> dict[str, Any]:
+        tensors = {name: pb_utils.get_input_tensor_by_name(request, name) for name in self._inputs}
         return {
             name: _to_array(tensor)
             for name, tensor in tensors.items()
@@ -82,7 +82,7 @@ class BatchExecution:
 
 
 def _response(names: Sequence[str], arrays: Sequence[Any]) -> Any:
-    tensors = [_to_tensor(name, array) for name, array in zip(names, arrays, strict=True)]
+    tensors = [to_tensor(name, array) for name, array in zip(names, arrays, strict=True)]
     return pb_utils.InferenceResponse(output_tensors=tensors)
 
 
@@ -91,7 +91,8 @@ def _to_array(tensor: Any) -> Any:
     return np.from_dlpack(tensor)
 
 
-def _to_tensor(name: str, array: Any) -> Any:
+def to_tensor(name: str, array: Any) -> Any:
+    """Return an array as an output of Triton's stub, without a copy if it is contiguous."""
     capsule = np.ascontiguousarray(array).__dlpack__()
     # The stub takes over the memory, but marks the capsule in a way that numpy's destructor reports as an error.
     _set_capsule_destructor(capsule, None)

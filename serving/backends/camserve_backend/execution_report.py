@@ -1,22 +1,24 @@
 """What an instance runs on and what it lacks, for a client that requests to know it.
 
-A request with the parameter `camserve_report` gets both as parameters of its response. `camserve publish --url` sends
-it, since the log of a server is out of its reach. Other requests get what they would get without it.
+A request with the parameter `camserve_report` is answered with the report, as JSON in bytes in place of the first
+requested output. `camserve publish --url` sends it, since the log of a server is out of its reach. The Python stub of
+Triton 24.10 cannot add parameters to a response. Triton's C++ backends ignore the parameter and run the model.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import triton_python_backend_utils as pb_utils
+
+from .execution import to_tensor
 
 __all__ = ["ExecutionReport"]
 
-# As in camserve.serving.live.server, which cannot be imported inside Triton.
-_REQUEST = "camserve_report"
-_PROVIDER = "camserve_provider"
-_WARNINGS = "camserve_warnings"
+_REQUEST = "camserve_report"  # as in camserve.serving.live.backend_messages, which cannot be imported inside Triton
 
 
 class ExecutionReport:
@@ -28,17 +30,16 @@ class ExecutionReport:
     """
 
     def __init__(self, provider: str, warnings: Sequence[str]) -> None:
-        self._parameters = {_PROVIDER: provider, _WARNINGS: "\n".join(warnings)}
+        text = json.dumps({"provider": provider, "warnings": list(warnings)})
+        self._bytes = np.frombuffer(text.encode(), np.uint8)
 
-    def added(self, requests: Sequence[Any], responses: Sequence[Any]) -> list[Any]:
-        """Return the responses; those to requests for the report contain it."""
+    @staticmethod
+    def is_requested(request: Any) -> bool:
+        """Whether a request is for the report."""
         # The parameters are a string of JSON, which need not be parsed to find a name in it.
-        return [
-            self._with_report(response) if _REQUEST in request.parameters() else response
-            for request, response in zip(requests, responses, strict=True)
-        ]
+        return _REQUEST in request.parameters()
 
-    def _with_report(self, response: Any) -> Any:
-        if response.has_error():
-            return response
-        return pb_utils.InferenceResponse(output_tensors=response.output_tensors(), parameters=self._parameters)
+    def response(self, request: Any) -> Any:
+        """Return the response to a request for the report."""
+        name = next(iter(request.requested_output_names()))
+        return pb_utils.InferenceResponse(output_tensors=[to_tensor(name, self._bytes.copy())])

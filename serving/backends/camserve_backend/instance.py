@@ -46,8 +46,16 @@ class Model(Protocol):
     def warnings(self) -> Sequence[str]:
         """What the configuration requests and the instance does not have, as clauses without the model's name."""
 
-    def run(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
-        """Run the model and return the outputs with these names."""
+    def make_ready(self) -> None:
+        """Complete what takes long or needs checked tensors."""
+
+    def run(self, names: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+        """Run the model and return the outputs with these names, which may be valid only until the next run.
+
+        Args:
+            names: Names of outputs.
+            parts: The inputs of each request of a batch by name.
+        """
 
 
 class Instance(ABC):
@@ -73,6 +81,7 @@ class Instance(ABC):
             model = self.load(args, config)
             check_inputs(config, model.inputs, model.optional)
             check_outputs(config, model.outputs)
+            model.make_ready()
         except ModelRefusedError as error:
             raise pb_utils.TritonModelException(str(error)) from None
         for warning in model.warnings:
@@ -84,7 +93,12 @@ class Instance(ABC):
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of one batch with their requested outputs."""
-        return self._report.added(requests, self._execution.answer(requests))
+        for_report = [self._report.is_requested(request) for request in requests]
+        if not any(for_report):
+            return self._execution.answer(requests)
+        pairs = list(zip(requests, for_report, strict=True))
+        answers = iter(self._execution.answer([request for request, report in pairs if not report]))
+        return [self._report.response(request) if report else next(answers) for request, report in pairs]
 
     def finalize(self) -> None:
         """Release the model and its metrics.

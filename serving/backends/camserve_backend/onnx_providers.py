@@ -96,8 +96,10 @@ def _cuda(config: Mapping[str, Any], device: str) -> dict[str, str]:
     for accelerator in _accelerators(config, "gpu"):
         if accelerator["name"] == "cuda":
             options.update(accelerator.get("parameters", {}))
-    # As in the C++ backend, the top-level parameters or their defaults take precedence for these four.
+    # As in the C++ backend, the top-level parameters or their defaults take precedence for these four. By itself, the
+    # CUDA provider computes float32 in TF32, which has the mantissa of float16.
     return {
+        "use_tf32": "0",
         **options,
         "device_id": device,
         "cudnn_conv_algo_search": _choice(config, "cudnn_conv_algo_search", _CONVOLUTION_SEARCH),

@@ -35,7 +35,7 @@ _RUN_ENTRIES = ("memory.enable_memory_arena_shrinkage",)
 # Spinning threads would take CPU time from the server, which shares the machine with the stub.
 _NO_SPINNING = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 
-_NOT_SHARED = "share_session_between_instances is ignored: each instance is a process with its own session"
+_NOT_SHARED = "ignores share_session_between_instances, since each instance is a process with its own session"
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.metadata import distributions
+from pathlib import Path
 
 from .gpu_obstacles import Obstacle
 
 __all__ = ["built_without", "installed_packages"]
 
 
-def installed_packages(framework: str) -> dict[str, str]:
+def installed_packages(module: str | Path) -> dict[str, str]:
     """Return the version of each installed package that contains a framework, by name.
 
     Args:
-        framework: Its name in an `import`, with which the names of its packages begin.
+        module: The file `__init__.py` of the framework that is in use.
     """
-    found = (each for each in distributions() if (each.metadata["Name"] or "").lower().startswith(framework))
-    module = f"{framework}/__init__.py"
-    return {each.metadata["Name"]: each.version for each in found if module in map(str, each.files or ())}
+    path = Path(module)
+    name = f"{path.parent.name}/{path.name}"
+    # Reading the list of files of every package would take long.
+    named = (each for each in distributions() if (each.metadata["Name"] or "").lower().startswith(path.parent.name))
+    found = (each for each in named if name in map(str, each.files or ()) and Path(str(each.locate_file(name))) == path)
+    return {each.metadata["Name"]: each.version for each in found}
 
 
 def built_without(label: str, packages: Mapping[str, str], active: str, install: str) -> Obstacle:

@@ -22,11 +22,14 @@ from .packages import built_without, installed_packages
 
 __all__ = ["ProviderChoice", "choose_providers", "open_session"]
 
-_FOLDER = Path(onnxruntime.__file__ or "").parent / "capi"
+_MODULE = Path(onnxruntime.__file__ or "")
+_FOLDER = _MODULE.parent / "capi"
 _SHARED_LIBRARY = "libonnxruntime_providers_shared.so"
 _LIBRARIES = {CUDA: "libonnxruntime_providers_cuda.so", TENSORRT: "libonnxruntime_providers_tensorrt.so"}
 _TENSORRT_LIBRARIES = ("libnvinfer", "libnvonnxparser")
 _CUDA_FAILURE = re.compile(r"CUDA failure \d+: (?P<text>[^;]+?) *;")
+_OLD_DRIVER = "driver version is insufficient"
+_OLD_CUDA = "the onnxruntime-gpu of CUDA 12"
 _PROBE = (
     b'\x08\x08:;\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x05probe'
     b"Z\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01"
@@ -107,7 +110,7 @@ def _obstacle(name: str, device: str) -> Obstacle | None:
     """Return why the provider of a GPU cannot be used, or None."""
     if name not in onnxruntime.get_available_providers():
         active = getattr(onnxruntime, "package_name", "") or "onnxruntime"
-        return built_without(LABELS[name], installed_packages("onnxruntime"), active, _gpu_package())
+        return built_without(LABELS[name], installed_packages(_MODULE), active, _gpu_package())
     _preload()
     return driver_obstacle() or _library_obstacle(name) or (_gpu_obstacle(device) if name == CUDA else None)
 
@@ -147,8 +150,7 @@ def _gpu_obstacle(device: str) -> Obstacle | None:
     except Exception as error:  # noqa: BLE001 - whatever its class, ONNX Runtime cannot use this GPU
         failure = _CUDA_FAILURE.search(str(error))
         text = failure["text"] if failure else " ".join(str(error).split())
-        return Obstacle(
-            f"ONNX Runtime cannot use GPU {device}: {text}",
-            "Check the driver and the GPUs: nvidia-smi",
-        )
+        old = f"Update the driver, or install {_OLD_CUDA}: pip install {_gpu_package()} 'onnxruntime-gpu<1.27'"
+        remedy = old if _OLD_DRIVER in text else "Check the driver and the GPUs: nvidia-smi"
+        return Obstacle(f"ONNX Runtime cannot use GPU {device}: {text}", remedy)
     return None

@@ -18,11 +18,11 @@ def gpu_obstacle(gpu: str) -> Obstacle | None:
     """
     package = f"'tensorflow[and-cuda]=={tf.__version__}'"
     if not tf.test.is_built_with_cuda():
-        return built_without("CUDA", installed_packages("tensorflow"), "tensorflow-cpu", package)
+        return built_without("CUDA", installed_packages(tf.__file__), "tensorflow-cpu", package)
     found = len(tf.config.list_physical_devices("GPU"))
     if int(gpu) < found:
         return None
     return driver_obstacle() or Obstacle(
-        f"TensorFlow finds {found or 'no'} GPU{'s' if found > 1 else ''} and not GPU {gpu}",
+        f"TensorFlow finds {found} GPU{'' if found == 1 else 's'}, not GPU {gpu}",
         f"Install CUDA's libraries: pip install {package}",
     )

@@ -20,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import tensorflow as tf
 
 if TYPE_CHECKING:
+    from camserve.serving.backends.camserve_backend.batches import BatchJoiner
     from camserve.serving.backends.camserve_backend.declared_tensors import Tensor
     from camserve.serving.backends.camserve_backend.gpu_obstacles import refuse_or_warn
     from camserve.serving.backends.camserve_backend.instance import Instance, version_file
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         session_settings,
     )
 else:
+    from camserve_backend.batches import BatchJoiner
     from camserve_backend.declared_tensors import Tensor
     from camserve_backend.gpu_obstacles import refuse_or_warn
     from camserve_backend.instance import Instance, version_file
@@ -46,7 +48,7 @@ class TritonPythonModel(Instance):
         """Load the SavedModel."""
         settings = session_settings(config, kind=args["model_instance_kind"], device=args["model_instance_device_id"])
         obstacle = None if settings.gpu is None else gpu_obstacle(settings.gpu)
-        warnings = () if obstacle is None else (refuse_or_warn(config, "a GPU of TensorFlow", obstacle),)
+        warnings = () if obstacle is None else (refuse_or_warn(config, "a GPU that TensorFlow can use", obstacle),)
         usable = settings if obstacle is None else replace(settings, gpu=None)
         self._signature = _Signature(version_file(args, config, "model.savedmodel"), usable, warnings)
         return self._signature
@@ -78,11 +80,16 @@ class _Signature:
         self.outputs = [_tensor(name, info) for name, info in signature.outputs.items()]
         self._feeds = {name: info.name for name, info in signature.inputs.items()}
         self._fetches = {name: info.name for name, info in signature.outputs.items()}
+        self._joiner = BatchJoiner()
         self._calls: dict[tuple[str, ...], Callable[..., Sequence[Any]]] = {}
 
-    def run(self, names: Sequence[str], inputs: Mapping[str, Any]) -> Sequence[Any]:
+    def make_ready(self) -> None:
+        """Do nothing: the session is complete."""
+
+    def run(self, names: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
         """Run the model and return the outputs with these names."""
         key = tuple(names)
+        inputs = self._joiner.join(parts)
         try:
             if key not in self._calls:
                 fetches, feeds = [self._fetches[name] for name in key], list(self._feeds.values())

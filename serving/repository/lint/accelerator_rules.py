@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from camserve.serving.config.accelerators import (
-    CUDA_PARAMETERS,
     ENGINE_CACHE,
     ENGINE_PREFIX,
     profile_sizes,
@@ -16,8 +14,8 @@ from camserve.serving.repository.lint.findings import ModelFolder, Note, error, 
 from camserve.serving.repository.lint.targets import Target
 
 __all__ = [
-    "cuda_option_misplaced",
     "engine_cache",
+    "tensorrt_precision",
     "tensorrt_profile",
     "unknown_accelerator",
     "unknown_tensorrt_parameter",
@@ -63,21 +61,9 @@ _TENSORRT_PARAMETERS = frozenset(
 """TensorRT's parameters in Triton's ONNX Runtime backend, which rejects a model with any other."""
 
 
-def cuda_option_misplaced(model: ModelFolder, _target: Target) -> Iterator[Note]:
-    """The backend resets these options to their defaults after it has read the accelerator."""
-    for accelerator in model.config.optimization.execution_accelerators.gpu_execution_accelerator:
-        for name in CUDA_PARAMETERS if accelerator.name == "cuda" else ():
-            if name in accelerator.parameters:
-                yield error(
-                    f"{name} has no effect under execution_accelerators: the backend resets it to its default",
-                    "Set it as a parameter of the model: "
-                    f"camserve publish BUNDLE_DIR --repository DIR --set {name}=VALUE",
-                )
-
-
 def unknown_accelerator(model: ModelFolder, _target: Target) -> Iterator[Note]:
     """The backend does not load a model with an unknown accelerator."""
-    if not _is_onnx(model.config):
+    if not model.runs_onnx:
         return
     accelerators = model.config.optimization.execution_accelerators
     for device, known in _KNOWN.items():
@@ -117,6 +103,22 @@ def tensorrt_profile(model: ModelFolder, _target: Target) -> Iterator[Note]:
         )
 
 
+def tensorrt_precision(model: ModelFolder, target: Target) -> Iterator[Note]:
+    """TensorRT 11 is strongly typed: it computes in the types of the graph."""
+    accelerator = tensorrt_accelerator(model.config)
+    mode = "" if accelerator is None else accelerator.parameters.get("precision_mode", "")
+    if target.has_weak_typing or mode not in ("FP16", "INT8"):
+        return
+    for number, metadata in model.onnx.items():
+        if not (metadata.half if mode == "FP16" else metadata.quantized):
+            precision = mode.lower()
+            yield error(
+                f"precision_mode {mode} has no effect on version {number}: TensorRT 11 of Triton {target.release} "
+                f"computes in the types of the graph, which is not {precision}",
+                f"Export it: camserve export SOURCE --out BUNDLE_DIR --precision {precision}",
+            )
+
+
 def engine_cache(model: ModelFolder, _target: Target) -> Iterator[Note]:
     """A cached engine is identified by the names in a graph, which several models or versions may share."""
     accelerator = tensorrt_accelerator(model.config)
@@ -139,10 +141,6 @@ def engine_cache(model: ModelFolder, _target: Target) -> Iterator[Note]:
             "Serve one version: "
             "camserve publish BUNDLE_DIR --repository DIR --latest-versions 1; or --set tensorrt_engine_cache=off",
         )
-
-
-def _is_onnx(config: Any) -> bool:
-    return bool(config.backend == "onnxruntime" or config.platform.startswith("onnxruntime"))
 
 
 def _serves_several(model: ModelFolder) -> bool:

@@ -14,7 +14,14 @@ from camserve.serving.repository.lint.findings import ModelFolder, Note, warning
 from camserve.serving.repository.lint.targets import Target
 from camserve.text import count
 
-__all__ = ["missing_instance_group", "missing_max_batch_size", "pausing_queue", "threads_above_cores", "warm_up_gap"]
+__all__ = [
+    "missing_instance_group",
+    "missing_max_batch_size",
+    "pausing_queue",
+    "threads_above_cores",
+    "unlimited_responses",
+    "warm_up_gap",
+]
 
 _GPU = model_config_pb2.ModelInstanceGroup.KIND_GPU
 _DEFAULT_INSTANCES = 2
@@ -56,6 +63,19 @@ def pausing_queue(model: ModelFolder, _target: Target) -> Iterator[Note]:
         yield warning(
             "the queue has a limit, a timeout or priorities: requests may pause for up to half a second",
             "Remove them and use deadlines of the clients: camserve publish BUNDLE_DIR --repository DIR --queue 0",
+        )
+
+
+def unlimited_responses(model: ModelFolder, _target: Target) -> Iterator[Note]:
+    """A request of a decoupled model has any number of responses; one of another model has one.
+
+    Triton's gRPC server keeps each response of a request in memory until the last was sent, and reuses the memory only
+    with a limit; see `ResponseQueue` in its `infer_handler.h`.
+    """
+    if model.config.model_transaction_policy.decoupled:
+        yield warning(
+            "it is decoupled: Triton keeps all responses of a request in memory until the last is sent",
+            "Limit them: tritonserver --grpc-max-response-pool-size=8",
         )
 
 

@@ -9,7 +9,13 @@ from camserve.bundle import ONNX_NAME
 from camserve.errors import RepositoryError
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.config.presets import host_cores
-from camserve.serving.repository.lint import accelerator_rules, batching_rules, file_rules, target_rules
+from camserve.serving.repository.lint import (
+    accelerator_rules,
+    batching_rules,
+    cuda_rules,
+    file_rules,
+    target_rules,
+)
 from camserve.serving.repository.lint.findings import Finding, ModelFolder, Rule
 from camserve.serving.repository.lint.onnx_metadata import OnnxMetadata, read_onnx_metadata
 from camserve.serving.repository.lint.targets import DEFAULT_RELEASE, Target, find_target
@@ -32,13 +38,21 @@ RULES: tuple[Rule, ...] = (
     target_rules.tensorflow_gone,
     accelerator_rules.unknown_accelerator,
     accelerator_rules.unknown_tensorrt_parameter,
-    accelerator_rules.cuda_option_misplaced,
     accelerator_rules.tensorrt_profile,
+    accelerator_rules.tensorrt_precision,
     accelerator_rules.engine_cache,
+    cuda_rules.cuda_option_misplaced,
+    cuda_rules.unsupported_cuda_option,
+    cuda_rules.free_batch_sizes,
+    cuda_rules.int8_without_tensorrt,
+    cuda_rules.fuse_conv_bias_alone,
+    cuda_rules.cuda_graph_option,
+    cuda_rules.tf32_arithmetic,
     batching_rules.missing_max_batch_size,
     batching_rules.missing_instance_group,
     batching_rules.threads_above_cores,
     batching_rules.pausing_queue,
+    batching_rules.unlimited_responses,
     batching_rules.warm_up_gap,
 )
 """Each reports one problem; the name of the function is the name of the rule."""

@@ -34,6 +34,11 @@ class ModelFolder:
     versions: Mapping[int, frozenset[str]] = field(default_factory=dict)
     onnx: Mapping[int, OnnxMetadata] = field(default_factory=dict)
 
+    @property
+    def runs_onnx(self) -> bool:
+        """Whether ONNX Runtime runs it."""
+        return bool(self.config.backend == "onnxruntime" or self.config.platform.startswith("onnxruntime"))
+
 
 class Note(NamedTuple):
     """A finding of a rule: its severity, the problem, and how to fix it."""

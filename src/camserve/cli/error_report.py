@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from camserve.cli.command_line_errors import CommandLineError, describe
 from camserve.cli.console import print_error, print_json, settings
 from camserve.errors import CamserveError, UsageError
+from camserve.extras import install_command
 
 __all__ = ["json_requested", "report_failure"]
 
@@ -61,7 +62,7 @@ def _failure(error: Exception) -> _Failure:
         return _Failure(UsageError.__name__, *describe(error), error.exit_code)
     if isinstance(error, ModuleNotFoundError) and (extra := _EXTRAS.get((error.name or "").partition(".")[0])):
         message = f"this command needs the package {error.name}, which is not installed"
-        return _Failure(type(error).__name__, message, f"Run: pip install 'camserve[{extra}]'", 1)
+        return _Failure(type(error).__name__, message, f"Run: {install_command(extra)}", 1)
     if isinstance(error, OSError) and error.strerror and error.filename:
         return _Failure(type(error).__name__, f"{error.filename}: {error.strerror}", None, 1)
     if isinstance(error, OSError):

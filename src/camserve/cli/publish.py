@@ -98,7 +98,9 @@ def print_publication(publication: Publication) -> None:
     source = "" if publication.source_version is None else f" (version {publication.source_version} again)"
     print_line(f"Published: {publication.name}, version {publication.version}{source}, in {publication.path}")
     if publication.url is not None:
-        print_line(f"Serving:   {publication.url} loaded it and returns the outputs recorded at export")
+        print_line(
+            f"Serving:   {publication.url} loaded it and returns the outputs recorded at export{_place(publication)}"
+        )
         return
     if not publication.served:
         print_line("           The model's version policy does not serve it. To serve the newest version,")
@@ -120,5 +122,13 @@ def publication_document(publication: Publication) -> dict[str, Any]:
         "served": publication.served,
         "again": publication.source_version,
         "widened": [asdict(each) for each in publication.widened],
+        "provider": publication.provider,
         "warnings": list(publication.warnings),
     }
+
+
+def _place(publication: Publication) -> str:
+    """Return what the published version runs on, as the end of a sentence."""
+    if publication.provider is None:
+        return ""
+    return ", on the CPU" if publication.provider == "CPU" else f", on {publication.provider}"

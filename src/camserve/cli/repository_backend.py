@@ -25,7 +25,7 @@ _NAMES = ("onnxruntime", "tensorflow")
 
 
 def backend(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the backend and its Python packages.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="New folder for the backend.")],
     name: Annotated[
         str,
         typer.Option(
@@ -57,7 +57,7 @@ def backend(
 
 def _document(written: ContainerBackend) -> dict[str, Any]:
     commands = {"install": " ".join(written.install_command), "start": " ".join(written.start_command)}
-    return {**asdict(written), "path": str(written.path), "packages": str(written.packages), "commands": commands}
+    return {**asdict(written), "path": str(written.path), "commands": commands}
 
 
 def _show(written: ContainerBackend) -> None:

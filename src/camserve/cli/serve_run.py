@@ -141,7 +141,8 @@ def _print_ready(server: TritonServer, *, as_json: bool) -> None:
         return
     changes = server.cpu_changes
     if as_json:
-        print_json({**addresses, "models": models, **({"on_cpu": dict(changes)} if server.options.cpu else {})})
+        on_cpu = {"on_cpu": dict(changes)} if server.options.cpu else {}
+        print_json({**addresses, "models": models, "warnings": list(server.warnings), **on_cpu})
         return
     if changes:
         print_note(f"On the CPU: {'; '.join(changes.values())}. The repository is unchanged")

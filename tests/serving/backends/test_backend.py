@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 from support.disposable_server import DisposableServer
 from support.toy import expected_outputs, toy_images, write_toy_bundle
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
@@ -79,9 +81,11 @@ def test_an_invalid_request_does_not_affect_the_next_one(
     _assert_correct(toy_bundle, images, _infer(client, images))
 
 
-def test_concurrent_requests_are_batched_and_answered_correctly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sizes", [(), (1, 4, 8)], ids=["free sizes", "fixed sizes"])
+def test_concurrent_requests_are_batched_and_answered_correctly(tmp_path: Path, sizes: tuple[int, ...]) -> None:
     bundle = write_toy_bundle(tmp_path / "bundle", channels=1, size=(9, 7))
-    publish(bundle, tmp_path / "repository", options=ServingOptions(max_queue_delay_us=50_000, threads=1))
+    options = ServingOptions(max_queue_delay_us=50_000, threads=1, batch_sizes=sizes)
+    publish(bundle, tmp_path / "repository", options=options)
     outputs = [None, ["logits"], ["cam", "cam_class"]]
 
     def infer(index: int) -> None:
@@ -93,7 +97,14 @@ def test_concurrent_requests_are_batched_and_answered_correctly(tmp_path: Path) 
         for name in returned:
             np.testing.assert_allclose(answer.as_numpy(name), expected[name], rtol=TOLERANCE, atol=TOLERANCE)
 
-    with DisposableServer(tmp_path / "repository") as server, InferenceServerClient(server.grpc_url) as client:
+    log = tmp_path / "log"
+    with (
+        DisposableServer(tmp_path / "repository", log=log) as server,
+        InferenceServerClient(server.grpc_url) as client,
+        log.open() as lines,
+    ):
+        ready = [int(line.split("batch size ")[1].split()[0]) for line in lines if " is ready after " in line]
+        assert sorted(ready) == list(sizes)
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(infer, range(48)))
         (stats,) = client.get_inference_statistics("toy").model_stats
@@ -117,6 +128,7 @@ def test_a_configuration_that_does_not_match_the_model_is_refused(toy_bundle: Bu
     _publish_changed(tmp_path, toy_bundle, "bad-input", lambda config: setattr(config.input[0], "name", "pixels"))
     _publish_changed(tmp_path, toy_bundle, "bad-mode", _set_parameter("execution_mode", "7"))
     _publish_changed(tmp_path, toy_bundle, "bad-threads", _set_parameter("intra_op_thread_count", "many"))
+    _publish_changed(tmp_path, toy_bundle, "bad-sizes", _set_parameter("batch_sizes", "1,4"))
     publish(toy_bundle, tmp_path, name="good")
     with pytest.raises(ServerError) as caught, DisposableServer(tmp_path):
         pass
@@ -128,6 +140,7 @@ def test_a_configuration_that_does_not_match_the_model_is_refused(toy_bundle: Bu
     assert "bad-input version 1: the model has no input 'pixels'; it has image" in message
     assert "bad-mode version 1: execution_mode must be 0 or 1, got 7" in message
     assert "bad-threads version 1: parameter intra_op_thread_count must be an integer, got 'many'" in message
+    assert "bad-sizes version 1: the largest of batch_sizes must be max_batch_size, 8, got 1,4" in message
     assert "good" not in message
 
 
@@ -137,3 +150,50 @@ def _set_parameter(name: str, value: str) -> Callable[[Any], None]:
         config.model_warmup.clear()
 
     return change
+
+
+_TABLE = np.arange(12, dtype=np.float32).reshape(4, 3)
+_TABLE_CONFIG = """
+backend: "onnxruntime"
+max_batch_size: 8
+input {{ name: "row" data_type: TYPE_INT32 dims: 1 }}
+output {{ name: "values" data_type: TYPE_FP32 dims: [ 1, 3 ] }}
+dynamic_batching {{ max_queue_delay_microseconds: 50000 }}
+instance_group {{ kind: KIND_CPU count: 1 }}
+parameters {{ key: "batch_sizes" value {{ string_value: "{sizes}" }} }}
+"""
+
+
+def _write_table_model(folder: Path, sizes: str) -> None:
+    """Write a model that returns rows of a table, and fails if there is no such row."""
+    index = helper.make_tensor_value_info("row", TensorProto.INT32, ["batch", 1])
+    values = helper.make_tensor_value_info("values", TensorProto.FLOAT, ["batch", 1, 3])
+    gather = helper.make_node("Gather", ["table", "row"], ["values"])
+    graph = helper.make_graph([gather], "table", [index], [values], [numpy_helper.from_array(_TABLE, "table")])
+    (folder / "1").mkdir(parents=True)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "1" / "model.onnx")
+    (folder / "config.pbtxt").write_text(_TABLE_CONFIG.format(sizes=sizes))
+
+
+def test_a_request_that_fails_does_not_affect_those_in_its_batch(tmp_path: Path) -> None:
+    models = {"free": "none", "fixed": "2,8"}
+    for name, sizes in models.items():
+        _write_table_model(tmp_path / name, sizes)
+
+    def infer(model: str, row: int) -> Any:
+        return _infer(client, np.full((1, 1), row, np.int32), model=model, name="row").as_numpy("values")
+
+    rows = [0, 3, 9, 1, 2, 3, 1]
+    with DisposableServer(tmp_path) as server, InferenceServerClient(server.grpc_url) as client:
+        for model in models:
+            with ThreadPoolExecutor(len(rows)) as pool:
+                answers = [pool.submit(infer, model, row) for row in rows]
+            for row, answer in zip(rows, answers, strict=True):
+                if row == 9:
+                    with pytest.raises(InferenceServerException, match=r"onnxruntime: .*out of"):
+                        answer.result()
+                else:
+                    np.testing.assert_array_equal(answer.result(), _TABLE[row][None, None])
+            (stats,) = client.get_inference_statistics(model).model_stats
+            assert stats.execution_count < len(rows)

@@ -1,19 +1,27 @@
 """Memory and descriptors of the server after many loads, unloads and requests."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf.json_format import MessageToDict
 from support.chaos import times
 from support.disposable_server import DisposableServer
+from support.model_folder import toy_config
 from support.process_usage import children, descriptors, resident
 from support.toy import toy_images
 from tritonclient.grpc import InferenceServerClient, InferInput
 
-from camserve.bundle import Bundle
+from camserve.bundle import ONNX_NAME, Bundle
 from camserve.serving import ServingOptions, TritonServer, publish
+from camserve.serving.backends.camserve_backend.cuda_graphs import Attempt
+from camserve.serving.backends.camserve_backend.fixed_sizes import FixedSizes
+from camserve.serving.backends.camserve_backend.onnx_providers import CPU
+from camserve.serving.backends.camserve_backend.onnx_sessions import SessionFactory
+from camserve.serving.backends.camserve_backend.onnx_settings import session_settings
 
 pytestmark = pytest.mark.chaos
 
@@ -71,8 +79,9 @@ def _scratch(server: TritonServer) -> str:
     return folder.name
 
 
-def test_requests_leak_nothing(toy_bundle: Bundle, tmp_path: Path) -> None:
-    publish(toy_bundle, tmp_path, options=ServingOptions(threads=1))
+@pytest.mark.parametrize("sizes", [(), (1, 8)], ids=["free sizes", "fixed sizes"])
+def test_requests_leak_nothing(toy_bundle: Bundle, tmp_path: Path, sizes: tuple[int, ...]) -> None:
+    publish(toy_bundle, tmp_path, options=ServingOptions(threads=1, batch_sizes=sizes))
     with DisposableServer(tmp_path) as server, InferenceServerClient(server.grpc_url) as client:
         (stub,) = children(server.pid)
         for _ in range(REQUESTS // 5):
@@ -83,3 +92,23 @@ def test_requests_leak_nothing(toy_bundle: Bundle, tmp_path: Path) -> None:
         for pid, (memory, opened) in before.items():
             assert resident(pid) - memory < 8 * MEGABYTE
             assert descriptors(pid) <= opened + 2
+
+
+def test_batches_of_random_sizes_leak_nothing(toy_bundle: Bundle) -> None:
+    config = toy_config(toy_bundle, options={"max_batch_size": 32, "threads": 1})
+    readable = MessageToDict(config, preserving_proto_field_name=True)
+    factory = SessionFactory(toy_bundle.path / ONNX_NAME, session_settings(readable))
+    model = FixedSizes(factory, readable, (1, 8, 32), [Attempt(((CPU, {}),))], log=print)
+    model.make_ready()
+    random, images = np.random.default_rng(0), toy_images(toy_bundle, 32)
+    names = [output.name for output in toy_bundle.contract.outputs]
+
+    def run(batches: int) -> None:
+        for _ in range(batches):
+            counts = random.integers(1, 17, random.integers(1, 3))
+            model.run(names[: random.integers(1, 5)], [{"image": images[:count]} for count in counts])
+
+    run(REQUESTS // 5)
+    before = resident(os.getpid())
+    run(REQUESTS)
+    assert resident(os.getpid()) - before < MEGABYTE

@@ -27,6 +27,7 @@ def test_a_gpu_instance_uses_its_gpu() -> None:
     ((name, options),) = requested_providers(_config(), kind="GPU", device="3")
     assert name == "CUDAExecutionProvider"
     assert options == {
+        "use_tf32": "0",
         "device_id": "3",
         "cudnn_conv_algo_search": "EXHAUSTIVE",
         "gpu_mem_limit": "18446744073709551615",
@@ -38,6 +39,7 @@ def test_a_gpu_instance_uses_its_gpu() -> None:
     )
     ((_, options),) = requested_providers(options_set, kind="GPU", device="0")
     assert options == {
+        "use_tf32": "0",
         "device_id": "0",
         "cudnn_conv_algo_search": "HEURISTIC",
         "gpu_mem_limit": "1073741824",
@@ -51,6 +53,12 @@ def test_top_level_cuda_options_take_precedence() -> None:
     ((_, options),) = requested_providers(_config(accelerator), kind="GPU", device="0")
     assert options["cudnn_conv_algo_search"] == "EXHAUSTIVE"
     assert options["cudnn_conv_use_max_workspace"] == "0"
+
+
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_tf32_can_be_chosen(value: str) -> None:
+    ((_, options),) = requested_providers(_config(_accelerated("gpu", "cuda", use_tf32=value)), kind="GPU", device="0")
+    assert options["use_tf32"] == value
 
 
 def test_tensorrt_precedes_cuda() -> None:

@@ -5,7 +5,9 @@ from typing import Any
 
 import onnxruntime
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import EPFail
 from support.libraries import library_that_requires
+from support.toy import toy_images
 
 from camserve.bundle import Bundle
 from camserve.serving.backends.camserve_backend import provider_choice
@@ -52,21 +54,6 @@ def test_a_gpu_instance_without_cuda_is_refused() -> None:
 
 
 @without_cuda
-def test_two_packages_in_one_folder_are_both_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    metadata = tmp_path / "onnxruntime_gpu-1.30.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.30.0\n")
-    (metadata / "RECORD").write_text("onnxruntime/__init__.py,,\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    message = _refusal({})
-    assert f"onnxruntime {VERSION} and onnxruntime-gpu 1.30.0 are installed in the same folder, with the files of " in (
-        message
-    )
-    assert "of onnxruntime, which is built without CUDA" in message
-    assert "pip uninstall --yes onnxruntime onnxruntime-gpu && pip install 'camserve[server-gpu]'" in message
-
-
-@without_cuda
 def test_an_instance_may_fall_back_to_the_cpu() -> None:
     choice = choose_providers(FALLBACK, kind="GPU", device="0")
     assert (choice.providers, choice.label) == ((CPU,), "CPU")
@@ -94,18 +81,32 @@ def test_the_missing_library_of_a_provider_is_named(
     assert "; hint: Install CUDA's libraries: pip install 'camserve[server-gpu]'" in message
 
 
-def test_a_gpu_that_cannot_be_used_is_refused_with_the_reason_of_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("failure", "command"),
+    [
+        ("CUDA failure 100: no CUDA-capable device is detected", "nvidia-smi"),
+        (
+            "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version",
+            "pip install 'camserve[server-gpu]' 'onnxruntime-gpu<1.27'",
+        ),
+    ],
+)
+def test_a_gpu_that_cannot_be_used_is_refused_with_the_reason_of_cuda(
+    monkeypatch: pytest.MonkeyPatch, failure: str, command: str
+) -> None:
     _pretend(monkeypatch, CUDA)
     monkeypatch.setattr(provider_choice, "load_problem", lambda _: None)
 
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError(
             '/src/cuda_provider_info.cc:63 [ONNXRuntimeError] : 1 : FAIL : Parse Failed to parse "device_id": '
-            "CUDA failure 100: no CUDA-capable device is detected ; GPU=-1 ; hostname=vm ; file=/src/info.cc ; line=70"
+            f"{failure} ; GPU=-1 ; hostname=vm ; file=/src/info.cc ; line=70"
         )
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
-    assert "but ONNX Runtime cannot use GPU 0: no CUDA-capable device is detected; hint: " in _refusal({})
+    message = _refusal({})
+    assert f"but ONNX Runtime cannot use GPU 0: {failure.partition(': ')[2]}; hint: " in message
+    assert message.endswith(f": {command}")
 
 
 def test_preloading_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +122,22 @@ def test_a_session_without_its_provider_is_an_error(toy_bundle: Bundle) -> None:
     with pytest.raises(RuntimeError, match="did not create the provider CUDA"):
         open_session(str(toy_bundle.onnx_path), None, [(CUDA, {}), CPU])
     assert open_session(str(toy_bundle.onnx_path), None, [CPU]).get_providers() == [CPU[0]]
+
+
+def test_a_run_that_fails_does_not_move_to_the_cpu(toy_bundle: Bundle) -> None:
+    session = open_session(str(toy_bundle.onnx_path), None, [CPU])
+
+    class Failing:
+        def __getattr__(self, name: str, inner: Any = session._sess) -> Any:
+            return getattr(inner, name)
+
+        def run(self, *_: Any) -> None:
+            raise EPFail("CUDA failure 2: out of memory")
+
+    session._sess = Failing()
+    with pytest.raises(EPFail, match="out of memory"):
+        session.run(None, {"image": toy_images(toy_bundle)})
+    assert isinstance(session._sess, Failing)
 
 
 def test_the_probe_is_a_valid_model() -> None:

@@ -14,6 +14,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.utils import InferenceServerException
 
 from camserve.bundle import Bundle
+from camserve.serving.backends.camserve_backend.gpu_obstacles import Obstacle
 from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
 from camserve.serving.backends.camserve_backend.tensorflow_settings import data_type, session_settings
 
@@ -132,3 +133,25 @@ def test_settings_are_those_of_the_former_backend() -> None:
     with pytest.raises(ModelRefusedError, match="must not be negative"):
         session_settings({"parameters": {"TF_NUM_INTER_THREADS": {"string_value": "-1"}}}, kind="CPU", device="0")
     assert data_type("float16") == "TYPE_FP16"
+
+
+def test_a_gpu_that_tensorflow_cannot_use_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    from camserve.export.frameworks import tf
+
+    from camserve.serving.backends.camserve_backend import tensorflow_gpu
+
+    found: list[str] = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: found)
+    package = f"'tensorflow[and-cuda]=={tf.__version__}'"
+    monkeypatch.setattr(tensorflow_gpu, "driver_obstacle", lambda: None)
+    monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: True)
+    assert tensorflow_gpu.gpu_obstacle("0") == Obstacle(
+        "TensorFlow finds 0 GPUs, not GPU 0", f"Install CUDA's libraries: pip install {package}"
+    )
+    found += ["GPU:0", "GPU:1"]
+    assert tensorflow_gpu.gpu_obstacle("1") is None
+    monkeypatch.setattr(tf.test, "is_built_with_cuda", lambda: False)
+    obstacle = tensorflow_gpu.gpu_obstacle("1")
+    assert obstacle is not None
+    assert obstacle.reason == f"tensorflow {tf.__version__} is installed, which is built without CUDA"
+    assert obstacle.remedy == f"Replace it: pip uninstall --yes tensorflow && pip install {package}"

@@ -14,6 +14,7 @@ from support.toy import expected_outputs, toy_images
 from camserve.bundle import Bundle
 from camserve.errors import ServerError, UsageError
 from camserve.serving import TritonServer
+from camserve.serving.live.backend_messages import Execution
 from camserve.serving.live.server import LiveServer
 from camserve.serving.server.server_tls import Tls
 from camserve.tls import ClientTls
@@ -31,6 +32,7 @@ def test_index_and_inference_of_a_running_server(toy_server: TritonServer, toy_b
         live.wait_ready("toy", 1)
         answers = live.infer("toy", 1, toy_bundle.contract, images)
         assert live.config("toy").name == "toy"
+        assert live.execution("toy", 1, toy_bundle.contract) == Execution("CPU")
     for name, expected in expected_outputs(toy_bundle, images).items():
         np.testing.assert_allclose(answers[name], expected, atol=1e-4)
 
@@ -48,6 +50,7 @@ def test_unknown_models_and_versions_are_reported(toy_server: TritonServer, toy_
             live.wait_ready("toy", 2)
         with pytest.raises(ServerError, match="cannot run none"):
             live.infer("none", 1, toy_bundle.contract, toy_images(toy_bundle))
+        assert live.execution("none", 1, toy_bundle.contract) == Execution()
 
 
 @pytest.mark.parametrize("url", ["", "localhost", "http://localhost:8001", "localhost:grpc", "localhost:8001/", "::1"])

@@ -2,70 +2,60 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
+from support.linting import CORES, Lint, accelerator_parameters, with_precision
 from support.model_folder import toy_config, write_model_folder
 
 from camserve.bundle import Bundle
 from camserve.contract import CONTRACT_PARAMETER
 from camserve.errors import RepositoryError, UsageError
+from camserve.serving.config.presets import PRESETS, HostProfile, preset_options
 from camserve.serving.repository.lint.engine import RULES, lint_repository, read_model
 from camserve.serving.repository.lint.findings import Finding
-from camserve.serving.repository.lint.targets import DEFAULT_RELEASE, RELEASES, find_target
+from camserve.serving.repository.lint.targets import RELEASES, find_target
 
-_CORES = 4
 _TENSORRT = {"accelerator": "tensorrt"}
-
-
-@pytest.fixture
-def lint(toy_bundle: Bundle, tmp_path: Path) -> Callable[..., list[tuple[str, str]]]:
-    """Write a model, change its configuration and folder, and return the rules and severities of its findings."""
-
-    def run(
-        change: Callable[[Any], object] | None = None,
-        damage: Callable[[Path], object] | None = None,
-        *,
-        options: dict[str, Any] | None = None,
-        triton: str = DEFAULT_RELEASE,
-    ) -> list[tuple[str, str]]:
-        config = toy_config(toy_bundle, options=options)
-        if change is not None:
-            change(config)
-        repository = tmp_path / "repository"
-        folder = write_model_folder(repository, toy_bundle, config)
-        if damage is not None:
-            damage(folder)
-        found = lint_repository(repository, triton=triton, cores=_CORES)
-        assert all(finding.message and finding.hint for finding in found)
-        return [(finding.rule, finding.severity) for finding in found]
-
-    return run
-
-
-Lint = Callable[..., list[tuple[str, str]]]
+_CUDA = {"accelerator": "cuda", "batch_sizes": (1, 8)}
 
 
 def test_a_published_model_has_no_findings(toy_repository: Path) -> None:
     assert lint_repository(toy_repository) == ()
 
 
+_OLD_RELEASES = ("24.04", "24.05", "24.06")
+_REFUSED = ("gpu", "int8")
+
+
 @pytest.mark.parametrize("triton", RELEASES)
 def test_a_published_model_has_no_findings_for_any_release(lint: Lint, triton: str) -> None:
-    assert lint(triton=triton) == []
+    assert lint(triton=triton) == ([("unsupported-cuda-option", "error")] if triton in _OLD_RELEASES else [])
+
+
+@pytest.mark.parametrize(
+    ("preset", "precision"),
+    # Publishing refuses int8 on CUDA.
+    [(name, precision) for name in PRESETS for precision in ("fp32", "fp16", "int8") if (name, precision) != _REFUSED],
+)
+def test_a_preset_has_no_findings(lint: Lint, preset: str, precision: str) -> None:
+    options = preset_options(preset, HostProfile(cores=CORES, precision=precision))
+    assert lint(damage=with_precision(precision), options=options, precision=precision) == []
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {"accelerator": "none", "instances": 2, "threads": 2},
-        {"accelerator": "cuda", "gpu_mem_limit": 2**30, "instances": 8},
+        {**_CUDA, "gpu_mem_limit": 2**30, "instances": 8},
+        {**_CUDA, "prefer_nhwc": True, "fuse_conv_bias": True, "cuda_graphs": True},
         _TENSORRT,
         {**_TENSORRT, "tensorrt_opt_batch_size": 4, "max_batch_size": 32},
-        {**_TENSORRT, "tensorrt_precision": "fp16", "tensorrt_workspace": 2**30},
+        {**_TENSORRT, "tensorrt_workspace": 2**30},
         {"accelerator": "openvino"},
         {"max_batch_size": 1},
     ],
@@ -125,7 +115,7 @@ def _instances(count: int) -> Callable[[Any], object]:
         (_set("name", "other"), "name-mismatch", "error"),
         (_accelerator("tensort"), "unknown-accelerator", "error"),
         (_accelerator("cuda", device="cpu"), "unknown-accelerator", "error"),
-        (_accelerator("cuda", gpu_mem_limit="1"), "cuda-option-misplaced", "error"),
+        (lambda config: accelerator_parameters(config).update(gpu_mem_limit="1"), "cuda-option-misplaced", "error"),
         (lambda config: config.version_policy.specific.versions.append(2), "missing-served-version", "error"),
     ],
 )
@@ -154,17 +144,9 @@ def test_threads_are_counted_over_all_instances(lint: Lint, threads: str, instan
     assert bool(lint(change)) == found
 
 
-def test_a_valid_cuda_accelerator_has_no_findings(lint: Lint) -> None:
-    assert lint(_accelerator("cuda", use_ep_level_unified_stream="1"), options={"accelerator": "cuda"}) == []
-
-
-def _parameters(config: Any) -> Any:
-    return config.optimization.execution_accelerators.gpu_execution_accelerator[0].parameters
-
-
 def _without_profiles(config: Any) -> None:
     for which in ("min", "opt", "max"):
-        del _parameters(config)[f"trt_profile_{which}_shapes"]
+        del accelerator_parameters(config)[f"trt_profile_{which}_shapes"]
 
 
 def _with_larger_batches(config: Any) -> None:
@@ -179,14 +161,25 @@ def _with_larger_batches(config: Any) -> None:
     [
         (_without_profiles, [("tensorrt-profile", "warning")]),
         (_with_larger_batches, [("tensorrt-profile", "error")]),
-        (lambda config: _parameters(config).update(trt_profile_min_shapes="image:2x8x8x3"), None),
+        (lambda config: accelerator_parameters(config).update(trt_profile_min_shapes="image:2x8x8x3"), None),
         (
-            lambda config: _parameters(config).update(trt_profile_opt_shapes="image:4x8x8x3"),
+            lambda config: accelerator_parameters(config).update(trt_profile_opt_shapes="image:4x8x8x3"),
             [("warm-up-gap", "warning")],
         ),
-        (lambda config: _parameters(config).update(trt_fp16="1"), [("unknown-tensorrt-parameter", "error")]),
-        (lambda config: _parameters(config).pop("trt_engine_cache_prefix"), [("engine-cache", "error")]),
-        (lambda config: _parameters(config).update(trt_engine_cache_enable="0"), [("engine-cache", "warning")]),
+        (lambda config: accelerator_parameters(config).update(trt_fp16="1"), [("unknown-tensorrt-parameter", "error")]),
+        (
+            lambda config: accelerator_parameters(config).update(precision_mode="FP16"),
+            [("tensorrt-precision", "error")],
+        ),
+        (
+            lambda config: accelerator_parameters(config).update(precision_mode="INT8"),
+            [("tensorrt-precision", "error")],
+        ),
+        (lambda config: accelerator_parameters(config).pop("trt_engine_cache_prefix"), [("engine-cache", "error")]),
+        (
+            lambda config: accelerator_parameters(config).update(trt_engine_cache_enable="0"),
+            [("engine-cache", "warning")],
+        ),
         (lambda config: config.version_policy.specific.versions.extend([1, 1]), [("engine-cache", "error")]),
     ],
 )
@@ -195,6 +188,35 @@ def test_problems_of_tensorrt_are_found(
 ) -> None:
     expected = found or [("tensorrt-profile", "error"), ("warm-up-gap", "warning")]
     assert lint(change, options=_TENSORRT) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "precision", "triton", "found"),
+    [("FP16", "fp16", "26.06", False), ("INT8", "int8", "26.06", False), ("FP16", "int8", "26.06", True)]
+    + [
+        (mode, "fp32", triton, triton >= "26.06") for mode in ("FP16", "INT8") for triton in ("26.05", "26.06", "26.09")
+    ],
+)
+def test_a_precision_of_tensorrt_11_must_be_that_of_the_graph(
+    lint: Lint, mode: str, precision: str, triton: str, found: bool
+) -> None:
+    expected = [("tensorrt-precision", "error")] if found else []
+    assert (
+        lint(
+            lambda config: accelerator_parameters(config).update(precision_mode=mode),
+            with_precision(precision),
+            options=_TENSORRT,
+            triton=triton,
+        )
+        == expected
+    )
+
+
+def test_a_decoupled_model_is_found(lint: Lint) -> None:
+    def decouple(config: Any) -> None:
+        config.model_transaction_policy.decoupled = True
+
+    assert lint(decouple) == [("unlimited-responses", "warning")]
 
 
 def _as_tensorflow(config: Any) -> None:
@@ -240,7 +262,7 @@ def test_a_model_newer_than_the_targets_onnx_runtime_is_found(
     lint: Lint, triton: str, opset: int, ir: int, found: bool
 ) -> None:
     expected = [("onnx-too-new", "error")] if found else []
-    assert lint(damage=_stamped(opset=opset, ir=ir), triton=triton) == expected
+    assert lint(damage=_stamped(opset=opset, ir=ir), options={"accelerator": "none"}, triton=triton) == expected
 
 
 @pytest.mark.parametrize(
@@ -296,8 +318,16 @@ def test_findings_are_sorted_by_model_with_errors_first(toy_bundle: Bundle, tmp_
 
 
 def test_every_rule_is_covered_by_these_tests() -> None:
-    text = Path(__file__).read_text(encoding="utf-8")
+    text = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     assert [rule for rule in RULES if f'"{rule.__name__.replace("_", "-")}"' not in text] == []
+
+
+def test_the_guide_lists_every_rule() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "serving.md").read_text(encoding="utf-8")
+    table = guide.partition("## What the linter finds\n")[2].partition("\n## ")[0]
+    names = {rule.__name__.replace("_", "-") for rule in RULES} | {"no-model", "unreadable-config"}
+    cells = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    assert {name for cell in cells for name in re.findall(r"`([a-z0-9-]+)`", cell)} == names
 
 
 def test_an_unknown_release_lists_the_known_ones() -> None:
@@ -319,9 +349,12 @@ def test_a_missing_repository_is_named(tmp_path: Path) -> None:
         lint_repository(tmp_path / "none")
 
 
-def test_metadata_equals_that_read_by_onnx(toy_bundle: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_metadata_equals_that_read_by_onnx(precision: str, toy_bundle: Bundle, tmp_path: Path) -> None:
     folder = write_model_folder(tmp_path, toy_bundle, toy_config(toy_bundle))
+    with_precision(precision)(folder)
     metadata = read_model(folder).onnx[1]
+    assert (metadata.half, metadata.quantized) == (precision == "fp16", precision == "int8")
     model = onnx.load(folder / "1" / "model.onnx")
     assert (metadata.ir, dict(metadata.opsets)) == (
         model.ir_version,

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import stat
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,19 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, package: st
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find_spec(name))
     with pytest.raises(ServerError, match=rf"{named}.*pip install 'camserve\[server\]'"):
         find_triton()
+
+
+def test_an_onnxruntime_without_its_main_file_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "onnxruntime" / "capi").mkdir(parents=True)
+    rest = PathFinder.find_spec("onnxruntime", [str(tmp_path)])
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: rest if name == "onnxruntime" else find_spec(name))
+    monkeypatch.setattr(environment, "onnxruntime_packages", lambda: {"onnxruntime-gpu": "1.31.1"})
+    with pytest.raises(ServerError, match=f"{tmp_path}/onnxruntime contains only a part") as caught:
+        find_triton()
+    assert caught.value.hint == (
+        "Install it again: pip uninstall --yes onnxruntime-gpu && pip install 'camserve[server-gpu]'"
+    )
 
 
 def test_a_damaged_package_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from tritonclient.grpc import model_config_pb2
 
 from camserve.errors import RepositoryError
 from camserve.serving.server.host_checks import check_readable, shared_memory_need
-from camserve.serving.server.host_hints import host_hint, limits_hint, size_text, start_error
+from camserve.serving.server.host_hints import host_hint, limits_hint, start_error
+from camserve.serving.server.host_memory import size_text
 
 MEGABYTE = 2**20
 
