@@ -28,6 +28,7 @@ __all__ = ["LiveServer", "LiveVersion", "open_live_server"]
 
 _UNKNOWN_MODEL = "camserve.no.model.has.this.name"
 _POLL_SECONDS = 0.05
+_UNIMPLEMENTED = "UNIMPLEMENTED"
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,12 @@ class LiveServer:
             ServerError: If it does not answer.
         """
         with self._errors("return its metadata"):
-            metadata = self._client.get_server_metadata(headers=self._headers, client_timeout=self._timeout)
+            try:
+                metadata = self._client.get_server_metadata(headers=self._headers, client_timeout=self._timeout)
+            except InferenceServerException as error:
+                if str(error.status()).endswith(_UNIMPLEMENTED):
+                    return False
+                raise
             return bool(metadata.name == CPU_SERVER)
 
     def config(self, model: str) -> Any:

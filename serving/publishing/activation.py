@@ -67,8 +67,9 @@ def activate(
 
 def _load(server: LiveServer, model: Path) -> tuple[str, ...]:
     """Load a model as published, or on a server for the CPU with the configuration for it; return what that changes."""
-    published = read_config(model / CONFIG_NAME)
-    config = cpu_config(published)
+    path = model / CONFIG_NAME  # missing if the server, of another repository, has a model that this one never had
+    published = read_config(path) if path.is_file() else None
+    config = None if published is None else cpu_config(published)
     if config is None or not server.is_cpu_server():
         server.load(model.name)
         return ()
