@@ -18,6 +18,7 @@ from camserve.errors import ConversionError
 from camserve.export.formats.canonical import canonicalize, layer_of
 from camserve.export.formats.conversion import to_onnx
 from camserve.export.formats.head_weights import share_head_weights
+from camserve.export.formats.reshapes import remove_reshapes_without_effect
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.simplify import (
     guard_padding_before_max_pool,
@@ -57,6 +58,7 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
             hint="Choose another opset (--opset N), or export only a SavedModel: --formats savedmodel",
         ) from error
     _refuse_unknown_operators(model.graph, opset, served.steps)
+    remove_reshapes_without_effect(model.graph, opset)
     remove_multiplication_by_one(model.graph)
     merge_padding(model.graph)
     guard_padding_before_max_pool(model.graph)

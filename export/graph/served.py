@@ -14,6 +14,7 @@ from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
 from camserve.contract.outputs import expected_outputs
 from camserve.export.graph.cam_layer import ClassMaps
 from camserve.export.graph.channel_order import take_rgb
+from camserve.export.graph.grid_dense import call_with_fixed_shapes
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.network import Network, Step, Value, run
 from camserve.tensors import CAM, DATA_TYPES, IMAGE, LOGITS, PROBABILITIES
@@ -87,12 +88,13 @@ def build_served_graph(
     maps = None if head is None or cam is None else ClassMaps(head, cam)
     if pixels is not None:
         network, pixels = take_rgb(network, pixels, values)
+    call = call_with_fixed_shapes(network)
 
     def function(image: Any) -> dict[str, Any]:
         if pixels is not None:
             with tf.name_scope(f"{PIXELS}/"):
                 image = preprocess(image, pixels)
-        probabilities, scores, *features = run(network, image, values, scope_of)
+        probabilities, scores, *features = run(network, image, values, scope_of, call)
         with tf.name_scope(f"{MAPS}/"):
             outputs = {PROBABILITIES: tf.identity(probabilities), LOGITS: tf.identity(scores)}
             return outputs if maps is None else {**outputs, **maps(features[0], scores)}

@@ -14,7 +14,7 @@ from camserve.serving.config.cpu import cpu_change, cpu_config
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.live.backend_messages import Execution
 from camserve.serving.live.server import LiveServer
-from camserve.serving.publishing.arithmetic import TF32_TOLERANCE, difference_hint, served_tolerance
+from camserve.serving.publishing.arithmetic import TF32_TOLERANCE, Arithmetic
 from camserve.serving.publishing.draft import Draft, GoldenFiles
 from camserve.serving.publishing.version_placement import Placement
 from camserve.serving.repository.ledger import read_ledger
@@ -51,8 +51,9 @@ def activate(
         config = server.config(name)
         _check_identity(server, name, placement, config)
         server.wait_ready(name, placement.number)
-        _check_answers(server, placement.number, draft, golden, config)
         execution = server.execution(name, placement.number, draft.contract)
+        arithmetic = Arithmetic(config, precision=draft.precision, provider=execution.provider)
+        _check_answers(server, placement.number, draft, golden, arithmetic)
         return replace(execution, warnings=(*execution.warnings, *warnings))
     except ServerError as error:
         restored = _restore_previous(server, placement.undo, draft.model, before=before)
@@ -90,15 +91,15 @@ def _check_identity(server: LiveServer, name: str, placement: Placement, config:
         )
 
 
-def _check_answers(server: LiveServer, number: int, draft: Draft, golden: GoldenFiles, config: Any) -> None:
-    tolerance = served_tolerance(config, precision=draft.precision, exported=draft.tolerance)
+def _check_answers(server: LiveServer, number: int, draft: Draft, golden: GoldenFiles, arithmetic: Arithmetic) -> None:
+    tolerance = arithmetic.tolerance(draft.tolerance)
     answers = server.infer(draft.model.name, number, draft.contract, golden.answers.image(draft.contract))
     faults = compare(golden.answers, draft.contract, answers, tolerance=tolerance)
     if faults:
         as_tf32 = not compare(golden.answers, draft.contract, answers, tolerance=TF32_TOLERANCE)
         raise ServerError(
             f"{server.url} does not reproduce the golden answers of the export: {'; '.join(faults)}",
-            hint=difference_hint(config, precision=draft.precision, as_tf32=as_tf32) or _CHECK_SERVER,
+            hint=arithmetic.hint(as_tf32=as_tf32) or _CHECK_SERVER,
         )
     if golden.images is not None:
         _check_images(server, number, draft, golden.images, tolerance)

@@ -5,6 +5,7 @@ Source of the measured values: ResNet50 with random weights, float32 and fp16, i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2
@@ -13,7 +14,7 @@ from camserve.serving.config.accelerator_options import Auto, Cuda, OpenVINO, Te
 from camserve.serving.config.backends import backend_of
 from camserve.serving.config.message import read_options
 
-__all__ = ["TF32_TOLERANCE", "arithmetic_warnings", "difference_hint", "served_tolerance"]
+__all__ = ["TF32_TOLERANCE", "Arithmetic", "arithmetic_warnings"]
 
 TF32_TOLERANCE = 1e-2
 """Four times the largest measured difference of TF32 from Keras: logits 1.1e-3, maps 1.9e-3, probabilities 2.3e-3.
@@ -35,8 +36,8 @@ _TF32 = (
     "--gpu-math float32"
 )
 _UNSET = (
-    "gpu_math is unset: on a GPU, NVIDIA's backend multiplies in TF32, which changes answers by about 2e-3, and "
-    "camserve's in float32. For exact answers, publish with --gpu-math float32"
+    "gpu_math is unset: a GPU may multiply in TF32, as in NVIDIA's backend, which changes answers by about 2e-3. For "
+    "exact answers, publish with --gpu-math float32"
 )
 _INT8 = (
     "an int8 model on a GPU without TensorRT is slower than an fp16 one and gives other answers than on a CPU. Publish "
@@ -48,35 +49,61 @@ _NO_FALLBACK = (
 )
 
 
-def served_tolerance(config: Any, *, precision: str, exported: float) -> float:
-    """Return how far the answers of a server may differ from those of the export, relative to the largest.
+@dataclass(frozen=True, eq=False)
+class Arithmetic:
+    """How a server computes a model.
 
-    Args:
+    Attributes:
         config: The configuration that the server reports, in which Triton has replaced the automatic choice of a device
             by the device.
         precision: Precision of the served file: `fp32`, `fp16` or `int8`.
-        exported: The same tolerance for a CPU.
+        provider: The execution provider that camserve's backend reports, such as `CUDA` or `CPU`; None for another
+            backend.
     """
-    if read_options(config)["accelerator"] in (TensorRT.name, OpenVINO.name):
-        return max(_COMPILED_TOLERANCE, exported)
-    # Triton's own TensorFlow backend cannot be told not to use TF32.
-    exact = read_options(config)["gpu_math"] == "float32" and backend_of(config) != "tensorflow"
-    return exported if exact or precision != "fp32" or not _on_cuda(config) else max(TF32_TOLERANCE, exported)
 
+    config: Any
+    precision: str
+    provider: str | None = None
 
-def difference_hint(config: Any, *, precision: str, as_tf32: bool) -> str | None:
-    """Return what to do about answers of a server that differ too much; None if its arithmetic does not explain them.
+    def tolerance(self, exported: float) -> float:
+        """Return how far answers may differ from those of the export, relative to the largest.
 
-    Args:
-        config: The configuration that the server reports.
-        precision: Precision of the served file.
-        as_tf32: Whether the answers are within the tolerance of TF32.
-    """
-    if not _on_cuda(config):
-        return None
-    if precision == "int8":
-        return _INT8_HINT
-    return _TF32_HINT if precision == "fp32" and as_tf32 else None
+        Args:
+            exported: The same for a CPU.
+        """
+        if self._accelerator in (TensorRT.name, OpenVINO.name) and self.provider != "CPU":
+            return max(_COMPILED_TOLERANCE, exported)
+        return max(TF32_TOLERANCE, exported) if self._multiplies_in_tf32() else exported
+
+    def hint(self, *, as_tf32: bool) -> str | None:
+        """Return what to do about answers that differ too much; None if the arithmetic does not explain them.
+
+        Args:
+            as_tf32: Whether the answers are within the tolerance of TF32.
+        """
+        if not self._on_cuda():
+            return None
+        if self.precision == "int8":
+            return _INT8_HINT
+        return _TF32_HINT if self.precision == "fp32" and as_tf32 else None
+
+    @property
+    def _accelerator(self) -> str:
+        return str(read_options(self.config)["accelerator"])
+
+    def _on_cuda(self) -> bool:
+        groups = self.config.instance_group
+        on_cpu = self.provider == "CPU" or (bool(groups) and all(group.kind == _CPU for group in groups))
+        return not on_cpu and self._accelerator in (Auto.name, Cuda.name)
+
+    def _multiplies_in_tf32(self) -> bool:
+        if self.precision != "fp32" or not self._on_cuda():
+            return False
+        math, tensorflow = read_options(self.config)["gpu_math"], backend_of(self.config) == "tensorflow"
+        if math == "unset":
+            return tensorflow or self.provider is None  # camserve's backend for ONNX files computes in float32 then
+        # Triton's own TensorFlow backend cannot be told not to use TF32.
+        return math != "float32" or (tensorflow and self.provider is None)
 
 
 def arithmetic_warnings(config: Any, *, precision: str) -> tuple[str, ...]:
@@ -99,8 +126,3 @@ def arithmetic_warnings(config: Any, *, precision: str) -> tuple[str, ...]:
     if options["accelerator"] == Auto.name and "cpu_fallback" not in config.parameters:
         warnings.append(_NO_FALLBACK)
     return tuple(warnings)
-
-
-def _on_cuda(config: Any) -> bool:
-    on_cpu = bool(config.instance_group) and all(group.kind == _CPU for group in config.instance_group)
-    return not on_cpu and read_options(config)["accelerator"] in (Auto.name, Cuda.name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .parameters import ModelRefusedError, integer_parameter, text_parameter
+from .parameters import ModelRefusedError, boolean_parameter, integer_parameter, text_parameter
 
 __all__ = ["SessionSettings", "data_type", "session_settings"]
 
@@ -37,6 +37,7 @@ class SessionSettings:
         graph_tag: Tag of the graph in the SavedModel.
         signature: Key of the served signature.
         gpu: Index of the GPU; None for CPU only.
+        tf32: Whether a GPU may multiply float32 in TF32; None for TensorFlow's default.
     """
 
     intra_op_threads: int
@@ -44,6 +45,7 @@ class SessionSettings:
     graph_tag: str
     signature: str
     gpu: str | None
+    tf32: bool | None
 
 
 def data_type(name: str) -> str:
@@ -68,6 +70,7 @@ def session_settings(config: Mapping[str, Any], *, kind: str, device: str) -> Se
         graph_tag=text_parameter(config, "TF_GRAPH_TAG") or "serve",
         signature=text_parameter(config, "TF_SIGNATURE_DEF") or "serving_default",
         gpu=device if kind == "GPU" else None,
+        tf32=boolean_parameter(config, "use_tf32"),
     )
 
 

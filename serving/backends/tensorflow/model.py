@@ -67,6 +67,8 @@ class _Signature:
     def __init__(self, path: Path, settings: SessionSettings, warnings: Sequence[str]) -> None:
         self.provider = "CPU" if settings.gpu is None else "CUDA"
         self.warnings = warnings
+        if settings.tf32 is not None:
+            tf.config.experimental.enable_tensor_float_32_execution(settings.tf32)
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=_configuration(settings))
         try:
             loaded = tf.compat.v1.saved_model.load(self._session, [settings.graph_tag], str(path))

@@ -25,6 +25,7 @@ __all__ = [
     "int8_without_tensorrt",
     "tf32_arithmetic",
     "unsupported_cuda_option",
+    "unsupported_nhwc",
 ]
 
 _PUBLISH = "camserve publish BUNDLE_DIR --repository DIR"
@@ -35,6 +36,9 @@ _HEURISTIC = "1"
 
 _SINCE: Mapping[str, str] = {"use_tf32": "1.18", "sdpa_kernel": "1.19", "fuse_conv_bias": "1.20"}
 """The ONNX Runtime in whose CUDA provider an option appeared, by the names in the wheels of 1.17.1 to 1.20.0."""
+
+_FIRST_WITH_NHWC = "1.21"
+"""Older ones refuse `prefer_nhwc`, unless they were built for it, which neither wheels nor Triton's own build are."""
 
 _OPTIONS = frozenset(
     [
@@ -94,6 +98,17 @@ def unsupported_cuda_option(model: ModelFolder, target: Target) -> Iterator[Note
                 "model will not load",
                 f"Use a newer Triton, or remove it: {_PUBLISH} --set {name}=none",
             )
+
+
+def unsupported_nhwc(model: ModelFolder, target: Target) -> Iterator[Note]:
+    """ONNX Runtime does not create the CUDA provider with a layout that it was built without."""
+    requested = _is_on(_options(model.config), "prefer_nhwc") and _runs_on_cuda(model, _ANY_GPU)
+    if requested and target.has_cuda_options and not target.has_onnxruntime(_FIRST_WITH_NHWC):
+        yield error(
+            f"prefer_nhwc requires ONNX Runtime {_FIRST_WITH_NHWC}, Triton {target.release} has {target.onnxruntime}, "
+            "which is built without it: on a GPU, the model will not load",
+            f"Use a newer Triton, or remove it: {_PUBLISH} --set prefer_nhwc=none --set fuse_conv_bias=none",
+        )
 
 
 def free_batch_sizes(model: ModelFolder, _target: Target) -> Iterator[Note]:

@@ -43,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     accelerator_rules.engine_cache,
     cuda_rules.cuda_option_misplaced,
     cuda_rules.unsupported_cuda_option,
+    cuda_rules.unsupported_nhwc,
     cuda_rules.free_batch_sizes,
     cuda_rules.int8_without_tensorrt,
     cuda_rules.fuse_conv_bias_alone,

@@ -184,6 +184,19 @@ def test_kept_batchnorm_is_mul_and_add() -> None:
     np.testing.assert_allclose(probabilities(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_dense_layer_on_a_grid_computes_no_shapes(bias: bool) -> None:
+    image = layers.Input((16, 16, 4))
+    x = layers.Dense(12, "gelu", use_bias=bias, name="grid")(layers.Conv2D(8, 3)(image))
+    x = layers.Dense(8, "softmax", use_bias=bias)(layers.Reshape((14 * 14, 12))(x))
+    model = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(x)))
+    graph = graph_of(model, cam=False)
+    operators = Counter(node.op_type for node in graph.graph.node)
+    assert not {"Shape", "Gather", "Concat", "ReduceProd"} & set(operators)
+    assert operators["MatMul"] == 3
+    np.testing.assert_allclose(probabilities(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
+
+
 def test_unsupported_operator_error_names_the_layer() -> None:
     @keras.saving.register_keras_serializable("tests")
     class Bessel(keras.layers.Layer):  # type: ignore[misc]

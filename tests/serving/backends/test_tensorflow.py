@@ -32,6 +32,7 @@ instance_group [{ kind: KIND_CPU count: 1 }]
 dynamic_batching { max_queue_delay_microseconds: 50000 }
 parameters { key: "TF_NUM_INTRA_THREADS" value: { string_value: "1" } }
 parameters { key: "TF_NUM_INTER_THREADS" value: { string_value: "1" } }
+parameters { key: "use_tf32" value: { string_value: "0" } }
 """
 
 
@@ -132,6 +133,8 @@ def test_settings_are_those_of_the_former_backend() -> None:
     assert (plain.graph_tag, plain.signature, plain.gpu) == ("serve", "serving_default", None)
     with pytest.raises(ModelRefusedError, match="must not be negative"):
         session_settings({"parameters": {"TF_NUM_INTER_THREADS": {"string_value": "-1"}}}, kind="CPU", device="0")
+    assert plain.tf32 is None
+    assert session_settings({"parameters": {"use_tf32": {"string_value": "0"}}}, kind="GPU", device="0").tf32 is False
     assert data_type("float16") == "TYPE_FP16"
 
 

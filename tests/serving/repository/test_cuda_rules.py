@@ -67,20 +67,22 @@ def test_problems_of_cuda_are_found(
 
 
 @pytest.mark.parametrize(
-    ("triton", "name", "found"),
+    ("triton", "parameters", "rules"),
     [
-        ("24.11", "fuse_conv_bias", True),
-        ("24.12", "fuse_conv_bias", False),
-        ("24.07", "sdpa_kernel", True),
-        ("24.09", "sdpa_kernel", False),
-        ("24.07", "prefer_nhwc", False),
+        ("24.11", {"fuse_conv_bias": "0"}, ["unsupported-cuda-option"]),
+        ("24.12", {"fuse_conv_bias": "0"}, []),
+        ("24.11", {"fuse_conv_bias": "1", "prefer_nhwc": "1"}, ["unsupported-cuda-option", "unsupported-nhwc"]),
+        ("24.07", {"sdpa_kernel": "1"}, ["unsupported-cuda-option"]),
+        ("24.09", {"sdpa_kernel": "1"}, []),
+        ("24.07", {"prefer_nhwc": "0"}, []),
+        ("25.02", {"prefer_nhwc": "1"}, ["unsupported-nhwc"]),
+        ("25.03", {"prefer_nhwc": "1"}, []),
     ],
 )
 def test_a_cuda_option_newer_than_the_targets_onnx_runtime_is_found(
-    lint: Lint, triton: str, name: str, found: bool
+    lint: Lint, triton: str, parameters: dict[str, str], rules: list[str]
 ) -> None:
-    expected = [("unsupported-cuda-option", "error")] if found else []
-    assert lint(_with(**{"prefer_nhwc": "1", name: "1"}), options=_CUDA, triton=triton) == expected
+    assert lint(_with(**parameters), options=_CUDA, triton=triton) == [(rule, "error") for rule in rules]
 
 
 @pytest.mark.parametrize(
