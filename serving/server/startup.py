@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from camserve.errors import ServerError
+from camserve.serving.live.no_gpu import explain_missing_gpu
 from camserve.serving.server.host_hints import host_hint, limits_hint
 from camserve.serving.server.launch import Run
 from camserve.serving.server.server_health import is_ready
@@ -60,18 +61,22 @@ def _failure(run: Run, repository: Path, what: str) -> tuple[str, str | None]:
     hint = host_hint(run.log_text, run.process.wait() if run.process.exited else None)
     failures = run.failures
     if failures:
-        return f"Triton cannot serve {repository}: {'; '.join(failures)}", hint or _backend_hint(
-            run, repository
-        ) or _hint(failures)
+        explained = [explain_missing_gpu(failure) for failure in failures]
+        reasons = [each or failure for each, failure in zip(explained, failures, strict=True)]
+        if run.hints or any(explained):
+            hint = _without_gpu(run, repository)
+        return f"Triton cannot serve {repository}: {'; '.join(reasons)}", hint or _hint(failures)
     return f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint or limits_hint()
 
 
-def _backend_hint(run: Run, repository: Path) -> str | None:
-    """Return what camserve's backends advise, all of which is about GPUs; None if they advise nothing."""
-    if not run.hints:
-        return None
-    cpu = f"camserve serve --repository {shlex.quote(str(repository))} --cpu"
-    return f"{'. '.join(run.hints)}. Or serve on the CPU: {cpu}"
+def _without_gpu(run: Run, repository: Path) -> str:
+    """Return what to do about models that cannot use a GPU: what camserve's backends advise, or to use the CPU."""
+    path = shlex.quote(str(repository))
+    serve = f"camserve serve --repository {path} --cpu"
+    if run.hints:
+        return f"{'. '.join(run.hints)}. Or serve on the CPU: {serve}"
+    publish = f"camserve publish BUNDLE_DIR --repository {path} --accelerator none"
+    return f"Serve it on the CPU: {serve}, or publish it for the CPU: {publish}"
 
 
 def _hint(failures: tuple[str, ...]) -> str | None:

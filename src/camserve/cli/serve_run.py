@@ -139,9 +139,13 @@ def _print_ready(server: TritonServer, *, as_json: bool) -> None:
     except ServerError as error:  # it may have died already, which is reported next
         print_warning(error.message)
         return
+    changes = server.cpu_changes
     if as_json:
-        print_json({**addresses, "models": models, "warnings": list(server.warnings)})
+        on_cpu = {"on_cpu": dict(changes)} if server.options.cpu else {}
+        print_json({**addresses, "models": models, "warnings": list(server.warnings), **on_cpu})
         return
+    if changes:
+        print_note(f"On the CPU: {'; '.join(changes.values())}. The repository is unchanged")
     print_line(f"Ready: {', '.join(_titles(models)) or 'no model is loaded'}")
     for name, address in addresses.items():
         print_line(f"  {name:8} {address}{' (TLS)' if name == 'grpc' and server.options.tls else ''}")
