@@ -219,6 +219,7 @@ def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
         FixedSizes(factory, {}, (1,), [Attempt(PROVIDERS)], log=print)
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")
 def test_a_failed_attempt_is_followed_by_the_next_with_a_warning(bundle: Bundle) -> None:
     config = _config(bundle)
     factory = SessionFactory(bundle.path / ONNX_NAME, session_settings(config))
