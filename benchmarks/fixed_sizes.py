@@ -53,7 +53,7 @@ def main() -> None:
         memory = {name: measure_memory(bundle, sizes, arguments.rows) for name, sizes in variants.items()}
         models = {name: open_model(bundle, sizes) for name, sizes in variants.items()}
         taken = measure(models, bundle, arguments.rows, arguments.rounds)
-    heads = " | ".join(f"{rows} rows, ms" for rows in arguments.rows)
+    heads = " | ".join(f"{rows} {'row' if rows == 1 else 'rows'}, ms" for rows in arguments.rows)
     print(f"| | ready, s | memory, MB | {heads} |\n|---|---|---|{'---|' * len(arguments.rows)}")
     for name in variants:
         times = " | ".join(f"{median(taken[name, rows]) * 1e3:.0f}" for rows in arguments.rows)

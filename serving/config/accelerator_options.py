@@ -102,7 +102,7 @@ class CudaArithmetic(CudaProvider):
     gpu_math: GpuMath = declare(
         "float32",
         Choice(get_args(GpuMath), codes=("0", "1", "")),
-        "Arithmetic of float32 models on GPUs: float32, tf32 (faster, differs by up to 0.3 %) or unset (that of the "
+        "Arithmetic of float32 models on GPUs: float32, tf32 (faster, differs by about 0.2 %) or unset (that of the "
         "backend; TF32 in NVIDIA's).",
         flag="--gpu-math",
         panel=_PANEL,

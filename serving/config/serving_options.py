@@ -150,16 +150,18 @@ class ServingOptions:
 
 
 def _check_batch_sizes(options: ServingOptions) -> None:
-    sizes = {"preferred_batch_sizes": options.preferred_batch_sizes}
+    largest, sizes = options.max_batch_size, {"preferred_batch_sizes": options.preferred_batch_sizes}
     if options.batch_sizes != "auto":
         sizes["batch_sizes"] = options.batch_sizes
     if isinstance(options.accelerator, TensorRT):
         sizes["tensorrt_opt_batch_size"] = (options.accelerator.opt_batch_size or 1,)
     for name, values in sizes.items():
-        if values and max(values) > options.max_batch_size:
+        if values and max(values) > largest:
+            fitting = ",".join(map(str, sorted({*(size for size in values if size < largest), largest})))
             raise UsageError(
-                f"{name} must be at most max_batch_size ({options.max_batch_size}), got {max(values)}",
-                hint=f"Raise max_batch_size to {max(values)}, or lower {name}",
+                f"{name} must be at most max_batch_size ({largest}), got {max(values)}",
+                hint=f"Raise max_batch_size to {max(values)}, or lower {name}: --max-batch {max(values)} or --set "
+                f"{name}={largest if name == 'tensorrt_opt_batch_size' else fitting}",
             )
 
 

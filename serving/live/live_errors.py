@@ -8,12 +8,17 @@ from tritonclient.utils import InferenceServerException
 
 from camserve.errors import ServerError
 from camserve.serving.live.backend_messages import split_hint
+from camserve.serving.live.no_gpu import explain_missing_gpu
 from camserve.text import shortened
 
 __all__ = ["one_line", "server_error"]
 
 _NO_ANSWER = ("DEADLINE_EXCEEDED", "UNAVAILABLE")
 _NOT_FOUND = "failed to poll from model repository"
+_WITHOUT_GPU = (
+    "Publish it for the CPU with --accelerator none, or start the server with: camserve serve --repository DIR "
+    "--model-control explicit --cpu"
+)
 _LONGEST, _SHOWN = 100_000, 2_000
 _STUB_TRACEBACK = re.compile(r"\s+At:\n(\s+\S+\(\d+\): \S+\n?)+")
 
@@ -45,11 +50,14 @@ def server_error(url: str, action: str, error: InferenceServerException) -> Serv
             hint="Check that it is running, that this is its gRPC port, and that TLS is on at both ends or at neither",
         )
     refusal, hint = split_hint(message)
+    explained = explain_missing_gpu(refusal)
     if hint is not None:
         hint = f"{hint} (on the host of the server)"
+    elif explained is not None:
+        hint = _WITHOUT_GPU
     elif _NOT_FOUND in message:
         hint = "Check that it serves this repository and sees its current files"
-    return ServerError(f"the server {url} cannot {action}: {refusal}", hint=hint)
+    return ServerError(f"the server {url} cannot {action}: {explained or refusal}", hint=hint)
 
 
 def one_line(message: str) -> str:

@@ -53,7 +53,7 @@ def choose_sizes(config: Mapping[str, Any], *, cuda: bool) -> SizeChoice:
         warning = f"runs each batch with its own size, since {obstacle}; on CUDA, each change of it is slow"
         return SizeChoice(warnings=(warning,)) if obstacle else SizeChoice(_default_sizes(config["max_batch_size"]))
     if obstacle:
-        raise ModelRefusedError(f"{_PARAMETER} cannot be {text}, since {obstacle}; set it to {_FREE}")
+        raise ModelRefusedError(f"{_PARAMETER} cannot be {text}, since {obstacle}", hint=_hint(_FREE))
     return SizeChoice(_parse(text, config["max_batch_size"]))
 
 
@@ -85,12 +85,21 @@ def _obstacle(config: Mapping[str, Any]) -> str | None:
 
 
 def _parse(text: str, maximum: int) -> tuple[int, ...]:
+    example = _hint(",".join(map(str, _default_sizes(maximum))))
     try:
         sizes = tuple(sorted({int(size) for size in text.split(",")}))
     except ValueError:
-        raise ModelRefusedError(f"{_PARAMETER} must be sizes such as 1,8,32, or {_FREE}, got '{text}'") from None
+        raise ModelRefusedError(
+            f"{_PARAMETER} must be sizes such as 1,8,32, or {_FREE}, got '{text}'", hint=example
+        ) from None
     if sizes[0] < 1:
-        raise ModelRefusedError(f"{_PARAMETER} must be at least 1, got {text}")
+        raise ModelRefusedError(f"{_PARAMETER} must be at least 1, got {text}", hint=example)
     if sizes[-1] != maximum:
-        raise ModelRefusedError(f"the largest of {_PARAMETER} must be max_batch_size, {maximum}, got {text}")
+        raise ModelRefusedError(
+            f"the largest of {_PARAMETER} must be max_batch_size, {maximum}, got {text}", hint=example
+        )
     return sizes
+
+
+def _hint(sizes: str) -> str:
+    return f"Publish the model again with --set {_PARAMETER}={sizes}"

@@ -37,7 +37,7 @@ def test_the_parameter_takes_precedence(cuda: bool) -> None:
     ("sizes", "message"),
     [
         ("1,8", r"the largest of batch_sizes must be max_batch_size, 32, got 1,8"),
-        ("8,64", r"the largest of batch_sizes must be max_batch_size, 32, got 8,64"),
+        ("8,64", r"the largest of batch_sizes must be max_batch_size, 32, got 8,64; hint: .* --set batch_sizes=1,8,32"),
         ("0,32", r"batch_sizes must be at least 1, got 0,32"),
         ("many", r"batch_sizes must be sizes such as 1,8,32, or none, got 'many'"),
         ("", r"batch_sizes must be sizes such as 1,8,32, or none, got ''"),
@@ -56,7 +56,9 @@ def test_invalid_sizes_are_refused(sizes: str, message: str) -> None:
     ],
 )
 def test_a_free_dimension_has_no_fixed_sizes(config: Any, reason: str) -> None:
-    with pytest.raises(ModelRefusedError, match=f"batch_sizes cannot be 1,32, since {reason}; set it to none"):
+    with pytest.raises(
+        ModelRefusedError, match=f"since {reason}; hint: Publish the model again with --set batch_sizes=none"
+    ):
         choose_sizes(_config("1,32", **config), cuda=True)
     choice = choose_sizes(_config(**config), cuda=True)
     assert choice.sizes == ()
@@ -67,7 +69,7 @@ def test_a_free_dimension_has_no_fixed_sizes(config: Any, reason: str) -> None:
 
 
 def test_a_model_without_batches_has_no_fixed_sizes() -> None:
-    with pytest.raises(ModelRefusedError, match="since max_batch_size is 0; set it to none"):
+    with pytest.raises(ModelRefusedError, match="batch_sizes cannot be 1, since max_batch_size is 0; hint: Publish"):
         choose_sizes(_config("1", maximum=0), cuda=True)
     assert choose_sizes(_config(maximum=0), cuda=True) == SizeChoice()
 

@@ -68,10 +68,16 @@ def test_other_options_stay_unchanged(toy_bundle: Bundle, tmp_path: Path) -> Non
     assert read_options(unpinned(read_config(path))) == {**DEFAULTS, **changed}
 
 
+def _edited(text: str) -> str:
+    """Return the text of a configuration with an option that camserve does not have."""
+    assert text.count("optimization {\n") == 1
+    return text.replace("optimization {\n", "optimization {\n  priority: PRIORITY_MAX\n")
+
+
 def test_settings_and_comments_by_hand_are_kept(toy_bundle: Bundle, tmp_path: Path) -> None:
     publish(toy_bundle, tmp_path)
     path = tmp_path / "toy" / "config.pbtxt"
-    path.write_text(f"# why: by hand\noptimization {{ priority: PRIORITY_MAX }}\n{path.read_text()}")
+    path.write_text(f"# why: by hand\n{_edited(path.read_text())}")
     publish(toy_bundle, tmp_path)
     assert "# why: by hand\n" in path.read_text()
     assert path.read_text().count("# Written by camserve") == 1
@@ -194,7 +200,7 @@ def test_other_labels_under_the_same_name_are_refused(toy_bundle: Bundle, tmp_pa
 def test_a_contract_change_can_be_allowed(toy_bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "repository" / "toy" / "config.pbtxt"
     publish(toy_bundle, tmp_path / "repository", options={"latest_versions": 2, "max_batch_size": 3})
-    path.write_text(f"optimization {{ priority: PRIORITY_MAX }}\n{path.read_text()}")
+    path.write_text(_edited(path.read_text()))
     other = write_toy_bundle(tmp_path / "other", labels=tuple("abcde"), classes=5, size=(6, 4))
     assert publish(other, tmp_path / "repository", allow_contract_change=True).version == 2
     config = read_config(path)
