@@ -26,6 +26,7 @@ from camserve.serving.backends.camserve_backend.provider_choice import choose_pr
 __all__ = ["LAYOUTS", "Case", "Opened", "check_provider", "default_case", "opened", "profiled"]
 
 _GRAPH = "enable_cuda_graph"
+_GRAPH_RUNS = 3  # one plans the memory, one is recorded, one is replayed
 _OFF = {"prefer_nhwc": "0", "fuse_conv_bias": "0", _GRAPH: "0"}
 LAYOUTS: Mapping[str, Mapping[str, str]] = {
     "none": _OFF,
@@ -110,7 +111,7 @@ def opened(bundle: Path, batch: int, case: Case) -> Iterator[Opened]:
     config = _config(bundle, batch, case.provider)
     factory = SessionFactory(bundle / ONNX_NAME, session_settings(config))
     attempt = Attempt(_providers(config, case))
-    names = factory.describe().batch_names
+    names = factory.describe(attempt.providers).batch_names
     created = factory.create(attempt.providers, dimensions=dict.fromkeys(names, batch))
     session = BoundSession(created, batch, config, device=attempt.device, index=attempt.index)
     dtype = np.uint8 if contract.input.dtype == "UINT8" else np.float32
@@ -119,9 +120,10 @@ def opened(bundle: Path, batch: int, case: Case) -> Iterator[Opened]:
     session.write([part])
     if attempt.graphs:  # the first run plans the convolutions, and must not be recorded
         session.run(factory.run_options({"gpu_graph_id": "-1"}))
-    for _ in range(3):
-        session.run(factory.run_options())
-    yield Opened(session, images, part, [output.name for output in contract.outputs], factory.run_options())
+    run_options = factory.run_options({"gpu_graph_id": "0"})
+    for _ in range(_GRAPH_RUNS):
+        session.run(run_options)
+    yield Opened(session, images, part, [output.name for output in contract.outputs], run_options)
 
 
 @contextmanager
