@@ -20,8 +20,8 @@ _LOAD = "load failed for model 'toy': version {} is at UNAVAILABLE state: Intern
         ),
         (
             "load failed for model 'toy': version 2 is at UNAVAILABLE state: Internal: TritonModelException: "
-            f"it lacks CUDA; hint: Install it{_TRACEBACK};version 3 is at UNAVAILABLE state: Not found: there is no file;",
-            "version 2: it lacks CUDA; version 3: there is no file",
+            f"it lacks CUDA; hint: Install it{_TRACEBACK};version 3 is at UNAVAILABLE state: Not found: it is gone;",
+            "version 2: it lacks CUDA; version 3: it is gone",
             "Install it (on the host of the server)",
         ),
         ("the model is busy", "the model is busy", None),
