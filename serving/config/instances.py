@@ -11,9 +11,9 @@ from camserve.serving.config.backends import THREADS, Backend, backend_of
 from camserve.serving.config.resources import Resource
 from camserve.serving.config.serving_options import ServingOptions
 
-__all__ = ["read_instances", "read_parameter", "write_instances"]
+__all__ = ["PARALLEL", "read_instances", "read_parameter", "write_instances"]
 
-_PARALLEL = "execution_mode"
+PARALLEL = "execution_mode"
 
 
 def write_instances(config: Any, options: ServingOptions, backend: Backend) -> None:
@@ -33,7 +33,7 @@ def write_instances(config: Any, options: ServingOptions, backend: Backend) -> N
         config.parameters[across].string_value = str(options.inter_threads)
         if backend == "onnxruntime":
             # ONNX Runtime uses the number only in parallel execution mode.
-            config.parameters[_PARALLEL].string_value = "1"
+            config.parameters[PARALLEL].string_value = "1"
 
 
 def read_instances(config: Any) -> dict[str, Any]:

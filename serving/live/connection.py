@@ -9,13 +9,16 @@ import tritonclient.grpc as triton
 from camserve.address import check_address
 from camserve.tls import ClientTls
 
-__all__ = ["ADMIN_HEADER", "GRPC_HEADER_PREFIX", "connect"]
+__all__ = ["ADMIN_HEADER", "CPU_SERVER", "GRPC_HEADER_PREFIX", "connect"]
 
 ADMIN_HEADER = "camserve-admin-key"
 """Name of the HTTP header that carries the admin key; in gRPC metadata it follows `GRPC_HEADER_PREFIX`."""
 
 GRPC_HEADER_PREFIX = "triton-grpc-protocol-"
 """Prefix of the header of a restricted protocol in gRPC metadata."""
+
+CPU_SERVER = "camserve-cpu"
+"""Name of a server that serves models on the CPU that were published for GPUs, in its metadata."""
 
 
 def connect(url: str, tls: ClientTls | None) -> Any:

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tritonclient.grpc as triton
+from google.protobuf import json_format
 from tritonclient.utils import InferenceServerException
 
 from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import ServerError
 from camserve.serving.live.backend_messages import REPORT_REQUEST, Execution, read_execution, split_hint
-from camserve.serving.live.connection import ADMIN_HEADER, GRPC_HEADER_PREFIX, connect
+from camserve.serving.live.connection import ADMIN_HEADER, CPU_SERVER, GRPC_HEADER_PREFIX, connect
 from camserve.serving.live.live_errors import one_line, server_error
 from camserve.serving.live.reply_checks import InvalidReplyError, check_output, read_version
 from camserve.tensors import DATA_TYPES
@@ -27,6 +28,7 @@ __all__ = ["LiveServer", "LiveVersion", "open_live_server"]
 
 _UNKNOWN_MODEL = "camserve.no.model.has.this.name"
 _POLL_SECONDS = 0.05
+_UNIMPLEMENTED = "UNIMPLEMENTED"
 
 
 @dataclass(frozen=True)
@@ -116,14 +118,19 @@ class LiveServer:
             # In explicit mode, Triton accepts a request to unload a model that was never loaded.
             self._client.unload_model(_UNKNOWN_MODEL, headers=self._headers, client_timeout=self._timeout)
 
-    def load(self, model: str) -> None:
+    def load(self, model: str, *, config: Any = None) -> None:
         """Load a model from the repository, or reload it if it is loaded.
+
+        Args:
+            model: Name of the model.
+            config: A `ModelConfig` message that takes precedence over its `config.pbtxt` until the next load.
 
         Raises:
             ServerError: If it cannot be loaded; the message contains the reason of the server.
         """
+        text = None if config is None else json_format.MessageToJson(config, preserving_proto_field_name=True)
         with self._errors(f"load {model}"):
-            self._client.load_model(model, headers=self._headers, client_timeout=self._load_timeout)
+            self._client.load_model(model, headers=self._headers, config=text, client_timeout=self._load_timeout)
 
     def unload(self, model: str) -> None:
         """Unload a model.
@@ -133,6 +140,21 @@ class LiveServer:
         """
         with self._errors(f"unload {model}"):
             self._client.unload_model(model, headers=self._headers, client_timeout=self._load_timeout)
+
+    def is_cpu_server(self) -> bool:
+        """Check whether the server was started with `camserve serve --cpu`.
+
+        Raises:
+            ServerError: If it does not answer.
+        """
+        with self._errors("return its metadata"):
+            try:
+                metadata = self._client.get_server_metadata(headers=self._headers, client_timeout=self._timeout)
+            except InferenceServerException as error:
+                if str(error.status()).endswith(_UNIMPLEMENTED):
+                    return False
+                raise
+            return bool(metadata.name == CPU_SERVER)
 
     def config(self, model: str) -> Any:
         """Return the `ModelConfig` message of a loaded model.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from camserve.errors import RepositoryError, ServerError
 from camserve.golden import compare
 from camserve.golden_images import GoldenImages
+from camserve.serving.config.cpu import cpu_change, cpu_config
+from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.live.backend_messages import Execution
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.arithmetic import TF32_TOLERANCE, Arithmetic
@@ -35,7 +39,7 @@ def activate(
         before: The versions of the model that were ready on the server before.
 
     Returns:
-        What the version runs on.
+        What the version runs on, and what the publisher should know about it.
 
     Raises:
         ServerError: If the version does not load, does not become ready, or gives other answers; the message names
@@ -43,23 +47,35 @@ def activate(
     """
     name = draft.model.name
     try:
-        server.load(name)
+        warnings = _load(server, draft.model)
         config = server.config(name)
         _check_identity(server, name, placement, config)
         server.wait_ready(name, placement.number)
         execution = server.execution(name, placement.number, draft.contract)
         arithmetic = Arithmetic(config, precision=draft.precision, provider=execution.provider)
         _check_answers(server, placement.number, draft, golden, arithmetic)
-        return execution
+        return replace(execution, warnings=(*execution.warnings, *warnings))
     except ServerError as error:
-        restored = _restore_previous(server, placement.undo, name, before=before)
+        restored = _restore_previous(server, placement.undo, draft.model, before=before)
         raise ServerError(
             f"version {placement.number} of {name} was rolled back: {error.message}{restored}",
             hint=error.hint or "See the log of the server",
         ) from None
     except BaseException:
-        _restore_previous(server, placement.undo, name, before=before)
+        _restore_previous(server, placement.undo, draft.model, before=before)
         raise
+
+
+def _load(server: LiveServer, model: Path) -> tuple[str, ...]:
+    """Load a model as published, or on a server for the CPU with the configuration for it; return what that changes."""
+    path = model / CONFIG_NAME  # missing if the server, of another repository, has a model that this one never had
+    published = read_config(path) if path.is_file() else None
+    config = None if published is None else cpu_config(published)
+    if config is None or not server.is_cpu_server():
+        server.load(model.name)
+        return ()
+    server.load(model.name, config=config)
+    return (f"{server.url} was started with --cpu, so it serves {cpu_change(published, config)}",)
 
 
 def _check_identity(server: LiveServer, name: str, placement: Placement, config: Any) -> None:
@@ -99,13 +115,13 @@ def _check_images(server: LiveServer, number: int, draft: Draft, golden: GoldenI
         )
 
 
-def _restore_previous(server: LiveServer, undo: ExitStack, name: str, *, before: Versions) -> str:
+def _restore_previous(server: LiveServer, undo: ExitStack, model: Path, *, before: Versions) -> str:
     """Restore files and server, and return what could not be restored."""
     undo.close()
-    problem = ""
+    name, problem = model.name, ""
     try:
         if before:
-            server.load(name)
+            _load(server, model)
         else:
             server.unload(name)
     except ServerError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from camserve.errors import ServerError
-from camserve.serving.live.connection import ADMIN_HEADER
+from camserve.serving.live.connection import ADMIN_HEADER, CPU_SERVER
 from camserve.serving.server.environment import TritonInstallation
 from camserve.serving.server.server_options import ServerOptions
 
@@ -61,6 +61,7 @@ def server_command(
         "--allow-vertex-ai=false",
         f"--exit-timeout-secs={options.drain_seconds}",
         *_models(options),
+        *([f"--id={CPU_SERVER}"] if options.cpu else []),
         *(flag for service in _SERVICES for flag in _service(service, ports.get(service))),
         *_threads(installation, options),
         *_tls(options),

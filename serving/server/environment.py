@@ -151,13 +151,16 @@ def copy_backend(name: str, folder: Path) -> None:
     shutil.copytree(_BACKENDS / _SHARED, folder / _SHARED, ignore=without_caches)
 
 
-def server_environment(installation: TritonInstallation, backends: Path, *, temporary: Path) -> dict[str, str]:
+def server_environment(
+    installation: TritonInstallation, backends: Path, *, temporary: Path, cpu: bool = False
+) -> dict[str, str]:
     """Return the environment variables of the server process.
 
     Args:
         installation: The Triton installation.
         backends: The backend directory.
         temporary: Folder for temporary files.
+        cpu: Whether to hide all GPUs.
     """
     paths = sysconfig.get_paths()
     environment = {name: value for name, value in os.environ.items() if name != ADMIN_KEY_VARIABLE}
@@ -168,6 +171,8 @@ def server_environment(installation: TritonInstallation, backends: Path, *, temp
     _prepend(environment, "PYTHONPATH", paths["purelib"], paths["platlib"])
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     environment["ORT_DISABLE_TELEMETRY"] = "1"
+    if cpu:
+        environment["CUDA_VISIBLE_DEVICES"] = "-1"
     return environment
 
 

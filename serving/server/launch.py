@@ -157,7 +157,7 @@ def _start(
         exit_on_error=not any(restarts.values()),
     )
     # Temporary files of models are removed together with the scratch folder, even if the models are killed.
-    environment = server_environment(installation, backends, temporary=scratch.folder)
+    environment = server_environment(installation, backends, temporary=scratch.folder, cpu=options.cpu)
     if options.metrics:
         environment[_RESTARTS_VARIABLE] = json.dumps(restarts)
     _configs_folder(scratch).mkdir()

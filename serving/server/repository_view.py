@@ -1,13 +1,14 @@
 """A view of a repository in which models have other configurations than in the repository, for the start of a server.
 
 Triton reads it through a link. As soon as the server is ready, the link leads to the repository itself, so that models
-that are loaded later are those of the repository. Nothing is written to the repository.
+that are loaded later are those of the repository. No file of the repository gets other contents.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from camserve.serving.repository.version_numbers import version_folders
 __all__ = ["RepositoryView", "create_view"]
 
 _LINK, _FOLDER = "repository", "view"
-_LONG_AGO = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,31 @@ class RepositoryView:
     Attributes:
         link: The path at which Triton reads it.
         repository: The repository.
+        models: The models that have another configuration in the view.
     """
 
     link: Path
     repository: Path
+    models: tuple[str, ...]
 
     def end(self) -> None:
         """Make the link lead to the repository itself."""
         new = self.link.with_name(f"{_LINK}.new")
         new.symlink_to(self.repository)
         new.replace(self.link)
+
+    def make_reloadable(self) -> None:
+        """After the end, let a request to load a model replace the configuration of the view by that of the repository.
+
+        Triton does nothing if no file changed after the last load, and the files of the view are newer than those of
+        the repository. It takes the time at which the attributes of a file changed into account, so these are set again
+        as they are. If this user may not do that, a client must unload the model first.
+        """
+        for name in self.models:
+            path = self.repository / name / CONFIG_NAME
+            with suppress(OSError):
+                status = path.stat()
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     def with_real_paths(self, text: str) -> str:
         """Replace the paths of the view by those of the repository in a text."""
@@ -53,7 +68,7 @@ def create_view(folder: Path, repository: Path, configs: Mapping[str, Any]) -> R
         repository: The repository.
         configs: The `ModelConfig` messages of the models that have another configuration in the view, by name.
     """
-    root, view = folder / _FOLDER, RepositoryView(folder / _LINK, repository)
+    root, view = folder / _FOLDER, RepositoryView(folder / _LINK, repository, tuple(configs))
     root.mkdir()
     for model in repository.iterdir():
         if model.name in configs:
@@ -75,6 +90,3 @@ def _add_model(folder: Path, model: Path, config: Any) -> None:
         if path.name not in left_out and path.name != CONFIG_NAME and not path.name.startswith("."):
             (folder / path.name).symlink_to(path)
     (folder / CONFIG_NAME).write_text(render_config(config), encoding="utf-8")
-    # Triton reloads a model only if its files are newer than at the last load, and those of the repository are older.
-    for path in (folder / CONFIG_NAME, folder):
-        os.utime(path, ns=_LONG_AGO)

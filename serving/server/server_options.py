@@ -42,6 +42,8 @@ class ServerOptions:
         grpc_threads: Number of gRPC threads, if this Triton supports setting it (default: Triton's own).
         model_control: `none` serves the models that exist at startup; `explicit` lets clients load and unload models.
         models: Names of the models to load at startup, in explicit mode (default: all).
+        cpu: Whether to use no GPU: models that were published for GPUs are served with a configuration for the CPU that
+            is derived from theirs, and all GPUs are hidden from Triton.
         admin_key: Key that clients must send to load or unload models or to list the repository.
         allow_shared_memory: Whether clients may pass tensors in shared memory of this machine.
         tls: TLS files for gRPC (default: no encryption).
@@ -69,6 +71,7 @@ class ServerOptions:
     grpc_threads: int | None = None
     model_control: ModelControl = "none"
     models: tuple[str, ...] | None = None
+    cpu: bool = False
     admin_key: str | None = field(default=None, repr=False)
     allow_shared_memory: bool = False
     tls: Tls | None = None

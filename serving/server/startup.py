@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from camserve.errors import ServerError
+from camserve.serving.live.no_gpu import explain_missing_gpu
 from camserve.serving.server.host_hints import host_hint, limits_hint
 from camserve.serving.server.launch import Run
 from camserve.serving.server.server_health import is_ready
@@ -20,14 +21,14 @@ class StartupCrashError(ServerError):
     """The server process ended before it was ready.
 
     Args:
-        message: As for `ServerError`.
-        hint: As for `ServerError`.
+        failure: Why, as an error for callers that do not start it again.
         code: Exit code of the server, or the negative number of the signal that ended it.
         log: The log of the run.
     """
 
-    def __init__(self, message: str, *, hint: str | None, code: int, log: str) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, failure: ServerError, *, code: int, log: str) -> None:
+        super().__init__(failure.message, hint=failure.hint)
+        self.failure = failure
         self.code = code
         self.log = log
 
@@ -47,31 +48,36 @@ def await_ready(run: Run, repository: Path, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while not is_ready(run.addresses):
         if run.process.exited:
-            message, hint = _failure(run, repository, "ended before it was ready")
-            raise StartupCrashError(message, hint=hint, code=run.process.wait(), log=run.log_text)
+            failure = _failure(run, repository, "ended before it was ready")
+            raise StartupCrashError(failure, code=run.process.wait(), log=run.log_text)
         if time.monotonic() >= deadline:
-            message, hint = _failure(run, repository, f"was not ready within {timeout:g} s")
-            raise ServerError(message, hint=hint)
+            raise _failure(run, repository, f"was not ready within {timeout:g} s")
         time.sleep(_POLL_SECONDS)
 
 
-def _failure(run: Run, repository: Path, what: str) -> tuple[str, str | None]:
-    """Return the message and the hint for a failed start."""
+def _failure(run: Run, repository: Path, what: str) -> ServerError:
+    """Return the error for a failed start."""
     hint = host_hint(run.log_text, run.process.wait() if run.process.exited else None)
     failures = run.failures
-    if failures:
-        return f"Triton cannot serve {repository}: {'; '.join(failures)}", hint or _backend_hint(
-            run, repository
-        ) or _hint(failures)
-    return f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint or limits_hint()
+    if not failures:
+        return ServerError(f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint=hint or limits_hint())
+    explained = [explain_missing_gpu(failure) for failure in failures]
+    reasons = [each or failure for each, failure in zip(explained, failures, strict=True)]
+    if run.hints or any(explained):
+        hint = _without_gpu(run, repository)
+    error = ServerError(f"Triton cannot serve {repository}: {'; '.join(reasons)}", hint=hint or _hint(failures))
+    error.explained = all(explained)
+    return error
 
 
-def _backend_hint(run: Run, repository: Path) -> str | None:
-    """Return what camserve's backends advise, all of which is about GPUs; None if they advise nothing."""
-    if not run.hints:
-        return None
-    cpu = f"camserve serve --repository {shlex.quote(str(repository))} --cpu"
-    return f"{'. '.join(run.hints)}. Or serve on the CPU: {cpu}"
+def _without_gpu(run: Run, repository: Path) -> str:
+    """Return what to do about models that cannot use a GPU: what camserve's backends advise, or to use the CPU."""
+    path = shlex.quote(str(repository))
+    serve = f"camserve serve --repository {path} --cpu"
+    if run.hints:
+        return f"{'. '.join(run.hints)}. Or serve on the CPU: {serve}"
+    publish = f"camserve publish BUNDLE_DIR --repository {path} --accelerator none"
+    return f"Serve it on the CPU: {serve}, or publish it for the CPU: {publish}"
 
 
 def _hint(failures: tuple[str, ...]) -> str | None:

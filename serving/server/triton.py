@@ -12,15 +12,15 @@ from types import TracebackType
 from typing import Any
 
 from camserve.errors import ServerError
+from camserve.serving.server.cpu_models import cpu_changes, cpu_configs
 from camserve.serving.server.environment import TritonInstallation, find_triton
 from camserve.serving.server.host_checks import warn_about_shared_memory
-from camserve.serving.server.host_hints import host_hint
-from camserve.serving.server.launch import Run, launch
-from camserve.serving.server.loaded_models import read_loaded_models
+from camserve.serving.server.launch import launch
 from camserve.serving.server.model_selection import check_models, selected_versions
 from camserve.serving.server.previous_run import PreviousRun, remember
-from camserve.serving.server.server_health import served_over_http
+from camserve.serving.server.running_server import RunningServer
 from camserve.serving.server.server_options import ServerOptions
+from camserve.serving.server.start_retries import start_with_retries
 from camserve.serving.server.startup import StartupCrashError, await_ready
 from camserve.serving.server.warning_watch import WarningWatch
 
@@ -31,15 +31,11 @@ _log = logging.getLogger("camserve.serving")
 _GRACE_SECONDS = 10.0
 """Time after the drain period until the server is killed."""
 
-_PORT_IN_USE = "already in use"
-_PORT_RETRIES = 2
-_LOCK_EXCEPTION = "boost::interprocess::lock_exception"
-_LOCK_RETRIES = 1
 _CRASHES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV")
 """The usual reasons of a restart. Their numbers start at 0, since Prometheus sees only the increase of what exists."""
 
 
-class TritonServer:
+class TritonServer(RunningServer):
     """A Triton server on a repository, usable as a context manager.
 
     It ends with the context, and also if the program that started it dies.
@@ -55,20 +51,19 @@ class TritonServer:
         restarts: Number of restarts by reason, such as `SIGSEGV`, since `start`; the server has it as the metric
             `camserve_restarts`.
         stopped: Set by `stop`, cleared by `start`; from then on, `supervise` does not start the server again.
+        cpu_changes: With the option `cpu`, how each model that was published for GPUs is served on the CPU, by name.
 
     Raises:
         UsageError: If an option is out of range, or two options conflict.
     """
 
     def __init__(self, repository: str | Path, *, options: ServerOptions | None = None, **changes: Any) -> None:
+        super().__init__(replace(options or ServerOptions(), **changes))
         self.repository = Path(repository).expanduser().resolve()
-        self.options = replace(options or ServerOptions(), **changes)
         self.restarts = _no_restarts()
         self.stopped = Event()
+        self.cpu_changes: Mapping[str, str] = {}
         self._ending = Lock()
-        self._last_log = ""
-        self._run: Run | None = None
-        self._watch: WarningWatch | None = None
         self._ready = False
         self._previous = PreviousRun()
 
@@ -80,78 +75,6 @@ class TritonServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    @property
-    def addresses(self) -> dict[str, str]:
-        """`host:port` of each enabled service: HTTP, gRPC and metrics."""
-        return dict(self._running.addresses)
-
-    @property
-    def grpc_url(self) -> str:
-        """`host:port` of gRPC."""
-        return self._address("gRPC")
-
-    @property
-    def http_url(self) -> str:
-        """`host:port` of HTTP.
-
-        Raises:
-            ServerError: If HTTP is disabled.
-        """
-        return self._address("HTTP")
-
-    @property
-    def metrics_url(self) -> str:
-        """URL of the Prometheus metrics.
-
-        Raises:
-            ServerError: If the metrics are disabled.
-        """
-        return f"http://{self._address('metrics')}/metrics"
-
-    @property
-    def pid(self) -> int:
-        """Process ID of the server."""
-        return self._running.process.pid
-
-    @property
-    def fixed(self) -> bool:
-        """Whether it runs a copy of Triton's program with the fix for cancelled requests, instead of the original."""
-        return self._running.fixed
-
-    def served(self) -> dict[str, tuple[int, ...]]:
-        """Return the versions that the server serves, lowest first, by model.
-
-        They are requested from the server. If it serves only encrypted gRPC, they are read from its log.
-
-        Raises:
-            ServerError: If the server is not running or does not answer.
-        """
-        addresses = self._running.addresses
-        if "HTTP" in addresses:
-            try:
-                return served_over_http(addresses["HTTP"], self.options.admin_key)
-            except ServerError as error:
-                raise ServerError(error.message, hint=host_hint(self._running.log_text, None)) from None
-        if self.options.tls is None:
-            from camserve.serving.live.server import LiveServer  # noqa: PLC0415 - heavy, and rarely needed here
-
-            with LiveServer(addresses["gRPC"], admin_key=self.options.admin_key) as live:
-                return live.served()
-        return self._loaded
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the models of the last start request and do not have, such as a GPU, one sentence each.
-
-        Each is also logged as a warning, in explicit mode up to a second after a client loaded the model.
-        """
-        return () if self._watch is None else self._watch.found
-
-    @property
-    def log_tail(self) -> str:
-        """The last lines of the log, also after the server has ended."""
-        return self._last_log if self._run is None else self._run.log_tail
 
     def start(self) -> None:
         """Start the server and wait until every model is ready.
@@ -168,11 +91,13 @@ class TritonServer:
         self.stopped.clear()
         self.restarts = _no_restarts()
         check_models(self.repository, self.options)
-        warn_about_shared_memory(self.repository, selected_versions(self.repository, self.options))
+        selected = selected_versions(self.repository, self.options)
+        warn_about_shared_memory(self.repository, selected)
+        self.cpu_changes = cpu_changes(self.repository, selected) if self.options.cpu else {}
         try:
             self._start(self.options, {})
         except StartupCrashError as error:
-            raise ServerError(error.message, hint=error.hint) from None
+            raise error.failure from None
 
     def restart(self, reason: str) -> tuple[str, ...]:
         """Start a server that has ended again, and wait until it is ready.
@@ -196,6 +121,8 @@ class TritonServer:
         previous = self._previous
         resumption = previous.resume(self.options, self.repository)
         self._start(resumption.options, resumption.configs)
+        if self.options.cpu:
+            self.cpu_changes = cpu_changes(self.repository, self._loaded)
         if self.options.model_control == "explicit":
             for sentence in previous.replaced(self._loaded, self.repository, self.grpc_url):
                 _log.warning("%s", sentence)
@@ -220,22 +147,6 @@ class TritonServer:
         """
         self.stopped.set()
         return self._stop(self.options.drain_seconds + _GRACE_SECONDS if grace is None else grace)
-
-    @property
-    def _running(self) -> Run:
-        if self._run is None:
-            raise ServerError("the server is not running", hint="Call start(), or use it as a context manager")
-        return self._run
-
-    @property
-    def _loaded(self) -> dict[str, tuple[int, ...]]:
-        return read_loaded_models(self._running.log, start=self._running.log_start)
-
-    def _address(self, service: str) -> str:
-        addresses = self._running.addresses
-        if service not in addresses:
-            raise ServerError(f"{service} is not served", hint="Enable it in the options of the server")
-        return addresses[service]
 
     def _check_ended(self) -> None:
         if self._run is not None:
@@ -262,33 +173,22 @@ class TritonServer:
 
     def _start(self, options: ServerOptions, configs: Mapping[str, Any]) -> None:
         installation = find_triton()
-        port_retries = 0 if all(options.ports.values()) else _PORT_RETRIES
-        lock_retries = _LOCK_RETRIES
-        while True:
-            try:
-                self._start_once(installation, options, configs)
-            except StartupCrashError as error:
-                if lock_retries and _LOCK_EXCEPTION in error.log:
-                    lock_retries -= 1
-                    _log.warning(
-                        "Triton crashed at startup with %s, a known bug (server issue 8882); starting it again",
-                        _LOCK_EXCEPTION,
-                    )
-                elif port_retries and _PORT_IN_USE in error.log:
-                    port_retries -= 1
-                else:
-                    raise
-            else:
-                return
+        start_with_retries(
+            lambda: self._start_once(installation, options, configs), fixed_ports=all(options.ports.values())
+        )
 
     def _start_once(self, installation: TritonInstallation, options: ServerOptions, configs: Mapping[str, Any]) -> None:
         self._last_log, self._ready = "", False
+        if options.cpu:
+            configs = {**cpu_configs(self.repository), **configs}
         self._run = launch(installation, self.repository, options, configs=configs, restarts=self.restarts)
         self._watch = watch = WarningWatch(self._run.log, self._run.log_start)
         try:
             await_ready(self._run, self.repository, options.start_timeout)
             if self._run.view is not None:
                 self._run.view.end()
+                if not options.cpu:
+                    self._run.view.make_reloadable()
         except BaseException:
             self._stop(0)  # no client has sent a request yet
             raise

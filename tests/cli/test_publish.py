@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 from support.command_line import call
+from support.toy import write_toy_bundle
 
-from camserve.bundle import Bundle
+from camserve.bundle import REPORT_NAME, Bundle
+from camserve.manifest import write_manifest
 from camserve.serving.config.message import read_config, read_options
 from camserve.serving.config.named_options import DEFAULTS
 
@@ -94,3 +96,13 @@ def test_an_altered_bundle_is_not_published(toy_bundle: Bundle, tmp_path: Path) 
     assert result.returncode == 1
     assert "labels.txt was changed" in result.stderr
     assert not (tmp_path / "repository").exists()
+
+
+def test_the_preset_tensorrt_suits_an_int8_export(tmp_path: Path) -> None:
+    bundle = write_toy_bundle(tmp_path / "bundle")
+    report = json.loads((bundle.path / REPORT_NAME).read_text())
+    (bundle.path / REPORT_NAME).write_text(json.dumps({**report, "precision": "int8 (tensorrt)"}))
+    write_manifest(bundle.path)
+    result = call("publish", bundle.path, "--repository", tmp_path / "repository", "--preset", "tensorrt")
+    assert result.returncode == 0, result.stderr
+    assert read_options(read_config(tmp_path / "repository" / "toy" / "config.pbtxt"))["tensorrt_precision"] == "int8"

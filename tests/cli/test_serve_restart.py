@@ -81,6 +81,9 @@ def test_a_dead_server_serves_the_same_again(toy_bundle: Bundle, tmp_path: Path)
         assert _kill(served, signal.SIGKILL)["delay_seconds"] == 1
         assert served.next_document()["models"] == {"toy": [2]}
         assert _config(served, "toy") == before
+        with LiveServer(served.ready["grpc"]) as live:
+            live.load("toy")
+            assert live.served()["toy"] == (3,)
 
         _publish_other_labels(tmp_path, url=served.ready["grpc"])
         after = _config(served, "toy")

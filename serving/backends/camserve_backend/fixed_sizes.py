@@ -17,6 +17,7 @@ from .parameters import ModelRefusedError
 
 __all__ = ["FixedSizes"]
 
+_GRAPH = {"gpu_graph_id": "0"}  # the default, but onnxruntime raises and catches an exception in each run without it
 _WITHOUT_GRAPH = {"gpu_graph_id": "-1"}
 _GRAPH_RUNS = 3  # one plans the memory, one is recorded, one is replayed
 
@@ -50,10 +51,10 @@ class FixedSizes:
         self._log = log
         self.provider, self.warnings = LABELS[attempts[0].providers[0][0]], [*warnings]
         self._sessions: dict[int, BoundSession] = {}
-        declared = factory.describe()
+        declared = factory.describe(attempts[-1].providers)
         self.inputs, self.optional, self.outputs = declared.inputs, declared.optional, declared.outputs
         self._batch_names = declared.batch_names
-        self._options = factory.run_options()
+        self._options = factory.run_options(_GRAPH)
 
     def make_ready(self) -> None:
         """Create the sessions and run each once.
@@ -102,7 +103,7 @@ class FixedSizes:
         created = self._factory.create(attempt.providers, dimensions=dimensions)
         try:
             session = BoundSession(created, size, self._config, device=attempt.device, index=attempt.index)
-            session.run(self._factory.run_options(_WITHOUT_GRAPH if attempt.graphs else None))
+            session.run(self._factory.run_options(_WITHOUT_GRAPH if attempt.graphs else _GRAPH))
         except Exception as error:
             raise ModelRefusedError(f"onnxruntime cannot run batch size {size}: {error}") from error
         return size, session, time.perf_counter() - begin

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import onnxruntime
@@ -47,7 +48,7 @@ class SessionFactory:
         self._path = path
         self._settings = settings
 
-    def create(self, providers: Sequence[Provider], *, dimensions: Mapping[str, int] | None = None) -> Any:
+    def create(self, providers: Sequence[Provider], *, dimensions: Mapping[str, int] = MappingProxyType({})) -> Any:
         """Create a session.
 
         Args:
@@ -59,36 +60,40 @@ class SessionFactory:
         """
         try:
             options = _session_options(self._settings)
-            for name, size in (dimensions or {}).items():
+            for name, size in dimensions.items():
                 options.add_free_dimension_override_by_name(name, size)
             return open_session(str(self._path), options, providers)
         except Exception as error:
             raise ModelRefusedError(f"onnxruntime cannot load {self._path.name}: {error}") from error
 
-    def describe(self) -> DeclaredTensors:
+    def describe(self, providers: Sequence[Provider]) -> DeclaredTensors:
         """Return the tensors of the model as its file declares them, read by a session that is closed again.
+
+        Args:
+            providers: Execution providers that have every operator of the model. The CPU is attempted first, since it
+                needs no memory of a GPU.
 
         Raises:
             ModelRefusedError: If ONNX Runtime cannot read the file.
         """
+        options = _session_options(self._settings)
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.enable_cpu_mem_arena = False
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.disable_prepacking", "1")
         try:
-            options = _session_options(self._settings)
-            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-            options.enable_cpu_mem_arena = False
-            options.intra_op_num_threads = options.inter_op_num_threads = 1
-            options.add_session_config_entry("session.disable_prepacking", "1")
             return declared_tensors(open_session(str(self._path), options, [(CPU, {})]))
-        except Exception as error:
-            raise ModelRefusedError(f"onnxruntime cannot load {self._path.name}: {error}") from error
+        except Exception:  # noqa: BLE001 - whatever the reason, the session is opened again as it will run
+            return declared_tensors(self.create(providers))
 
-    def run_options(self, entries: Mapping[str, str] | None = None) -> Any:
+    def run_options(self, entries: Mapping[str, str] = MappingProxyType({})) -> Any:
         """Return the options of a run.
 
         Args:
             entries: Run configuration entries besides those of the settings.
         """
         options = onnxruntime.RunOptions()
-        for name, value in {**self._settings.run_entries, **(entries or {})}.items():
+        for name, value in {**self._settings.run_entries, **entries}.items():
             options.add_run_config_entry(name, value)
         return options
 

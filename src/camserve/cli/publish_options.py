@@ -148,11 +148,11 @@ def _parse_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _precision(bundle: Path) -> str:
-    """Return the precision of a bundle; publishing itself reports a bundle that cannot be read."""
+    """Return the precision of a bundle, the first word of its report's; publishing reports one that cannot be read."""
     from camserve.bundle import REPORT_NAME
     from camserve.strict_json import parse_json
 
     try:
-        return str(parse_json((bundle / REPORT_NAME).read_bytes())["precision"])
+        return str(parse_json((bundle / REPORT_NAME).read_bytes())["precision"]).partition(" ")[0]
     except (OSError, ValueError, KeyError, TypeError):
         return "fp32"

@@ -22,6 +22,8 @@ __all__ = ["register"]
 
 _EPILOG = """Example:  camserve serve --repository model_repository --grpc-port 9001
 
+Example:  camserve serve --repository model_repository --cpu
+
 Example:  camserve serve --repository model_repository --host 0.0.0.0 --tls-certificate server.pem --tls-key server.key
 --model-control explicit --admin-key-file /run/secrets/admin-key
 """
@@ -43,6 +45,7 @@ def serve(
     model_control: options.ModelControl = "none",
     load: options.Load = None,
     load_none: options.LoadNone = False,
+    cpu: options.Cpu = False,
     admin_key_file: options.AdminKeyFile = None,
     tls_certificate: options.TlsCertificate = None,
     tls_key: options.TlsKey = None,
@@ -89,6 +92,7 @@ def serve(
         grpc_threads=grpc_threads,
         model_control=model_control,
         models=() if load_none else tuple(load) if load else None,
+        cpu=cpu,
         admin_key=read_admin_key(admin_key_file, os.environ.get(ADMIN_KEY_VARIABLE)),
         allow_shared_memory=allow_shared_memory,
         tls=tls,

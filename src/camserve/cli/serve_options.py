@@ -13,6 +13,7 @@ __all__ = [
     "PORTS",
     "AdminKeyFile",
     "AllowSharedMemory",
+    "Cpu",
     "Drain",
     "GrpcPort",
     "GrpcThreads",
@@ -119,6 +120,15 @@ Load = Annotated[
     ),
 ]
 LoadNone = Annotated[bool, _option("--load-none", panel=_MODELS, help="Load no model at the start, in explicit mode.")]
+Cpu = Annotated[
+    bool,
+    _option(
+        "--cpu",
+        panel=_MODELS,
+        help="Serve models that were published for GPUs on the CPU, as on a laptop: without their accelerator and "
+        "batch_sizes, with one instance on all cores. The repository is not changed.",
+    ),
+]
 AdminKeyFile = Annotated[
     Path | None,
     _option(

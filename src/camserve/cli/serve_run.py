@@ -111,12 +111,12 @@ def _exit_as(code: int, server: TritonServer, *, restart: bool) -> NoReturn:
 
 @contextmanager
 def _log_in_errors(server: TritonServer) -> Iterator[None]:
-    """Add the end of the log to the error of a server that was started."""
+    """Add the end of the log to the error of a server that was started, unless that is explained already."""
     try:
         yield
     except ServerError as error:
         end = _log_end(server)
-        if not end or "\n" in error.message:  # there is no log, or the message contains it already
+        if not end or error.explained or "\n" in error.message:  # the log is missing, not needed or in the message
             raise
         raise ServerError(f"{error.message}; the end of its log:\n{end}", hint=error.hint) from None
 
@@ -139,9 +139,13 @@ def _print_ready(server: TritonServer, *, as_json: bool) -> None:
     except ServerError as error:  # it may have died already, which is reported next
         print_warning(error.message)
         return
+    changes = server.cpu_changes
     if as_json:
-        print_json({**addresses, "models": models, "warnings": list(server.warnings)})
+        on_cpu = {"on_cpu": dict(changes)} if server.options.cpu else {}
+        print_json({**addresses, "models": models, "warnings": list(server.warnings), **on_cpu})
         return
+    if changes:
+        print_note(f"On the CPU: {'; '.join(changes.values())}. The repository is unchanged")
     print_line(f"Ready: {', '.join(_titles(models)) or 'no model is loaded'}")
     for name, address in addresses.items():
         print_line(f"  {name:8} {address}{' (TLS)' if name == 'grpc' and server.options.tls else ''}")
