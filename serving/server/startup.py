@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from camserve.errors import ServerError
-from camserve.serving.live.no_gpu import explain_missing_gpu
+from camserve.serving.live.no_gpu import lacks_gpu
 from camserve.serving.server.host_hints import host_hint, limits_hint
 from camserve.serving.server.launch import Run
 from camserve.serving.server.server_health import is_ready
@@ -61,11 +61,9 @@ def _failure(run: Run, repository: Path, what: str) -> tuple[str, str | None]:
     hint = host_hint(run.log_text, run.process.wait() if run.process.exited else None)
     failures = run.failures
     if failures:
-        explained = [explain_missing_gpu(failure) for failure in failures]
-        reasons = [each or failure for each, failure in zip(explained, failures, strict=True)]
-        if run.hints or any(explained):
+        if run.hints or any(map(lacks_gpu, failures)):
             hint = _without_gpu(run, repository)
-        return f"Triton cannot serve {repository}: {'; '.join(reasons)}", hint or _hint(failures)
+        return f"Triton cannot serve {repository}: {'; '.join(failures)}", hint or _hint(failures)
     return f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint or limits_hint()
 
 
