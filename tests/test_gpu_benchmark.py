@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,12 +14,14 @@ import onnxruntime
 import pytest
 from support.gpu.bare import ARRAYS, DEVICE, best_rate, measure_sizes
 from support.gpu.isolation import MeasurementError, isolated
-from support.gpu.load import ClientLoad
+from support.gpu.load import ClientLoad, Target, apply_load
 from support.gpu.profiling import step_times, summarize, write_profile
 from support.gpu.report import render
 from support.gpu.results import WIDTH, Results, pivot, table
 from support.gpu.sessions import LAYOUTS, Case, check_provider
 from support.toy import with_pixels, write_toy_bundle
+
+from camserve.serving import TritonServer
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +130,13 @@ def test_table_aligns_numbers_to_the_right() -> None:
         "| --- | --: | --: |",
         "| x   |   1 |   2 |",
     ]
+
+
+@pytest.mark.timed
+def test_load_of_several_processes_is_counted(toy_server: TritonServer) -> None:
+    target = Target(toy_server.grpc_url, "toy", (8, 8, 3), "FP32", (("probabilities", 4, "FP32"),))
+    measured = apply_load(target, ClientLoad(2, 3, 2), seconds=0.5, warm_up=0.1, shared_memory=False)
+    assert measured.rate == 2 * len(measured.durations) / 0.5 > 10
+    assert 0 < measured.percentile_ms(50) <= measured.percentile_ms(99) < 500
+    with pytest.raises(MeasurementError, match="nosuch"):
+        apply_load(replace(target, model="nosuch"), ClientLoad(1, 1), seconds=0.1, warm_up=0, shared_memory=False)
