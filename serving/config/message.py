@@ -113,7 +113,7 @@ def update_config(
             config = after
         else:
             merge_changes(config, before, after)
-    check_suitable(read_options(config), backend=backend, precision=precision)
+    check_suitable(read_options(config), backend=backend, precision=precision, chosen=changes)
     _identify(config, contract, labels, digest)
     return config
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from camserve.errors import UsageError
@@ -16,13 +16,17 @@ __all__ = ["check_suitable"]
 _OF_ONNX_RUNTIME = (*CUDA_PARAMETERS, "batch_sizes", "prefer_nhwc", "fuse_conv_bias", "cuda_graphs")
 
 
-def check_suitable(options: Mapping[str, Any], *, backend: Backend, precision: str) -> None:
+def check_suitable(
+    options: Mapping[str, Any], *, backend: Backend, precision: str, chosen: Collection[str] = DEFAULTS
+) -> None:
     """Check that the backend supports the options, and the accelerator the model's precision.
 
     Args:
         options: All options, by name.
         backend: The backend that runs the model.
         precision: The precision of the model's file.
+        chosen: The options that are chosen now (default: all). What a published model has for int8 on CUDA is kept, so
+            that it can be rolled back.
 
     Raises:
         UsageError: If it does not.
@@ -32,7 +36,7 @@ def check_suitable(options: Mapping[str, Any], *, backend: Backend, precision: s
     if options["accelerator"] == TensorRT.name:
         _check_tensorrt(options["tensorrt_precision"], precision)
     elif precision == "int8" and backend == "onnxruntime":
-        _check_int8(options)
+        _check_int8({name: options[name] for name in chosen})
 
 
 def _check_tensorflow(options: Mapping[str, Any]) -> None:
@@ -49,13 +53,13 @@ def _check_tensorflow(options: Mapping[str, Any]) -> None:
             )
 
 
-def _check_int8(options: Mapping[str, Any]) -> None:
-    if options["accelerator"] == Cuda.name:
+def _check_int8(chosen: Mapping[str, Any]) -> None:
+    if chosen.get("accelerator") == Cuda.name:
         raise UsageError(
             "an int8 model does not suit accelerator cuda: it is slower there than fp16, and gives other maps",
-            hint="Choose accelerator tensorrt or none (the CPU), or export the model with --precision fp16",
+            hint="Publish with --preset tensorrt or --accelerator none, or export the model with --precision fp16",
         )
-    if options["prefer_nhwc"]:
+    if chosen.get("prefer_nhwc"):
         raise UsageError(
             "prefer_nhwc does not work with an int8 model: CUDA fails at the first request", hint="Leave it out"
         )

@@ -19,6 +19,11 @@ _WITHOUT_GPU = (
     "Publish it for the CPU with --accelerator none, or start the server with: camserve serve --repository DIR "
     "--model-control explicit --cpu"
 )
+_LOAD_FAILURE = "load failed for model"
+_VERSION_FAILURE = re.compile(
+    r"version (\d+) is at UNAVAILABLE state: (?:(?:Internal|Invalid argument|Unavailable|Not found): )?"
+    r"(?:TritonModelException: )?"
+)
 _LONGEST, _SHOWN = 100_000, 2_000
 _STUB_TRACEBACK = re.compile(r"\s+At:\n(\s+\S+\(\d+\): \S+\n?)+")
 
@@ -49,7 +54,8 @@ def server_error(url: str, action: str, error: InferenceServerException) -> Serv
             f"no answer from the server {url}: {message}",
             hint="Check that it is running, that this is its gRPC port, and that TLS is on at both ends or at neither",
         )
-    refusal, hint = split_hint(explain_missing_gpu(message))
+    refusal, hint = _refusal(message)
+    refusal = explain_missing_gpu(refusal)
     if hint is not None:
         hint = f"{hint} (on the host of the server)"
     elif lacks_gpu(refusal):
@@ -57,6 +63,16 @@ def server_error(url: str, action: str, error: InferenceServerException) -> Serv
     elif _NOT_FOUND in message:
         hint = "Check that it serves this repository and sees its current files"
     return ServerError(f"the server {url} cannot {action}: {refusal}", hint=hint)
+
+
+def _refusal(message: str) -> tuple[str, str | None]:
+    """Return why a server refused a request, for a load by version, and the hint of camserve's backends, if any."""
+    start, *failures = _VERSION_FAILURE.split(message)
+    if not failures or not start.startswith(_LOAD_FAILURE):
+        return split_hint(message)
+    reasons = [split_hint(reason.strip("; ")) for reason in failures[1::2]]
+    refusals = (f"version {number}: {refusal}" for number, (refusal, _) in zip(failures[::2], reasons, strict=True))
+    return "; ".join(refusals), next((hint for _, hint in reasons if hint is not None), None)
 
 
 def one_line(message: str) -> str:

@@ -8,5 +8,6 @@ The steps of a publication, by module:
       draft                writes the version's folder in the staging area and flushes it to the disk
       onnx_check           loads it in ONNX Runtime and verifies its golden answers (external_data)
       placement            allocates its number, renames it into the repository, replaces `config.pbtxt` (plan)
-      activation           loads it on the server and verifies its golden answers, or rolls everything back
+      activation           loads it on the server and verifies its golden answers as exactly as the server computes
+                           (arithmetic), or rolls everything back
 """

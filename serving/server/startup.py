@@ -21,14 +21,14 @@ class StartupCrashError(ServerError):
     """The server process ended before it was ready.
 
     Args:
-        message: As for `ServerError`.
-        hint: As for `ServerError`.
+        failure: Why, as an error for callers that do not start it again.
         code: Exit code of the server, or the negative number of the signal that ended it.
         log: The log of the run.
     """
 
-    def __init__(self, message: str, *, hint: str | None, code: int, log: str) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(self, failure: ServerError, *, code: int, log: str) -> None:
+        super().__init__(failure.message, hint=failure.hint)
+        self.failure = failure
         self.code = code
         self.log = log
 
@@ -48,23 +48,25 @@ def await_ready(run: Run, repository: Path, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while not is_ready(run.addresses):
         if run.process.exited:
-            message, hint = _failure(run, repository, "ended before it was ready")
-            raise StartupCrashError(message, hint=hint, code=run.process.wait(), log=run.log_text)
+            failure = _failure(run, repository, "ended before it was ready")
+            raise StartupCrashError(failure, code=run.process.wait(), log=run.log_text)
         if time.monotonic() >= deadline:
-            message, hint = _failure(run, repository, f"was not ready within {timeout:g} s")
-            raise ServerError(message, hint=hint)
+            raise _failure(run, repository, f"was not ready within {timeout:g} s")
         time.sleep(_POLL_SECONDS)
 
 
-def _failure(run: Run, repository: Path, what: str) -> tuple[str, str | None]:
-    """Return the message and the hint for a failed start."""
+def _failure(run: Run, repository: Path, what: str) -> ServerError:
+    """Return the error for a failed start."""
     hint = host_hint(run.log_text, run.process.wait() if run.process.exited else None)
     failures = run.failures
-    if failures:
-        if run.hints or any(map(lacks_gpu, failures)):
-            hint = _without_gpu(run, repository)
-        return f"Triton cannot serve {repository}: {'; '.join(failures)}", hint or _hint(failures)
-    return f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint or limits_hint()
+    if not failures:
+        return ServerError(f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint=hint or limits_hint())
+    without_gpu = [lacks_gpu(failure) for failure in failures]
+    if run.hints or any(without_gpu):
+        hint = _without_gpu(run, repository)
+    error = ServerError(f"Triton cannot serve {repository}: {'; '.join(failures)}", hint=hint or _hint(failures))
+    error.explained = all(without_gpu)
+    return error
 
 
 def _without_gpu(run: Run, repository: Path) -> str:

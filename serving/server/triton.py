@@ -97,7 +97,7 @@ class TritonServer(RunningServer):
         try:
             self._start(self.options, {})
         except StartupCrashError as error:
-            raise ServerError(error.message, hint=error.hint) from None
+            raise error.failure from None
 
     def restart(self, reason: str) -> tuple[str, ...]:
         """Start a server that has ended again, and wait until it is ready.

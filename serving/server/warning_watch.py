@@ -41,8 +41,8 @@ class WarningWatch:
             for line in self._new_lines():
                 warning = backend_warning(line)
                 if warning is not None and warning not in self._found:
-                    self._found[warning] = None
                     _log.warning("%s", warning)
+                    self._found[warning] = None
 
     def follow(self) -> None:
         """Read the log again and again in a thread: clients load models while the server runs."""

@@ -83,7 +83,13 @@ class RepositoryError(ServingError):
 
 
 class ServerError(ServingError):
-    """The embedded Triton cannot start or has ended; the message contains the end of its log."""
+    """The embedded Triton cannot start or has ended; the message contains the end of its log or the cause.
+
+    Attributes:
+        explained: Whether the message names the cause in full, so that the log would add nothing.
+    """
+
+    explained = False
 
 
 class ClientError(CamserveError):

@@ -38,7 +38,7 @@ class BoundSession:
             self._binding.bind_ortvalue_input(name, bound.value)
             self._inputs[name] = bound
         for tensor in config["output"]:
-            name, value = tensor["name"], onnxruntime.OrtValue.ortvalue_from_numpy(_zeros(tensor, size), device, index)
+            name, value = tensor["name"], _on_device(_zeros(tensor, size), device, index)
             self._binding.bind_ortvalue_output(name, value)
             self._outputs[name] = value
 
@@ -70,7 +70,7 @@ class _Input:
     """The memory of an input: an array of this process and, for another device, its copy there."""
 
     def __init__(self, array: Any, device: str, index: int) -> None:
-        self.value = onnxruntime.OrtValue.ortvalue_from_numpy(array, device, index)
+        self.value = _on_device(array, device, index)
         self._array = array
         self._shared = self.value.data_ptr() == array.ctypes.data
         self._used = 0  # rows that may differ from zero
@@ -97,6 +97,11 @@ class _Input:
                 f"an input has dtype {part.dtype} and shape {list(part.shape[1:])} instead of "
                 f"{self._array.dtype} and {list(self._array.shape[1:])}"
             )
+
+
+def _on_device(array: Any, device: str, index: int) -> Any:
+    """Return an array as a value of ONNX Runtime on a device; on the CPU, both are the same memory."""
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array, device, index)
 
 
 def _zeros(tensor: Mapping[str, Any], size: int) -> Any:

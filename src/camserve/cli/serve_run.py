@@ -111,12 +111,12 @@ def _exit_as(code: int, server: TritonServer, *, restart: bool) -> NoReturn:
 
 @contextmanager
 def _log_in_errors(server: TritonServer) -> Iterator[None]:
-    """Add the end of the log to the error of a server that was started."""
+    """Add the end of the log to the error of a server that was started, unless that is explained already."""
     try:
         yield
     except ServerError as error:
         end = _log_end(server)
-        if not end or "\n" in error.message:  # there is no log, or the message contains it already
+        if not end or error.explained or "\n" in error.message:  # the log is missing, not needed or in the message
             raise
         raise ServerError(f"{error.message}; the end of its log:\n{end}", hint=error.hint) from None
 

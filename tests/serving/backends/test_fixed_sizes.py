@@ -15,6 +15,7 @@ from support.toy import toy_pixels, with_pixels, write_toy_bundle
 
 from camserve.bundle import ONNX_NAME, Bundle
 from camserve.pixels import normalize
+from camserve.serving.backends.camserve_backend import bound_session
 from camserve.serving.backends.camserve_backend.cuda_graphs import Attempt
 from camserve.serving.backends.camserve_backend.fixed_sizes import FixedSizes
 from camserve.serving.backends.camserve_backend.free_sizes import FreeSizes
@@ -91,6 +92,16 @@ def test_joined_requests_for_changing_outputs_have_the_same_answers(pair: Pair, 
         parts = [_images(bundle, int(random.integers(1, 8))) for _ in range(random.integers(1, 6))]
         names = random.permutation(pair.names)[: random.integers(1, 6)].tolist()
         pair.assert_equal(*parts, names=names)
+
+
+def test_memory_of_another_device_is_written_before_each_run(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_device = bound_session._on_device
+    monkeypatch.setattr(bound_session, "_on_device", lambda array, *device: on_device(array.copy(), *device))
+    pair = Pair(bundle.path / ONNX_NAME, _config(bundle))
+    assert not any(bound._shared for session in pair.fixed._sessions.values() for bound in session._inputs.values())
+    for rows in [40, 3, 8, 7, 1, 2, 32, 33]:
+        pair.assert_equal(_images(bundle, rows))
+        pair.assert_equal(*[_images(bundle, 1)] * rows)
 
 
 def test_the_padding_is_zero(pair: Pair, bundle: Bundle) -> None:
@@ -208,6 +219,7 @@ def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
         FixedSizes(factory, {}, (1,), [Attempt(PROVIDERS)], log=print)
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider 'CUDAExecutionProvider'")
 def test_a_failed_attempt_is_followed_by_the_next_with_a_warning(bundle: Bundle) -> None:
     config = _config(bundle)
     factory = SessionFactory(bundle.path / ONNX_NAME, session_settings(config))

@@ -321,7 +321,7 @@ def test_thread_options_have_the_names_of_the_tensorflow_backend(toy_bundle: Bun
         ({"gpu_mem_limit": 2**30}, {"backend": "tensorflow"}, "onnxruntime"),
         ({"prefer_nhwc": True}, {"backend": "tensorflow"}, "onnxruntime"),
         ({"batch_sizes": (1, 8)}, {"backend": "tensorflow"}, "onnxruntime"),
-        ({"accelerator": "cuda"}, {"precision": "int8"}, "tensorrt or none"),
+        ({"accelerator": "cuda"}, {"precision": "int8"}, "--preset tensorrt or --accelerator none"),
         ({"prefer_nhwc": True}, {"precision": "int8"}, "Leave it out"),
     ],
 )
@@ -334,6 +334,13 @@ def test_options_that_do_not_suit_the_model_are_rejected(
     current = _config(toy_bundle)
     with pytest.raises(UsageError):
         update_config(current, toy_bundle.contract, toy_bundle.labels, options, **model)
+
+
+def test_an_int8_model_that_is_on_cuda_can_be_rolled_back(toy_bundle: Bundle) -> None:
+    earlier = _config(toy_bundle, accelerator="cuda")
+    assert update_config(earlier, toy_bundle.contract, toy_bundle.labels, {}, precision="int8") == earlier
+    with pytest.raises(UsageError, match="does not suit accelerator cuda"):
+        update_config(earlier, toy_bundle.contract, toy_bundle.labels, {"accelerator": "cuda"}, precision="int8")
 
 
 def _by_hand(toy_bundle: Bundle) -> Any:

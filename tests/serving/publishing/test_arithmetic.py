@@ -111,6 +111,7 @@ def test_the_differences_of_a_gpu_are_accepted_with_room(
         ({"accelerator": "none"}, "int8", ()),
         ({"accelerator": "tensorrt", "tensorrt_precision": "fp16"}, "fp32", ()),
         ({}, "int8", ("--accelerator none or --accelerator tensorrt",)),
+        ({"accelerator": "cuda"}, "int8", ("--accelerator none or --accelerator tensorrt",)),
         ({"gpu_math": "tf32"}, "fp32", ("2.3e-3 (probabilities)",)),
         ({"gpu_math": "tf32"}, "fp16", ()),
         ({"gpu_math": "unset", "accelerator": "cuda"}, "fp32", ("--gpu-math float32",)),
