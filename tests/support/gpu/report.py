@@ -5,8 +5,6 @@ from __future__ import annotations
 from support.gpu import bare, profiling, pytorch, served
 from support.gpu.results import Results, pivot, table
 
-from camserve.text import shortened
-
 __all__ = ["render"]
 
 _LONGEST = 34
@@ -74,4 +72,4 @@ def render(results: Results) -> str:
 
 def _cell(value: object) -> object:
     """Return a value of a row, the names of kernels shortened."""
-    return shortened(value, _LONGEST) if isinstance(value, str) else value
+    return f"{value[:_LONGEST]}…" if isinstance(value, str) and len(value) > _LONGEST else value
