@@ -112,6 +112,8 @@ def test_report_fits_and_lists_what_was_omitted(results: Results) -> None:
     served |= {"transport": "shared memory", "images_per_second": 8448.0, "p50_ms": 181.0, "p99_ms": 250.5}
     stages = dict.fromkeys(("queue_ms", "compute_input_ms", "compute_infer_ms", "compute_output_ms"), 1234.5)
     results.add("served", {**served, **stages, "of_bare": 0.58, "images_in_a_batch": 128.0})
+    kernel = {"provider": "kernel", "operator": "cutlass_" * 20, "calls": 53, "ms": 1234.5, "share": 0.00123}
+    results.add("operators", {"precision": "fp32", "options": "nhwc fused graph", "batch": 128, **kernel})
     results.omit("bare", "int8, nhwc", "an error\nof " + "many words " * 40)
     report = render(results)
     assert max(map(len, report.splitlines())) <= WIDTH
