@@ -153,7 +153,8 @@ def profiled(bundle: Path, batch: int, case: Case, prefix: Path) -> Iterator[tup
 
 def _config(bundle: Path, batch: int, provider: str) -> dict[str, Any]:
     loaded = load_bundle(bundle)
-    accelerator = "cuda" if provider == "cuda" else "none"
-    options = {"accelerator": accelerator, "max_batch_size": batch, "batch_sizes": (batch,)}
+    options: dict[str, Any] = {"accelerator": "none", "max_batch_size": batch, "batch_sizes": (batch,)}
+    if provider == "cuda":
+        options |= {"accelerator": "cuda", "cudnn_conv_algo_search": "heuristic"}  # as in the preset gpu
     config: dict[str, Any] = MessageToDict(toy_config(loaded, options=options), preserving_proto_field_name=True)
     return config
