@@ -51,6 +51,7 @@ CLASSES = 1000
 CONCURRENCY = 8
 BATCHES = (1, 8, 32)
 PROBABILITIES = ["probabilities"]
+BARE = {"Classifier": "tritonclient", "AsyncClassifier": "tritonclient.aio"}
 NOTEBOOK_BYTES = 7 * 7 * 2048 * 4
 
 
@@ -157,7 +158,8 @@ def tritonclient_call(client: Any, batch: Array) -> Any:
 
 def concurrency(url: str, arguments: argparse.Namespace) -> None:
     """Print rate and processor time of concurrent requests to a small network and to ResNet50."""
-    print(f"\n| {CONCURRENCY} at once | network | requests/s | processor time of a request, ms |\n|---|---|---|---|")
+    heads = f"{CONCURRENCY} at once | network | requests/s | ratio to tritonclient | processor time of a request, ms"
+    print(f"\n| {heads} |\n|---|---|---|---|---|")
     compare_clients(url, MAPS, arguments)
     with tempfile.TemporaryDirectory() as folder:
         bundle = export_model("resnet50", Path(folder) / "bundle", weights="none", formats="onnx")
@@ -173,9 +175,12 @@ def compare_clients(url: str, model: str, arguments: argparse.Namespace) -> None
     rounds = [
         [load(url, model, name, source, arguments.seconds) for name, source in clients] for _ in range(arguments.rounds)
     ]
-    for (name, source), measured in zip(clients, zip(*rounds, strict=True), strict=True):
-        rates, times = (median(each[key] for each in measured) for key in ("rate", "microseconds"))
-        print(f"| {name}{', other version' * bool(source)} | {model} | {rates:.1f} | {times / 1e3:.2f} |")
+    for place, (name, source) in enumerate(clients):
+        bare = client_load.CLIENTS.index(BARE.get(name, name))
+        answered, processor = (median(each[place][key] for each in rounds) for key in ("rate", "microseconds"))
+        ratio = median(each[place]["rate"] / each[bare]["rate"] for each in rounds)
+        what = f"{name}{', other version' * bool(source)} | {model}"
+        print(f"| {what} | {answered:.1f} | {ratio:.2f} | {processor / 1e3:.2f} |")
 
 
 def load(url: str, model: str, client: str, source: str, seconds: float) -> dict[str, float]:

@@ -40,6 +40,7 @@ from camserve.choices import PRECISIONS
 
 T = TypeVar("T")
 PARTS = (bare.PART, served.PART, pytorch.PART)
+PROFILE = "profile"
 PACKAGES = ("onnxruntime-gpu", "onnxruntime", "torch", "nvidia-pytriton", "tritonclient", "numpy")
 GPU_QUERY = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
 FULL = {
@@ -65,15 +66,20 @@ QUICK = {
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, and print the tables."""
     arguments = parse(words)
-    results = Results(describe_host(arguments), lambda line: print(line, file=sys.stderr, flush=True))
+    results = Results(describe_host(arguments), lambda line: report_progress(line, results, arguments.out))
     with ExitStack() as stack:
         folder = arguments.bundles or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         bundles = find_bundles(variants(arguments.precisions), folder, arguments.source, results)
         if not arguments.export:
             measure(arguments, bundles, results)
     print(render(results))
-    if arguments.out:
-        arguments.out.write_text(json.dumps(results.document(), indent=1), encoding="utf-8")
+
+
+def report_progress(line: str, results: Results, out: Path | None) -> None:
+    """Print a line, and write what was measured so far, which remains if the program is ended early."""
+    print(line, file=sys.stderr, flush=True)
+    if out is not None:
+        out.write_text(json.dumps(results.document(), indent=1), encoding="utf-8")
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -147,32 +153,24 @@ def client_load(text: str) -> ClientLoad:
 
 def measure(arguments: argparse.Namespace, bundles: Mapping[Variant, Path], results: Results) -> None:
     """Measure the requested parts."""
-    parts, provider, batches = arguments.parts or PARTS, arguments.provider, arguments.batches
-    for part in PARTS:
-        if part not in parts:
+    same: dict[str, Any] = {"provider": arguments.provider, "batches": arguments.batches}
+    loads = {"instances": arguments.instances, "loads": arguments.loads, "seconds": arguments.load_seconds}
+    network = {"precisions": arguments.precisions, "side": 64 if arguments.quick else 224}
+    parts: dict[str, Callable[[], None]] = {
+        bare.PART: lambda: bare.measure_bare(bundles, results, **same, seconds=arguments.seconds),
+        served.PART: lambda: served.measure_served(bundles, results, **same, **loads),
+        pytorch.PART: lambda: pytorch.measure_pytorch(results, **same, **network, seconds=arguments.seconds),
+        PROFILE: lambda: profiling.measure_profile(bundles, results, **same, folder=arguments.profile),
+    }
+    requested = [*(arguments.parts or PARTS), *([PROFILE] if arguments.profile else [])]
+    for part, run in parts.items():
+        if part not in requested:
             results.omit(part, "all", "not requested")
-    if bare.PART in parts:
-        bare.measure_bare(bundles, results, provider=provider, batches=batches, seconds=arguments.seconds)
-    if served.PART in parts:
-        served.measure_served(
-            bundles,
-            results,
-            provider=provider,
-            batches=batches,
-            instances=arguments.instances,
-            loads=arguments.loads,
-            seconds=arguments.load_seconds,
-        )
-    if pytorch.PART in parts:
-        side = 64 if arguments.quick else 224
-        names = list(arguments.precisions)
-        pytorch.measure_pytorch(
-            results, provider=provider, precisions=names, batches=batches, side=side, seconds=arguments.seconds
-        )
-    if arguments.profile:
-        profiling.measure_profile(bundles, results, provider=provider, batches=batches, folder=arguments.profile)
-    else:
-        results.omit("profile", "all", "not requested; add --profile DIR")
+            continue
+        try:
+            run()
+        except Exception as error:  # noqa: BLE001 - the other parts can still be measured
+            results.omit(part, "the rest", f"{type(error).__name__}: {error}")
 
 
 def describe_host(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,12 +14,14 @@ import onnxruntime
 import pytest
 from support.gpu.bare import ARRAYS, DEVICE, best_rate, measure_sizes
 from support.gpu.isolation import MeasurementError, isolated
-from support.gpu.load import ClientLoad
+from support.gpu.load import ClientLoad, Target, apply_load
 from support.gpu.profiling import step_times, summarize, write_profile
 from support.gpu.report import render
 from support.gpu.results import WIDTH, Results, pivot, table
 from support.gpu.sessions import LAYOUTS, Case, check_provider
 from support.toy import with_pixels, write_toy_bundle
+
+from camserve.serving import TritonServer
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +112,8 @@ def test_report_fits_and_lists_what_was_omitted(results: Results) -> None:
     served |= {"transport": "shared memory", "images_per_second": 8448.0, "p50_ms": 181.0, "p99_ms": 250.5}
     stages = dict.fromkeys(("queue_ms", "compute_input_ms", "compute_infer_ms", "compute_output_ms"), 1234.5)
     results.add("served", {**served, **stages, "of_bare": 0.58, "images_in_a_batch": 128.0})
+    kernel = {"provider": "kernel", "operator": "cutlass_" * 20, "calls": 53, "ms": 1234.5, "share": 0.00123}
+    results.add("operators", {"precision": "fp32", "options": "nhwc fused graph", "batch": 128, **kernel})
     results.omit("bare", "int8, nhwc", "an error\nof " + "many words " * 40)
     report = render(results)
     assert max(map(len, report.splitlines())) <= WIDTH
@@ -127,3 +132,13 @@ def test_table_aligns_numbers_to_the_right() -> None:
         "| --- | --: | --: |",
         "| x   |   1 |   2 |",
     ]
+
+
+@pytest.mark.timed
+def test_load_of_several_processes_is_counted(toy_server: TritonServer) -> None:
+    target = Target(toy_server.grpc_url, "toy", (8, 8, 3), "FP32", (("probabilities", 4, "FP32"),))
+    measured = apply_load(target, ClientLoad(2, 3, 2), seconds=0.5, warm_up=0.1, shared_memory=False)
+    assert measured.rate == 2 * len(measured.durations) / 0.5 > 10
+    assert 0 < measured.percentile_ms(50) <= measured.percentile_ms(99) < 500
+    with pytest.raises(MeasurementError, match="nosuch"):
+        apply_load(replace(target, model="nosuch"), ClientLoad(1, 1), seconds=0.1, warm_up=0, shared_memory=False)

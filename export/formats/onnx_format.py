@@ -18,13 +18,13 @@ from camserve.errors import ConversionError
 from camserve.export.formats.canonical import canonicalize, layer_of
 from camserve.export.formats.conversion import to_onnx
 from camserve.export.formats.head_weights import share_head_weights
+from camserve.export.formats.input_layout import transpose_input_first
 from camserve.export.formats.reshapes import remove_reshapes_without_effect
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.simplify import (
     guard_padding_before_max_pool,
     merge_padding,
     remove_multiplication_by_one,
-    transpose_pixels_before_cast,
 )
 from camserve.export.framework_errors import reason
 from camserve.export.graph.served import ServedGraph
@@ -62,7 +62,7 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
     remove_multiplication_by_one(model.graph)
     merge_padding(model.graph)
     guard_padding_before_max_pool(model.graph)
-    transpose_pixels_before_cast(model.graph)
+    transpose_input_first(model.graph)
     _declare(model.graph, served)
     share_head_weights(model.graph)
     converted = onnx.ModelProto(

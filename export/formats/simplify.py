@@ -9,12 +9,7 @@ from camserve.export.frameworks import onnx
 
 import numpy as np
 
-__all__ = [
-    "guard_padding_before_max_pool",
-    "merge_padding",
-    "remove_multiplication_by_one",
-    "transpose_pixels_before_cast",
-]
+__all__ = ["guard_padding_before_max_pool", "merge_padding", "remove_multiplication_by_one"]
 
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
 _GUARD = 2.0**-24
@@ -68,18 +63,6 @@ def remove_multiplication_by_one(graph: onnx.GraphProto) -> None:
             graph.node.remove(node)
     for node in graph.node:
         node.input[:] = [_resolve(name, replaced) for name in node.input]
-
-
-def transpose_pixels_before_cast(graph: onnx.GraphProto) -> None:
-    """Exchange the Cast of uint8 pixels with a Transpose after it, which then moves a quarter of the bytes."""
-    pixels = {entry.name for entry in graph.input if entry.type.tensor_type.elem_type == onnx.TensorProto.UINT8}
-    casts = {node.output[0]: node for node in graph.node if node.op_type == "Cast" and node.input[0] in pixels}
-    for transpose in [node for node in graph.node if node.op_type == "Transpose" and node.input[0] in casts]:
-        cast = casts[transpose.input[0]]
-        if _is_only_reader(graph, cast.output[0]):
-            between, result = cast.output[0], transpose.output[0]
-            transpose.input[0], transpose.output[0] = cast.input[0], between
-            cast.input[0], cast.output[0] = between, result
 
 
 def _resolve(name: str, replaced: Mapping[str, str]) -> str:

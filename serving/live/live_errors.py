@@ -8,7 +8,7 @@ from tritonclient.utils import InferenceServerException
 
 from camserve.errors import ServerError
 from camserve.serving.live.backend_messages import split_hint
-from camserve.serving.live.no_gpu import explain_missing_gpu
+from camserve.serving.live.no_gpu import explain_missing_gpu, lacks_gpu
 from camserve.text import shortened
 
 __all__ = ["one_line", "server_error"]
@@ -55,14 +55,14 @@ def server_error(url: str, action: str, error: InferenceServerException) -> Serv
             hint="Check that it is running, that this is its gRPC port, and that TLS is on at both ends or at neither",
         )
     refusal, hint = _refusal(message)
-    explained = explain_missing_gpu(refusal)
+    refusal = explain_missing_gpu(refusal)
     if hint is not None:
         hint = f"{hint} (on the host of the server)"
-    elif explained is not None:
+    elif lacks_gpu(refusal):
         hint = _WITHOUT_GPU
     elif _NOT_FOUND in message:
         hint = "Check that it serves this repository and sees its current files"
-    return ServerError(f"the server {url} cannot {action}: {explained or refusal}", hint=hint)
+    return ServerError(f"the server {url} cannot {action}: {refusal}", hint=hint)
 
 
 def _refusal(message: str) -> tuple[str, str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["explain_missing_gpu"]
+__all__ = ["explain_missing_gpu", "lacks_gpu"]
 
 # A list of GPUs after the last words means that there are others than the requested one.
 _REFUSAL = re.compile(
@@ -15,7 +15,11 @@ _BACKEND_REFUSAL = "a GPU instance requires"  # of camserve's backends, which na
 _EXPLANATION = "it was published for GPUs, and Triton finds no GPU that it can use on its host"
 
 
-def explain_missing_gpu(message: str) -> str | None:
-    """Return a message of Triton with the cause in plain words; None if the cause is not a GPU that is missing."""
-    explained, found = _REFUSAL.subn(_EXPLANATION, message)
-    return explained if found or _BACKEND_REFUSAL in message else None
+def explain_missing_gpu(message: str) -> str:
+    """Return a message of Triton, with the cause in plain words if it is a GPU that is missing."""
+    return _REFUSAL.sub(_EXPLANATION, message)
+
+
+def lacks_gpu(message: str) -> bool:
+    """Check whether the cause in such an explained message, or in one of camserve's backends, is a missing GPU."""
+    return _EXPLANATION in message or _BACKEND_REFUSAL in message

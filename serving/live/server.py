@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -28,6 +28,7 @@ __all__ = ["LiveServer", "LiveVersion", "open_live_server"]
 
 _UNKNOWN_MODEL = "camserve.no.model.has.this.name"
 _POLL_SECONDS = 0.05
+_UNLOAD_SECONDS = 10.0
 _UNIMPLEMENTED = "UNIMPLEMENTED"
 
 
@@ -133,13 +134,27 @@ class LiveServer:
             self._client.load_model(model, headers=self._headers, config=text, client_timeout=self._load_timeout)
 
     def unload(self, model: str) -> None:
-        """Unload a model.
+        """Unload a model, and wait as `wait_unloaded` does.
 
         Raises:
             ServerError: If the server refuses.
         """
         with self._errors(f"unload {model}"):
             self._client.unload_model(model, headers=self._headers, client_timeout=self._load_timeout)
+        self.wait_unloaded(model)
+
+    def wait_unloaded(self, model: str) -> None:
+        """Wait until no version of a model is being unloaded, for at most 10 seconds and as long as the server answers.
+
+        Triton 24.10 corrupts its memory, and soon crashes, if a version is loaded while the same version is being
+        unloaded. It ends the requests in flight before it unloads a version.
+        """
+        deadline = time.monotonic() + _UNLOAD_SECONDS
+        with suppress(ServerError):
+            while time.monotonic() < deadline and any(
+                (each.model, each.state) == (model, "UNLOADING") for each in self.index()
+            ):
+                time.sleep(_POLL_SECONDS)
 
     def is_cpu_server(self) -> bool:
         """Check whether the server was started with `camserve serve --cpu`.

@@ -121,6 +121,7 @@ def _restore_previous(server: LiveServer, undo: ExitStack, model: Path, *, befor
     name, problem = model.name, ""
     try:
         if before:
+            server.wait_unloaded(name)
             _load(server, model)
         else:
             server.unload(name)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from camserve.serving.live.no_gpu import explain_missing_gpu
 from camserve.serving.server.cancellation_fix import with_cancellation_fix
 from camserve.serving.server.command import server_command
 from camserve.serving.server.environment import TritonInstallation, assemble_backends, server_environment
@@ -75,7 +76,8 @@ class Run:
     def failures(self) -> tuple[str, ...]:
         """The failures in the log, one sentence each."""
         text = self.log_text
-        return failures(text if self.view is None else self.view.with_real_paths(text))
+        found = failures(text if self.view is None else self.view.with_real_paths(text))
+        return tuple(map(explain_missing_gpu, found))
 
     @property
     def loaded_configs(self) -> Path:

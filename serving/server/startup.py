@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from camserve.errors import ServerError
-from camserve.serving.live.no_gpu import explain_missing_gpu
+from camserve.serving.live.no_gpu import lacks_gpu
 from camserve.serving.server.host_hints import host_hint, limits_hint
 from camserve.serving.server.launch import Run
 from camserve.serving.server.server_health import is_ready
@@ -61,12 +61,11 @@ def _failure(run: Run, repository: Path, what: str) -> ServerError:
     failures = run.failures
     if not failures:
         return ServerError(f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint=hint or limits_hint())
-    explained = [explain_missing_gpu(failure) for failure in failures]
-    reasons = [each or failure for each, failure in zip(explained, failures, strict=True)]
-    if run.hints or any(explained):
+    without_gpu = [lacks_gpu(failure) for failure in failures]
+    if run.hints or any(without_gpu):
         hint = _without_gpu(run, repository)
-    error = ServerError(f"Triton cannot serve {repository}: {'; '.join(reasons)}", hint=hint or _hint(failures))
-    error.explained = all(explained)
+    error = ServerError(f"Triton cannot serve {repository}: {'; '.join(failures)}", hint=hint or _hint(failures))
+    error.explained = all(without_gpu)
     return error
 
 

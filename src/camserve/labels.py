@@ -119,7 +119,8 @@ def _check_lines(lines: tuple[str, ...], path: Path) -> tuple[str, ...]:
         fault = label_fault(line)
         if fault is not None:
             raise UsageError(
-                f"line {number} of {printable(path)} {fault}", hint="Use one label per line, in class order"
+                f"line {number} of {printable(path)} {fault}",
+                hint=f"Use one label of at most {_MOST_CHARACTERS:,} characters per line, in class order",
             )
     return lines
 

@@ -65,8 +65,7 @@ def test_a_dead_server_serves_the_same_again(toy_bundle: Bundle, tmp_path: Path)
         with LiveServer(served.ready["grpc"]) as live:
             live.load("loaded")
             live.unload("unloaded")
-            while LiveVersion("unloaded", 1, "UNAVAILABLE", "unloaded") not in live.index():
-                time.sleep(0.05)
+            assert LiveVersion("unloaded", 1, "UNAVAILABLE", "unloaded") in live.index()
         publish(toy_bundle, tmp_path, name="toy", url=served.ready["grpc"])
 
         event = _kill(served, signal.SIGSEGV)

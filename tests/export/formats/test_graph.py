@@ -180,7 +180,7 @@ def test_kept_batchnorm_is_mul_and_add() -> None:
         )
     graph = graph_of(model)
     operators = Counter(node.name for node in graph.graph.node if node.name.split("/")[0] in ("first", "second"))
-    assert set(operators) == {"first/Mul", "first/Add", "second/Mul", "second/Add"}
+    assert set(operators) == {"first/Transpose", "first/Mul", "first/Add", "second/Mul", "second/Add"}
     np.testing.assert_allclose(probabilities(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
 
 

@@ -10,11 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from camserve.export.formats.simplify import (
-    merge_padding,
-    remove_multiplication_by_one,
-    transpose_pixels_before_cast,
-)
+from camserve.export.formats.simplify import merge_padding, remove_multiplication_by_one
 
 IMAGES = np.random.default_rng(6).normal(size=(2, 3, 8, 9)).astype(np.float32)
 
@@ -136,42 +132,3 @@ def test_only_multiplication_by_one_is_removed() -> None:
     remove_multiplication_by_one(model.graph)
     assert [node.op_type for node in model.graph.node] == ["Mul", "Relu"]
     np.testing.assert_array_equal(run(model), expected)
-
-
-def pixels(dtype: int, *, readers: int = 1) -> onnx.ModelProto:
-    """Return a graph that converts pixels to float32 and transposes them."""
-    nodes = [
-        helper.make_node("Cast", ["image"], ["numbers"], to=TensorProto.FLOAT, name="cast"),
-        helper.make_node("Transpose", ["numbers"], ["transposed"], perm=[0, 3, 1, 2], name="transpose"),
-        helper.make_node("Neg", ["transposed"], ["result"]),
-        *([helper.make_node("Abs", ["numbers"], ["other"])] if readers == 2 else []),
-    ]
-    image = helper.make_tensor_value_info("image", dtype, ["batch", 8, 9, 3])
-    names = ["result", *(["other"] if readers == 2 else [])]
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
-    made = helper.make_graph(nodes, "pixels", [image], outputs)
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def test_pixels_are_transposed_as_uint8() -> None:
-    model = pixels(TensorProto.UINT8)
-    transpose_pixels_before_cast(model.graph)
-    links = {node.name: (node.input[0], node.output[0]) for node in model.graph.node}
-    assert links["transpose"] == ("image", "numbers")
-    assert links["cast"] == ("numbers", "transposed")
-    nodes = sorted(model.graph.node, key=lambda node: ["transpose", "cast", ""].index(node.name))
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-    image = np.random.default_rng(1).integers(0, 256, (2, 8, 9, 3), np.uint8)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {"image": image})
-    np.testing.assert_array_equal(found, -image.transpose(0, 3, 1, 2).astype(np.float32))
-
-
-@pytest.mark.parametrize(
-    "model", [pixels(TensorProto.DOUBLE), pixels(TensorProto.UINT8, readers=2)], ids=["not pixels", "read before"]
-)
-def test_other_casts_stay_before_the_transpose(model: onnx.ModelProto) -> None:
-    before = model.SerializeToString()
-    transpose_pixels_before_cast(model.graph)
-    assert model.SerializeToString() == before

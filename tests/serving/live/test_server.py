@@ -15,7 +15,7 @@ from camserve.bundle import Bundle
 from camserve.errors import ServerError, UsageError
 from camserve.serving import TritonServer
 from camserve.serving.live.backend_messages import Execution
-from camserve.serving.live.server import LiveServer
+from camserve.serving.live.server import LiveServer, LiveVersion
 from camserve.serving.server.server_tls import Tls
 from camserve.tls import ClientTls
 
@@ -84,7 +84,7 @@ def test_a_restricted_server_requires_its_key(toy_repository: Path) -> None:
         with LiveServer(server.grpc_url, admin_key=KEY) as live:
             live.check_control()
             live.unload("toy")
-            assert live.served() == {}
+            assert live.index() == (LiveVersion("toy", 1, "UNAVAILABLE", "unloaded"),)
             live.load("toy")
             assert live.served() == {"toy": (1,)}
             with pytest.raises(ServerError, match=r"cannot load none: .*failed to poll from model repository"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -130,8 +131,15 @@ def test_a_version_that_triton_cannot_load_is_rolled_back(
 
 
 def test_a_version_with_other_answers_is_rolled_back(
-    server: TritonServer, root: Path, other: Bundle, toy_bundle: Bundle
+    server: TritonServer, root: Path, other: Bundle, toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    states, load = [], LiveServer.load
+
+    def recorded(live: LiveServer, model: str, **options: Any) -> None:
+        states.append({each.state for each in live.index() if each.model == model})
+        load(live, model, **options)
+
+    monkeypatch.setattr(LiveServer, "load", recorded)
     # An edit by hand makes the server load another file than the version's own.
     path = root / "toy" / "config.pbtxt"
     original = path.read_text()
@@ -142,6 +150,8 @@ def test_a_version_with_other_answers_is_rolled_back(
         ServerError, match=r"rolled back: .* does not reproduce the golden answers of the export: .*logits of"
     ):
         publish(other, root, url=server.grpc_url)
+    assert len(states) == 2
+    assert "UNLOADING" not in states[1]  # or Triton crashes while it restores the version
     assert _content(root) == files_before
     path.write_text(original)
     (root / "toy" / "stale.onnx").unlink()

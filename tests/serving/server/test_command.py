@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from camserve.errors import ServerError
+from camserve.serving.live.connection import CPU_SERVER
 from camserve.serving.server.command import server_command
 from camserve.serving.server.environment import TritonInstallation, find_triton
 from camserve.serving.server.server_options import ServerOptions
@@ -57,6 +58,11 @@ def test_selected_models_are_loaded() -> None:
     chosen = _command(model_control="explicit", models=("a", "b"))
     assert [word for word in chosen if word.startswith("--load-model")] == ["--load-model=a", "--load-model=b"]
     assert not [word for word in _command(model_control="explicit", models=()) if word.startswith("--load-model")]
+
+
+def test_a_server_for_the_cpu_has_its_own_name() -> None:
+    assert f"--id={CPU_SERVER}" in _command(cpu=True)
+    assert not [word for word in _command() if word.startswith("--id")]
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

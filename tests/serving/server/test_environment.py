@@ -82,6 +82,13 @@ def test_the_environment_has_no_admin_key_and_its_own_tmpdir(tmp_path: Path, mon
     assert "CAMSERVE_ADMIN_KEY" not in variables
 
 
+def test_a_server_for_the_cpu_sees_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    triton = find_triton()
+    assert server_environment(triton, tmp_path, temporary=tmp_path)["CUDA_VISIBLE_DEVICES"] == "0"
+    assert server_environment(triton, tmp_path, temporary=tmp_path, cpu=True)["CUDA_VISIBLE_DEVICES"] == "-1"
+
+
 def test_supported_options_are_detected() -> None:
     triton = find_triton()
     assert triton.supports("grpc-restricted-protocol")

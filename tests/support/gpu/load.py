@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import tritonclient.grpc as triton
 from support.gpu.isolation import MeasurementError
+from tritonclient.utils import InferenceServerException
 
 __all__ = ["ClientLoad", "Measured", "Target", "apply_load"]
 
 _PATIENCE = 60.0
+_LAST_USE = 5.0
 _BYTES = {"FP32": 4, "INT32": 4, "UINT8": 1}
 
 
@@ -205,6 +207,20 @@ def _region(client: Any, name: str, batch: Any, output_bytes: int) -> Iterator[N
         memory.set_shared_memory_region(region, [batch])
         client.register_system_shared_memory(name, f"/{name}", size)
         yield
-        client.unregister_system_shared_memory(name)
+        _unregister(client, name)
     finally:
         memory.destroy_shared_memory_region(region)
+
+
+def _unregister(client: Any, name: str) -> None:
+    """Unregister a region, which Triton may use for a moment after its reply."""
+    end = time.monotonic() + _LAST_USE
+    while True:
+        try:
+            client.unregister_system_shared_memory(name)
+        except InferenceServerException as error:
+            if "in use" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return

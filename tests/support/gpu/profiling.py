@@ -16,6 +16,7 @@ from support.gpu.results import Results
 from support.gpu.sessions import Case, default_case, opened, profiled
 
 from camserve.serving.backends.camserve_backend.batches import split
+from camserve.text import count
 
 __all__ = ["OPERATORS", "STEPS", "measure_profile"]
 
@@ -29,19 +30,32 @@ def measure_profile(
 ) -> None:
     """Profile each precision; ONNX Runtime's own profiles are written into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    case = default_case(provider)
     for variant, bundle in bundles.items():
-        if not variant.maps:
+        case = _usable_case(variant, bundle, provider, results) if variant.maps else None
+        if case is None:
             continue
+        shown = {"precision": variant.precision, "options": case.options}
         for batch in batches:
-            for parts in sorted({1, batch}):
+            for requests in sorted({1, batch}):
                 try:
-                    row = isolated(step_times, bundle, batch, parts, case)
+                    row = isolated(step_times, bundle, batch, requests, case)
                 except MeasurementError as error:
-                    results.omit(STEPS, f"{variant.name}, batch {batch} of {parts} requests", error)
+                    results.omit(STEPS, f"{variant.name}, batch {batch} of {count(requests, 'request')}", error)
                     continue
-                results.add(STEPS, {"precision": variant.precision, "batch": batch, "requests": parts, **row})
+                results.add(STEPS, {**shown, "batch": batch, "requests": requests, **row})
         _profile(variant, bundle, results, batch=max(batches), case=case, folder=folder)
+
+
+def _usable_case(variant: Variant, bundle: Path, provider: str, results: Results) -> Case | None:
+    """Return the options that the backend prefers or, if the network does not run with them, none; None if neither."""
+    for case in dict.fromkeys((default_case(provider), Case(provider))):
+        try:
+            isolated(step_times, bundle, 1, 1, case)
+        except MeasurementError as error:
+            results.omit("profile", f"{variant.name}, options {case.options}", error)
+        else:
+            return case
+    return None
 
 
 def step_times(bundle: Path, batch: int, requests: int, case: Case) -> dict[str, float]:
@@ -73,7 +87,7 @@ def _profile(variant: Variant, bundle: Path, results: Results, *, batch: int, ca
     except MeasurementError as error:
         results.omit(OPERATORS, variant.name, error)
         return
-    shown = {"precision": variant.precision, "batch": batch}
+    shown = {"precision": variant.precision, "options": case.options, "batch": batch}
     for row in summarize(json.loads(Path(path).read_text(encoding="utf-8")), _PROFILED_RUNS):
         results.add(OPERATORS, {**shown, **row})
 
@@ -110,7 +124,7 @@ def summarize(events: Sequence[Mapping[str, Any]], runs: int) -> list[dict[str, 
     return [
         {
             "provider": provider,
-            "operator": operator[:60],
+            "operator": operator,
             "calls": round(len(taken) / runs),
             "ms": sum(taken) / runs / 1e3,
             "share": sum(taken) / whole,

@@ -7,6 +7,7 @@ from support.gpu.results import Results, pivot, table
 
 __all__ = ["render"]
 
+_LONGEST = 34
 LOAD = {"precision": "precision", "instances": "inst.", "images": "images", "at_once": "at once", "processes": "proc."}
 SERVED = {
     **LOAD,
@@ -27,6 +28,7 @@ STAGES = {
 }
 STEPS = {
     "precision": "precision",
+    "options": "options",
     "batch": "batch",
     "requests": "requests",
     "join_and_copy_in_ms": "join and copy in",
@@ -36,6 +38,7 @@ STEPS = {
 }
 OPERATORS = {
     "precision": "precision",
+    "options": "options",
     "batch": "batch",
     "provider": "provider",
     "operator": "operator",
@@ -62,6 +65,11 @@ def render(results: Results) -> str:
         if rows and columns is None:
             sections.append(f"{title}\n\n{table(*pivot(rows, names, 'batch', 'images_per_second'))}")
         elif rows and columns is not None:
-            cells = [[row[name] for name in columns] for row in rows]
+            cells = [[_cell(row[name]) for name in columns] for row in rows]
             sections.append(f"{title}\n\n{table(list(columns.values()), cells)}")
     return "\n\n".join([*sections, results.omissions()])
+
+
+def _cell(value: object) -> object:
+    """Return a value of a row, the names of kernels shortened."""
+    return f"{value[:_LONGEST]}…" if isinstance(value, str) and len(value) > _LONGEST else value

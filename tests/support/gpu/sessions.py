@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +46,13 @@ class Case:
         provider: `cpu` or `cuda`.
         options: Name of the provider options, in `LAYOUTS`; only `none` on the CPU.
         tf32: Whether float32 is multiplied in TF32.
-        changes: Options that take precedence.
+        graph: Whether CUDA graphs may be recorded.
     """
 
     provider: str
     options: str = "none"
     tf32: bool = False
-    changes: Mapping[str, str] = field(default_factory=dict)
+    graph: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,15 @@ def _providers(config: Mapping[str, Any], case: Case) -> tuple[Provider, ...]:
     except ModelRefusedError as error:
         raise MeasurementError(str(error)) from None
     return tuple(
-        (name, {**options, **LAYOUTS[case.options], "use_tf32": str(int(case.tf32)), **case.changes})
+        (
+            name,
+            {
+                **options,
+                **LAYOUTS[case.options],
+                "use_tf32": str(int(case.tf32)),
+                **({} if case.graph else {_GRAPH: "0"}),
+            },
+        )
         if name == CUDA
         else (name, options)
         for name, options in choice.providers
@@ -137,7 +145,7 @@ def profiled(bundle: Path, batch: int, case: Case, prefix: Path) -> Iterator[tup
     options = onnxruntime.SessionOptions()
     options.enable_profiling = True
     options.profile_file_prefix = str(prefix)
-    providers = _providers(_config(bundle, batch, case.provider), replace(case, changes={_GRAPH: "0"}))
+    providers = _providers(_config(bundle, batch, case.provider), replace(case, graph=False))
     session = open_session(str(bundle / ONNX_NAME), options, providers)
     images = np.zeros((batch, *contract.input.shape), np.uint8 if contract.input.dtype == "UINT8" else np.float32)
     yield session, {contract.input.name: images}
@@ -145,7 +153,8 @@ def profiled(bundle: Path, batch: int, case: Case, prefix: Path) -> Iterator[tup
 
 def _config(bundle: Path, batch: int, provider: str) -> dict[str, Any]:
     loaded = load_bundle(bundle)
-    accelerator = "cuda" if provider == "cuda" else "none"
-    options = {"accelerator": accelerator, "max_batch_size": batch, "batch_sizes": (batch,)}
+    options: dict[str, Any] = {"accelerator": "none", "max_batch_size": batch, "batch_sizes": (batch,)}
+    if provider == "cuda":
+        options |= {"accelerator": "cuda", "cudnn_conv_algo_search": "heuristic"}  # as in the preset gpu
     config: dict[str, Any] = MessageToDict(toy_config(loaded, options=options), preserving_proto_field_name=True)
     return config
