@@ -117,7 +117,8 @@ def run_demo(work: Path, repository: Path, progress: Progress) -> DemoResult:
 def _classify(repository: Path, paths: Sequence[Path], progress: Progress) -> tuple[list[Classification], float]:
     """Classify the images with a server of their own; return the answers and the seconds that they took."""
     progress("start Triton")
-    with TritonServer(repository) as server:
+    # Other models of the repository may need a GPU that this host does not have.
+    with TritonServer(repository, model_control="explicit", models=(MODEL_NAME,)) as server:
         progress(f"classify {len(paths)} held-out digits over gRPC")
         with Classifier(server.grpc_url, MODEL_NAME) as classifier:
             started = time.monotonic()
