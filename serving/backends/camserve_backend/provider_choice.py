@@ -70,21 +70,12 @@ def choose_providers(config: Mapping[str, Any], *, kind: str, device: str) -> Pr
         ModelRefusedError: If a provider for its GPU cannot be used and the configuration does not permit the CPU, or
             an accelerator or a value of its parameters is unknown.
     """
-    chosen: list[Provider] = []
-    warnings: list[str] = []
-    for name, options in requested_providers(config, kind=kind, device=device):
-        if name == OPENVINO:
-            if name in onnxruntime.get_available_providers():
-                chosen.append((name, options))
-            else:
-                warnings.append("runs without OpenVINO, for which this onnxruntime has no provider")
-            continue
-        obstacle = _obstacle(name, device)
-        if obstacle is None:
-            chosen.append((name, options))
-        else:
-            requirement = f"the {LABELS[name]} provider of ONNX Runtime"
-            warnings.append(refuse_or_warn(config, requirement, obstacle))
+    requested = requested_providers(config, kind=kind, device=device)
+    warnings = [*_gpu_warnings(config, requested, device)]
+    chosen = [each for each in requested if each[0] == OPENVINO or not warnings]
+    if OPENVINO in dict(chosen) and OPENVINO not in onnxruntime.get_available_providers():
+        chosen = [each for each in chosen if each[0] != OPENVINO]
+        warnings.append("runs without OpenVINO, for which this onnxruntime has no provider")
     return ProviderChoice((*chosen, (CPU, {})), tuple(warnings))
 
 
@@ -106,6 +97,15 @@ def open_session(source: str | bytes, options: Any, providers: Sequence[Provider
     if missing:
         raise RuntimeError(f"it did not create the provider {', '.join(missing)}; the log contains its reason")
     return session
+
+
+def _gpu_warnings(config: Mapping[str, Any], requested: Sequence[Provider], device: str) -> tuple[str, ...]:
+    """Return the warning of an instance that runs on the CPU, since one of its providers cannot use the GPU."""
+    for name, _ in requested:
+        obstacle = None if name == OPENVINO else _obstacle(name, device)
+        if obstacle is not None:
+            return (refuse_or_warn(config, f"the {LABELS[name]} provider of ONNX Runtime", obstacle),)
+    return ()
 
 
 def _obstacle(name: str, device: str) -> Obstacle | None:

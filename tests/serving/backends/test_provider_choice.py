@@ -69,6 +69,17 @@ def test_tensorrt_is_not_replaced_by_cuda(monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
+def test_a_fallback_uses_no_other_provider_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    _pretend(monkeypatch, CUDA)
+    monkeypatch.setattr(provider_choice, "_gpu_obstacle", lambda _: None)
+    monkeypatch.setattr(provider_choice, "load_problem", lambda _: None)
+    choice = choose_providers({**FALLBACK, **_accelerated("gpu", "tensorrt")}, kind="GPU", device="0")
+    assert choice.providers == (CPU,)
+    (warning,) = choice.warnings
+    assert warning.startswith(f"runs on the CPU instead of the GPU, since onnxruntime {VERSION} is installed, which")
+    assert choose_providers(FALLBACK, kind="GPU", device="0").label == "CUDA"
+
+
 @pytest.mark.parametrize("provider", [CUDA, TENSORRT])
 def test_the_missing_library_of_a_provider_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
