@@ -49,6 +49,22 @@ def _load_frameworks() -> None:
 
 
 @contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Let TensorFlow multiply float32 as float32 on a GPU, instead of in TF32, its default; restore the setting then.
+
+    Keras's answers are the reference of an export, and the distance of its float32 answers from those in float64 raises
+    the tolerances of the gate.
+    """
+    setting = tf.config.experimental
+    permitted = setting.tensor_float_32_execution_enabled()
+    setting.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        setting.enable_tensor_float_32_execution(permitted)
+
+
+@contextlib.contextmanager
 def _suppressed_stderr() -> Iterator[None]:
     """Suppress what native code writes to standard error, and print it if the block raises.
 
@@ -80,4 +96,4 @@ import onnx  # noqa: E402
 import onnxruntime  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-__all__ = ["keras", "onnx", "onnxruntime", "tf"]
+__all__ = ["full_float32", "keras", "onnx", "onnxruntime", "tf"]

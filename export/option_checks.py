@@ -11,6 +11,7 @@ from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
 from camserve.contract import Activation
 from camserve.errors import BundleError, UsageError
 from camserve.export.expect.expected_file import read_expected
+from camserve.export.expect.expected_tolerances import check_expected_tolerances
 from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.calibration_files import list_images
 from camserve.export.options import ExportOptions
@@ -62,8 +63,8 @@ def check_options(source: Any, options: ExportOptions) -> None:
         check_known(IN_MEMORY if path is None else str(source), options)
     preprocessing = parse_preprocessing(options.preprocessing or "raw-rgb", options.resize, options.fit)
     check_whole_pixels(options.input_dtype, preprocessing)
-    if options.expect is not None:
-        read_expected(options.expect)
+    if options.expect is not None and read_expected(options.expect).probabilities is not None:
+        check_expected_tolerances(options, "softmax", probabilities=True)
     if options.labels is not None:
         labels, classes = parse_labels(options.labels), options.classes or class_count(source)
         if classes is not None:

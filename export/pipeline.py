@@ -132,6 +132,9 @@ def export_model(
     check_options(source, options)
     if "tensorflow" not in sys.modules:
         begin("load TensorFlow")
-    from camserve.export.run import run_export  # noqa: PLC0415  (takes seconds)
+    from camserve.export.frameworks import full_float32  # noqa: PLC0415  (takes seconds)
 
-    return run_export(source, destination, options, begin)
+    from camserve.export.run import run_export  # noqa: PLC0415
+
+    with full_float32():
+        return run_export(source, destination, options, begin)

@@ -12,6 +12,7 @@ from typing import Any
 
 import onnxruntime
 import pytest
+from support.gpu import pytorch
 from support.gpu.bare import ARRAYS, DEVICE, best_rate, measure_sizes
 from support.gpu.isolation import MeasurementError, isolated
 from support.gpu.load import ClientLoad, Target, apply_load
@@ -123,6 +124,26 @@ def test_report_fits_and_lists_what_was_omitted(results: Results) -> None:
     assert best_rate(results, "fp32") == 14_553.1
     assert best_rate(results, "fp16") is None
     assert json.loads(json.dumps(results.document()))["omitted"][0]["what"] == "int8, nhwc"
+
+
+def test_missing_pytorch_is_a_reason(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytorch, "find_spec", lambda name: None)
+    pytorch.measure_pytorch(results, provider="cpu", precisions=["fp32"], batches=[1], side=32, seconds=0.01)
+    assert results.omitted == [{"part": "pytorch", "what": "all", "reason": "PyTorch is not installed"}]
+
+
+def test_part_that_fails_leaves_the_others(
+    program: ModuleType, bundle: Path, results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pytorch, "measure_pytorch", lambda *_, **__: 1 / 0)
+    arguments = program.parse(["pytorch", "--provider", "cpu", "--profile", str(bundle.parent / "profiles"), "--quick"])
+    program.measure(arguments, {}, results)
+    reasons = [(each["part"], each["reason"]) for each in results.omitted]
+    assert reasons == [
+        ("bare", "not requested"),
+        ("served", "not requested"),
+        ("pytorch", "ZeroDivisionError: division by zero"),
+    ]
 
 
 def test_table_aligns_numbers_to_the_right() -> None:

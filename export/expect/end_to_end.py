@@ -14,10 +14,12 @@ from camserve.errors import ParityError
 from camserve.expected_answers import both_classes
 from camserve.export.expect.expected import Expected, resolve_expected
 from camserve.export.expect.expected_file import read_expected
+from camserve.export.expect.expected_tolerances import check_expected_tolerances
 from camserve.export.expect.find import find_pipeline
 from camserve.export.formats.runner import Runner
 from camserve.export.gate.metric import Metric
 from camserve.export.gate.tolerances import Limit, Tolerances
+from camserve.export.graph.head import split_logits
 from camserve.export.graph.network import Network
 from camserve.export.options import ExportOptions
 from camserve.export.source.load import Source
@@ -131,13 +133,16 @@ def find_expected(source: Source, network: Network, options: ExportOptions, prog
         progress: Called with the name of each phase as it begins.
 
     Raises:
-        UsageError: If the answers cannot be used, or an image cannot be decoded.
+        UsageError: If the answers cannot be used, a tolerance accepts every answer, or an image cannot be decoded.
         ParityError: As `find_pipeline`.
     """
     if options.expect is None:
         return None
     labels = source.labels if options.labels is None else parse_labels(options.labels)
-    expected = resolve_expected(read_expected(options.expect), int(network.output.shape[-1] or 0), labels)
+    _, _, activation = split_logits(network)
+    answers = read_expected(options.expect)
+    check_expected_tolerances(options, activation, probabilities=answers.probabilities is not None)
+    expected = resolve_expected(answers, int(network.output.shape[-1] or 0), labels)
     found = find_pipeline(network, source.preprocessing, expected.sample(_SEARCHED), options, progress)
     return EndToEnd(expected, found.preprocessing, found.summary, options.onnx.precision, options.tolerances)
 

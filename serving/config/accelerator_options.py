@@ -79,7 +79,10 @@ class CudaProvider(Accelerator):
         parameters=("cudnn_conv_algo_search",),
     )
     gpu_mem_limit: int | None = declare(
-        None, Size(), "GPU memory limit of one instance's arena, such as 8G.", parameters=("gpu_mem_limit",)
+        None,
+        Size(),
+        "GPU memory limit of the arena of one session, such as 2G; each fixed batch size has its own session.",
+        parameters=("gpu_mem_limit",),
     )
     arena_extend_strategy: ArenaStrategy | None = declare(
         None,

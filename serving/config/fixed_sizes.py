@@ -35,6 +35,8 @@ class FixedSizes(Integers):
         """Parse `auto`, `none`, `off`, or batch sizes separated by commas."""
         if text.lower() == _AUTO:
             return _AUTO
+        if not text.strip():
+            raise self.error(name, text)
         return () if text.lower() == _OFF else super().parse(name, text)
 
     def decode(self, text: str, default: Any) -> Any:

@@ -162,7 +162,7 @@ def parse_config(text: str, path: Path) -> Any:
 
 def _unreadable(path: Path, error: Exception) -> RepositoryError:
     return RepositoryError(
-        f"cannot read the model configuration {path}: {error}",
+        f"cannot read the model configuration {path}: {str(error).strip(' .')}",
         hint="Correct it, or move the folder out of the repository and publish the model again",
     )
 

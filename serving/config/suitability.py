@@ -10,6 +10,7 @@ from camserve.serving.config.accelerator_options import Cuda, OpenVINO, TensorRT
 from camserve.serving.config.accelerators import CUDA_PARAMETERS
 from camserve.serving.config.backends import Backend
 from camserve.serving.config.named_options import DEFAULTS
+from camserve.serving.config.option_kinds import format_value
 
 __all__ = ["check_suitable"]
 
@@ -45,12 +46,13 @@ def _check_tensorflow(options: Mapping[str, Any]) -> None:
             f"the tensorflow backend does not support accelerator {options['accelerator']}",
             hint="Choose auto, none or cuda, or publish for the onnxruntime backend",
         )
-    for name in _OF_ONNX_RUNTIME:
-        if options[name] != DEFAULTS[name]:
-            raise UsageError(
-                f"the tensorflow backend does not support {name}",
-                hint="Leave it out, or publish for the onnxruntime backend",
-            )
+    names = [name for name in _OF_ONNX_RUNTIME if options[name] != DEFAULTS[name]]
+    if names:
+        reset = " ".join(f"--set {name}={format_value(DEFAULTS[name])}" for name in names)
+        raise UsageError(
+            f"the tensorflow backend does not support {', '.join(names)}",
+            hint=f"Publish for the onnxruntime backend, or reset what the model was published with: {reset}",
+        )
 
 
 def _check_int8(chosen: Mapping[str, Any]) -> None:

@@ -189,12 +189,11 @@ def _check_onnxruntime() -> None:
             hint="Install it: pip install 'camserve[server]', or on a GPU host: pip install 'camserve[server-gpu]'",
         )
     if spec.origin is None:
-        folder, packages = next(iter(spec.submodule_search_locations or [])), list(onnxruntime_packages())
-        command = replace_command(packages, "server-gpu" if "onnxruntime-gpu" in packages else "server")
+        folder = next(iter(spec.submodule_search_locations or []))
         raise ServerError(
             f"the embedded Triton requires onnxruntime, of which {folder} contains only a part: removing one of "
             "onnxruntime and onnxruntime-gpu also removes files of the other",
-            hint=f"Install it again: {command}",
+            hint=f"Install it again: {replace_command(list(onnxruntime_packages()))}",
         )
 
 

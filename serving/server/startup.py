@@ -62,8 +62,10 @@ def _failure(run: Run, repository: Path, what: str) -> ServerError:
     if not failures:
         return ServerError(f"Triton {what}; the end of its log:\n{run.log_tail}\n", hint=hint or limits_hint())
     without_gpu = [lacks_gpu(failure) for failure in failures]
-    if run.hints or any(without_gpu):
+    if any(without_gpu):
         hint = _without_gpu(run, repository)
+    elif run.hints:
+        hint = ". ".join(run.hints)
     error = ServerError(f"Triton cannot serve {repository}: {'; '.join(failures)}", hint=hint or _hint(failures))
     error.explained = all(without_gpu)
     return error

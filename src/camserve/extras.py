@@ -37,8 +37,9 @@ def install_command(extra: str) -> str:
     return f"pip install 'camserve[{extra}{'-gpu' if gpu else ''}]'"
 
 
-def replace_command(packages: Sequence[str], extra: str) -> str:
-    """Return the command that installs an extra in place of packages."""
+def replace_command(packages: Sequence[str]) -> str:
+    """Return the command that installs a server's ONNX Runtime, for GPUs if one of them is, in place of packages."""
+    extra = "server-gpu" if _GPU in packages else "server"
     return f"pip uninstall --yes {' '.join(packages)} && pip install 'camserve[{extra}]'"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from camserve.contract import ModelContract
+from camserve.contract import Activation, ModelContract
 from camserve.errors import BundleError, ImageError
 from camserve.expected_answers import ExpectedAnswers, both_classes
 from camserve.golden import UNREADABLE, check_entries
@@ -22,7 +22,14 @@ from camserve.images.preprocess import prepare
 from camserve.tensors import PROBABILITIES
 from camserve.text import control_character, printable, reason, shortened
 
-__all__ = ["MAX_BYTES", "MAX_IMAGES", "GoldenImages", "read_golden_images", "write_golden_images"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_IMAGES",
+    "GoldenImages",
+    "read_golden_images",
+    "tolerance_fault",
+    "write_golden_images",
+]
 
 MAX_IMAGES = 20
 """The most images of a bundle."""
@@ -80,6 +87,22 @@ class GoldenImages:
         )
 
 
+def tolerance_fault(tolerance: float, activation: Activation, *, probabilities: bool) -> str | None:
+    """Return what is wrong with a tolerance that accepts every answer, or none; None if it can be used.
+
+    Probabilities differ by at most 1. Expected classes of a model without activation are compared by its logits.
+
+    Args:
+        tolerance: The largest difference.
+        activation: The last activation of the model.
+        probabilities: Whether the expected answers are probabilities, not classes.
+    """
+    unlimited = activation == "linear" and not probabilities
+    if 0.0 <= tolerance < (np.inf if unlimited else 1.0):
+        return None
+    return f"must be at least 0{'' if unlimited else ' and below 1'}, got {tolerance:g}"
+
+
 def write_golden_images(path: Path, golden: GoldenImages) -> None:
     """Write the file, uncompressed; equal values give equal bytes.
 
@@ -133,12 +156,10 @@ def _check_shapes(golden: GoldenImages, classes: int) -> None:
 
 
 def _check_values(golden: GoldenImages, contract: ModelContract) -> None:
-    # Probabilities differ by at most 1, so that every answer would be within such a tolerance, and none within NaN.
-    # Expected classes of a model without activation are compared by its logits.
-    largest = np.inf if contract.activation == "linear" and golden.answers.probabilities is None else 1.0
-    if not 0.0 <= golden.tolerance < largest:
-        allowed = "" if largest == np.inf else " and below 1 (export with --bound end_to_end=0.02)"
-        raise ValueError(f"its tolerance must be at least 0{allowed}, got {golden.tolerance:g}")
+    stored = golden.answers.probabilities is not None
+    fault = tolerance_fault(golden.tolerance, contract.activation, probabilities=stored)
+    if fault is not None:
+        raise ValueError(f"its tolerance {fault}")
     for name in golden.names:
         control = control_character(name)
         if control is not None:

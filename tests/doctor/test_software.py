@@ -113,6 +113,13 @@ def test_an_onnxruntime_that_crashes_is_a_problem_and_not_a_crash(
     problem = try_provider("CUDA").problem
     assert problem is not None
     assert what in problem.what
+    assert "pip install 'camserve[server-gpu]'" in str(problem.remedy)
+
+
+def test_an_onnxruntime_that_is_not_installed_is_named_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camserve.doctor.onnx_runtime.onnxruntime_packages", dict)
+    remedies = [problem.remedy for problem in (try_provider("CPU").problem, try_provider("CUDA").problem) if problem]
+    assert remedies == ["Install it: pip install 'camserve[server]'", "Install it: pip install 'camserve[server-gpu]'"]
 
 
 def test_missing_export_tools_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

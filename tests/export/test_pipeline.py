@@ -53,6 +53,22 @@ def test_bundle_contains_the_files_of_its_manifest(bundle: Bundle) -> None:
     assert load_bundle(bundle.path) == bundle
 
 
+def test_keras_computes_without_tf32_during_an_export(model: keras.Model, tmp_path: Path) -> None:
+    permitted = tf.config.experimental.tensor_float_32_execution_enabled
+    assert permitted()  # TensorFlow's default, for which a GPU multiplies in TF32
+    found: list[bool] = []
+    export_model(
+        model,
+        tmp_path / "bundle",
+        preprocessing="unit",
+        resize="nearest",
+        formats=["onnx"],
+        progress=lambda phase: found.append(permitted()) if "Keras" in phase else None,
+    )
+    assert found == [False]
+    assert permitted()
+
+
 def test_changed_bundle_is_detected(model: keras.Model, tmp_path: Path) -> None:
     bundle = export_model(model, tmp_path / "bundle", preprocessing="unit", resize="nearest", formats=["onnx"])
     with (bundle.path / "labels.txt").open("a") as stream:

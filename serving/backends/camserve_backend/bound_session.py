@@ -53,6 +53,8 @@ class BoundSession:
         """
         for name, bound in self._inputs.items():
             bound.write([part[name] for part in parts])
+            # If the input is read on another device, ONNX Runtime copies it there now, and not when the session runs.
+            self._binding.bind_ortvalue_input(name, bound.value)
 
     def run(self, options: Any) -> None:
         """Run the session once."""

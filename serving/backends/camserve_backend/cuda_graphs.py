@@ -9,8 +9,9 @@ from typing import Any
 from .onnx_providers import CUDA, TENSORRT, Provider
 from .parameters import ModelRefusedError, boolean_parameter
 
-__all__ = ["Attempt", "plan_attempts"]
+__all__ = ["Attempt", "check_free_sizes", "plan_attempts"]
 
+_CHOICE = "cuda_graphs"
 _GRAPHS = "enable_cuda_graph"
 _LAYOUT = {"prefer_nhwc": "1", "fuse_conv_bias": "1"}
 _TRUE = ("1", "true", "True")
@@ -46,6 +47,23 @@ class Attempt:
         return int(self.providers[0][1].get("device_id", 0))
 
 
+def check_free_sizes(config: Mapping[str, Any], providers: Sequence[Provider]) -> None:
+    """Refuse CUDA graphs for batches of any size.
+
+    Args:
+        config: The model's configuration.
+        providers: The execution providers that it requests, in order of preference.
+
+    Raises:
+        ModelRefusedError: If the parameter `cuda_graphs` requests them, or is invalid.
+    """
+    if boolean_parameter(config, _CHOICE) and providers[0][0] == CUDA:
+        raise ModelRefusedError(
+            f"{_CHOICE} cannot be 1 without fixed batch sizes",
+            hint=f"Publish the model again with --set {_CHOICE}=none",
+        )
+
+
 def plan_attempts(
     config: Mapping[str, Any], providers: Sequence[Provider], run_entries: Mapping[str, str]
 ) -> list[Attempt]:
@@ -63,13 +81,13 @@ def plan_attempts(
         ModelRefusedError: If `cuda_graphs` is invalid or cannot be combined with another parameter.
     """
     name, requested = providers[0]
-    graphs = boolean_parameter(config, "cuda_graphs")
+    graphs = boolean_parameter(config, _CHOICE)
     if name != CUDA:
         return [Attempt(tuple(providers))]
     if _SHRINKAGE in run_entries:
         # A recorded graph refers to memory that the arena would return.
         if graphs:
-            raise ModelRefusedError(f"cuda_graphs cannot be 1 together with {_SHRINKAGE}")
+            raise ModelRefusedError(f"{_CHOICE} cannot be 1 together with {_SHRINKAGE}")
         graphs = False
     # ONNX Runtime cannot run fuse_conv_bias without prefer_nhwc.
     layout = _LAYOUT if requested.get("prefer_nhwc", "1") in _TRUE else {}

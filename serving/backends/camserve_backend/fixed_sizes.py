@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +69,8 @@ class FixedSizes:
                 return self._make_ready(attempt)
             except ModelRefusedError as error:
                 self.warnings.append(f"does not run with {attempt.extras}: {error}")
+            # The error and its future refer to each other, and to sessions that would occupy the GPU besides the next.
+            gc.collect()
         return self._make_ready(last)
 
     def run(self, names: Sequence[str], parts: Sequence[Mapping[str, Any]]) -> Sequence[Any]:

@@ -13,6 +13,7 @@ CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 TENSORRT = "TensorrtExecutionProvider"
 OPENVINO = "OpenVINOExecutionProvider"
+_GRAPH = "enable_cuda_graph"
 _ALL_MEMORY = str(2**64 - 1)
 _CONVOLUTION_SEARCH = {0: "EXHAUSTIVE", 1: "HEURISTIC", 2: "DEFAULT"}
 _ARENA_GROWTH = {0: "kNextPowerOfTwo", 1: "kSameAsRequested"}
@@ -96,6 +97,11 @@ def _cuda(config: Mapping[str, Any], device: str) -> dict[str, str]:
     for accelerator in _accelerators(config, "gpu"):
         if accelerator["name"] == "cuda":
             options.update(accelerator.get("parameters", {}))
+    if options.get(_GRAPH, "0").lower() not in ("0", "false"):
+        raise ModelRefusedError(
+            f"{_GRAPH} of the accelerator cuda requires fixed batch sizes, which have an option of their own",
+            hint="Remove it from config.pbtxt, and publish the model again with --set cuda_graphs=on",
+        )
     # As in the C++ backend, the top-level parameters or their defaults take precedence for these four. By itself, the
     # CUDA provider computes float32 in TF32, which has the mantissa of float16.
     return {

@@ -14,6 +14,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from .gpu_obstacles import Obstacle, driver_obstacle, load_problem, refuse_or_warn
@@ -29,13 +30,14 @@ _LIBRARIES = {CUDA: "libonnxruntime_providers_cuda.so", TENSORRT: "libonnxruntim
 _TENSORRT_LIBRARIES = ("libnvinfer", "libnvonnxparser")
 _CUDA_FAILURE = re.compile(r"CUDA failure \d+: (?P<text>[^;]+?) *;")
 _OLD_DRIVER = "driver version is insufficient"
+_OLD_GPU = "no kernel image is available"
 _OLD_CUDA = "the onnxruntime-gpu of CUDA 12"
 _PROBE = (
-    b'\x08\x08:;\n\x10\n\x01x\x12\x01y"\x08Identity\x12\x05probe'
+    b'\x08\x08:9\n\x0e\n\x01x\n\x01x\x12\x01y"\x03Add\x12\x05probe'
     b"Z\x0f\n\x01x\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01b\x0f\n\x01y\x12\n\n\x08\x08\x01\x12\x04\n\x02\x08\x01"
     b"B\x04\n\x00\x10\r"
 )
-"""The ONNX model y = x of one float, to find out whether CUDA can be used, before the model is read."""
+"""The ONNX model y = x + x of one float, to find out whether CUDA can be used, before the model is read."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +70,12 @@ def choose_providers(config: Mapping[str, Any], *, kind: str, device: str) -> Pr
         ModelRefusedError: If a provider for its GPU cannot be used and the configuration does not permit the CPU, or
             an accelerator or a value of its parameters is unknown.
     """
-    chosen: list[Provider] = []
-    warnings: list[str] = []
-    for name, options in requested_providers(config, kind=kind, device=device):
-        if name == OPENVINO:
-            if name in onnxruntime.get_available_providers():
-                chosen.append((name, options))
-            else:
-                warnings.append("runs without OpenVINO, for which this onnxruntime has no provider")
-            continue
-        obstacle = _obstacle(name, device)
-        if obstacle is None:
-            chosen.append((name, options))
-        else:
-            requirement = f"the {LABELS[name]} provider of ONNX Runtime"
-            warnings.append(refuse_or_warn(config, requirement, obstacle))
+    requested = requested_providers(config, kind=kind, device=device)
+    warnings = [*_gpu_warnings(config, requested, device)]
+    chosen = [each for each in requested if each[0] == OPENVINO or not warnings]
+    if OPENVINO in dict(chosen) and OPENVINO not in onnxruntime.get_available_providers():
+        chosen = [each for each in chosen if each[0] != OPENVINO]
+        warnings.append("runs without OpenVINO, for which this onnxruntime has no provider")
     return ProviderChoice((*chosen, (CPU, {})), tuple(warnings))
 
 
@@ -104,6 +97,15 @@ def open_session(source: str | bytes, options: Any, providers: Sequence[Provider
     if missing:
         raise RuntimeError(f"it did not create the provider {', '.join(missing)}; the log contains its reason")
     return session
+
+
+def _gpu_warnings(config: Mapping[str, Any], requested: Sequence[Provider], device: str) -> tuple[str, ...]:
+    """Return the warning of an instance that runs on the CPU, since one of its providers cannot use the GPU."""
+    for name, _ in requested:
+        obstacle = None if name == OPENVINO else _obstacle(name, device)
+        if obstacle is not None:
+            return (refuse_or_warn(config, f"the {LABELS[name]} provider of ONNX Runtime", obstacle),)
+    return ()
 
 
 def _obstacle(name: str, device: str) -> Obstacle | None:
@@ -144,13 +146,18 @@ def _library_obstacle(name: str) -> Obstacle | None:
 
 
 def _gpu_obstacle(device: str) -> Obstacle | None:
-    """Use CUDA for a model of one operator."""
+    """Run a model of one operator on CUDA. A GPU for which no kernels were built is found only when one runs."""
     try:
-        open_session(_PROBE, None, [(CUDA, {"device_id": device})])
+        open_session(_PROBE, None, [(CUDA, {"device_id": device})]).run(None, {"x": np.ones(1, np.float32)})
     except Exception as error:  # noqa: BLE001 - whatever its class, ONNX Runtime cannot use this GPU
         failure = _CUDA_FAILURE.search(str(error))
         text = failure["text"] if failure else " ".join(str(error).split())
-        old = f"Update the driver, or install {_OLD_CUDA}: pip install {_gpu_package()} 'onnxruntime-gpu<1.27'"
-        remedy = old if _OLD_DRIVER in text else "Check the driver and the GPUs: nvidia-smi"
-        return Obstacle(f"ONNX Runtime cannot use GPU {device}: {text}", remedy)
+        return Obstacle(f"ONNX Runtime cannot use GPU {device}: {text}", _gpu_remedy(text))
     return None
+
+
+def _gpu_remedy(text: str) -> str:
+    older = f"{_OLD_CUDA}: pip install {_gpu_package()} 'onnxruntime-gpu<1.27'"
+    if _OLD_DRIVER in text:
+        return f"Update the driver, or install {older}"
+    return f"Install {older}" if _OLD_GPU in text else "Check the driver and the GPUs: nvidia-smi"

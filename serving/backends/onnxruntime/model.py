@@ -17,7 +17,7 @@ import triton_python_backend_utils as pb_utils
 
 if TYPE_CHECKING:
     from camserve.serving.backends.camserve_backend.batch_sizes import choose_sizes
-    from camserve.serving.backends.camserve_backend.cuda_graphs import plan_attempts
+    from camserve.serving.backends.camserve_backend.cuda_graphs import check_free_sizes, plan_attempts
     from camserve.serving.backends.camserve_backend.fixed_sizes import FixedSizes
     from camserve.serving.backends.camserve_backend.free_sizes import FreeSizes
     from camserve.serving.backends.camserve_backend.instance import Instance, Model, version_file
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from camserve.serving.backends.camserve_backend.provider_choice import choose_providers
 else:
     from camserve_backend.batch_sizes import choose_sizes
-    from camserve_backend.cuda_graphs import plan_attempts
+    from camserve_backend.cuda_graphs import check_free_sizes, plan_attempts
     from camserve_backend.fixed_sizes import FixedSizes
     from camserve_backend.free_sizes import FreeSizes
     from camserve_backend.instance import Instance, version_file
@@ -49,6 +49,7 @@ class TritonPythonModel(Instance):
         path = version_file(args, config, "model.onnx")
         factory = SessionFactory(path / "model.onnx" if path.is_dir() else path, settings)
         if not batch.sizes:
+            check_free_sizes(config, choice.providers)
             return FreeSizes(factory, choice.providers, warnings)
         attempts = plan_attempts(config, choice.providers, settings.run_entries)
         return FixedSizes(

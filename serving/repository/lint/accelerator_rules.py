@@ -112,10 +112,11 @@ def tensorrt_precision(model: ModelFolder, target: Target) -> Iterator[Note]:
     for number, metadata in model.onnx.items():
         if not (metadata.half if mode == "FP16" else metadata.quantized):
             precision = mode.lower()
+            calibrated = " --int8-target tensorrt --calibration FOLDER" if precision == "int8" else ""
             yield error(
                 f"precision_mode {mode} has no effect on version {number}: TensorRT 11 of Triton {target.release} "
                 f"computes in the types of the graph, which is not {precision}",
-                f"Export it: camserve export SOURCE --out BUNDLE_DIR --precision {precision}",
+                f"Export it: camserve export SOURCE --out BUNDLE_DIR --precision {precision}{calibrated}",
             )
 
 

@@ -5,7 +5,7 @@ The measured values are those of a ResNet50 on one H100, with ONNX Runtime 1.31.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2
@@ -36,6 +36,13 @@ _HEURISTIC = "1"
 
 _SINCE: Mapping[str, str] = {"use_tf32": "1.18", "sdpa_kernel": "1.19", "fuse_conv_bias": "1.20"}
 """The ONNX Runtime in whose CUDA provider an option appeared, by the names in the wheels of 1.17.1 to 1.20.0."""
+
+_REMOVED_BY: Mapping[str, str] = {
+    "use_tf32": "--gpu-math unset",
+    "prefer_nhwc": "--set prefer_nhwc=none",
+    "fuse_conv_bias": "--set fuse_conv_bias=none",
+}
+"""What removes an option that camserve writes into the accelerator."""
 
 _FIRST_WITH_NHWC = "1.21"
 """Older ones refuse `prefer_nhwc`, unless they were built for it, which neither wheels nor Triton's own build are."""
@@ -82,7 +89,7 @@ def unsupported_cuda_option(model: ModelFolder, target: Target) -> Iterator[Note
         yield error(
             f"the accelerator cuda ({', '.join(sorted(options))}) requires Triton 24.07: on a GPU, Triton "
             f"{target.release} may not load the model",
-            f"Use a newer Triton, or remove it: {_PUBLISH} --gpu-math unset",
+            f"Use a newer Triton, or {_removal(options)}",
         )
         return
     for name in sorted(options):
@@ -96,7 +103,7 @@ def unsupported_cuda_option(model: ModelFolder, target: Target) -> Iterator[Note
             yield error(
                 f"{name} requires ONNX Runtime {_SINCE[name]}, Triton {target.release} has {target.onnxruntime}: the "
                 "model will not load",
-                f"Use a newer Triton, or remove it: {_PUBLISH} --set {name}=none",
+                f"Use a newer Triton, or {_removal([name])}",
             )
 
 
@@ -187,6 +194,12 @@ def _runs_on_cuda(model: ModelFolder, kinds: tuple[int, ...]) -> bool:
 def _options(config: Any) -> Mapping[str, str]:
     accelerator = gpu_accelerator(config, "cuda")
     return {} if accelerator is None else dict(accelerator.parameters)
+
+
+def _removal(names: Iterable[str]) -> str:
+    """Return how to remove options of the accelerator: with a command where camserve has one for each."""
+    flags = sorted(_REMOVED_BY.get(name, "") for name in names)
+    return f"remove it: {_PUBLISH} {' '.join(flags)}" if all(flags) else "remove it from config.pbtxt"
 
 
 def _is_on(options: Mapping[str, str], name: str) -> bool:

@@ -44,7 +44,7 @@ def backend(
     """Write a backend of camserve for NVIDIA's container, and print how to use it.
 
     It replaces Triton's C++ backend of the same name, and serves the same repository. On GPUs, that of ONNX Runtime has
-    what the C++ one has not: fixed batch sizes and CUDA graphs. docs/serving.md compares them.
+    what the C++ one has not: fixed batch sizes and CUDA graphs. docs/gpu.md compares them.
     """
     from camserve.serving import write_backend
 

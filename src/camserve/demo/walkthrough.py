@@ -117,7 +117,8 @@ def run_demo(work: Path, repository: Path, progress: Progress) -> DemoResult:
 def _classify(repository: Path, paths: Sequence[Path], progress: Progress) -> tuple[list[Classification], float]:
     """Classify the images with a server of their own; return the answers and the seconds that they took."""
     progress("start Triton")
-    with TritonServer(repository) as server:
+    # Other models of the repository may need a GPU that this host does not have.
+    with TritonServer(repository, model_control="explicit", models=(MODEL_NAME,)) as server:
         progress(f"classify {len(paths)} held-out digits over gRPC")
         with Classifier(server.grpc_url, MODEL_NAME) as classifier:
             started = time.monotonic()
@@ -129,10 +130,11 @@ def _classify(repository: Path, paths: Sequence[Path], progress: Progress) -> tu
 
 def _predict_with_keras(network: Any, paths: Sequence[Path]) -> Any:
     """Return Keras's probabilities for the same files, read with Keras's own functions."""
-    from camserve.export.frameworks import keras
+    from camserve.export.frameworks import full_float32, keras
 
     images = [keras.utils.img_to_array(keras.utils.load_img(path, color_mode="grayscale")) for path in paths]
-    return network.predict(np.stack(images) / 255.0, verbose=0)
+    with full_float32():
+        return network.predict(np.stack(images) / 255.0, verbose=0)
 
 
 def _check_result(result: DemoResult) -> None:

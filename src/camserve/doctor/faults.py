@@ -39,8 +39,8 @@ def _package_faults(host: Host) -> list[Problem]:
     faults = []
     runtimes = host.on_cpu.packages
     if len(runtimes) > 1:
-        command = replace_command(list(runtimes), "server-gpu" if "onnxruntime-gpu" in runtimes else "server")
-        faults.append(_shared_folder(list(runtimes), f"Remove them and install one: {command}"))
+        remedy = f"Remove them and install one: {replace_command(list(runtimes))}"
+        faults.append(_shared_folder(list(runtimes), remedy))
     if len(host.cudnn_packages) > 1:
         names = " ".join(host.cudnn_packages)
         major = (host.on_cpu.cuda or "12").partition(".")[0]

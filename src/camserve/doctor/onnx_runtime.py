@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from camserve.doctor.attempt import attempt_python
 from camserve.doctor.problem import Problem
+from camserve.doctor.session_attempt import CPU
 from camserve.extras import onnxruntime_packages, replace_command
 
 __all__ = ["OnnxRuntime", "try_provider"]
@@ -38,11 +39,12 @@ def try_provider(provider: str) -> OnnxRuntime:
     """
     packages = onnxruntime_packages()
     if not packages:
-        problem = Problem("onnxruntime is not installed", "Install it: pip install 'camserve[server]'")
+        extra = "server" if provider == CPU else "server-gpu"
+        problem = Problem("onnxruntime is not installed", f"Install it: pip install 'camserve[{extra}]'")
         return OnnxRuntime({}, None, None, (), problem)
     found, failure = attempt_python("session_attempt", provider)
     if failure is not None:
-        remedy = f"Install it again: {replace_command(list(packages), 'server')}"
+        remedy = f"Install it again: {replace_command(list(packages))}"
         return OnnxRuntime(packages, None, None, (), Problem(f"ONNX Runtime failed: {failure}", remedy))
     refused = None if found["reason"] is None else Problem(found["reason"], found["remedy"])
     return OnnxRuntime(packages, found["version"], found["cuda"], tuple(found["providers"]), refused)

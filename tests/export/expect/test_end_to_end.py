@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,54 @@ def test_export_with_other_answers_is_refused(model: keras.Model, expected: Path
         export_model(model, tmp_path / "bundle", **options)
     assert "--bound end_to_end=" in str(raised.value.hint)
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize(
+    ("answers", "tolerances", "precision"),
+    [
+        ("probabilities", Tolerances(end_to_end=5.0), "fp32"),
+        ("classes", Tolerances(end_to_end=1.0), "fp32"),
+        ("probabilities", Tolerances(lower_probabilities=1.0), "fp16"),
+    ],
+)
+def test_tolerance_that_publishing_would_refuse_is_refused_at_once(
+    answers: str, tolerances: Tolerances, precision: Any, model: keras.Model, expected: Path
+) -> None:
+    if answers == "classes":
+        expected = _write_classes(expected, [0] * 6)
+    phases: list[str] = []
+    with pytest.raises(UsageError, match=r"the tolerance of (end_to_end|lower_probabilities) must be .* below 1, got"):
+        export_model(
+            model,
+            expected.with_name("bundle"),
+            expect=expected,
+            tolerances=tolerances,
+            precision=precision,
+            progress=phases.append,
+        )
+    assert not any("preprocessing" in phase or "write" in phase for phase in phases)
+    assert bool(phases) == (answers == "classes")
+
+
+def test_classes_of_logits_may_differ_by_more_than_one(expected: Path, tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    model = enliven(small_network(), PRESETS["tf"])
+    model.layers[-1].activation = keras.activations.linear
+    paths = sorted(expected.parent.glob("*.jpg"))
+    images = np.stack([original_tensor(path, "tf", "tf-bilinear", "stretch", (16, 16)) for path in paths])
+    classes = model.predict(images, verbose=0).argmax(axis=1)
+    options: dict[str, Any] = {"formats": "onnx", "preprocessing": "tf", "resize": "tf-bilinear", "fit": "stretch"}
+    expected = _write_classes(expected, classes)
+    bundle = export_model(model, tmp_path / "bundle", expect=expected, tolerances=Tolerances(end_to_end=2.0), **options)
+    assert read_golden_images(bundle.path / "golden_images.npz", bundle.contract).tolerance == 2.0
+
+
+def _write_classes(expected: Path, classes: Iterable[int]) -> Path:
+    paths = sorted(expected.parent.glob("*.jpg"))
+    rows = [f"{path.name},{number}" for path, number in zip(paths, classes, strict=True)]
+    file = expected.with_name("classes.csv")
+    file.write_text("\n".join(["path,class", *rows]) + "\n")
+    return file
 
 
 def test_filter_with_fractions_is_refused_for_uint8_input(model: keras.Model, expected: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from camserve.serving.backends.camserve_backend.cuda_graphs import plan_attempts
+from camserve.serving.backends.camserve_backend.cuda_graphs import check_free_sizes, plan_attempts
 from camserve.serving.backends.camserve_backend.onnx_providers import CPU, CUDA, TENSORRT
 from camserve.serving.backends.camserve_backend.parameters import ModelRefusedError
 
@@ -61,3 +61,14 @@ def test_other_providers_keep_their_options(name: str, device: str) -> None:
 def test_an_invalid_choice_of_graphs_is_refused() -> None:
     with pytest.raises(ModelRefusedError, match="parameter cuda_graphs must be 0 or 1, got 'maybe'"):
         _planned("maybe")
+
+
+def test_graphs_are_refused_for_batches_of_any_size() -> None:
+    def check(value: str, provider: str = CUDA) -> None:
+        check_free_sizes({"parameters": {"cuda_graphs": {"string_value": value}}}, [(provider, {}), (CPU, {})])
+
+    with pytest.raises(ModelRefusedError, match="cuda_graphs cannot be 1 without fixed batch sizes; hint: Publish"):
+        check("1")
+    check("0")
+    check("1", TENSORRT)
+    check_free_sizes({}, [(CUDA, {}), (CPU, {})])

@@ -1,5 +1,7 @@
 """Sessions for fixed batch sizes, compared with one session for batches of any size, in ONNX Runtime on the CPU."""
 
+import gc
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 import pytest
 from google.protobuf.json_format import MessageToDict
 from onnx import TensorProto, helper, numpy_helper
@@ -102,6 +105,23 @@ def test_memory_of_another_device_is_written_before_each_run(bundle: Bundle, mon
     for rows in [40, 3, 8, 7, 1, 2, 32, 33]:
         pair.assert_equal(_images(bundle, rows))
         pair.assert_equal(*[_images(bundle, 1)] * rows)
+
+
+def test_an_input_that_is_copied_when_it_is_bound_has_the_rows_of_its_run(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime copies a bound input at once if an operator on another device reads it."""
+    bind, copies = onnxruntime.IOBinding.bind_ortvalue_input, []
+
+    def copy_and_bind(binding: Any, name: str, value: Any) -> None:
+        copies.append(onnxruntime.OrtValue.ortvalue_from_numpy(value.numpy().copy()))
+        bind(binding, name, copies[-1])
+
+    monkeypatch.setattr(onnxruntime.IOBinding, "bind_ortvalue_input", copy_and_bind)
+    pair = Pair(bundle.path / ONNX_NAME, _config(bundle))
+    for rows in [40, 3, 8, 1]:
+        pair.assert_equal(_images(bundle, rows))
+    assert len(copies) == len(SIZES) + 4
 
 
 def test_the_padding_is_zero(pair: Pair, bundle: Bundle) -> None:
@@ -232,3 +252,37 @@ def test_a_failed_attempt_is_followed_by_the_next_with_a_warning(bundle: Bundle)
     assert len(fixed.run(["logits"], [_images(bundle, 3)])[0]) == 3
     with pytest.raises(ModelRefusedError):
         FixedSizes(factory, config, SIZES, [refused], log=print).make_ready()
+
+
+class _Watched(SessionFactory):
+    """A factory that knows which of its sessions still exist."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.created: list[weakref.ref[Any]] = []
+
+    def create(self, *args: Any, **options: Any) -> Any:
+        session = super().create(*args, **options)
+        self.created.append(weakref.ref(session))
+        return session
+
+
+class _Unbound(Attempt):
+    """An attempt whose sessions are created, but have no device for their inputs."""
+
+    device = "nowhere"
+
+
+def test_an_attempt_that_fails_after_its_sessions_were_created_releases_them(bundle: Bundle) -> None:
+    config = _config(bundle)
+    factory = _Watched(bundle.path / ONNX_NAME, session_settings(config))
+    attempts = [_Unbound(PROVIDERS, "prefer_nhwc=1"), Attempt(PROVIDERS)]
+    fixed = FixedSizes(factory, config, SIZES, attempts, log=print)
+    gc.disable()
+    try:
+        fixed.make_ready()
+        alive = sum(each() is not None for each in factory.created)
+    finally:
+        gc.enable()
+    assert len(SIZES) == alive < len(factory.created)
+    assert fixed.warnings[0].startswith("does not run with prefer_nhwc=1: onnxruntime cannot run batch size ")

@@ -61,6 +61,12 @@ def test_tf32_can_be_chosen(value: str) -> None:
     assert options["use_tf32"] == value
 
 
+def test_graphs_are_refused_as_an_option_of_the_accelerator() -> None:
+    with pytest.raises(ModelRefusedError, match=r"enable_cuda_graph of the accelerator cuda .* --set cuda_graphs=on"):
+        requested_providers(_config(_accelerated("gpu", "cuda", enable_cuda_graph="1")), kind="GPU", device="0")
+    assert requested_providers(_config(_accelerated("gpu", "cuda", enable_cuda_graph="0")), kind="GPU", device="0")
+
+
 def test_tensorrt_precedes_cuda() -> None:
     accelerator = _accelerated(
         "gpu",

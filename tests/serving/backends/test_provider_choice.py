@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import EPFail
@@ -68,6 +69,17 @@ def test_tensorrt_is_not_replaced_by_cuda(monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
+def test_a_fallback_uses_no_other_provider_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    _pretend(monkeypatch, CUDA)
+    monkeypatch.setattr(provider_choice, "_gpu_obstacle", lambda _: None)
+    monkeypatch.setattr(provider_choice, "load_problem", lambda _: None)
+    choice = choose_providers({**FALLBACK, **_accelerated("gpu", "tensorrt")}, kind="GPU", device="0")
+    assert choice.providers == (CPU,)
+    (warning,) = choice.warnings
+    assert warning.startswith(f"runs on the CPU instead of the GPU, since onnxruntime {VERSION} is installed, which")
+    assert choose_providers(FALLBACK, kind="GPU", device="0").label == "CUDA"
+
+
 @pytest.mark.parametrize("provider", [CUDA, TENSORRT])
 def test_the_missing_library_of_a_provider_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
@@ -87,6 +99,10 @@ def test_the_missing_library_of_a_provider_is_named(
         ("CUDA failure 100: no CUDA-capable device is detected", "nvidia-smi"),
         (
             "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version",
+            "pip install 'camserve[server-gpu]' 'onnxruntime-gpu<1.27'",
+        ),
+        (
+            "CUDA failure 209: no kernel image is available for execution on the device",
             "pip install 'camserve[server-gpu]' 'onnxruntime-gpu<1.27'",
         ),
     ],
@@ -140,9 +156,17 @@ def test_a_run_that_fails_does_not_move_to_the_cpu(toy_bundle: Bundle) -> None:
     assert isinstance(session._sess, Failing)
 
 
-def test_the_probe_is_a_valid_model() -> None:
+def test_the_probe_computes() -> None:
     session = open_session(provider_choice._PROBE, None, [CPU])
-    assert [each.name for each in session.get_inputs()] == ["x"]
+    assert session.run(None, {"x": np.ones(1, np.float32)})[0].tolist() == [2]
+
+
+def test_a_gpu_is_refused_if_the_probe_does_not_run(toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    _pretend(monkeypatch, CUDA)
+    monkeypatch.setattr(provider_choice, "load_problem", lambda _: None)
+    other = str(toy_bundle.onnx_path)  # it can be opened, and not run with the input of the probe
+    monkeypatch.setattr(provider_choice, "open_session", lambda *_: open_session(other, None, [CPU]))
+    assert "but ONNX Runtime cannot use GPU 0: Required inputs (['image']) are missing" in _refusal({})
 
 
 @pytest.mark.skipif("OpenVINOExecutionProvider" in onnxruntime.get_available_providers(), reason="it has OpenVINO")

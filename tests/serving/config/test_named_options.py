@@ -166,6 +166,7 @@ def test_sizes_accept_units(text: str, size: int) -> None:
             "batch_sizes must be auto, none or batch sizes separated by commas, got 'large'. Pass e.g. "
             "batch_sizes=1,8,32",
         ),
+        ("batch_sizes=", "batch_sizes must be auto, none or batch sizes separated by commas, got ''. Pass e.g. "),
         ("rate_limiter_resources=disk:2:mine", "expected rate_limiter_resources=name:count, got 'disk:2:mine'"),
     ],
 )

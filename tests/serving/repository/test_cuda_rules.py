@@ -86,6 +86,22 @@ def test_a_cuda_option_newer_than_the_targets_onnx_runtime_is_found(
 
 
 @pytest.mark.parametrize(
+    ("triton", "options", "flags"),
+    [
+        ("24.05", {"prefer_nhwc": True, "fuse_conv_bias": True}, "--gpu-math unset --set fuse_conv_bias=none --set pr"),
+        ("24.05", {"gpu_math": "unset", "prefer_nhwc": True}, "--set prefer_nhwc=none"),
+        ("24.07", {"prefer_nhwc": True, "fuse_conv_bias": True}, "--set fuse_conv_bias=none"),
+    ],
+)
+def test_the_command_removes_every_unsupported_option(
+    triton: str, options: dict[str, Any], flags: str, toy_bundle: Bundle, tmp_path: Path
+) -> None:
+    write_model_folder(tmp_path, toy_bundle, toy_config(toy_bundle, options={**_CUDA, **options}))
+    (hint,) = (each.hint for each in lint_repository(tmp_path, triton=triton) if each.rule == "unsupported-cuda-option")
+    assert f"camserve publish BUNDLE_DIR --repository DIR {flags}" in hint
+
+
+@pytest.mark.parametrize(
     ("parameters", "change", "seconds"),
     [
         ({}, _free_sizes, "0.15 to 1.3 s"),

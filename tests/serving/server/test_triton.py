@@ -135,6 +135,15 @@ def test_a_model_that_does_not_load_is_reported(toy_bundle: Bundle, tmp_path: Pa
     assert list(scratch.iterdir()) == []
 
 
+def test_the_hint_of_a_refusal_names_the_cpu_only_without_a_gpu(toy_bundle: Bundle, tmp_path: Path) -> None:
+    publish(toy_bundle, tmp_path, options={"accelerator": "none", "batch_sizes": (1, 8)})
+    path = tmp_path / "toy" / "config.pbtxt"
+    path.write_text(path.read_text(encoding="utf-8").replace('"1,8"', '"1,4"'), encoding="utf-8")
+    with pytest.raises(ServerError, match=r"the largest of batch_sizes must be max_batch_size, 8, got 1,4") as caught:
+        TritonServer(tmp_path).start()
+    assert caught.value.hint == "Publish the model again with --set batch_sizes=1,8"
+
+
 def test_a_start_that_takes_too_long_fails(toy_repository: Path, scratch: Path) -> None:
     with pytest.raises(ServerError, match=r"not ready within 0\.05 s"):
         TritonServer(toy_repository, start_timeout=0.05).start()
