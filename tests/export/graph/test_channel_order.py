@@ -99,7 +99,9 @@ UNCHANGED: dict[str, Build] = {
     "subclass of a convolution": after(lambda: Own(4, 3)),
     "LoRA": after(with_lora),
     "activation without configuration": after(lambda: layers.Conv2D(4, 3, activation=lambda x: x * 2)),
-    "regularizer without configuration": after(lambda: layers.Conv2D(4, 3, kernel_regularizer=lambda w: ops.sum(w))),
+    "regularizer without configuration": after(
+        lambda: layers.Conv2D(4, 3, kernel_regularizer=lambda w: 0.1 * ops.sum(w))
+    ),
     "groups": after(lambda: layers.Conv2D(6, 3, groups=3), conv),
     "depthwise": after(lambda: layers.DepthwiseConv2D(3), conv),
     "channels first": after(lambda: layers.ZeroPadding2D(1, data_format="channels_first"), conv),
