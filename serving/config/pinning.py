@@ -16,7 +16,7 @@ from tritonclient.grpc import model_config_pb2
 
 from camserve.bundle import LABELS_NAME
 
-__all__ = ["chosen_versions", "pin", "unpinned"]
+__all__ = ["chosen_versions", "pin", "pinned_to", "unpinned"]
 
 _REQUESTED = "camserve.version_policy"
 _LABELS = re.compile(rf"[0-9]+/{re.escape(LABELS_NAME)}", re.ASCII)
@@ -54,6 +54,29 @@ def unpinned(config: Any) -> Any:
     for output in copy.output:
         if _LABELS.fullmatch(output.label_filename):
             output.label_filename = LABELS_NAME
+    return copy
+
+
+def pinned_to(config: Any, versions: Collection[int]) -> Any:
+    """Copy a configuration so that it names the versions to serve.
+
+    The labels of one that was not pinned stay where they are: it was written by hand.
+
+    Args:
+        config: A message, pinned or not.
+        versions: The versions to serve, at least one.
+
+    Raises:
+        text_format.ParseError: If the stored policy is invalid.
+    """
+    if _REQUESTED in config.parameters:
+        copy = unpinned(config)
+        pin(copy, versions)
+        return copy
+    copy = model_config_pb2.ModelConfig()
+    copy.CopyFrom(config)
+    copy.version_policy.Clear()
+    copy.version_policy.specific.versions.extend(sorted(versions))
     return copy
 
 

@@ -33,9 +33,11 @@ def cpu_configs(repository: Path) -> dict[str, Any]:
 
 def cpu_changes(repository: Path, models: Iterable[str]) -> dict[str, str]:
     """Return how each of these models that is not for the CPU alone is changed, by name."""
-    configs = cpu_configs(repository)
-    return {
-        name: cpu_change(read_config(repository / name / CONFIG_NAME), configs[name])
-        for name in models
-        if name in configs
-    }
+    changes = {}
+    for name in models:
+        with suppress(RepositoryError):
+            published = read_config(repository / name / CONFIG_NAME)
+            config = cpu_config(published)
+            if config is not None:
+                changes[name] = cpu_change(published, config)
+    return changes

@@ -13,7 +13,7 @@ from typing import Any
 from google.protobuf import json_format, text_format
 from tritonclient.grpc import model_config_pb2
 
-from camserve.serving.config.pinning import chosen_versions, pin, unpinned
+from camserve.serving.config.pinning import chosen_versions, pinned_to
 
 __all__ = ["read_recorded_configs", "serving_only"]
 
@@ -24,7 +24,7 @@ Versions = tuple[int, ...]
 
 
 def read_recorded_configs(folder: Path, loaded: Mapping[str, Versions]) -> dict[str, Any]:
-    """Return the `ModelConfig` message that each model was loaded with, by name, with the requested version policy.
+    """Return the `ModelConfig` message that each model was loaded with, by name, for exactly these versions.
 
     Args:
         folder: The folder that the backends write to.
@@ -41,10 +41,8 @@ def serving_only(config: Any, versions: Versions) -> Any:
         config: The message.
         versions: The versions, at least one.
     """
-    copy = model_config_pb2.ModelConfig()
-    copy.CopyFrom(config)
+    copy = pinned_to(config, versions)
     copy.ClearField("runtime")  # Triton finds it again
-    pin(copy, versions)
     if _FALLBACK in copy.parameters:  # Triton had replaced KIND_AUTO by what the host had
         for group in copy.instance_group:
             group.kind = _GROUP.KIND_AUTO
@@ -60,5 +58,5 @@ def _recorded(folder: Path, versions: Versions) -> Any | None:
             config = model_config_pb2.ModelConfig()
             json_format.Parse(file.read_text(encoding="utf-8"), config, ignore_unknown_fields=True)
             if chosen_versions(config.version_policy, versions) == versions:
-                return unpinned(config)
+                return pinned_to(config, versions)
     return None

@@ -7,7 +7,7 @@ that are loaded later are those of the repository. No file of the repository get
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,14 +42,17 @@ class RepositoryView:
         new.symlink_to(self.repository)
         new.replace(self.link)
 
-    def make_reloadable(self) -> None:
+    def make_reloadable(self, *, but: Collection[str]) -> None:
         """After the end, let a request to load a model replace the configuration of the view by that of the repository.
 
         Triton does nothing if no file changed after the last load, and the files of the view are newer than those of
         the repository. It takes the time at which the attributes of a file changed into account, so these are set again
         as they are. If this user may not do that, a client must unload the model first.
+
+        Args:
+            but: Models that keep the configuration of the view if nothing was published.
         """
-        for name in self.models:
+        for name in set(self.models) - set(but):
             path = self.repository / name / CONFIG_NAME
             with suppress(OSError):
                 status = path.stat()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Lock
@@ -15,7 +15,7 @@ from camserve.errors import ServerError
 from camserve.serving.server.cpu_models import cpu_changes, cpu_configs
 from camserve.serving.server.environment import TritonInstallation, find_triton
 from camserve.serving.server.host_checks import warn_about_shared_memory
-from camserve.serving.server.launch import launch
+from camserve.serving.server.launch import Run, launch
 from camserve.serving.server.model_selection import check_models, selected_versions
 from camserve.serving.server.previous_run import PreviousRun, remember
 from camserve.serving.server.running_server import RunningServer
@@ -179,16 +179,13 @@ class TritonServer(RunningServer):
 
     def _start_once(self, installation: TritonInstallation, options: ServerOptions, configs: Mapping[str, Any]) -> None:
         self._last_log, self._ready = "", False
-        if options.cpu:
-            configs = {**cpu_configs(self.repository), **configs}
-        self._run = launch(installation, self.repository, options, configs=configs, restarts=self.restarts)
-        self._watch = watch = WarningWatch(self._run.log, self._run.log_start)
+        for_cpu = cpu_configs(self.repository) if options.cpu else {}
+        configs = {**for_cpu, **configs}
+        self._run = run = launch(installation, self.repository, options, configs=configs, restarts=self.restarts)
+        self._watch = watch = WarningWatch(run.log, run.log_start)
         try:
-            await_ready(self._run, self.repository, options.start_timeout)
-            if self._run.view is not None:
-                self._run.view.end()
-                if not options.cpu:
-                    self._run.view.make_reloadable()
+            await_ready(run, self.repository, options.start_timeout)
+            self._end_view(run, for_cpu)
         except BaseException:
             self._stop(0)  # no client has sent a request yet
             raise
@@ -196,6 +193,12 @@ class TritonServer(RunningServer):
         watch.read()
         if options.model_control == "explicit":
             watch.follow()
+
+    def _end_view(self, run: Run, for_cpu: Collection[str]) -> None:
+        with self._ending:
+            if run.view is not None and self._run is run:  # another thread may have stopped it
+                run.view.end()
+                run.view.make_reloadable(but=for_cpu)
 
 
 def _no_restarts() -> Counter[str]:

@@ -10,7 +10,7 @@ from tritonclient.grpc import model_config_pb2
 from camserve.serving import ServingOptions
 from camserve.serving.config.message import build_config
 from camserve.serving.config.named_options import make_options
-from camserve.serving.config.pinning import chosen_versions, pin, unpinned
+from camserve.serving.config.pinning import chosen_versions, pin, pinned_to, unpinned
 
 CONTRACT = toy_contract(name="toy", size=(8, 8), channels=3, classes=4, preset="unit", top_k=3)
 
@@ -31,6 +31,17 @@ def test_a_manually_edited_policy_is_the_requested_one() -> None:
     pin(config, [1])
     config.version_policy.latest.num_versions = 4
     assert unpinned(config).version_policy.latest.num_versions == 4
+
+
+def test_labels_follow_the_versions_only_if_the_configuration_was_pinned() -> None:
+    config = build_config(CONTRACT, list("abcd"), make_options({"versions": "all"}))
+    by_hand = pinned_to(config, [3, 2])
+    assert {output.label_filename for output in by_hand.output} == {"labels.txt", ""}
+    pin(config, [1])
+    pinned = pinned_to(config, [3, 2])
+    assert {output.label_filename for output in pinned.output} == {"3/labels.txt", ""}
+    assert list(by_hand.version_policy.specific.versions) == list(pinned.version_policy.specific.versions) == [2, 3]
+    assert unpinned(pinned).version_policy.WhichOneof("policy_choice") == "all"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,9 @@ def test_a_view_changes_one_configuration_until_it_ends(toy_bundle: Bundle, tmp_
 
     view.end()
     published = (repository / "toy" / "config.pbtxt").stat()
-    view.make_reloadable()
+    view.make_reloadable(but=["toy"])
+    assert (repository / "toy" / "config.pbtxt").stat() == published
+    view.make_reloadable(but=[])
     touched = (repository / "toy" / "config.pbtxt").stat()
     assert touched.st_ctime_ns > published.st_ctime_ns
     assert touched.st_mtime_ns == published.st_mtime_ns
