@@ -59,12 +59,16 @@ def _move(graph: onnx.GraphProto, transpose: Any, way: list[Any]) -> None:
     last, first = way[0], way[-1]
     entry, result = str(_variable(graph, first)), transpose.output[0]
     perm = next(list(attribute.ints) for attribute in transpose.attribute if attribute.name == "perm")
-    transposed = f"{entry}:transposed"
+    transposed = f"{entry}:transposed{perm}"  # the same for each Transpose that reorders the axes of this entry so
     for node in way:
         _transpose_constants(graph, node, perm)
     first.input[:] = [transposed if name == entry else name for name in first.input]
+    last.output[0] = result
+    if any(transposed in node.output for node in graph.node):
+        graph.node.remove(transpose)
+        return
     transpose.name = f"{first.name}:transpose"  # at the entry, it belongs to the layer that reads it
-    transpose.input[0], transpose.output[0], last.output[0] = entry, transposed, result
+    transpose.input[0], transpose.output[0] = entry, transposed
 
 
 def _transpose_constants(graph: onnx.GraphProto, node: Any, perm: list[int]) -> None:

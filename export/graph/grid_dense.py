@@ -22,7 +22,7 @@ def call_with_fixed_shapes(network: Network) -> Call:
 
     def call(place: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         step = network.steps[place]
-        return _dense(step.operation, args[0]) if _is_on_grid(step) else step.operation(*args, **kwargs)
+        return _dense(step, args[0]) if _is_on_grid(step) else step.operation(*args, **kwargs)
 
     return call
 
@@ -35,8 +35,9 @@ def _is_on_grid(step: Step) -> bool:
     return len(shape) > _MATRIX and None not in shape[1:]
 
 
-def _dense(layer: Any, inputs: Any) -> Any:
-    *sides, channels = inputs.shape[1:]
+def _dense(step: Step, inputs: Any) -> Any:
+    layer = step.operation
+    *sides, channels = step.inputs[0].shape[1:]  # a custom layer may return a tensor of which TensorFlow knows less
     products = keras.ops.matmul(keras.ops.reshape(inputs, (-1, channels)), layer.kernel)
     biased = products if layer.bias is None else keras.ops.add(products, layer.bias)
     outputs = keras.ops.reshape(biased, (-1, *sides, layer.units))

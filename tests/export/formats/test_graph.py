@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import tensorflow as tf
 from keras import layers
 from support.networks import enliven, small_network
 
@@ -195,6 +196,20 @@ def test_dense_layer_on_a_grid_computes_no_shapes(bias: bool) -> None:
     assert not {"Shape", "Gather", "Concat", "ReduceProd"} & set(operators)
     assert operators["MatMul"] == 3
     np.testing.assert_allclose(probabilities(graph, IMAGES), model(IMAGES, training=False), atol=1e-6)
+
+
+def test_dense_layer_accepts_a_grid_whose_shape_tensorflow_does_not_know() -> None:
+    class Reshaped(layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return tf.reshape(inputs, tf.cast(tf.cast(tf.shape(inputs), tf.float32), tf.int32))
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+    image = layers.Input((16, 16, 4))
+    x = layers.Dense(6, "relu")(Reshaped()(layers.Conv2D(8, 3)(image)))
+    model = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x)))
+    np.testing.assert_allclose(probabilities(graph_of(model), IMAGES), model(IMAGES, training=False), atol=1e-6)
 
 
 def test_unsupported_operator_error_names_the_layer() -> None:

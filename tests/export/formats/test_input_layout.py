@@ -102,3 +102,17 @@ def test_rescaling_in_the_network_runs_on_planes(preset: str | None) -> None:
     given, seen = (samples.astype(np.float32), samples) if preset is None else (samples, samples[..., ::-1])
     (found,) = session.run(["probabilities"], {"image": given})
     np.testing.assert_allclose(found, model(seen.astype(np.float32), training=False), atol=1e-6)
+
+
+def test_branches_with_other_axes_have_each_their_transpose() -> None:
+    image = layers.Input((16, 16, 3))
+    upright, also, turned = (layers.Rescaling(scale, 1.0)(image) for scale in ([1.0, 2, 3], [2.0, 3, 4], [3.0, 1, 2]))
+    convolved = [layers.Conv2D(4, 3)(x) for x in (upright, also, layers.Permute((2, 1, 3))(turned))]
+    x = layers.GlobalAveragePooling2D()(layers.concatenate(convolved))
+    model = keras.Model(image, layers.Dense(3, "softmax")(x))
+    graph = convert(prepare(model, cam=False, top_k=3, all_classes=False).served, 17)
+    assert [node.op_type for node in graph.graph.node].count("Transpose") == 2
+    samples = sample_images(3, 16, 16, 3).astype(np.float32) / 255
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(["probabilities"], {"image": samples})
+    np.testing.assert_allclose(found, model(samples, training=False), atol=1e-6)
