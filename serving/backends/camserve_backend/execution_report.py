@@ -4,8 +4,8 @@ A request with the parameter `camserve_report` is answered with the report, as J
 requested output. `camserve publish --url` sends it, since the log of a server is out of its reach. The Python stub of
 Triton 24.10 cannot add parameters to a response. Triton's C++ backends ignore the parameter and run the model.
 
-So does a model with a response cache: Triton's cache ignores the parameters of requests, so each client that later sends
-the same image would get the report. The cache of Triton 24.10 stores even an error, as a response without outputs.
+So does a model with a response cache: Triton's cache ignores the parameters of requests, so each client that later
+sends the same image would get the report. Triton 24.10 stores even an error, as a response without outputs.
 """
 
 from __future__ import annotations
