@@ -229,7 +229,7 @@ class LiveServer:
             version: The version number.
             contract: Its tensors.
         """
-        # Noise, which no client sends: a response cache returns the response to an input for the same input again.
+        # Noise, which no client sends: the response cache of a server with another backend may store the response.
         noise = np.random.default_rng().integers(0, 256, (1, *contract.input.shape))
         image, output = noise.astype(DATA_TYPES[contract.input.dtype].numpy), contract.outputs[0]
         try:

@@ -91,6 +91,22 @@ def test_an_old_driver_or_gpu_is_named_with_the_version_that_fits(gpus: Gpus, wh
     assert find_faults(host) == [Problem(f"ONNX Runtime lists CUDA and cannot use it: {what}", CUDA_12)]
 
 
+@pytest.mark.parametrize(
+    ("gpus", "fitting"),
+    [
+        (Gpus((Gpu("NVIDIA A100", 40960, "8.0"),), "550.54.15", "12.4", None, None), " 'onnxruntime-gpu<1.27'"),
+        (Gpus((Gpu("Tesla V100", 16384, "7.0"),), "580.95.05", "13.0", None, None), " 'onnxruntime-gpu<1.27'"),
+        (Gpus((Gpu("NVIDIA A100", 40960, "8.0"),), "580.95.05", "13.0", None, None), ""),
+        (Gpus((Gpu("NVIDIA A100", 40960, "8.0"),), "580.95.05", None, None, None), ""),
+    ],
+)
+def test_onnxruntime_is_replaced_by_one_that_fits_the_driver_and_the_gpu(gpus: Gpus, fitting: str) -> None:
+    command = "Replace it: pip uninstall --yes onnxruntime && pip install 'camserve[server-gpu]'"
+    without = runtime("onnxruntime", problem=Problem(NO_PROVIDER.what, command))
+    (problem,) = judge("serve-gpu", host_with(LAPTOP, gpus=gpus, on_cuda=without)).missing
+    assert problem.remedy == command + fitting
+
+
 def test_a_driver_that_is_too_old_for_every_version_must_be_updated() -> None:
     gpus = Gpus((Gpu("Tesla P100", 16384, "6.0"),), "470.256.02", "11.4", None, None)
     failed = runtime("onnxruntime-gpu", cuda="12.8", problem=BROKEN)

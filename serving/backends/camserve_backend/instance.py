@@ -87,7 +87,7 @@ class Instance(ABC):
         for warning in model.warnings:
             pb_utils.Logger.log_warn(f"{_PREFIX}model {config['name']}: {warning}")
         self._execution = BatchExecution(config, model.run, CamCounter(config["name"], args["model_version"]))
-        self._report = ExecutionReport(model.provider, model.warnings)
+        self._report = ExecutionReport(model.provider, model.warnings, config)
         self._restarts = RestartGauges()
         record_config(args)
 

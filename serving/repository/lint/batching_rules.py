@@ -66,16 +66,19 @@ def pausing_queue(model: ModelFolder, _target: Target) -> Iterator[Note]:
         )
 
 
-def unlimited_responses(model: ModelFolder, _target: Target) -> Iterator[Note]:
+def unlimited_responses(model: ModelFolder, target: Target) -> Iterator[Note]:
     """A request of a decoupled model has any number of responses; one of another model has one.
 
     Triton's gRPC server keeps each response of a request in memory until the last was sent, and reuses the memory only
     with a limit; see `ResponseQueue` in its `infer_handler.h`.
     """
+    limit = "tritonserver --grpc-max-response-pool-size=8"
     if model.config.model_transaction_policy.decoupled:
         yield warning(
             "it is decoupled: Triton keeps all responses of a request in memory until the last is sent",
-            "Limit them: tritonserver --grpc-max-response-pool-size=8",
+            f"Limit them: {limit}"
+            if target.has_response_limit
+            else f"Use Triton 25.04 or newer, and limit them: {limit}",
         )
 
 

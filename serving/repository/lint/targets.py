@@ -48,6 +48,11 @@ class Target:
         return _number(self.release) >= _number(_FIRST_WITH_CUDA_OPTIONS)
 
     @property
+    def has_response_limit(self) -> bool:
+        """Whether tritonserver surely has the option `--grpc-max-response-pool-size`."""
+        return _number(self.release) >= _number(_FIRST_WITH_RESPONSE_LIMIT)
+
+    @property
     def has_weak_typing(self) -> bool:
         """Whether TensorRT may lower the precision of a graph, as until TensorRT 10."""
         return _number(self.release) < _number(_FIRST_WITH_TENSORRT_11)
@@ -70,6 +75,8 @@ class Target:
 _LAST_WITH_TENSORFLOW = "25.02"
 # onnxruntime_backend pull request 256, merged in June 2024: not in 24.05, and not certain in 24.06.
 _FIRST_WITH_CUDA_OPTIONS = "24.07"
+# server pull request 7879, in review until February 2025: not in 25.01, and not certain in 25.02 and 25.03.
+_FIRST_WITH_RESPONSE_LIMIT = "25.04"
 _FIRST_WITH_PYTHON_12 = "24.11"
 _FIRST_WITH_CUDA_13 = "25.08"
 _FIRST_WITH_TENSORRT_11 = "26.06"

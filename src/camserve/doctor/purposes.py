@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from camserve.doctor.cpu import VNNI
-from camserve.doctor.cuda_fit import cuda_mismatch
+from camserve.doctor.cuda_fit import cuda_mismatch, fit_remedy
 from camserve.doctor.faults import shared_memory_faults
 from camserve.doctor.host import Host
 from camserve.doctor.problem import Problem
@@ -88,7 +88,7 @@ def _for_gpu(host: Host) -> list[Problem]:
         missing.append(Problem(f"no GPU of NVIDIA was found: {host.gpus.problem}"))
     elif (mismatch := cuda_mismatch(host)) is not None:
         missing.append(mismatch)
-    return [*missing, host.on_cuda.problem]
+    return [*missing, fit_remedy(host.on_cuda.problem, host)]
 
 
 def _gpu_note(host: Host) -> str | None:

@@ -197,3 +197,16 @@ def test_a_request_that_fails_does_not_affect_those_in_its_batch(tmp_path: Path)
                     np.testing.assert_array_equal(answer.result(), _TABLE[row][None, None])
             (stats,) = client.get_inference_statistics(model).model_stats
             assert stats.execution_count < len(rows)
+
+
+def test_a_response_cache_never_stores_a_report(toy_bundle: Bundle, tmp_path: Path) -> None:
+    publish(toy_bundle, tmp_path, options={"response_cache": True})
+    images = toy_images(toy_bundle)
+    tensor = InferInput("image", list(images.shape), "FP32")
+    tensor.set_data_from_numpy(images)
+    with (
+        DisposableServer(tmp_path, response_cache_bytes=2**20) as server,
+        InferenceServerClient(server.grpc_url) as client,
+    ):
+        client.infer("toy", [tensor], parameters={"camserve_report": True}, client_timeout=30)
+        _assert_correct(toy_bundle, images, _infer(client, images))

@@ -212,11 +212,14 @@ def test_a_precision_of_tensorrt_11_must_be_that_of_the_graph(
     )
 
 
-def test_a_decoupled_model_is_found(lint: Lint) -> None:
-    def decouple(config: Any) -> None:
-        config.model_transaction_policy.decoupled = True
-
-    assert lint(decouple) == [("unlimited-responses", "warning")]
+@pytest.mark.parametrize(("triton", "hint"), [("25.03", "Use Triton 25.04 or newer, and"), ("25.04", "Limit them:")])
+def test_a_decoupled_model_is_found(triton: str, hint: str, toy_bundle: Bundle, tmp_path: Path) -> None:
+    config = toy_config(toy_bundle)
+    config.model_transaction_policy.decoupled = True
+    write_model_folder(tmp_path, toy_bundle, config)
+    (finding,) = lint_repository(tmp_path, triton=triton)
+    assert (finding.rule, finding.severity) == ("unlimited-responses", "warning")
+    assert finding.hint.startswith(hint)
 
 
 def _as_tensorflow(config: Any) -> None:
