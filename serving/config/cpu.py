@@ -31,6 +31,8 @@ def cpu_config(config: Any) -> Any | None:
         config: The `ModelConfig` message, which is not changed.
     """
     groups = config.instance_group
+    if config.HasField("ensemble_scheduling"):  # it has no instances
+        return None
     if groups and all(group.kind in (_GROUP.KIND_CPU, _GROUP.KIND_MODEL) for group in groups):
         return None
     copy = model_config_pb2.ModelConfig()

@@ -75,7 +75,8 @@ def create_view(folder: Path, repository: Path, configs: Mapping[str, Any]) -> R
     root.mkdir()
     for model in repository.iterdir():
         if model.name in configs:
-            _add_model(root / model.name, model, configs[model.name])
+            with suppress(OSError):  # Triton reports a model that cannot be read or was removed meanwhile
+                _add_model(root / model.name, model, configs[model.name])
         elif model.is_dir() and not model.name.startswith("."):
             (root / model.name).symlink_to(model)
     view.link.symlink_to(root)

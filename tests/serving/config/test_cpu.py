@@ -74,3 +74,9 @@ def test_a_configuration_without_groups_gets_one_instance(toy_bundle: Bundle) ->
     config = _config(toy_bundle, accelerator=Cpu())
     del config.instance_group[:]
     assert cpu_config(config) == _config(toy_bundle, accelerator=Cpu())
+
+
+def test_an_ensemble_gets_no_instances() -> None:
+    config = model_config_pb2.ModelConfig(name="both", platform="ensemble")
+    config.ensemble_scheduling.step.add(model_name="toy", model_version=-1)
+    assert cpu_config(config) is None

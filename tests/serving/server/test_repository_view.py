@@ -47,3 +47,13 @@ def test_a_view_changes_one_configuration_until_it_ends(toy_bundle: Bundle, tmp_
     assert _contents(view.link) == before
     remove_folder(scratch)
     assert _contents(repository) == before
+
+
+def test_a_model_that_cannot_be_read_is_left_to_triton(toy_bundle: Bundle, tmp_path: Path) -> None:
+    publish(toy_bundle, tmp_path / "repository", name="toy")
+    config = read_config(tmp_path / "repository" / "toy" / "config.pbtxt")
+    (tmp_path / "repository" / "damaged").write_text("no folder")
+    (tmp_path / "scratch").mkdir()
+    view = create_view(tmp_path / "scratch", tmp_path / "repository", {"toy": config, "damaged": config})
+    assert read_config(view.link / "toy" / "config.pbtxt") == config
+    assert list((view.link / "damaged").iterdir()) == []
