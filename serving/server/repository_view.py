@@ -50,7 +50,7 @@ class RepositoryView:
         as they are. If this user may not do that, a client must unload the model first.
 
         Args:
-            but: Models that keep the configuration of the view if nothing was published.
+            but: Models that serve the published versions, so that such a request has nothing to do.
         """
         for name in set(self.models) - set(but):
             path = self.repository / name / CONFIG_NAME

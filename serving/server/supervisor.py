@@ -150,6 +150,8 @@ def _run_again(server: TritonServer, reason: str, on_ready: Callable[[tuple[str,
     except StartupCrashError as error:
         return _Ending(f"Triton ended {outcome(error.code)} before it was ready", _label(error.code), error.code)
     except ServerError as error:
+        if server.stopped.is_set():
+            return _Ending("Triton was stopped", "stopped", server.stop())
         return _Ending(f"Triton did not start: {error.message.splitlines()[0]}", "not started", 1, error)
     if server.stopped.is_set():  # while it was being started
         return _Ending("Triton was stopped", "stopped", server.stop())

@@ -180,12 +180,13 @@ class TritonServer(RunningServer):
     def _start_once(self, installation: TritonInstallation, options: ServerOptions, configs: Mapping[str, Any]) -> None:
         self._last_log, self._ready = "", False
         for_cpu = cpu_configs(self.repository) if options.cpu else {}
-        configs = {**for_cpu, **configs}
-        self._run = run = launch(installation, self.repository, options, configs=configs, restarts=self.restarts)
+        chosen = {**for_cpu, **configs}
+        self._run = run = launch(installation, self.repository, options, configs=chosen, restarts=self.restarts)
         self._watch = watch = WarningWatch(run.log, run.log_start)
         try:
             await_ready(run, self.repository, options.start_timeout)
-            self._end_view(run, for_cpu)
+            as_published = [name for name in for_cpu if for_cpu[name].version_policy == chosen[name].version_policy]
+            self._end_view(run, as_published)
         except BaseException:
             self._stop(0)  # no client has sent a request yet
             raise
@@ -194,11 +195,11 @@ class TritonServer(RunningServer):
         if options.model_control == "explicit":
             watch.follow()
 
-    def _end_view(self, run: Run, for_cpu: Collection[str]) -> None:
+    def _end_view(self, run: Run, as_published: Collection[str]) -> None:
         with self._ending:
             if run.view is not None and self._run is run:  # another thread may have stopped it
                 run.view.end()
-                run.view.make_reloadable(but=for_cpu)
+                run.view.make_reloadable(but=as_published)
 
 
 def _no_restarts() -> Counter[str]:

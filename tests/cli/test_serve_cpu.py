@@ -75,6 +75,11 @@ def test_a_repository_for_gpus_is_served_on_the_cpu(toy_bundle: Bundle, reposito
         assert again["models"] == {"gpu": [1, 2], "trt": [1]}
         config = _check_answers(url, "gpu", toy_bundle, version=2)
         assert list(config.version_policy.specific.versions) == [1, 2]
+        with LiveServer(url) as live:
+            live.load("gpu")  # nothing else was published
+            with pytest.raises(ServerError, match="published for GPUs"):
+                live.load("trt")
+            assert live.served() == {"gpu": (1, 2), "trt": (1,)}
 
 
 def test_a_host_without_gpu_is_named_with_the_option(toy_bundle: Bundle, repository: Path) -> None:
