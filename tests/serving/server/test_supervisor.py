@@ -9,12 +9,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Any
 
 import pytest
 from support.fake_triton import OTHER_CRASH, install_fake_triton
 
 from camserve.errors import ServerError
 from camserve.serving import Restart, RestartLimit, TritonServer, supervise
+from camserve.serving.server.startup import await_ready
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +71,21 @@ def test_a_crash_at_a_restart_counts_as_one(
     assert restarts[1].cause == "Triton ended by signal SIGABRT before it was ready"
     assert "std::bad_alloc" not in restarts[0].log
     assert "Signal (6) received." in restarts[1].log
+
+
+def test_a_server_that_is_stopped_as_it_becomes_ready_again_ends(
+    toy_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_fake_triton(monkeypatch, tmp_path, crashes=0, message="")
+    with TritonServer(toy_repository, cpu=True) as server:  # reads a view of the repository at each start
+
+        def stopped_when_ready(*args: Any) -> None:
+            await_ready(*args)
+            server.stop()
+
+        monkeypatch.setattr("camserve.serving.server.triton.await_ready", stopped_when_ready)
+        code, restarts = _supervise(server, RestartLimit(delay=0), lambda: None)
+    assert (code, len(restarts)) == (0, 1)
 
 
 def test_a_restart_that_cannot_run_is_an_error_at_the_limit(
