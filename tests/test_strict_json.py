@@ -85,6 +85,7 @@ def test_a_deep_stack_changes_nothing() -> None:
 
 
 OTHER_FORMATS = {
+    "doctor/attempt.py",  # printed by a process of camserve
     "export/source",  # written by Keras, which reads it again after its checks
     "serving/backends",  # given by the Triton that runs the backend
     "labels.py",  # keeps both of two equal keys, to name the class with two labels

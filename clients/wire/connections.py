@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -18,9 +19,13 @@ from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import CallFailed, closed
 from camserve.clients.wire.pending import PendingCall, finish_before_exit, line_to
+from camserve.clients.wire.shared_memory import is_in_use
 from camserve.errors import CamserveError, UsageError
 
 __all__ = ["Connections"]
+
+_LAST_USE_SECONDS = 0.5
+_PAUSE_SECONDS = 0.01
 
 
 class Connections:
@@ -108,6 +113,20 @@ class Connections:
                 channel.wait_until_idle()
             with suppress(CallFailed, CamserveError):
                 for call in self.exchange.closing_calls(url):
-                    channel.begin(call).wait(call.seconds)
+                    _unregister(channel, call)
             channel.close()
         self.exchange.close()
+
+
+def _unregister(channel: Channel, call: Call) -> None:
+    """Unregister a segment, which Triton may use for a moment after its reply."""
+    end = time.monotonic() + _LAST_USE_SECONDS
+    while True:
+        try:
+            channel.begin(call).wait(call.seconds)
+        except CallFailed as failed:
+            if not is_in_use(failed.why) or time.monotonic() > end:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return

@@ -26,11 +26,12 @@ from camserve.clients.wire.segments import FOLDER, Lease, Ledger, is_abandoned, 
 from camserve.errors import RequestError, UsageError
 from camserve.text import printable
 
-__all__ = ["Lease", "SharedMemory", "is_unknown_region", "not_accepted"]
+__all__ = ["Lease", "SharedMemory", "is_in_use", "is_unknown_region", "not_accepted"]
 
 LIMIT = 256 * 1024 * 1024
 """Limit for all segments of one client, in bytes; a batch that does not fit is sent in the message."""
 
+_IN_USE = re.compile(r"currently in use", re.IGNORECASE)
 _UNKNOWN = re.compile(r"unable to find (shared )?memory region", re.IGNORECASE)
 _log = logging.getLogger("camserve.clients.wire")
 
@@ -163,6 +164,11 @@ class SharedMemory:
 def is_unknown_region(why: str) -> bool:
     """Return whether a server refused a request because it does not know the segment: it has been restarted."""
     return bool(_UNKNOWN.search(why))
+
+
+def is_in_use(why: str) -> bool:
+    """Return whether a server refused to unregister a segment because a request still uses it."""
+    return bool(_IN_USE.search(why))
 
 
 def not_accepted(url: str, why: str) -> RequestError:

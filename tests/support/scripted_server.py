@@ -51,6 +51,7 @@ class ScriptedServer(grpc.GenericRpcHandler):
         port: Port to listen on (default: any free port).
         pair: Certificate and key for TLS.
         memory: Whether to accept shared memory.
+        unregister: Handles `SystemSharedMemoryUnregister`.
 
     Attributes:
         url: `host:port`.
@@ -67,12 +68,15 @@ class ScriptedServer(grpc.GenericRpcHandler):
         port: int = 0,
         pair: Pair | None = None,
         memory: bool = False,
+        unregister: Answer = lambda message, context: b"",
     ) -> None:
         self.methods: list[str] = []
         self.metadata: dict[str, str | bytes] = {}
         self._answers = {"ModelInfer": infer, "ServerReady": ready}
-        for name in ("Register", "Status", "Unregister") if memory else ():
-            self._answers[f"SystemSharedMemory{name}"] = lambda message, context: b""
+        if memory:
+            for name in ("Register", "Status"):
+                self._answers[f"SystemSharedMemory{name}"] = lambda message, context: b""
+            self._answers["SystemSharedMemoryUnregister"] = unregister
         options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
         self._server = grpc.server(ThreadPoolExecutor(_THREADS), [self], options=options)
         address = f"{host}:{port}"

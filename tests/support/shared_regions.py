@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import grpc
@@ -10,7 +11,7 @@ import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from camserve.clients.wire.segments import FOLDER
-from camserve.clients.wire.shared_memory import SharedMemory, is_unknown_region
+from camserve.clients.wire.shared_memory import SharedMemory, is_in_use, is_unknown_region
 
 __all__ = ["SECONDS", "SharedMemoryClient", "names", "registered"]
 
@@ -57,7 +58,19 @@ class SharedMemoryClient:
 
     def unregister(self, messages: list[Any]) -> None:
         for message in messages:
-            self.stub.SystemSharedMemoryUnregister(message, timeout=SECONDS)
+            self._unregister(message)
+
+    def _unregister(self, message: Any) -> None:
+        end = time.monotonic() + SECONDS
+        while True:
+            try:
+                self.stub.SystemSharedMemoryUnregister(message, timeout=SECONDS)
+            except grpc.RpcError as error:
+                if not is_in_use(error.details() or "") or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
+            else:
+                return
 
     def close(self) -> None:
         self._channel.close()

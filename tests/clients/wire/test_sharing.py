@@ -6,9 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
+import pytest
+from support.scripted_server import ScriptedServer, failing
 from support.toy import expected_outputs, toy_images
-from support.transports import ThreadTransport, deadline, toy_request
+from support.transports import ThreadTransport, TransportClass, deadline, toy_request
 
 from camserve.bundle import Bundle
 from camserve.serving import TritonServer
@@ -28,6 +31,18 @@ def test_restarted_server_receives_every_segment_again(toy_repository: Path, toy
         first.stop(grace=0.0)
         with TritonServer(toy_repository, allow_shared_memory=True, grpc_port=port):
             send_concurrently(client, images, expected)
+
+
+IN_USE = "Cannot unregister shared memory region 'x', it is currently in use."  # Triton 24.10, just after a reply
+
+
+@pytest.mark.parametrize(("why", "requests"), [(IN_USE, 3), ("unable to find it", 1)])
+def test_segment_that_is_still_in_use_is_unregistered_again(transport: TransportClass, why: str, requests: int) -> None:
+    refused = failing(grpc.StatusCode.INTERNAL, why, times=2)
+    with ScriptedServer(memory=True, unregister=refused) as server:
+        with transport(server.url, shared_memory=True) as client:
+            client.infer(toy_request(), deadline=deadline())
+        assert server.methods.count("SystemSharedMemoryUnregister") == requests
 
 
 def send_concurrently(client: ThreadTransport, images: Array, expected: Array) -> None:
