@@ -17,6 +17,20 @@ if TYPE_CHECKING:
     from camserve.clients.answers.predictions import Prediction
     from camserve.clients.async_classifier import AsyncClassifier
     from camserve.clients.classifier import Classifier
+    from camserve.clients.evaluation.compare import compare_tables
+    from camserve.clients.evaluation.evaluate import evaluate
+    from camserve.clients.evaluation.results import (
+        Calibration,
+        CalibrationBin,
+        ChangedAnswer,
+        ClassMetrics,
+        Comparison,
+        Confusion,
+        Evaluation,
+        LeftOut,
+        Mistake,
+        TopAccuracy,
+    )
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
     from camserve.clients.scoring import ScoredRow, find_images, score
@@ -36,20 +50,32 @@ __all__ = [
     "ActivationMap",
     "AsyncClassifier",
     "CAMExplainer",
+    "Calibration",
+    "CalibrationBin",
+    "ChangedAnswer",
+    "ClassMetrics",
     "Classification",
     "Classifier",
     "ClientTls",
+    "Comparison",
+    "Confusion",
     "Crops",
     "DecodeOptions",
+    "Evaluation",
     "ImageInput",
+    "LeftOut",
     "Metrics",
+    "Mistake",
     "Pixels",
     "Placement",
     "Prediction",
     "ScoredRow",
     "TableSummary",
     "Timings",
+    "TopAccuracy",
     "check_table",
+    "compare_tables",
+    "evaluate",
     "find_images",
     "load_image",
     "prepare",

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from camserve.errors import ParityError
 from camserve.export.gate.hints import failure_hint
-from camserve.export.gate.shares import images_to_settle, wilson_interval
 from camserve.export.gate.tolerances import Limit
+from camserve.shares import images_to_settle, wilson_interval
 
 __all__ = ["Metric", "MetricName", "require_parity"]
 

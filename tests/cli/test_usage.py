@@ -42,6 +42,7 @@ def test_the_version_is_printed() -> None:
         (["score", "photos", "--model", "m"], "--output"),
         (["score", "misspelled.png", __file__, "--model", "m", "--output", "t.csv"], "misspelled.png does not exist"),
         (["score", __file__, "--model", "m", "--output", "table.xls"], "table.xls"),
+        (["evaluate", "missing.csv"], "missing.csv: No such file"),
         (["export", "resnet50"], "--out"),
         (["export", "resnet50", "--out", "b", "--preprocess", "cafe"], "caffe"),
         (["export", "resnet50", "--out", "b", "--resize", "cubic"], "bicubic"),
@@ -121,7 +122,7 @@ def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
 
 
 def test_help_of_every_command_has_an_example() -> None:
-    for command in ("export", "publish", "serve", "classify", "score", "repository list", "demo", "doctor"):
+    for command in ("export", "publish", "serve", "classify", "score", "evaluate", "repository list", "demo", "doctor"):
         assert f"Example:  camserve {command}" in call(*command.split(), "--help").stdout
 
 
@@ -209,7 +210,8 @@ def test_completion_can_be_shown_and_installed() -> None:
 
 @pytest.mark.parametrize("columns", [60, 120])
 @pytest.mark.parametrize(
-    "command", ["", "repository", "export", "publish", "serve", "classify", "score", "repository rollback", "doctor"]
+    "command",
+    ["", "repository", "export", "publish", "serve", "classify", "score", "evaluate", "repository rollback", "doctor"],
 )
 def test_help_fits_the_terminal_and_cuts_nothing(command: str, columns: int) -> None:
     text = run(*command.split(), "--help", environment={"COLUMNS": str(columns)}).stdout

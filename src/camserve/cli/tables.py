@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from camserve.cli.console import print_note
 from camserve.text import printable
 
-__all__ = ["print_table"]
+__all__ = ["print_table", "table_fits"]
 
 _WIDTH_OF_FILES = 160
 _GAP = 2  # between two columns: the padding and the divider of SIMPLE_HEAD
@@ -50,6 +50,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, opt
     Console(file=sys.stdout, width=width).print(table)
     if left_out:
         print_note(f"Not shown at this width: {', '.join(left_out)}; --json shows everything")
+
+
+def table_fits(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> bool:
+    """Return whether the output is wide enough for a table, so that no cell is wrapped."""
+    return _natural_width([list(columns), *([printable(str(cell)) for cell in row] for row in rows)]) <= _width()
 
 
 def _width() -> int:

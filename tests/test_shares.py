@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import binomtest
 
 from camserve.export.gate.metric import Metric
-from camserve.export.gate.shares import images_to_settle, wilson_interval
 from camserve.export.gate.tolerances import Limit
+from camserve.shares import images_to_settle, wilson_interval
 
 
 @pytest.mark.parametrize(("found", "images"), [(0, 75), (1, 75), (3, 75), (75, 75), (50, 1000), (1, 1), (0, 1)])

@@ -1,0 +1,201 @@
+"""How an evaluation is printed: as tables, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from camserve.cli.console import print_json, print_line, print_warning
+from camserve.cli.tables import print_table, table_fits
+from camserve.text import count, printable, suggest
+
+if TYPE_CHECKING:
+    from camserve.clients import Calibration, ClassMetrics, Evaluation, LeftOut
+
+__all__ = ["part_text", "percent", "show_evaluation", "warn_left_out", "warn_unknown"]
+
+_MOST_CLASSES = 20
+_MOST_CONFUSIONS = 10
+_FIRST = 3
+"""The most paths or labels that a warning names."""
+
+
+def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
+    """Print an evaluation to stdout, and warnings of what is not part of it to stderr."""
+    if as_json:
+        print_json(_document(evaluation))
+    else:
+        _print(evaluation)
+    warn_left_out(evaluation.errors, "an error instead of an answer")
+    warn_left_out(evaluation.unmatched, "no true label")
+    warn_unknown(evaluation.unknown, [each.label for each in evaluation.classes], evaluation.table)
+    if evaluation.repeated:
+        print_warning(f"{count(evaluation.repeated, 'row')} of paths that are in earlier rows too; each row is counted")
+    if evaluation.shared:
+        print_warning(
+            f"several classes have the label {_listed(evaluation.shared)}; they are evaluated as one. "
+            "Use --match class for numbers of classes"
+        )
+
+
+def warn_left_out(left_out: LeftOut, what: str) -> None:
+    """Warn of rows that are not part of any metric."""
+    if left_out.rows:
+        print_warning(
+            f"not evaluated: {count(left_out.rows, 'row')} with {what}: {_listed(left_out.first, left_out.rows)}"
+        )
+
+
+def warn_unknown(unknown: Sequence[tuple[str, int]], labels: Sequence[str], table: str) -> None:
+    """Warn of true labels that no row contains."""
+    if not unknown:
+        return
+    label, _ = unknown[0]
+    known = set(labels) - {name for name, _ in unknown}
+    images = sum(number for _, number in unknown)
+    hint = suggest(label, known) or "Check how they are written"
+    print_warning(
+        f"{count(len(unknown), 'true label')} in no row of {table}, so that {count(images, 'image')} "
+        f"{'counts' if images == 1 else 'count'} as wrong: {_listed([name for name, _ in unknown])}. {hint}"
+    )
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage; a dash for None."""
+    return "–" if share is None else f"{share:.2%}"
+
+
+def part_text(shown: int, total: int, how: str) -> str:
+    """Return how many of all are shown, and how to list more."""
+    return f"{shown:,} of {total:,}; {how}" if shown < total else f"all {total:,}"
+
+
+def _document(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "table": evaluation.table,
+        "rows": evaluation.rows,
+        "images": evaluation.images,
+        "errors": asdict(evaluation.errors),
+        "unmatched": asdict(evaluation.unmatched),
+        "repeated": evaluation.repeated,
+        "accuracy": evaluation.accuracy,
+        "interval": list(evaluation.top[0].interval),
+        "top": [asdict(each) for each in evaluation.top],
+        "balanced_accuracy": evaluation.balanced_accuracy,
+        "macro_f1": evaluation.macro_f1,
+        "classes": [
+            {**asdict(each), "precision": each.precision, "recall": each.recall, "f1": each.f1}
+            for each in evaluation.classes
+        ],
+        "confusion": [asdict(each) for each in evaluation.confusion],
+        "calibration": None if evaluation.calibration is None else asdict(evaluation.calibration),
+        "mistakes": [asdict(each) for each in evaluation.mistakes],
+        "unknown": [{"label": label, "images": images} for label, images in evaluation.unknown],
+        "shared": list(evaluation.shared),
+    }
+
+
+def _print(evaluation: Evaluation) -> None:
+    print_line(f"{evaluation.table}: {count(evaluation.images, 'image')} evaluated")
+    print_table(("metric", "value", "95 % interval"), _summary(evaluation))
+    _print_classes(evaluation)
+    _print_confusion(evaluation)
+    if evaluation.calibration is not None:
+        _print_calibration(evaluation.calibration)
+    _print_mistakes(evaluation)
+
+
+def _summary(evaluation: Evaluation) -> list[tuple[str, str, str]]:
+    rows = [
+        (
+            "Accuracy" if each.top == 1 else f"Top-{each.top} accuracy",
+            f"{percent(each.accuracy)} ({each.correct:,} of {evaluation.images:,})",
+            " to ".join(map(percent, each.interval)),
+        )
+        for each in evaluation.top
+    ]
+    rows.append(("Balanced accuracy", percent(evaluation.balanced_accuracy), ""))
+    rows.append(("Macro F1", percent(evaluation.macro_f1), ""))
+    if evaluation.calibration is not None:
+        rows.append(("Mean probability", percent(evaluation.calibration.probability), ""))
+        rows.append(("Expected calibration error", percent(evaluation.calibration.expected_error), ""))
+    return rows
+
+
+def _print_classes(evaluation: Evaluation) -> None:
+    classes: Sequence[ClassMetrics] = evaluation.classes
+    if len(classes) > _MOST_CLASSES:
+        classes = sorted(classes, key=lambda each: each.f1)[:_MOST_CLASSES]
+        print_line(f"The {_MOST_CLASSES} of {len(evaluation.classes):,} classes with the lowest F1; --json lists all:")
+    else:
+        print_line("Classes:")
+    print_table(
+        ("label", "images ", "precision ", "recall ", "F1 "),
+        [
+            (each.label, f"{each.support:,}", percent(each.precision), percent(each.recall), percent(each.f1))
+            for each in classes
+        ],
+    )
+
+
+def _print_confusion(evaluation: Evaluation) -> None:
+    columns = ("true \\ best class", *(f"{each.label} " for each in evaluation.classes))
+    if len(evaluation.classes) <= _MOST_CLASSES:
+        matrix = evaluation.confusion_matrix()
+        rows = [
+            (each.label, *(f"{number:,}" if number else "·" for number in line))
+            for each, line in zip(evaluation.classes, matrix.tolist(), strict=True)
+        ]
+        if table_fits(columns, rows):
+            print_line("Confusion matrix:")
+            print_table(columns, rows)
+            return
+    wrong = sorted(
+        (cell for cell in evaluation.confusion if cell.truth != cell.predicted), key=lambda cell: -cell.images
+    )
+    if wrong:
+        shown = wrong[:_MOST_CONFUSIONS]
+        print_line(f"Most frequent confusions, {part_text(len(shown), len(wrong), '--json lists all')}:")
+        print_table(
+            ("images ", "true", "best class"), [(f"{cell.images:,}", cell.truth, cell.predicted) for cell in shown]
+        )
+
+
+def _print_calibration(calibration: Calibration) -> None:
+    print_line("Calibration:")
+    print_table(
+        ("probability", "images ", "mean ", "accuracy "),
+        [
+            (
+                f"{each.low:.0%} to {each.high:.0%}",
+                f"{each.images:,}",
+                percent(each.probability),
+                percent(each.accuracy),
+            )
+            for each in calibration.bins
+            if each.images
+        ],
+    )
+
+
+def _print_mistakes(evaluation: Evaluation) -> None:
+    if not evaluation.mistakes:
+        return
+    wrong = evaluation.images - evaluation.top[0].correct
+    print_line(f"Worst mistakes, {part_text(len(evaluation.mistakes), wrong, '--first N lists more')}:")
+    print_table(
+        ("probability ", "best class", "true", "rank ", "image"),
+        [
+            (percent(each.probability), each.predicted, each.truth, each.rank or "–", each.path)
+            for each in evaluation.mistakes
+        ],
+        optional=("rank ",),
+    )
+
+
+def _listed(names: Sequence[str], total: int | None = None) -> str:
+    """Return the first names of many."""
+    shown = ", ".join(printable(name) for name in names[:_FIRST])
+    more = (len(names) if total is None else total) - min(_FIRST, len(names))
+    return f"{shown} and {more:,} more" if more else shown

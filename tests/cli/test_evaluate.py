@@ -1,0 +1,110 @@
+"""`camserve evaluate`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.command_line import call, run
+from support.scored_tables import PHOTOS, answer, write_answers
+
+from camserve.clients import Prediction, ScoredRow
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return write_answers(tmp_path / "answers.csv")
+
+
+def test_what_is_not_evaluated_is_named(table: Path) -> None:
+    result = call("evaluate", table)
+    assert result.returncode == 3
+    assert "50.00% (3 of 6)" in result.stdout
+    assert "18.76% to 81.24%" in result.stdout
+    assert result.stderr == (
+        "warning: not evaluated: 1 row with an error instead of an answer: photos/bird/6.jpg\n"
+        f"warning: 1 true label in no row of {table}, so that 1 image counts as wrong: brd. Did you mean 'bird'?\n"
+    )
+
+
+def test_json_has_the_same_values(table: Path) -> None:
+    document = json.loads(call("evaluate", table, "--json", "--first", "1").stdout)
+    assert (document["accuracy"], document["rows"], document["images"]) == (0.5, 7, 6)
+    assert document["interval"] == pytest.approx([0.1876, 0.8124], abs=1e-4)
+    assert [each["correct"] for each in document["top"]] == [3, 4]
+    assert document["classes"][2] == {
+        "label": "cat",
+        "support": 2,
+        "predicted": 1,
+        "correct": 1,
+        "precision": 1.0,
+        "recall": 0.5,
+        "f1": pytest.approx(2 / 3),
+    }
+    assert {"truth": "cat", "predicted": "dog", "images": 1} in document["confusion"]
+    assert document["calibration"]["expected_error"] == pytest.approx(0.4)
+    assert len(document["calibration"]["bins"]) == 10
+    assert [each["path"] for each in document["mistakes"]] == ["photos/cat/2.jpg"]
+    assert document["unknown"] == [{"label": "brd", "images": 1}]
+    assert document["errors"] == {"rows": 1, "first": ["photos/bird/6.jpg"]}
+
+
+def test_complete_tables_end_with_0(tmp_path: Path) -> None:
+    result = call("evaluate", write_answers(tmp_path / "answers.csv", PHOTOS[:5]))
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_two_tables_are_compared(tmp_path: Path) -> None:
+    first = write_answers(tmp_path / "fp32.csv", PHOTOS[:5])
+    second = write_answers(tmp_path / "int8.csv", [answer("photos/cat/1.jpg", ("dog", 0.6)), *PHOTOS[1:5]])
+    result = call("evaluate", first, "--against", second)
+    assert (result.returncode, result.stderr.count("warning")) == (0, 0)
+    assert "40.00% (-20.00 points)" in result.stdout
+    assert "p = 1: these images do not show which table is better" in result.stdout
+    assert "Changed answers, all 1:" in result.stdout
+    document = json.loads(call("evaluate", first, "--against", second, "--json").stdout)
+    assert document["accuracies"] == [0.6, 0.4]
+    assert (document["only_table"], document["only_against"], document["p_value"]) == (1, 0, 1.0)
+    assert document["changes"] == [{"path": "photos/cat/1.jpg", "truth": "cat", "before": "cat", "after": "dog"}]
+
+
+@pytest.mark.parametrize("columns", [60, 120])
+def test_many_classes_fit_the_terminal(tmp_path: Path, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [
+        ScoredRow(f"class {number}/{image}.jpg", (Prediction(best, f"class {best}", 0.5),))
+        for number in range(100)
+        for image in range(3)
+        for best in ((number + 1) % 100 if image < number % 3 else number,)
+    ]
+    write_answers(tmp_path / "answers.csv", rows)
+    text = run("evaluate", "answers.csv", environment={"COLUMNS": str(columns)}).stdout
+    assert max(map(len, text.splitlines())) <= columns
+    assert "The 20 of 100 classes with the lowest F1; --json lists all:" in text
+    assert "Most frequent confusions, 10 of 66; --json lists all:" in text
+    assert "Worst mistakes, 10 of 99; --first N lists more:" in text
+    assert "Confusion matrix" not in text
+
+
+@pytest.mark.parametrize(
+    "words", [["--match", "index"], ["--truth-column", "truth"], ["--truth", "none.csv"], ["--first", "-1"]]
+)
+def test_wrong_usage_ends_with_2(table: Path, words: list[str]) -> None:
+    result = call("evaluate", table, *words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert words[0] in result.stderr or words[1] in result.stderr
+    assert "hint: " in result.stderr
+
+
+def test_evaluation_loads_only_the_client_library(table: Path) -> None:
+    code = f"""if True:
+        import sys
+        from camserve.clients import evaluate
+        evaluate({str(table)!r})
+        heavy = ("tensorflow", "keras", "onnx", "onnxruntime", "scipy", "sklearn", "pandas", "pyarrow", "grpc")
+        print([name for name in heavy if name in sys.modules])
+    """
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
