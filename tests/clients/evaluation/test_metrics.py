@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from camserve.clients.evaluation.metrics import (
+    Places,
     calibration,
     class_metrics,
     confusion_cells,
@@ -18,7 +19,7 @@ from camserve.clients.evaluation.metrics import (
 NAMES = ("b", "a", "d", "c", "never")
 
 
-def random_answers() -> tuple[np.ndarray, np.ndarray]:
+def random_answers() -> tuple[Places, Places]:
     source = np.random.default_rng(0)
     truth = source.integers(0, 4, 500).astype(np.int32)
     best = np.where(source.random(500) < 0.6, truth, source.integers(0, 3, 500)).astype(np.int32)  # 3 only if true
