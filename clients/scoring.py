@@ -14,6 +14,7 @@ from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.predictions import Prediction
 from camserve.clients.classifier import Classifier
 from camserve.errors import CamserveError, UsageError
+from camserve.images.crops import Crops
 from camserve.images.extensions import EXTENSIONS
 from camserve.images.loading import ImageInput
 from camserve.text import printable
@@ -59,7 +60,12 @@ def find_images(inputs: Iterable[str | Path]) -> Iterator[Path]:
 
 
 def score(
-    classifier: Classifier, inputs: Iterable[str | Path], *, top: int = 5, concurrency: int = 8
+    classifier: Classifier,
+    inputs: Iterable[str | Path],
+    *,
+    top: int = 5,
+    concurrency: int = 8,
+    crops: Crops | None = None,
 ) -> Iterator[ScoredRow]:
     """Classify files and yield one row per file, in the order of `inputs`; see `find_images` for folders.
 
@@ -67,6 +73,13 @@ def score(
     error. Errors that concern every file end the iteration: the server is unreachable, does not reply in time or no
     longer serves the model, or a reply violates the contract. `inputs` is consumed as rows are yielded, and may be of
     any length.
+
+    Args:
+        classifier: The classifier; its `decode_options` determine how files are decoded, and their limits.
+        inputs: The files.
+        top: Number of classes in each row.
+        concurrency: Number of images to decode and classify at once.
+        crops: Crops of each image to classify instead of the whole.
 
     Raises:
         ConnectionFailedError: If the server is unreachable.
@@ -80,7 +93,7 @@ def score(
     _check_several(inputs)
     paths: deque[str | Path] = deque()
     images: Iterator[ImageInput] = _recorded(inputs, paths)
-    results = classifier.classify_many(images, top=top, concurrency=concurrency, errors="yield")
+    results = classifier.classify_many(images, top=top, crops=crops, concurrency=concurrency, errors="yield")
     return _rows(results, paths)
 
 

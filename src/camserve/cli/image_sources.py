@@ -32,11 +32,12 @@ class Source:
         return self.name.stem if isinstance(self.image, Path) else "stdin"
 
 
-def find_sources(paths: Sequence[str]) -> list[Source]:
+def find_sources(paths: Sequence[str], max_bytes: int) -> list[Source]:
     """Find the images of a command line.
 
     Args:
         paths: Files, folders, and `-` for standard input; a file of that name is `./-`.
+        max_bytes: The most bytes that an image may have.
 
     Returns:
         The images in this order, those of a folder sorted by name.
@@ -45,28 +46,26 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
         UsageError: If a path does not exist, a folder contains no image or cannot be read, or standard input is empty
             or given twice.
     """
-    return list(_find(paths))
+    return list(_find(paths, max_bytes))
 
 
-def _find(paths: Sequence[str]) -> Iterator[Source]:
+def _find(paths: Sequence[str], max_bytes: int) -> Iterator[Source]:
     from camserve.clients import find_images
 
     if paths.count(_STANDARD_INPUT) > 1:
         raise UsageError("standard input (-) was given twice", hint="Give - once: standard input is one image")
     for path in paths:
         if path == _STANDARD_INPUT:
-            yield Source(Path(path), _read_standard_input())
+            yield Source(Path(path), _read_standard_input(max_bytes))
         else:
             yield from (Source(each, each) for each in find_images([path]))
 
 
-def _read_standard_input() -> bytes:
+def _read_standard_input(max_bytes: int) -> bytes:
     """Read what is piped in, up to one byte more than an image may have."""
-    from camserve.clients import DecodeOptions
-
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(
             "standard input is a terminal, not an image",
             hint="Redirect an image to it: camserve classify --model NAME - < cat.jpg",
         )
-    return sys.stdin.buffer.read(DecodeOptions().max_bytes + 1)
+    return sys.stdin.buffer.read(max_bytes + 1)

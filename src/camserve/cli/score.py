@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from camserve.cli import client_options
+from camserve.cli import client_options, reading_options
 from camserve.cli.console import exit_code, print_json, print_line, print_warning
 from camserve.cli.help_layout import Command
 from camserve.cli.progress_view import track
@@ -52,6 +52,11 @@ def score(
         ),
     ] = False,
     as_json: Json = False,
+    exif: reading_options.Exif = False,
+    fast_jpeg: reading_options.FastJpeg = False,
+    crops: reading_options.CropCount = None,
+    max_pixels: reading_options.MaxPixels = reading_options.MAX_PIXELS,
+    max_bytes: reading_options.MaxBytes = reading_options.MAX_BYTES,
     version: client_options.Version = "",
     url: client_options.Url = "localhost:8001",
     timeout: client_options.Timeout = 30.0,
@@ -64,11 +69,12 @@ def score(
 
     Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
-    from camserve.clients import check_table, find_images, write_table
+    from camserve.clients import DecodeOptions, check_table, find_images, write_table
     from camserve.clients import score as score_images
 
     _check_exist(inputs)
     check_table(output, spreadsheet_safe=spreadsheet_safe)
+    decode_options = DecodeOptions(exif=exif, fast_jpeg=fast_jpeg, max_pixels=max_pixels, max_bytes=max_bytes)
     replaced = output.exists()
     # Counted first rather than listed, so that a million paths need not be in memory.
     total = sum(1 for _ in find_images(inputs))
@@ -82,9 +88,16 @@ def score(
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         token_file=token_file,
+        decode_options=decode_options,
     ) as classifier:
         top = min(top, len(classifier.labels))
-        rows = score_images(classifier, find_images(inputs), top=top, concurrency=concurrency)
+        rows = score_images(
+            classifier,
+            find_images(inputs),
+            top=top,
+            concurrency=concurrency,
+            crops=reading_options.crops_of(crops),
+        )
         summary = write_table(output, track(rows, total), top=top, spreadsheet_safe=spreadsheet_safe)
     seconds = time.monotonic() - started
     if as_json:
