@@ -30,11 +30,15 @@ class ScoredRow:
         path: The file.
         top: Its most probable classes, in descending order; empty in case of an error.
         error: The error, in one line.
+        model: Name of the model that answered; None in case of an error.
+        version: Version of the model that answered; None in case of an error.
     """
 
     path: str
     top: tuple[Prediction, ...] = ()
     error: str | None = None
+    model: str | None = None
+    version: str | None = None
 
 
 def find_images(inputs: Iterable[str | Path]) -> Iterator[Path]:
@@ -121,7 +125,7 @@ def _recorded(inputs: Iterable[str | Path], record: deque[str | Path]) -> Iterat
 def _row(path: str | Path, result: Classification | CamserveError) -> ScoredRow:
     if isinstance(result, CamserveError):
         return ScoredRow(str(path), error=" ".join(str(result).split()))
-    return ScoredRow(str(path), result.top)
+    return ScoredRow(str(path), result.top, model=result.model, version=result.version)
 
 
 def _images_below(folder: Path) -> Iterator[Path]:

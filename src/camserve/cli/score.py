@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,7 @@ def score(
     max_pixels: reading_options.MaxPixels = reading_options.MAX_PIXELS,
     max_bytes: reading_options.MaxBytes = reading_options.MAX_BYTES,
     version: client_options.Version = "",
+    pin_version: client_options.PinVersion = False,
     url: client_options.Url = "localhost:8001",
     timeout: client_options.Timeout = 30.0,
     tls_ca: client_options.TlsCa = None,
@@ -83,6 +85,7 @@ def score(
         url,
         model,
         version=version,
+        pin_version=pin_version,
         timeout=timeout,
         tls_ca=tls_ca,
         tls_certificate=tls_certificate,
@@ -102,7 +105,8 @@ def score(
     seconds = time.monotonic() - started
     if as_json:
         metrics = {"rows": summary.rows, "errors": summary.errors, "seconds": round(seconds, 3)}
-        print_json({"output": str(output), **metrics, "replaced": replaced, "access_kept": summary.access_kept})
+        table = {"replaced": replaced, "access_kept": summary.access_kept, "versions": summary.versions}
+        print_json({"output": str(output), **metrics, **table})
     else:
         rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
         print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
@@ -110,10 +114,21 @@ def score(
         print_warning(
             f"{printable(output)}: owner, group or access control list of the replaced table could not be kept"
         )
+    if len(summary.versions) > 1:
+        print_warning(_several_versions(model, summary.versions))
     if summary.errors:
         contain = "contains" if summary.errors == 1 else "contain"
         print_warning(f"{summary.errors:,} of {count(summary.rows, 'row')} {contain} an error; see the column 'error'")
         raise typer.Exit(exit_code(summary.errors, summary.rows))
+
+
+def _several_versions(model: str, versions: Mapping[str, int]) -> str:
+    """Return the message for a table whose rows are from several versions of the model."""
+    rows = ", ".join(f"version {version or '(not reported)'} in {count(n, 'row')}" for version, n in versions.items())
+    return (
+        f"{count(len(versions), 'version')} of model {model!r} answered: {rows}; see the column 'version', or score "
+        "again with --pin-version for a table of one version"
+    )
 
 
 def _check_exist(inputs: list[Path]) -> None:
