@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from camserve.clients.answers.classification import Classification, Timings
     from camserve.clients.answers.predictions import Prediction
     from camserve.clients.async_classifier import AsyncClassifier
+    from camserve.clients.camera_submission import write_camera_submission
     from camserve.clients.classifier import Classifier
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
     from camserve.clients.scoring import ScoredRow, find_images, score
-    from camserve.clients.table import TableSummary, write_table
+    from camserve.clients.table import write_table
     from camserve.clients.table_checks import check_table
+    from camserve.clients.table_file import TableSummary
     from camserve.images.crops import Crops
     from camserve.images.decode_options import DecodeOptions
     from camserve.images.loading import ImageInput, load_image
@@ -54,5 +56,6 @@ __all__ = [
     "load_image",
     "prepare",
     "score",
+    "write_camera_submission",
     "write_table",
 ]

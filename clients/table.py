@@ -1,27 +1,23 @@
-"""Write rows to a CSV or Parquet file, which replaces an existing one when it is complete."""
+"""Write rows to a CSV or Parquet file."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from camserve.atomic import replace_file
 from camserve.clients.scoring import ScoredRow
 from camserve.clients.table_checks import check_table, import_pyarrow
 from camserve.clients.table_columns import Cell, Columns
-from camserve.errors import ClientError, UsageError
-from camserve.text import printable
+from camserve.clients.table_file import TableSummary, write_rows
+from camserve.errors import UsageError
 
-__all__ = ["TableSummary", "write_table"]
+__all__ = ["write_table"]
 
 _ROWS_PER_GROUP = 10_000
 """Most rows of a Parquet row group, all of which are in memory at once."""
@@ -30,25 +26,6 @@ _PROBABILITIES_PER_GROUP = 4_000_000
 """Most probabilities of a Parquet row group, in columns of classes: 16 MB."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # also their full-width forms
-
-
-@dataclass(frozen=True)
-class TableSummary:
-    """What a table contains.
-
-    Attributes:
-        rows: Number of rows.
-        errors: Number of rows with an error.
-        access_kept: False if the table replaced one whose owner, group, mode or access control list it could not be
-            given. Nobody may then read it who could not read the other.
-        versions: Number of rows that each version of the model answered, in the order of their first rows. Rows with an
-            error have no version.
-    """
-
-    rows: int
-    errors: int
-    access_kept: bool = True
-    versions: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 def write_table(
@@ -86,23 +63,10 @@ def write_table(
         Exception: Every exception of `rows`, unchanged; an existing table remains.
     """
     check_table(path, spreadsheet_safe=spreadsheet_safe)
-    target = Path(path)
-    counter = _CountedRows(rows)
-    columns = Columns(top, _checked(classes), in_unicode=target.suffix.lower() == ".parquet")
-    write = _write_spreadsheet if spreadsheet_safe else _WRITERS[target.suffix.lower()]
-    try:
-        with replace_file(Path(os.path.realpath(target))) as table:
-            write(table.stream, counter, columns)
-    except OSError as error:
-        if error is counter.raised:
-            raise
-        raise ClientError(
-            f"{printable(target)} cannot be written: {error.strerror or error}",
-            hint="Check free space and permissions of its folder",
-        ) from None
-    finally:
-        counter.raised = None  # its traceback refers to this frame
-    return TableSummary(counter.rows, counter.errors, table.access_kept, dict(counter.versions))
+    suffix = Path(path).suffix.lower()
+    columns = Columns(top, _checked(classes), in_unicode=suffix == ".parquet")
+    write = _write_spreadsheet if spreadsheet_safe else _WRITERS[suffix]
+    return write_rows(path, rows, lambda stream, counted: write(stream, counted, columns))
 
 
 def _checked(classes: Sequence[str]) -> tuple[str, ...]:
@@ -110,36 +74,6 @@ def _checked(classes: Sequence[str]) -> tuple[str, ...]:
     if isinstance(classes, str) or not all(isinstance(label, str) for label in classes):
         raise UsageError("classes must be a list of labels", hint="Pass classes=classifier.labels")
     return tuple(classes)
-
-
-class _CountedRows:
-    """Rows that are counted as they are written.
-
-    Attributes:
-        rows: Number of rows.
-        errors: Number of rows with an error.
-        versions: Number of rows that each version answered.
-        raised: An OSError raised by the rows, such as a lost connection, which does not concern the file.
-    """
-
-    def __init__(self, rows: Iterable[ScoredRow]) -> None:
-        self._rows = rows
-        self.rows = 0
-        self.errors = 0
-        self.versions: Counter[str] = Counter()
-        self.raised: OSError | None = None
-
-    def __iter__(self) -> Iterator[ScoredRow]:
-        try:
-            for row in self._rows:
-                self.rows += 1
-                self.errors += row.error is not None
-                if row.version is not None:
-                    self.versions[row.version] += 1
-                yield row
-        except OSError as error:
-            self.raised = error
-            raise
 
 
 def _write_csv(stream: BinaryIO, rows: Iterable[ScoredRow], columns: Columns) -> None:
