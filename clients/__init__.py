@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from camserve.clients.table_checks import check_table
     from camserve.images.crops import Crops
     from camserve.images.decode_options import DecodeOptions
+    from camserve.images.left_out import LeftOut
     from camserve.images.loading import ImageInput, load_image
     from camserve.images.pixel_arrays import Pixels
     from camserve.images.placement import Placement
@@ -42,6 +43,7 @@ __all__ = [
     "Crops",
     "DecodeOptions",
     "ImageInput",
+    "LeftOut",
     "Metrics",
     "Pixels",
     "Placement",

@@ -12,6 +12,7 @@ import typer
 from camserve.cli import client_options
 from camserve.cli.console import exit_code, print_json, print_line, print_warning
 from camserve.cli.help_layout import Command
+from camserve.cli.image_sources import print_left_out
 from camserve.cli.progress_view import track
 from camserve.cli.shared_options import Json
 from camserve.errors import UsageError
@@ -30,7 +31,11 @@ def register(app: typer.Typer) -> None:
 def score(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT", help="Image files, and folders to search for images.", show_default=False),
+        typer.Argument(
+            metavar="INPUT",
+            help="Image files, folders to search for images, and patterns such as 'photos/*.jpg'.",
+            show_default=False,
+        ),
     ],
     model: client_options.Model,
     output: Annotated[
@@ -62,16 +67,20 @@ def score(
 ) -> None:
     """Classify many images into a table with one row each: its classes, or its error.
 
+    Images in folders are recognized by extension or content. Hidden files and files of other content are left out, and
+    counted at the end.
+
     Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
-    from camserve.clients import check_table, find_images, write_table
+    from camserve.clients import LeftOut, check_table, find_images, write_table
     from camserve.clients import score as score_images
 
     _check_exist(inputs)
     check_table(output, spreadsheet_safe=spreadsheet_safe)
     replaced = output.exists()
     # Counted first rather than listed, so that a million paths need not be in memory.
-    total = sum(1 for _ in find_images(inputs))
+    total = sum(1 for _ in find_images(inputs, left_out=LeftOut()))
+    left_out = LeftOut()
     started = time.monotonic()
     with client_options.open_classifier(
         url,
@@ -84,15 +93,17 @@ def score(
         token_file=token_file,
     ) as classifier:
         top = min(top, len(classifier.labels))
-        rows = score_images(classifier, find_images(inputs), top=top, concurrency=concurrency)
+        rows = score_images(classifier, find_images(inputs, left_out=left_out), top=top, concurrency=concurrency)
         summary = write_table(output, track(rows, total), top=top, spreadsheet_safe=spreadsheet_safe)
     seconds = time.monotonic() - started
     if as_json:
         metrics = {"rows": summary.rows, "errors": summary.errors, "seconds": round(seconds, 3)}
-        print_json({"output": str(output), **metrics, "replaced": replaced, "access_kept": summary.access_kept})
+        of_table = {"replaced": replaced, "access_kept": summary.access_kept}
+        print_json({"output": str(output), **metrics, **of_table, "left_out": left_out.document()})
     else:
         rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
         print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
+    print_left_out(left_out)
     if not summary.access_kept:
         print_warning(
             f"{printable(output)}: owner, group or access control list of the replaced table could not be kept"
@@ -105,6 +116,8 @@ def score(
 
 def _check_exist(inputs: list[Path]) -> None:
     """Check that the inputs exist, so that a misspelled path does not replace the table of an earlier run."""
-    for path in inputs:
+    from camserve.images.folders import expand
+
+    for path in (each for given in inputs for each in expand(given)):
         if not os.path.exists(path):  # noqa: PTH110  (Path.exists raises where a folder on the way cannot be read)
             raise UsageError(f"{path} does not exist or cannot be read", hint="Check the path; no table was written")
