@@ -15,6 +15,7 @@ from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.predictions import Prediction
 from camserve.clients.classifier import Classifier
 from camserve.errors import CamserveError, UsageError
+from camserve.images.crops import Crops
 from camserve.images.folders import expand, images_in
 from camserve.images.left_out import LeftOut
 from camserve.images.loading import ImageInput
@@ -33,11 +34,15 @@ class ScoredRow:
         path: The file.
         top: Its most probable classes, in descending order; empty in case of an error.
         error: The error, in one line.
+        model: Name of the model that answered; None in case of an error.
+        version: Version of the model that answered; None in case of an error.
     """
 
     path: str
     top: tuple[Prediction, ...] = ()
     error: str | None = None
+    model: str | None = None
+    version: str | None = None
 
 
 def find_images(inputs: Iterable[str | Path], *, left_out: LeftOut | None = None) -> Iterator[Path]:
@@ -72,7 +77,12 @@ def find_images(inputs: Iterable[str | Path], *, left_out: LeftOut | None = None
 
 
 def score(
-    classifier: Classifier, inputs: Iterable[str | Path], *, top: int = 5, concurrency: int = 8
+    classifier: Classifier,
+    inputs: Iterable[str | Path],
+    *,
+    top: int = 5,
+    concurrency: int = 8,
+    crops: Crops | None = None,
 ) -> Iterator[ScoredRow]:
     """Classify files and yield one row per file, in the order of `inputs`; see `find_images` for folders.
 
@@ -80,6 +90,13 @@ def score(
     error. Errors that concern every file end the iteration: the server is unreachable, does not reply in time or no
     longer serves the model, or a reply violates the contract. `inputs` is consumed as rows are yielded, and may be of
     any length.
+
+    Args:
+        classifier: The classifier; its `decode_options` determine how files are decoded, and their limits.
+        inputs: The files.
+        top: Number of classes in each row.
+        concurrency: Number of images to decode and classify at once.
+        crops: Crops of each image to classify instead of the whole.
 
     Raises:
         ConnectionFailedError: If the server is unreachable.
@@ -93,7 +110,7 @@ def score(
     _check_several(inputs)
     paths: deque[str | Path] = deque()
     images: Iterator[ImageInput] = _recorded(inputs, paths)
-    results = classifier.classify_many(images, top=top, concurrency=concurrency, errors="yield")
+    results = classifier.classify_many(images, top=top, crops=crops, concurrency=concurrency, errors="yield")
     return _rows(results, paths)
 
 
@@ -130,4 +147,4 @@ def _recorded(inputs: Iterable[str | Path], record: deque[str | Path]) -> Iterat
 def _row(path: str | Path, result: Classification | CamserveError) -> ScoredRow:
     if isinstance(result, CamserveError):
         return ScoredRow(str(path), error=" ".join(str(result).split()))
-    return ScoredRow(str(path), result.top)
+    return ScoredRow(str(path), result.top, model=result.model, version=result.version)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +15,7 @@ from typing import Any, BinaryIO
 from camserve.atomic import replace_file
 from camserve.clients.scoring import ScoredRow
 from camserve.clients.table_checks import check_table, import_pyarrow
+from camserve.clients.table_columns import Cell, Columns
 from camserve.errors import ClientError
 from camserve.text import printable
 
@@ -23,29 +25,31 @@ _ROWS_PER_GROUP = 10_000
 """Rows of a Parquet row group, all of which are in memory at once."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # also their full-width forms
-Cell = str | int | float | bytes | None
 
 
 @dataclass(frozen=True)
 class TableSummary:
-    """The number of rows in a table, and how many of them have an error.
+    """What a table contains.
 
     Attributes:
         rows: Number of rows.
         errors: Number of rows with an error.
         access_kept: False if the table replaced one whose owner, group, mode or access control list it could not be
             given. Nobody may then read it who could not read the other.
+        versions: Number of rows that each version of the model answered, in the order of their first rows. Rows with an
+            error have no version.
     """
 
     rows: int
     errors: int
     access_kept: bool = True
+    versions: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 def write_table(
     path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5, spreadsheet_safe: bool = False
 ) -> TableSummary:
-    """Write a table with one line per row: path; class, label and probability of each rank; error.
+    """Write a table with one line per row: path; class, label and probability of each rank; error; model, version.
 
     CSV files are encoded in UTF-8; file names that are not valid UTF-8 keep their bytes (read the table with
     `errors="surrogateescape"`). In Parquet files, whose text must be UTF-8, such names are escaped, and their bytes are
@@ -67,7 +71,7 @@ def write_table(
     """
     check_table(path, spreadsheet_safe=spreadsheet_safe)
     target = Path(path)
-    counter = _Counter(rows)
+    counter = _CountedRows(rows)
     write = _write_spreadsheet if spreadsheet_safe else _WRITERS[target.suffix.lower()]
     try:
         with replace_file(Path(os.path.realpath(target))) as table:
@@ -81,15 +85,16 @@ def write_table(
         ) from None
     finally:
         counter.raised = None  # its traceback refers to this frame
-    return TableSummary(counter.rows, counter.errors, table.access_kept)
+    return TableSummary(counter.rows, counter.errors, table.access_kept, dict(counter.versions))
 
 
-class _Counter:
-    """Count rows as they are written.
+class _CountedRows:
+    """Rows that are counted as they are written.
 
     Attributes:
         rows: Number of rows.
         errors: Number of rows with an error.
+        versions: Number of rows that each version answered.
         raised: An OSError raised by the rows, such as a lost connection, which does not concern the file.
     """
 
@@ -97,6 +102,7 @@ class _Counter:
         self._rows = rows
         self.rows = 0
         self.errors = 0
+        self.versions: Counter[str] = Counter()
         self.raised: OSError | None = None
 
     def __iter__(self) -> Iterator[ScoredRow]:
@@ -104,6 +110,8 @@ class _Counter:
             for row in self._rows:
                 self.rows += 1
                 self.errors += row.error is not None
+                if row.version is not None:
+                    self.versions[row.version] += 1
                 yield row
         except OSError as error:
             self.raised = error
@@ -111,24 +119,22 @@ class _Counter:
 
 
 def _write_csv(stream: BinaryIO, rows: Iterable[ScoredRow], top: int) -> None:
-    _write_lines(stream, (_csv_cells(row, top) for row in rows), top, csv.QUOTE_MINIMAL)
+    columns = Columns(top)
+    _write_lines(stream, columns, map(columns.cells, rows), csv.QUOTE_MINIMAL)
 
 
 def _write_spreadsheet(stream: BinaryIO, rows: Iterable[ScoredRow], top: int) -> None:
-    # Quotes also protect texts where a spreadsheet separates cells by semicolons.
-    _write_lines(stream, (map(_without_formula, _csv_cells(row, top)) for row in rows), top, csv.QUOTE_NONNUMERIC)
+    columns = Columns(top)
+    lines = (map(_without_formula, columns.cells(row)) for row in rows)
+    _write_lines(stream, columns, lines, csv.QUOTE_NONNUMERIC)  # it protects texts where semicolons separate cells, too
 
 
-def _write_lines(stream: BinaryIO, lines: Iterable[Iterable[Cell]], top: int, quoting: Any) -> None:
+def _write_lines(stream: BinaryIO, columns: Columns, lines: Iterable[Iterable[Cell]], quoting: Any) -> None:
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
     writer = csv.writer(text, quoting=quoting)
-    writer.writerow(["path", *_rank_names(top), "error"])
+    writer.writerow(columns.names)
     writer.writerows(lines)
     text.detach()
-
-
-def _csv_cells(row: ScoredRow, top: int) -> list[Cell]:
-    return [row.path, *_rank_cells(row, top), row.error]
 
 
 def _without_formula(cell: Cell) -> Cell:
@@ -139,33 +145,16 @@ def _without_formula(cell: Cell) -> Cell:
 
 def _write_parquet(stream: BinaryIO, rows: Iterable[ScoredRow], top: int) -> None:
     arrow, parquet = import_pyarrow()
-    ranks = [arrow.int32(), arrow.string(), arrow.float32()] * top
-    names = ["path", *_rank_names(top), "error", "path_bytes"]
-    types = [arrow.string(), *ranks, arrow.string(), arrow.binary()]
-    schema = arrow.schema(list(zip(names, types, strict=True)))
+    columns = Columns(top, in_unicode=True)
+    text = arrow.string()
+    types = [text, *[arrow.int32(), text, arrow.float32()] * top, text, arrow.binary(), text, text]
+    schema = arrow.schema(list(zip(columns.names, types, strict=True)))
     remaining = iter(rows)
     with parquet.ParquetWriter(stream, schema) as writer:
         while group := list(islice(remaining, _ROWS_PER_GROUP)):
-            columns = zip(*(_parquet_cells(row, top) for row in group), strict=True)
-            arrays = [arrow.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+            cells = zip(*map(columns.cells, group), strict=True)
+            arrays = [arrow.array(column, kind) for column, kind in zip(cells, types, strict=True)]
             writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
-
-
-def _rank_names(top: int) -> list[str]:
-    return [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("class", "label", "probability")]
-
-
-def _rank_cells(row: ScoredRow, top: int) -> list[Cell]:
-    cells: list[Cell] = []
-    for prediction in row.top[:top]:
-        cells += [prediction.index, prediction.label, prediction.probability]
-    return cells + [None] * (3 * top - len(cells))
-
-
-def _parquet_cells(row: ScoredRow, top: int) -> list[Cell]:
-    readable = row.path.encode("utf-8", "backslashreplace").decode("utf-8")
-    exact = None if readable == row.path else os.fsencode(row.path)
-    return [readable, *_rank_cells(row, top), row.error, exact]
 
 
 _WRITERS: dict[str, Callable[[BinaryIO, Iterable[ScoredRow], int], None]] = {

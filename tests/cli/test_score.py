@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 from support.access import mode
 from support.command_line import call
+from support.stub_server import StubServer, Tensors, correct_answer
+from support.toy import toy_contract
 
 from camserve.serving import TritonServer
 
@@ -151,6 +154,50 @@ def test_top_is_limited_to_the_classes_of_the_model(image: Path, toy_server: Tri
     assert result.returncode == 0, result.stderr
     assert "class_4" in table.read_text()
     assert "class_5" not in table.read_text()
+
+
+@pytest.fixture
+def swapped_server() -> Iterator[StubServer]:
+    """Return a server that loads version 2 before its third answer."""
+
+    def answer(names: Sequence[str], count: int) -> Tensors:
+        server.version = "1" if len(server.batch_sizes) < 3 else "2"
+        answers = correct_answer(server.contract, count)
+        return {name: answers[name] for name in names}
+
+    server = StubServer(toy_contract(), answer)
+    with server:
+        yield server
+
+
+def test_a_table_of_two_versions_names_them(image: Path, swapped_server: StubServer, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    where = ("--model", "toy", "--url", swapped_server.url, "--concurrency", "1")
+    image.with_name("bad.png").write_bytes(b"no image")
+    result = call("score", image.parent, *[image] * 5, *where, "--output", table, "--json")
+    assert result.returncode == 3
+    assert json.loads(result.stdout)["versions"] == {"1": 2, "2": 4}
+    assert (
+        "warning: 2 versions of model 'toy' answered: version 1 in 2 rows, version 2 in 4 rows; see the column "
+        "'version', or score again with --pin-version for a table of one version\n"
+    ) in result.stderr
+    with table.open(newline="") as stream:
+        origins = [(row["model"], row["version"]) for row in csv.DictReader(stream)]
+    assert origins == [("", ""), *[("toy", "1")] * 2, *[("toy", "2")] * 4]
+
+
+def test_a_table_with_a_pinned_version_contains_no_row_of_another(
+    image: Path, swapped_server: StubServer, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.csv"
+    where = ("--model", "toy", "--url", swapped_server.url, "--concurrency", "1", "--output", table, "--json")
+    result = call("score", *[image] * 5, *where, "--pin-version")
+    assert json.loads(result.stdout)["versions"] == {"1": 2}
+    assert "answered" not in result.stderr
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["version"] for row in rows] == ["1", "1", "", "", ""]
+    assert all("it is from version 2" in row["error"] for row in rows[2:])
 
 
 def test_one_image_is_counted_and_a_replaced_table_is_reported(

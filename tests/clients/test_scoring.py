@@ -17,9 +17,17 @@ from support.stream_gates import Gate
 from support.stub_server import StubServer, Tensors
 from support.toy import toy_contract
 
+from camserve.bundle import Bundle
 from camserve.clients import AsyncClassifier, Classifier, LeftOut, find_images, score
-from camserve.errors import ConnectionFailedError, DeadlineError, RequestError, UsageError
-from camserve.serving import TritonServer
+from camserve.errors import (
+    ConnectionFailedError,
+    ContractError,
+    DeadlineError,
+    NotLoadedError,
+    RequestError,
+    UsageError,
+)
+from camserve.serving import TritonServer, publish
 
 
 @pytest.fixture
@@ -54,6 +62,7 @@ def test_an_unreadable_image_gets_a_row_with_its_error(classifier: Classifier, t
     rows = list(score(classifier, [good, bad, tmp_path / "none.png", tmp_path, good]))
     assert [row.error is None for row in rows] == [True, False, False, False, True]
     assert rows[1].top == ()
+    assert [(row.model, row.version) for row in rows] == [("toy", "1"), *[(None, None)] * 3, ("toy", "1")]
     for row, message in zip(rows[1:4], ("corrupt or truncated", "does not exist", "is a folder"), strict=True):
         assert row.error is not None
         assert message in row.error
@@ -85,6 +94,35 @@ def test_a_refusal_is_a_row_while_the_model_is_served(tmp_path: Path) -> None:
         server.ready = False
         with pytest.raises(RequestError):
             list(score(classifier, [path, path]))
+
+
+@pytest.mark.parametrize("versions", ["all", "latest"])
+def test_a_pinned_version_answers_all_rows_until_it_is_unloaded(
+    toy_bundle: Bundle, tmp_path: Path, versions: str
+) -> None:
+    path, repository = image(tmp_path / "one.png"), tmp_path / "repository"
+    publish(toy_bundle, repository, options={"versions": versions})
+    with (
+        DisposableServer(repository, model_control="explicit") as server,
+        Classifier(server.grpc_url, "toy", pin_version=True) as pinned,
+        Classifier(server.grpc_url, "toy") as newest,
+    ):
+        rows = score(pinned, [path] * 20, concurrency=1)
+        assert next(rows).version == "1"
+        publish(toy_bundle, repository, url=server.grpc_url)
+        assert next(score(newest, [path])).version == "2"
+        if versions == "all":
+            assert [row.version for row in rows] == ["1"] * 19
+        else:
+            with pytest.raises(NotLoadedError, match=r"version 1.*Load version 1 again, or leave out --pin-version"):
+                list(rows)
+
+
+def test_a_version_that_is_not_reported_cannot_be_pinned() -> None:
+    server = StubServer(toy_contract(), lambda names, count: {})
+    server.version = ""
+    with server, pytest.raises(ContractError, match="cannot be pinned: the server does not report it"):
+        Classifier(server.url, "toy", pin_version=True)
 
 
 def test_inputs_are_consumed_lazily(classifier: Classifier, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from support.access import as_another_user, mode, needs_root
 from camserve.clients import Prediction, ScoredRow, TableSummary, check_table, write_table
 from camserve.errors import ClientError, ConnectionFailedError, UsageError
 
-HEADER = ["path", "class_1", "label_1", "probability_1", "class_2", "label_2", "probability_2", "error"]
+RANKS = ["class_1", "label_1", "probability_1", "class_2", "label_2", "probability_2"]
 NAMES = [
     "plain.png",
     "comma, quote\" and 'apostrophe'.png",
@@ -32,7 +32,8 @@ NAMES = [
 
 def rows() -> list[ScoredRow]:
     best = (Prediction(3, "tabby, cat", 0.123456789), Prediction(0, 'the "other"', 1e-9))
-    return [*(ScoredRow(name, best) for name in NAMES), ScoredRow("bad.png", error="it is corrupt, really")]
+    good = [ScoredRow(name, best, model="pets", version=str(1 + (at > 5))) for at, name in enumerate(NAMES)]
+    return [*good, ScoredRow("bad.png", error="it is corrupt, really")]
 
 
 def read_csv(path: Path) -> list[list[str]]:
@@ -49,25 +50,28 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
 
 def test_csv_rows_round_trip_exactly(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1)
+    assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1, versions={"1": 6, "2": 2})
     header, *body = read_csv(path)
-    assert header == HEADER
+    assert header == ["path", *RANKS, "error", "model", "version"]
     for cells, name in zip(body, NAMES, strict=False):
-        assert cells == [name, "3", "tabby, cat", "0.123456789", "0", 'the "other"', "1e-09", ""]
-    assert body[-1] == ["bad.png", "", "", "", "", "", "", "it is corrupt, really"]
+        assert cells[:-1] == [name, "3", "tabby, cat", "0.123456789", "0", 'the "other"', "1e-09", "", "pets"]
+    assert [cells[-1] for cells in body] == ["1"] * 6 + ["2"] * 2 + [""]
+    assert body[-1] == ["bad.png", "", "", "", "", "", "", "it is corrupt, really", "", ""]
     assert b"caf\xe9.png" in path.read_bytes()
 
 
 def test_parquet_rows_round_trip_exactly(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
-    assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1)
+    assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1, versions={"1": 6, "2": 2})
     body = read_parquet(path)
-    assert list(body[0]) == [*HEADER, "path_bytes"]
+    assert list(body[0]) == ["path", *RANKS, "error", "path_bytes", "model", "version"]
     for cells, name in zip(body, NAMES, strict=False):
         exact = cells["path"] if cells["path_bytes"] is None else os.fsdecode(cells["path_bytes"])
         assert exact == name
         assert (cells["class_1"], cells["label_1"], cells["error"]) == (3, "tabby, cat", None)
         assert cells["probability_1"] == pytest.approx(0.123456789, rel=1e-7)
+    assert [cells["version"] for cells in body] == ["1"] * 6 + ["2"] * 2 + [None]
+    assert [cells["model"] for cells in body] == ["pets"] * 8 + [None]
     assert (body[-1]["class_1"], body[-1]["error"]) == (None, "it is corrupt, really")
 
 
@@ -86,7 +90,7 @@ def test_fewer_classes_than_ranks_leave_cells_empty(tmp_path: Path, extension: s
     if extension == "parquet":
         assert read_parquet(path)[0]["class_3"] is None
     else:
-        assert {len(cells) for cells in read_csv(path)} == {1 + 15 + 1}
+        assert {len(cells) for cells in read_csv(path)} == {1 + 15 + 3}
 
 
 def failing(error: BaseException) -> Iterator[ScoredRow]:
@@ -149,7 +153,7 @@ def test_a_table_is_written_to_the_target_of_a_link(tmp_path: Path) -> None:
     for top in (1, 2):  # first without an existing table, then with one
         write_table(link, rows(), top=top)
         assert link.is_symlink()
-        assert len(read_csv(real)[0]) == 2 + 3 * top
+        assert len(read_csv(real)[0]) == 1 + 3 * top + 3
     assert list(real.parent.iterdir()) == [real]
 
 
@@ -164,7 +168,7 @@ def test_a_replaced_table_keeps_its_mode(tmp_path: Path, extension: str) -> None
     path = tmp_path / f"table.{extension}"
     path.touch()
     path.chmod(0o600)
-    assert write_table(path, rows()) == TableSummary(rows=9, errors=1, access_kept=True)
+    assert write_table(path, rows()) == TableSummary(9, 1, access_kept=True, versions={"1": 6, "2": 2})
     assert mode(path) == 0o600
     link = tmp_path / f"link.{extension}"
     link.symlink_to(path)
@@ -223,8 +227,8 @@ def test_formulas_are_exact_by_default_and_texts_when_escaped(tmp_path: Path) ->
     write_table(safe, listed, top=1, spreadsheet_safe=True)
     assert [cells[:3] for cells in read_csv(exact)[1:-1]] == [[text, "1", text] for text in FORMULAS]
     assert [cells[:4] for cells in read_csv(safe)[1:-1]] == [[f"'{t}", "1", f"'{t}", "0.5"] for t in FORMULAS]
-    assert read_csv(safe)[-1] == ["a;=1.png", "", "", "", "'-bad"]
-    assert safe.read_bytes().endswith(b'"a;=1.png","","","","\'-bad"\r\n')
+    assert read_csv(safe)[-1] == ["a;=1.png", "", "", "", "'-bad", "", ""]
+    assert safe.read_bytes().endswith(b'"a;=1.png","","","","\'-bad","",""\r\n')
 
 
 def test_parquet_has_no_formulas_to_escape(tmp_path: Path) -> None:

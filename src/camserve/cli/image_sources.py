@@ -37,11 +37,12 @@ class Source:
         return self.name.stem if isinstance(self.image, Path) else "stdin"
 
 
-def find_sources(paths: Sequence[str], left_out: LeftOut) -> list[Source]:
+def find_sources(paths: Sequence[str], max_bytes: int, left_out: LeftOut) -> list[Source]:
     """Find the images of a command line.
 
     Args:
         paths: Files, folders, patterns, and `-` for standard input; a file of that name is `./-`.
+        max_bytes: The most bytes that an image may have.
         left_out: Counts what is left out of the folders.
 
     Returns:
@@ -60,7 +61,7 @@ def find_sources(paths: Sequence[str], left_out: LeftOut) -> list[Source]:
     sources: list[Source] = []
     for path in paths:
         if path == _STANDARD_INPUT:
-            sources.append(Source(Path(path), _read_standard_input()))
+            sources.append(Source(Path(path), _read_standard_input(max_bytes)))
         else:
             sources += [Source(each, each) for each in find_images([path], left_out=left_out)]
     return sources
@@ -72,13 +73,11 @@ def print_left_out(left_out: LeftOut) -> None:
         print_note(f"Left out: {left_out}")
 
 
-def _read_standard_input() -> bytes:
+def _read_standard_input(max_bytes: int) -> bytes:
     """Read what is piped in, up to one byte more than an image may have."""
-    from camserve.clients import DecodeOptions
-
     if sys.stdin is None or sys.stdin.isatty():
         raise UsageError(
             "standard input is a terminal, not an image",
             hint="Redirect an image to it: camserve classify --model NAME - < cat.jpg",
         )
-    return sys.stdin.buffer.read(DecodeOptions().max_bytes + 1)
+    return sys.stdin.buffer.read(max_bytes + 1)

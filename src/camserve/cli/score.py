@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from camserve.cli import client_options
+from camserve.cli import client_options, reading_options
 from camserve.cli.console import exit_code, print_json, print_line, print_warning
 from camserve.cli.help_layout import Command
 from camserve.cli.image_sources import print_left_out
@@ -57,7 +58,13 @@ def score(
         ),
     ] = False,
     as_json: Json = False,
+    exif: reading_options.Exif = False,
+    fast_jpeg: reading_options.FastJpeg = False,
+    crops: reading_options.CropCount = None,
+    max_pixels: reading_options.MaxPixels = reading_options.MAX_PIXELS,
+    max_bytes: reading_options.MaxBytes = reading_options.MAX_BYTES,
     version: client_options.Version = "",
+    pin_version: client_options.PinVersion = False,
     url: client_options.Url = "localhost:8001",
     timeout: client_options.Timeout = 30.0,
     tls_ca: client_options.TlsCa = None,
@@ -72,11 +79,12 @@ def score(
 
     Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
-    from camserve.clients import LeftOut, check_table, find_images, write_table
+    from camserve.clients import DecodeOptions, LeftOut, check_table, find_images, write_table
     from camserve.clients import score as score_images
 
     _check_exist(inputs)
     check_table(output, spreadsheet_safe=spreadsheet_safe)
+    decode_options = DecodeOptions(exif=exif, fast_jpeg=fast_jpeg, max_pixels=max_pixels, max_bytes=max_bytes)
     replaced = output.exists()
     # Counted first rather than listed, so that a million paths need not be in memory.
     total = sum(1 for _ in find_images(inputs, left_out=LeftOut()))
@@ -86,20 +94,28 @@ def score(
         url,
         model,
         version=version,
+        pin_version=pin_version,
         timeout=timeout,
         tls_ca=tls_ca,
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         token_file=token_file,
+        decode_options=decode_options,
     ) as classifier:
         top = min(top, len(classifier.labels))
-        rows = score_images(classifier, find_images(inputs, left_out=left_out), top=top, concurrency=concurrency)
+        rows = score_images(
+            classifier,
+            find_images(inputs, left_out=left_out),
+            top=top,
+            concurrency=concurrency,
+            crops=reading_options.crops_of(crops),
+        )
         summary = write_table(output, track(rows, total), top=top, spreadsheet_safe=spreadsheet_safe)
     seconds = time.monotonic() - started
     if as_json:
         metrics = {"rows": summary.rows, "errors": summary.errors, "seconds": round(seconds, 3)}
-        of_table = {"replaced": replaced, "access_kept": summary.access_kept}
-        print_json({"output": str(output), **metrics, **of_table, "left_out": left_out.document()})
+        table = {"replaced": replaced, "access_kept": summary.access_kept, "versions": summary.versions}
+        print_json({"output": str(output), **metrics, **table, "left_out": left_out.document()})
     else:
         rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
         print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
@@ -108,10 +124,21 @@ def score(
         print_warning(
             f"{printable(output)}: owner, group or access control list of the replaced table could not be kept"
         )
+    if len(summary.versions) > 1:
+        print_warning(_several_versions(model, summary.versions))
     if summary.errors:
         contain = "contains" if summary.errors == 1 else "contain"
         print_warning(f"{summary.errors:,} of {count(summary.rows, 'row')} {contain} an error; see the column 'error'")
         raise typer.Exit(exit_code(summary.errors, summary.rows))
+
+
+def _several_versions(model: str, versions: Mapping[str, int]) -> str:
+    """Return the message for a table whose rows are from several versions of the model."""
+    rows = ", ".join(f"version {version or '(not reported)'} in {count(n, 'row')}" for version, n in versions.items())
+    return (
+        f"{count(len(versions), 'version')} of model {model!r} answered: {rows}; see the column 'version', or score "
+        "again with --pin-version for a table of one version"
+    )
 
 
 def _check_exist(inputs: list[Path]) -> None:

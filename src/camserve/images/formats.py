@@ -73,4 +73,4 @@ def identify(data: bytes, name: str) -> Image.Image | str:
     if kind is None or kind in FORMATS:
         return instead
     image = open_optional(data, kind, name)
-    return f"an image of the unsupported format {kind}" if image is None else image
+    return f"{instead} (it is {kind})" if image is None else image
