@@ -7,8 +7,11 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from camserve.argument_checks import check_type
 from camserve.clients.answers.classification import Classification
@@ -36,6 +39,8 @@ class ScoredRow:
         error: The error, in one line.
         model: Name of the model that answered; None in case of an error.
         version: Version of the model that answered; None in case of an error.
+        probabilities: Probabilities of all classes, float32 `[classes]`; None in case of an error, or if they were not
+            requested. They are not compared.
     """
 
     path: str
@@ -43,6 +48,7 @@ class ScoredRow:
     error: str | None = None
     model: str | None = None
     version: str | None = None
+    probabilities: np.ndarray[Any, Any] | None = field(default=None, repr=False, compare=False)
 
 
 def find_images(inputs: Iterable[str | Path], *, left_out: LeftOut | None = None) -> Iterator[Path]:
@@ -83,6 +89,7 @@ def score(
     top: int = 5,
     concurrency: int = 8,
     crops: Crops | None = None,
+    all_probabilities: bool = False,
 ) -> Iterator[ScoredRow]:
     """Classify files and yield one row per file, in the order of `inputs`; see `find_images` for folders.
 
@@ -97,6 +104,7 @@ def score(
         top: Number of classes in each row.
         concurrency: Number of images to decode and classify at once.
         crops: Crops of each image to classify instead of the whole.
+        all_probabilities: Whether rows contain the probabilities of all classes, for `write_table(..., classes=)`.
 
     Raises:
         ConnectionFailedError: If the server is unreachable.
@@ -111,7 +119,7 @@ def score(
     paths: deque[str | Path] = deque()
     images: Iterator[ImageInput] = _recorded(inputs, paths)
     results = classifier.classify_many(images, top=top, crops=crops, concurrency=concurrency, errors="yield")
-    return _rows(results, paths)
+    return _rows(results, paths, all_probabilities=all_probabilities)
 
 
 def _check_several(inputs: object) -> None:
@@ -130,11 +138,14 @@ def _files(inputs: Iterable[str | Path], left_out: LeftOut) -> Iterator[Path]:
 
 
 def _rows(
-    results: Generator[Classification | CamserveError, None, None], paths: deque[str | Path]
+    results: Generator[Classification | CamserveError, None, None],
+    paths: deque[str | Path],
+    *,
+    all_probabilities: bool,
 ) -> Iterator[ScoredRow]:
     with closing(results):
         for result in results:
-            yield _row(paths.popleft(), result)
+            yield _row(paths.popleft(), result, all_probabilities=all_probabilities)
 
 
 def _recorded(inputs: Iterable[str | Path], record: deque[str | Path]) -> Iterator[ImageInput]:
@@ -144,7 +155,9 @@ def _recorded(inputs: Iterable[str | Path], record: deque[str | Path]) -> Iterat
         yield each
 
 
-def _row(path: str | Path, result: Classification | CamserveError) -> ScoredRow:
+def _row(path: str | Path, result: Classification | CamserveError, *, all_probabilities: bool) -> ScoredRow:
     if isinstance(result, CamserveError):
         return ScoredRow(str(path), error=" ".join(str(result).split()))
-    return ScoredRow(str(path), result.top, model=result.model, version=result.version)
+    # Copied, as they are a part of the reply, which a row must not keep.
+    probabilities = result.probabilities.copy() if all_probabilities else None
+    return ScoredRow(str(path), result.top, model=result.model, version=result.version, probabilities=probabilities)

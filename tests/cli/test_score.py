@@ -16,6 +16,7 @@ from support.command_line import call
 from support.stub_server import StubServer, Tensors, correct_answer
 from support.toy import toy_contract
 
+from camserve.clients import Classifier
 from camserve.serving import TritonServer
 
 pytestmark = pytest.mark.slow
@@ -184,6 +185,20 @@ def test_a_table_of_two_versions_names_them(image: Path, swapped_server: StubSer
     with table.open(newline="") as stream:
         origins = [(row["model"], row["version"]) for row in csv.DictReader(stream)]
     assert origins == [("", ""), *[("toy", "1")] * 2, *[("toy", "2")] * 4]
+
+
+def test_all_probabilities_are_columns_in_class_order(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
+    table, where = tmp_path / "table.csv", ("--model", "toy", "--url", toy_server.grpc_url)
+    result = call("score", image, *where, "--output", table, "--top", "1", "--all-probabilities")
+    assert result.returncode == 0, result.stderr
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        expected = classifier.classify(image)
+    with table.open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    names = [f"probability_of_class {index}" for index in range(4)]
+    assert list(row)[-5:] == ["version", *names]
+    assert [float(row[name]) for name in names] == expected.probabilities.tolist()
+    assert row["probability_1"] == row[f"probability_of_{row['label_1']}"]
 
 
 def test_a_table_with_a_pinned_version_contains_no_row_of_another(

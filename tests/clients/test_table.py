@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.access import as_another_user, mode, needs_root
 
 from camserve.clients import Prediction, ScoredRow, TableSummary, check_table, write_table
-from camserve.errors import ClientError, ConnectionFailedError, UsageError
+from camserve.errors import ClientError, ConnectionFailedError, ContractError, UsageError
 
 RANKS = ["class_1", "label_1", "probability_1", "class_2", "label_2", "probability_2"]
 NAMES = [
@@ -81,6 +82,72 @@ def test_parquet_groups_join_to_all_rows(tmp_path: Path, monkeypatch: pytest.Mon
         path = tmp_path / f"{count}.parquet"
         write_table(path, (ScoredRow(str(number)) for number in range(count)), top=1)
         assert [row["path"] for row in read_parquet(path)] == [str(number) for number in range(count)]
+
+
+LABELS = ["crane", 'tabby, "cat"', "crane", "1", "crane (class 0)", "=1"]
+CLASS_COLUMNS = [
+    "probability_of_crane (class 0) (class 0)",
+    'probability_of_tabby, "cat"',
+    "probability_of_crane (class 2)",
+    "probability_of_1",
+    "probability_of_crane (class 0) (class 4)",
+    "probability_of_=1",
+]
+PROBABILITIES = np.array([[0.5, 0.25, 0.1, 0.1, 0.03, 0.02], [0, 1e-9, 0, 1, 0, 0]], np.float32)
+
+
+def rows_of_all_classes() -> list[ScoredRow]:
+    bad = ScoredRow("bad.png", error="it is corrupt")
+    good = [
+        ScoredRow(f"{place}.png", (Prediction(best, LABELS[best], float(values[best])),), probabilities=values)
+        for place, (values, best) in enumerate(zip(PROBABILITIES, (0, 3), strict=True))
+    ]
+    return [good[0], bad, good[1]]
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+@pytest.mark.parametrize("group", [1, 1000])
+def test_probabilities_of_all_classes_round_trip_exactly_by_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: str, group: int
+) -> None:
+    monkeypatch.setattr("camserve.clients.table._PROBABILITIES_PER_GROUP", group)
+    path = tmp_path / f"table.{extension}"
+    write_table(path, rows_of_all_classes(), top=1, classes=LABELS)
+    ranks = ["class_1", "label_1", "probability_1"]
+    if extension == "csv":
+        header, *body = read_csv(path)
+        assert header == ["path", *ranks, "error", "model", "version", *CLASS_COLUMNS]
+        assert body[1][-6:] == [""] * 6
+        found = np.array([cells[-6:] for cells in (body[0], body[2])]).astype(float)
+        assert [cells[3] for cells in (body[0], body[2])] == [body[0][7], body[2][10]]  # as probability_1
+    else:
+        listed = read_parquet(path)
+        assert list(listed[0]) == ["path", *ranks, "error", "path_bytes", "model", "version", *CLASS_COLUMNS]
+        assert [listed[1][name] for name in CLASS_COLUMNS] == [None] * 6
+        found = np.array([[listed[place][name] for name in CLASS_COLUMNS] for place in (0, 2)])
+    assert np.array_equal(found, PROBABILITIES.astype(float))
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("classes", "error", "expected"),
+    [
+        (LABELS[:-1], ContractError, "0.png has other classes than the table: 6 classes instead of 5"),
+        (["heron", *LABELS[1:]], ContractError, "0.png .*: class 0 is 'crane' instead of 'heron'"),
+        ("crane", UsageError, "classes must be a list of labels"),
+    ],
+)
+def test_other_classes_than_those_of_the_rows_are_refused(
+    tmp_path: Path, extension: str, classes: Any, error: type[Exception], expected: str
+) -> None:
+    with pytest.raises(error, match=expected):
+        write_table(tmp_path / f"table.{extension}", rows_of_all_classes(), classes=classes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_without_all_probabilities_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"plain.png has no probabilities .* all_probabilities=True"):
+        write_table(tmp_path / "table.csv", rows(), classes=["a", "b"])
 
 
 @pytest.mark.parametrize("extension", ["csv", "parquet", "CSV"])

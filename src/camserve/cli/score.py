@@ -49,6 +49,13 @@ def score(
     ],
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Number of classes in each row.")] = 5,
     concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Number of concurrent requests.")] = 8,
+    all_probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--all-probabilities",
+            help="Append a column for each class with its probability, in class order: probability_of_ and the label.",
+        ),
+    ] = False,
     spreadsheet_safe: Annotated[
         bool,
         typer.Option(
@@ -109,8 +116,15 @@ def score(
             top=top,
             concurrency=concurrency,
             crops=reading_options.crops_of(crops),
+            all_probabilities=all_probabilities,
         )
-        summary = write_table(output, track(rows, total), top=top, spreadsheet_safe=spreadsheet_safe)
+        summary = write_table(
+            output,
+            track(rows, total),
+            top=top,
+            classes=classifier.labels if all_probabilities else (),
+            spreadsheet_safe=spreadsheet_safe,
+        )
     seconds = time.monotonic() - started
     if as_json:
         metrics = {"rows": summary.rows, "errors": summary.errors, "seconds": round(seconds, 3)}
