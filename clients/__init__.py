@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from camserve.clients.table_file import TableSummary
     from camserve.images.crops import Crops
     from camserve.images.decode_options import DecodeOptions
+    from camserve.images.left_out import LeftOut
     from camserve.images.loading import ImageInput, load_image
     from camserve.images.pixel_arrays import Pixels
     from camserve.images.placement import Placement
@@ -44,6 +45,7 @@ __all__ = [
     "Crops",
     "DecodeOptions",
     "ImageInput",
+    "LeftOut",
     "Metrics",
     "Pixels",
     "Placement",

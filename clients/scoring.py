@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -18,11 +19,14 @@ from camserve.clients.answers.predictions import Prediction
 from camserve.clients.classifier import Classifier
 from camserve.errors import CamserveError, UsageError
 from camserve.images.crops import Crops
-from camserve.images.extensions import EXTENSIONS
+from camserve.images.folders import expand, images_in
+from camserve.images.left_out import LeftOut
 from camserve.images.loading import ImageInput
 from camserve.text import printable
 
 __all__ = ["ScoredRow", "find_images", "score"]
+
+_log = logging.getLogger("camserve.clients")
 
 
 @dataclass(frozen=True)
@@ -47,26 +51,35 @@ class ScoredRow:
     probabilities: np.ndarray[Any, Any] | None = field(default=None, repr=False, compare=False)
 
 
-def find_images(inputs: Iterable[str | Path]) -> Iterator[Path]:
+def find_images(inputs: Iterable[str | Path], *, left_out: LeftOut | None = None) -> Iterator[Path]:
     """List the files to score: the given files, whatever their names, and the images in the given folders.
 
-    Folders are searched recursively, in the order of names, for .bmp, .gif, .jpeg, .jpg, .pbm, .pgm, .png, .pnm, .ppm,
-    .tif, .tiff and .webp. Missing files are listed, too, so that they get a row.
+    Folders are searched recursively, in the order of names, for files with the extension of an image, and files of any
+    other name with the content of one. Links to folders are followed, but no folder is searched twice. Hidden files
+    and folders (names that start with a dot, `__MACOSX`, `Thumbs.db`, `desktop.ini` and the like) and files of other
+    content are left out. Patterns such as `photos/*.jpg` are expanded if no file has that name. Missing files are
+    listed, too, so that they get a row.
+
+    Args:
+        inputs: Files, folders and patterns.
+        left_out: Counts what is left out of the folders (default: it is logged as a warning at the end).
 
     Raises:
-        UsageError: If a single path is passed, a folder cannot be read, or no file is found.
+        UsageError: If a single path is passed, a folder cannot be read, nothing matches a pattern, or no file is found.
     """
     _check_several(inputs)
+    counted = LeftOut() if left_out is None else left_out
     found = False
-    for entry in inputs:
-        # Path.is_dir raises an error without permission.
-        for path in _images_below(Path(entry)) if os.path.isdir(entry) else (Path(entry),):  # noqa: PTH112
-            found = True
-            yield path
+    for path in _files(inputs, counted):
+        found = True
+        yield path
     if not found:
         raise UsageError(
-            "no images found", hint=f"Pass files, or folders with files that end in {' '.join(sorted(EXTENSIONS))}"
+            f"no images found{f'; left out: {counted}' if counted else ''}",
+            hint="Pass image files, or folders that contain images",
         )
+    if left_out is None and counted:
+        _log.warning("left out: %s", counted)
 
 
 def score(
@@ -115,6 +128,15 @@ def _check_several(inputs: object) -> None:
         raise UsageError(f"inputs must be a list of paths, got the path {printable(str(inputs))}", hint="Pass [path]")
 
 
+def _files(inputs: Iterable[str | Path], left_out: LeftOut) -> Iterator[Path]:
+    for given in inputs:
+        for path in expand(given):
+            if os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises an error without permission)
+                yield from images_in(path, left_out)
+            else:
+                yield path
+
+
 def _rows(
     results: Generator[Classification | CamserveError, None, None],
     paths: deque[str | Path],
@@ -139,18 +161,3 @@ def _row(path: str | Path, result: Classification | CamserveError, *, all_probab
     # Copied, as they are a part of the reply, which a row must not keep.
     probabilities = result.probabilities.copy() if all_probabilities else None
     return ScoredRow(str(path), result.top, model=result.model, version=result.version, probabilities=probabilities)
-
-
-def _images_below(folder: Path) -> Iterator[Path]:
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise UsageError(
-            f"folder {printable(folder)} cannot be read: {error.strerror}",
-            hint="Check its permissions, or leave it out",
-        ) from None
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):  # links to folders may form a cycle
-            yield from _images_below(Path(entry.path))
-        elif Path(entry.name).suffix.lower() in EXTENSIONS:
-            yield Path(entry.path)

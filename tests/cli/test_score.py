@@ -64,6 +64,44 @@ def test_a_folder_without_images_is_wrong_usage(toy_server: TritonServer, tmp_pa
     assert not table.exists()
 
 
+def test_what_a_folder_leaves_out_is_counted_and_named(
+    image: Path, toy_server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image.rename(image.with_name("no ending"))
+    (image.parent / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+    for name in (".DS_Store", "Thumbs.db", "notes.txt"):
+        (image.parent / name).touch()
+    (image.parent / "new").mkdir()
+    monkeypatch.chdir(tmp_path)
+    command = ("score", "photos", "--model", "toy", "--url", toy_server.grpc_url, "--output", "table.csv", "--json")
+    result = call(*command)
+    assert result.returncode == 3
+    with Path("table.csv").open(newline="") as stream:
+        good, bad = csv.DictReader(stream)
+    assert (good["path"], good["error"]) == ("photos/no ending", "")
+    assert bad["path"] == "photos/phone.HEIC"
+    assert "HEIC" in bad["error"] or "corrupt" in bad["error"]  # the latter where pillow-heif is installed
+    assert json.loads(result.stdout)["left_out"] == {
+        "hidden_files": {"count": 2, "first": ["photos/.DS_Store", "photos/Thumbs.db"]},
+        "not_images": {"count": 1, "first": ["photos/notes.txt"]},
+        "empty_folders": {"count": 1, "first": ["photos/new"]},
+    }
+    line = (
+        "Left out: 2 hidden files ('photos/.DS_Store', 'photos/Thumbs.db'), "
+        "1 file that is not an image ('photos/notes.txt'), 1 empty folder ('photos/new')"
+    )
+    assert line in result.stderr.splitlines()
+
+
+def test_a_quoted_pattern_is_expanded(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
+    where = ("--model", "toy", "--url", toy_server.grpc_url, "--output", tmp_path / "table.csv")
+    result = call("score", image.parent / "*.png", *where)
+    assert result.returncode == 0, result.stderr
+    result = call("score", image.parent / "*.gif", *where)
+    assert result.returncode == 2
+    assert f"no file matches {image.parent / '*.gif'}" in result.stderr
+
+
 def test_bad_images_alone_end_with_1(toy_server: TritonServer, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no image")
     table = tmp_path / "table.csv"

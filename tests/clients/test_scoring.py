@@ -18,7 +18,7 @@ from support.stub_server import StubServer, Tensors
 from support.toy import toy_contract
 
 from camserve.bundle import Bundle
-from camserve.clients import AsyncClassifier, Classifier, find_images, score
+from camserve.clients import AsyncClassifier, Classifier, LeftOut, find_images, score
 from camserve.errors import (
     ConnectionFailedError,
     ContractError,
@@ -192,10 +192,28 @@ def test_folders_are_searched_in_the_order_of_names(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (tmp_path / "in" / "a" / "up").symlink_to(tmp_path / "in")
-    odd = tmp_path / "report.txt"
-    found = list(find_images([odd, tmp_path / "in", str(odd)]))
-    names = ["a/z/deep.webp", "b/.hidden.bmp", "b/1.png", "b/2.JPG", "c.gif"]
+    odd = tmp_path / ".report.txt"  # given by name, so neither its content nor the dot counts
+    left_out = LeftOut()
+    found = list(find_images([odd, tmp_path / "in", str(odd)], left_out=left_out))
+    names = ["a/z/deep.webp", "b/1.png", "b/2.JPG", "c.gif"]
     assert found == [odd, *(tmp_path / "in" / name for name in names), odd]
+    assert left_out.counts == {"not_images": 1, "hidden_files": 1, "repeated_folders": 1}
+
+
+def test_what_is_left_out_is_logged_unless_it_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image(tmp_path / "a.png")
+    (tmp_path / "notes.txt").touch()
+    list(find_images([tmp_path], left_out=LeftOut()))
+    assert caplog.messages == []
+    list(find_images([tmp_path]))
+    assert caplog.messages == [f"left out: 1 file that is not an image ('{tmp_path / 'notes.txt'}')"]
+
+
+def test_patterns_are_expanded_in_the_place_of_their_input(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png", "c.txt"):
+        (tmp_path / name).touch()
+    found = list(find_images([tmp_path / "c.txt", tmp_path / "*.png"]))
+    assert [path.name for path in found] == ["c.txt", "a.png", "b.png"]
 
 
 def test_a_path_that_is_too_long_gets_a_row(classifier: Classifier) -> None:
@@ -215,8 +233,9 @@ def test_names_that_are_not_utf8_are_scored(classifier: Classifier, tmp_path: Pa
 
 
 def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no images.*\.jpeg"):
+    with pytest.raises(UsageError, match="no images found; left out: 1 empty folder") as error:
         list(find_images([tmp_path]))
+    assert str(tmp_path) in error.value.message
 
 
 def test_an_unreadable_folder_is_an_error(tmp_path: Path) -> None:

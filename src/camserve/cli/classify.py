@@ -15,7 +15,7 @@ from camserve.cli import client_options, reading_options
 from camserve.cli.answer_view import answer_document, map_document, print_answer
 from camserve.cli.console import exit_code, print_error, print_json, print_line
 from camserve.cli.help_layout import Command
-from camserve.cli.image_sources import Source, find_sources
+from camserve.cli.image_sources import Source, find_sources, print_left_out
 from camserve.cli.map_files import make_folder, save_map
 from camserve.cli.progress_view import track
 from camserve.cli.shared_options import Json
@@ -46,8 +46,8 @@ def classify(
         list[str],  # a Path would drop the ./ of ./-
         typer.Argument(
             metavar="IMAGE",
-            help="Image files, folders to search for images, and - for one image from standard input (./- is a file of "
-            "that name).",
+            help="Image files, folders to search for images, patterns such as 'photos/*.jpg', and - for one image from "
+            "standard input (./- is a file of that name).",
             show_default=False,
         ),
     ],
@@ -89,14 +89,18 @@ def classify(
 ) -> None:
     """Classify images, and optionally draw class activation maps.
 
+    Images in folders are recognized by extension or content. Hidden files and files of other content are left out, and
+    counted at the end.
+
     Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
-    from camserve.clients import DecodeOptions
+    from camserve.clients import DecodeOptions, LeftOut
 
     if class_ is not None and cam_dir is None:
         raise UsageError("--class requires --cam-dir", hint="Add --cam-dir DIR, the folder for the maps")
     decode_options = DecodeOptions(exif=exif, fast_jpeg=fast_jpeg, max_pixels=max_pixels, max_bytes=max_bytes)
-    sources = find_sources(images, max_bytes)
+    left_out = LeftOut()
+    sources = find_sources(images, max_bytes, left_out)
     if cam_dir is not None:
         make_folder(cam_dir)
     with client_options.open_classifier(
@@ -120,6 +124,7 @@ def classify(
         )
         maps = None if cam_dir is None else _Maps(cam_dir, class_)
         failed = _print_all(sources, answers, maps, as_json=as_json)
+    print_left_out(left_out)
     if failed:
         raise typer.Exit(exit_code(failed, len(sources)))
 

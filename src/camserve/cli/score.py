@@ -13,6 +13,7 @@ import typer
 from camserve.cli import client_options, reading_options
 from camserve.cli.console import exit_code, print_json, print_line, print_warning
 from camserve.cli.help_layout import Command
+from camserve.cli.image_sources import print_left_out
 from camserve.cli.progress_view import track
 from camserve.cli.shared_options import Json, check_choice, one_of
 from camserve.errors import UsageError
@@ -39,7 +40,11 @@ def register(app: typer.Typer) -> None:
 def score(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT", help="Image files, and folders to search for images.", show_default=False),
+        typer.Argument(
+            metavar="INPUT",
+            help="Image files, folders to search for images, and patterns such as 'photos/*.jpg'.",
+            show_default=False,
+        ),
     ],
     model: client_options.Model,
     output: Annotated[
@@ -94,9 +99,19 @@ def score(
 ) -> None:
     """Classify many images into a table with one row each: its classes, or its error.
 
+    Images in folders are recognized by extension or content. Hidden files and files of other content are left out, and
+    counted at the end.
+
     Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
-    from camserve.clients import DecodeOptions, check_table, find_images, write_camera_submission, write_table
+    from camserve.clients import (
+        DecodeOptions,
+        LeftOut,
+        check_table,
+        find_images,
+        write_camera_submission,
+        write_table,
+    )
     from camserve.clients import score as score_images
     from camserve.clients.camera_submission import distinct_names
 
@@ -110,7 +125,9 @@ def score(
     decode_options = DecodeOptions(exif=exif, fast_jpeg=fast_jpeg, max_pixels=max_pixels, max_bytes=max_bytes)
     replaced = output.exists()
     # Counted first rather than listed, so that a million paths need not be in memory.
-    total = sum(1 for _ in (distinct_names(find_images(inputs)) if camera else find_images(inputs)))
+    found = find_images(inputs, left_out=LeftOut())
+    total = sum(1 for _ in (distinct_names(found) if camera else found))
+    left_out = LeftOut()
     started = time.monotonic()
     with client_options.open_classifier(
         url,
@@ -127,7 +144,7 @@ def score(
         top = min(top, len(classifier.labels))
         rows = score_images(
             classifier,
-            find_images(inputs),
+            find_images(inputs, left_out=left_out),
             top=top,
             concurrency=concurrency,
             crops=reading_options.crops_of(crops),
@@ -144,10 +161,11 @@ def score(
     if as_json:
         metrics = {"rows": summary.rows, "errors": summary.errors, "seconds": round(seconds, 3)}
         table = {"replaced": replaced, "access_kept": summary.access_kept, "versions": summary.versions}
-        print_json({"output": str(output), **metrics, **table})
+        print_json({"output": str(output), **metrics, **table, "left_out": left_out.document()})
     else:
         rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
         print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
+    print_left_out(left_out)
     _print_warnings(summary, output, model, "their camera is empty" if camera else "see the column 'error'")
     if summary.errors:
         raise typer.Exit(exit_code(summary.errors, summary.rows))
@@ -195,6 +213,8 @@ def _several_versions(model: str, versions: Mapping[str, int]) -> str:
 
 def _check_exist(inputs: list[Path]) -> None:
     """Check that the inputs exist, so that a misspelled path does not replace the table of an earlier run."""
-    for path in inputs:
+    from camserve.images.folders import expand
+
+    for path in (each for given in inputs for each in expand(given)):
         if not os.path.exists(path):  # noqa: PTH110  (Path.exists raises where a folder on the way cannot be read)
             raise UsageError(f"{path} does not exist or cannot be read", hint="Check the path; no table was written")
