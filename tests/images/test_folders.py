@@ -152,7 +152,20 @@ def test_patterns_are_expanded_like_by_the_shell(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     assert expand("*.jpg") == [Path("a.jpg"), Path("b.jpg"), Path("e[1].jpg")]
     assert expand("**/*.jpg") == [Path("a.jpg"), Path("b.jpg"), Path("e[1].jpg"), Path("x/c.jpg")]
+    assert expand(tmp_path / "x" / "?.jpg") == [tmp_path / "x" / "c.jpg"]
+    assert expand("./**.jpg") == expand("*.jpg")
+    assert expand(".*.jpg") == [Path(".d.jpg")]
     assert expand("e[1].jpg") == [Path("e[1].jpg")]
     assert expand("missing.jpg") == [Path("missing.jpg")]
     with pytest.raises(UsageError, match=r"no file matches \*\.gif"):
         expand("*.gif")
+
+
+def test_patterns_follow_no_loop_and_list_nothing_twice(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    add(photos / "a.jpg")
+    add(photos / "album.jpg" / "b.jpg")
+    for name in ("loop", "again"):
+        (photos / name).symlink_to(photos)
+    assert expand(photos / "**" / "*.jpg") == [photos / "a.jpg", photos / "album.jpg"]
+    assert expand(photos / "**") == [photos]

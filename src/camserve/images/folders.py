@@ -5,10 +5,11 @@ Clients and calibration share this search, so that a folder gives them the same 
 
 from __future__ import annotations
 
-import glob
 import os
+import re
 import stat
 from collections.abc import Generator, Iterator
+from glob import has_magic
 from pathlib import Path
 
 from camserve.errors import UsageError
@@ -30,8 +31,9 @@ _Walk = Generator[Path, None, str | None]
 def expand(path: str | Path) -> list[Path]:
     """Return the files and folders that a path names: itself, or if nothing has this name, the matches of a pattern.
 
-    A pattern contains `*`, `?` or `[...]`, and `**` matches folders of any depth. Like the shell, it leaves out names
-    that start with a dot. Files that it matches count as given by name.
+    A pattern contains `*`, `?` or `[...]`, and `**` for folders of any depth. Like the shell, it leaves out names that
+    start with a dot, and `**` does not follow links. Files that it matches count as given by name. What is in a folder
+    that it matches is not listed again.
 
     Returns:
         The matches in the order of names, or the path itself if it is not a pattern, whether it exists or not.
@@ -40,14 +42,26 @@ def expand(path: str | Path) -> list[Path]:
         UsageError: If nothing matches the pattern.
     """
     text = os.fspath(path)
-    if not glob.has_magic(text) or os.path.lexists(text):
+    if not has_magic(text) or os.path.lexists(text):
         return [Path(path)]
-    found = sorted(map(Path, glob.glob(text, recursive=True)))  # noqa: PTH207  (also of absolute patterns)
+    parts = Path(text).parts
+    fixed = next(place for place, part in enumerate(parts) if has_magic(part))
+    found = sorted(_matches(Path(*parts[:fixed]), parts[fixed:]))
     if not found:
         raise UsageError(
             f"no file matches {printable(text)}", hint="Check the pattern, or pass the folder to search it for images"
         )
-    return found
+    folders = set(found)
+    return [match for match in found if folders.isdisjoint(match.parents)]
+
+
+def _matches(folder: Path, pattern: tuple[str, ...]) -> Iterator[Path]:
+    """Yield what matches the parts of a pattern below a folder, except for hidden names that it does not name."""
+    with_hidden = any(part.startswith(".") for part in pattern)
+    parts = [re.sub(r"\*\*+", "*", part) if part.strip("*") or len(part) > 2 else part for part in pattern]
+    for match in folder.glob(os.path.join(*parts)):  # noqa: PTH118
+        if with_hidden or not any(part.startswith(".") for part in match.relative_to(folder).parts):
+            yield match
 
 
 def images_in(folder: Path, left_out: LeftOut) -> Iterator[Path]:
