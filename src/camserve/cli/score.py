@@ -64,7 +64,7 @@ def score(
             metavar="table|camera",
             autocompletion=one_of(_FORMATS),
             help="camera: write the submission of the camera identification competition, a .csv file with the columns "
-            "fname and camera: the name of each file, and its best class.",
+            "fname and camera: the name of each file, and its best class, whatever --top is.",
         ),
     ] = "table",
     all_probabilities: Annotated[
