@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from camserve.clients.answers.classification import Classification, Timings
     from camserve.clients.answers.predictions import Prediction
     from camserve.clients.async_classifier import AsyncClassifier
+    from camserve.clients.camera_submission import write_camera_submission
     from camserve.clients.classifier import Classifier
     from camserve.clients.evaluation.compare import compare_tables
     from camserve.clients.evaluation.evaluate import evaluate
@@ -27,17 +28,19 @@ if TYPE_CHECKING:
         Comparison,
         Confusion,
         Evaluation,
-        LeftOut,
         Mistake,
+        SkippedRows,
         TopAccuracy,
     )
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
     from camserve.clients.scoring import ScoredRow, find_images, score
-    from camserve.clients.table import TableSummary, write_table
+    from camserve.clients.table import write_table
     from camserve.clients.table_checks import check_table
+    from camserve.clients.table_file import TableSummary
     from camserve.images.crops import Crops
     from camserve.images.decode_options import DecodeOptions
+    from camserve.images.left_out import LeftOut
     from camserve.images.loading import ImageInput, load_image
     from camserve.images.pixel_arrays import Pixels
     from camserve.images.placement import Placement
@@ -70,6 +73,7 @@ __all__ = [
     "Placement",
     "Prediction",
     "ScoredRow",
+    "SkippedRows",
     "TableSummary",
     "Timings",
     "TopAccuracy",
@@ -80,5 +84,6 @@ __all__ = [
     "load_image",
     "prepare",
     "score",
+    "write_camera_submission",
     "write_table",
 ]

@@ -29,6 +29,7 @@ _ADDRESS = "HOST:PORT, e.g. localhost:8001, or a list of such strings"
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "url": ((str, Sequence), _ADDRESS),
     "model": (str, "the name of a served model, as a string"),
+    "pin_version": (bool, "True or False"),
     "timeout": (Real, "a number of seconds"),
     "connect_timeout": (Real, "a number of seconds"),
     "retries": (Integral, "an integer from 0 to 5"),

@@ -50,6 +50,8 @@ class BaseClassifier(ABC):
             same models with load balancing and failover.
         model: Name of the model.
         version: Version of the model (default: the newest that is served).
+        pin_version: Whether all answers must be from one version: the one that is served when the classifier connects,
+            even if a newer one is loaded later. If it is unloaded, calls fail with a NotLoadedError.
         timeout: Deadline of each call once its image is preprocessed, over all attempts and parts, in seconds.
         connect_timeout: Deadline for reading the model from a server, in seconds; at most `timeout`.
         retries: Maximum number of retries after a lost connection or an unavailable server, 0 to 5 (default: 5, and
@@ -77,6 +79,7 @@ class BaseClassifier(ABC):
         model: str,
         *,
         version: str | int = "",
+        pin_version: bool = False,
         timeout: float = 30.0,
         connect_timeout: float = 5.0,
         retries: int | None = None,
@@ -94,6 +97,7 @@ class BaseClassifier(ABC):
         check_arguments(
             url=url,
             model=model,
+            pin_version=pin_version,
             timeout=timeout,
             connect_timeout=connect_timeout,
             retries=retries,
@@ -120,7 +124,7 @@ class BaseClassifier(ABC):
         self.model = model
         self._decode_options = decode_options
         overrides = overrides_of(contract, labels, names)
-        self._session = Session(model, parse_version(version), self.urls, overrides, options)
+        self._session = Session(model, parse_version(version), self.urls, overrides, options, pin_version=pin_version)
         self._open(options, Monitor(metrics=metrics))
 
     @abstractmethod

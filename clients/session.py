@@ -49,16 +49,25 @@ class Session:
     Args:
         name: Name of the model.
         version: Its version; empty for the newest that is served.
+        pin_version: Whether the version that is read first is required from then on.
         urls: The servers.
         overrides: What the caller specified about the model.
         options: Timeouts.
     """
 
     def __init__(
-        self, name: str, version: str, urls: Sequence[str], overrides: Overrides, options: ConnectionOptions
+        self,
+        name: str,
+        version: str,
+        urls: Sequence[str],
+        overrides: Overrides,
+        options: ConnectionOptions,
+        *,
+        pin_version: bool = False,
     ) -> None:
         self._name = name
         self._version = version
+        self._pin_version = pin_version
         self._urls = urls
         self._overrides = overrides
         self._timeout = options.timeout
@@ -84,7 +93,8 @@ class Session:
         """Read the model for the first time, from any server.
 
         Raises:
-            ContractError: If it does not match its contract; see `read_model`.
+            ContractError: If it does not match its contract, see `read_model`, or its version is to be pinned and the
+                server does not report it.
             CamserveError: If it cannot be read.
         """
         deadline = Deadline(self._connect_timeout)
@@ -99,6 +109,8 @@ class Session:
         known = KnownVersions(read_model(served, self._overrides))
         if len(self._urls) == 1:
             known = known.with_version(self._urls[0], known.current, time.monotonic())
+        if self._pin_version:
+            self._version = _pinned(known.current)
         self._versions = known
 
     def is_ready(self, exchange: Exchange) -> Steps[bool]:
@@ -158,8 +170,9 @@ class Session:
             request = Request(self._name, self._version, query.model.input, part, outputs)
             try:
                 replies.append((yield from exchange.infer(request, url=url, deadline=deadline)))
-            except (ConnectionFailedError, NotLoadedError):
+            except (ConnectionFailedError, NotLoadedError) as error:
                 if url is None:
+                    self._explain_pinned(error)
                     raise
                 return ()
             except RequestError as refusal:
@@ -167,6 +180,11 @@ class Session:
                     raise
                 return ()
         return replies
+
+    def _explain_pinned(self, error: ClientError) -> None:
+        """Change the hint of an error if the pinned version is not served any more."""
+        if self._pin_version and isinstance(error, NotLoadedError):
+            error.hint = f"Load version {self._version} again, or leave out --pin-version (in Python, pin_version)"
 
     def _was_batch_too_large(
         self, exchange: Exchange, query: Query, images: int, refusal: RequestError, deadline: Deadline
@@ -271,6 +289,15 @@ class Session:
     ) -> None:
         with self._lock:
             self._versions = change(self._known, *args, **kwargs)
+
+
+def _pinned(model: Model) -> str:
+    if not model.version:
+        raise ContractError(
+            f"the version of model {model.name!r} cannot be pinned: the server does not report it",
+            hint="Leave out pin_version or --pin-version",
+        )
+    return model.version
 
 
 def _pause(repeated: int) -> float:

@@ -1,51 +1,45 @@
-"""Write rows to a CSV or Parquet file, which replaces an existing one when it is complete."""
+"""Write rows to a CSV or Parquet file."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from camserve.atomic import replace_file
+import numpy as np
+
 from camserve.clients.scoring import ScoredRow
 from camserve.clients.table_checks import check_table, import_pyarrow
-from camserve.errors import ClientError
-from camserve.text import printable
+from camserve.clients.table_columns import Cell, Columns
+from camserve.clients.table_file import TableSummary, write_rows
+from camserve.errors import UsageError
 
-__all__ = ["TableSummary", "write_table"]
+__all__ = ["write_table"]
 
 _ROWS_PER_GROUP = 10_000
-"""Rows of a Parquet row group, all of which are in memory at once."""
+"""Most rows of a Parquet row group, all of which are in memory at once."""
+
+_PROBABILITIES_PER_GROUP = 4_000_000
+"""Most probabilities of a Parquet row group, in columns of classes: 16 MB."""
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # also their full-width forms
-Cell = str | int | float | bytes | None
-
-
-@dataclass(frozen=True)
-class TableSummary:
-    """The number of rows in a table, and how many of them have an error.
-
-    Attributes:
-        rows: Number of rows.
-        errors: Number of rows with an error.
-        access_kept: False if the table replaced one whose owner, group, mode or access control list it could not be
-            given. Nobody may then read it who could not read the other.
-    """
-
-    rows: int
-    errors: int
-    access_kept: bool = True
 
 
 def write_table(
-    path: str | Path, rows: Iterable[ScoredRow], *, top: int = 5, spreadsheet_safe: bool = False
+    path: str | Path,
+    rows: Iterable[ScoredRow],
+    *,
+    top: int = 5,
+    classes: Sequence[str] = (),
+    spreadsheet_safe: bool = False,
 ) -> TableSummary:
-    """Write a table with one line per row: path; class, label and probability of each rank; error.
+    """Write a table with one line per row: path; class, label and probability of each rank; error; model, version.
+
+    With `classes`, a column for each class follows, in class order: `probability_of_` and its label, and its number
+    where several classes have the label, as in `probability_of_crane (class 134)`.
 
     CSV files are encoded in UTF-8; file names that are not valid UTF-8 keep their bytes (read the table with
     `errors="surrogateescape"`). In Parquet files, whose text must be UTF-8, such names are escaped, and their bytes are
@@ -57,78 +51,54 @@ def write_table(
             that it points to is replaced.
         rows: The rows.
         top: Number of ranks with columns of their own.
+        classes: The label of each class, such as `classifier.labels`, for a column with the probability of each. The
+            rows must contain them: `score(..., all_probabilities=True)`.
         spreadsheet_safe: Write an apostrophe before texts of a CSV file that a spreadsheet may read as a formula
             (they start with =, +, -, @, a tab or a line break), and quote all texts. By default, texts are exact.
 
     Raises:
-        UsageError: See `check_table`.
+        UsageError: See `check_table`; or `classes` is passed and a row does not contain all probabilities.
+        ContractError: If a row has other classes than `classes`.
         ClientError: If the table cannot be written; an existing table remains.
         Exception: Every exception of `rows`, unchanged; an existing table remains.
     """
     check_table(path, spreadsheet_safe=spreadsheet_safe)
-    target = Path(path)
-    counter = _Counter(rows)
-    write = _write_spreadsheet if spreadsheet_safe else _WRITERS[target.suffix.lower()]
-    try:
-        with replace_file(Path(os.path.realpath(target))) as table:
-            write(table.stream, counter, top)
-    except OSError as error:
-        if error is counter.raised:
-            raise
-        raise ClientError(
-            f"{printable(target)} cannot be written: {error.strerror or error}",
-            hint="Check free space and permissions of its folder",
-        ) from None
-    finally:
-        counter.raised = None  # its traceback refers to this frame
-    return TableSummary(counter.rows, counter.errors, table.access_kept)
+    suffix = Path(path).suffix.lower()
+    columns = Columns(top, _checked(classes), in_unicode=suffix == ".parquet")
+    write = _write_spreadsheet if spreadsheet_safe else _WRITERS[suffix]
+    return write_rows(path, rows, lambda stream, counted: write(stream, counted, columns))
 
 
-class _Counter:
-    """Count rows as they are written.
-
-    Attributes:
-        rows: Number of rows.
-        errors: Number of rows with an error.
-        raised: An OSError raised by the rows, such as a lost connection, which does not concern the file.
-    """
-
-    def __init__(self, rows: Iterable[ScoredRow]) -> None:
-        self._rows = rows
-        self.rows = 0
-        self.errors = 0
-        self.raised: OSError | None = None
-
-    def __iter__(self) -> Iterator[ScoredRow]:
-        try:
-            for row in self._rows:
-                self.rows += 1
-                self.errors += row.error is not None
-                yield row
-        except OSError as error:
-            self.raised = error
-            raise
+def _checked(classes: Sequence[str]) -> tuple[str, ...]:
+    """Refuse a single label, which is a sequence of letters."""
+    if isinstance(classes, str) or not all(isinstance(label, str) for label in classes):
+        raise UsageError("classes must be a list of labels", hint="Pass classes=classifier.labels")
+    return tuple(classes)
 
 
-def _write_csv(stream: BinaryIO, rows: Iterable[ScoredRow], top: int) -> None:
-    _write_lines(stream, (_csv_cells(row, top) for row in rows), top, csv.QUOTE_MINIMAL)
+def _write_csv(stream: BinaryIO, rows: Iterable[ScoredRow], columns: Columns) -> None:
+    _write_lines(stream, columns, (_line(row, columns) for row in rows), csv.QUOTE_MINIMAL)
 
 
-def _write_spreadsheet(stream: BinaryIO, rows: Iterable[ScoredRow], top: int) -> None:
-    # Quotes also protect texts where a spreadsheet separates cells by semicolons.
-    _write_lines(stream, (map(_without_formula, _csv_cells(row, top)) for row in rows), top, csv.QUOTE_NONNUMERIC)
+def _write_spreadsheet(stream: BinaryIO, rows: Iterable[ScoredRow], columns: Columns) -> None:
+    lines = (map(_without_formula, _line(row, columns)) for row in rows)
+    _write_lines(stream, columns, lines, csv.QUOTE_NONNUMERIC)  # it protects texts where semicolons separate cells, too
 
 
-def _write_lines(stream: BinaryIO, lines: Iterable[Iterable[Cell]], top: int, quoting: Any) -> None:
+def _write_lines(stream: BinaryIO, columns: Columns, lines: Iterable[Iterable[Cell]], quoting: Any) -> None:
     text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
     writer = csv.writer(text, quoting=quoting)
-    writer.writerow(["path", *_rank_names(top), "error"])
+    writer.writerow(columns.names + columns.class_names)
     writer.writerows(lines)
     text.detach()
 
 
-def _csv_cells(row: ScoredRow, top: int) -> list[Cell]:
-    return [row.path, *_rank_cells(row, top), row.error]
+def _line(row: ScoredRow, columns: Columns) -> list[Cell]:
+    cells = columns.cells(row)
+    if columns.classes:
+        values = columns.probabilities(row)
+        cells += [None] * len(columns.classes) if values is None else values.tolist()
+    return cells
 
 
 def _without_formula(cell: Cell) -> Cell:
@@ -137,38 +107,34 @@ def _without_formula(cell: Cell) -> Cell:
     return cell
 
 
-def _write_parquet(stream: BinaryIO, rows: Iterable[ScoredRow], top: int) -> None:
+def _write_parquet(stream: BinaryIO, rows: Iterable[ScoredRow], columns: Columns) -> None:
     arrow, parquet = import_pyarrow()
-    ranks = [arrow.int32(), arrow.string(), arrow.float32()] * top
-    names = ["path", *_rank_names(top), "error", "path_bytes"]
-    types = [arrow.string(), *ranks, arrow.string(), arrow.binary()]
-    schema = arrow.schema(list(zip(names, types, strict=True)))
+    text = arrow.string()
+    types = [text, *[arrow.int32(), text, arrow.float32()] * columns.top, text, arrow.binary(), text, text]
+    fields = list(zip(columns.names, types, strict=True))
+    schema = arrow.schema(fields + [(name, arrow.float32()) for name in columns.class_names])
     remaining = iter(rows)
+    length = max(1, min(_ROWS_PER_GROUP, _PROBABILITIES_PER_GROUP // max(1, len(columns.classes))))
     with parquet.ParquetWriter(stream, schema) as writer:
-        while group := list(islice(remaining, _ROWS_PER_GROUP)):
-            columns = zip(*(_parquet_cells(row, top) for row in group), strict=True)
-            arrays = [arrow.array(column, kind) for column, kind in zip(columns, types, strict=True)]
+        while group := list(islice(remaining, length)):
+            cells = zip(*map(columns.cells, group), strict=True)
+            arrays = [arrow.array(column, kind) for column, kind in zip(cells, types, strict=True)]
+            empty = np.array([row.error is not None for row in group])
+            arrays += [arrow.array(column, mask=empty) for column in _probabilities(group, columns).T]
             writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
 
 
-def _rank_names(top: int) -> list[str]:
-    return [f"{name}_{rank}" for rank in range(1, top + 1) for name in ("class", "label", "probability")]
+def _probabilities(group: Sequence[ScoredRow], columns: Columns) -> np.ndarray[Any, Any]:
+    """Return the probabilities of a group of rows, float32 `[rows, classes]`; zeros for rows with an error."""
+    values = np.zeros((len(group), len(columns.classes)), np.float32, order="F")
+    for place, row in enumerate(group) if columns.classes else ():
+        probabilities = columns.probabilities(row)
+        if probabilities is not None:
+            values[place] = probabilities
+    return values
 
 
-def _rank_cells(row: ScoredRow, top: int) -> list[Cell]:
-    cells: list[Cell] = []
-    for prediction in row.top[:top]:
-        cells += [prediction.index, prediction.label, prediction.probability]
-    return cells + [None] * (3 * top - len(cells))
-
-
-def _parquet_cells(row: ScoredRow, top: int) -> list[Cell]:
-    readable = row.path.encode("utf-8", "backslashreplace").decode("utf-8")
-    exact = None if readable == row.path else os.fsencode(row.path)
-    return [readable, *_rank_cells(row, top), row.error, exact]
-
-
-_WRITERS: dict[str, Callable[[BinaryIO, Iterable[ScoredRow], int], None]] = {
+_WRITERS: dict[str, Callable[[BinaryIO, Iterable[ScoredRow], Columns], None]] = {
     ".csv": _write_csv,
     ".parquet": _write_parquet,
 }

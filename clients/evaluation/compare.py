@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from camserve.clients.evaluation.answers import Answers, Match, read_answers
-from camserve.clients.evaluation.judging import check_arguments, check_some, left_out, unknown_labels
+from camserve.clients.evaluation.judging import check_arguments, check_some, skipped, unknown_labels
 from camserve.clients.evaluation.metrics import sign_test
 from camserve.clients.evaluation.results import ChangedAnswer, Comparison
 from camserve.clients.evaluation.truth import FOLDER, read_truth
@@ -60,7 +60,8 @@ def compare_tables(
             f"{printable(first.paths[0])}, and {printable(second.paths[0])}",
             hint="Score the same files with the same paths for both tables",
         )
-    failed = [(row, other) for row, other in shared if first.failed[row] or second.failed[other]]
+    failed_here, failed_there = first.failed, second.failed
+    failed = [(row, other) for row, other in shared if failed_here[row] or failed_there[other]]
     answered = sorted(set(shared) - set(failed))
     images = [_Image(label, row, other) for row, other in answered if (label := labels[row]) is not None]
     true_labels = [image.truth for image in images]
@@ -77,10 +78,10 @@ def compare_tables(
         against=str(against),
         **_counts(answers),
         changes=_changes(answers)[:changes],
-        missing_in_table=left_out(second.paths[row] for key, row in there.items() if key not in here),
-        missing_in_against=left_out(first.paths[row] for key, row in here.items() if key not in there),
-        errors=left_out(first.paths[row] for row, _ in failed),
-        unmatched=left_out(first.paths[row] for row, _ in answered if labels[row] is None),
+        missing_in_table=skipped(second.paths[row] for key, row in there.items() if key not in here),
+        missing_in_against=skipped(first.paths[row] for key, row in here.items() if key not in there),
+        errors=skipped(first.paths[row] for row, _ in failed),
+        unmatched=skipped(first.paths[row] for row, _ in answered if labels[row] is None),
         unknown=tuple(unknown.items()),
     )
 

@@ -11,9 +11,9 @@ from camserve.clients.evaluation.answers import Answers, Match, read_answers
 from camserve.clients.evaluation.judging import (
     check_arguments,
     check_some,
-    left_out,
     numbered,
     places_of,
+    skipped,
     unknown_labels,
 )
 from camserve.clients.evaluation.metrics import calibration, class_metrics, confusion_cells, top_accuracies
@@ -66,8 +66,8 @@ def evaluate(
         table=str(table),
         rows=len(labels),
         images=len(rows),
-        errors=left_out(path for path, error in zip(answers.paths, failed, strict=True) if error),
-        unmatched=left_out(answers.paths[row] for row, label in enumerate(labels) if label is None and not failed[row]),
+        errors=skipped(path for path, error in zip(answers.paths, failed, strict=True) if error),
+        unmatched=skipped(answers.paths[row] for row, label in enumerate(labels) if label is None and not failed[row]),
         repeated=len(labels) - len(set(answers.paths)),
         top=top_accuracies(hits),
         classes=class_metrics(true_places, best, names),

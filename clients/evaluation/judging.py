@@ -12,12 +12,12 @@ import numpy as np
 from camserve.argument_checks import check_type, check_whole
 from camserve.clients.evaluation.answers import Answers, Match
 from camserve.clients.evaluation.metrics import Places
-from camserve.clients.evaluation.results import LeftOut
+from camserve.clients.evaluation.results import SkippedRows
 from camserve.clients.evaluation.truth import FOLDER
 from camserve.errors import UsageError
 from camserve.text import listed, printable
 
-__all__ = ["check_arguments", "check_some", "left_out", "numbered", "places_of", "unknown_labels"]
+__all__ = ["check_arguments", "check_some", "numbered", "places_of", "skipped", "unknown_labels"]
 
 _FIRST = 5
 """The most paths that a result contains of rows that it leaves out."""
@@ -42,10 +42,10 @@ def check_arguments(truth: str | Path, truth_column: str | None, match: Match, *
             raise UsageError(f"{name} must be at least 0, got {number}", hint="Pass 0 for none")
 
 
-def left_out(paths: Iterable[str]) -> LeftOut:
+def skipped(paths: Iterable[str]) -> SkippedRows:
     """Return the number of these paths, and the first."""
     listed_paths = list(paths)
-    return LeftOut(len(listed_paths), tuple(islice(listed_paths, _FIRST)))
+    return SkippedRows(len(listed_paths), tuple(islice(listed_paths, _FIRST)))
 
 
 def numbered(names: Iterable[str]) -> dict[str, int]:

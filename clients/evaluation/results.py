@@ -15,14 +15,14 @@ __all__ = [
     "Comparison",
     "Confusion",
     "Evaluation",
-    "LeftOut",
     "Mistake",
+    "SkippedRows",
     "TopAccuracy",
 ]
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class SkippedRows:
     """Rows that are not part of any metric.
 
     Attributes:
@@ -178,8 +178,8 @@ class Evaluation:
     table: str
     rows: int
     images: int
-    errors: LeftOut
-    unmatched: LeftOut
+    errors: SkippedRows
+    unmatched: SkippedRows
     repeated: int
     top: tuple[TopAccuracy, ...]
     classes: tuple[ClassMetrics, ...]
@@ -261,10 +261,10 @@ class Comparison:
     changed: int
     changes: tuple[ChangedAnswer, ...]
     p_value: float
-    missing_in_table: LeftOut
-    missing_in_against: LeftOut
-    errors: LeftOut
-    unmatched: LeftOut
+    missing_in_table: SkippedRows
+    missing_in_against: SkippedRows
+    errors: SkippedRows
+    unmatched: SkippedRows
     unknown: tuple[tuple[str, int], ...]
 
     @property

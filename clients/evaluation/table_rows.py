@@ -20,6 +20,9 @@ __all__ = ["Row", "missing_column", "read_csv", "read_rows"]
 Row = tuple[str, Mapping[str, Any]]
 """The place of a row, such as `answers.csv, line 3`, and its cells by column."""
 
+_OF_A_CLASS = "probability_of_"
+"""How columns with the probability of one class start, of which there may be thousands."""
+
 _SCORE_AGAIN = "Write the table again: camserve score INPUT... --model NAME --output {}"
 
 
@@ -119,9 +122,11 @@ def _read_parquet(path: Path, required: Collection[str]) -> Iterator[Row]:
     with open_regular_file(path) as stream:
         try:
             table = parquet.ParquetFile(stream)
-            _check_columns(path, "", table.schema_arrow.names, required)
+            names = table.schema_arrow.names
+            _check_columns(path, "", names, required)
+            columns = [name for name in names if name in required or not name.startswith(_OF_A_CLASS)]
             number = 0
-            for batch in table.iter_batches():
+            for batch in table.iter_batches(columns=columns):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{printable(path)}, row {number}", row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from camserve.contract import ModelContract
 from camserve.errors import ImageError, UsageError
 from camserve.export.gate.calibration_files import MIN_IMAGES, list_images
+from camserve.images.left_out import LeftOut
 from camserve.images.loading import load_image
 from camserve.images.preprocess import fit_image
 from camserve.text import printable
@@ -23,6 +25,8 @@ LIMIT = 400
 
 _HELD_OUT_EVERY = 4
 _REMOVE = "Remove it from the calibration folder"
+
+_log = logging.getLogger("camserve.export")
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -48,7 +52,9 @@ class Calibration:
 
 
 def read_calibration(folder: str | Path, contract: ModelContract, limit: int = LIMIT) -> Calibration:
-    """Read the images of a folder and its subfolders as clients read them.
+    """Read the images of a folder and its subfolders as clients find and read them.
+
+    What is left out of the folder is logged as a warning.
 
     Args:
         folder: The folder. If it has more images than the limit, they are sampled evenly from their sorted paths.
@@ -61,7 +67,10 @@ def read_calibration(folder: str | Path, contract: ModelContract, limit: int = L
     if limit < MIN_IMAGES:
         raise UsageError(f"limit must be at least {MIN_IMAGES}, got {limit}")
     root = Path(folder).expanduser()
-    paths = _sample(list_images(root), limit)
+    left_out = LeftOut()
+    paths = _sample(list_images(root, left_out), limit)
+    if left_out:
+        _log.warning("left out of the calibration: %s", left_out)
     pixels = np.stack([_read(path, contract) for path in paths])
     held_out = np.array([_is_held_out(index) for index in range(len(paths))])
     names = tuple(printable(path.relative_to(root).as_posix()) for path in paths)

@@ -172,6 +172,8 @@ def test_images_of_a_folder_are_classified_by_name(image: Path, toy_server: Trit
     assert result.returncode == 0, result.stderr
     expected = [image.parent / name for name in ("a.jpg", "b/10.png", "b/2.png", "cat.png")] + [image]
     assert [answer["image"] for answer in json.loads(result.stdout)] == [str(path) for path in expected]
+    notes = image.parent / "notes.txt"
+    assert f"Left out: 1 file that is not an image ('{notes}')" in result.stderr.splitlines()
     (tmp_path / "empty").mkdir()
     result = call("classify", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url)
     assert (result.returncode, result.stdout) == (2, "")

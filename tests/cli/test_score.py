@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,10 @@ import pytest
 from PIL import Image
 from support.access import mode
 from support.command_line import call
+from support.stub_server import StubServer, Tensors, correct_answer
+from support.toy import toy_contract
 
+from camserve.clients import Classifier
 from camserve.serving import TritonServer
 
 pytestmark = pytest.mark.slow
@@ -58,6 +62,44 @@ def test_a_folder_without_images_is_wrong_usage(toy_server: TritonServer, tmp_pa
     result = call("score", tmp_path / "empty", "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
     assert result.returncode == 2
     assert not table.exists()
+
+
+def test_what_a_folder_leaves_out_is_counted_and_named(
+    image: Path, toy_server: TritonServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image.rename(image.with_name("no ending"))
+    (image.parent / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+    for name in (".DS_Store", "Thumbs.db", "notes.txt"):
+        (image.parent / name).touch()
+    (image.parent / "new").mkdir()
+    monkeypatch.chdir(tmp_path)
+    command = ("score", "photos", "--model", "toy", "--url", toy_server.grpc_url, "--output", "table.csv", "--json")
+    result = call(*command)
+    assert result.returncode == 3
+    with Path("table.csv").open(newline="") as stream:
+        good, bad = csv.DictReader(stream)
+    assert (good["path"], good["error"]) == ("photos/no ending", "")
+    assert bad["path"] == "photos/phone.HEIC"
+    assert "HEIC" in bad["error"] or "corrupt" in bad["error"]  # the latter where pillow-heif is installed
+    assert json.loads(result.stdout)["left_out"] == {
+        "hidden_files": {"count": 2, "first": ["photos/.DS_Store", "photos/Thumbs.db"]},
+        "not_images": {"count": 1, "first": ["photos/notes.txt"]},
+        "empty_folders": {"count": 1, "first": ["photos/new"]},
+    }
+    line = (
+        "Left out: 2 hidden files ('photos/.DS_Store', 'photos/Thumbs.db'), "
+        "1 file that is not an image ('photos/notes.txt'), 1 empty folder ('photos/new')"
+    )
+    assert line in result.stderr.splitlines()
+
+
+def test_a_quoted_pattern_is_expanded(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
+    where = ("--model", "toy", "--url", toy_server.grpc_url, "--output", tmp_path / "table.csv")
+    result = call("score", image.parent / "*.png", *where)
+    assert result.returncode == 0, result.stderr
+    result = call("score", image.parent / "*.gif", *where)
+    assert result.returncode == 2
+    assert f"no file matches {image.parent / '*.gif'}" in result.stderr
 
 
 def test_bad_images_alone_end_with_1(toy_server: TritonServer, tmp_path: Path) -> None:
@@ -113,6 +155,64 @@ def test_top_is_limited_to_the_classes_of_the_model(image: Path, toy_server: Tri
     assert result.returncode == 0, result.stderr
     assert "class_4" in table.read_text()
     assert "class_5" not in table.read_text()
+
+
+@pytest.fixture
+def swapped_server() -> Iterator[StubServer]:
+    """Return a server that loads version 2 before its third answer."""
+
+    def answer(names: Sequence[str], count: int) -> Tensors:
+        server.version = "1" if len(server.batch_sizes) < 3 else "2"
+        answers = correct_answer(server.contract, count)
+        return {name: answers[name] for name in names}
+
+    server = StubServer(toy_contract(), answer)
+    with server:
+        yield server
+
+
+def test_a_table_of_two_versions_names_them(image: Path, swapped_server: StubServer, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    where = ("--model", "toy", "--url", swapped_server.url, "--concurrency", "1")
+    image.with_name("bad.png").write_bytes(b"no image")
+    result = call("score", image.parent, *[image] * 5, *where, "--output", table, "--json")
+    assert result.returncode == 3
+    assert json.loads(result.stdout)["versions"] == {"1": 2, "2": 4}
+    assert (
+        "warning: 2 versions of model 'toy' answered: version 1 in 2 rows, version 2 in 4 rows; for answers of one "
+        "version, score again with --pin-version\n"
+    ) in result.stderr
+    with table.open(newline="") as stream:
+        origins = [(row["model"], row["version"]) for row in csv.DictReader(stream)]
+    assert origins == [("", ""), *[("toy", "1")] * 2, *[("toy", "2")] * 4]
+
+
+def test_all_probabilities_are_columns_in_class_order(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
+    table, where = tmp_path / "table.csv", ("--model", "toy", "--url", toy_server.grpc_url)
+    result = call("score", image, *where, "--output", table, "--top", "1", "--all-probabilities")
+    assert result.returncode == 0, result.stderr
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        expected = classifier.classify(image)
+    with table.open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    names = [f"probability_of_class {index}" for index in range(4)]
+    assert list(row)[-5:] == ["version", *names]
+    assert [float(row[name]) for name in names] == expected.probabilities.tolist()
+    assert row["probability_1"] == row[f"probability_of_{row['label_1']}"]
+
+
+def test_a_table_with_a_pinned_version_contains_no_row_of_another(
+    image: Path, swapped_server: StubServer, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.csv"
+    where = ("--model", "toy", "--url", swapped_server.url, "--concurrency", "1", "--output", table, "--json")
+    result = call("score", *[image] * 5, *where, "--pin-version")
+    assert json.loads(result.stdout)["versions"] == {"1": 2}
+    assert "answered" not in result.stderr
+    with table.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["version"] for row in rows] == ["1", "1", "", "", ""]
+    assert all("it is from version 2" in row["error"] for row in rows[2:])
 
 
 def test_one_image_is_counted_and_a_replaced_table_is_reported(

@@ -17,9 +17,17 @@ from support.stream_gates import Gate
 from support.stub_server import StubServer, Tensors
 from support.toy import toy_contract
 
-from camserve.clients import AsyncClassifier, Classifier, find_images, score
-from camserve.errors import ConnectionFailedError, DeadlineError, RequestError, UsageError
-from camserve.serving import TritonServer
+from camserve.bundle import Bundle
+from camserve.clients import AsyncClassifier, Classifier, LeftOut, find_images, score
+from camserve.errors import (
+    ConnectionFailedError,
+    ContractError,
+    DeadlineError,
+    NotLoadedError,
+    RequestError,
+    UsageError,
+)
+from camserve.serving import TritonServer, publish
 
 
 @pytest.fixture
@@ -54,6 +62,7 @@ def test_an_unreadable_image_gets_a_row_with_its_error(classifier: Classifier, t
     rows = list(score(classifier, [good, bad, tmp_path / "none.png", tmp_path, good]))
     assert [row.error is None for row in rows] == [True, False, False, False, True]
     assert rows[1].top == ()
+    assert [(row.model, row.version) for row in rows] == [("toy", "1"), *[(None, None)] * 3, ("toy", "1")]
     for row, message in zip(rows[1:4], ("corrupt or truncated", "does not exist", "is a folder"), strict=True):
         assert row.error is not None
         assert message in row.error
@@ -85,6 +94,35 @@ def test_a_refusal_is_a_row_while_the_model_is_served(tmp_path: Path) -> None:
         server.ready = False
         with pytest.raises(RequestError):
             list(score(classifier, [path, path]))
+
+
+@pytest.mark.parametrize("versions", ["all", "latest"])
+def test_a_pinned_version_answers_all_rows_until_it_is_unloaded(
+    toy_bundle: Bundle, tmp_path: Path, versions: str
+) -> None:
+    path, repository = image(tmp_path / "one.png"), tmp_path / "repository"
+    publish(toy_bundle, repository, options={"versions": versions})
+    with (
+        DisposableServer(repository, model_control="explicit") as server,
+        Classifier(server.grpc_url, "toy", pin_version=True) as pinned,
+        Classifier(server.grpc_url, "toy") as newest,
+    ):
+        rows = score(pinned, [path] * 20, concurrency=1)
+        assert next(rows).version == "1"
+        publish(toy_bundle, repository, url=server.grpc_url)
+        assert next(score(newest, [path])).version == "2"
+        if versions == "all":
+            assert [row.version for row in rows] == ["1"] * 19
+        else:
+            with pytest.raises(NotLoadedError, match=r"version 1.*Load version 1 again, or leave out --pin-version"):
+                list(rows)
+
+
+def test_a_version_that_is_not_reported_cannot_be_pinned() -> None:
+    server = StubServer(toy_contract(), lambda names, count: {})
+    server.version = ""
+    with server, pytest.raises(ContractError, match="cannot be pinned: the server does not report it"):
+        Classifier(server.url, "toy", pin_version=True)
 
 
 def test_inputs_are_consumed_lazily(classifier: Classifier, tmp_path: Path) -> None:
@@ -154,10 +192,28 @@ def test_folders_are_searched_in_the_order_of_names(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (tmp_path / "in" / "a" / "up").symlink_to(tmp_path / "in")
-    odd = tmp_path / "report.txt"
-    found = list(find_images([odd, tmp_path / "in", str(odd)]))
-    names = ["a/z/deep.webp", "b/.hidden.bmp", "b/1.png", "b/2.JPG", "c.gif"]
+    odd = tmp_path / ".report.txt"  # given by name, so neither its content nor the dot counts
+    left_out = LeftOut()
+    found = list(find_images([odd, tmp_path / "in", str(odd)], left_out=left_out))
+    names = ["a/z/deep.webp", "b/1.png", "b/2.JPG", "c.gif"]
     assert found == [odd, *(tmp_path / "in" / name for name in names), odd]
+    assert left_out.counts == {"not_images": 1, "hidden_files": 1, "repeated_folders": 1}
+
+
+def test_what_is_left_out_is_logged_unless_it_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    image(tmp_path / "a.png")
+    (tmp_path / "notes.txt").touch()
+    list(find_images([tmp_path], left_out=LeftOut()))
+    assert caplog.messages == []
+    list(find_images([tmp_path]))
+    assert caplog.messages == [f"left out: 1 file that is not an image ('{tmp_path / 'notes.txt'}')"]
+
+
+def test_patterns_are_expanded_in_the_place_of_their_input(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png", "c.txt"):
+        (tmp_path / name).touch()
+    found = list(find_images([tmp_path / "c.txt", tmp_path / "*.png"]))
+    assert [path.name for path in found] == ["c.txt", "a.png", "b.png"]
 
 
 def test_a_path_that_is_too_long_gets_a_row(classifier: Classifier) -> None:
@@ -177,8 +233,9 @@ def test_names_that_are_not_utf8_are_scored(classifier: Classifier, tmp_path: Pa
 
 
 def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no images.*\.jpeg"):
+    with pytest.raises(UsageError, match="no images found; left out: 1 empty folder") as error:
         list(find_images([tmp_path]))
+    assert str(tmp_path) in error.value.message
 
 
 def test_an_unreadable_folder_is_an_error(tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.access import as_another_user, mode, needs_root
 
 from camserve.clients import Prediction, ScoredRow, TableSummary, check_table, write_table
-from camserve.errors import ClientError, ConnectionFailedError, UsageError
+from camserve.errors import ClientError, ConnectionFailedError, ContractError, UsageError
 
-HEADER = ["path", "class_1", "label_1", "probability_1", "class_2", "label_2", "probability_2", "error"]
+RANKS = ["class_1", "label_1", "probability_1", "class_2", "label_2", "probability_2"]
 NAMES = [
     "plain.png",
     "comma, quote\" and 'apostrophe'.png",
@@ -32,7 +33,8 @@ NAMES = [
 
 def rows() -> list[ScoredRow]:
     best = (Prediction(3, "tabby, cat", 0.123456789), Prediction(0, 'the "other"', 1e-9))
-    return [*(ScoredRow(name, best) for name in NAMES), ScoredRow("bad.png", error="it is corrupt, really")]
+    good = [ScoredRow(name, best, model="pets", version=str(1 + (at > 5))) for at, name in enumerate(NAMES)]
+    return [*good, ScoredRow("bad.png", error="it is corrupt, really")]
 
 
 def read_csv(path: Path) -> list[list[str]]:
@@ -49,25 +51,28 @@ def read_parquet(path: Path) -> list[dict[str, Any]]:
 
 def test_csv_rows_round_trip_exactly(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1)
+    assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1, versions={"1": 6, "2": 2})
     header, *body = read_csv(path)
-    assert header == HEADER
+    assert header == ["path", *RANKS, "error", "model", "version"]
     for cells, name in zip(body, NAMES, strict=False):
-        assert cells == [name, "3", "tabby, cat", "0.123456789", "0", 'the "other"', "1e-09", ""]
-    assert body[-1] == ["bad.png", "", "", "", "", "", "", "it is corrupt, really"]
+        assert cells[:-1] == [name, "3", "tabby, cat", "0.123456789", "0", 'the "other"', "1e-09", "", "pets"]
+    assert [cells[-1] for cells in body] == ["1"] * 6 + ["2"] * 2 + [""]
+    assert body[-1] == ["bad.png", "", "", "", "", "", "", "it is corrupt, really", "", ""]
     assert b"caf\xe9.png" in path.read_bytes()
 
 
 def test_parquet_rows_round_trip_exactly(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
-    assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1)
+    assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1, versions={"1": 6, "2": 2})
     body = read_parquet(path)
-    assert list(body[0]) == [*HEADER, "path_bytes"]
+    assert list(body[0]) == ["path", *RANKS, "error", "path_bytes", "model", "version"]
     for cells, name in zip(body, NAMES, strict=False):
         exact = cells["path"] if cells["path_bytes"] is None else os.fsdecode(cells["path_bytes"])
         assert exact == name
         assert (cells["class_1"], cells["label_1"], cells["error"]) == (3, "tabby, cat", None)
         assert cells["probability_1"] == pytest.approx(0.123456789, rel=1e-7)
+    assert [cells["version"] for cells in body] == ["1"] * 6 + ["2"] * 2 + [None]
+    assert [cells["model"] for cells in body] == ["pets"] * 8 + [None]
     assert (body[-1]["class_1"], body[-1]["error"]) == (None, "it is corrupt, really")
 
 
@@ -79,6 +84,72 @@ def test_parquet_groups_join_to_all_rows(tmp_path: Path, monkeypatch: pytest.Mon
         assert [row["path"] for row in read_parquet(path)] == [str(number) for number in range(count)]
 
 
+LABELS = ["crane", 'tabby, "cat"', "crane", "1", "crane (class 0)", "=1"]
+CLASS_COLUMNS = [
+    "probability_of_crane (class 0) (class 0)",
+    'probability_of_tabby, "cat"',
+    "probability_of_crane (class 2)",
+    "probability_of_1",
+    "probability_of_crane (class 0) (class 4)",
+    "probability_of_=1",
+]
+PROBABILITIES = np.array([[0.5, 0.25, 0.1, 0.1, 0.03, 0.02], [0, 1e-9, 0, 1, 0, 0]], np.float32)
+
+
+def rows_of_all_classes() -> list[ScoredRow]:
+    bad = ScoredRow("bad.png", error="it is corrupt")
+    good = [
+        ScoredRow(f"{place}.png", (Prediction(best, LABELS[best], float(values[best])),), probabilities=values)
+        for place, (values, best) in enumerate(zip(PROBABILITIES, (0, 3), strict=True))
+    ]
+    return [good[0], bad, good[1]]
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+@pytest.mark.parametrize("group", [1, 1000])
+def test_probabilities_of_all_classes_round_trip_exactly_by_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: str, group: int
+) -> None:
+    monkeypatch.setattr("camserve.clients.table._PROBABILITIES_PER_GROUP", group)
+    path = tmp_path / f"table.{extension}"
+    write_table(path, rows_of_all_classes(), top=1, classes=LABELS)
+    ranks = ["class_1", "label_1", "probability_1"]
+    if extension == "csv":
+        header, *body = read_csv(path)
+        assert header == ["path", *ranks, "error", "model", "version", *CLASS_COLUMNS]
+        assert body[1][-6:] == [""] * 6
+        found = np.array([cells[-6:] for cells in (body[0], body[2])]).astype(float)
+        assert [cells[3] for cells in (body[0], body[2])] == [body[0][7], body[2][10]]  # as probability_1
+    else:
+        listed = read_parquet(path)
+        assert list(listed[0]) == ["path", *ranks, "error", "path_bytes", "model", "version", *CLASS_COLUMNS]
+        assert [listed[1][name] for name in CLASS_COLUMNS] == [None] * 6
+        found = np.array([[listed[place][name] for name in CLASS_COLUMNS] for place in (0, 2)])
+    assert np.array_equal(found, PROBABILITIES.astype(float))
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("classes", "error", "expected"),
+    [
+        (LABELS[:-1], ContractError, "0.png has other classes than the table: 6 classes instead of 5"),
+        (["heron", *LABELS[1:]], ContractError, "0.png .*: class 0 is 'crane' instead of 'heron'"),
+        ("crane", UsageError, "classes must be a list of labels"),
+    ],
+)
+def test_other_classes_than_those_of_the_rows_are_refused(
+    tmp_path: Path, extension: str, classes: Any, error: type[Exception], expected: str
+) -> None:
+    with pytest.raises(error, match=expected):
+        write_table(tmp_path / f"table.{extension}", rows_of_all_classes(), classes=classes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_without_all_probabilities_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"plain.png has no probabilities .* all_probabilities=True"):
+        write_table(tmp_path / "table.csv", rows(), classes=["a", "b"])
+
+
 @pytest.mark.parametrize("extension", ["csv", "parquet", "CSV"])
 def test_fewer_classes_than_ranks_leave_cells_empty(tmp_path: Path, extension: str) -> None:
     path = tmp_path / f"table.{extension}"
@@ -86,7 +157,7 @@ def test_fewer_classes_than_ranks_leave_cells_empty(tmp_path: Path, extension: s
     if extension == "parquet":
         assert read_parquet(path)[0]["class_3"] is None
     else:
-        assert {len(cells) for cells in read_csv(path)} == {1 + 15 + 1}
+        assert {len(cells) for cells in read_csv(path)} == {1 + 15 + 3}
 
 
 def failing(error: BaseException) -> Iterator[ScoredRow]:
@@ -149,7 +220,7 @@ def test_a_table_is_written_to_the_target_of_a_link(tmp_path: Path) -> None:
     for top in (1, 2):  # first without an existing table, then with one
         write_table(link, rows(), top=top)
         assert link.is_symlink()
-        assert len(read_csv(real)[0]) == 2 + 3 * top
+        assert len(read_csv(real)[0]) == 1 + 3 * top + 3
     assert list(real.parent.iterdir()) == [real]
 
 
@@ -164,7 +235,7 @@ def test_a_replaced_table_keeps_its_mode(tmp_path: Path, extension: str) -> None
     path = tmp_path / f"table.{extension}"
     path.touch()
     path.chmod(0o600)
-    assert write_table(path, rows()) == TableSummary(rows=9, errors=1, access_kept=True)
+    assert write_table(path, rows()) == TableSummary(9, 1, access_kept=True, versions={"1": 6, "2": 2})
     assert mode(path) == 0o600
     link = tmp_path / f"link.{extension}"
     link.symlink_to(path)
@@ -223,8 +294,8 @@ def test_formulas_are_exact_by_default_and_texts_when_escaped(tmp_path: Path) ->
     write_table(safe, listed, top=1, spreadsheet_safe=True)
     assert [cells[:3] for cells in read_csv(exact)[1:-1]] == [[text, "1", text] for text in FORMULAS]
     assert [cells[:4] for cells in read_csv(safe)[1:-1]] == [[f"'{t}", "1", f"'{t}", "0.5"] for t in FORMULAS]
-    assert read_csv(safe)[-1] == ["a;=1.png", "", "", "", "'-bad"]
-    assert safe.read_bytes().endswith(b'"a;=1.png","","","","\'-bad"\r\n')
+    assert read_csv(safe)[-1] == ["a;=1.png", "", "", "", "'-bad", "", ""]
+    assert safe.read_bytes().endswith(b'"a;=1.png","","","","\'-bad","",""\r\n')
 
 
 def test_parquet_has_no_formulas_to_escape(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from camserve.cli import client_options
+from camserve.cli import client_options, reading_options
 from camserve.cli.answer_view import answer_document, map_document, print_answer
 from camserve.cli.console import exit_code, print_error, print_json, print_line
 from camserve.cli.help_layout import Command
-from camserve.cli.image_sources import Source, find_sources
+from camserve.cli.image_sources import Source, find_sources, print_left_out
 from camserve.cli.map_files import make_folder, save_map
 from camserve.cli.progress_view import track
 from camserve.cli.shared_options import Json
@@ -33,7 +33,7 @@ Example:  camserve classify photos/ --model resnet50 --cam-dir maps --class tabb
 
 Example:  curl -s https://example.org/cat.jpg | camserve classify - --model resnet50 --json
 """
-_IMAGES, _MAPS = "Images", "Class activation maps"
+_MAPS = "Class activation maps"
 
 
 def register(app: typer.Typer) -> None:
@@ -46,44 +46,19 @@ def classify(
         list[str],  # a Path would drop the ./ of ./-
         typer.Argument(
             metavar="IMAGE",
-            help="Image files, folders to search for images, and - for one image from standard input (./- is a file of "
-            "that name).",
+            help="Image files, folders to search for images, patterns such as 'photos/*.jpg', and - for one image from "
+            "standard input (./- is a file of that name).",
             show_default=False,
         ),
     ],
     model: client_options.Model,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Number of classes to print for each image.")] = 5,
     as_json: Json = False,
-    exif: Annotated[
-        bool,
-        typer.Option(
-            "--exif",
-            rich_help_panel=_IMAGES,
-            help="Apply the EXIF orientation of photos. Without it images are read as Keras's load_img reads them, "
-            "which is how most models were trained.",
-        ),
-    ] = False,
-    fast_jpeg: Annotated[
-        bool,
-        typer.Option(
-            "--fast-jpeg",
-            rich_help_panel=_IMAGES,
-            help="Decode JPEG files as TensorFlow does by default, for models trained with tf.io.decode_jpeg or "
-            "image_dataset_from_directory.",
-        ),
-    ] = False,
-    crops: Annotated[
-        int | None,
-        typer.Option(
-            "--crops",
-            min=1,
-            metavar="N",
-            rich_help_panel=_IMAGES,
-            help="Classify the center and N - 1 random crops of each image, at the input size of the model and without "
-            "resizing, and return the answer with the highest probability. For models that detect pixel noise.",
-            show_default=False,
-        ),
-    ] = None,
+    exif: reading_options.Exif = False,
+    fast_jpeg: reading_options.FastJpeg = False,
+    crops: reading_options.CropCount = None,
+    max_pixels: reading_options.MaxPixels = reading_options.MAX_PIXELS,
+    max_bytes: reading_options.MaxBytes = reading_options.MAX_BYTES,
     cam_dir: Annotated[
         Path | None,
         typer.Option(
@@ -114,13 +89,18 @@ def classify(
 ) -> None:
     """Classify images, and optionally draw class activation maps.
 
+    Images in folders are recognized by extension or content. Hidden files and files of other content are left out, and
+    counted at the end.
+
     Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
-    from camserve.clients import Crops, DecodeOptions
+    from camserve.clients import DecodeOptions, LeftOut
 
     if class_ is not None and cam_dir is None:
         raise UsageError("--class requires --cam-dir", hint="Add --cam-dir DIR, the folder for the maps")
-    sources = find_sources(images)
+    decode_options = DecodeOptions(exif=exif, fast_jpeg=fast_jpeg, max_pixels=max_pixels, max_bytes=max_bytes)
+    left_out = LeftOut()
+    sources = find_sources(images, max_bytes, left_out)
     if cam_dir is not None:
         make_folder(cam_dir)
     with client_options.open_classifier(
@@ -132,18 +112,19 @@ def classify(
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         token_file=token_file,
-        decode_options=DecodeOptions(exif=exif, fast_jpeg=fast_jpeg),
+        decode_options=decode_options,
     ) as classifier:
         answers = classifier.classify_many(
             [source.image for source in sources],
             top=top,
             cam=cam_dir is not None,
             class_=None if class_ is None else _class_index(classifier, class_),
-            crops=None if crops is None else Crops(count=crops),
+            crops=reading_options.crops_of(crops),
             errors="yield",
         )
         maps = None if cam_dir is None else _Maps(cam_dir, class_)
         failed = _print_all(sources, answers, maps, as_json=as_json)
+    print_left_out(left_out)
     if failed:
         raise typer.Exit(exit_code(failed, len(sources)))
 

@@ -15,7 +15,18 @@ from camserve.text import printable
 if TYPE_CHECKING:
     from camserve.clients import Classifier
 
-__all__ = ["Model", "Timeout", "TlsCa", "TlsCertificate", "TlsKey", "TokenFile", "Url", "Version", "open_classifier"]
+__all__ = [
+    "Model",
+    "PinVersion",
+    "Timeout",
+    "TlsCa",
+    "TlsCertificate",
+    "TlsKey",
+    "TokenFile",
+    "Url",
+    "Version",
+    "open_classifier",
+]
 
 _TOKEN_VARIABLE = "CAMSERVE_TOKEN"  # noqa: S105  (the name of a variable, not a token)
 
@@ -32,6 +43,14 @@ Version = Annotated[
         metavar="NUMBER",
         help="Version of the model.  [default: the newest that is served]",
         show_default=False,
+    ),
+]
+PinVersion = Annotated[
+    bool,
+    _option(
+        "--pin-version",
+        help="Require one version for all images: the one that is served at the start, even if a newer one is loaded "
+        "meanwhile. Fail if it is unloaded.",
     ),
 ]
 Url = Annotated[

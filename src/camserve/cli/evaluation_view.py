@@ -11,7 +11,7 @@ from camserve.cli.tables import print_table, table_fits
 from camserve.text import count, printable, suggest
 
 if TYPE_CHECKING:
-    from camserve.clients import Calibration, ClassMetrics, Evaluation, LeftOut
+    from camserve.clients import Calibration, ClassMetrics, Evaluation, SkippedRows
 
 __all__ = ["part_text", "percent", "show_evaluation", "warn_left_out", "warn_unknown"]
 
@@ -39,7 +39,7 @@ def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
         )
 
 
-def warn_left_out(left_out: LeftOut, what: str) -> None:
+def warn_left_out(left_out: SkippedRows, what: str) -> None:
     """Warn of rows that are not part of any metric."""
     if left_out.rows:
         print_warning(

@@ -10,7 +10,7 @@ import typer
 
 from camserve.choices import FORMATS, INPUTS, INT8_TARGETS, PRECISIONS
 from camserve.cli import export_options as options
-from camserve.cli.console import print_note
+from camserve.cli.console import print_logged_warnings, print_note
 from camserve.cli.export_report import report
 from camserve.cli.help_layout import Command
 from camserve.cli.progress_view import Phases
@@ -81,6 +81,7 @@ def export(
     if publish is not None:
         _check_publishable(publish, formats_list, name)
     replaced = out.is_dir() and any(out.iterdir())
+    print_logged_warnings("camserve.export")
     with Phases() as phases:
         from camserve.export import export_model
 

@@ -66,7 +66,7 @@ def save_map(cam: ActivationMap, source: Source, folder: Path) -> Path:
     """
     drawing = _draw(cam, source.image)
     try:
-        return _write(drawing, cam.label, source, folder)
+        return _write(drawing, cam, source, folder)
     except OSError as error:
         raise ClientError(
             f"the map of {printable(source.name)} cannot be written to {printable(folder)}: {error.strerror or error}",
@@ -92,11 +92,11 @@ def _display_size(height: int, width: int) -> tuple[int, int]:
     return height * times, width * times
 
 
-def _write(drawing: Image, label: str, source: Source, folder: Path) -> Path:
+def _write(drawing: Image, cam: ActivationMap, source: Source, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)  # it may have been removed during a long run
-    identity = _identity(source)
+    identity = _identity(source, cam.decode_options.max_bytes)
     content = _png(drawing, source.name.name, identity)
-    stem = f"{_truncated(source.stem)}-{re.sub(r'[^A-Za-z0-9]+', '_', label)[:_MAX_LABEL]}"
+    stem = f"{_truncated(source.stem)}-{re.sub(r'[^A-Za-z0-9]+', '_', cam.label)[:_MAX_LABEL]}"
     return next(path for path in _numbered(folder, stem) if _write_to(path, content, identity))
 
 
@@ -113,12 +113,11 @@ def _write_to(path: Path, content: bytes, identity: str) -> bool:
     return True
 
 
-def _identity(source: Source) -> str:
+def _identity(source: Source, max_bytes: int) -> str:
     """Return a checksum of the path and the content of an image, from which the path cannot be found out."""
-    from camserve.clients import DecodeOptions
     from camserve.images.files import read_bytes
 
-    content, _ = read_bytes(source.image, DecodeOptions().max_bytes)
+    content, _ = read_bytes(source.image, max_bytes)
     return hashlib.sha256(os.fsencode(source.name.absolute()) + b"\0" + content).hexdigest()
 
 

@@ -7,14 +7,9 @@ from dataclasses import dataclass
 from camserve.argument_checks import check_type, check_whole
 from camserve.errors import UsageError
 from camserve.images.fast_jpeg import check_fast_jpeg
+from camserve.images.limits import MAX_BYTES, MAX_PIXELS
 
-__all__ = ["AS_KERAS", "MAX_BYTES", "MAX_PIXELS", "DecodeOptions"]
-
-MAX_PIXELS = 64_000_000
-"""Default limit of width times height; larger images are refused before they are decoded."""
-
-MAX_BYTES = 256 * 1024 * 1024
-"""Default limit of the size of a file; larger files are refused before they are read."""
+__all__ = ["AS_KERAS", "DecodeOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = ["EXTENSIONS"]
 
 EXTENSIONS = frozenset(
-    {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm"}
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm", ".pnm"}
+    | {".heic", ".heif", ".avif"}
 )
-"""Extensions, in lower case, of the files that are found in folders; upper case counts as well."""
+"""Extensions, in lower case, of files that are images by name; upper case counts as well."""

@@ -143,7 +143,7 @@ def _check_length(length: int, name: str, max_bytes: int) -> None:
     if length > max_bytes:
         raise ImageError(
             f"{name} has more than {max_bytes:,} bytes",
-            hint="Reduce it or, if you trust its source, raise the limit in Python: DecodeOptions(max_bytes=...)",
+            hint="Reduce it or, if you trust its source, raise the limit: --max-bytes N, or DecodeOptions(max_bytes=N)",
         )
 
 

@@ -19,6 +19,9 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from camserve.images.optional_formats import open_optional
+from camserve.images.signatures import SIGNATURE_LENGTH, image_kind
+
 __all__ = ["FORMATS", "identify"]
 
 # Without a handler, Python writes what Pillow logs to standard error, without the name of the file.
@@ -44,7 +47,7 @@ _OTHER_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)
 """What Pillow's decoders raise for a file of another format, or an unknown kind of theirs."""
 
 
-def identify(data: bytes) -> Image.Image | str:
+def identify(data: bytes, name: str) -> Image.Image | str:
     """Read the header of an image like `Image.open`, without Pillow's limit of pixels.
 
     Pillow's limit is global to the process and raises a warning at half its value. It would override a higher
@@ -52,6 +55,9 @@ def identify(data: bytes) -> Image.Image | str:
 
     Returns:
         The image, or what the file is instead, for a message.
+
+    Raises:
+        ImageError: If the package that decodes its format is not installed.
     """
     prefix, instead = data[:_PREFIX], "not an image of a supported format"
     for format_name in FORMATS:
@@ -63,4 +69,8 @@ def identify(data: bytes) -> Image.Image | str:
             return factory(BytesIO(data), "")
         except _OTHER_FORMAT as error:
             instead = f"not an image of a supported format (it begins like a {format_name} file: {error})"
-    return instead
+    kind = image_kind(data[:SIGNATURE_LENGTH])
+    if kind is None or kind in FORMATS:
+        return instead
+    image = open_optional(data, kind, name)
+    return f"{instead} (it is {kind})" if image is None else image

@@ -36,7 +36,7 @@ _MAX_SCANS = 100
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 
-_SIZE_HINT = "Reduce it or, if you trust its source, raise the limit in Python: DecodeOptions(max_pixels=...)"
+_SIZE_HINT = "Reduce it or, if you trust its source, raise the limit: --max-pixels N, or DecodeOptions(max_pixels=N)"
 _GET_AGAIN = "Get the file again from its source"
 
 

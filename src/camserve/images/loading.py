@@ -22,6 +22,7 @@ from camserve.images.formats import FORMATS, identify
 from camserve.images.headers import check_header, check_size, declared_size
 from camserve.images.libtiff import collect_errors
 from camserve.images.memory import enough_memory
+from camserve.images.optional_formats import OPTIONAL_FORMATS
 from camserve.images.pixel_arrays import Pixels, image_of
 
 __all__ = ["FORMATS", "ImageInput", "OpenedImage", "is_one_image", "load_image", "open_image"]
@@ -30,7 +31,7 @@ ImageInput = FileInput | Image.Image | Pixels | np.ndarray[Any, Any]
 """A path, the bytes of an image file, a stream open in binary mode, a Pillow image, `Pixels` with their channel order,
 or a gray uint8 array."""
 
-_DECODED = (*FORMATS, "MPO")  # MPO is Pillow's name of a JPEG file with further images
+_DECODED = (*FORMATS, *OPTIONAL_FORMATS, "MPO")  # MPO is Pillow's name of a JPEG file with further images
 _GET_AGAIN = "Get the file again from its source"
 _INPUTS = "Pass a path, bytes, a binary stream, a Pillow image, Pixels, or a gray uint8 array"
 _ONE_AT_A_TIME = 'Pass one image, or several to classify_many; pass pixels as Pixels(array, "rgb")'
@@ -152,7 +153,7 @@ def _header(data: bytes, name: str, decode_options: DecodeOptions) -> Image.Imag
         check_size(canvas, name, max_pixels)
     try:
         with enough_memory(name):
-            image = identify(data)
+            image = identify(data, name)
         if isinstance(image, Image.Image):
             check_size(image.size, name, max_pixels)
             check_header(image, data, name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.scored_tables import PHOTOS, answer, write_answers
 
-from camserve.clients import ChangedAnswer, LeftOut, ScoredRow, compare_tables
+from camserve.clients import ChangedAnswer, ScoredRow, SkippedRows, compare_tables
 from camserve.errors import UsageError
 
 
@@ -33,10 +33,10 @@ def test_a_comparison_has_the_values_counted_by_hand(tmp_path: Path) -> None:
         ChangedAnswer("photos/bird/5.jpg", "bird", "bird", "cat"),
         ChangedAnswer("photos/dog/4.jpg", "dog", "bird", "cat"),
     )
-    assert found.missing_in_table == LeftOut(1, ("photos/new/8.jpg",))
-    assert found.missing_in_against == LeftOut(1, ("photos/brd/7.jpg",))
-    assert found.errors == LeftOut(2, ("photos/dog/3.jpg", "photos/bird/6.jpg"))
-    assert found.unmatched == LeftOut(0)
+    assert found.missing_in_table == SkippedRows(1, ("photos/new/8.jpg",))
+    assert found.missing_in_against == SkippedRows(1, ("photos/brd/7.jpg",))
+    assert found.errors == SkippedRows(2, ("photos/dog/3.jpg", "photos/bird/6.jpg"))
+    assert found.unmatched == SkippedRows(0)
     assert found.unknown == (("dog", 1),)  # in no row of the second table
     assert len(compare_tables(first, second, changes=1).changes) == 1
 

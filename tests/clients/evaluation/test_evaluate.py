@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.scored_tables import PHOTOS, answer, write_answers
 
-from camserve.clients import Evaluation, LeftOut, ScoredRow, evaluate
+from camserve.clients import Evaluation, ScoredRow, SkippedRows, evaluate
 from camserve.errors import UsageError
 
 
@@ -17,8 +17,8 @@ def test_an_evaluation_has_the_values_computed_by_hand(tmp_path: Path, extension
     assert (found.rows, found.images, found.repeated, found.shared) == (7, 6, 0, ())
     assert [(each.top, each.correct) for each in found.top] == [(1, 3), (2, 4)]
     assert found.accuracy == 0.5
-    assert found.errors == LeftOut(1, ("photos/bird/6.jpg",))
-    assert found.unmatched == LeftOut(0)
+    assert found.errors == SkippedRows(1, ("photos/bird/6.jpg",))
+    assert found.unmatched == SkippedRows(0)
     assert [(each.label, each.support, each.predicted, each.correct) for each in found.classes] == [
         ("bird", 1, 3, 1),
         ("brd", 1, 0, 0),
@@ -50,7 +50,7 @@ def test_labels_of_a_file_are_matched_by_the_end_of_the_path(tmp_path: Path) -> 
     lines = ("photos/cat/1.jpg,dog", "cat/2.jpg,dog", "./3.jpg,dog", "missing.jpg,cat", "6.jpg,bird")
     found = evaluate(table, truth=truth_file(tmp_path, *lines))
     assert (found.images, found.top[0].correct, found.errors.rows) == (3, 2, 1)
-    assert found.unmatched == LeftOut(3, ("photos/dog/4.jpg", "photos/bird/5.jpg", "photos/brd/7.jpg"))
+    assert found.unmatched == SkippedRows(3, ("photos/dog/4.jpg", "photos/bird/5.jpg", "photos/brd/7.jpg"))
 
 
 def test_absolute_paths_match_relative_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_rows_of_one_path_are_counted_each(tmp_path: Path) -> None:
 
 def test_images_without_a_folder_have_no_true_label(tmp_path: Path) -> None:
     rows = [answer("cat/1.jpg", ("cat", 1.0)), answer("2.jpg", ("cat", 1.0)), answer("../3.jpg", ("cat", 1.0))]
-    assert evaluate(write_answers(tmp_path / "table.csv", rows)).unmatched == LeftOut(2, ("2.jpg", "../3.jpg"))
+    assert evaluate(write_answers(tmp_path / "table.csv", rows)).unmatched == SkippedRows(2, ("2.jpg", "../3.jpg"))
     with pytest.raises(
         UsageError, match=r"no row of .* has a true label, such as 2.jpg. Pass the true labels: --truth"
     ):

@@ -15,7 +15,6 @@ from camserve.contract import PRESETS, Preprocessing
 from camserve.errors import UsageError
 from camserve.export.gate.calibration import read_calibration
 from camserve.export.gate.calibration_files import MIN_IMAGES
-from camserve.images.extensions import EXTENSIONS
 
 UNIT = PRESETS["unit"]
 
@@ -116,10 +115,23 @@ def test_missing_folder_is_refused(tmp_path: Path) -> None:
         read_calibration(tmp_path / "file", contract_of_input(UNIT, (4, 4)))
 
 
-def test_too_few_images_are_refused_with_the_extensions(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=f"requires at least {MIN_IMAGES} images; .* has 0 images") as refusal:
+def test_what_clients_leave_out_is_left_out_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fill(tmp_path, MIN_IMAGES)
+    image(50).save(tmp_path / "named by content", "JPEG")
+    fill(tmp_path / ".ipynb_checkpoints", 3)
+    (tmp_path / "._000.png").write_bytes(b"\0\5\x16\7")
+    names = read_calibration(tmp_path, contract_of_input(UNIT, (20, 30))).names
+    assert names == (*(f"{number:03}.png" for number in range(MIN_IMAGES)), "named by content")
+    (message,) = caplog.messages
+    assert message.startswith("left out of the calibration: 1 hidden file ('")
+    assert "1 hidden folder ('" in message
+
+
+def test_too_few_images_are_refused_with_what_was_left_out(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    refusal = f"requires at least {MIN_IMAGES} images; .* has 0 images; left out: 1 file that is not an image"
+    with pytest.raises(UsageError, match=refusal):
         read_calibration(tmp_path, contract_of_input(UNIT, (4, 4)))
-    assert all(extension in str(refusal.value.hint) for extension in EXTENSIONS)
     with pytest.raises(UsageError, match=f"has {MIN_IMAGES - 1} images"):
         read_calibration(fill(tmp_path, MIN_IMAGES - 1), contract_of_input(UNIT, (4, 4)))
     with pytest.raises(UsageError, match="limit must be at least 12, got 3"):

@@ -1,0 +1,96 @@
+"""Write rows to a file, which replaces an existing one when it is complete."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from camserve.atomic import replace_file
+from camserve.clients.scoring import ScoredRow
+from camserve.errors import ClientError
+from camserve.text import printable
+
+__all__ = ["TableSummary", "write_rows"]
+
+
+@dataclass(frozen=True)
+class TableSummary:
+    """What a table contains.
+
+    Attributes:
+        rows: Number of rows.
+        errors: Number of rows with an error.
+        access_kept: False if the table replaced one whose owner, group, mode or access control list it could not be
+            given. Nobody may then read it who could not read the other.
+        versions: Number of rows that each version of the model answered, in the order of their first rows. Rows with an
+            error have no version.
+    """
+
+    rows: int
+    errors: int
+    access_kept: bool = True
+    versions: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+
+def write_rows(
+    path: str | Path, rows: Iterable[ScoredRow], write: Callable[[BinaryIO, Iterable[ScoredRow]], None]
+) -> TableSummary:
+    """Write rows to a file, and count them.
+
+    Args:
+        path: The file; if it is a symbolic link, the file that it points to.
+        rows: The rows.
+        write: Writes the rows into the file.
+
+    Raises:
+        ClientError: If the file cannot be written; an existing one remains.
+        Exception: Every exception of `rows` and `write`, unchanged; an existing file remains.
+    """
+    counted = _CountedRows(rows)
+    try:
+        with replace_file(Path(os.path.realpath(path))) as table:
+            write(table.stream, counted)
+    except OSError as error:
+        if error is counted.raised:
+            raise
+        raise ClientError(
+            f"{printable(path)} cannot be written: {error.strerror or error}",
+            hint="Check free space and permissions of its folder",
+        ) from None
+    finally:
+        counted.raised = None  # its traceback refers to this frame
+    return TableSummary(counted.rows, counted.errors, table.access_kept, dict(counted.versions))
+
+
+class _CountedRows:
+    """Rows that are counted as they are written.
+
+    Attributes:
+        rows: Number of rows.
+        errors: Number of rows with an error.
+        versions: Number of rows that each version answered.
+        raised: An OSError raised by the rows, such as a lost connection, which does not concern the file.
+    """
+
+    def __init__(self, rows: Iterable[ScoredRow]) -> None:
+        self._rows = rows
+        self.rows = 0
+        self.errors = 0
+        self.versions: Counter[str] = Counter()
+        self.raised: OSError | None = None
+
+    def __iter__(self) -> Iterator[ScoredRow]:
+        try:
+            for row in self._rows:
+                self.rows += 1
+                self.errors += row.error is not None
+                if row.version is not None:
+                    self.versions[row.version] += 1
+                yield row
+        except OSError as error:
+            self.raised = error
+            raise

@@ -1,0 +1,64 @@
+"""What a search for images left out, counted by kind."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from camserve.text import count, shortened
+
+__all__ = ["LeftOut"]
+
+_NAMED = 3
+_LENGTH_OF_NAME = 120
+
+_NOUNS = {
+    "hidden_files": ("hidden file", "hidden files"),
+    "hidden_folders": ("hidden folder", "hidden folders"),
+    "not_images": ("file that is not an image", "files that are not images"),
+    "repeated_folders": ("link back to searched folders", "links back to searched folders"),
+    "empty_folders": ("empty folder", "empty folders"),
+    "folders_without_images": ("folder without images", "folders without images"),
+}
+"""The kinds, and how messages call one and several."""
+
+
+class LeftOut:
+    """Counts what a search for images left out, and names the first paths.
+
+    `str()` of it is a line for messages; it is false if nothing was left out.
+
+    Attributes:
+        counts: How many there are of each kind: `hidden_files`, `hidden_folders`, `not_images`, `repeated_folders`,
+            `empty_folders` and `folders_without_images`. Other kinds are absent.
+        first: The first three paths of each kind.
+    """
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.first: defaultdict[str, list[str]] = defaultdict(list)
+
+    def add(self, kind: str, path: str) -> None:
+        """Count a path."""
+        self.counts[kind] += 1
+        if len(self.first[kind]) < _NAMED:
+            self.first[kind].append(path)
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def __str__(self) -> str:
+        """Return one line: `2 hidden files ('a/._1.jpg', 'a/.DS_Store'), 1 empty folder ('b')`."""
+        return ", ".join(self._described(kind) for kind in _NOUNS if kind in self.counts)
+
+    def document(self) -> dict[str, Any]:
+        """Return count and first paths of each kind, for JSON."""
+        return {kind: {"count": self.counts[kind], "first": self.first[kind]} for kind in _NOUNS if kind in self.counts}
+
+    def _described(self, kind: str) -> str:
+        number, names = (
+            self.counts[kind],
+            ", ".join(f"'{shortened(path, _LENGTH_OF_NAME)}'" for path in self.first[kind]),
+        )
+        more = f" and {number - _NAMED:,} more" if number > _NAMED else ""
+        return f"{count(number, *_NOUNS[kind])} ({names}{more})"
