@@ -80,7 +80,9 @@ def missing_column(place: str, name: str, columns: Collection[str]) -> UsageErro
     """Return the error for a table that lacks a column."""
     return UsageError(
         f"{place}: there is no column {name!r}; there are {listed(columns) or 'none'}",
-        hint=suggest(name, columns) or "Name the columns in the first line, separated by commas",
+        hint="Score again without --format camera, which keeps no probabilities"
+        if "camera" in columns
+        else suggest(name, columns) or "Name the columns in the first line, separated by commas",
     )
 
 

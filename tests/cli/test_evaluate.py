@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from support.command_line import call, run
 from support.scored_tables import PHOTOS, answer, write_answers
 
 from camserve.clients import Prediction, ScoredRow
+from camserve.serving import TritonServer
 
 
 @pytest.fixture
@@ -97,6 +101,26 @@ def test_wrong_usage_ends_with_2(table: Path, words: list[str]) -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert words[0] in result.stderr or words[1] in result.stderr
     assert "hint: " in result.stderr
+
+
+@pytest.mark.slow
+def test_a_table_of_all_probabilities_is_evaluated_as_scored(toy_server: TritonServer, tmp_path: Path) -> None:
+    source = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(12):
+        Image.fromarray(source.integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / f"photos/{number}.png")
+    server = ("--model", "toy", "--url", toy_server.grpc_url)
+    table, first = tmp_path / "table.parquet", tmp_path / "first.csv"
+    for path, options in ((table, ("--all-probabilities",)), (first, ())):
+        assert call("score", tmp_path / "photos", *server, "--output", path, *options).returncode == 0
+    with first.open(newline="") as stream:
+        answers = [(Path(row["path"]).name, row["label_1"], row["label_2"]) for row in csv.DictReader(stream)]
+    truth = tmp_path / "truth.csv"  # every third answer is wrong
+    truth.write_text("path,label\n" + "".join(f"{a[0]},{a[1 + (n % 3 == 0)]}\n" for n, a in enumerate(answers)))
+    for path in (table, first):
+        result = call("evaluate", path, "--truth", truth, "--json")
+        assert result.returncode == 0, result.stderr
+        assert [each["correct"] for each in json.loads(result.stdout)["top"]] == [8, 12, 12, 12]
 
 
 def test_evaluation_loads_only_the_client_library(table: Path) -> None:

@@ -20,7 +20,7 @@ HEADER = "path,class_1,label_1,probability_1,error\n"
         ("t.csv", "", r"t\.csv, line 1: there are no columns"),
         ("t.csv", HEADER, r"t\.csv has no rows"),
         ("t.csv", "path,label_1\ncat/1.jpg,cat\n", r"t\.csv, line 1: there is no column 'probability_1'"),
-        ("t.csv", "fname,camera\n1.jpg,x\n", r"no column 'path'; there are 'fname', 'camera'"),
+        ("t.csv", "fname,camera\n1.jpg,x\n", r"no column 'path'; there are 'fname', 'camera'. Score again without"),
         ("t.csv", "path,path\na,b\n", r"line 1: 2 columns are named 'path'. Rename"),
         ("t.csv", HEADER + "cat/1.jpg,0,cat,1,\ncat/2.jpg,0,ca", r"line 3: the row has 3 cells, and the header 5"),
         ("t.csv", HEADER + 'cat/1.jpg,0,"cat', r"line 2: unexpected end of data"),
