@@ -72,13 +72,22 @@ def unknown_labels(labels: Iterable[str], answers: Answers, match: Match) -> tup
     counts, known = Counter(labels), set(answers.names)
     unknown = tuple((label, images) for label, images in counts.most_common() if label not in known)
     if len(unknown) == len(counts):
-        numbers = match == "label" and all(label.isdecimal() for label in counts)
         raise UsageError(
             f"none of the true labels {listed(sorted(counts), _LISTED)} is a {match} of {printable(answers.table)}, "
             f"which contains {listed(sorted(known), _LISTED)}",
-            hint="Compare them with the numbers of the classes: --match class" if numbers else _OTHER_TRUTH,
+            hint=_other_match(counts, match) or _OTHER_TRUTH,
         )
     return unknown
+
+
+def _other_match(labels: Iterable[str], match: Match) -> str | None:
+    """Return the hint for true labels that look like the other kind."""
+    numbers = all(label.isdecimal() for label in labels)
+    if numbers == (match == "class"):
+        return None
+    return (
+        "Compare them with the numbers of the classes: --match class" if numbers else "Use --match label, the default"
+    )
 
 
 def check_some(labels: Sequence[str], failed: int, rows: Sequence[str], table: str) -> None:

@@ -13,7 +13,7 @@ from camserve.clients.table_checks import import_pyarrow
 from camserve.errors import UsageError
 from camserve.regular_file import open_regular_file
 from camserve.strict_json import JsonError, parse_json
-from camserve.text import listed, printable, reason, suggest
+from camserve.text import count, listed, printable, reason, suggest
 
 __all__ = ["Row", "missing_column", "read_csv", "read_rows"]
 
@@ -66,7 +66,7 @@ def read_csv(path: Path, required: Collection[str]) -> Iterator[Row]:
                 place = f"{printable(path)}, line {lines.line_num}"
                 if len(cells) != len(header):
                     raise UsageError(
-                        f"{place}: the row has {len(cells)} cells, and the header {len(header)}",
+                        f"{place}: the row has {count(len(cells), 'cell')}, and the header {len(header)}",
                         hint=f"Correct or delete the line, or {_again(path)}",
                     )
                 yield place, dict(zip(header, cells, strict=True))

@@ -83,6 +83,8 @@ def test_numbers_of_classes_are_matched_by_request(tmp_path: Path) -> None:
     assert evaluate(table, truth=truth, match="class").top[0].correct == 2
     with pytest.raises(UsageError, match=r"none of the true labels '0', '1' is a label of .*--match class"):
         evaluate(table, truth=truth)
+    with pytest.raises(UsageError, match=r"none of the true labels .* is a class of .*Use --match label"):
+        evaluate(table, match="class")
 
 
 def test_a_label_of_two_classes_is_named(tmp_path: Path) -> None:
