@@ -56,9 +56,9 @@ def find_images(inputs: Iterable[str | Path], *, left_out: LeftOut | None = None
 
     Folders are searched recursively, in the order of names, for files with the extension of an image, and files of any
     other name with the content of one. Links to folders are followed, but no folder is searched twice. Hidden files
-    and folders (names that start with a dot, `__MACOSX`, `Thumbs.db`, `desktop.ini` and the like) and files of other
-    content are left out. Patterns such as `photos/*.jpg` are expanded if no file has that name. Missing files are
-    listed, too, so that they get a row.
+    and folders (names that start with a dot, `__MACOSX`, `Thumbs.db`, `desktop.ini` and the like), raw photos (`.dng`,
+    `.nef` and the like) and files of other content are left out. Patterns such as `photos/*.jpg` are
+    expanded if no file has that name. Missing files are listed, too, so that they get a row.
 
     Args:
         inputs: Files, folders and patterns.

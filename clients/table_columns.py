@@ -78,7 +78,8 @@ class Columns:
         if other is not None:
             raise ContractError(
                 f"the row of {printable(row.path)} has other classes than the table: {other}",
-                hint="Score again, with the labels of the model that answers: write_table(..., classes=labels)",
+                hint="If a new version was loaded, score again with --pin-version (in Python pin_version=True); "
+                "if not, pass the labels of the model that answers: write_table(..., classes=classifier.labels)",
             )
         return row.probabilities
 

@@ -58,6 +58,15 @@ def test_images_are_found_by_content_and_by_name(tmp_path: Path) -> None:
     assert left_out == {"not_images": ["clip.mp4", "empty", "notes.txt"]}
 
 
+def test_raw_photos_are_left_out_as_decoders_read_their_thumbnail(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.nef"):
+        add(tmp_path / name)
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.DNG", "TIFF")
+    found, left_out = search(tmp_path)
+    assert found == ["a.jpg"]
+    assert left_out == {"raw_photos": ["a.DNG", "b.nef"]}
+
+
 def test_what_file_managers_and_notebooks_leave_behind_is_left_out(tmp_path: Path) -> None:
     for name in ("a.jpg", ".hidden.jpg", "._a.jpg", "Thumbs.db", "desktop.ini"):
         add(tmp_path / name)

@@ -13,7 +13,7 @@ from glob import has_magic
 from pathlib import Path
 
 from camserve.errors import UsageError
-from camserve.images.extensions import EXTENSIONS
+from camserve.images.extensions import EXTENSIONS, RAW_EXTENSIONS
 from camserve.images.left_out import LeftOut
 from camserve.images.signatures import SIGNATURE_LENGTH, image_kind
 from camserve.text import printable
@@ -67,8 +67,8 @@ def _matches(folder: Path, pattern: tuple[str, ...]) -> Iterator[Path]:
 def images_in(folder: Path, left_out: LeftOut) -> Iterator[Path]:
     """Search a folder and its subfolders for images, in the order of names.
 
-    An image is a file with the extension of one, or with any other name and the content of one. Links to folders are
-    followed, but a folder that is searched already is not searched again.
+    An image is a file with the extension of one, or with any other name and the content of one, except for raw photos.
+    Links to folders are followed, but a folder that is searched already is not searched again.
 
     Args:
         folder: The folder; it is searched even if its own name is hidden.
@@ -146,7 +146,11 @@ class _Search:
         if entry.name.startswith(".") or entry.name.lower() in _HIDDEN_FILES:
             self._left_out.add("hidden_files", entry.path)
             return False
-        if os.path.splitext(entry.name)[1].lower() in EXTENSIONS or _has_content(entry.path):  # noqa: PTH122
+        extension = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+        if extension in RAW_EXTENSIONS:
+            self._left_out.add("raw_photos", entry.path)
+            return False
+        if extension in EXTENSIONS or _has_content(entry.path):
             return True
         self._left_out.add("not_images", entry.path)
         return False

@@ -16,6 +16,7 @@ _NOUNS = {
     "hidden_files": ("hidden file", "hidden files"),
     "hidden_folders": ("hidden folder", "hidden folders"),
     "not_images": ("file that is not an image", "files that are not images"),
+    "raw_photos": ("raw photo", "raw photos"),
     "repeated_folders": ("link back to searched folders", "links back to searched folders"),
     "empty_folders": ("empty folder", "empty folders"),
     "folders_without_images": ("folder without images", "folders without images"),
@@ -29,8 +30,8 @@ class LeftOut:
     `str()` of it is a line for messages; it is false if nothing was left out.
 
     Attributes:
-        counts: How many there are of each kind: `hidden_files`, `hidden_folders`, `not_images`, `repeated_folders`,
-            `empty_folders` and `folders_without_images`. Other kinds are absent.
+        counts: How many there are of each kind: `hidden_files`, `hidden_folders`, `not_images`, `raw_photos`,
+            `repeated_folders`, `empty_folders` and `folders_without_images`. Other kinds are absent.
         first: The first three paths of each kind.
     """
 
