@@ -81,15 +81,15 @@ def test_a_submission_equals_that_of_a_loop_with_the_same_crops(
 def test_an_image_with_an_error_is_named_and_its_camera_is_empty(
     server: TritonServer, folder: Path, tmp_path: Path
 ) -> None:
-    bad = folder / "a, b.png"
+    bad = folder / "a, \x1b.png"
     bad.write_bytes(b"no image")
     where = ("--model", "camera", "--url", server.grpc_url, "--format", "camera", "--json")
     result = call("score", folder, *where, "--output", tmp_path / "submission.csv")
     assert result.returncode == 3
     assert json.loads(result.stdout)["errors"] == 1
-    assert f"warning: {bad} " in result.stderr
-    assert "warning: 1 of 13 rows contains an error; their camera is empty" in result.stderr
-    assert (tmp_path / "submission.csv").read_text().splitlines()[:2] == ["fname,camera", '"a, b.png",']
+    assert f"warning: {folder}/a, \\x1b.png is not an image" in result.stderr
+    assert "warning: 1 of 13 rows contains an error; the camera is empty there" in result.stderr
+    assert (tmp_path / "submission.csv").read_text().splitlines()[:2] == ["fname,camera", '"a, \x1b.png",']
 
 
 def test_files_of_one_name_are_refused_before_any_is_scored(folder: Path, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def score(
         rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
         print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
     print_left_out(left_out)
-    _print_warnings(summary, output, model, "their camera is empty" if camera else "see the column 'error'")
+    _print_warnings(summary, output, model, "the camera is empty there" if camera else "see the column 'error'")
     if summary.errors:
         raise typer.Exit(exit_code(summary.errors, summary.rows))
 
@@ -198,7 +198,8 @@ def _with_errors_printed(rows: Iterable[ScoredRow]) -> Iterator[ScoredRow]:
     """Print the error of each row, as a submission has no column for it."""
     for row in rows:
         if row.error is not None:
-            print_warning(row.error if row.path in row.error else f"{row.path}: {row.error}")
+            path = printable(row.path)
+            print_warning(row.error if path in row.error else f"{path}: {row.error}")
         yield row
 
 
