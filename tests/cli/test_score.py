@@ -93,6 +93,15 @@ def test_what_a_folder_leaves_out_is_counted_and_named(
     assert line in result.stderr.splitlines()
 
 
+def test_the_table_in_the_folder_of_its_images_is_not_left_out(
+    image: Path, toy_server: TritonServer, tmp_path: Path
+) -> None:
+    table = image.parent / "table.csv"
+    result = call("score", image.parent, "--model", "toy", "--url", toy_server.grpc_url, "--output", table)
+    assert result.returncode == 0, result.stderr
+    assert "Left out" not in result.stderr
+
+
 def test_a_quoted_pattern_is_expanded(image: Path, toy_server: TritonServer, tmp_path: Path) -> None:
     where = ("--model", "toy", "--url", toy_server.grpc_url, "--output", tmp_path / "table.csv")
     result = call("score", image.parent / "*.png", *where)

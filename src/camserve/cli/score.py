@@ -124,10 +124,11 @@ def score(
         check_table(output, spreadsheet_safe=spreadsheet_safe)
     decode_options = DecodeOptions(exif=exif, fast_jpeg=fast_jpeg, max_pixels=max_pixels, max_bytes=max_bytes)
     replaced = output.exists()
-    # Counted first rather than listed, so that a million paths need not be in memory.
-    found = find_images(inputs, left_out=LeftOut())
-    total = sum(1 for _ in (distinct_names(found) if camera else found))
+    # Counted first rather than listed, so that a million paths need not be in memory; and before the unfinished table
+    # is in one of the folders.
     left_out = LeftOut()
+    found = find_images(inputs, left_out=left_out)
+    total = sum(1 for _ in (distinct_names(found) if camera else found))
     started = time.monotonic()
     with client_options.open_classifier(
         url,
@@ -144,7 +145,7 @@ def score(
         top = min(top, len(classifier.labels))
         rows = score_images(
             classifier,
-            find_images(inputs, left_out=left_out),
+            find_images(inputs, left_out=LeftOut()),
             top=top,
             concurrency=concurrency,
             crops=reading_options.crops_of(crops),
