@@ -33,11 +33,14 @@ class BatchExecution:
         config: The model's configuration.
         run: Runs the model.
         counter: Counts the requests for maps.
+        warn: Tells the user of the server.
     """
 
-    def __init__(self, config: Mapping[str, Any], run: Run, counter: CamCounter) -> None:
+    def __init__(self, config: Mapping[str, Any], run: Run, counter: CamCounter, warn: Callable[[str], None]) -> None:
         self._run = run
         self._counter = counter
+        self._warn = warn
+        self._warned = False
         self._batched = config["max_batch_size"] > 0
         self._outputs = [tensor["name"] for tensor in config["output"]]
         self._inputs = [tensor["name"] for tensor in config["input"]]
@@ -50,10 +53,17 @@ class BatchExecution:
         if len(requests) > 1 and self._batched:
             try:
                 return self._answer_batch(requests, requested)
-            except Exception:  # noqa: BLE001, S110 - whatever the error, only the request that caused it should fail
-                pass
-        keep = len(requests) > 1
-        return [self._answer_single(*each, keep=keep) for each in zip(requests, requested, strict=True)]
+            except Exception as error:  # noqa: BLE001 - whatever the error, only the request that caused it should fail
+                return self._answer_each(requests, requested, error)
+        return [self._answer_single(*each, keep=False) for each in zip(requests, requested, strict=True)]
+
+    def _answer_each(self, requests: Sequence[Any], requested: Sequence[Set[str]], error: Exception) -> list[Any]:
+        """Answer the requests of a batch that failed one by one; warn once if none of them is the cause."""
+        answers = [self._answer_single(*each, keep=True) for each in zip(requests, requested, strict=True)]
+        if not self._warned and not any(answer.has_error() for answer in answers):
+            self._warned = True
+            self._warn(f"a batch of {len(requests)} requests failed, which are answered one by one, slower: {error}")
+        return answers
 
     def _answer_single(self, request: Any, requested: Set[str], *, keep: bool) -> Any:
         try:

@@ -84,9 +84,14 @@ class Instance(ABC):
             model.make_ready()
         except ModelRefusedError as error:
             raise pb_utils.TritonModelException(str(error)) from None
+        name = config["name"]
+
+        def warn(warning: str) -> None:
+            pb_utils.Logger.log_warn(f"{_PREFIX}model {name}: {warning}")
+
         for warning in model.warnings:
-            pb_utils.Logger.log_warn(f"{_PREFIX}model {config['name']}: {warning}")
-        self._execution = BatchExecution(config, model.run, CamCounter(config["name"], args["model_version"]))
+            warn(warning)
+        self._execution = BatchExecution(config, model.run, CamCounter(name, args["model_version"]), warn)
         self._report = ExecutionReport(model.provider, model.warnings, config)
         self._restarts = RestartGauges()
         record_config(args)

@@ -164,16 +164,39 @@ parameters {{ key: "batch_sizes" value {{ string_value: "{sizes}" }} }}
 """
 
 
-def _write_table_model(folder: Path, sizes: str) -> None:
-    """Write a model that returns rows of a table, and fails if there is no such row."""
+def _write_table_model(folder: Path, sizes: str, *, largest: int = 64) -> None:
+    """Write a model that returns rows of a table, and fails if there is no such row or the batch is too large."""
     index = helper.make_tensor_value_info("row", TensorProto.INT32, ["batch", 1])
     values = helper.make_tensor_value_info("values", TensorProto.FLOAT, ["batch", 1, 3])
-    gather = helper.make_node("Gather", ["table", "row"], ["values"])
-    graph = helper.make_graph([gather], "table", [index], [values], [numpy_helper.from_array(_TABLE, "table")])
+    nodes = [
+        helper.make_node("Shape", ["row"], ["rows"], start=0, end=1),
+        helper.make_node("Gather", ["limit", "rows"], ["zero"]),
+        helper.make_node("Gather", ["table", "row"], ["found"]),
+        helper.make_node("Add", ["found", "zero"], ["values"]),
+    ]
+    constants = {"table": _TABLE, "limit": np.zeros(largest + 1, np.float32)}
+    weights = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "table", [index], [values], weights)
     (folder / "1").mkdir(parents=True)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, folder / "1" / "model.onnx")
     (folder / "config.pbtxt").write_text(_TABLE_CONFIG.format(sizes=sizes))
+
+
+def test_a_batch_that_fails_is_answered_one_by_one_and_told_once(tmp_path: Path) -> None:
+    _write_table_model(tmp_path / "single", "none", largest=1)
+    with DisposableServer(tmp_path) as server, InferenceServerClient(server.grpc_url) as client:
+
+        def infer(row: int) -> Any:
+            return _infer(client, np.full((1, 1), row, np.int32), model="single", name="row").as_numpy("values")
+
+        for _ in range(2):
+            with ThreadPoolExecutor(7) as pool:
+                for row, answer in enumerate(pool.map(infer, [0, 1, 2, 3, 0, 1, 2])):
+                    np.testing.assert_array_equal(answer, _TABLE[row % 4][None, None])
+        told = [line for line in server.log_tail.splitlines() if "answered one by one" in line]
+        assert len(told) == 1
+        assert "camserve: model single: a batch of " in told[0]
 
 
 def test_a_request_that_fails_does_not_affect_those_in_its_batch(tmp_path: Path) -> None:
