@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from camserve.clients.answers.classification import Classification, Timings
     from camserve.clients.answers.predictions import Prediction
     from camserve.clients.async_classifier import AsyncClassifier
-    from camserve.clients.camera_submission import write_camera_submission
     from camserve.clients.classifier import Classifier
     from camserve.clients.evaluation.compare import compare_tables
     from camserve.clients.evaluation.evaluate import evaluate
@@ -34,10 +33,13 @@ if TYPE_CHECKING:
     )
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
-    from camserve.clients.scoring import ScoredRow, find_images, score
-    from camserve.clients.table import write_table
-    from camserve.clients.table_checks import check_table
-    from camserve.clients.table_file import TableSummary
+    from camserve.clients.scoring.inputs import find_images
+    from camserve.clients.scoring.rows import RowMap, ScoredRow
+    from camserve.clients.scoring.stream_scores import score
+    from camserve.clients.tables.camera_submission import write_camera_submission
+    from camserve.clients.tables.checks import check_table
+    from camserve.clients.tables.table import write_table
+    from camserve.clients.tables.table_file import TableSummary
     from camserve.images.crops import Crops
     from camserve.images.decode_options import DecodeOptions
     from camserve.images.left_out import LeftOut
@@ -72,6 +74,7 @@ __all__ = [
     "Pixels",
     "Placement",
     "Prediction",
+    "RowMap",
     "ScoredRow",
     "SkippedRows",
     "TableSummary",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from camserve.clients.table_checks import import_pyarrow
+from camserve.clients.tables.checks import import_pyarrow
 from camserve.errors import UsageError
 from camserve.regular_file import open_regular_file
 from camserve.strict_json import JsonError, parse_json

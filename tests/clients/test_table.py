@@ -77,7 +77,7 @@ def test_parquet_rows_round_trip_exactly(tmp_path: Path) -> None:
 
 
 def test_parquet_groups_join_to_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camserve.clients.table._ROWS_PER_GROUP", 7)
+    monkeypatch.setattr("camserve.clients.tables.table._ROWS_PER_GROUP", 7)
     for count in (0, 7, 20):
         path = tmp_path / f"{count}.parquet"
         write_table(path, (ScoredRow(str(number)) for number in range(count)), top=1)
@@ -110,7 +110,7 @@ def rows_of_all_classes() -> list[ScoredRow]:
 def test_probabilities_of_all_classes_round_trip_exactly_by_label(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: str, group: int
 ) -> None:
-    monkeypatch.setattr("camserve.clients.table._PROBABILITIES_PER_GROUP", group)
+    monkeypatch.setattr("camserve.clients.tables.table._PROBABILITIES_PER_GROUP", group)
     path = tmp_path / f"table.{extension}"
     write_table(path, rows_of_all_classes(), top=1, classes=LABELS)
     ranks = ["class_1", "label_1", "probability_1"]

@@ -113,7 +113,7 @@ def score(
         write_table,
     )
     from camserve.clients import score as score_images
-    from camserve.clients.camera_submission import distinct_names
+    from camserve.clients.tables.camera_submission import distinct_names
 
     _check_exist(inputs)
     check_choice(format_, _FORMATS, "--format")
@@ -187,7 +187,7 @@ def _print_warnings(summary: TableSummary, output: Path, model: str, effect_of_e
 
 def _check_camera(output: Path, *, all_probabilities: bool, spreadsheet_safe: bool) -> None:
     """Check that a submission can be written, and that no option requires a table."""
-    from camserve.clients.camera_submission import check_submission
+    from camserve.clients.tables.camera_submission import check_submission
 
     for option, is_given in (("--all-probabilities", all_probabilities), ("--spreadsheet-safe", spreadsheet_safe)):
         if is_given:

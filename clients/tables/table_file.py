@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from camserve.atomic import replace_file
-from camserve.clients.scoring import ScoredRow
+from camserve.clients.scoring.rows import ScoredRow
 from camserve.errors import ClientError
 from camserve.text import printable
 

@@ -11,10 +11,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from camserve.clients.scoring import ScoredRow
-from camserve.clients.table_checks import check_table, import_pyarrow
-from camserve.clients.table_columns import Cell, Columns
-from camserve.clients.table_file import TableSummary, write_rows
+from camserve.clients.scoring.rows import ScoredRow
+from camserve.clients.tables.checks import check_table, import_pyarrow
+from camserve.clients.tables.columns import Cell, Columns
+from camserve.clients.tables.table_file import TableSummary, write_rows
 from camserve.errors import UsageError
 
 __all__ = ["write_table"]

@@ -10,9 +10,9 @@ from itertools import tee
 from pathlib import Path
 from typing import BinaryIO
 
-from camserve.clients.scoring import ScoredRow
-from camserve.clients.table_checks import check_table
-from camserve.clients.table_file import TableSummary, write_rows
+from camserve.clients.scoring.rows import ScoredRow
+from camserve.clients.tables.checks import check_table
+from camserve.clients.tables.table_file import TableSummary, write_rows
 from camserve.errors import UsageError
 from camserve.text import printable
 

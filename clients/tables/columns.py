@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from camserve.clients.scoring import ScoredRow
+from camserve.clients.scoring.rows import ScoredRow
 from camserve.errors import ContractError, UsageError
 from camserve.text import count, printable
 

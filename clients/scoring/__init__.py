@@ -1,0 +1,1 @@
+"""Score many images: items in, a row for each, in order, recorded as they are done."""

@@ -1,0 +1,58 @@
+"""A row of a table: the answer for one image, or its error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from camserve.clients.answers.predictions import Prediction
+
+__all__ = ["RowMap", "ScoredRow"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class RowMap:
+    """The class activation map of a row's best class.
+
+    Attributes:
+        peak: Column and row of its maximum, in pixels of the image.
+        box: Left, top, right and bottom of the region of at least half of the maximum, in pixels of the image.
+        grid: Its values, float32 `[height, width]`. They are not compared.
+    """
+
+    peak: tuple[int, int]
+    box: tuple[int, int, int, int]
+    grid: Array = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class ScoredRow:
+    """The result for one image: its most probable classes, or an error.
+
+    Attributes:
+        path: The file, or where the image is: `shard.tar/0001.jpg`, `table.parquet:17`, `s3://bucket/cat.jpg`.
+        top: Its most probable classes, in descending order; empty in case of an error.
+        error: The error, in one line.
+        model: Name of the model that answered; None in case of an error.
+        version: Version of the model that answered; None in case of an error.
+        probabilities: Probabilities of all classes, float32 `[classes]`; None in case of an error, or if they were not
+            requested. They are not compared.
+        id: What names the image within its input: the path within the folder, the name in the shard, or the number or
+            identifier of the row; the path if the image was given itself.
+        sha256: Checksum of the bytes of the image file, in hexadecimal; None if it could not be read.
+        map: The map of the best class; None in case of an error, or if it was not requested.
+    """
+
+    path: str
+    top: tuple[Prediction, ...] = ()
+    error: str | None = None
+    model: str | None = None
+    version: str | None = None
+    probabilities: Array | None = field(default=None, repr=False, compare=False)
+    id: str = ""
+    sha256: str | None = None
+    map: RowMap | None = None

@@ -1,0 +1,1 @@
+"""Tables of scored rows: columns, formats, and files that are replaced when they are complete."""
