@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.longest]
 
 ROOT = Path(__file__).parent.parent
 NOT_FOR_CLIENTS = ("tensorflow", "keras", "onnx", "onnxruntime", "matplotlib", "pyarrow", "scipy")
+SOURCES = (".py", ".css", ".js")
 PROGRAM = """
 import asyncio, sys
 import numpy as np
@@ -81,10 +82,15 @@ def test_the_wheel_contains_every_source_file(wheel: Path) -> None:
     files = [
         path
         for folder in (package, *(package / name for name in ("export", "serving", "clients")))
-        for path in folder.resolve().rglob("*.py")
+        for suffix in SOURCES
+        for path in folder.resolve().rglob(f"*{suffix}")
     ]
     expected = {f"camserve/{relative(path)}" for path in files}
-    assert {"camserve/export/graph/fold.py", "camserve/serving/backends/onnxruntime/model.py"} <= expected
+    assert {
+        "camserve/pages/base.css",
+        "camserve/export/graph/fold.py",
+        "camserve/serving/backends/onnxruntime/model.py",
+    } <= expected
     contained = set(zipfile.ZipFile(wheel).namelist())
     assert expected - contained == set()
     assert "camserve/py.typed" in contained
@@ -98,7 +104,7 @@ def relative(path: Path) -> str:
 def test_the_wheel_contains_only_the_package_and_its_license(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert [name for name in names if not name.startswith(("camserve/", "camserve-"))] == []
-    assert [name for name in names if name.startswith("camserve/") and not name.endswith((".py", "py.typed"))] == []
+    assert [name for name in names if name.startswith("camserve/") and not name.endswith((*SOURCES, "py.typed"))] == []
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

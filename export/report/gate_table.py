@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from camserve.export.report.markup import Html, details, join, number, table, tag
 from camserve.export.report.metric_text import (
     Row,
     compare,
@@ -21,6 +20,7 @@ from camserve.export.report.metric_text import (
     value_text,
     worst_batch,
 )
+from camserve.pages.markup import Html, details, join, number, table, tag
 from camserve.parity_report import is_widened
 from camserve.text import count
 

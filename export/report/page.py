@@ -8,10 +8,10 @@ from typing import Any
 from camserve.export.gate.examples import Example
 from camserve.export.report import parts
 from camserve.export.report.gate_table import batch_table, gate_table
-from camserve.export.report.markup import Html, details, join, section, tag
 from camserve.export.report.measured import parity_title, summarize_images
 from camserve.export.report.metric_text import closest, failures, is_judged, margin, measured_where, title
 from camserve.export.report.style import STYLE
+from camserve.pages.markup import Html, details, join, section, tag
 from camserve.parity_report import is_widened
 
 __all__ = ["render_page"]

@@ -9,8 +9,8 @@ from camserve.colormaps import css_gradient
 from camserve.contract import Operation, Preprocessing
 from camserve.export.gate.examples import Example
 from camserve.export.report.map_drawings import draw
-from camserve.export.report.markup import Html, details, join, number, section, table, tag
 from camserve.export.report.measured import measurement_text
+from camserve.pages.markup import Html, details, join, number, section, table, tag
 from camserve.text import count
 
 __all__ = ["files", "folding", "format_bytes", "graph", "maps", "origin", "source", "tensors"]

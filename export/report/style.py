@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
+from camserve.pages.files import BASE_STYLE
+
 __all__ = ["STYLE"]
 
-STYLE = """
-:root { color-scheme: light dark; --back: #fff; --panel: #f6f7f9; --text: #1c2128; --faint: #5f6875; --line: #dfe3e8;
-  --good: #1a7f4b; --near: #b45309; --bad: #c42b2b; }
-@media (prefers-color-scheme: dark) { :root { --back: #15181c; --panel: #1d2126; --text: #e4e7eb; --faint: #98a1ad;
-  --line: #30363d; --good: #3aa76d; --near: #d9932f; --bad: #ef5f5f; } }
-* { box-sizing: border-box; }
-body { font: 14px/1.4 system-ui, sans-serif; color: var(--text); background: var(--back); max-width: 1200px;
-  margin: 0 auto; padding: 18px 20px 32px; }
-h1 { font-size: 22px; margin: 0; display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: center;
-  overflow-wrap: anywhere; }
-h2 { font-size: 15px; margin: 0 0 6px; } h3 { font-size: 13px; margin: 0 0 4px; }
-p { margin: 4px 0; } small, .faint { color: var(--faint); font-size: 12px; }
-.lead { overflow-wrap: anywhere; }
+_REPORT = """
 .verdict { font-size: 14px; font-weight: 600; padding: 2px 12px; border-radius: 20px; color: #fff; background: #1a7f4b;
   white-space: nowrap; }
 .verdict.failed { background: #c42b2b; } .verdict.widened { background: #b45309; }
-.note { border-left: 4px solid var(--near); background: var(--panel); padding: 6px 12px; margin: 8px 0 14px;
-  overflow-wrap: anywhere; }
 .note.failed { border-color: var(--bad); } .note ul { margin: 2px 0; padding-left: 18px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 8px; margin: 12px 0 16px; }
-.tiles div { background: var(--panel); border-radius: 6px; padding: 6px 12px; }
-.tiles b { display: block; font-size: 20px; line-height: 1.3; font-variant-numeric: tabular-nums; }
-.tiles small { display: block; }
 .columns { display: grid; gap: 20px 28px; margin-bottom: 18px; align-items: start; }
-section { min-width: 0; } .stack > section + section { margin-top: 18px; }
-table { border-collapse: collapse; width: 100%; } .scroll { overflow-x: auto; }
-th, td { text-align: left; padding: 3px 12px 3px 0; border-bottom: 1px solid var(--line); vertical-align: baseline;
-  font-weight: 400; }
-thead th, th[scope=rowgroup] { color: var(--faint); font-size: 12px; }
+.stack > section + section { margin-top: 18px; }
+th[scope=rowgroup] { color: var(--faint); font-size: 12px; }
 th[scope=rowgroup] { padding-top: 8px; font-weight: 600; color: var(--text); }
-td:last-child { padding-right: 0; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.near { color: var(--near); } td.failed { color: var(--bad); font-weight: 600; }
 .batches th:nth-child(n+3) { text-align: right; } .gate ~ details dt { width: 132px; }
 td.empty, td.unjudged { color: var(--faint); }
@@ -74,16 +53,14 @@ figcaption dt { width: auto; }
 .counts td { padding-right: 8px; border: 0; padding-block: 1px; overflow-wrap: anywhere; font-size: 13px; }
 .counts td.count { width: 28%; vertical-align: middle; }
 .counts i { display: block; height: 7px; background: var(--faint); opacity: .55; border-radius: 2px; min-width: 2px; }
-code { font: 12px ui-monospace, monospace; } .digest { display: block; overflow: hidden; text-overflow: ellipsis; }
+.digest { display: block; overflow: hidden; text-overflow: ellipsis; }
 .files { table-layout: fixed; } .files td, .files th { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 .files th:nth-child(2) { width: 84px; text-align: right; }
 .chips { display: flex; flex-wrap: wrap; gap: 4px; margin-top: 8px; }
 .chips span { background: var(--panel); border-radius: 4px; padding: 1px 7px; font-size: 12px; white-space: nowrap; }
-details { margin: 4px 0; } summary { cursor: pointer; padding: 2px 0; } .counts + details { font-size: 13px; }
+.counts + details { font-size: 13px; }
 @media (min-width: 1180px) { .columns { grid-template-columns: minmax(0, 11fr) minmax(0, 9fr); } }
 @media (max-width: 640px) {
-  body { padding: 12px 14px 24px; }
-  .tiles { grid-template-columns: 1fr 1fr; } .tiles div:last-child:nth-child(odd) { grid-column: 1 / -1; }
   .pair { grid-template-columns: 1fr; }
   .gate thead th:first-child { display: none; } .gate tr { display: flex; flex-wrap: wrap; gap: 0 14px; padding: 5px 0;
     border-bottom: 1px solid var(--line); }
@@ -94,3 +71,5 @@ details { margin: 4px 0; } summary { cursor: pointer; padding: 2px 0; } .counts 
 }
 @media print { body { max-width: none; font-size: 11px; } details::details-content { content-visibility: visible; } }
 """
+
+STYLE = f"{BASE_STYLE}{_REPORT}"
