@@ -84,8 +84,8 @@ def row_line(row: ScoredRow, *, replaces: bool) -> bytes:
     if row.probabilities is not None:
         fields["probabilities"] = _packed(row.probabilities)
     if row.map is not None:
-        peak, box = [int(each) for each in row.map.peak], [int(each) for each in row.map.box]
-        fields["map"] = {"peak": peak, "box": box, "shape": list(row.map.grid.shape), "grid": _packed(row.map.grid)}
+        grid = row.map.grid
+        fields["map"] = {"peak": row.map.peak, "box": row.map.box, "shape": grid.shape, "grid": _packed(grid)}
     if replaces:
         fields["replaces"] = True
     return _line(json.dumps(fields, ensure_ascii=False, separators=(",", ":")))
@@ -142,8 +142,8 @@ def _row(fields: dict[str, Any]) -> ScoredRow:
 
 
 def _map(fields: dict[str, Any]) -> RowMap:
-    (x, y), (left, top, right, bottom) = fields["peak"], fields["box"]
-    return RowMap((x, y), (left, top, right, bottom), _unpacked(fields["grid"]).reshape(fields["shape"]))
+    (x, y), box = fields["peak"], fields["box"]
+    return RowMap((x, y), None if box is None else tuple(box), _unpacked(fields["grid"]).reshape(fields["shape"]))
 
 
 def _text(text: str) -> str | dict[str, str]:
