@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SkippedRows,
         TopAccuracy,
     )
+    from camserve.clients.evaluation.versions import AnsweringVersion
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
     from camserve.clients.scoring.inputs import find_images
@@ -53,6 +54,7 @@ else:
 
 __all__ = [
     "ActivationMap",
+    "AnsweringVersion",
     "AsyncClassifier",
     "CAMExplainer",
     "Calibration",

@@ -76,6 +76,7 @@ def evaluate(
         mistakes=_mistakes(answers, np.array(rows), true_labels, hits, mistakes),
         unknown=unknown,
         shared=answers.shared,
+        versions=answers.versions,
     )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from camserve.clients.evaluation.versions import AnsweringVersion
+
 __all__ = [
     "Calibration",
     "CalibrationBin",
@@ -173,6 +175,8 @@ class Evaluation:
         unknown: True labels that are in no row of the table at any rank, with their number of images. Either the
             model never returned them, or they are written otherwise; they count as wrong.
         shared: Labels of several classes of the model, which are evaluated as one.
+        versions: The versions that answered, in the order of their first rows; empty if the table does not contain
+            them.
     """
 
     table: str
@@ -188,6 +192,7 @@ class Evaluation:
     mistakes: tuple[Mistake, ...]
     unknown: tuple[tuple[str, int], ...]
     shared: tuple[str, ...]
+    versions: tuple[AnsweringVersion, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -250,6 +255,8 @@ class Comparison:
         errors: Rows in both tables, with an error in at least one.
         unmatched: Rows in both tables, without a true label.
         unknown: As in `Evaluation`, for true labels that are not in both tables.
+        versions: The versions that answered in the first table, as in `Evaluation`.
+        versions_against: The versions that answered in the second table.
     """
 
     table: str
@@ -266,6 +273,8 @@ class Comparison:
     errors: SkippedRows
     unmatched: SkippedRows
     unknown: tuple[tuple[str, int], ...]
+    versions: tuple[AnsweringVersion, ...] = ()
+    versions_against: tuple[AnsweringVersion, ...] = ()
 
     @property
     def images(self) -> int:

@@ -11,9 +11,9 @@ from camserve.cli.tables import print_table, table_fits
 from camserve.text import count, printable, suggest
 
 if TYPE_CHECKING:
-    from camserve.clients import Calibration, ClassMetrics, Evaluation, SkippedRows
+    from camserve.clients import AnsweringVersion, Calibration, ClassMetrics, Evaluation, SkippedRows
 
-__all__ = ["part_text", "percent", "show_evaluation", "warn_left_out", "warn_unknown"]
+__all__ = ["part_text", "percent", "show_evaluation", "warn_left_out", "warn_unknown", "warn_versions"]
 
 _MOST_CLASSES = 20
 _MOST_CONFUSIONS = 10
@@ -30,6 +30,7 @@ def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
     warn_left_out(evaluation.errors, "an error instead of an answer")
     warn_left_out(evaluation.unmatched, "no true label")
     warn_unknown(evaluation.unknown, [each.label for each in evaluation.classes], evaluation.table)
+    warn_versions(evaluation.versions, evaluation.table)
     if evaluation.repeated:
         print_warning(f"{count(evaluation.repeated, 'row')} of paths that are in earlier rows too; each row is counted")
     if evaluation.shared:
@@ -59,6 +60,21 @@ def warn_unknown(unknown: Sequence[tuple[str, int]], labels: Sequence[str], tabl
         f"{count(len(unknown), 'true label')} in no row of {table}, so that {count(images, 'image')} "
         f"{'counts' if images == 1 else 'count'} as wrong: {_listed([name for name, _ in unknown])}. {hint}"
     )
+
+
+def warn_versions(versions: Sequence[AnsweringVersion], table: str) -> None:
+    """Warn of a table that contains answers of several versions, of which the metrics are an average."""
+    if len(versions) > 1:
+        rows = ", ".join(f"{_named(each)} in {count(each.rows, 'row')}" for each in versions)
+        print_warning(
+            f"{count(len(versions), 'version')} answered the rows of {table}: {rows}; for the metrics of one version, "
+            "score again with --pin-version"
+        )
+
+
+def _named(version: AnsweringVersion) -> str:
+    name = f"version {printable(version.version) or '(not reported)'}"
+    return f"{name} of {printable(version.model)}" if version.model else name
 
 
 def percent(share: float | None) -> str:
@@ -93,6 +109,7 @@ def _document(evaluation: Evaluation) -> dict[str, Any]:
         "mistakes": [asdict(each) for each in evaluation.mistakes],
         "unknown": [{"label": label, "images": images} for label, images in evaluation.unknown],
         "shared": list(evaluation.shared),
+        "versions": [asdict(each) for each in evaluation.versions],
     }
 
 
