@@ -69,7 +69,7 @@ def test_a_list_from_a_pipe_can_be_read_twice(tmp_path: Path) -> None:
 
 def test_a_terminal_is_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
     controller, terminal = os.openpty()
-    monkeypatch.setattr(sys, "stdin", open(terminal))
+    monkeypatch.setattr(sys, "stdin", os.fdopen(terminal))
     with pytest.raises(UsageError, match="standard input is a terminal") as error:
         find_items([], files_from="-").count()
     assert "find photos -type f -print0 | camserve score --files-from -" in str(error.value.hint)
