@@ -1,0 +1,228 @@
+"""Score items on Ray Data, in order, with a limited number of items in the cluster at once."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from types import ModuleType
+from typing import Any
+
+from camserve.clients.answers.served_model import Model
+from camserve.clients.scoring.answerer import AnswererOptions
+from camserve.clients.scoring.chunks import chunk_limit, chunks
+from camserve.clients.scoring.cluster.process_scorer import ProcessScorer
+from camserve.clients.scoring.cluster.ray_session import ray_session
+from camserve.clients.scoring.items import Item
+from camserve.clients.scoring.patience import check_patience
+from camserve.clients.scoring.row_options import RowOptions
+from camserve.clients.scoring.rows import ScoredRow
+from camserve.clients.scoring.stage_times import StageTimes
+from camserve.errors import CamserveError, ClientError, ImageError
+from camserve.text import printable
+
+__all__ = ["RayEngine", "open_ray_engine"]
+
+_CHUNKS_PER_TASK = 4
+_LEAST_TASKS = 64
+_TASKS_PER_CPU = 8
+_THREADS = 2
+
+Task = list[list[Item]]
+"""The chunks of items that one task of Ray scores."""
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What a task returns.
+
+    Attributes:
+        rows: A row for each item, in order, up to the error; None if its recorded row is the result.
+        times: The time that it took.
+        error: An error that affects every image.
+        node: The node of Ray that scored it.
+    """
+
+    rows: list[ScoredRow | None]
+    times: StageTimes
+    error: CamserveError | None
+    node: str
+
+
+class RayEngine:
+    """Scores chunks of items by tasks of Ray.
+
+    Ray Data requires all inputs at its start, so that a run is a series of data sets, each of a limited number of tasks.
+
+    Args:
+        ray: The module, connected to a cluster.
+        scorer: What each process of Ray scores with.
+        model: The model that answers.
+        workers: Number of tasks at once (default: as many as Ray has cores).
+
+    Attributes:
+        stages: The time that the stages took so far.
+        model: The model that answers at the start.
+    """
+
+    def __init__(self, ray: ModuleType, scorer: ProcessScorer, model: Model, *, workers: int | None = None) -> None:
+        self._ray = ray
+        self._scorer = scorer
+        self._workers = workers or None
+        self._node = ray.get_runtime_context().get_node_id()
+        self.model = model
+        self.stages = StageTimes()
+
+    def rows(self, items: Iterable[Item]) -> Generator[ScoredRow, None, None]:
+        """Yield a row for each item, in order.
+
+        Raises:
+            CamserveError: If an error affects every image.
+        """
+        tasks = _tasks(chunks(items, chunk_limit(self.model, self._scorer.options)))
+        while several := list(islice(tasks, self._tasks_at_once())):
+            yield from self._rows(several)
+
+    def _tasks_at_once(self) -> int:
+        return max(_LEAST_TASKS, _TASKS_PER_CPU * int(self._ray.cluster_resources().get("CPU", 1)))
+
+    def _rows(self, tasks: Sequence[Task]) -> Iterator[ScoredRow]:
+        """Yield the rows of some tasks."""
+        with closing(self._results(tasks)) as results:
+            for task, result in zip(tasks, results, strict=True):
+                self.stages += result.times
+                yield from self._checked(task, result)
+                if result.error is not None:
+                    raise result.error
+
+    def _results(self, tasks: Sequence[Task]) -> Generator[_Result, None, None]:
+        """Let Ray Data score some tasks, and yield what they return, in order."""
+        import pyarrow  # noqa: PLC0415  (required by Ray Data)
+
+        data = self._ray.data
+        blocks = [pyarrow.table({"task": [pickle.dumps(task)]}) for task in tasks]
+        scored = data.from_arrow(blocks).map_batches(
+            _score_block,
+            fn_kwargs={"scorer": self._scorer, "folder": os.getcwd()},
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=data.TaskPoolStrategy(self._workers),
+            num_cpus=1,
+        )
+        with _failures_explained(self._ray):
+            for block in scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                for cell in block.column("result"):
+                    yield pickle.loads(cell.as_py())  # noqa: S301  (of a task that this process started)
+
+    def _checked(self, task: Task, result: _Result) -> Iterator[ScoredRow]:
+        """Yield the rows of a task, of the items whose images its host can read."""
+        for item, row in zip((item for chunk in task for item in chunk), result.rows, strict=False):
+            if row is None and item.recorded is not None:
+                yield item.recorded
+            elif row is not None:
+                if row.error is not None and row.sha256 is None and result.node != self._node:
+                    _check_unreadable(item, row.error, self._scorer.options.decode_options.max_bytes)
+                yield row
+
+
+@contextmanager
+def open_ray_engine(
+    answerer_options: AnswererOptions,
+    row_options: RowOptions,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    concurrency: int | None = None,
+    patience: float = 300.0,
+) -> Iterator[RayEngine]:
+    """Connect to the server, or load the bundle, and to Ray, and yield the engine.
+
+    Args:
+        answerer_options: What classifies the images.
+        row_options: What rows contain.
+        address: Address of a Ray cluster (default: Ray is started on this host, and ends with the block).
+        workers: Number of processes that score at once (default: as many as Ray has cores).
+        concurrency: Number of requests in progress in total (default: 2 for each process).
+        patience: Seconds to wait for a server that stops to answer, once it has answered; 0 to fail at once.
+
+    Raises:
+        CamserveError: If an option is invalid, the server does not reply, the bundle cannot be loaded, or Ray cannot be
+            used.
+    """
+    check_patience(patience)
+    with closing(answerer_options.open()) as answerer:
+        model = answerer.model
+    with ray_session(address) as ray:
+        processes = workers or int(ray.cluster_resources().get("CPU", 1))
+        threads = _THREADS if concurrency is None else max(1, concurrency // processes)
+        scorer = ProcessScorer(_for_workers(answerer_options, model), row_options, patience, threads, answered=True)
+        scorer.check_can_be_sent()
+        yield RayEngine(ray, scorer, model, workers=workers)
+
+
+def _for_workers(options: AnswererOptions, model: Model) -> AnswererOptions:
+    """Return the options with which all processes pin the version that this one has pinned."""
+    for_workers = getattr(options, "for_workers", None)
+    return options if for_workers is None else for_workers(model)  # type: ignore[no-any-return]
+
+
+def _tasks(several: Iterable[list[Item]]) -> Iterator[Task]:
+    remaining = iter(several)
+    while task := list(islice(remaining, _CHUNKS_PER_TASK)):
+        yield task
+
+
+def _score_block(block: Any, scorer: ProcessScorer, folder: str) -> Any:
+    """Score the task in a block of one row, in a process of Ray."""
+    import pyarrow  # noqa: PLC0415
+    import ray  # noqa: PLC0415
+
+    with suppress(OSError):  # a host without it reports the images that it cannot read
+        os.chdir(folder)
+    node = ray.get_runtime_context().get_node_id()
+    results = [_score_task(pickle.loads(cell.as_py()), scorer, node) for cell in block.column("task")]  # noqa: S301
+    return pyarrow.table({"result": [pickle.dumps(result) for result in results]})
+
+
+def _score_task(task: Task, scorer: ProcessScorer, node: str) -> _Result:
+    rows: list[ScoredRow | None] = []
+    times = StageTimes()
+    try:
+        for chunk, scored in zip(task, scorer.score(task), strict=True):
+            rows += [None if row is item.recorded else row for item, row in zip(chunk, scored.rows, strict=True)]
+            times += scored.times
+    except CamserveError as error:
+        return _Result(rows, times, error, node)
+    return _Result(rows, times, None, node)
+
+
+def _check_unreadable(item: Item, error: str, max_bytes: int) -> None:
+    """Check that an image that another host could not read cannot be read here, either.
+
+    Raises:
+        ClientError: If it can.
+    """
+    try:
+        item.source.read(max_bytes)
+    except ImageError:
+        return
+    raise ClientError(
+        f"{printable(item.path)} can be read on this host but not on another one of the Ray cluster: {error}",
+        hint="Store the images where all hosts of the cluster have them under the same path, or pass their URLs",
+    )
+
+
+@contextmanager
+def _failures_explained(ray: ModuleType) -> Iterator[None]:
+    """Raise failures of Ray itself as errors of one line."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ClientError(
+            f"Ray could not score the images: {lines[-1] if lines else type(error).__name__}",
+            hint="Check that the hosts of the cluster have this version of camserve, and their memory",
+        ) from None

@@ -1,0 +1,101 @@
+"""Start Ray for a run, or connect to a cluster, and keep its messages from the terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+from camserve.errors import ClientError, ConnectionFailedError, UsageError
+from camserve.extras import install_command
+
+__all__ = ["import_ray", "ray_session"]
+
+_STORE_BYTES = 256 * 1024 * 1024
+"""Memory of the object store of a Ray that is started here: it holds names of images and rows."""
+
+_LOGGERS = ("ray", "ray.data")
+
+
+def import_ray() -> ModuleType:
+    """Import Ray Data.
+
+    Raises:
+        UsageError: If it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its vendor
+    try:
+        import ray.data  # noqa: PLC0415  (an extra)
+    except ImportError as error:
+        raise UsageError(
+            f"the engine ray requires Ray Data: {error}", hint=f"Install it: {install_command('ray')}"
+        ) from None
+    module: ModuleType = ray
+    return module
+
+
+@contextmanager
+def ray_session(address: str | None) -> Iterator[ModuleType]:
+    """Connect to the Ray cluster at an address, or start Ray on this host; it ends with the block.
+
+    If the program has connected to Ray before, its connection is used, and remains.
+
+    Raises:
+        UsageError: If Ray is not installed.
+        ConnectionFailedError: If there is no cluster at the address.
+        ClientError: If Ray does not start.
+    """
+    ray = import_ray()
+    with _quiet(), _in_order(ray):
+        if ray.is_initialized():
+            yield ray
+            return
+        _connect(ray, address)
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _connect(ray: ModuleType, address: str | None) -> None:
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    try:
+        if address is None:
+            ray.init("local", include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
+        else:
+            ray.init(address, **quiet)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        if address is None:
+            raise ClientError(f"Ray does not start: {reason}", hint="Score without it: --engine local") from None
+        raise ConnectionFailedError(
+            f"the Ray cluster at {address} cannot be used: {reason}",
+            hint="Check the address, and that the cluster has this version of Ray and Python: --ray-address HOST:PORT",
+        ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Ray's messages from the terminal; its errors are raised, and are in its log files."""
+    before = {name: logging.getLogger(name).level for name in _LOGGERS}
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _in_order(ray: ModuleType) -> Iterator[None]:
+    """Let Ray Data return rows in order and draw no progress bars."""
+    context = ray.data.DataContext.get_current()
+    before = (context.execution_options.preserve_order, context.enable_progress_bars)
+    context.execution_options.preserve_order, context.enable_progress_bars = True, False
+    try:
+        yield
+    finally:
+        context.execution_options.preserve_order, context.enable_progress_bars = before
