@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +22,7 @@ from camserve.clients.scoring.patience import check_patience
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.stage_times import StageTimes
-from camserve.errors import CamserveError, ClientError, ImageError
+from camserve.errors import CamserveError, ClientError
 from camserve.text import printable
 
 __all__ = ["RayEngine", "open_ray_engine"]
@@ -55,7 +56,8 @@ class _Result:
 class RayEngine:
     """Scores chunks of items by tasks of Ray.
 
-    Ray Data requires all inputs at its start, so that a run is a series of data sets, each of a limited number of tasks.
+    Ray Data requires all inputs of a data set at its start, so that a run is a series of data sets, each with a limited
+    number of tasks.
 
     Args:
         ray: The module, connected to a cluster.
@@ -106,7 +108,7 @@ class RayEngine:
         blocks = [pyarrow.table({"task": [pickle.dumps(task)]}) for task in tasks]
         scored = data.from_arrow(blocks).map_batches(
             _score_block,
-            fn_kwargs={"scorer": self._scorer, "folder": os.getcwd()},
+            fn_kwargs={"scorer": self._scorer, "folder": str(Path.cwd())},
             batch_size=None,
             batch_format="pyarrow",
             compute=data.TaskPoolStrategy(self._workers),
@@ -166,7 +168,7 @@ def open_ray_engine(
 def _for_workers(options: AnswererOptions, model: Model) -> AnswererOptions:
     """Return the options with which all processes pin the version that this one has pinned."""
     for_workers = getattr(options, "for_workers", None)
-    return options if for_workers is None else for_workers(model)  # type: ignore[no-any-return]
+    return options if for_workers is None else for_workers(model)
 
 
 def _tasks(several: Iterable[list[Item]]) -> Iterator[Task]:
@@ -207,7 +209,7 @@ def _check_unreadable(item: Item, error: str, max_bytes: int) -> None:
     """
     try:
         item.source.read(max_bytes)
-    except ImageError:
+    except CamserveError:
         return
     raise ClientError(
         f"{printable(item.path)} can be read on this host but not on another one of the Ray cluster: {error}",

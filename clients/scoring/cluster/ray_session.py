@@ -66,7 +66,7 @@ def _connect(ray: ModuleType, address: str | None) -> None:
             ray.init("local", include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
         else:
             ray.init(address, **quiet)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (Ray raises many kinds)
         reason = " ".join(str(error).split())
         if address is None:
             raise ClientError(f"Ray does not start: {reason}", hint="Score without it: --engine local") from None
