@@ -17,7 +17,7 @@ from camserve.clients.evaluation.table_rows import missing_column, read_rows
 from camserve.errors import UsageError
 from camserve.text import excerpt, printable
 
-__all__ = ["NO_CLASS", "Answers", "Match", "class_name", "read_answers"]
+__all__ = ["NO_CLASS", "Answers", "Match", "class_name", "read_answers", "row_path"]
 
 NO_CLASS = -1
 """In `Answers.ranks`, where a row has no class."""
@@ -40,6 +40,7 @@ class Answers:
         probabilities: Float64 `[rows]`, of the best class; NaN in rows with an error.
         column: The texts of another column of the table, if one was read; None where a cell is empty.
         shared: Labels of several classes.
+        match: Whether `names` are labels or numbers of classes.
     """
 
     table: str
@@ -49,6 +50,7 @@ class Answers:
     probabilities: npt.NDArray[np.float64]
     column: tuple[str | None, ...] | None
     shared: tuple[str, ...]
+    match: Match = "label"
 
     @property
     def failed(self) -> npt.NDArray[np.bool_]:
@@ -117,6 +119,7 @@ class _Reader:
             np.array(self._probabilities, np.float64),
             None if self._column is None else tuple(self._cells),
             tuple(self._shared),
+            self._match,
         )
 
     def _classes(self, place: str, row: Mapping[str, Any]) -> list[int]:
@@ -145,9 +148,14 @@ def class_name(cell: object) -> str | None:
     return str(cell)
 
 
-def _path(place: str, row: Mapping[str, Any]) -> str:
+def row_path(row: Mapping[str, Any]) -> Any:
+    """Return the path of a row, as `os.fsdecode` returns paths; it may be no text."""
     exact = row.get("path_bytes")
-    path = os.fsdecode(exact) if isinstance(exact, bytes) else row.get("path")
+    return os.fsdecode(exact) if isinstance(exact, bytes) else row.get("path")
+
+
+def _path(place: str, row: Mapping[str, Any]) -> str:
+    path = row_path(row)
     if not isinstance(path, str) or not path:
         raise UsageError(f"{place}: path must be the path of an image, got {excerpt(path)}", hint=_AS_SCORED)
     return path

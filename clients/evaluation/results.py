@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+
+from camserve.clients.evaluation.answers import Answers
 
 __all__ = [
     "Calibration",
@@ -173,6 +175,8 @@ class Evaluation:
         unknown: True labels that are in no row of the table at any rank, with their number of images. Either the
             model never returned them, or they are written otherwise; they count as wrong.
         shared: Labels of several classes of the model, which are evaluated as one.
+        truths: The true label of each row of the table; None where it has none. They are not compared.
+        answers: The answers of the table, for `write_page`. They are not compared.
     """
 
     table: str
@@ -188,6 +192,8 @@ class Evaluation:
     mistakes: tuple[Mistake, ...]
     unknown: tuple[tuple[str, int], ...]
     shared: tuple[str, ...]
+    truths: tuple[str | None, ...] = field(repr=False, compare=False)
+    answers: Answers = field(repr=False, compare=False)
 
     @property
     def accuracy(self) -> float:
