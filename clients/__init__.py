@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from camserve.clients.classifier import Classifier
     from camserve.clients.evaluation.compare import compare_tables
     from camserve.clients.evaluation.evaluate import evaluate
+    from camserve.clients.evaluation.page.write import PageSummary, write_page
     from camserve.clients.evaluation.results import (
         Calibration,
         CalibrationBin,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         SkippedRows,
         TopAccuracy,
     )
+    from camserve.clients.evaluation.versions import AnsweringVersion
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
     from camserve.clients.scoring.inputs import find_images
@@ -53,6 +55,7 @@ else:
 
 __all__ = [
     "ActivationMap",
+    "AnsweringVersion",
     "AsyncClassifier",
     "CAMExplainer",
     "Calibration",
@@ -71,6 +74,7 @@ __all__ = [
     "LeftOut",
     "Metrics",
     "Mistake",
+    "PageSummary",
     "Pixels",
     "Placement",
     "Prediction",
@@ -88,5 +92,6 @@ __all__ = [
     "prepare",
     "score",
     "write_camera_submission",
+    "write_page",
     "write_table",
 ]

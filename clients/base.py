@@ -19,6 +19,7 @@ from camserve.clients.answers.map_selection import class_index
 from camserve.clients.answers.query import ClassifyRequest, query_batch, query_classes, query_logits
 from camserve.clients.answers.readout import read_classes, read_logits, read_map
 from camserve.clients.arguments import check_arguments, overrides_of, parse_version
+from camserve.clients.batches import affects_one_image
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.session import Session
@@ -26,7 +27,7 @@ from camserve.clients.steps import Steps, Work
 from camserve.clients.wire.connection_options import Compression, ConnectionOptions, parse_urls
 from camserve.clients.wire.exchange import Exchange
 from camserve.contract import ModelContract
-from camserve.errors import CamserveError, ImageError, RequestError
+from camserve.errors import CamserveError
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.images.loading import ImageInput, OpenedImage, open_image
 from camserve.images.memory import enough_memory, not_enough_memory
@@ -201,14 +202,7 @@ class BaseClassifier(ABC):
         return dict(answer.tensors)
 
     def _affects_one_image(self, exchange: Exchange, error: CamserveError) -> Steps[bool]:
-        """Return whether an error affects only its image, so that the next image may succeed.
-
-        An invalid image does. A refusal does if the model is still served. Any other error, such as a server that
-        hangs, would affect every image.
-        """
-        if isinstance(error, ImageError):
-            return True
-        return isinstance(error, RequestError) and (yield from self._session.is_ready(exchange))
+        return affects_one_image(self._session, exchange, error)
 
 
 class _ImageSource:

@@ -15,6 +15,7 @@ from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.arguments import check_several
 from camserve.clients.base import BaseClassifier
+from camserve.clients.batches import Batches
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.stream import Stream
 from camserve.clients.window import WINDOW_BYTES, Errors, Window
@@ -163,6 +164,11 @@ class Classifier(BaseClassifier):
         check_several(images)
         self._check_open()
         return self._stream(images, request, Window(concurrency, window_bytes, errors))
+
+    def open_batches(self) -> Batches:
+        """Return what classifies batches of images over connections of its own, which the caller closes."""
+        transport = self._open_transport()
+        return Batches(self._session, transport, lambda: self._close_transport(transport))
 
     def logits(self, image: ImageInput) -> Array:
         """Return the logits of an image, before the activation: float32 `[classes]`.

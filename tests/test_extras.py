@@ -27,12 +27,12 @@ def names(*wanted: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("wanted", [["export", "server"], ["demo"], ["dev"], ["export"], ["server"]])
+@pytest.mark.parametrize("wanted", [["export", "server"], ["demo"], ["dev"], ["bundle"], ["export"], ["server"]])
 def test_the_extras_for_cpus_install_onnxruntime_only(wanted: list[str]) -> None:
     assert names(*wanted).intersection(RUNTIMES) == {"onnxruntime"}
 
 
-@pytest.mark.parametrize("wanted", [["export-gpu", "server-gpu"], ["export-gpu"], ["server-gpu"]])
+@pytest.mark.parametrize("wanted", [["bundle-gpu", "export-gpu", "server-gpu"], ["export-gpu"], ["server-gpu"]])
 def test_the_extras_for_gpus_install_onnxruntime_gpu_only(wanted: list[str]) -> None:
     assert names(*wanted).intersection(RUNTIMES) == {"onnxruntime-gpu"}
 

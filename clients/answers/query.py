@@ -26,6 +26,7 @@ from camserve.tensors import CAM_CLASS, LOGITS
 __all__ = [
     "ClassifyRequest",
     "Query",
+    "outputs_for_classes",
     "query_batch",
     "query_classes",
     "query_logits",
@@ -88,7 +89,7 @@ class Query:
         model: The model.
         batch: `[images, height, width, channels]`.
         outputs: The requested outputs, by the contract's names.
-        views: The images of the batch; empty if the caller prepared the batch.
+        views: The images of the batch; empty if the caller prepared the batch, or nothing needs them.
     """
 
     model: Model
@@ -104,14 +105,23 @@ def query_classes(load: Load, model: Model, request: ClassifyRequest) -> Query:
         ImageError: If the image cannot be resized to the input.
         UsageError: If maps are requested of a model without, or the model does not have the class.
     """
+    outputs = outputs_for_classes(model, request)
+    if request.crops is None:
+        return _query((fit_image(load(), model.contract),), model, outputs)
+    return _query(crop_image(load(), model.contract, request.crops), model, outputs)
+
+
+def outputs_for_classes(model: Model, request: ClassifyRequest) -> tuple[str, ...]:
+    """Return the outputs from which the classes of an image are read, and their maps.
+
+    Raises:
+        UsageError: If maps are requested of a model without, or the model does not have the class.
+    """
     if request.class_ is not None:
         class_index(model, request.class_)
     maps = outputs_for_maps(model, request.class_) if request.cam else ()
     ranking = () if _ranks(maps, model, request.top) else (model.ranked_by,)
-    outputs = tuple(dict.fromkeys((model.scores, *ranking, *maps)))
-    if request.crops is None:
-        return _query((fit_image(load(), model.contract),), model, outputs)
-    return _query(crop_image(load(), model.contract, request.crops), model, outputs)
+    return tuple(dict.fromkeys((model.scores, *ranking, *maps)))
 
 
 def _ranks(maps: tuple[str, ...], model: Model, top: int) -> bool:

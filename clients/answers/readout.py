@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from camserve.clients.answers.map_selection import Maps
 from camserve.clients.answers.predictions import check_finite, check_probabilities, probabilities_of, top_predictions
 from camserve.clients.answers.query import ClassifyRequest, Query
 from camserve.clients.wire.messages import Reply
+from camserve.errors import RequestError
 from camserve.ranking import rank_classes
 from camserve.tensors import CAM_CLASS, LOGITS, PROBABILITIES
 
-__all__ = ["Answer", "read_classes", "read_logits", "read_map", "validate_replies"]
+__all__ = ["Answer", "read_classes", "read_each", "read_logits", "read_map", "validate_replies"]
 
 Array = np.ndarray[Any, Any]
 
@@ -88,6 +89,25 @@ def read_classes(answer: Answer, request: ClassifyRequest) -> Classification:
         timings=answer.timings,
         probabilities=probabilities,
     )
+
+
+def read_each(answer: Answer, request: ClassifyRequest) -> list[Classification | RequestError]:
+    """Decode the answer for several images, each as `read_classes` does: NaN in one concerns no other image."""
+    return [_read_one(_of_image(answer, place), request) for place in range(len(answer.query.batch))]
+
+
+def _of_image(answer: Answer, place: int) -> Answer:
+    """Return the part of an answer that belongs to one image."""
+    one = slice(place, place + 1)
+    query = replace(answer.query, batch=answer.query.batch[one], views=answer.query.views[one])
+    return replace(answer, query=query, tensors={name: array[one] for name, array in answer.tensors.items()})
+
+
+def _read_one(answer: Answer, request: ClassifyRequest) -> Classification | RequestError:
+    try:
+        return read_classes(answer, request)
+    except RequestError as error:
+        return error
 
 
 def read_logits(answer: Answer) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.clients.evaluation.table_rows import missing_column, read_rows
+from camserve.clients.evaluation.versions import AnsweringVersion
 from camserve.errors import UsageError
 from camserve.text import excerpt, printable
 
@@ -41,6 +43,7 @@ class Answers:
         column: The texts of another column of the table, if one was read; None where a cell is empty.
         shared: Labels of several classes.
         match: Whether `names` are labels or numbers of classes.
+        versions: The versions that answered, in the order of their first rows.
     """
 
     table: str
@@ -51,6 +54,7 @@ class Answers:
     column: tuple[str | None, ...] | None
     shared: tuple[str, ...]
     match: Match = "label"
+    versions: tuple[AnsweringVersion, ...] = ()
 
     @property
     def failed(self) -> npt.NDArray[np.bool_]:
@@ -95,6 +99,7 @@ class _Reader:
         self._ranks: list[list[int]] = []
         self._probabilities: list[float] = []
         self._cells: list[str | None] = []
+        self._versions: Counter[tuple[str, str]] = Counter()
 
     def add(self, place: str, row: Mapping[str, Any]) -> None:
         if not self.columns or row.keys() - self.columns.keys():
@@ -103,6 +108,8 @@ class _Reader:
         failed = row.get("error") not in (None, "")
         self._ranks.append([] if failed else self._classes(place, row))
         self._probabilities.append(math.nan if failed else _probability(place, row))
+        if not failed:
+            self._versions[class_name(row.get("model")) or "", class_name(row.get("version")) or ""] += 1
         if self._column is not None:
             self._cells.append(class_name(row.get(self._column)))
 
@@ -120,6 +127,7 @@ class _Reader:
             None if self._column is None else tuple(self._cells),
             tuple(self._shared),
             self._match,
+            tuple(AnsweringVersion(*each, rows) for each, rows in self._versions.items() if any(each)),
         )
 
     def _classes(self, place: str, row: Mapping[str, Any]) -> list[int]:

@@ -83,6 +83,8 @@ def compare_tables(
         errors=skipped(first.paths[row] for row, _ in failed),
         unmatched=skipped(first.paths[row] for row, _ in answered if labels[row] is None),
         unknown=tuple(unknown.items()),
+        versions=first.versions,
+        versions_against=second.versions,
     )
 
 

@@ -78,6 +78,7 @@ def evaluate(
         shared=answers.shared,
         truths=tuple(labels),
         answers=answers,
+        versions=answers.versions,
     )
 
 

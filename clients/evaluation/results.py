@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.clients.evaluation.answers import Answers
+from camserve.clients.evaluation.versions import AnsweringVersion
 
 __all__ = [
     "Calibration",
@@ -177,6 +178,8 @@ class Evaluation:
         shared: Labels of several classes of the model, which are evaluated as one.
         truths: The true label of each row of the table; None where it has none. They are not compared.
         answers: The answers of the table, for `write_page`. They are not compared.
+        versions: The versions that answered, in the order of their first rows; empty if the table does not contain
+            them.
     """
 
     table: str
@@ -194,6 +197,7 @@ class Evaluation:
     shared: tuple[str, ...]
     truths: tuple[str | None, ...] = field(repr=False, compare=False)
     answers: Answers = field(repr=False, compare=False)
+    versions: tuple[AnsweringVersion, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -256,6 +260,8 @@ class Comparison:
         errors: Rows in both tables, with an error in at least one.
         unmatched: Rows in both tables, without a true label.
         unknown: As in `Evaluation`, for true labels that are not in both tables.
+        versions: The versions that answered in the first table, as in `Evaluation`.
+        versions_against: The versions that answered in the second table.
     """
 
     table: str
@@ -272,6 +278,8 @@ class Comparison:
     errors: SkippedRows
     unmatched: SkippedRows
     unknown: tuple[tuple[str, int], ...]
+    versions: tuple[AnsweringVersion, ...] = ()
+    versions_against: tuple[AnsweringVersion, ...] = ()
 
     @property
     def images(self) -> int:

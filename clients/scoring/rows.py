@@ -19,13 +19,14 @@ class RowMap:
     """The class activation map of a row's best class.
 
     Attributes:
-        peak: Column and row of its maximum, in pixels of the image.
-        box: Left, top, right and bottom of the region of at least half of the maximum, in pixels of the image.
-        grid: Its values, float32 `[height, width]`. They are not compared.
+        peak: Its `ActivationMap.peak`: x and y of the highest value, in pixels of the image.
+        box: Its `ActivationMap.bbox()`: left, top, right and bottom of the largest region with high values, in pixels
+            of the image; None if no value is above 0.
+        grid: Its values, float32 `[rows, columns]`, in units of the logit. They are not compared.
     """
 
     peak: tuple[int, int]
-    box: tuple[int, int, int, int]
+    box: tuple[int, int, int, int] | None
     grid: Array = field(repr=False, compare=False)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from camserve.argument_checks import check_type
-from camserve.clients.answers.classification import Classification
+from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.classifier import Classifier
+from camserve.clients.scoring.engine import ThreadEngine, check_concurrency
 from camserve.clients.scoring.inputs import check_several
+from camserve.clients.scoring.items import item_of_file
+from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
-from camserve.errors import CamserveError
+from camserve.clients.scoring.served_answerer import ServedAnswerer
 from camserve.images.crops import Crops
-from camserve.images.loading import ImageInput
 
 __all__ = ["score"]
 
@@ -39,7 +39,8 @@ def score(
         classifier: The classifier; its `decode_options` determine how files are decoded, and their limits.
         inputs: The files.
         top: Number of classes in each row.
-        concurrency: Number of images to decode and classify at once.
+        concurrency: Number of requests in progress at once. Once many images are done, a request has as many as the
+            model takes, at most 64.
         crops: Crops of each image to classify instead of the whole.
         all_probabilities: Whether rows contain the probabilities of all classes, for `write_table(..., classes=)`.
 
@@ -53,33 +54,16 @@ def score(
     """
     check_type("classifier", classifier, Classifier, "a Classifier")
     check_several(inputs)
-    paths: deque[str | Path] = deque()
-    images: Iterator[ImageInput] = _recorded(inputs, paths)
-    results = classifier.classify_many(images, top=top, crops=crops, concurrency=concurrency, errors="yield")
-    return _rows(results, paths, all_probabilities=all_probabilities)
+    check_concurrency(concurrency)
+    options = RowOptions(
+        top=top, crops=crops, all_probabilities=all_probabilities, decode_options=classifier.decode_options
+    )
+    ClassifyRequest(top=top, crops=crops)  # checks them
+    return _rows(classifier, inputs, options, concurrency)
 
 
 def _rows(
-    results: Generator[Classification | CamserveError, None, None],
-    paths: deque[str | Path],
-    *,
-    all_probabilities: bool,
+    classifier: Classifier, inputs: Iterable[str | Path], options: RowOptions, concurrency: int
 ) -> Iterator[ScoredRow]:
-    with closing(results):
-        for result in results:
-            yield _row(paths.popleft(), result, all_probabilities=all_probabilities)
-
-
-def _recorded(inputs: Iterable[str | Path], record: deque[str | Path]) -> Iterator[ImageInput]:
-    """Yield the inputs, and append each to the record."""
-    for each in inputs:
-        record.append(each)
-        yield each
-
-
-def _row(path: str | Path, result: Classification | CamserveError, *, all_probabilities: bool) -> ScoredRow:
-    if isinstance(result, CamserveError):
-        return ScoredRow(str(path), error=" ".join(str(result).split()))
-    # Copied, as they are a part of the reply, which a row must not keep.
-    probabilities = result.probabilities.copy() if all_probabilities else None
-    return ScoredRow(str(path), result.top, model=result.model, version=result.version, probabilities=probabilities)
+    engine = ThreadEngine(ServedAnswerer(classifier), options, concurrency=concurrency)
+    yield from engine.rows(map(item_of_file, inputs))

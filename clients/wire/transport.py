@@ -51,6 +51,14 @@ class Transport:
         """
         self._connections.close()
 
+    def check_open(self) -> None:
+        """Check that the transport is not closed.
+
+        Raises:
+            UsageError: If it is.
+        """
+        self._connections.check_open()
+
     def _perform(self, step: Step) -> object:
         if isinstance(step, Work):
             return step.compute()

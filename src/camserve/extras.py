@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["install_command", "onnxruntime_packages", "replace_command"]
 
 _CPU, _GPU = "onnxruntime", "onnxruntime-gpu"
-_WITH_RUNTIME = ("export", "server")
+_WITH_RUNTIME = ("bundle", "export", "server")
 """The extras that install ONNX Runtime; each has a variant with `-gpu`."""
 
 

@@ -63,9 +63,23 @@ def parse_json(text: str | bytes, *, max_bytes: int = _MAX_BYTES) -> Any:
         raise JsonError(f"it is not UTF-8: {error.reason} at byte {error.start}") from None
     except ValueError as error:
         raise JsonError(f"it is not JSON: {error}") from None
-    for path, fault in _faults(document):
-        raise JsonError(f"{shortened(path, _PATH) or 'it'} {fault}")
+    if not _is_sound(document, 0):
+        for path, fault in _faults(document):
+            raise JsonError(f"{shortened(path, _PATH) or 'it'} {fault}")
     return document
+
+
+def _is_sound(value: Any, depth: int) -> bool:
+    """Return whether a value and all that it contains have no fault; several times as fast as to name the fault."""
+    if isinstance(value, str):
+        return not isinstance(value, _Fault) and (value.isascii() or _is_encodable(value))
+    if not isinstance(value, dict | list):
+        return not isinstance(value, float) or math.isfinite(value)
+    if depth == _MAX_DEPTH:
+        return False
+    if isinstance(value, dict):
+        return all(_is_sound(each, depth + 1) for pair in value.items() for each in pair)
+    return all(_is_sound(each, depth + 1) for each in value)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

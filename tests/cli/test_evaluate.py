@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,20 @@ def test_evaluation_loads_only_the_client_library(table: Path) -> None:
         print([name for name in heavy if name in sys.modules])
     """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_table_of_several_versions_is_reported(tmp_path: Path) -> None:
+    rows = [replace(row, model="pets", version="12"[row is PHOTOS[0]]) for row in PHOTOS[:5]]
+    table = write_answers(tmp_path / "answers.csv", rows)
+    result = call("evaluate", table, "--json")
+    assert json.loads(result.stdout)["versions"] == [
+        {"model": "pets", "version": "2", "rows": 1},
+        {"model": "pets", "version": "1", "rows": 4},
+    ]
+    assert result.stderr == (
+        f"warning: 2 versions answered the rows of {table}: version 2 of pets in 1 row, version 1 of pets in 4 rows; "
+        "for the metrics of one version, score again with --pin-version\n"
+    )
+    one = write_answers(tmp_path / "one.csv", rows[1:])
+    assert "versions answered the rows of" not in call("evaluate", one).stderr
+    assert "2 versions answered" in call("evaluate", one, "--against", table).stderr

@@ -72,7 +72,11 @@ def _matrix(evaluation: Evaluation, classes: Sequence[str], numbers: Mapping[str
     cells = {(cell.truth, cell.predicted): cell.images for cell in evaluation.confusion}
     support = {each.label: each.support for each in evaluation.classes}
     corner = tag("td", tag("span", "true \\ best", class_="faint"))
-    head = tag("tr", corner, *(tag("th", tag("span", shortened(name, 24)), scope="col", title=shortened(name)) for name in classes))
+    head = tag(
+        "tr",
+        corner,
+        *(tag("th", tag("span", shortened(name, 24)), scope="col", title=shortened(name)) for name in classes),
+    )
     rows = (
         tag(
             "tr",

@@ -116,5 +116,3 @@ def _options(names: dict[str, str]) -> Iterable[Html]:
 
 def _option(value: str, text: str) -> Html:
     return tag("option", text, value=value)
-
-

@@ -15,17 +15,16 @@ _STRIP = 44
 """Height of the histogram below the diagram."""
 _GAP = 14
 _NOTE = (
-    "Bars: accuracy of the images whose best class has a probability of this range. Dots: their mean probability. Below "
-    "the diagonal, the model is surer than it is correct. Select a bar to see its images."
+    "Bars: accuracy of the images whose best class has a probability of this range; dots are at their mean probability, "
+    "and the gray bars count them. Below the diagonal, the model is more often wrong than its probabilities suggest. "
+    "Select a bar to see its images."
 )
 
 
 def reliability_section(calibration: Calibration | None) -> Html:
     """Return the diagram, and what it shows in numbers."""
     if calibration is None:
-        return section(
-            "Calibration", tag("p", "The table contains values that are no probabilities.", class_="faint")
-        )
+        return section("Calibration", tag("p", "The table contains values that are no probabilities.", class_="faint"))
     return section(
         "Calibration",
         tag(

@@ -17,7 +17,10 @@ def tiles(evaluation: Evaluation) -> Html:
     """Return the metrics of all images."""
     return tag(
         "div",
-        *(tag("div", tag("small", name), tag("b", value), tag("small", more)) for name, value, more in _tiles(evaluation)),
+        *(
+            tag("div", tag("small", name), tag("b", value), tag("small", more))
+            for name, value, more in _tiles(evaluation)
+        ),
         class_="tiles",
     )
 
@@ -70,7 +73,10 @@ def _tiles(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
 
 
 def _notes(evaluation: Evaluation) -> Iterator[str]:
-    for skipped, what in ((evaluation.errors, "an error instead of an answer"), (evaluation.unmatched, "no true label")):
+    for skipped, what in (
+        (evaluation.errors, "an error instead of an answer"),
+        (evaluation.unmatched, "no true label"),
+    ):
         if skipped.rows:
             yield f"Not evaluated: {count(skipped.rows, 'row')} with {what}: {_first(skipped)}"
     if evaluation.unknown:
@@ -80,6 +86,11 @@ def _notes(evaluation: Evaluation) -> Iterator[str]:
             f"{count(len(names), 'true label')} in no row of the table, so that {count(images, 'image')} "
             f"{'counts' if images == 1 else 'count'} as wrong: {_first(SkippedRows(len(names), names))}"
         )
+    if len(evaluation.versions) > 1:
+        versions = (
+            f"version {each.version} of {each.model} in {count(each.rows, 'row')}" for each in evaluation.versions
+        )
+        yield f"The metrics are an average of {count(len(evaluation.versions), 'version')}: {', '.join(versions)}"
     if evaluation.repeated:
         yield f"{count(evaluation.repeated, 'row')} of paths that are in earlier rows too; each row is counted"
     if evaluation.shared:
@@ -116,5 +127,3 @@ def _cell(value: float | None, text: str) -> Html:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{share:.2%}"
-
-

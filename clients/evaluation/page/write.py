@@ -112,7 +112,9 @@ def check_page(path: str | Path, images: int, images_from: str | Path | None = N
     if images < 0:
         raise UsageError(f"the number of images must be at least 0, got {images}", hint="Pass 0 for none")
     if images_from is not None and not Path(images_from).is_dir():
-        raise UsageError(f"{printable(images_from)} is no folder", hint="Pass the folder where paths start: --images-from")
+        raise UsageError(
+            f"{printable(images_from)} is no folder", hint="Pass the folder where paths start: --images-from"
+        )
     page = Path(path)
     if page.suffix.lower() not in _ENDINGS:
         raise UsageError(f"the extension of {printable(page)} must be .html", hint=_OTHER_PAGE)
@@ -147,6 +149,6 @@ def _scope(rows: Sequence[PageRow], evaluation: Evaluation) -> str:
     if len(rows) == evaluation.rows:
         return f"This page contains all {count(len(rows), 'row')} of the table."
     return (
-        f"This page contains {len(rows):,} of {count(evaluation.rows, 'row')}: the worst mistakes, some rows with an error "
-        "or without a true label, and a sample of the correct answers of each class. --html-images N changes the number."
+        f"This page contains {len(rows):,} of {count(evaluation.rows, 'row')}: the worst mistakes, some rows with an "
+        "error or without a true label, and a sample of the correct answers of each class. --html-images N shows more."
     )

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from camserve.cli.console import print_json, print_line
-from camserve.cli.evaluation_view import part_text, percent, warn_left_out, warn_unknown
+from camserve.cli.evaluation_view import part_text, percent, warn_left_out, warn_unknown, warn_versions
 from camserve.cli.tables import print_table
 from camserve.text import count
 
@@ -29,6 +29,8 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     warn_left_out(comparison.errors, "an error in at least one table")
     warn_left_out(comparison.unmatched, "no true label")
     warn_unknown(comparison.unknown, [], "one of the tables")
+    warn_versions(comparison.versions, comparison.table)
+    warn_versions(comparison.versions_against, comparison.against)
 
 
 def _document(comparison: Comparison) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from camserve.cli.tables import print_table, table_fits
 from camserve.text import count, printable, suggest
 
 if TYPE_CHECKING:
-    from camserve.clients import Calibration, ClassMetrics, Evaluation, SkippedRows
+    from camserve.clients import AnsweringVersion, Calibration, ClassMetrics, Evaluation, PageSummary, SkippedRows
 
-__all__ = ["part_text", "percent", "show_evaluation", "warn_left_out", "warn_unknown"]
+__all__ = ["part_text", "percent", "show_evaluation", "warn_left_out", "warn_unknown", "warn_versions"]
 
 _MOST_CLASSES = 20
 _MOST_CONFUSIONS = 10
@@ -21,15 +21,20 @@ _FIRST = 3
 """The most paths or labels that a warning names."""
 
 
-def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
+def show_evaluation(evaluation: Evaluation, *, as_json: bool, page: PageSummary | None = None) -> None:
     """Print an evaluation to stdout, and warnings of what is not part of it to stderr."""
     if as_json:
-        print_json(_document(evaluation))
+        print_json({**_document(evaluation), "page": None if page is None else asdict(page)})
     else:
         _print(evaluation)
+        if page is not None:
+            print_line(f"Page: {_page_text(page)}")
+    if page is not None:
+        _warn_of_images(page)
     warn_left_out(evaluation.errors, "an error instead of an answer")
     warn_left_out(evaluation.unmatched, "no true label")
     warn_unknown(evaluation.unknown, [each.label for each in evaluation.classes], evaluation.table)
+    warn_versions(evaluation.versions, evaluation.table)
     if evaluation.repeated:
         print_warning(f"{count(evaluation.repeated, 'row')} of paths that are in earlier rows too; each row is counted")
     if evaluation.shared:
@@ -59,6 +64,21 @@ def warn_unknown(unknown: Sequence[tuple[str, int]], labels: Sequence[str], tabl
         f"{count(len(unknown), 'true label')} in no row of {table}, so that {count(images, 'image')} "
         f"{'counts' if images == 1 else 'count'} as wrong: {_listed([name for name, _ in unknown])}. {hint}"
     )
+
+
+def warn_versions(versions: Sequence[AnsweringVersion], table: str) -> None:
+    """Warn of a table that contains answers of several versions, of which the metrics are an average."""
+    if len(versions) > 1:
+        rows = ", ".join(f"{_named(each)} in {count(each.rows, 'row')}" for each in versions)
+        print_warning(
+            f"{count(len(versions), 'version')} answered the rows of {table}: {rows}; for the metrics of one version, "
+            "score again with --pin-version"
+        )
+
+
+def _named(version: AnsweringVersion) -> str:
+    name = f"version {printable(version.version) or '(not reported)'}"
+    return f"{name} of {printable(version.model)}" if version.model else name
 
 
 def percent(share: float | None) -> str:
@@ -93,6 +113,7 @@ def _document(evaluation: Evaluation) -> dict[str, Any]:
         "mistakes": [asdict(each) for each in evaluation.mistakes],
         "unknown": [{"label": label, "images": images} for label, images in evaluation.unknown],
         "shared": list(evaluation.shared),
+        "versions": [asdict(each) for each in evaluation.versions],
     }
 
 
@@ -192,6 +213,24 @@ def _print_mistakes(evaluation: Evaluation) -> None:
         ],
         optional=("rank ",),
     )
+
+
+def _page_text(page: PageSummary) -> str:
+    maps = f", {count(page.maps, 'map')}" if page.maps else ""
+    return f"{page.path} ({page.bytes / 1e6:.1f} MB), {page.rows:,} of {count(page.total, 'row')}{maps}"
+
+
+def _warn_of_images(page: PageSummary) -> None:
+    if page.missing:
+        print_warning(
+            f"the page lacks {count(page.missing, 'image')} of {page.rows:,}: {page.first_missing}. "
+            "Use --images-from DIR if paths of the table start in another folder"
+        )
+    if page.misplaced:
+        print_warning(
+            f"the page lacks {count(page.misplaced, 'map')}, whose place in the image is not in the table, as with "
+            "--crops. Use --exif if the images were scored with it"
+        )
 
 
 def _listed(names: Sequence[str], total: int | None = None) -> str:

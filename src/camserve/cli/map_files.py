@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
-import math
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,18 +16,14 @@ from camserve.errors import ClientError, UsageError
 from camserve.text import printable
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from camserve.cli.image_sources import Source
-    from camserve.clients import ActivationMap, ImageInput
+    from camserve.clients import ActivationMap
 
 __all__ = ["make_folder", "save_map"]
 
 _NAME_KEY, _IDENTITY_KEY = "camserve.image", "camserve.source"
-_HEAD_BYTES = 4096  # of a map; they contain its texts
 _MAX_LABEL = 40
 _MAX_STEM = 180  # in bytes; with label, number and suffix the name stays below the usual limit of 255
-_MIN_SIDE, _MAX_SIDE = 224, 1024
 
 
 def make_folder(folder: Path) -> None:
@@ -64,9 +57,15 @@ def save_map(cam: ActivationMap, source: Source, folder: Path) -> Path:
         ImageError: If the image can no longer be read.
         ClientError: If the file cannot be written.
     """
-    drawing = _draw(cam, source.image)
+    from camserve.clients.answers.map_drawing import draw_map, encode_png
+
+    drawing = draw_map(cam, source.image)
     try:
-        return _write(drawing, cam, source, folder)
+        folder.mkdir(parents=True, exist_ok=True)  # it may have been removed during a long run
+        identity = _identity(source, cam.decode_options.max_bytes)
+        content = encode_png(drawing, {_NAME_KEY: printable(source.name.name), _IDENTITY_KEY: identity})
+        stem = f"{_truncated(source.stem)}-{re.sub(r'[^A-Za-z0-9]+', '_', cam.label)[:_MAX_LABEL]}"
+        return next(path for path in _numbered(folder, stem) if _write_to(path, content, identity))
     except OSError as error:
         raise ClientError(
             f"the map of {printable(source.name)} cannot be written to {printable(folder)}: {error.strerror or error}",
@@ -74,39 +73,15 @@ def save_map(cam: ActivationMap, source: Source, folder: Path) -> Path:
         ) from None
 
 
-def _draw(cam: ActivationMap, image: ImageInput) -> Image:
-    """Draw the map over the image, or over the crop alone if that is less than half of the image's side."""
-    height, width = cam.placement.original
-    left, top, right, bottom = cam.placement.box
-    if 2 * (right - left) < width or 2 * (bottom - top) < height:
-        return cam.overlay(size=_display_size(*cam.input_size), caption=True)
-    return cam.overlay(image, size=_display_size(height, width), caption=True)
-
-
-def _display_size(height: int, width: int) -> tuple[int, int]:
-    """Return a size that fits a screen: small images are enlarged by a whole factor, large ones are reduced."""
-    if max(height, width) > _MAX_SIDE:
-        factor = _MAX_SIDE / max(height, width)
-        return max(1, round(height * factor)), max(1, round(width * factor))
-    times = min(math.ceil(_MIN_SIDE / min(height, width)), _MAX_SIDE // max(height, width))
-    return height * times, width * times
-
-
-def _write(drawing: Image, cam: ActivationMap, source: Source, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)  # it may have been removed during a long run
-    identity = _identity(source, cam.decode_options.max_bytes)
-    content = _png(drawing, source.name.name, identity)
-    stem = f"{_truncated(source.stem)}-{re.sub(r'[^A-Za-z0-9]+', '_', cam.label)[:_MAX_LABEL]}"
-    return next(path for path in _numbered(folder, stem) if _write_to(path, content, identity))
-
-
 def _write_to(path: Path, content: bytes, identity: str) -> bool:
     """Write the map to a new file or one of the same image, and return False if the name belongs to anything else."""
+    from camserve.clients.answers.map_drawing import contains_text
+
     if not os.path.lexists(path):
         with suppress(FileExistsError):  # another process was faster
             add_file(path, content)
             return True
-    if not _contains(path, identity):
+    if not contains_text(path, identity):
         return False
     with replace_file(path) as replacement:
         replacement.stream.write(content)
@@ -121,17 +96,6 @@ def _identity(source: Source, max_bytes: int) -> str:
     return hashlib.sha256(os.fsencode(source.name.absolute()) + b"\0" + content).hexdigest()
 
 
-def _png(drawing: Image, name: str, identity: str) -> bytes:
-    from PIL.PngImagePlugin import PngInfo
-
-    metadata = PngInfo()
-    metadata.add_itxt(_NAME_KEY, printable(name))
-    metadata.add_itxt(_IDENTITY_KEY, identity)
-    stream = io.BytesIO()
-    drawing.save(stream, format="PNG", pnginfo=metadata)
-    return stream.getvalue()
-
-
 def _truncated(stem: str) -> str:
     data = os.fsencode(stem)
     return stem if len(data) <= _MAX_STEM else data[:_MAX_STEM].decode(errors="ignore")
@@ -140,16 +104,3 @@ def _truncated(stem: str) -> str:
 def _numbered(folder: Path, stem: str) -> Iterator[Path]:
     yield folder / f"{stem}.png"
     yield from (folder / f"{stem}-{number}.png" for number in itertools.count(2))
-
-
-def _contains(path: Path, identity: str) -> bool:
-    """Check whether a path is the map of an image, which has the checksum before its pixels. Links are not followed."""
-    try:
-        # Without O_NONBLOCK, opening a FIFO without a writer would block forever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        return stat.S_ISREG(os.fstat(descriptor).st_mode) and identity.encode() in os.read(descriptor, _HEAD_BYTES)
-    finally:
-        os.close(descriptor)

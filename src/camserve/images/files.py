@@ -43,16 +43,21 @@ def bytes_to_read(source: object) -> int:
     return 0
 
 
-def read_bytes(source: FileInput, max_bytes: int) -> tuple[bytes, str]:
+def read_bytes(source: FileInput, max_bytes: int, name: str | None = None) -> tuple[bytes, str]:
     """Read the bytes of a file, and return them with a name for messages.
 
     A file is read completely before it is decoded, so that later changes to it cannot affect a decoder. A stream is
     read from its current position to its end; it need not be seekable.
 
+    Args:
+        source: The file.
+        max_bytes: The most bytes.
+        name: What messages call it (default: its path, or its size).
+
     Raises:
         ImageError: If it cannot be read, is empty, is larger than `max_bytes`, or is not a regular file.
     """
-    name = _name_of(source)
+    name = _name_of(source if name is None else name)
     with enough_memory(name):
         data = _read(source, name, max_bytes)
     if not data:

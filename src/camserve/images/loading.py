@@ -68,8 +68,13 @@ def load_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> 
     return open_image(source, decode_options).load()
 
 
-def open_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> OpenedImage:
+def open_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS, *, name: str | None = None) -> OpenedImage:
     """Read the bytes and the header of an image and check its size, without decoding it.
+
+    Args:
+        source: The image.
+        decode_options: Orientation and size limits (default: as Keras's `load_img`).
+        name: What messages call an image that is passed as bytes (default: by its size).
 
     Raises:
         ImageError: As `load_image`, except for corrupt data after the header.
@@ -84,7 +89,7 @@ def open_image(source: ImageInput, decode_options: DecodeOptions = AS_KERAS) -> 
             f"an image cannot be decoded from {type(source).__name__}",
             hint=_ONE_AT_A_TIME if isinstance(source, list | tuple) else _INPUTS,
         )
-    data, name = read_bytes(source, decode_options.max_bytes)
+    data, name = read_bytes(source, decode_options.max_bytes, name)
     return OpenedImage(_header(data, name, decode_options), name, decode_options, data)
 
 
@@ -99,12 +104,14 @@ class OpenedImage:
     Attributes:
         name: The file, or what messages call the image.
         size: Height and width in pixels, before the EXIF orientation is applied.
+        file_bytes: Size of the file, 0 for pixels.
         decoded_bytes: Approximate memory during decoding and resizing: the file, and the pixels in RGB.
     """
 
     def __init__(self, image: Image.Image, name: str, decode_options: DecodeOptions, data: bytes = b"") -> None:
         check_size(image.size, name, decode_options.max_pixels)
         self.size = (image.height, image.width)
+        self.file_bytes = len(data)
         self.decoded_bytes = len(data) + _bytes_of_pixels(image)
         self._image: Image.Image | None = image
         self.name = name

@@ -60,9 +60,9 @@ def table(head: Sequence[str], rows: Iterable[Iterable[object]], class_: str | N
     return tag("div", tag("table", tag("thead", titles), tag("tbody", *body), class_=class_), class_="scroll")
 
 
-def section(title: str, *content: object, class_: str | None = None) -> Html:
-    """Return a section with a heading."""
-    return tag("section", tag("h2", title), *content, class_=class_)
+def section(title: str, *content: object, **attributes: str | None) -> Html:
+    """Return a section with a heading; arguments as for `tag`."""
+    return tag("section", tag("h2", title), *content, **attributes)
 
 
 def details(summary: str, *content: Any) -> Html:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.scored_tables import PHOTOS, answer, write_answers
 
-from camserve.clients import Evaluation, ScoredRow, SkippedRows, evaluate
+from camserve.clients import AnsweringVersion, Evaluation, ScoredRow, SkippedRows, compare_tables, evaluate
 from camserve.errors import UsageError
 
 
@@ -138,3 +139,16 @@ def test_the_number_of_mistakes_is_limited(tmp_path: Path) -> None:
     table = write_answers(tmp_path / "table.csv")
     found: list[Evaluation] = [evaluate(table, mistakes=number) for number in (0, 2)]
     assert [[each.path for each in one.mistakes] for one in found] == [[], ["photos/cat/2.jpg", "photos/brd/7.jpg"]]
+
+
+def test_the_versions_that_answered_are_counted(tmp_path: Path) -> None:
+    rows = [
+        *(replace(row, model="pets", version="2" if row.path < "photos/cat/2" else "10") for row in PHOTOS[:5]),
+        PHOTOS[5],
+    ]
+    for extension in ("csv", "parquet"):
+        found = evaluate(write_answers(tmp_path / f"table.{extension}", rows))
+        assert found.versions == (AnsweringVersion("pets", "2", 2), AnsweringVersion("pets", "10", 3))
+    assert evaluate(write_answers(tmp_path / "without.jsonl")).versions == ()
+    compared = compare_tables(tmp_path / "table.csv", write_answers(tmp_path / "other.csv", rows[:1]))
+    assert (compared.versions, compared.versions_against) == (found.versions, (AnsweringVersion("pets", "2", 1),))

@@ -1,0 +1,287 @@
+"""Speed and memory of `camserve score`, beside what it could reach on the same cores, in one run.
+
+    python benchmarks/scoring.py [PART ...] [--quick] [--rounds 5] [--bundle DIR] [--json]
+
+PART is one or more of (default: all):
+
+served    500 x 375 JPEG files to Parquet with int8 ResNet50 (random weights, uint8 input) by the embedded Triton on
+          the same cores, and by ONNX Runtime in the program itself (`--bundle`); beside the loop at the end of the
+          fourth notebook (OpenCV, then `model.predict`, one image after the other), and beside what decoding and bare
+          inference alone allow: 1 / (1 / decoded per second + 1 / classified per second), each with all cores.
+instant   the same against a server that answers at once, with one worker and with two; beside bare decoding with two
+          processes. The processor time of that server is a part of these cores; it is listed.
+memory    the largest resident memory of all processes, with 1,000 and with 100,000 tiny images.
+gpu       as `served` by a GPU, in fp16, with the fast JPEG decoder; requires 16 cores and a GPU.
+
+What is compared alternates within each round. Rates are medians over the rounds, and contain the start of the program;
+ratios are medians of the ratios within a round. `--bundle` uses an exported ResNet50 again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from support.scoring.image_files import link_files, write_drawings, write_photos
+from support.scoring.measured_program import CAMSERVE, Measured, measure
+from support.scoring.network import export
+from support.scoring.opponent_process import Speed, opened
+from support.scoring.report import cores, describe_host, render
+from support.scoring.servers import MODEL, instant, processor_seconds, triton
+from support.toy import with_pixels, write_toy_bundle
+
+from camserve.choices import Precision
+
+PHOTOS = 256
+BATCHES = (8, 32)
+SEED, SERVED, BUNDLE, BOUND = "fourth notebook", "camserve score", "camserve score --bundle", "decoding and inference"
+ONE, TWO, DECODING = "1 worker", "2 workers", "bare decoding"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured.
+
+    Attributes:
+        rounds: Number of rounds.
+        served: Images of a run against a network.
+        instant: Images of a run against the server that answers at once.
+        notebook: Images of a run of the notebook's loop.
+        bare: Images of a run of bare decoding or inference.
+        many: Images of the larger run of the memory test.
+    """
+
+    rounds: int
+    served: int
+    instant: int
+    notebook: int
+    bare: int
+    many: int
+
+
+QUICK = Size(rounds=1, served=320, instant=2_000, notebook=16, bare=192, many=10_000)
+FULL = Size(rounds=5, served=1_000, instant=8_000, notebook=40, bare=320, many=100_000)
+FEW = 1_000
+
+
+@dataclass
+class Setting:
+    """What the parts share: files, the size of the run, and where the results go."""
+
+    folder: Path
+    size: Size
+    bundle: Path | None
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    limits: list[dict[str, Any]] = field(default_factory=list)
+    omitted: dict[str, str] = field(default_factory=dict)
+
+    def photos(self, count: int) -> Path:
+        """Return a folder with so many photos."""
+        originals = self.folder / "photos"
+        paths = sorted(originals.iterdir()) if originals.is_dir() else write_photos(originals, PHOTOS)
+        (self.folder / "photos.txt").write_text("\n".join(map(str, paths)), encoding="utf-8")
+        many = self.folder / f"photos-{count}"
+        return many if many.is_dir() else link_files(paths, many, count)
+
+    def listed(self) -> Path:
+        """Return the file that lists the photos."""
+        return self.folder / "photos.txt"
+
+    def network(self, precision: Precision = "int8") -> Path:
+        """Return the bundle of the network, exported at its first use."""
+        if self.bundle is None:
+            self.bundle = export(self.folder, precision)
+        return self.bundle
+
+    def score(self, images: Path, *options: str | Path, memory: bool = False) -> Measured:
+        """Run `camserve score` and check that each image has an answer."""
+        output = self.folder / "answers.parquet"
+        words = [CAMSERVE, "score", images, "--output", output, "--json", *options]
+        measured = measure(words, memory=memory)
+        document = json.loads(measured.output)
+        if document["errors"] or not document["rows"]:
+            raise RuntimeError(f"camserve score: {measured.output}")
+        return measured
+
+    def check(self, part: str, what: str, value: float, limit: float, *, most: bool = False) -> None:
+        """Record a value and its limit, which is the least or the most."""
+        met = value <= limit if most else value >= limit
+        self.limits.append({"part": part, "what": what, "value": value, "limit": limit, "most": most, "met": met})
+
+
+def main() -> None:
+    """Measure the parts, and print the results."""
+    arguments = parse()
+    size = QUICK if arguments.quick else FULL
+    if arguments.rounds:
+        size = Size(**{**vars(size), "rounds": arguments.rounds})
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="camserve-scoring-") as folder:
+        setting = Setting(Path(folder), size, arguments.bundle)
+        for part in arguments.parts or PARTS:
+            PARTS[part](setting)
+    document = {
+        "host": describe_host(),
+        "seconds": round(time.monotonic() - began),
+        "size": vars(size),
+        "rows": setting.rows,
+        "limits": setting.limits,
+        "omitted": setting.omitted,
+    }
+    print(json.dumps(document, indent=2) if arguments.json else render(document))
+
+
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="one round with fewer images, in less than three minutes")
+    parser.add_argument("--rounds", type=int, help="number of rounds (default: 5, with --quick 1)")
+    parser.add_argument("--bundle", type=Path, metavar="DIR", help="an exported int8 ResNet50 with uint8 input")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    arguments = parser.parse_args(words)
+    unknown = sorted(set(arguments.parts) - set(PARTS))
+    if unknown:
+        parser.error(f"unknown part {unknown[0]!r}; choose from {', '.join(PARTS)}")
+    return arguments
+
+
+def measure_served(setting: Setting) -> None:
+    """Compare `camserve score` on a network with the notebook's loop and with the bound."""
+    size, bundle = setting.size, setting.network()
+    images = setting.photos(size.served)
+    rounds: list[dict[str, Speed]] = []
+    with ExitStack() as stack:
+        url, model = stack.enter_context(triton(bundle, setting.folder))
+        decoding = stack.enter_context(opened("decode", bundle, setting.listed(), processes=cores()))
+        inference = [stack.enter_context(opened("infer", bundle, setting.listed(), str(batch))) for batch in BATCHES]
+        notebook = stack.enter_context(opened("seed", setting.listed()))
+        for _ in range(size.rounds):
+            decoded = decoding.run(size.bare * 4)
+            inferred = max((each.run(size.bare) for each in inference), key=lambda speed: speed.rate)
+            found = {
+                SEED: notebook.run(size.notebook),
+                SERVED: speed_of(setting.score(images, "--model", model, "--url", url), size.served),
+                BUNDLE: speed_of(setting.score(images, "--bundle", bundle), size.served),
+                BOUND: Speed(1 / (1 / decoded.rate + 1 / inferred.rate), decoded.cpu + inferred.cpu),
+            }
+            rounds.append(found)
+            report_progress("served", found)
+    setting.rows["served"] = rows_of(rounds)
+    for name in (SERVED, BUNDLE):
+        setting.check("served", f"{name} : {SEED}", ratio(rounds, name, SEED), 2.5)
+        setting.check("served", f"{name} : {BOUND}", ratio(rounds, name, BOUND), 0.85)
+
+
+def measure_instant(setting: Setting) -> None:
+    """Compare one worker with two, and with bare decoding, against a server that answers at once."""
+    size = setting.size
+    bundle = with_pixels(write_toy_bundle(setting.folder / "toy", size=(224, 224), classes=1000, preset="raw-rgb")).path
+    images = setting.photos(size.instant)
+    rounds: list[dict[str, Speed]] = []
+    served: list[float] = []
+    with instant(bundle) as (url, pid), opened("decode", bundle, setting.listed(), processes=2) as decoding:
+        options = ("--model", MODEL, "--url", url)
+        for _ in range(size.rounds):
+            found = {DECODING: decoding.run(size.instant // 2)}
+            found[ONE] = speed_of(setting.score(images, *options, "--workers", "1"), size.instant)
+            before = processor_seconds(pid)
+            found[TWO] = speed_of(setting.score(images, *options, "--workers", "2"), size.instant)
+            served.append((processor_seconds(pid) - before) / size.instant)
+            rounds.append(found)
+            report_progress("instant", found)
+    setting.rows["instant"] = [
+        *rows_of(rounds),
+        {"what": "the server, during 2 workers", "cpu_ms": median(served) * 1e3},
+    ]
+    setting.check("instant", f"{TWO} : {ONE}", ratio(rounds, TWO, ONE), 1.8)
+    setting.check("instant", f"{TWO} : {DECODING}", ratio(rounds, TWO, DECODING), 0.9)
+
+
+def measure_memory(setting: Setting) -> None:
+    """Compare the memory of a small and a large run."""
+    bundle = with_pixels(write_toy_bundle(setting.folder / "tiny", size=(32, 32), classes=10, preset="raw-rgb")).path
+    originals = write_drawings(setting.folder / "drawings", 100)
+    counts = (FEW, setting.size.many)
+    rows: list[dict[str, Any]] = []
+    with instant(bundle) as (url, _):
+        for count in counts:
+            images = link_files(originals, setting.folder / f"drawings-{count}", count)
+            run = setting.score(images, "--model", MODEL, "--url", url, memory=True)
+            shutil.rmtree(images)
+            rows.append({"what": f"{count:,} images", "peak_mb": run.peak / 1e6, "rate": count / run.seconds})
+    setting.rows["memory"] = rows
+    more = rows[1]["peak_mb"] - rows[0]["peak_mb"]
+    setting.check("memory", f"MB more with {counts[1]:,} images", more, 50.0, most=True)
+
+
+def measure_gpu(setting: Setting) -> None:
+    """Measure `camserve score` on a GPU, if there is one, and enough cores to decode for it."""
+    if cores() < 16 or shutil.which("nvidia-smi") is None:
+        setting.omitted["gpu"] = f"requires 16 cores and a GPU; this host has {cores()} cores"
+        return
+    bundle = export(setting.folder, "fp16")
+    images = setting.photos(setting.size.instant * 4)
+    count = setting.size.instant * 4
+    with triton(bundle, setting.folder / "gpu") as (url, model):
+        rates = [
+            count / setting.score(images, "--model", model, "--url", url, "--fast-jpeg").seconds
+            for _ in range(setting.size.rounds)
+        ]
+    setting.rows["gpu"] = [{"what": "camserve score --fast-jpeg, fp16", "rate": median(rates)}]
+    setting.check("gpu", "images per second", median(rates), 6_000.0)
+
+
+PARTS: dict[str, Callable[[Setting], None]] = {
+    "served": measure_served,
+    "instant": measure_instant,
+    "memory": measure_memory,
+    "gpu": measure_gpu,
+}
+
+
+def speed_of(run: Measured, images: int) -> Speed:
+    """Return the speed of a run."""
+    return Speed(images / run.seconds, run.cpu / images)
+
+
+def rows_of(rounds: list[dict[str, Speed]]) -> list[dict[str, Any]]:
+    """Return the medians of what was compared."""
+    return [
+        {
+            "what": name,
+            "rate": median(found[name].rate for found in rounds),
+            "cpu_ms": median(found[name].cpu for found in rounds) * 1e3,
+        }
+        for name in rounds[0]
+    ]
+
+
+def ratio(rounds: list[dict[str, Speed]], one: str, other: str) -> float:
+    """Return the median ratio of two rates within a round."""
+    return median(found[one].rate / found[other].rate for found in rounds)
+
+
+def report_progress(part: str, found: dict[str, Speed]) -> None:
+    """Print the rates of a round."""
+    rates = ", ".join(f"{name} {speed.rate:.1f}" for name, speed in found.items())
+    print(f"{part}: {rates}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Classify several images in one request, with an answer or an error for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from camserve.clients.answers.classification import Classification
+from camserve.clients.answers.image_batch import ImageBatch, NoImageLeftError
+from camserve.clients.answers.query import ClassifyRequest
+from camserve.clients.answers.served_model import Model
+from camserve.clients.session import Session
+from camserve.clients.steps import Steps
+from camserve.clients.wire.exchange import Exchange
+from camserve.clients.wire.transport import Transport
+from camserve.errors import CamserveError, ImageError, RequestError
+from camserve.images.loading import OpenedImage
+from camserve.images.memory import enough_memory
+
+__all__ = ["Batches", "Results", "affects_one_image"]
+
+Results = list[Classification | CamserveError]
+
+
+class Batches:
+    """Classifies batches of images over connections of their own. May be used from several threads.
+
+    Args:
+        session: The model.
+        transport: The connections.
+        close: Closes them.
+    """
+
+    def __init__(self, session: Session, transport: Transport, close: Callable[[], None]) -> None:
+        self._session = session
+        self._transport = transport
+        self._close = close
+
+    @property
+    def model(self) -> Model:
+        """The model that the next batch is made for."""
+        return self._session.model
+
+    def classify(self, images: Sequence[OpenedImage], request: ClassifyRequest) -> Results:
+        """Return the result for each image, in order.
+
+        All images are in one request; with crops, those of each image. An image that cannot be decoded, or whose answer
+        contains NaN, has its error as result. If the server refuses a request of several images, each image is sent
+        alone.
+
+        Raises:
+            CamserveError: If an error would affect every image.
+        """
+        return self._transport.run(self._classify, images, request)
+
+    def close(self) -> None:
+        """End the wait for every pending request at once. Closing twice has no effect."""
+        self._close()
+
+    def _classify(self, exchange: Exchange, images: Sequence[OpenedImage], request: ClassifyRequest) -> Steps[Results]:
+        if request.crops is None and len(images) > 1:
+            try:
+                return (yield from self._together(exchange, images, request))
+            except (RequestError, ImageError):  # refused, or not enough memory for all: some may succeed
+                pass
+        results: Results = []
+        for image in images:
+            try:
+                results += yield from self._together(exchange, [image], request)
+            except CamserveError as error:
+                if not (yield from affects_one_image(self._session, exchange, error)):
+                    raise
+                results.append(error)
+        return results
+
+    def _together(self, exchange: Exchange, images: Sequence[OpenedImage], request: ClassifyRequest) -> Steps[Results]:
+        batch = ImageBatch(images, request, self._transport.check_open)
+        with enough_memory("the images of a request"):
+            try:
+                answer = yield from self._session.query(exchange, batch.query)
+            except NoImageLeftError:
+                return batch.results(None)
+            return batch.results(answer)
+
+
+def affects_one_image(session: Session, exchange: Exchange, error: CamserveError) -> Steps[bool]:
+    """Return whether an error affects only its image, so that the next image may succeed.
+
+    An invalid image does. A refusal does if the model is still served. Any other error, such as a server that hangs,
+    would affect every image.
+    """
+    if isinstance(error, ImageError):
+        return True
+    return isinstance(error, RequestError) and (yield from session.is_ready(exchange))

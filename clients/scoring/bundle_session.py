@@ -1,0 +1,134 @@
+"""The ONNX file of a bundle, opened with ONNX Runtime in this process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from camserve.clients.wire.messages import ServedTensor
+from camserve.errors import BundleError, RequestError, UsageError
+from camserve.extras import install_command
+from camserve.regular_file import read_regular_file
+from camserve.tensors import DATA_TYPES
+from camserve.text import printable, reason
+
+if TYPE_CHECKING:
+    from camserve.bundle import Bundle
+
+__all__ = ["BundleSession", "open_session"]
+
+Array = np.ndarray[Any, Any]
+
+_CPU = "CPUExecutionProvider"
+_TRITON_TYPES = {each.onnx_tensor: name for name, each in DATA_TYPES.items()}
+# As in camserve's backend for Triton: threads that spin take CPU time from those that decode images.
+_SESSION_ENTRIES = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
+
+
+class BundleSession:
+    """A session of ONNX Runtime on the CPU. May be used from several threads, each of which computes its own batch.
+
+    Args:
+        session: The session.
+        path: The file, for messages.
+    """
+
+    def __init__(self, session: Any, path: str) -> None:
+        self._session = session
+        self._path = path
+        self.inputs = _tensors(session.get_inputs())
+        self.outputs = _tensors(session.get_outputs())
+
+    def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        """Return outputs by name for a batch.
+
+        Raises:
+            RequestError: If ONNX Runtime cannot compute them.
+        """
+        try:
+            return dict(zip(outputs, self._session.run(outputs, {self.inputs[0].name: batch}), strict=True))
+        except Exception as error:  # noqa: BLE001 - onnxruntime raises errors of many types
+            raise RequestError(
+                f"ONNX Runtime cannot run {self._path}: {_one_line(error)}",
+                hint="Check how much memory is free, or use fewer threads: --concurrency 1",
+            ) from None
+
+
+def open_session(bundle: Bundle, threads: int) -> BundleSession:
+    """Open the ONNX file of a bundle.
+
+    Args:
+        bundle: The bundle.
+        threads: Threads within an operator, besides those in which `run` is called.
+
+    Raises:
+        BundleError: If the bundle has no ONNX file, or ONNX Runtime cannot load it.
+        UsageError: If onnxruntime is not installed.
+    """
+    path = bundle.onnx_path
+    if path is None:
+        raise BundleError(
+            f"{printable(bundle.path)} has no ONNX file, with which it could answer without a server",
+            hint="Export the model again with --formats onnx,savedmodel, or serve the SavedModel: camserve publish "
+            "BUNDLE --repository DIR --backend tensorflow",
+        )
+    onnxruntime = _import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    for name, value in _SESSION_ENTRIES.items():
+        options.add_session_config_entry(name, value)
+    content = _verified(path, bundle.files[path.name])
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=[_CPU], enable_fallback=0)
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises errors of many types
+        raise BundleError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot load {printable(path)}: {_one_line(error)}",
+            hint="Export the model again, or install a newer version: pip install --upgrade onnxruntime",
+        ) from None
+    return BundleSession(session, printable(path))
+
+
+def _verified(path: Path, digest: str) -> bytes:
+    """Read a file whose checksum was verified before, and verify what is read: it may have been replaced."""
+    try:
+        content = read_regular_file(path)
+    except OSError as error:
+        raise BundleError(f"cannot read {printable(path)}: {reason(error, path)}", hint="Try again") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise BundleError(f"{printable(path)} was changed while it was read", hint="Wait until the export has finished")
+    return content
+
+
+def _import_onnxruntime() -> Any:
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime  # noqa: PLC0415  (required only for bundles)
+    except ImportError as error:
+        raise UsageError(
+            f"onnxruntime, which --bundle requires, cannot be imported: {error}",
+            hint=f"Install it: {install_command('bundle')}",
+        ) from None
+    return onnxruntime
+
+
+def _tensors(described: Sequence[Any]) -> tuple[ServedTensor, ...]:
+    """Return tensors as a server describes them: -1 is a dimension of any size."""
+    return tuple(
+        ServedTensor(
+            each.name,
+            _TRITON_TYPES.get(each.type, each.type),
+            tuple(side if isinstance(side, int) else -1 for side in each.shape),
+        )
+        for each in described
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

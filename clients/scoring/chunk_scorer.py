@@ -1,0 +1,137 @@
+"""Score a chunk of items: read, decode, ask in one request, make rows. The same for every engine."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from camserve.clients.answers.classification import Classification
+from camserve.clients.answers.query import ClassifyRequest
+from camserve.clients.scoring.answerer import Answerer
+from camserve.clients.scoring.items import Item
+from camserve.clients.scoring.row_options import RowOptions
+from camserve.clients.scoring.rows import ScoredRow
+from camserve.clients.scoring.stage_times import StageTimes
+from camserve.errors import CamserveError, ImageError
+from camserve.images.loading import OpenedImage, open_image
+
+__all__ = ["ChunkScorer", "ScoredChunk"]
+
+_REQUEST_FILE_BYTES = 32 * 1024 * 1024
+"""Bytes of image files after which a request is sent, although the chunk has more items."""
+
+
+@dataclass(frozen=True)
+class ScoredChunk:
+    """The result for a chunk of items.
+
+    Attributes:
+        rows: One row per item, in order.
+        times: The time that it took.
+    """
+
+    rows: list[ScoredRow]
+    times: StageTimes
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An image that was read but not answered yet, and its place in the chunk."""
+
+    place: int
+    item: Item
+    sha256: str
+    image: OpenedImage
+
+
+class ChunkScorer:
+    """Scores chunks of items. May be called from several threads.
+
+    Args:
+        answerer: What classifies the images.
+        options: What rows contain, and how images are read.
+
+    Raises:
+        UsageError: If an option is invalid.
+    """
+
+    def __init__(self, answerer: Answerer, options: RowOptions) -> None:
+        self._answerer = answerer
+        self._options = options
+        self._request = ClassifyRequest(
+            top=options.top, cam=options.maps, crops=options.crops, decode_options=options.decode_options
+        )
+
+    def __call__(self, items: Sequence[Item]) -> list[ScoredRow]:
+        """Return a row for each item, in order.
+
+        An item whose recorded row has the checksum of its bytes, and no error, gets this row. An image that cannot be
+        read or decoded, or is refused, gets a row with the error; no other row depends on it.
+
+        Raises:
+            CamserveError: If an error would affect every image, such as a server that does not reply.
+        """
+        return self.score(items).rows
+
+    def score(self, items: Sequence[Item]) -> ScoredChunk:
+        """Return the rows of `__call__`, and the time that each stage took."""
+        began = time.perf_counter()
+        rows: list[ScoredRow | None] = [None] * len(items)
+        answering = StageTimes()
+        for request in self._requests(items, rows):
+            started = time.perf_counter()
+            results = self._answerer.classify([each.image for each in request], self._request)
+            for each, result in zip(request, results, strict=True):
+                rows[each.place] = self._row(each, result)
+            answering += StageTimes.of_results(results, time.perf_counter() - started)
+        read = time.perf_counter() - began - answering.decode - answering.answer
+        return ScoredChunk([row for row in rows if row is not None], answering + StageTimes(read=read))
+
+    def _requests(self, items: Sequence[Item], rows: list[ScoredRow | None]) -> Iterator[list[_Read]]:
+        """Yield the images to ask for in one request each; put the rows of all other items in their places."""
+        request: list[_Read] = []
+        size = 0
+        for place, item in enumerate(items):
+            read = self._read(place, item)
+            if isinstance(read, ScoredRow):
+                rows[place] = read
+                continue
+            if request and size + read.image.file_bytes > _REQUEST_FILE_BYTES:
+                yield request
+                request, size = [], 0
+            request.append(read)
+            size += read.image.file_bytes
+        if request:
+            yield request
+
+    def _read(self, place: int, item: Item) -> _Read | ScoredRow:
+        sha256 = None
+        try:
+            data = item.source.read(self._options.decode_options.max_bytes)
+            sha256 = hashlib.sha256(data).hexdigest()
+            recorded = item.recorded
+            if recorded is not None and recorded.error is None and recorded.sha256 == sha256:
+                return recorded
+            return _Read(place, item, sha256, open_image(data, self._options.decode_options, name=item.path))
+        except ImageError as error:
+            return _row_of_error(item, sha256, error)
+
+    def _row(self, read: _Read, result: Classification | CamserveError) -> ScoredRow:
+        if isinstance(result, CamserveError):
+            return _row_of_error(read.item, read.sha256, result)
+        return ScoredRow(
+            read.item.path,
+            result.top,
+            model=result.model,
+            version=result.version,
+            # Copied, as they are a part of the reply, which a row must not keep.
+            probabilities=result.probabilities.copy() if self._options.all_probabilities else None,
+            id=read.item.id,
+            sha256=read.sha256,
+        )
+
+
+def _row_of_error(item: Item, sha256: str | None, error: CamserveError) -> ScoredRow:
+    return ScoredRow(item.path, error=" ".join(str(error).split()), id=item.id, sha256=sha256)

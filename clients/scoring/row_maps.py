@@ -1,0 +1,41 @@
+"""The maps of rows: whether a model has them, and what a row keeps of one."""
+
+from __future__ import annotations
+
+from camserve.clients.answers.activation_map import ActivationMap
+from camserve.clients.answers.served_model import Model
+from camserve.clients.scoring.row_options import RowOptions
+from camserve.clients.scoring.rows import RowMap
+from camserve.errors import UsageError
+
+__all__ = ["check_maps", "needs_maps", "row_map"]
+
+
+def needs_maps(options: RowOptions) -> bool:
+    """Return whether maps must be requested for the rows."""
+    return options.maps or options.overlay_folder is not None
+
+
+def check_maps(options: RowOptions, model: Model) -> None:
+    """Check that a model has the maps that rows need, before any image is read.
+
+    Raises:
+        UsageError: If it has none, or answers are averages of crops, which have none.
+    """
+    if not needs_maps(options):
+        return
+    if model.contract.cam is None:
+        raise UsageError(
+            f"model {model.name!r} has no maps",
+            hint="Leave out --maps and --overlays, or export the model again without --no-cam",
+        )
+    if options.crops is not None and options.crops.choose == "average":
+        raise UsageError(
+            "the average of crops has no map, as each crop shows another part of the image",
+            hint='Pass Crops(choose="highest"), or leave out maps and overlays',
+        )
+
+
+def row_map(cam: ActivationMap) -> RowMap:
+    """Return what a row keeps of a map, without the image."""
+    return RowMap(cam.peak, cam.bbox(), cam.grid)

@@ -1,0 +1,1 @@
+"""Parts of `benchmarks/scoring.py`: images, servers, what is compared with `camserve score`, and the results."""
