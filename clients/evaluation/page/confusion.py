@@ -8,12 +8,15 @@ from camserve.clients.evaluation.results import Confusion, Evaluation
 from camserve.pages.markup import Html, join, section, tag
 from camserve.text import count, shortened
 
-__all__ = ["choose_classes", "confusion_section"]
+__all__ = ["FEW_CLASSES", "choose_classes", "confusion_section"]
+
+FEW_CLASSES = 10
+"""The most classes of a matrix that needs little space."""
 
 _MOST_CLASSES = 24
 _MOST_PAIRS = 12
 _LEVELS = 5
-_FEW, _SHORT = 12, 8
+_SHORT = 8
 
 
 def confusion_section(evaluation: Evaluation, numbers: Mapping[str, int]) -> Html:
@@ -93,7 +96,7 @@ def _matrix(evaluation: Evaluation, classes: Sequence[str], numbers: Mapping[str
 
 def _style(classes: Sequence[str]) -> str:
     """Return the class of the matrix; with many columns, or long labels, these are written vertically."""
-    return "matrix many" if len(classes) > _FEW or max(map(len, classes)) > _SHORT else "matrix"
+    return "matrix many" if len(classes) > FEW_CLASSES or max(map(len, classes)) > _SHORT else "matrix"
 
 
 def _cell(truth: str, predicted: str, images: int, support: int, numbers: Mapping[str, int]) -> Html:

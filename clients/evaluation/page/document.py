@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from camserve.clients.evaluation.page.confusion import confusion_section
+from camserve.clients.evaluation.page.confusion import FEW_CLASSES, confusion_section
 from camserve.clients.evaluation.page.gallery import MAP_GRADIENT, gallery_section
 from camserve.clients.evaluation.page.reliability import reliability_section
 from camserve.clients.evaluation.page.rows import PageRow, number_classes, page_data
@@ -44,8 +44,8 @@ def render_page(evaluation: Evaluation, rows: Sequence[PageRow], scope: str) -> 
     )
     body = tag(
         "body",
-        tag("h1", name),
-        tag("p", f"Answers compared with the true labels: {count(evaluation.images, 'image')}.", class_="lead"),
+        tag("h1", f"Evaluation of {name}"),
+        tag("p", _lead(evaluation), class_="lead"),
         tiles(evaluation),
         notes(evaluation),
         tag(
@@ -57,13 +57,21 @@ def render_page(evaluation: Evaluation, rows: Sequence[PageRow], scope: str) -> 
                 class_section(evaluation, numbers),
                 class_="stack",
             ),
-            class_="columns",
+            class_="columns few" if len(evaluation.classes) <= FEW_CLASSES else "columns",
         ),
         gallery_section(rows, scope, percent=evaluation.calibration is not None),
         tag("script", Html(page_data(evaluation, rows, numbers)), type="application/json", id="data"),
         tag("script", script),
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _lead(evaluation: Evaluation) -> str:
+    images = f"{count(evaluation.images, 'image')} compared with their true labels"
+    if len(evaluation.versions) != 1:
+        return f"{images}."
+    (version,) = evaluation.versions
+    return f"Version {version.version} of {version.model}: {images}."
 
 
 def _policy(style: str, script: str) -> str:

@@ -15,9 +15,9 @@ _STRIP = 44
 """Height of the histogram below the diagram."""
 _GAP = 14
 _NOTE = (
-    "Bars: accuracy of the images whose best class has a probability of this range; dots are at their mean probability, "
-    "and the gray bars count them. Below the diagonal, the model is more often wrong than its probabilities suggest. "
-    "Select a bar to see its images."
+    "Bars: accuracy of the images whose best class has a probability of this range; dots are at their mean "
+    "probability, and the gray bars count them. Below the diagonal, the model is more often wrong than its "
+    "probabilities suggest. Select a bar to see its images."
 )
 
 
@@ -40,7 +40,7 @@ def reliability_section(calibration: Calibration | None) -> Html:
 
 
 def _diagram(calibration: Calibration) -> Html:
-    width, height = _LEFT + _SIDE + 8, _TOP + _SIDE + _GAP + _STRIP + 30
+    width, height = _LEFT + _SIDE + 18, _TOP + _SIDE + _GAP + _STRIP + 30
     return tag(
         "svg",
         *_axes(),

@@ -82,7 +82,7 @@ def _thumbnail(path: str, decode_options: DecodeOptions) -> Thumbnail:
     try:
         image = load_image(path, decode_options)
     except ImageError as error:
-        return Thumbnail(None, (0, 0), str(error))
+        return Thumbnail(None, (0, 0), error.message)
     size = image.size
     small = _reduced(image)
     small.info.clear()  # metadata of the photo, such as its GPS position
