@@ -1,4 +1,4 @@
-"""Find the images to score: files, folders and patterns."""
+"""Find images in files, folders and patterns."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from camserve.clients.scoring.items import Item, item_of_file
 from camserve.errors import UsageError
 from camserve.images.folders import expand, images_in
 from camserve.images.left_out import LeftOut
 from camserve.text import printable
 
-__all__ = ["check_several", "find_images"]
+__all__ = ["check_several", "find_images", "items_of_folder"]
 
 _log = logging.getLogger("camserve.clients")
 
@@ -52,6 +53,12 @@ def check_several(inputs: object) -> None:
     """Refuse a single path, which is a sequence of letters."""
     if isinstance(inputs, str | os.PathLike):
         raise UsageError(f"inputs must be a list of paths, got the path {printable(str(inputs))}", hint="Pass [path]")
+
+
+def items_of_folder(folder: Path, left_out: LeftOut) -> Iterator[Item]:
+    """Yield the images of a folder, with their path in it as their identifier."""
+    for path in images_in(folder, left_out):
+        yield item_of_file(path, path.relative_to(folder).as_posix())
 
 
 def _files(inputs: Iterable[str | Path], left_out: LeftOut) -> Iterator[Path]:
