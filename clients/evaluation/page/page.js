@@ -5,7 +5,6 @@
   const cards = document.getElementById("cards");
   const pressable = [...document.querySelectorAll("[aria-pressed]")];
   const ON_ONE_PAGE = 48;
-  const HEIGHT = 178; // of a photo, in pixels
   const RANKS = { wrong: 0, error: 1, unlabeled: 2, correct: 3 };
 
   const rows = data.rows.map((row, place) => {
@@ -93,8 +92,7 @@
     const frame = element("div", { className: "frame" }, element("img", {
       src: row.image, alt: row.path.split("/").pop(), className: row.exact ? "exact" : "", decoding: "async",
     }));
-    frame.style.aspectRatio = `${width} / ${height}`;
-    frame.style.width = `${(HEIGHT * width) / height}px`;
+    frame.style.setProperty("--ratio", String(width / height));
     if ("map" in row) {
       const map = element("img", { src: row.map, alt: "", className: "map" });
       [map.style.left, map.style.top, map.style.width, map.style.height] = row.place.map((share) => `${share}%`);

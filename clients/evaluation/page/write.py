@@ -37,7 +37,7 @@ class PageSummary:
         bytes: Its size.
         rows: Number of rows that it shows.
         total: Number of rows of the table.
-        missing: Number of shown rows whose image could not be read.
+        missing: Number of shown rows with an answer whose image could not be read.
         first_missing: Why the first of them could not; None without any.
         maps: Number of shown rows with their map.
         misplaced: Number of shown rows whose map is not drawn, as its place in the image is unknown.
@@ -87,7 +87,9 @@ def write_page(
     rows = _with_maps([PageRow(*each) for each in zip(details, thumbnails, strict=True)])
     content = render_page(evaluation, rows, _scope(rows, evaluation)).encode()
     _write(page, content)
-    problems = [row.thumbnail.problem for row in rows if row.thumbnail.problem is not None]
+    problems = [
+        row.thumbnail.problem for row in rows if row.thumbnail.problem is not None and row.details.error is None
+    ]
     maps, drawn = sum(row.map is not None for row in rows), sum(row.overlay is not None for row in rows)
     return PageSummary(
         path=str(page),
