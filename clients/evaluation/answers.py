@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def read_answers(path: Path, *, match: Match = "label", column: str | None = Non
     """Read a table that `camserve score` wrote.
 
     Args:
-        path: A .csv, .jsonl or .parquet file.
+        path: A .csv, .jsonl or .parquet file, or a folder of Parquet files.
         match: Whether answers are labels or numbers of classes.
         column: Name of another column to read.
 
@@ -104,7 +105,7 @@ class _Reader:
     def add(self, place: str, row: Mapping[str, Any]) -> None:
         if not self.columns or row.keys() - self.columns.keys():
             self.columns.update(dict.fromkeys(row))
-        self.paths.append(_path(place, row))
+        self.paths.append(row_path(place, row))
         failed = row.get("error") not in (None, "")
         self._ranks.append([] if failed else self._classes(place, row))
         self._probabilities.append(math.nan if failed else _probability(place, row))
@@ -156,17 +157,26 @@ def class_name(cell: object) -> str | None:
     return str(cell)
 
 
-def row_path(row: Mapping[str, Any]) -> Any:
-    """Return the path of a row, as `os.fsdecode` returns paths; it may be no text."""
+def row_path(place: str, row: Mapping[str, Any]) -> str:
+    """Return the path of a row, as `os.fsdecode` returns paths.
+
+    Raises:
+        UsageError: If it has none.
+    """
     exact = row.get("path_bytes")
-    return os.fsdecode(exact) if isinstance(exact, bytes) else row.get("path")
-
-
-def _path(place: str, row: Mapping[str, Any]) -> str:
-    path = row_path(row)
+    if isinstance(exact, str):  # in JSON Lines
+        exact = _decoded(place, exact)
+    path = os.fsdecode(exact) if exact else row.get("path")
     if not isinstance(path, str) or not path:
         raise UsageError(f"{place}: path must be the path of an image, got {excerpt(path)}", hint=_AS_SCORED)
     return path
+
+
+def _decoded(place: str, cell: str) -> bytes:
+    try:
+        return b64decode(cell, validate=True)
+    except ValueError:
+        raise UsageError(f"{place}: path_bytes must be Base64, got {excerpt(cell)}", hint=_AS_SCORED) from None
 
 
 def _probability(place: str, row: Mapping[str, Any]) -> float:

@@ -50,29 +50,24 @@ def read_details(evaluation: Evaluation, rows: Collection[int]) -> list[RowDetai
     """
     chosen, details = set(rows), []
     paths = evaluation.answers.paths
-    for row, cells in enumerate(_cells(evaluation)):
-        if row >= len(paths) or row_path(cells) != paths[row]:
+    for row, (place, cells) in enumerate(read_rows(Path(evaluation.table), ("path",))):
+        if row >= len(paths) or row_path(place, cells) != paths[row]:
             raise _changed(evaluation)
         if row in chosen:
-            details.append(_details(evaluation, row, cells))
+            details.append(_details(evaluation, row, place, cells))
     if len(details) != len(chosen):
         raise _changed(evaluation)
     return details
 
 
-def _cells(evaluation: Evaluation) -> Iterator[Mapping[str, Any]]:
-    for _, cells in read_rows(Path(evaluation.table), ("path",)):
-        yield cells
-
-
-def _details(evaluation: Evaluation, row: int, cells: Mapping[str, Any]) -> RowDetails:
+def _details(evaluation: Evaluation, row: int, place: str, cells: Mapping[str, Any]) -> RowDetails:
     failed = bool(evaluation.answers.failed[row])
     return RowDetails(
         path=evaluation.answers.paths[row],
         truth=evaluation.truths[row],
         best=() if failed else tuple(_best(cells, evaluation.answers.match)),
         error=str(cells["error"]) if failed else None,
-        map=None if failed else read_map(cells),
+        map=None if failed else read_map(place, cells),
     )
 
 
