@@ -7,9 +7,9 @@
   const ON_ONE_PAGE = 48;
   const RANKS = { wrong: 0, error: 1, unlabeled: 2, correct: 3 };
 
-  const rows = data.rows.map((row, place) => {
+  const rows = data.rows.map((row, index) => {
     const [predicted, probability] = row.best[0] ?? [null, null];
-    return { ...row, place, predicted, probability, answer: answerOf(row) };
+    return { ...row, index, predicted, probability, answer: answerOf(row) };
   });
   let page = 0;
 
@@ -54,7 +54,7 @@
   };
 
   function chosen(by) {
-    return rows.filter((row) => passes(row, by)).sort((a, b) => ORDERS[by.order](a, b) || a.place - b.place);
+    return rows.filter((row) => passes(row, by)).sort((a, b) => ORDERS[by.order](a, b) || a.index - b.index);
   }
 
   // How many rows of the table pass, where the confusion matrix tells; otherwise null.
@@ -122,7 +122,7 @@
     const verdict = { correct: "✓ correct", wrong: "✗ wrong", error: "! error", unlabeled: "? not evaluated" }[row.answer];
     const text = element("div", { className: "text" },
       element("p", { className: "verdict" }, element("b", {}, verdict), element("span", {}, element("bdi", {}, truth))));
-    text.append("error" in row ? element("p", { className: "error" }, row.error) : bestClasses(row));
+    text.append("error" in row ? element("p", { className: "message" }, row.error) : bestClasses(row));
     text.append(element("p", { className: "path" }, element("bdi", {}, row.path)));
     return element("li", { className: `card ${row.answer}` }, photo(row), text);
   }

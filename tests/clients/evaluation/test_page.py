@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import re
 from dataclasses import replace
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.pages import ANSWERS, page_document, write_scored_images
+from support.pages import ANSWERS, page_document, write_page_with_maps, write_scored_images
 from support.scored_tables import answer
 
 from camserve.clients import Prediction, RowMap, ScoredRow, evaluate, write_page, write_table
@@ -221,3 +222,38 @@ def test_maps_of_whole_images_and_of_center_crops_are_told_apart() -> None:
     assert place_maps([(each, size) for each in whole]) == [(0, 0, 400, 300)] * 2
     assert place_maps([(each, size) for each in (*crops, elsewhere)]) == [(50, 0, 350, 300)] * 2 + [None]
     assert place_maps([]) == []
+
+
+def test_a_map_is_laid_over_its_image_as_the_heatmap_draws_it(tmp_path: Path) -> None:
+    rows = page_document(write_page_with_maps(tmp_path))["rows"]
+    assert rows[0]["place"] == [0.0, 0.0, 100.0, 100.0]
+    assert "map" not in rows[6], "a row with an error has none"
+    drawn = decoded(rows[0]["map"]).convert("RGBA")
+    assert drawn.size == (128, 85)
+    assert drawn.getpixel((127, 0)) == (253, 231, 36, 255), "the highest color, opaque; the page makes it transparent"
+    assert drawn.getpixel((0, 84))[3] == 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({"map_peak_x": "left"}, 'answers.csv, line 2: map_peak_x must be a whole number, got "left"'),
+        ({"map_rows": "6"}, "answers.csv, line 2: map_grid is not a map of 6 x 5 values"),
+        (
+            {"map_rows": "1", "map_columns": "1", "map_grid": "AADAfw=="},
+            "contains no values, or some that are not finite",
+        ),
+    ],
+)
+def test_invalid_maps_name_their_line(tmp_path: Path, cells: dict[str, str], expected: str) -> None:
+    write_page_with_maps(tmp_path)
+    with (tmp_path / "answers.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    rows[0].update(cells)
+    with (tmp_path / "answers.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(UsageError) as caught:
+        write_page(evaluate(tmp_path / "answers.csv"), tmp_path / "page.html")
+    assert expected in caught.value.message
