@@ -42,8 +42,12 @@ class PageOptions:
             UsageError: If one is invalid, or has no effect.
         """
         if self.html is None:
-            for option, value in (("--html-images", self.images), ("--images-from", self.images_from)):
-                if value is not None:
+            for option, given in (
+                ("--html-images", self.images is not None),
+                ("--images-from", self.images_from is not None),
+                ("--exif", self.exif),
+            ):
+                if given:
                     raise UsageError(f"{option} has no effect without a page", hint="Add --html PAGE.html")
             return
         if against is not None:
