@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.image_batch import ImageBatch, NoImageLeftError
 from camserve.clients.answers.query import ClassifyRequest
-from camserve.clients.answers.readout import read_classes, read_each
 from camserve.clients.answers.served_model import Model
 from camserve.clients.session import Session
 from camserve.clients.steps import Steps
@@ -79,11 +78,8 @@ class Batches:
             try:
                 answer = yield from self._session.query(exchange, batch.query)
             except NoImageLeftError:
-                return [batch.errors[place] for place in range(len(images))]
-            if request.crops is not None:
-                return [read_classes(answer, request)]
-            answers = iter(read_each(answer, request))
-        return [batch.errors[place] if place in batch.errors else next(answers) for place in range(len(images))]
+                return batch.results(None)
+            return batch.results(answer)
 
 
 def affects_one_image(session: Session, exchange: Exchange, error: CamserveError) -> Steps[bool]:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.query import ClassifyRequest, Query, outputs_for_classes, query_classes
+from camserve.clients.answers.readout import Answer, read_classes, read_each
 from camserve.clients.answers.served_model import Model
-from camserve.errors import ImageError
+from camserve.errors import CamserveError, ImageError
 from camserve.images.decoding_memory import DECODING
 from camserve.images.loading import OpenedImage
 from camserve.images.memory import enough_memory
@@ -39,7 +41,7 @@ class ImageBatch:
     """
 
     def __init__(
-        self, images: Sequence[OpenedImage], request: ClassifyRequest, check: Callable[[], None] = lambda: None
+        self, images: Sequence[OpenedImage], request: ClassifyRequest, check: Callable[[], object] = lambda: None
     ) -> None:
         self.images = images
         self.request = request
@@ -55,6 +57,20 @@ class ImageBatch:
         """
         self.errors = {}
         return self._of_one(model) if self.request.crops is not None else self._of_several(model)
+
+    def results(self, answer: Answer | None) -> list[Classification | CamserveError]:
+        """Return the result for each image, in order, from the answer to the last query; None if no image was left.
+
+        Raises:
+            RequestError: If the answer for the crops of an image contains NaN.
+            ContractError: If the answer does not match the contract.
+        """
+        if answer is None:
+            return [self.errors[place] for place in range(len(self.images))]
+        if self.request.crops is not None:
+            return [read_classes(answer, self.request)]
+        answers = iter(read_each(answer, self.request))
+        return [self.errors[place] if place in self.errors else next(answers) for place in range(len(self.images))]
 
     def _of_one(self, model: Model) -> Query:
         (image,) = self.images

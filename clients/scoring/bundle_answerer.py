@@ -9,22 +9,21 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeVar
 
 from camserve.argument_checks import check_type, check_whole
-from camserve.clients.answers.batch_tensors import join, select_outputs, split
+from camserve.clients.answers.batch_tensors import split
 from camserve.clients.answers.classification import Classification, Timings
-from camserve.clients.answers.query import ClassifyRequest, Query, query_classes
-from camserve.clients.answers.readout import Answer, read_classes
+from camserve.clients.answers.image_batch import ImageBatch, NoImageLeftError
+from camserve.clients.answers.query import ClassifyRequest
+from camserve.clients.answers.readout import Answer, validate_replies
 from camserve.clients.answers.served_model import PUBLISH_AGAIN, Model, Overrides, read_model
 from camserve.clients.scoring.bundle_session import BundleSession, open_session
-from camserve.clients.wire.messages import ServedModel
+from camserve.clients.wire.messages import Reply, ServedModel
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER
 from camserve.errors import BundleError, CamserveError, ContractError, ImageError, RequestError, UsageError
 from camserve.images.loading import OpenedImage
@@ -36,8 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BundleAnswerer", "BundleOptions"]
 
-Array = np.ndarray[Any, Any]
-Failure = TypeVar("Failure", bound=CamserveError)
+Result = TypeVar("Result")
 
 _BATCH = 8
 """Most images of a run, as of a published model: on the CPU, larger batches are no faster."""
@@ -107,73 +105,56 @@ class BundleAnswerer:
     ) -> Sequence[Classification | CamserveError]:
         """Return the answer for each image, or the error that affects only this image.
 
-        The times in `Classification.timings` are the means of the chunk.
+        All images are in one batch; with crops, those of each image. If ONNX Runtime cannot run it, each image is run
+        by itself.
 
         Raises:
             UsageError: If maps are requested of a model without, or the answerer is closed.
             ContractError: If the outputs do not match the contract.
         """
-        began = time.perf_counter()
-        outcomes = [_query(image, self._model, request) for image in images]
-        prepared = (time.perf_counter() - began) / max(1, len(images))
-        queries = [each for each in outcomes if isinstance(each, Query)]
-        with _hints_for_bundles():
-            answers = iter(self._answers(queries, request, prepared))
-        return [next(answers) if isinstance(each, Query) else each for each in outcomes]
+        if request.crops is None and len(images) > 1:
+            with suppress(RequestError, ImageError):  # such as not enough memory for all: some may succeed
+                return self._together(images, request)
+        return [self._alone(image, request) for image in images]
 
     def close(self) -> None:
-        """Release the weights, as soon as no run uses them."""
+        """End the work on chunks before their next image, and release the weights when no run uses them."""
         self._session = None
 
-    def _answers(
-        self, queries: Sequence[Query], request: ClassifyRequest, prepared: float
-    ) -> list[Classification | CamserveError]:
-        """Return the answer to each query; if a run of several fails, each is run by itself."""
-        if not queries:
-            return []
-        began = time.perf_counter()
+    def _alone(self, image: OpenedImage, request: ClassifyRequest) -> Classification | CamserveError:
         try:
-            tensors = self._run(np.concatenate([query.batch for query in queries]), queries[0].outputs)
-        except RequestError as error:
-            if len(queries) == 1:
-                return [error]
-            return [answer for query in queries for answer in self._answers([query], request, prepared)]
-        timings = Timings(prepare=prepared, call=(time.perf_counter() - began) / len(queries), read=0.0)
-        ends = np.cumsum([len(query.batch) for query in queries]).tolist()
-        return [
-            self._read(query, _rows(tensors, end - len(query.batch), end), request, timings)
-            for query, end in zip(queries, ends, strict=True)
-        ]
+            return self._together([image], request)[0]
+        except (RequestError, ImageError) as error:
+            return _with_hint(error)
 
-    def _run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
-        """Run a batch in parts of at most the maximum batch size, and check the outputs."""
+    def _together(
+        self, images: Sequence[OpenedImage], request: ClassifyRequest
+    ) -> Sequence[Classification | CamserveError]:
+        batch = ImageBatch(images, request, self._check_open)
+        with enough_memory("the images of a batch"):
+            try:
+                return [_with_hint(each) for each in batch.results(self._answer(batch))]
+            except NoImageLeftError:
+                return batch.results(None)
+            except ContractError as error:
+                raise _with_hint(error) from None
+
+    def _answer(self, batch: ImageBatch) -> Answer:
+        began = time.perf_counter()
+        query = batch.query(self._model)
+        prepared = time.perf_counter()
+        parts = split(query.batch, self._model.max_batch_size)
+        session = self._check_open()
+        outputs = [session.run(part, query.outputs) for part in parts]
+        timings = Timings(prepare=prepared - began, call=time.perf_counter() - prepared, read=0.0)
+        replies = [Reply(self._model.version, "", each, timings.call, attempts=1, size=0) for each in outputs]
+        return validate_replies(query, replies, timings)
+
+    def _check_open(self) -> BundleSession:
         session = self._session
         if session is None:
             raise UsageError(f"the bundle of model {self._model.name!r} is closed", hint="Open it again")
-        parts = split(batch, self._model.max_batch_size)
-        return join([select_outputs(session.run(part, outputs), outputs, len(part), self._model) for part in parts])
-
-    def _read(
-        self, query: Query, tensors: dict[str, Array], request: ClassifyRequest, timings: Timings
-    ) -> Classification | CamserveError:
-        began = time.perf_counter()
-        try:
-            result = read_classes(Answer(query, tensors, self._model.version, "", timings), request)
-        except RequestError as error:
-            return _with_hint(error)
-        return replace(result, timings=replace(timings, read=time.perf_counter() - began))
-
-
-def _rows(tensors: dict[str, Array], start: int, end: int) -> dict[str, Array]:
-    return {name: array[start:end] for name, array in tensors.items()}
-
-
-def _query(image: OpenedImage, model: Model, request: ClassifyRequest) -> Query | ImageError:
-    try:
-        with enough_memory(image.name):
-            return query_classes(image.load, model, request)
-    except ImageError as error:
-        return error
+        return session
 
 
 def _model_of(bundle: Bundle, session: BundleSession) -> Model:
@@ -194,16 +175,8 @@ def _version(bundle: Bundle) -> str:
     return f"bundle-{digest[:_DIGITS]}"
 
 
-@contextmanager
-def _hints_for_bundles() -> Iterator[None]:
-    try:
-        yield
-    except ContractError as error:
-        raise _with_hint(error) from None
-
-
-def _with_hint(error: Failure) -> Failure:
-    """Name the remedy for a bundle instead of that for a published model."""
-    if error.hint == PUBLISH_AGAIN:
-        error.hint = _EXPORT_AGAIN
-    return error
+def _with_hint(result: Result) -> Result:
+    """Let an error name the remedy for a bundle instead of that for a published model."""
+    if isinstance(result, CamserveError) and result.hint == PUBLISH_AGAIN:
+        result.hint = _EXPORT_AGAIN
+    return result

@@ -1,4 +1,4 @@
-"""Score a chunk of items: read, decode, ask in one request, make rows. The same for every engine."""
+"""Score a chunk of items: read, decode, send in one request, make rows. The same for every engine."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.scoring.answerer import Answerer
 from camserve.clients.scoring.items import Item
+from camserve.clients.scoring.pace import Pace
+from camserve.clients.scoring.patience import Patience
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.stage_times import StageTimes
@@ -52,14 +54,17 @@ class ChunkScorer:
     Args:
         answerer: What classifies the images.
         options: What rows contain, and how images are read.
+        patience: Waits for a server that restarts (default: an error is raised at once).
 
     Raises:
         UsageError: If an option is invalid.
     """
 
-    def __init__(self, answerer: Answerer, options: RowOptions) -> None:
+    def __init__(self, answerer: Answerer, options: RowOptions, patience: Patience | None = None) -> None:
         self._answerer = answerer
         self._options = options
+        self._patience = patience or Patience(0)
+        self._pace = Pace()
         self._request = ClassifyRequest(
             top=options.top, cam=options.maps, crops=options.crops, decode_options=options.decode_options
         )
@@ -81,16 +86,23 @@ class ChunkScorer:
         rows: list[ScoredRow | None] = [None] * len(items)
         answering = StageTimes()
         for request in self._requests(items, rows):
-            started = time.perf_counter()
-            results = self._answerer.classify([each.image for each in request], self._request)
-            for each, result in zip(request, results, strict=True):
-                rows[each.place] = self._row(each, result)
-            answering += StageTimes.of_results(results, time.perf_counter() - started)
+            answering += self._answer(request, rows)
         read = time.perf_counter() - began - answering.decode - answering.answer
         return ScoredChunk([row for row in rows if row is not None], answering + StageTimes(read=read))
 
+    def _answer(self, request: Sequence[_Read], rows: list[ScoredRow | None]) -> StageTimes:
+        """Send a request, and put their rows in their places."""
+        began = time.perf_counter()
+        images = [each.image for each in request]
+        results = self._patience.bridge(lambda: self._answerer.classify(images, self._request))
+        for each, result in zip(request, results, strict=True):
+            rows[each.place] = self._row(each, result)
+        times = StageTimes.of_results(results, time.perf_counter() - began)
+        self._pace.record(len(request), times.answer)
+        return times
+
     def _requests(self, items: Sequence[Item], rows: list[ScoredRow | None]) -> Iterator[list[_Read]]:
-        """Yield the images to ask for in one request each; put the rows of all other items in their places."""
+        """Yield the images of each request; put the rows of all other items in their places."""
         request: list[_Read] = []
         size = 0
         for place, item in enumerate(items):
@@ -98,7 +110,8 @@ class ChunkScorer:
             if isinstance(read, ScoredRow):
                 rows[place] = read
                 continue
-            if request and size + read.image.file_bytes > _REQUEST_FILE_BYTES:
+            full = size + read.image.file_bytes > _REQUEST_FILE_BYTES or len(request) >= self._pace.most
+            if request and full:
                 yield request
                 request, size = [], 0
             request.append(read)

@@ -14,6 +14,7 @@ from camserve.clients.scoring.answerer import Answerer
 from camserve.clients.scoring.chunk_scorer import ChunkScorer, ScoredChunk
 from camserve.clients.scoring.chunks import chunk_limit, chunks
 from camserve.clients.scoring.items import Item
+from camserve.clients.scoring.patience import Patience
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.stage_times import StageTimes
@@ -53,6 +54,7 @@ class ThreadEngine:
         answerer: What classifies the images; closed at the end of the iteration.
         options: What rows contain.
         concurrency: Number of threads, each of which decodes and classifies a chunk.
+        patience: Waits for a server that restarts (default: an error ends the iteration at once).
 
     Attributes:
         stages: The time that the stages took so far.
@@ -61,11 +63,14 @@ class ThreadEngine:
         UsageError: If an option is invalid.
     """
 
-    def __init__(self, answerer: Answerer, options: RowOptions, *, concurrency: int = 8) -> None:
+    def __init__(
+        self, answerer: Answerer, options: RowOptions, *, concurrency: int = 8, patience: Patience | None = None
+    ) -> None:
         check_concurrency(concurrency)
+        self._patience = patience or Patience(0)
         self._answerer = answerer
         self._options = options
-        self._scorer = ChunkScorer(answerer, options)
+        self._scorer = ChunkScorer(answerer, options, self._patience)
         self._concurrency = concurrency
         self.stages = StageTimes()
 
@@ -87,6 +92,7 @@ class ThreadEngine:
             while pending:
                 yield from self._rows_of(pending.popleft())
         finally:
+            self._patience.stop()
             self._answerer.close()
             pool.shutdown(cancel_futures=True)
 
