@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from camserve.clients.evaluation.versions import AnsweringVersion
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
+    from camserve.clients.score_table import score_table
     from camserve.clients.scoring.inputs import find_images
     from camserve.clients.scoring.rows import RowMap, ScoredRow
     from camserve.clients.scoring.stream_scores import score
@@ -89,6 +90,7 @@ __all__ = [
     "load_image",
     "prepare",
     "score",
+    "score_table",
     "write_camera_submission",
     "write_table",
 ]

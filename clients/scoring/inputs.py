@@ -12,7 +12,7 @@ from camserve.images.folders import expand, images_in
 from camserve.images.left_out import LeftOut
 from camserve.text import printable
 
-__all__ = ["check_several", "find_images"]
+__all__ = ["check_exist", "check_several", "find_images"]
 
 _log = logging.getLogger("camserve.clients")
 
@@ -52,6 +52,19 @@ def check_several(inputs: object) -> None:
     """Refuse a single path, which is a sequence of letters."""
     if isinstance(inputs, str | os.PathLike):
         raise UsageError(f"inputs must be a list of paths, got the path {printable(str(inputs))}", hint="Pass [path]")
+
+
+def check_exist(inputs: Iterable[str | Path]) -> None:
+    """Check that inputs exist, so that a misspelled path does not replace the table of an earlier run.
+
+    Raises:
+        UsageError: If one does not, or cannot be read.
+    """
+    for path in (each for given in inputs for each in expand(given)):
+        if not os.path.exists(path):  # noqa: PTH110  (Path.exists raises where a folder on the way cannot be read)
+            raise UsageError(
+                f"{printable(path)} does not exist or cannot be read", hint="Check the path; no table was written"
+            )
 
 
 def _files(inputs: Iterable[str | Path], left_out: LeftOut) -> Iterator[Path]:

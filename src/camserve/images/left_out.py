@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 
 from camserve.text import count, shortened
@@ -29,18 +31,24 @@ class LeftOut:
 
     `str()` of it is a line for messages; it is false if nothing was left out.
 
+    Args:
+        ignored: A file that is not counted, because it belongs to the search.
+
     Attributes:
         counts: How many there are of each kind: `hidden_files`, `hidden_folders`, `not_images`, `raw_photos`,
             `repeated_folders`, `empty_folders` and `folders_without_images`. Other kinds are absent.
         first: The first three paths of each kind.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, ignored: Path | None = None) -> None:
+        self._ignored = ignored
         self.counts: Counter[str] = Counter()
         self.first: defaultdict[str, list[str]] = defaultdict(list)
 
     def add(self, kind: str, path: str) -> None:
         """Count a path."""
+        if self._ignored is not None and path.endswith(self._ignored.name) and _is_same(path, self._ignored):
+            return
         self.counts[kind] += 1
         if len(self.first[kind]) < _NAMED:
             self.first[kind].append(path)
@@ -63,3 +71,7 @@ class LeftOut:
         )
         more = f" and {number - _NAMED:,} more" if number > _NAMED else ""
         return f"{count(number, *_NOUNS[kind])} ({names}{more})"
+
+
+def _is_same(path: str, other: Path) -> bool:
+    return os.path.realpath(path) == os.path.realpath(other)
