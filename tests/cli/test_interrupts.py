@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.command_line import PROGRAM
+from support.command_line import PROGRAM, call
 from support.disposable_server import DisposableServer
 from support.suspending import suspended
 
@@ -63,10 +64,22 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def scoring(image: Path, table: Path, url: str, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """Start `camserve score` on many images, and wait until it writes its table."""
+    """Start `camserve score` on many images, and wait until it has recorded rows."""
+    record = table.with_name(f"{table.name}.unfinished")
     with started("score", *[image] * MANY, "--model", "toy", "--url", url, "--output", table, *options) as process:
-        wait_until(lambda: any(table.parent.glob(".camserve-*.tmp")))
+        wait_until(lambda: record.exists() and record.stat().st_size > 1000)
         yield process
+
+
+def rows_recorded(errors: str, table: Path) -> int:
+    """Return the number of rows that the first line of stderr reports as recorded."""
+    found = re.match(
+        rf"warning: ([\d,]+) of {MANY:,} rows are recorded in {table}.unfinished; to go on, run the same command with "
+        r"--resume \(in Python: resume=True\)\n",
+        errors,
+    )
+    assert found, errors
+    return int(found[1].replace(",", ""))
 
 
 @pytest.mark.timed
@@ -75,7 +88,7 @@ def scoring(image: Path, table: Path, url: str, *options: str) -> Iterator[subpr
     ("number", "description"),
     [(signal.SIGINT, "Interrupted"), (signal.SIGTERM, "Terminated"), (signal.SIGHUP, "Hung up")],
 )
-def test_a_signal_ends_scoring_and_keeps_the_old_table(
+def test_a_signal_ends_scoring_and_keeps_the_old_table_and_the_finished_rows(
     image: Path, own_server: TritonServer, tmp_path: Path, number: int, description: str
 ) -> None:
     table = tmp_path / "table.csv"
@@ -86,8 +99,18 @@ def test_a_signal_ends_scoring_and_keeps_the_old_table(
         began = time.monotonic()
         _, errors = process.communicate(timeout=20)
         assert time.monotonic() - began < 5
-    assert (process.returncode, errors) == (128 + number, f"{description}\n")
+    recorded = rows_recorded(errors, table)
+    assert (process.returncode, errors.splitlines()[1:]) == (128 + number, [description])
     assert table.read_text() == "old"
+    assert sorted(tmp_path.iterdir()) == [image, table, tmp_path / "table.csv.unfinished"]
+    command = ("score", *[image] * MANY, "--model", "toy", "--url", own_server.grpc_url, "--output", table)
+    refused = call(*command)
+    assert refused.returncode == 2
+    assert f"table.csv.unfinished contains {recorded:,} rows of an interrupted run" in refused.stderr
+    resumed = call(*command, "--resume", "--json")
+    summary = json.loads(resumed.stdout)
+    assert (summary["rows"], summary["kept"] + summary["scored"]) == (MANY, MANY)
+    assert summary["kept"] >= recorded  # all images are one, so that the rows of the first are those of the others
     assert sorted(tmp_path.iterdir()) == [image, table]
 
 
@@ -116,7 +139,8 @@ def test_scoring_stops_at_one_timeout_when_the_server_hangs(
     assert process.returncode == 1
     assert "within 3 s" in errors
     assert "--timeout" in errors
-    assert list(tmp_path.iterdir()) == [image]
+    assert rows_recorded(errors, table) > 0
+    assert sorted(tmp_path.iterdir()) == [image, tmp_path / "table.csv.unfinished"]
 
 
 def test_answers_before_a_hang_are_printed(image: Path, own_server: TritonServer, tmp_path: Path) -> None:
