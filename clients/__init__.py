@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from camserve.clients.scoring.stream_scores import score
     from camserve.clients.tables.camera_submission import write_camera_submission
     from camserve.clients.tables.checks import check_table
+    from camserve.clients.tables.map_grid import read_map_grid
     from camserve.clients.tables.table import write_table
     from camserve.clients.tables.table_file import TableSummary
     from camserve.images.crops import Crops
@@ -89,6 +90,7 @@ __all__ = [
     "find_images",
     "load_image",
     "prepare",
+    "read_map_grid",
     "score",
     "score_table",
     "write_camera_submission",

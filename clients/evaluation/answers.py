@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def read_answers(path: Path, *, match: Match = "label", column: str | None = Non
     """Read a table that `camserve score` wrote.
 
     Args:
-        path: A .csv, .jsonl or .parquet file.
+        path: A .csv, .jsonl or .parquet file, or a folder of Parquet files.
         match: Whether answers are labels or numbers of classes.
         column: Name of another column to read.
 
@@ -155,10 +156,19 @@ def class_name(cell: object) -> str | None:
 
 def _path(place: str, row: Mapping[str, Any]) -> str:
     exact = row.get("path_bytes")
-    path = os.fsdecode(exact) if isinstance(exact, bytes) else row.get("path")
+    if isinstance(exact, str):  # in JSON Lines
+        exact = _decoded(place, exact)
+    path = os.fsdecode(exact) if exact else row.get("path")
     if not isinstance(path, str) or not path:
         raise UsageError(f"{place}: path must be the path of an image, got {excerpt(path)}", hint=_AS_SCORED)
     return path
+
+
+def _decoded(place: str, cell: str) -> bytes:
+    try:
+        return b64decode(cell, validate=True)
+    except ValueError:
+        raise UsageError(f"{place}: path_bytes must be Base64, got {excerpt(cell)}", hint=_AS_SCORED) from None
 
 
 def _probability(place: str, row: Mapping[str, Any]) -> float:

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 from camserve.clients.scoring.row_options import RowOptions
-from camserve.text import printable
 
 __all__ = ["run_identity"]
 
@@ -34,7 +33,6 @@ def run_identity(model: str | None, options: RowOptions, settings: Mapping[str, 
         "crops": None if options.crops is None else asdict(options.crops),
         "all-probabilities": options.all_probabilities,
         "maps": options.maps,
-        "overlays": None if options.overlay_folder is None else printable(options.overlay_folder),
         **{name.replace("_", "-"): value for name, value in asdict(options.decode_options).items()},
     }
     given = {name: settings[name] for name in _OF_THE_MODEL if settings.get(name) is not None}

@@ -16,7 +16,7 @@ class StageTimes:
 
     Attributes:
         read: Reading image files, their checksums and headers.
-        decode: Decoding and preprocessing.
+        decode: Decoding and preprocessing, and drawing of overlays.
         answer: Waiting for answers, and reading them.
     """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from camserve.clients.answers.predictions import check_top
-from camserve.clients.scoring.items import Item
+from camserve.clients.scoring.inputs import Items
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.tables.camera_submission import check_submission, distinct_names, write_camera_submission
 from camserve.clients.tables.checks import check_table
@@ -29,10 +29,11 @@ class Output:
     """A table or a camera submission.
 
     Attributes:
-        path: The file.
+        path: The file, or the folder of a data set.
         format: `table` or `camera`.
         top: Number of classes in each row of a table (default: 5).
         all_probabilities: Whether a table has a column with the probability of each class.
+        maps: Whether a table has the columns of maps.
         spreadsheet_safe: See `write_table`.
 
     Raises:
@@ -43,6 +44,7 @@ class Output:
     format: Format = "table"
     top: int | None = None
     all_probabilities: bool = False
+    maps: bool = False
     spreadsheet_safe: bool = False
 
     def __post_init__(self) -> None:
@@ -62,14 +64,15 @@ class Output:
             return 1
         return _TOP if self.top is None else self.top
 
-    def count(self, items: Iterable[Item]) -> int:
+    def count(self, items: Items) -> int:
         """Count the images, and check that their rows can be written.
 
         Raises:
-            UsageError: If a camera submission would contain a name twice.
+            UsageError: If there are none, or a camera submission would contain a name twice.
         """
-        named = distinct_names(item.path for item in items) if self.format == "camera" else items
-        return sum(1 for _ in named)
+        if self.format == "camera":
+            return sum(1 for _ in distinct_names(item.path for item in items))
+        return items.count()
 
     def write(self, rows: Iterable[ScoredRow], labels: Sequence[str]) -> TableSummary:
         """Write the rows.
@@ -89,6 +92,7 @@ class Output:
             rows,
             top=min(self.ranks, len(labels)),
             classes=labels if self.all_probabilities else (),
+            maps=self.maps,
             spreadsheet_safe=self.spreadsheet_safe,
         )
 
@@ -97,6 +101,7 @@ class Output:
         options = {
             "--top": self.top is not None,
             "--all-probabilities": self.all_probabilities,
+            "--maps": self.maps,
             "--spreadsheet-safe": self.spreadsheet_safe,
         }
         for option in (name for name, is_given in options.items() if is_given):

@@ -12,7 +12,7 @@ from camserve.errors import ImageError
 from camserve.images.memory import enough_memory
 from camserve.text import printable
 
-__all__ = ["FileInput", "bytes_to_read", "is_file_input", "read_bytes"]
+__all__ = ["FileInput", "bytes_to_read", "check_length", "is_file_input", "read_bytes"]
 
 FileInput = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A path, the bytes of a file, or a stream open for reading in binary mode."""
@@ -62,7 +62,7 @@ def read_bytes(source: FileInput, max_bytes: int, name: str | None = None) -> tu
         data = _read(source, name, max_bytes)
     if not data:
         raise ImageError(f"{name} is empty", hint=_hint_for_empty(source))
-    _check_length(len(data), name, max_bytes)
+    check_length(len(data), name, max_bytes)
     return data, name
 
 
@@ -97,7 +97,7 @@ def _shortened(name: str) -> str:
 def _read_path(path: str | os.PathLike[str], name: str, max_bytes: int) -> bytes:
     with _open_regular_file(path, name) as stream:
         # A file that is too large is not read at all. If it grows meanwhile, the check in read_bytes refuses it.
-        _check_length(os.fstat(stream.fileno()).st_size, name, max_bytes)
+        check_length(os.fstat(stream.fileno()).st_size, name, max_bytes)
         return _read_stream(stream, name, max_bytes)
 
 
@@ -144,7 +144,12 @@ def _check_regular(status: os.stat_result, name: str) -> None:
         )
 
 
-def _check_length(length: int, name: str, max_bytes: int) -> None:
+def check_length(length: int, name: str, max_bytes: int) -> None:
+    """Check that an image has no more bytes than it may have.
+
+    Raises:
+        ImageError: If it has.
+    """
     if length > max_bytes:
         raise ImageError(
             f"{name} has more than {max_bytes:,} bytes",

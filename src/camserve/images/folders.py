@@ -13,16 +13,12 @@ from glob import has_magic
 from pathlib import Path
 
 from camserve.errors import UsageError
-from camserve.images.extensions import EXTENSIONS, RAW_EXTENSIONS
+from camserve.images.file_names import IMAGES, is_hidden_folder, kind_by_name
 from camserve.images.left_out import LeftOut
 from camserve.images.signatures import SIGNATURE_LENGTH, image_kind
 from camserve.text import printable
 
 __all__ = ["expand", "images_in"]
-
-_HIDDEN_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information"})
-"""Folders of file managers, archives and file servers, in lower case, beside those that start with a dot."""
-_HIDDEN_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 _Walk = Generator[Path, None, str | None]
 """The images of a folder in order; in the end None, or why there are none: a kind of `LeftOut`."""
@@ -126,7 +122,7 @@ class _Search:
 
     def _target(self, entry: os.DirEntry[str], real: str) -> str | None:
         """Return the real path of a folder, or None if it is not to be searched."""
-        if _is_hidden_folder(entry.name):
+        if is_hidden_folder(entry.name):
             self._left_out.add("hidden_folders", entry.path)
             return None
         is_link = entry.is_symlink()
@@ -143,26 +139,18 @@ class _Search:
         return _is_within(self._root, target) or any(_is_visible(target, folder) for folder in self._searched)
 
     def _is_image(self, entry: os.DirEntry[str]) -> bool:
-        if entry.name.startswith(".") or entry.name.lower() in _HIDDEN_FILES:
-            self._left_out.add("hidden_files", entry.path)
-            return False
-        extension = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
-        if extension in RAW_EXTENSIONS:
-            self._left_out.add("raw_photos", entry.path)
-            return False
-        if extension in EXTENSIONS or _has_content(entry.path):
+        kind = kind_by_name(entry.name)
+        if kind is None and not _has_content(entry.path):
+            kind = "not_images"
+        if kind is None or kind == IMAGES:
             return True
-        self._left_out.add("not_images", entry.path)
+        self._left_out.add(kind, entry.path)
         return False
 
 
 def _is_visible(path: str, folder: str) -> bool:
     """Return whether the search of a folder reaches another one without links."""
-    return _is_within(path, folder) and not any(map(_is_hidden_folder, Path(path).relative_to(folder).parts))
-
-
-def _is_hidden_folder(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _HIDDEN_FOLDERS
+    return _is_within(path, folder) and not any(map(is_hidden_folder, Path(path).relative_to(folder).parts))
 
 
 def _is_within(path: str, folder: str) -> bool:

@@ -22,6 +22,11 @@ _NOUNS = {
     "repeated_folders": ("link back to searched folders", "links back to searched folders"),
     "empty_folders": ("empty folder", "empty folders"),
     "folders_without_images": ("folder without images", "folders without images"),
+    "other_members": ("member of an archive that is not an image", "members of archives that are not images"),
+    "archive_links": ("link in an archive", "links in archives"),
+    "archives_without_images": ("archive without images", "archives without images"),
+    "empty_tables": ("table without rows", "tables without rows"),
+    "empty_lists": ("list without paths", "lists without paths"),
 }
 """The kinds, and how messages call one and several."""
 
@@ -31,19 +36,22 @@ class LeftOut:
 
     `str()` of it is a line for messages; it is false if nothing was left out.
 
-    Args:
-        ignored: A file that is not counted, because it belongs to the search.
-
     Attributes:
         counts: How many there are of each kind: `hidden_files`, `hidden_folders`, `not_images`, `raw_photos`,
-            `repeated_folders`, `empty_folders` and `folders_without_images`. Other kinds are absent.
+            `repeated_folders`, `empty_folders` and `folders_without_images`; in inputs of `find_items` also
+            `other_members`, `archive_links`, `archives_without_images`, `empty_tables` and `empty_lists`. Other kinds
+            are absent.
         first: The first three paths of each kind.
     """
 
-    def __init__(self, *, ignored: Path | None = None) -> None:
-        self._ignored = ignored
+    def __init__(self) -> None:
+        self._ignored: Path | None = None
         self.counts: Counter[str] = Counter()
         self.first: defaultdict[str, list[str]] = defaultdict(list)
+
+    def ignore(self, path: Path) -> None:
+        """Do not count a file, because it belongs to what is done with the images."""
+        self._ignored = path
 
     def add(self, kind: str, path: str) -> None:
         """Count a path."""

@@ -1,4 +1,4 @@
-"""Find the images to score: files, folders and patterns."""
+"""Find images in files, folders and patterns."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from camserve.clients.scoring.items import Item, item_of_file
 from camserve.errors import UsageError
 from camserve.images.folders import expand, images_in
 from camserve.images.left_out import LeftOut
 from camserve.text import printable
 
-__all__ = ["check_exist", "check_several", "find_images"]
+__all__ = ["check_several", "find_images", "items_of_folder"]
 
 _log = logging.getLogger("camserve.clients")
 
@@ -54,17 +55,10 @@ def check_several(inputs: object) -> None:
         raise UsageError(f"inputs must be a list of paths, got the path {printable(str(inputs))}", hint="Pass [path]")
 
 
-def check_exist(inputs: Iterable[str | Path]) -> None:
-    """Check that inputs exist, so that a misspelled path does not replace the table of an earlier run.
-
-    Raises:
-        UsageError: If one does not, or cannot be read.
-    """
-    for path in (each for given in inputs for each in expand(given)):
-        if not os.path.exists(path):  # noqa: PTH110  (Path.exists raises where a folder on the way cannot be read)
-            raise UsageError(
-                f"{printable(path)} does not exist or cannot be read", hint="Check the path; no table was written"
-            )
+def items_of_folder(folder: Path, left_out: LeftOut) -> Iterator[Item]:
+    """Yield the images of a folder, with their path in it as their identifier."""
+    for path in images_in(folder, left_out):
+        yield item_of_file(path, path.relative_to(folder).as_posix())
 
 
 def _files(inputs: Iterable[str | Path], left_out: LeftOut) -> Iterator[Path]:
