@@ -34,6 +34,8 @@ __all__ = ["score_table"]
 
 _log = logging.getLogger("camserve.clients")
 
+_OF_EVERY_RUN = ("decode_options", "timeout")
+
 Progress = Callable[[Iterable[ScoredRow], int], Iterable[ScoredRow]]
 
 
@@ -166,6 +168,10 @@ def _answerer_options(
         )
     if model is not None:
         return ServedOptions(url, model, settings)
+    for name in sorted(name for name, value in settings.items() if value and name not in _OF_EVERY_RUN):
+        raise UsageError(
+            f"{name} does not apply to a bundle", hint=f"Leave out --{name.replace('_', '-')}, or --bundle"
+        )
     from camserve.clients.scoring.bundle_answerer import BundleOptions  # noqa: PLC0415  (loads ONNX Runtime)
 
     return BundleOptions(str(bundle))

@@ -103,11 +103,11 @@ def test_a_signal_ends_scoring_and_keeps_the_old_table_and_the_finished_rows(
     assert (process.returncode, errors.splitlines()[1:]) == (128 + number, [description])
     assert table.read_text() == "old"
     assert sorted(tmp_path.iterdir()) == [image, table, tmp_path / "table.csv.unfinished"]
-    command = ("score", *[image] * MANY, "--model", "toy", "--url", own_server.grpc_url, "--output", table)
-    refused = call(*command)
+    command = [*map(str, [image] * MANY), "--model", "toy", "--url", own_server.grpc_url, "--output", str(table)]
+    refused = call("score", *command)
     assert refused.returncode == 2
     assert f"table.csv.unfinished contains {recorded:,} rows of an interrupted run" in refused.stderr
-    resumed = call(*command, "--resume", "--json")
+    resumed = call("score", *command, "--resume", "--json")
     summary = json.loads(resumed.stdout)
     assert (summary["rows"], summary["kept"] + summary["scored"]) == (MANY, MANY)
     assert summary["kept"] >= recorded  # all images are one, so that the rows of the first are those of the others

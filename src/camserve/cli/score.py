@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from camserve.cli import client_options, reading_options, score_options
-from camserve.cli.console import exit_code, print_logged_warnings, print_warning
-from camserve.cli.help_layout import Command
+from camserve.cli.console import exit_code, print_logged_warnings, print_note, print_warning
+from camserve.cli.help_layout import CommandWithUrls
 from camserve.cli.progress_view import track
 from camserve.cli.score_report import print_summary
 from camserve.cli.shared_options import Json, check_choice
+from camserve.errors import UsageError
 from camserve.text import printable
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ __all__ = ["register"]
 
 _EPILOG = """Example:  camserve score photos/ --model resnet50 --output answers.csv
 
-Example:  camserve score photos/ --model resnet50 --output answers.csv --resume
+Example:  find photos -name '*.jpg' | camserve score --files-from - --model resnet50 --output answers.parquet --resume
 
 Example:  camserve score test/ --model camera --crops 10 --format camera --output submission.csv
 """
@@ -30,19 +31,28 @@ Example:  camserve score test/ --model camera --crops 10 --format camera --outpu
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command(cls=Command, epilog=_EPILOG)(score)
+    app.command(cls=CommandWithUrls, epilog=_EPILOG)(score)
 
 
 def score(
-    inputs: score_options.Inputs,
-    model: client_options.Model,
     output: score_options.Output,
+    inputs: score_options.Inputs = None,
+    model: score_options.Model = None,
+    bundle: score_options.Bundle = None,
     as_json: Json = False,
+    files_from: score_options.FilesFrom = None,
+    path_column: score_options.PathColumn = None,
+    bytes_column: score_options.BytesColumn = None,
+    id_column: score_options.IdColumn = None,
     format_: score_options.Format = "table",
     top: score_options.Top = None,
     all_probabilities: score_options.AllProbabilities = False,
+    maps: score_options.Maps = False,
+    overlays: score_options.Overlays = None,
     spreadsheet_safe: score_options.SpreadsheetSafe = False,
     resume: score_options.Resume = None,
+    patience: score_options.Patience = 300.0,
+    workers: score_options.Workers = None,
     concurrency: score_options.Concurrency = None,
     exif: reading_options.Exif = False,
     fast_jpeg: reading_options.FastJpeg = False,
@@ -61,36 +71,48 @@ def score(
     """Classify many images into a table with one row each: its classes, or its error.
 
     Images in folders are recognized by extension or content. Hidden files and files of other content are left out, and
-    counted at the end. A run that is interrupted can be resumed.
+    counted at the end. Finished rows are recorded, so that a run that is interrupted can go on with --resume.
 
     Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
+    check_choice(format_, score_options.FORMATS, "--format")
+    if not inputs and files_from is None:
+        raise UsageError("an INPUT or --files-from is required", hint="Pass a folder, or files")
     from camserve.clients import DecodeOptions, score_table
 
     print_logged_warnings("camserve.clients")
-    check_choice(format_, score_options.FORMATS, "--format")
     is_table = format_ == "table"
     summary = score_table(
-        inputs,
+        inputs or (),
         output,
         model=model,
         url=url,
+        bundle=bundle,
+        files_from=files_from,
+        path_column=path_column,
+        bytes_column=bytes_column,
+        id_column=id_column,
         format="table" if is_table else "camera",
         top=top,
         all_probabilities=all_probabilities,
+        maps=maps,
+        overlays=overlays,
         spreadsheet_safe=spreadsheet_safe,
         crops=reading_options.crops_of(crops),
         decode_options=DecodeOptions(exif=exif, fast_jpeg=fast_jpeg, max_pixels=max_pixels, max_bytes=max_bytes),
         resume=resume,
+        workers=workers,
         concurrency=concurrency,
+        patience=patience,
         progress=track if is_table else _track_with_errors,
+        report=print_note,
         version=version,
         pin_version=pin_version,
         timeout=timeout,
         **client_options.security(tls_ca, tls_certificate, tls_key, token_file),
     )
     effect = "see the column 'error'" if is_table else "the camera is empty there"
-    print_summary(summary, output, model, as_json=as_json, effect_of_errors=effect)
+    print_summary(summary, output, as_json=as_json, effect_of_errors=effect)
     if summary.errors:
         raise typer.Exit(exit_code(summary.errors, summary.rows))
 

@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["print_summary"]
 
 
-def print_summary(summary: TableSummary, output: str, model: str, *, as_json: bool, effect_of_errors: str) -> None:
+def print_summary(summary: TableSummary, output: str, *, as_json: bool, effect_of_errors: str) -> None:
     """Print what a table contains and how it came about.
 
     Args:
         summary: What it contains.
         output: The table.
-        model: Name of the model.
         as_json: Whether to print JSON.
         effect_of_errors: What the table contains in rows with an error.
     """
@@ -36,7 +35,7 @@ def print_summary(summary: TableSummary, output: str, model: str, *, as_json: bo
             f"{printable(output)}: owner, group or access control list of the replaced table could not be kept"
         )
     if len(summary.versions) > 1:
-        print_warning(_several_versions(model, summary.versions))
+        print_warning(_several_versions(summary.versions))
     if summary.errors:
         contain = "contains" if summary.errors == 1 else "contain"
         rows = f"{summary.errors:,} of {count(summary.rows, 'row')}"
@@ -65,10 +64,10 @@ def _document(summary: TableSummary, output: str) -> dict[str, object]:
     }
 
 
-def _several_versions(model: str, versions: Mapping[str, int]) -> str:
+def _several_versions(versions: Mapping[str, int]) -> str:
     """Return the message for a table whose rows are from several versions of the model."""
     rows = ", ".join(f"version {version or '(not reported)'} in {count(n, 'row')}" for version, n in versions.items())
     return (
-        f"{count(len(versions), 'version')} of model {model!r} answered: {rows}; for answers of one version, score "
+        f"{count(len(versions), 'version')} of the model answered: {rows}; for answers of one version, score "
         "again with --pin-version"
     )
