@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
     from camserve.clients.score_table import score_table
-    from camserve.clients.scoring.inputs import find_images
+    from camserve.clients.scoring.inputs import Items, find_images, find_items
+    from camserve.clients.scoring.items import Item
     from camserve.clients.scoring.rows import RowMap, ScoredRow
     from camserve.clients.scoring.stream_scores import score
     from camserve.clients.tables.camera_submission import write_camera_submission
@@ -72,6 +73,8 @@ __all__ = [
     "DecodeOptions",
     "Evaluation",
     "ImageInput",
+    "Item",
+    "Items",
     "LeftOut",
     "Metrics",
     "Mistake",
@@ -88,6 +91,7 @@ __all__ = [
     "compare_tables",
     "evaluate",
     "find_images",
+    "find_items",
     "load_image",
     "prepare",
     "read_map_grid",

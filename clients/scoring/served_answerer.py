@@ -23,7 +23,7 @@ class ServedOptions:
     Attributes:
         url: The servers.
         model: Name of the model.
-        settings: Further arguments of `Classifier`.
+        settings: Further arguments of `Classifier`; shared memory is used if the servers accept it (default).
     """
 
     url: str | Sequence[str]
@@ -36,7 +36,7 @@ class ServedOptions:
         Raises:
             CamserveError: As `Classifier`.
         """
-        classifier = Classifier(self.url, self.model, **self.settings)
+        classifier = Classifier(self.url, self.model, **{"shared_memory": "auto", **self.settings})
         return ServedAnswerer(classifier, owned=classifier)
 
     def for_workers(self, model: Model) -> ServedOptions:
