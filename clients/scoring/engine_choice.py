@@ -74,7 +74,7 @@ def open_engine(
         yield ProcessEngine(
             answerer_options.for_workers(answerer.model),
             row_options,
-            answerer.model,
+            answerer,
             workers=number,
             threads=_THREADS_OF_WORKER if concurrency is None else concurrency // number,
             patience=patience,
