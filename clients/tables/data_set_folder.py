@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["SUCCESS", "foreign_name", "is_data_set", "is_own_name", "part_name", "parts_of"]
+__all__ = ["SUCCESS", "foreign_name", "is_data_set", "part_name", "parts_of"]
 
 SUCCESS = "_SUCCESS"
 """The empty file that Hadoop and Spark write into a complete data set."""
@@ -56,10 +56,6 @@ def foreign_name(folder: Path) -> str | None:
         return next((each.name for each in entries if not _is_own(each)), None)
 
 
-def is_own_name(name: str) -> bool:
-    """Return whether a file of a data set of camserve may have a name."""
-    return name == SUCCESS or _PART.fullmatch(name) is not None
-
-
 def _is_own(entry: os.DirEntry[str]) -> bool:
-    return is_own_name(entry.name) and stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)
+    named = entry.name == SUCCESS or _PART.fullmatch(entry.name) is not None
+    return named and stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)

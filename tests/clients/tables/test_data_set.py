@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -109,34 +108,6 @@ def test_a_full_disk_leaves_no_partial_data_set(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ClientError, match="answers/ cannot be written: No space left on device"):
         write_table(f"{tmp_path}/answers/", rows(20), top=1)
     assert names(tmp_path) == []
-
-
-def test_what_killed_runs_left_is_removed_by_the_next(tmp_path: Path) -> None:
-    def killed() -> Iterator[ScoredRow]:
-        yield from rows(10)
-        os._exit(9)
-
-    for _ in range(2):
-        process = get_context("fork").Process(target=write_table, args=(f"{tmp_path}/answers/", killed()))
-        process.start()
-        process.join(60)
-        assert process.exitcode == 9
-        left = [path for path in tmp_path.iterdir() if path.name.startswith(".answers.")]
-        assert [sorted(map(_kind, path.iterdir())) for path in left] == [[".tmp", "part-00000.parquet"]]
-    precious = [tmp_path / name for name in (".answers.0123abcd", ".answers.notes", ".other.0123abcd")]
-    for folder in precious:
-        folder.mkdir()
-        (folder / "notes.txt").touch()
-    retired = tmp_path / ".answers.0123abce.old"  # of a run that was killed while it replaced the data set
-    retired.mkdir()
-    for remaining in (True, False):
-        write_table(f"{tmp_path}/answers/", rows(3), top=1)
-        expected = {tmp_path / "answers", *precious, *([retired] if remaining else [])}
-        assert set(tmp_path.iterdir()) == expected
-
-
-def _kind(path: Path) -> str:
-    return ".tmp" if path.name.startswith(".camserve-") else path.name
 
 
 def test_two_runs_do_not_remove_each_other(tmp_path: Path) -> None:
