@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from camserve.clients.classifier import Classifier
     from camserve.clients.evaluation.compare import compare_tables
     from camserve.clients.evaluation.evaluate import evaluate
+    from camserve.clients.evaluation.page.write import PageSummary, write_page
     from camserve.clients.evaluation.results import (
         Calibration,
         CalibrationBin,
@@ -78,6 +79,7 @@ __all__ = [
     "LeftOut",
     "Metrics",
     "Mistake",
+    "PageSummary",
     "Pixels",
     "Placement",
     "Prediction",
@@ -98,5 +100,6 @@ __all__ = [
     "score",
     "score_table",
     "write_camera_submission",
+    "write_page",
     "write_table",
 ]
