@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from camserve.clients.answers.served_model import Model
-from camserve.clients.scoring.answerer import AnswererOptions
+from camserve.clients.scoring.answerer import Answerer, AnswererOptions
+from camserve.clients.scoring.bottleneck import Bottleneck
 from camserve.clients.scoring.chunks import chunk_limit, chunks
 from camserve.clients.scoring.items import Item
 from camserve.clients.scoring.patience import OutageReport
@@ -76,14 +77,13 @@ class ProcessEngine:
     Args:
         answerer_options: What classifies the images; each worker opens it.
         row_options: What rows contain.
-        model: The model that answers now.
+        answerer: What was opened with the options in this process, to know the model and the server's statistics.
         workers: Number of processes.
         threads: Number of chunks that each decodes and classifies at once.
         patience: Seconds to wait for a server that restarts.
         report: Receives what the user should know.
 
     Attributes:
-        model: The model that answered when the engine was opened.
         stages: The time that the stages took so far.
     """
 
@@ -91,7 +91,7 @@ class ProcessEngine:
         self,
         answerer_options: AnswererOptions,
         row_options: RowOptions,
-        model: Model,
+        answerer: Answerer,
         *,
         workers: int,
         threads: int,
@@ -100,15 +100,25 @@ class ProcessEngine:
     ) -> None:
         log_level = logging.getLogger("camserve").getEffectiveLevel()
         self._setup = Setup(answerer_options, row_options, threads, patience, log_level, os.getpid())
-        self.model = model
+        self._answerer = answerer
+        self._bottleneck = Bottleneck(answerer)
         self.stages = StageTimes()
-        self._limit = chunk_limit(model, row_options)
+        self._limit = chunk_limit(self.model, row_options)
         self._number_of_workers = workers
         self._report = report
         self._outages = OutageReport(report, patience)
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._workers: list[WorkerProcess] = []
         self._chunks: dict[int, _Chunk] = {}
+
+    @property
+    def model(self) -> Model:
+        """The model that answered when the engine was opened."""
+        return self._answerer.model
+
+    def limited_by(self) -> str | None:
+        """Return what limits the run; see `Bottleneck.find`."""
+        return self._bottleneck.find(self.stages)
 
     @property
     def pids(self) -> list[int]:

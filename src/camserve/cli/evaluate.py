@@ -35,7 +35,9 @@ def evaluate(
     table: Annotated[
         Path,
         typer.Argument(
-            metavar="TABLE", help="Table of camserve score: a .csv, .jsonl or .parquet file.", show_default=False
+            metavar="TABLE",
+            help="Table of camserve score: a .csv, .jsonl or .parquet file, or a folder of Parquet files.",
+            show_default=False,
         ),
     ],
     truth: Annotated[
