@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from camserve.clients.classifier import Classifier
     from camserve.clients.evaluation.compare import compare_tables
     from camserve.clients.evaluation.evaluate import evaluate
+    from camserve.clients.evaluation.page.write import PageSummary, write_page
     from camserve.clients.evaluation.results import (
         Calibration,
         CalibrationBin,
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from camserve.clients.evaluation.versions import AnsweringVersion
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
-    from camserve.clients.scoring.inputs import find_images
+    from camserve.clients.score_table import score_table
+    from camserve.clients.scoring.inputs import Items, find_images, find_items
+    from camserve.clients.scoring.items import Item
     from camserve.clients.scoring.rows import RowMap, ScoredRow
     from camserve.clients.scoring.stream_scores import score
     from camserve.clients.tables.camera_submission import write_camera_submission
@@ -73,9 +76,12 @@ __all__ = [
     "DecodeOptions",
     "Evaluation",
     "ImageInput",
+    "Item",
+    "Items",
     "LeftOut",
     "Metrics",
     "Mistake",
+    "PageSummary",
     "Pixels",
     "Placement",
     "Prediction",
@@ -89,10 +95,13 @@ __all__ = [
     "compare_tables",
     "evaluate",
     "find_images",
+    "find_items",
     "load_image",
     "prepare",
     "read_map_grid",
     "score",
+    "score_table",
     "write_camera_submission",
+    "write_page",
     "write_table",
 ]

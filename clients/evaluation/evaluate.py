@@ -76,6 +76,8 @@ def evaluate(
         mistakes=_mistakes(answers, np.array(rows), true_labels, hits, mistakes),
         unknown=unknown,
         shared=answers.shared,
+        truths=tuple(labels),
+        answers=answers,
         versions=answers.versions,
     )
 

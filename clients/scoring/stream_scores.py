@@ -10,7 +10,7 @@ from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.classifier import Classifier
 from camserve.clients.scoring.engine import ThreadEngine, check_concurrency
 from camserve.clients.scoring.inputs import check_several
-from camserve.clients.scoring.items import item_of_file
+from camserve.clients.scoring.items import Item, item_of_file
 from camserve.clients.scoring.overlays import make_overlay_folder
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
@@ -22,7 +22,7 @@ __all__ = ["score"]
 
 def score(
     classifier: Classifier,
-    inputs: Iterable[str | Path],
+    inputs: Iterable[str | Path | Item],
     *,
     top: int = 5,
     concurrency: int = 8,
@@ -31,7 +31,7 @@ def score(
     maps: bool = False,
     overlays: str | Path | None = None,
 ) -> Iterator[ScoredRow]:
-    """Classify files and yield one row per file, in the order of `inputs`; see `find_images` for folders.
+    """Classify files and yield one row per file, in the order of `inputs`; `find_images` and `find_items` list them.
 
     A file that cannot be decoded, and an image that the server refuses while it serves the model, get a row with the
     error. Errors that concern every file end the iteration: the server is unreachable, does not reply in time or no
@@ -40,7 +40,7 @@ def score(
 
     Args:
         classifier: The classifier; its `decode_options` determine how files are decoded, and their limits.
-        inputs: The files.
+        inputs: The files, or the items that `find_items` finds in tables, archives and under URLs.
         top: Number of classes in each row.
         concurrency: Number of requests in progress at once. Once many images are done, a request has as many as the
             model takes, at most 64.
@@ -77,7 +77,7 @@ def score(
 
 
 def _rows(
-    classifier: Classifier, inputs: Iterable[str | Path], options: RowOptions, concurrency: int
+    classifier: Classifier, inputs: Iterable[str | Path | Item], options: RowOptions, concurrency: int
 ) -> Iterator[ScoredRow]:
     engine = ThreadEngine(ServedAnswerer(classifier), options, concurrency=concurrency)
-    yield from engine.rows(map(item_of_file, inputs))
+    yield from engine.rows(each if isinstance(each, Item) else item_of_file(each) for each in inputs)

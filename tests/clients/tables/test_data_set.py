@@ -110,6 +110,16 @@ def test_a_full_disk_leaves_no_partial_data_set(tmp_path: Path, monkeypatch: pyt
     assert names(tmp_path) == []
 
 
+def test_two_runs_do_not_remove_each_other(tmp_path: Path) -> None:
+    def another_run() -> Iterator[ScoredRow]:
+        yield from rows(10)
+        write_table(f"{tmp_path}/answers/", rows(1), top=1)
+
+    write_table(f"{tmp_path}/answers/", another_run(), top=1)
+    assert names(tmp_path) == ["answers"]
+    assert len(names(tmp_path / "answers")) == 3
+
+
 @pytest.mark.parametrize("name", ["cat.jpg", ".hidden", "part-00000-1b9d.snappy.parquet", "part-1.parquet", "cats"])
 def test_a_folder_with_anything_else_is_refused_before_scoring(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "photos"
