@@ -13,7 +13,7 @@ from camserve.clients.answers.served_model import Model
 from camserve.clients.scoring.answerer import Answerer, AnswererOptions
 from camserve.clients.scoring.chunk_scorer import ChunkScorer, ScoredChunk
 from camserve.clients.scoring.items import Item
-from camserve.clients.scoring.patience import Patience
+from camserve.clients.scoring.patience import OutageListener, Patience
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.errors import UsageError
 
@@ -36,27 +36,32 @@ class ProcessScorer:
         options: What rows contain.
         patience: Seconds to wait for a server that restarts.
         threads: Number of chunks to score at once.
-        answered: Whether the server has answered another process, so that this one waits for it from the start.
+        run: Identifier of a run that has connected to the server before, so that processes wait for it from the start;
+            empty if there is none.
     """
 
     answerer: AnswererOptions
     options: RowOptions
     patience: float = 300.0
     threads: int = 2
-    answered: bool = False
+    run: str = ""
 
     @property
     def model(self) -> Model:
         """The model that answers in this process."""
         return self._open().answerer.model
 
-    def score(self, chunks: Sequence[Sequence[Item]]) -> Iterator[ScoredChunk]:
+    def score(self, chunks: Sequence[Sequence[Item]], outages: OutageListener | None = None) -> Iterator[ScoredChunk]:
         """Yield the result for each chunk, in order.
+
+        Args:
+            chunks: The chunks.
+            outages: Is told of outages, if this call is the first of the process.
 
         Raises:
             CamserveError: If an error affects every image.
         """
-        opened = self._open()
+        opened = self._open(outages)
         pending = [opened.pool.submit(opened.scorer.score, chunk) for chunk in chunks]
         try:
             for each in pending:
@@ -78,20 +83,20 @@ class ProcessScorer:
                 f"an option cannot be sent to other processes: {error}", hint="Leave out options such as metrics"
             ) from None
 
-    def _open(self) -> _Opened:
+    def _open(self, outages: OutageListener | None = None) -> _Opened:
         key = (os.getpid(), self.check_can_be_sent())
         with _lock:
             if key not in _opened:
-                _opened[key] = _Opened(self)
+                _opened[key] = _Opened(self, outages)
             return _opened[key]
 
 
 class _Opened:
     """The connection of a process and the threads that use it."""
 
-    def __init__(self, scorer: ProcessScorer) -> None:
-        patience = Patience(scorer.patience)
-        opening = patience if scorer.answered else Patience(0)
+    def __init__(self, scorer: ProcessScorer, outages: OutageListener | None) -> None:
+        patience = Patience(scorer.patience, outages)
+        opening = patience if scorer.run else Patience(0)
         self.answerer: Answerer = opening.bridge(scorer.answerer.open)
         self.scorer = ChunkScorer(self.answerer, scorer.options, patience)
         self.pool = ThreadPoolExecutor(scorer.threads, thread_name_prefix="camserve-score")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
-from collections.abc import Generator, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 from camserve.clients.answers.served_model import Model
 from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.chunks import chunk_limit, chunks
 from camserve.clients.scoring.cluster.process_scorer import ProcessScorer
-from camserve.clients.scoring.cluster.ray_session import ray_session
+from camserve.clients.scoring.cluster.ray_outages import TaskOutages, outages_of_tasks
+from camserve.clients.scoring.cluster.ray_session import first_sentence, ray_session
 from camserve.clients.scoring.items import Item
-from camserve.clients.scoring.patience import check_patience
+from camserve.clients.scoring.patience import OutageReport
+from camserve.clients.scoring.row_maps import check_maps
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.stage_times import StageTimes
@@ -27,10 +32,16 @@ from camserve.text import printable
 
 __all__ = ["RayEngine", "open_ray_engine"]
 
+_log = logging.getLogger("camserve.clients")
+
 _CHUNKS_PER_TASK = 4
 _LEAST_TASKS = 64
 _TASKS_PER_CPU = 8
 _THREADS = 2
+_RETRIES = 3
+"""Attempts after the process of a task died; by default Ray Data repeats a task forever that kills its process."""
+
+_EXCEPTION = re.compile(r"^[\w.]+(?:Error|Exception): .+$", re.MULTILINE)
 
 Task = list[list[Item]]
 """The chunks of items that one task of Ray scores."""
@@ -63,6 +74,7 @@ class RayEngine:
         ray: The module, connected to a cluster.
         scorer: What each process of Ray scores with.
         model: The model that answers.
+        outages: Is told of outages in tasks.
         workers: Number of tasks at once (default: as many as Ray has cores).
 
     Attributes:
@@ -70,9 +82,12 @@ class RayEngine:
         model: The model that answers at the start.
     """
 
-    def __init__(self, ray: ModuleType, scorer: ProcessScorer, model: Model, *, workers: int | None = None) -> None:
+    def __init__(
+        self, ray: ModuleType, scorer: ProcessScorer, model: Model, outages: TaskOutages, *, workers: int | None = None
+    ) -> None:
         self._ray = ray
         self._scorer = scorer
+        self._outages = outages
         self._workers = workers or None
         self._node = ray.get_runtime_context().get_node_id()
         self.model = model
@@ -89,7 +104,7 @@ class RayEngine:
             yield from self._rows(several)
 
     def _tasks_at_once(self) -> int:
-        return max(_LEAST_TASKS, _TASKS_PER_CPU * int(self._ray.cluster_resources().get("CPU", 1)))
+        return max(_LEAST_TASKS, _TASKS_PER_CPU * _cores(self._ray))
 
     def _rows(self, tasks: Sequence[Task]) -> Iterator[ScoredRow]:
         """Yield the rows of some tasks."""
@@ -108,11 +123,12 @@ class RayEngine:
         blocks = [pyarrow.table({"task": [pickle.dumps(task)]}) for task in tasks]
         scored = data.from_arrow(blocks).map_batches(
             _score_block,
-            fn_kwargs={"scorer": self._scorer, "folder": str(Path.cwd())},
+            fn_kwargs={"scorer": self._scorer, "outages": self._outages, "folder": str(Path.cwd())},
             batch_size=None,
             batch_format="pyarrow",
             compute=data.TaskPoolStrategy(self._workers),
             num_cpus=1,
+            max_retries=_RETRIES,
         )
         with _failures_explained(self._ray):
             for block in scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
@@ -139,6 +155,7 @@ def open_ray_engine(
     workers: int | None = None,
     concurrency: int | None = None,
     patience: float = 300.0,
+    report: Callable[[str], None] = _log.warning,
 ) -> Iterator[RayEngine]:
     """Connect to the server, or load the bundle, and to Ray, and yield the engine.
 
@@ -149,26 +166,26 @@ def open_ray_engine(
         workers: Number of processes that score at once (default: as many as Ray has cores).
         concurrency: Number of requests in progress in total (default: 2 for each process).
         patience: Seconds to wait for a server that stops to answer, once it has answered; 0 to fail at once.
+        report: Receives what the user should know, such as a server that does not reply.
 
     Raises:
-        CamserveError: If an option is invalid, the server does not reply, the bundle cannot be loaded, or Ray cannot be
-            used.
+        CamserveError: If the server does not reply, the bundle cannot be loaded, rows need maps and the model has none,
+            or Ray cannot be used.
     """
-    check_patience(patience)
     with closing(answerer_options.open()) as answerer:
+        check_maps(row_options, answerer)
         model = answerer.model
-    with ray_session(address) as ray:
-        processes = workers or int(ray.cluster_resources().get("CPU", 1))
-        threads = _THREADS if concurrency is None else max(1, concurrency // processes)
-        scorer = ProcessScorer(_for_workers(answerer_options, model), row_options, patience, threads, answered=True)
-        scorer.check_can_be_sent()
-        yield RayEngine(ray, scorer, model, workers=workers)
+    scorer = ProcessScorer(answerer_options.for_workers(model), row_options, patience, _THREADS, run=uuid4().hex)
+    scorer.check_can_be_sent()
+    with ray_session(address, report) as ray, outages_of_tasks(ray, OutageReport(report, patience)) as outages:
+        if concurrency is not None:
+            workers = min(workers or _cores(ray), concurrency)
+            scorer = replace(scorer, threads=concurrency // workers)
+        yield RayEngine(ray, scorer, model, outages, workers=workers)
 
 
-def _for_workers(options: AnswererOptions, model: Model) -> AnswererOptions:
-    """Return the options with which all processes pin the version that this one has pinned."""
-    for_workers = getattr(options, "for_workers", None)
-    return options if for_workers is None else for_workers(model)
+def _cores(ray: ModuleType) -> int:
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 def _tasks(several: Iterable[list[Item]]) -> Iterator[Task]:
@@ -177,7 +194,7 @@ def _tasks(several: Iterable[list[Item]]) -> Iterator[Task]:
         yield task
 
 
-def _score_block(block: Any, scorer: ProcessScorer, folder: str) -> Any:
+def _score_block(block: Any, scorer: ProcessScorer, outages: TaskOutages, folder: str) -> Any:
     """Score the task in a block of one row, in a process of Ray."""
     import pyarrow  # noqa: PLC0415
     import ray  # noqa: PLC0415
@@ -185,15 +202,16 @@ def _score_block(block: Any, scorer: ProcessScorer, folder: str) -> Any:
     with suppress(OSError):  # a host without it reports the images that it cannot read
         os.chdir(folder)
     node = ray.get_runtime_context().get_node_id()
-    results = [_score_task(pickle.loads(cell.as_py()), scorer, node) for cell in block.column("task")]  # noqa: S301
+    tasks = [pickle.loads(cell.as_py()) for cell in block.column("task")]  # noqa: S301  (of the coordinator)
+    results = [_score_task(task, scorer, outages, node) for task in tasks]
     return pyarrow.table({"result": [pickle.dumps(result) for result in results]})
 
 
-def _score_task(task: Task, scorer: ProcessScorer, node: str) -> _Result:
+def _score_task(task: Task, scorer: ProcessScorer, outages: TaskOutages, node: str) -> _Result:
     rows: list[ScoredRow | None] = []
     times = StageTimes()
     try:
-        for chunk, scored in zip(task, scorer.score(task), strict=True):
+        for chunk, scored in zip(task, scorer.score(task, outages), strict=True):
             rows += [None if row is item.recorded else row for item, row in zip(chunk, scored.rows, strict=True)]
             times += scored.times
     except CamserveError as error:
@@ -223,8 +241,13 @@ def _failures_explained(ray: ModuleType) -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ClientError(
-            f"Ray could not score the images: {lines[-1] if lines else type(error).__name__}",
-            hint="Check that the hosts of the cluster have this version of camserve, and their memory",
+            f"Ray could not score the images: {_reason(str(error))}",
+            hint="Check that all hosts of the cluster have this version of camserve, and enough memory",
         ) from None
+
+
+def _reason(report: str) -> str:
+    """Return the exception that a report of Ray contains, or how the report begins."""
+    found = [line for line in _EXCEPTION.findall(report) if not line.startswith("ray.")]
+    return found[0] if found else first_sentence(report)

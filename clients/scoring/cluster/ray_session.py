@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 from camserve.errors import ClientError, ConnectionFailedError, UsageError
 from camserve.extras import install_command
+from camserve.text import printable, reason
 
-__all__ = ["import_ray", "ray_session"]
+__all__ = ["first_sentence", "import_ray", "ray_session"]
 
 _STORE_BYTES = 256 * 1024 * 1024
 """Memory of the object store of a Ray that is started here: it holds names of images and rows."""
+
+_CONNECT_SECONDS = 5.0
 
 _LOGGERS = ("ray", "ray.data")
 
@@ -37,10 +45,14 @@ def import_ray() -> ModuleType:
 
 
 @contextmanager
-def ray_session(address: str | None) -> Iterator[ModuleType]:
+def ray_session(address: str | None, report: Callable[[str], None]) -> Iterator[ModuleType]:
     """Connect to the Ray cluster at an address, or start Ray on this host; it ends with the block.
 
     If the program has connected to Ray before, its connection is used, and remains.
+
+    Args:
+        address: The cluster; None for this host.
+        report: Receives messages of Ray, such as a process that died, without those that repeat.
 
     Raises:
         UsageError: If Ray is not installed.
@@ -48,7 +60,7 @@ def ray_session(address: str | None) -> Iterator[ModuleType]:
         ClientError: If Ray does not start.
     """
     ray = import_ray()
-    with _quiet(), _in_order(ray):
+    with _quiet(), _reported(report), _in_order(ray):
         if ray.is_initialized():
             yield ray
             return
@@ -61,11 +73,14 @@ def ray_session(address: str | None) -> Iterator[ModuleType]:
 
 def _connect(ray: ModuleType, address: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if address is not None:
+        _check_reachable(address)
     try:
-        if address is None:
-            ray.init("local", include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
-        else:
-            ray.init(address, **quiet)
+        with _signals_kept():
+            if address is None:
+                ray.init("local", include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
+            else:
+                ray.init(address, **quiet)
     except Exception as error:  # noqa: BLE001  (Ray raises many kinds)
         reason = " ".join(str(error).split())
         if address is None:
@@ -74,6 +89,31 @@ def _connect(ray: ModuleType, address: str | None) -> None:
             f"the Ray cluster at {address} cannot be used: {reason}",
             hint="Check the address, and that the cluster has this version of Ray and Python: --ray-address HOST:PORT",
         ) from None
+
+
+def _check_reachable(address: str) -> None:
+    """Check that something listens at `HOST:PORT`, for which Ray itself waits for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # such as `auto`
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionFailedError(
+            f"there is no Ray cluster at {printable(address)}: {reason(error)}",
+            hint="Check the address, and start Ray there: ray start --head",
+        ) from None
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep the handler of SIGTERM, which Ray replaces when it connects."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
@@ -87,6 +127,33 @@ def _quiet() -> Iterator[None]:
     finally:
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _reported(report: Callable[[str], None]) -> Iterator[None]:
+    """Report what Ray prints about processes on its hosts, each kind of message once."""
+    from ray._private import worker  # noqa: PLC0415  (there is no public way)
+
+    known: set[str] = set()
+
+    def note(data: dict[str, Any], *_: Any, **__: Any) -> None:
+        for text in map(first_sentence, data.get("lines", ())):
+            if text not in known:
+                known.add(text)
+                report(f"Ray: {text}")
+
+    before = getattr(worker, "print_to_stdstream", None)
+    worker.print_to_stdstream = note
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a message of Ray, in one line and without colors."""
+    line = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+    return printable(line.partition(". ")[0])
 
 
 @contextmanager
