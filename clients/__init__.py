@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from camserve.clients.classifier import Classifier
     from camserve.clients.evaluation.compare import compare_tables
     from camserve.clients.evaluation.evaluate import evaluate
+    from camserve.clients.evaluation.page.write import PageSummary, write_page
     from camserve.clients.evaluation.results import (
         Calibration,
         CalibrationBin,
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from camserve.clients.evaluation.versions import AnsweringVersion
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
-    from camserve.clients.scoring.inputs import find_images
+    from camserve.clients.scoring.inputs import Items, find_images, find_items
+    from camserve.clients.scoring.items import Item
     from camserve.clients.scoring.rows import RowMap, ScoredRow
     from camserve.clients.scoring.stream_scores import score
     from camserve.clients.tables.camera_submission import write_camera_submission
     from camserve.clients.tables.checks import check_table
+    from camserve.clients.tables.map_grid import read_map_grid
     from camserve.clients.tables.table import write_table
     from camserve.clients.tables.table_file import TableSummary
     from camserve.images.crops import Crops
@@ -70,9 +73,12 @@ __all__ = [
     "DecodeOptions",
     "Evaluation",
     "ImageInput",
+    "Item",
+    "Items",
     "LeftOut",
     "Metrics",
     "Mistake",
+    "PageSummary",
     "Pixels",
     "Placement",
     "Prediction",
@@ -86,9 +92,12 @@ __all__ = [
     "compare_tables",
     "evaluate",
     "find_images",
+    "find_items",
     "load_image",
     "prepare",
+    "read_map_grid",
     "score",
     "write_camera_submission",
+    "write_page",
     "write_table",
 ]

@@ -24,6 +24,7 @@ _VERSION_DIGITS = 19  # Triton's versions have 64 bits
 _CONTRACT = "the contract.json of a bundle, or a ModelContract"
 _HEADERS = "a mapping of header names to strings"
 _NAMES = "a mapping of the tensor names in the contract to those of the model"
+_SHARED_MEMORY = 'True, False or "auto"'
 _ADDRESS = "HOST:PORT, e.g. localhost:8001, or a list of such strings"
 
 _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
@@ -36,7 +37,7 @@ _TYPES: dict[str, tuple[type | tuple[type, ...], str]] = {
     "tls": (ClientTls, 'ClientTls(), or ClientTls(ca="ca.pem")'),
     "token": (str, "a string"),
     "headers": (Mapping, _HEADERS),
-    "shared_memory": (bool, "True or False"),
+    "shared_memory": ((bool, str), _SHARED_MEMORY),
     "decode_options": (DecodeOptions, "DecodeOptions(), or DecodeOptions(exif=True)"),
     "metrics": (Metrics, "Metrics()"),
     "contract": ((ModelContract, str, os.PathLike), _CONTRACT),

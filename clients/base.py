@@ -24,7 +24,7 @@ from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.session import Session
 from camserve.clients.steps import Steps, Work
-from camserve.clients.wire.connection_options import Compression, ConnectionOptions, parse_urls
+from camserve.clients.wire.connection_options import Compression, ConnectionOptions, MemorySharing, parse_urls
 from camserve.clients.wire.exchange import Exchange
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError
@@ -62,6 +62,7 @@ class BaseClassifier(ABC):
         headers: Further headers of every request, such as an API key; names in lower case.
         compression: Compression of the messages sent: `none`, `gzip` or `deflate`.
         shared_memory: Whether to pass input tensors in shared memory; the server must be on this host and allow it.
+            "auto": only to servers that do.
         decode_options: How image files are decoded: EXIF orientation and size limits.
         metrics: Prometheus metrics to update.
         contract: The model's contract, or the path of a `contract.json`, for a model without one in its configuration.
@@ -88,7 +89,7 @@ class BaseClassifier(ABC):
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
         compression: Compression = "none",
-        shared_memory: bool = False,
+        shared_memory: MemorySharing = False,
         decode_options: DecodeOptions = AS_KERAS,
         metrics: Metrics | None = None,
         contract: ModelContract | str | Path | None = None,

@@ -10,13 +10,17 @@ from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.answers.served_model import Model
 from camserve.clients.session import Session
 from camserve.clients.steps import Steps
+from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.exchange import Exchange
+from camserve.clients.wire.messages import Statistics
 from camserve.clients.wire.transport import Transport
 from camserve.errors import CamserveError, ImageError, RequestError
 from camserve.images.loading import OpenedImage
 from camserve.images.memory import enough_memory
 
 __all__ = ["Batches", "Results", "affects_one_image"]
+
+_STATISTICS_SECONDS = 0.5
 
 Results = list[Classification | CamserveError]
 
@@ -52,9 +56,21 @@ class Batches:
         """
         return self._transport.run(self._classify, images, request)
 
+    def statistics(self) -> Statistics | None:
+        """Return the time that the servers have spent on the model since it was loaded; None if it is unknown."""
+        try:
+            found = self._transport.run(self._statistics)
+        except CamserveError:  # a server may restrict it
+            return None
+        totals = [(each.requests, each.queue, each.compute) for each in found.values()]
+        return Statistics(*map(sum, zip(*totals, strict=True))) if totals else None
+
     def close(self) -> None:
         """End the wait for every pending request at once. Closing twice has no effect."""
         self._close()
+
+    def _statistics(self, exchange: Exchange) -> Steps[dict[str, Statistics]]:
+        return self._session.statistics(exchange, self.model.version, Deadline(_STATISTICS_SECONDS))
 
     def _classify(self, exchange: Exchange, images: Sequence[OpenedImage], request: ClassifyRequest) -> Steps[Results]:
         if request.crops is None and len(images) > 1:

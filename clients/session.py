@@ -117,6 +117,14 @@ class Session:
         """Query whether a server serves the model."""
         return exchange.is_ready(self._name, self._version, deadline=Deadline(self._connect_timeout))
 
+    def statistics(self, exchange: Exchange, version: str, deadline: Deadline) -> Steps[dict[str, Statistics]]:
+        """Query the statistics of a version by server, without servers that do not reply."""
+        found = {}
+        for url in self._urls:
+            with suppress(ConnectionFailedError, NotLoadedError):
+                found[url] = yield from exchange.statistics(self._name, version, url=url, deadline=deadline)
+        return found
+
     def query(
         self, exchange: Exchange, make: Callable[[Model], Query], *, timed: bool = False, quick: bool = False
     ) -> Steps[Answer]:
@@ -143,7 +151,7 @@ class Session:
             query = make(self.model) if quick else (yield from Work(partial(make, self.model)))
             prepared = time.perf_counter() - began
             deadline = deadline or Deadline(self._timeout)
-            before = (yield from self._statistics(exchange, query, deadline)) if timed else {}
+            before = (yield from self.statistics(exchange, query.model.version, deadline)) if timed else {}
             replies = yield from self._send(exchange, query, url, deadline)
             if replies and (yield from self._have_one_version(exchange, replies, query, deadline)):
                 timings = Timings(prepare=prepared, call=sum(reply.seconds for reply in replies), read=0.0)
@@ -260,20 +268,11 @@ class Session:
         if replies[0].version != query.model.version:  # the statistics before are of another version
             return timings
         for _ in range(_STATISTICS_ATTEMPTS):  # a server may count a request shortly after its reply
-            after = yield from self._statistics(exchange, query, deadline)
+            after = yield from self.statistics(exchange, query.model.version, deadline)
             timed = with_server_share(timings, replies, before, after)
             if timed is not timings:
                 break
         return timed
-
-    def _statistics(self, exchange: Exchange, query: Query, deadline: Deadline) -> Steps[dict[str, Statistics]]:
-        """Return the statistics of the queried version by server, without servers that do not reply."""
-        found = {}
-        version = query.model.version
-        for url in self._urls:
-            with suppress(ConnectionFailedError, NotLoadedError):
-                found[url] = yield from exchange.statistics(self._name, version, url=url, deadline=deadline)
-        return found
 
     @property
     def _known(self) -> KnownVersions:

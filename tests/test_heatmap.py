@@ -10,7 +10,7 @@ from PIL import Image
 
 from camserve.colormaps import color_table, colorize
 from camserve.errors import UsageError
-from camserve.heatmap import Look, Style, as_rgb, look, normalize, overlay, upsample, value_range
+from camserve.heatmap import Look, Style, as_rgb, layer, look, normalize, overlay, upsample, value_range
 
 NOTEBOOK = look("notebook")
 
@@ -171,3 +171,14 @@ def test_a_map_is_drawn_in_the_chosen_colormap(
     grid = np.array([[0.0, 1.0], [1.0, 1.0]])
     drawing = overlay(Image.new("RGB", (9, 9)), grid, look("notebook", 1.0, colormap))
     assert (drawing.getpixel((0, 0)), drawing.getpixel((8, 8))) == (lowest, highest)
+
+
+@pytest.mark.parametrize("style", ["highlight", "notebook"])
+def test_a_layer_over_an_image_is_its_overlay(style: Style) -> None:
+    generator = np.random.default_rng(0)
+    image = Image.fromarray(generator.integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    grid = generator.normal(size=(5, 7)).astype(np.float32)
+    alone = layer(grid, (40, 60), look(style)).convert("RGBA")
+    laid = Image.alpha_composite(image.convert("RGBA"), alone).convert("RGB")
+    difference = np.asarray(laid).astype(int) - np.asarray(overlay(image, grid, look(style)))
+    assert abs(difference).max() <= 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from camserve.clients.evaluation.versions import AnsweringVersion
 from camserve.errors import UsageError
 from camserve.text import excerpt, printable
 
-__all__ = ["NO_CLASS", "Answers", "Match", "class_name", "read_answers"]
+__all__ = ["NO_CLASS", "Answers", "Match", "class_name", "read_answers", "row_path"]
 
 NO_CLASS = -1
 """In `Answers.ranks`, where a row has no class."""
@@ -42,6 +43,7 @@ class Answers:
         probabilities: Float64 `[rows]`, of the best class; NaN in rows with an error.
         column: The texts of another column of the table, if one was read; None where a cell is empty.
         shared: Labels of several classes.
+        match: Whether `names` are labels or numbers of classes.
         versions: The versions that answered, in the order of their first rows.
     """
 
@@ -52,6 +54,7 @@ class Answers:
     probabilities: npt.NDArray[np.float64]
     column: tuple[str | None, ...] | None
     shared: tuple[str, ...]
+    match: Match = "label"
     versions: tuple[AnsweringVersion, ...] = ()
 
     @property
@@ -65,7 +68,7 @@ def read_answers(path: Path, *, match: Match = "label", column: str | None = Non
     """Read a table that `camserve score` wrote.
 
     Args:
-        path: A .csv, .jsonl or .parquet file.
+        path: A .csv, .jsonl or .parquet file, or a folder of Parquet files.
         match: Whether answers are labels or numbers of classes.
         column: Name of another column to read.
 
@@ -102,7 +105,7 @@ class _Reader:
     def add(self, place: str, row: Mapping[str, Any]) -> None:
         if not self.columns or row.keys() - self.columns.keys():
             self.columns.update(dict.fromkeys(row))
-        self.paths.append(_path(place, row))
+        self.paths.append(row_path(place, row))
         failed = row.get("error") not in (None, "")
         self._ranks.append([] if failed else self._classes(place, row))
         self._probabilities.append(math.nan if failed else _probability(place, row))
@@ -124,6 +127,7 @@ class _Reader:
             np.array(self._probabilities, np.float64),
             None if self._column is None else tuple(self._cells),
             tuple(self._shared),
+            self._match,
             tuple(AnsweringVersion(*each, rows) for each, rows in self._versions.items() if any(each)),
         )
 
@@ -153,12 +157,26 @@ def class_name(cell: object) -> str | None:
     return str(cell)
 
 
-def _path(place: str, row: Mapping[str, Any]) -> str:
+def row_path(place: str, row: Mapping[str, Any]) -> str:
+    """Return the path of a row, as `os.fsdecode` returns paths.
+
+    Raises:
+        UsageError: If it has none.
+    """
     exact = row.get("path_bytes")
-    path = os.fsdecode(exact) if isinstance(exact, bytes) else row.get("path")
+    if isinstance(exact, str):  # in JSON Lines
+        exact = _decoded(place, exact)
+    path = os.fsdecode(exact) if exact else row.get("path")
     if not isinstance(path, str) or not path:
         raise UsageError(f"{place}: path must be the path of an image, got {excerpt(path)}", hint=_AS_SCORED)
     return path
+
+
+def _decoded(place: str, cell: str) -> bytes:
+    try:
+        return b64decode(cell, validate=True)
+    except ValueError:
+        raise UsageError(f"{place}: path_bytes must be Base64, got {excerpt(cell)}", hint=_AS_SCORED) from None
 
 
 def _probability(place: str, row: Mapping[str, Any]) -> float:

@@ -38,8 +38,8 @@ def evaluate(
     row of the table counts as wrong, and is listed in `Evaluation.unknown`.
 
     Args:
-        table: A .csv, .jsonl or .parquet file with the columns path, label_1, probability_1 and, for further ranks,
-            label_2 and so on; rows with an error have it in the column error.
+        table: A .csv, .jsonl or .parquet file, or a folder of Parquet files, with the columns path, label_1,
+            probability_1 and, for further ranks, label_2 and so on; rows with an error have it in the column error.
         truth: Where true labels come from: `"folder"`, the name of the folder that an image is in; or a CSV file with
             the columns path and label. Its paths are those of the table, or their ends: `cat/1.jpg` matches
             `photos/cat/1.jpg`.
@@ -76,6 +76,8 @@ def evaluate(
         mistakes=_mistakes(answers, np.array(rows), true_labels, hits, mistakes),
         unknown=unknown,
         shared=answers.shared,
+        truths=tuple(labels),
+        answers=answers,
         versions=answers.versions,
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from camserve.clients.evaluation.answers import Answers
 from camserve.clients.evaluation.versions import AnsweringVersion
 
 __all__ = [
@@ -175,6 +176,8 @@ class Evaluation:
         unknown: True labels that are in no row of the table at any rank, with their number of images. Either the
             model never returned them, or they are written otherwise; they count as wrong.
         shared: Labels of several classes of the model, which are evaluated as one.
+        truths: The true label of each row of the table; None where it has none. They are not compared.
+        answers: The answers of the table, for `write_page`. They are not compared.
         versions: The versions that answered, in the order of their first rows; empty if the table does not contain
             them.
     """
@@ -192,6 +195,8 @@ class Evaluation:
     mistakes: tuple[Mistake, ...]
     unknown: tuple[tuple[str, int], ...]
     shared: tuple[str, ...]
+    truths: tuple[str | None, ...] = field(repr=False, compare=False)
+    answers: Answers = field(repr=False, compare=False)
     versions: tuple[AnsweringVersion, ...] = ()
 
     @property

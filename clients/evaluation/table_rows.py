@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from camserve.clients.tables.checks import import_pyarrow
+from camserve.clients.tables.data_set_folder import parts_of
 from camserve.errors import UsageError
 from camserve.regular_file import open_regular_file
 from camserve.strict_json import JsonError, parse_json
@@ -30,13 +32,13 @@ def read_rows(path: Path, required: Collection[str]) -> Iterator[Row]:
     """Yield the rows of a table.
 
     Args:
-        path: A .csv, .jsonl or .parquet file.
+        path: A .csv, .jsonl or .parquet file, or a folder of Parquet files.
         required: Columns that the table must have. Rows of JSON Lines may lack them, as each has keys of its own.
 
     Raises:
         UsageError: If the file cannot be read, is no such table, or lacks a column; the message names the line.
     """
-    reader = _READERS.get(path.suffix.lower())
+    reader = _read_data_set if os.path.isdir(path) else _READERS.get(path.suffix.lower())  # noqa: PTH112
     if reader is None:
         raise UsageError(
             f"the extension of {printable(path)} must be {', '.join(_READERS)}",
@@ -136,6 +138,16 @@ def _read_parquet(path: Path, required: Collection[str]) -> Iterator[Row]:
             raise UsageError(
                 f"cannot read {printable(path)}: {printable(str(error))}", hint=_SCORE_AGAIN.format(printable(path))
             ) from None
+
+
+def _read_data_set(path: Path, required: Collection[str]) -> Iterator[Row]:
+    parts = list(parts_of(path))
+    if not parts:
+        raise UsageError(
+            f"folder {printable(path)} contains no .parquet file", hint=_SCORE_AGAIN.format(f"{printable(path)}/")
+        )
+    for part in parts:
+        yield from _read_parquet(part, required)
 
 
 _READERS: dict[str, Callable[[Path, Collection[str]], Iterator[Row]]] = {

@@ -43,3 +43,6 @@ class AnswererOptions(Protocol):
         Raises:
             CamserveError: If that fails.
         """
+
+    def for_workers(self, model: Model) -> AnswererOptions:
+        """Return the options for worker processes of a process that has opened these, and got the model."""

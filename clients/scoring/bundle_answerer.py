@@ -77,6 +77,10 @@ class BundleOptions:
 
         return BundleAnswerer(load_bundle(self.path), threads=self.threads)
 
+    def for_workers(self, model: Model) -> BundleOptions:  # noqa: ARG002
+        """Return the options for worker processes, which are the same."""
+        return self
+
 
 class BundleAnswerer:
     """Classifies chunks of images with a bundle. May be used from several threads, which share its weights.

@@ -11,8 +11,10 @@ from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.scoring.answerer import Answerer
 from camserve.clients.scoring.items import Item
+from camserve.clients.scoring.overlays import has_overlay, write_overlay
 from camserve.clients.scoring.pace import Pace
 from camserve.clients.scoring.patience import Patience
+from camserve.clients.scoring.row_maps import check_maps, needs_maps, row_map
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.stage_times import StageTimes
@@ -57,7 +59,7 @@ class ChunkScorer:
         patience: Waits for a server that restarts (default: an error is raised at once).
 
     Raises:
-        UsageError: If an option is invalid.
+        UsageError: If an option is invalid, or rows need maps and the model has none.
     """
 
     def __init__(self, answerer: Answerer, options: RowOptions, patience: Patience | None = None) -> None:
@@ -65,15 +67,17 @@ class ChunkScorer:
         self._options = options
         self._patience = patience or Patience(0)
         self._pace = Pace()
+        if needs_maps(options):
+            check_maps(options, answerer.model)
         self._request = ClassifyRequest(
-            top=options.top, cam=options.maps, crops=options.crops, decode_options=options.decode_options
+            top=options.top, cam=needs_maps(options), crops=options.crops, decode_options=options.decode_options
         )
 
     def __call__(self, items: Sequence[Item]) -> list[ScoredRow]:
         """Return a row for each item, in order.
 
-        An item whose recorded row has the checksum of its bytes, and no error, gets this row. An image that cannot be
-        read or decoded, or is refused, gets a row with the error; no other row depends on it.
+        An item whose recorded row has the checksum of its bytes, no error, and its overlay, gets this row. An image
+        that cannot be read or decoded, or is refused, gets a row with the error; no other row depends on it.
 
         Raises:
             CamserveError: If an error would affect every image, such as a server that does not reply.
@@ -95,11 +99,12 @@ class ChunkScorer:
         began = time.perf_counter()
         images = [each.image for each in request]
         results = self._patience.bridge(lambda: self._answerer.classify(images, self._request))
+        answered = time.perf_counter()
+        times = StageTimes.of_results(results, answered - began)
+        self._pace.record(len(request), times.answer)
         for each, result in zip(request, results, strict=True):
             rows[each.place] = self._row(each, result)
-        times = StageTimes.of_results(results, time.perf_counter() - began)
-        self._pace.record(len(request), times.answer)
-        return times
+        return times + StageTimes(decode=time.perf_counter() - answered)
 
     def _requests(self, items: Sequence[Item], rows: list[ScoredRow | None]) -> Iterator[list[_Read]]:
         """Yield the images of each request; put the rows of all other items in their places."""
@@ -124,17 +129,21 @@ class ChunkScorer:
         try:
             data = item.source.read(self._options.decode_options.max_bytes)
             sha256 = hashlib.sha256(data).hexdigest()
-            recorded = item.recorded
-            if recorded is not None and recorded.error is None and recorded.sha256 == sha256:
-                return recorded
+            if item.recorded is not None and self._is_done(item.recorded, sha256):
+                return item.recorded
             return _Read(place, item, sha256, open_image(data, self._options.decode_options, name=item.path))
         except ImageError as error:
             return _row_of_error(item, sha256, error)
 
+    def _is_done(self, recorded: ScoredRow, sha256: str) -> bool:
+        if recorded.error is not None or recorded.sha256 != sha256:
+            return False
+        return self._options.overlay_folder is None or has_overlay(recorded, self._options.overlay_folder)
+
     def _row(self, read: _Read, result: Classification | CamserveError) -> ScoredRow:
         if isinstance(result, CamserveError):
             return _row_of_error(read.item, read.sha256, result)
-        return ScoredRow(
+        row = ScoredRow(
             read.item.path,
             result.top,
             model=result.model,
@@ -143,7 +152,14 @@ class ChunkScorer:
             probabilities=result.probabilities.copy() if self._options.all_probabilities else None,
             id=read.item.id,
             sha256=read.sha256,
+            map=row_map(result.cams[0]) if self._options.maps else None,
         )
+        try:
+            if self._options.overlay_folder is not None:
+                write_overlay(result.cams[0], read.image.load(), row, self._options.overlay_folder)
+        except ImageError as error:  # such as not enough memory for the drawing
+            return _row_of_error(read.item, read.sha256, error)
+        return row
 
 
 def _row_of_error(item: Item, sha256: str | None, error: CamserveError) -> ScoredRow:

@@ -11,6 +11,7 @@ from typing import Protocol
 from camserve.argument_checks import check_whole
 from camserve.clients.answers.served_model import Model
 from camserve.clients.scoring.answerer import Answerer
+from camserve.clients.scoring.bottleneck import Bottleneck
 from camserve.clients.scoring.chunk_scorer import ChunkScorer, ScoredChunk
 from camserve.clients.scoring.chunks import chunk_limit, chunks
 from camserve.clients.scoring.items import Item
@@ -73,11 +74,16 @@ class ThreadEngine:
         self._scorer = ChunkScorer(answerer, options, self._patience)
         self._concurrency = concurrency
         self.stages = StageTimes()
+        self._bottleneck = Bottleneck(answerer)
 
     @property
     def model(self) -> Model:
         """The model that answers."""
         return self._answerer.model
+
+    def limited_by(self) -> str | None:
+        """Return what limits the run; see `Bottleneck.find`."""
+        return self._bottleneck.find(self.stages)
 
     def rows(self, items: Iterable[Item]) -> Generator[ScoredRow, None, None]:
         """Yield a row for each item, in order."""

@@ -6,15 +6,28 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+from camserve.argument_checks import check_whole
 from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.engine import ThreadEngine, check_concurrency
 from camserve.clients.scoring.patience import OutageReport, Patience, check_patience
+from camserve.clients.scoring.process_engine import ProcessEngine
 from camserve.clients.scoring.row_options import RowOptions
+from camserve.clients.scoring.served_answerer import ServedOptions
+from camserve.cores import host_cores
+from camserve.errors import UsageError
 
-__all__ = ["open_engine"]
+__all__ = ["check_workers", "open_engine"]
 
 _log = logging.getLogger("camserve.clients")
+
 _THREADS = 8
+"""Requests in progress of this process, without worker processes."""
+
+_THREADS_OF_WORKER = 2
+"""Requests in progress of each worker process: it decodes images for one while it waits for the answer to the other."""
+
+_FEW = 500
+"""Number of images below which no worker processes are started by default, as this takes about a second."""
 
 
 @contextmanager
@@ -22,19 +35,21 @@ def open_engine(
     answerer_options: AnswererOptions,
     row_options: RowOptions,
     *,
-    workers: int | None = None,  # noqa: ARG001
+    workers: int | None = None,
     concurrency: int | None = None,
     patience: float = 300.0,
-    total: int | None = None,  # noqa: ARG001
+    total: int | None = None,
     report: Callable[[str], None] = _log.warning,
-) -> Iterator[ThreadEngine]:
+) -> Iterator[ThreadEngine | ProcessEngine]:
     """Connect to the server or load the bundle, and yield the engine for one iteration of `rows`.
 
     Args:
         answerer_options: What classifies the images.
         row_options: What rows contain.
-        workers: Number of worker processes; 0 for none (default: what the cores and the number of images allow).
-        concurrency: Number of requests in progress in total (default: what the workers need).
+        workers: Number of worker processes, 0 for none (default: as many as cores for a server, if there are many
+            images; none for a bundle, whose computation uses all cores in one process).
+        concurrency: Number of requests in progress in total (default: 2 for each worker process; without, 8, or for
+            a bundle the number of cores).
         patience: Seconds to wait for a server that stops to answer, once it has answered; 0 to fail at once.
         total: Number of images, if it is known.
         report: Receives what the user should know, such as a server that does not reply.
@@ -42,9 +57,43 @@ def open_engine(
     Raises:
         CamserveError: If an option is invalid, the server does not reply, or the bundle cannot be loaded.
     """
+    check_workers(workers)
+    check_patience(patience)
     if concurrency is not None:
         check_concurrency(concurrency)
-    check_patience(patience)
+    served = isinstance(answerer_options, ServedOptions)
+    number = _default_workers(served=served, total=total) if workers is None else workers
     with closing(answerer_options.open()) as answerer:
-        bridge = Patience(patience, OutageReport(report, patience))
-        yield ThreadEngine(answerer, row_options, concurrency=concurrency or _THREADS, patience=bridge)
+        if number == 0:
+            threads = concurrency or (_THREADS if served else host_cores())
+            bridge = Patience(patience, OutageReport(report, patience))
+            yield ThreadEngine(answerer, row_options, concurrency=threads, patience=bridge)
+            return
+        if concurrency is not None:
+            number = min(number, concurrency)
+        yield ProcessEngine(
+            answerer_options.for_workers(answerer.model),
+            row_options,
+            answerer,
+            workers=number,
+            threads=_THREADS_OF_WORKER if concurrency is None else concurrency // number,
+            patience=patience,
+            report=report,
+        )
+
+
+def check_workers(workers: int | None) -> None:
+    """Check a number of worker processes.
+
+    Raises:
+        UsageError: If it is not a whole number of at least 0.
+    """
+    if workers is not None:
+        check_whole("workers", workers)
+        if workers < 0:
+            raise UsageError(f"workers must be at least 0, got {workers}", hint="Pass 0 to use no worker processes")
+
+
+def _default_workers(*, served: bool, total: int | None) -> int:
+    cores = host_cores()
+    return cores if served and cores > 1 and (total is None or total >= _FEW) else 0

@@ -50,6 +50,12 @@ class Item:
     source: Source = field(repr=False)
     recorded: ScoredRow | None = field(default=None, repr=False)
 
+    @property
+    def carried_bytes(self) -> int:
+        """Size of the image file if the source contains it, else 0."""
+        data = getattr(self.source, "data", None)
+        return len(data) if isinstance(data, bytes) else 0
+
     def with_record(self, row: ScoredRow) -> Item:
         """Return the item with the row of an interrupted run."""
         return replace(self, recorded=row)

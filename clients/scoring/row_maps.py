@@ -17,13 +17,11 @@ def needs_maps(options: RowOptions) -> bool:
 
 
 def check_maps(options: RowOptions, model: Model) -> None:
-    """Check that a model has the maps that rows need, before any image is read.
+    """Check that a model has maps for the rows that need them, before any image is read.
 
     Raises:
         UsageError: If it has none, or answers are averages of crops, which have none.
     """
-    if not needs_maps(options):
-        return
     if model.contract.cam is None:
         raise UsageError(
             f"model {model.name!r} has no maps",

@@ -10,6 +10,7 @@ from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.answers.served_model import Model
 from camserve.clients.classifier import Classifier
+from camserve.clients.wire.messages import Statistics
 from camserve.errors import CamserveError
 from camserve.images.loading import OpenedImage
 
@@ -23,7 +24,7 @@ class ServedOptions:
     Attributes:
         url: The servers.
         model: Name of the model.
-        settings: Further arguments of `Classifier`.
+        settings: Further arguments of `Classifier`; shared memory is used if the servers accept it (default).
     """
 
     url: str | Sequence[str]
@@ -36,7 +37,7 @@ class ServedOptions:
         Raises:
             CamserveError: As `Classifier`.
         """
-        classifier = Classifier(self.url, self.model, **self.settings)
+        classifier = Classifier(self.url, self.model, **{"shared_memory": "auto", **self.settings})
         return ServedAnswerer(classifier, owned=classifier)
 
     def for_workers(self, model: Model) -> ServedOptions:
@@ -68,6 +69,10 @@ class ServedAnswerer:
     ) -> Sequence[Classification | CamserveError]:
         """Return the answer for each image, or the error that affects only this image; see `Batches.classify`."""
         return self._batches.classify(images, request)
+
+    def statistics(self) -> Statistics | None:
+        """Return the time that the servers have spent on the model; see `Batches.statistics`."""
+        return self._batches.statistics()
 
     def close(self) -> None:
         """End pending requests and close the connections."""

@@ -1,4 +1,4 @@
-"""How long the stages of scoring took."""
+"""How long the stages of scoring took, and which of them limits the run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,29 @@ class StageTimes:
         read: Reading image files, their checksums and headers.
         decode: Decoding and preprocessing.
         answer: Waiting for answers, and reading them.
+        requests: Number of requests.
     """
 
     read: float = 0.0
     decode: float = 0.0
     answer: float = 0.0
+    requests: int = 0
 
     def __add__(self, other: StageTimes) -> StageTimes:
-        return StageTimes(self.read + other.read, self.decode + other.decode, self.answer + other.answer)
+        return StageTimes(
+            self.read + other.read,
+            self.decode + other.decode,
+            self.answer + other.answer,
+            self.requests + other.requests,
+        )
+
+    def __sub__(self, other: StageTimes) -> StageTimes:
+        return StageTimes(
+            self.read - other.read,
+            self.decode - other.decode,
+            self.answer - other.answer,
+            self.requests - other.requests,
+        )
 
     @classmethod
     def of_results(cls, results: Sequence[object], seconds: float) -> StageTimes:
@@ -33,4 +48,4 @@ class StageTimes:
         # The results of one request have one and the same `timings`.
         timings = {id(each.timings): each.timings for each in results if isinstance(each, Classification)}
         decode = min(seconds, sum(each.prepare for each in timings.values()))
-        return cls(decode=decode, answer=seconds - decode)
+        return cls(decode=decode, answer=seconds - decode, requests=len(timings))

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from camserve.clients.scoring.rows import ScoredRow
+from camserve.clients.scoring.rows import RowMap, ScoredRow
+from camserve.clients.tables.map_grid import pack_grid
 from camserve.errors import ContractError, UsageError
 from camserve.text import count, printable
 
-__all__ = ["Cell", "Columns"]
+__all__ = ["Cell", "Columns", "Kind"]
 
 Array = np.ndarray[Any, Any]
 Cell = str | int | float | bytes | None
+Kind = Literal["text", "integer", "number", "bytes"]
+
+_OF_RANK: tuple[tuple[str, Kind], ...] = (("class", "integer"), ("label", "text"), ("probability", "number"))
+_OF_MAP: tuple[tuple[str, Kind], ...] = (
+    ("map_peak_x", "integer"),
+    ("map_peak_y", "integer"),
+    ("map_left", "integer"),
+    ("map_top", "integer"),
+    ("map_right", "integer"),
+    ("map_bottom", "integer"),
+    ("map_rows", "integer"),
+    ("map_columns", "integer"),
+    ("map_grid", "bytes"),
+)
 
 
 @dataclass(frozen=True)
@@ -27,22 +43,31 @@ class Columns:
     Attributes:
         top: Number of ranks with columns of their own.
         classes: The label of each class, for a column with the probability of each; none for no such columns.
-        in_unicode: Whether texts must be valid Unicode, as in Parquet: paths that are not are escaped, and their bytes
-            are in a column of their own.
+        maps: Whether there are columns for the map of the best class.
+        in_unicode: Whether texts must be valid Unicode, as in Parquet: paths and ids that are not are escaped, and the
+            bytes of the path are in a column of their own.
     """
 
     top: int
     classes: tuple[str, ...] = ()
+    maps: bool = False
     in_unicode: bool = False
 
     @property
-    def names(self) -> list[str]:
-        """The name of each column, except those of classes.
+    def kinds(self) -> dict[str, Kind]:
+        """What each column contains by its name, except those of classes, which contain numbers.
 
         Names and order never change, as other programs read them: new ones are appended.
         """
-        ranks = [f"{name}_{rank}" for rank in range(1, self.top + 1) for name in ("class", "label", "probability")]
-        return ["path", *ranks, "error", *(["path_bytes"] if self.in_unicode else []), "model", "version"]
+        ranks: dict[str, Kind] = {f"{name}_{rank}": kind for rank in range(1, self.top + 1) for name, kind in _OF_RANK}
+        exact: dict[str, Kind] = {"path_bytes": "bytes"} if self.in_unicode else {}
+        texts: dict[str, Kind] = dict.fromkeys(("model", "version", "id", "sha256"), "text")
+        return {"path": "text", **ranks, "error": "text", **exact, **texts, **dict(_OF_MAP if self.maps else ())}
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each column, except those of classes."""
+        return list(self.kinds)
 
     @property
     def class_names(self) -> list[str]:
@@ -57,8 +82,20 @@ class Columns:
 
     def cells(self, row: ScoredRow) -> list[Cell]:
         """Return the cell of each column, except those of classes."""
-        path, exact = _readable(row.path) if self.in_unicode else (row.path, [])
-        return [path, *self._rank_cells(row), row.error, *exact, row.model, row.version]
+        path, id_, exact = row.path, row.id, []
+        if self.in_unicode:
+            path, id_ = _escaped(row.path), _escaped(row.id)
+            exact = [None if path == row.path else os.fsencode(row.path)]
+        answered = [row.model, row.version, id_ or None, row.sha256]
+        return [path, *self._rank_cells(row), row.error, *exact, *answered, *self._map_cells(row)]
+
+    def text_cells(self, row: ScoredRow) -> list[Cell]:
+        """Return the cell of each column, and those of classes, for formats of text: bytes are in Base64."""
+        cells: list[Cell] = [b64encode(cell).decode() if isinstance(cell, bytes) else cell for cell in self.cells(row)]
+        if self.classes:
+            values = self.probabilities(row)
+            cells += [None] * len(self.classes) if values is None else values.tolist()
+        return cells
 
     def probabilities(self, row: ScoredRow) -> Array | None:
         """Return the probability of each class, float32 `[classes]`; None if the row has an error.
@@ -89,11 +126,26 @@ class Columns:
             cells += [prediction.index, prediction.label, prediction.probability]
         return cells + [None] * (3 * self.top - len(cells))
 
+    def _map_cells(self, row: ScoredRow) -> list[Cell]:
+        if not self.maps:
+            return []
+        if row.error is not None:
+            return [None] * len(_OF_MAP)
+        if row.map is None:
+            raise UsageError(
+                f"the row of {printable(row.path)} has no map", hint="Score with maps=True, or leave out maps"
+            )
+        return _map_cells(row.map)
 
-def _readable(path: str) -> tuple[str, list[bytes | None]]:
-    """Return a path in valid Unicode, and its bytes if it had to be escaped."""
-    readable = path.encode("utf-8", "backslashreplace").decode("utf-8")
-    return readable, [None if readable == path else os.fsencode(path)]
+
+def _map_cells(row_map: RowMap) -> list[Cell]:
+    box: Sequence[int | None] = row_map.box or (None, None, None, None)
+    return [*row_map.peak, *box, *row_map.grid.shape, pack_grid(row_map.grid)]
+
+
+def _escaped(text: str) -> str:
+    """Return a text in valid Unicode."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _other_classes(probabilities: Array, row: ScoredRow, classes: Sequence[str]) -> str | None:

@@ -14,7 +14,7 @@ from camserve.clients.scoring.rows import ScoredRow
 from camserve.errors import ClientError
 from camserve.text import printable
 
-__all__ = ["TableSummary", "write_rows"]
+__all__ = ["TableSummary", "count_rows", "write_rows"]
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,32 @@ def write_rows(
         ClientError: If the file cannot be written; an existing one remains.
         Exception: Every exception of `rows` and `write`, unchanged; an existing file remains.
     """
-    counted = _CountedRows(rows)
-    try:
+
+    def replace(counted: Iterable[ScoredRow]) -> bool:
         with replace_file(Path(os.path.realpath(path))) as table:
             write(table.stream, counted)
+        return table.access_kept
+
+    return count_rows(path, rows, replace)
+
+
+def count_rows(
+    path: str | Path, rows: Iterable[ScoredRow], write: Callable[[Iterable[ScoredRow]], bool]
+) -> TableSummary:
+    """Count rows as they are written.
+
+    Args:
+        path: The table, for messages.
+        rows: The rows.
+        write: Writes the rows, and returns whether the access of an existing table was kept.
+
+    Raises:
+        ClientError: If `write` raises an OSError.
+        Exception: Every other exception of `write`, and every exception of `rows`, unchanged.
+    """
+    counted = _CountedRows(rows)
+    try:
+        access_kept = write(counted)
     except OSError as error:
         if error is counted.raised:
             raise
@@ -63,7 +85,7 @@ def write_rows(
         ) from None
     finally:
         counted.raised = None  # its traceback refers to this frame
-    return TableSummary(counted.rows, counted.errors, table.access_kept, dict(counted.versions))
+    return TableSummary(counted.rows, counted.errors, access_kept, dict(counted.versions))
 
 
 class _CountedRows:

@@ -18,12 +18,15 @@ __all__ = [
     "Compression",
     "ConnectionOptions",
     "Deadline",
+    "MemorySharing",
     "check_token_protected",
     "is_local",
     "parse_urls",
 ]
 
 Compression = Literal["none", "gzip", "deflate"]
+MemorySharing = bool | Literal["auto"]
+"""Whether to pass input tensors in shared memory; auto: to servers on this host that accept it."""
 
 MOST_RETRIES = 5
 """The largest number of retries, also of those that count by default."""
@@ -48,7 +51,7 @@ class ConnectionOptions:
         token: Sent as `authorization: Bearer ...`; requires TLS unless the server is on this host.
         headers: Further headers, such as an API key; names in lower case.
         compression: Compression of the messages sent.
-        shared_memory: Whether to pass input tensors in shared memory.
+        shared_memory: Whether to pass input tensors in shared memory; auto: to servers on this host that accept it.
 
     Raises:
         UsageError: If a value is out of range, or is not a valid header.
@@ -61,7 +64,7 @@ class ConnectionOptions:
     token: str | None = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     compression: Compression = "none"
-    shared_memory: bool = False
+    shared_memory: MemorySharing = False
 
     def __post_init__(self) -> None:
         for name in ("timeout", "connect_timeout"):
@@ -71,6 +74,8 @@ class ConnectionOptions:
         if self.compression not in get_args(Compression):
             choices = ", ".join(get_args(Compression))
             raise UsageError(f"unknown compression {self.compression!r}", hint=f"Choose one of {choices}")
+        if self.shared_memory not in (True, False, "auto"):
+            raise UsageError(f"unknown shared_memory {self.shared_memory!r}", hint='Pass True, False or "auto"')
         if self.token is not None and not _VALUE.fullmatch(self.token):
             raise UsageError("token is empty or contains a character that is invalid in a header")
         object.__setattr__(self, "headers", dict(self.headers))

@@ -17,7 +17,7 @@ from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.failures import CallFailed, Failure, Operation, diagnose
 from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics, encode_request, read_reply
 from camserve.clients.wire.queries import Server, parse
-from camserve.clients.wire.sharing import Sharing
+from camserve.clients.wire.sharing import open_sharing
 
 __all__ = ["Exchange"]
 
@@ -46,7 +46,7 @@ class Exchange:
         self._metadata = options.metadata
         self._monitor = monitor
         self._endpoints = endpoints
-        self._sharing = Sharing() if options.shared_memory else None
+        self._sharing = open_sharing(urls, options.shared_memory)
         self._reached = False
 
     @property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -9,28 +11,54 @@ from itertools import islice
 from tritonclient.grpc import service_pb2
 
 from camserve.clients.steps import Call, Metadata, Steps
+from camserve.clients.wire.connection_options import MemorySharing, is_local
 from camserve.clients.wire.failures import CallFailed, is_refusal
 from camserve.clients.wire.messages import Request, encode_request, request_header
 from camserve.clients.wire.queries import Server, parse
 from camserve.clients.wire.shared_memory import Lease, SharedMemory, is_unknown_region, not_accepted
+from camserve.errors import RequestError, UsageError
 
-__all__ = ["Sharing"]
+__all__ = ["Sharing", "open_sharing"]
 
+_log = logging.getLogger("camserve.clients.wire")
 _UNREGISTER = "SystemSharedMemoryUnregister"
 _CLOSING_SECONDS = 1.0
 _MOST_REGIONS = 1_000
 """The most regions of a server that are looked at for those of killed clients."""
 
 
+def open_sharing(urls: Sequence[str], use: MemorySharing) -> Sharing | None:
+    """Return the shared memory of a client, or None if it is not used.
+
+    Raises:
+        UsageError: If it is required, and this host has none.
+    """
+    if use != "auto":
+        return Sharing() if use else None
+    if not any(map(is_local, urls)):
+        return None
+    try:
+        return Sharing(required=False)
+    except UsageError as error:
+        _log.info("%s", error.message)
+        return None
+
+
 class Sharing:
     """The shared memory of one client, and the servers that it is registered with.
+
+    Args:
+        required: Whether every server must accept shared memory. Otherwise, one that does not, or that may be on
+            another host, receives messages.
 
     Raises:
         UsageError: If this host has no shared memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, required: bool = True) -> None:
         self._memory = SharedMemory()
+        self._required = required
+        self._refused: set[str] = set()
         self._cleaned: set[str] = set()
 
     def send(self, server: Server, request: Request) -> Steps[bytes]:
@@ -39,15 +67,22 @@ class Sharing:
         A server that was restarted has lost the registered segments: each is found out at its next use and replaced.
 
         Raises:
-            RequestError: If the server does not accept shared memory.
+            RequestError: If the server does not accept shared memory, and it is required.
         """
-        while True:
+        while self._may_share(server.url):
             with self._memory.lease(server.url, request.batch) as lease:
                 if lease is None:
                     return (yield from server.call("ModelInfer", encode_request(request)))
                 was_registered = lease.registered
                 if not was_registered:
-                    yield from self._register(server, lease)
+                    try:
+                        yield from self._register(server, lease)
+                    except RequestError as refusal:
+                        if self._required:
+                            raise
+                        self._refused.add(server.url)
+                        _log.info("%s; it receives messages", refusal.message)
+                        continue
                 message = request_header(request)
                 lease.describe(message.inputs[0])
                 lease.hold()  # beyond the block if the call is abandoned: the server may still read the pixels
@@ -58,6 +93,7 @@ class Sharing:
                     if not (was_registered and is_unknown_region(failed.why)):
                         raise
                     lease.discard()
+        return (yield from server.call("ModelInfer", encode_request(request)))
 
     def closing_calls(self, url: str, metadata: Metadata) -> list[Call]:
         """Return the calls that unregister all segments at a server."""
@@ -69,6 +105,9 @@ class Sharing:
     def close(self) -> None:
         """Free the memory."""
         self._memory.close()
+
+    def _may_share(self, url: str) -> bool:
+        return self._required or (is_local(url) and url not in self._refused)
 
     def _register(self, server: Server, lease: Lease) -> Steps[None]:
         with lease.registering() as message:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from camserve.errors import UsageError
 from camserve.serving.config.fixed_sizes import complete_sizes
 from camserve.text import suggest
 
-__all__ = ["PRESETS", "HostProfile", "Preset", "find_preset", "host_cores", "preset_options"]
+__all__ = ["PRESETS", "HostProfile", "Preset", "find_preset", "preset_options"]
 
 _MOST_THREADS = 4
 _GPU_SIZES = (1, 8, 32)
@@ -136,17 +134,3 @@ def find_preset(options: Mapping[str, Any], *, precision: str = "fp32", backend:
         if any(all(options[option] == value for option, value in preset.options(host).items()) for host in hosts):
             return name
     return None
-
-
-def host_cores(limits: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Return the number of cores that this process may use, within the CPU limit of its container.
-
-    Args:
-        limits: The control group's file with microseconds of CPU time per period, and the period.
-    """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = limits.read_text(encoding="ascii").split()
-        return max(1, min(allowed, int(quota) // int(period)))
-    except (OSError, ValueError):  # no limit, or no control groups of version 2
-        return allowed

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.command_line import call, run
+from support.pages import page_document, write_scored_images
 from support.scored_tables import PHOTOS, answer, write_answers
 
 from camserve.clients import Prediction, ScoredRow
@@ -60,6 +61,36 @@ def test_json_has_the_same_values(table: Path) -> None:
 def test_complete_tables_end_with_0(tmp_path: Path) -> None:
     result = call("evaluate", write_answers(tmp_path / "answers.csv", PHOTOS[:5]))
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_page_is_written_and_reported(tmp_path: Path) -> None:
+    table = write_scored_images(tmp_path)
+    page = tmp_path / "page.html"
+    result = call("evaluate", table, "--html", page, "--images-from", tmp_path, "--html-images", "5")
+    assert result.returncode == 3
+    assert result.stdout.endswith(f"Page: {page} (0.0 MB), 5 of 7 rows\n")
+    assert "the page lacks" not in result.stderr
+    assert len(page_document(page)["rows"]) == 5
+    result = call("evaluate", table, "--html", page, "--json")
+    assert "warning: the page lacks 6 images of 7: cat/1.png does not exist. Use --images-from DIR" in result.stderr
+    document = json.loads(result.stdout)["page"]
+    assert (document["rows"], document["total"], document["missing"]) == (7, 7, 6)
+    assert document["bytes"] == page.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--html-images", "5"), "--html-images has no effect without a page\nhint: Add --html PAGE.html"),
+        (("--exif",), "--exif has no effect without a page"),
+        (("--html", "page.html", "--against", "other.csv"), "--html and --against exclude each other"),
+        (("--html", "answers.csv"), "the extension of answers.csv must be .html"),
+    ],
+)
+def test_invalid_options_of_the_page_are_refused(options: tuple[str, ...], expected: str) -> None:
+    result = call("evaluate", "answers.csv", *options)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert expected in result.stderr
 
 
 def test_two_tables_are_compared(tmp_path: Path) -> None:

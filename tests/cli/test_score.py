@@ -205,7 +205,7 @@ def test_all_probabilities_are_columns_in_class_order(image: Path, toy_server: T
     with table.open(newline="") as stream:
         (row,) = csv.DictReader(stream)
     names = [f"probability_of_class {index}" for index in range(4)]
-    assert list(row)[-5:] == ["version", *names]
+    assert list(row)[-6:] == ["sha256", *names]
     assert [float(row[name]) for name in names] == expected.probabilities.tolist()
     assert row["probability_1"] == row[f"probability_of_{row['label_1']}"]
 

@@ -1,12 +1,14 @@
-"""Tables in CSV and Parquet."""
+"""Tables in CSV, JSON Lines and Parquet."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import socket
 import sys
 import tempfile
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from support.access import as_another_user, mode, needs_root
 
 from camserve.clients import Prediction, ScoredRow, TableSummary, check_table, write_table
+from camserve.clients.evaluation.answers import read_answers
 from camserve.errors import ClientError, ConnectionFailedError, ContractError, UsageError
 
 RANKS = ["class_1", "label_1", "probability_1", "class_2", "label_2", "probability_2"]
@@ -30,16 +33,25 @@ NAMES = [
     "plain.png",
 ]
 
+SHA256 = "ab" * 32
+
 
 def rows() -> list[ScoredRow]:
     best = (Prediction(3, "tabby, cat", 0.123456789), Prediction(0, 'the "other"', 1e-9))
-    good = [ScoredRow(name, best, model="pets", version=str(1 + (at > 5))) for at, name in enumerate(NAMES)]
-    return [*good, ScoredRow("bad.png", error="it is corrupt, really")]
+    good = [
+        ScoredRow(name, best, model="pets", version=str(1 + (at > 5)), id=f"{at}/{name}", sha256=SHA256)
+        for at, name in enumerate(NAMES)
+    ]
+    return [*good, ScoredRow("bad.png", error="it is corrupt, really", id="bad.png")]
 
 
 def read_csv(path: Path) -> list[list[str]]:
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
         return list(csv.reader(stream))
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().decode().split("\n")[:-1]]
 
 
 def read_parquet(path: Path) -> list[dict[str, Any]]:
@@ -53,11 +65,12 @@ def test_csv_rows_round_trip_exactly(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1, versions={"1": 6, "2": 2})
     header, *body = read_csv(path)
-    assert header == ["path", *RANKS, "error", "model", "version"]
-    for cells, name in zip(body, NAMES, strict=False):
-        assert cells[:-1] == [name, "3", "tabby, cat", "0.123456789", "0", 'the "other"', "1e-09", "", "pets"]
-    assert [cells[-1] for cells in body] == ["1"] * 6 + ["2"] * 2 + [""]
-    assert body[-1] == ["bad.png", "", "", "", "", "", "", "it is corrupt, really", "", ""]
+    assert header == ["path", *RANKS, "error", "model", "version", "id", "sha256"]
+    for place, (cells, name) in enumerate(zip(body, NAMES, strict=False)):
+        assert cells[:9] == [name, "3", "tabby, cat", "0.123456789", "0", 'the "other"', "1e-09", "", "pets"]
+        assert cells[10:] == [f"{place}/{name}", SHA256]
+    assert [cells[9] for cells in body] == ["1"] * 6 + ["2"] * 2 + [""]
+    assert body[-1] == ["bad.png", "", "", "", "", "", "", "it is corrupt, really", "", "", "bad.png", ""]
     assert b"caf\xe9.png" in path.read_bytes()
 
 
@@ -65,19 +78,46 @@ def test_parquet_rows_round_trip_exactly(tmp_path: Path) -> None:
     path = tmp_path / "table.parquet"
     assert write_table(path, rows(), top=2) == TableSummary(rows=9, errors=1, versions={"1": 6, "2": 2})
     body = read_parquet(path)
-    assert list(body[0]) == ["path", *RANKS, "error", "path_bytes", "model", "version"]
-    for cells, name in zip(body, NAMES, strict=False):
+    assert list(body[0]) == ["path", *RANKS, "error", "path_bytes", "model", "version", "id", "sha256"]
+    for place, (cells, name) in enumerate(zip(body, NAMES, strict=False)):
         exact = cells["path"] if cells["path_bytes"] is None else os.fsdecode(cells["path_bytes"])
         assert exact == name
         assert (cells["class_1"], cells["label_1"], cells["error"]) == (3, "tabby, cat", None)
         assert cells["probability_1"] == pytest.approx(0.123456789, rel=1e-7)
+        assert (cells["id"], cells["sha256"]) == (f"{place}/{cells['path']}", SHA256)
     assert [cells["version"] for cells in body] == ["1"] * 6 + ["2"] * 2 + [None]
     assert [cells["model"] for cells in body] == ["pets"] * 8 + [None]
     assert (body[-1]["class_1"], body[-1]["error"]) == (None, "it is corrupt, really")
+    assert (body[-1]["id"], body[-1]["sha256"]) == ("bad.png", None)
+
+
+def test_json_lines_round_trip_exactly(tmp_path: Path) -> None:
+    path = tmp_path / "table.jsonl"
+    assert write_table(path, rows(), top=3) == TableSummary(rows=9, errors=1, versions={"1": 6, "2": 2})
+    body = read_json_lines(path)
+    ranks = [*RANKS, "class_3", "label_3", "probability_3"]
+    assert list(body[0]) == ["path", *ranks, "error", "path_bytes", "model", "version", "id", "sha256"]
+    for cells, name in zip(body, NAMES, strict=False):
+        exact = cells["path"] if cells["path_bytes"] is None else os.fsdecode(b64decode(cells["path_bytes"]))
+        assert exact == name
+        assert [cells[rank] for rank in ranks] == [3, "tabby, cat", 0.123456789, 0, 'the "other"', 1e-9, *[None] * 3]
+        assert (cells["error"], cells["model"], cells["sha256"]) == (None, "pets", SHA256)
+    assert body[-1] == dict.fromkeys(body[0]) | {
+        "path": "bad.png",
+        "error": "it is corrupt, really",
+        "id": "bad.png",
+    }
+
+
+@pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
+def test_evaluate_reads_every_path_as_it_was_scored(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"table.{extension}"
+    write_table(path, rows(), top=2)
+    assert list(read_answers(path).paths) == [*NAMES, "bad.png"]
 
 
 def test_parquet_groups_join_to_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camserve.clients.tables.table._ROWS_PER_GROUP", 7)
+    monkeypatch.setattr("camserve.clients.tables.parquet_file._ROWS_PER_GROUP", 7)
     for count in (0, 7, 20):
         path = tmp_path / f"{count}.parquet"
         write_table(path, (ScoredRow(str(number)) for number in range(count)), top=1)
@@ -105,24 +145,34 @@ def rows_of_all_classes() -> list[ScoredRow]:
     return [good[0], bad, good[1]]
 
 
-@pytest.mark.parametrize("extension", ["csv", "parquet"])
+@pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
 @pytest.mark.parametrize("group", [1, 1000])
 def test_probabilities_of_all_classes_round_trip_exactly_by_label(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: str, group: int
 ) -> None:
-    monkeypatch.setattr("camserve.clients.tables.table._PROBABILITIES_PER_GROUP", group)
+    monkeypatch.setattr("camserve.clients.tables.parquet_file._PROBABILITIES_PER_GROUP", group)
     path = tmp_path / f"table.{extension}"
     write_table(path, rows_of_all_classes(), top=1, classes=LABELS)
     ranks = ["class_1", "label_1", "probability_1"]
     if extension == "csv":
         header, *body = read_csv(path)
-        assert header == ["path", *ranks, "error", "model", "version", *CLASS_COLUMNS]
+        assert header == ["path", *ranks, "error", "model", "version", "id", "sha256", *CLASS_COLUMNS]
         assert body[1][-6:] == [""] * 6
         found = np.array([cells[-6:] for cells in (body[0], body[2])]).astype(float)
-        assert [cells[3] for cells in (body[0], body[2])] == [body[0][7], body[2][10]]  # as probability_1
+        assert [cells[3] for cells in (body[0], body[2])] == [body[0][9], body[2][12]]  # as probability_1
     else:
-        listed = read_parquet(path)
-        assert list(listed[0]) == ["path", *ranks, "error", "path_bytes", "model", "version", *CLASS_COLUMNS]
+        listed = read_parquet(path) if extension == "parquet" else read_json_lines(path)
+        assert list(listed[0]) == [
+            "path",
+            *ranks,
+            "error",
+            "path_bytes",
+            "model",
+            "version",
+            "id",
+            "sha256",
+            *CLASS_COLUMNS,
+        ]
         assert [listed[1][name] for name in CLASS_COLUMNS] == [None] * 6
         found = np.array([[listed[place][name] for name in CLASS_COLUMNS] for place in (0, 2)])
     assert np.array_equal(found, PROBABILITIES.astype(float))
@@ -157,7 +207,7 @@ def test_fewer_classes_than_ranks_leave_cells_empty(tmp_path: Path, extension: s
     if extension == "parquet":
         assert read_parquet(path)[0]["class_3"] is None
     else:
-        assert {len(cells) for cells in read_csv(path)} == {1 + 15 + 3}
+        assert {len(cells) for cells in read_csv(path)} == {1 + 15 + 5}
 
 
 def failing(error: BaseException) -> Iterator[ScoredRow]:
@@ -165,7 +215,7 @@ def failing(error: BaseException) -> Iterator[ScoredRow]:
     raise error
 
 
-@pytest.mark.parametrize("extension", ["csv", "parquet"])
+@pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
 @pytest.mark.parametrize(
     "error", [ConnectionFailedError("gone"), ConnectionResetError("database gone"), KeyboardInterrupt()], ids=repr
 )
@@ -220,13 +270,13 @@ def test_a_table_is_written_to_the_target_of_a_link(tmp_path: Path) -> None:
     for top in (1, 2):  # first without an existing table, then with one
         write_table(link, rows(), top=top)
         assert link.is_symlink()
-        assert len(read_csv(real)[0]) == 1 + 3 * top + 3
+        assert len(read_csv(real)[0]) == 1 + 3 * top + 5
     assert list(real.parent.iterdir()) == [real]
 
 
 @pytest.mark.parametrize("name", ["table.txt", "table", ".csv", "table.csv.gz"])
 def test_an_unknown_extension_is_refused_before_scoring(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"must be \.csv or \.parquet"):
+    with pytest.raises(UsageError, match=r"must be \.csv, \.jsonl or \.parquet"):
         write_table(tmp_path / name, failing(AssertionError("a row was read")))
 
 
@@ -294,13 +344,14 @@ def test_formulas_are_exact_by_default_and_texts_when_escaped(tmp_path: Path) ->
     write_table(safe, listed, top=1, spreadsheet_safe=True)
     assert [cells[:3] for cells in read_csv(exact)[1:-1]] == [[text, "1", text] for text in FORMULAS]
     assert [cells[:4] for cells in read_csv(safe)[1:-1]] == [[f"'{t}", "1", f"'{t}", "0.5"] for t in FORMULAS]
-    assert read_csv(safe)[-1] == ["a;=1.png", "", "", "", "'-bad", "", ""]
-    assert safe.read_bytes().endswith(b'"a;=1.png","","","","\'-bad","",""\r\n')
+    assert read_csv(safe)[-1] == ["a;=1.png", "", "", "", "'-bad", "", "", "", ""]
+    assert safe.read_bytes().endswith(b'"a;=1.png","","","","\'-bad","","","",""\r\n')
 
 
-def test_parquet_has_no_formulas_to_escape(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["table.parquet", "table.jsonl", "table/"])
+def test_other_tables_have_no_formulas_to_escape(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"applies to \.csv files only"):
-        write_table(tmp_path / "table.parquet", failing(AssertionError("a row was read")), spreadsheet_safe=True)
+        write_table(f"{tmp_path}/{name}", failing(AssertionError("a row was read")), spreadsheet_safe=True)
 
 
 @needs_root

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from camserve.cores import host_cores
 from camserve.doctor import gpus
 from camserve.doctor.cpu import read_cpu
 from camserve.doctor.gpus import Gpu, find_gpus
 from camserve.doctor.memory import read_memory
-from camserve.serving.config.presets import host_cores
 
 XEON = """processor\t: 0
 vendor_id\t: GenuineIntel

@@ -23,8 +23,8 @@ class Container(Protocol):
     def name(self) -> str:
         """Its path or URL."""
 
-    def open(self) -> BinaryIO:
-        """Open it for reading at any position.
+    def open(self, *, in_order: bool = False) -> BinaryIO:
+        """Open it for reading at any position, or only in order.
 
         Raises:
             CamserveError: If that fails.
@@ -51,7 +51,7 @@ class LocalContainer:
         """Its path."""
         return str(self.path)
 
-    def open(self) -> BinaryIO:
+    def open(self, *, in_order: bool = False) -> BinaryIO:  # noqa: ARG002  (any file can be read in any order)
         """Open it.
 
         Raises:

@@ -36,7 +36,7 @@ def items_of_csv(
             f"{printable(table.name)}: a CSV table cannot contain the bytes of files",
             hint="Pass a column of paths: --path-column NAME, or a .parquet table",
         )
-    with io.TextIOWrapper(table.open(), "utf-8-sig", "surrogateescape", newline="") as stream:
+    with io.TextIOWrapper(table.open(in_order=True), "utf-8-sig", "surrogateescape", newline="") as stream:
         lines = csv.reader(stream, strict=True)
         try:
             header = next(lines, [])

@@ -18,7 +18,7 @@ from camserve.text import printable
 __all__ = ["ParquetTable"]
 
 _BUFFER = 1024 * 1024
-"""Bytes of a column that are read at once. Without it all of a row group would be read."""
+"""Bytes of a column that are read at once; without it, all of a row group. A page is decompressed as a whole."""
 _BYTES_OF_BATCH = 4 * 1024 * 1024
 _ROWS_OF_BATCH = 4096
 _IMAGES_OF_BATCH = 64
@@ -84,7 +84,7 @@ class ParquetTable:
         arrow, parquet = _import_pyarrow(self._table.name)
         with self._table.open() as stream:
             try:
-                file = parquet.ParquetFile(stream, buffer_size=_BUFFER)
+                file = parquet.ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False)
             except (arrow.ArrowException, OSError) as error:
                 raise UsageError(
                     f"{printable(self._table.name)} is not a Parquet file: {printable(str(error))}",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
 
 from camserve.clients.scoring.inputs.sources import checked
 from camserve.clients.scoring.items import Source
-from camserve.errors import CamserveError, ConnectionFailedError, ImageError, UsageError
+from camserve.errors import CamserveError, ClientError, ConnectionFailedError, ImageError, UsageError
 from camserve.images.memory import enough_memory
 from camserve.text import printable, shortened
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 __all__ = ["RemoteContainer", "UrlSource", "filesystem", "read_start", "translated"]
 
@@ -87,19 +91,59 @@ class RemoteContainer:
 
     name: str
 
-    def open(self) -> BinaryIO:
+    def open(self, *, in_order: bool = False) -> BinaryIO:
         """Open it.
 
         Raises:
-            CamserveError: If it cannot be opened.
+            CamserveError: If it cannot be opened, or its web server does not send parts of files. So does reading it.
         """
         files, path = filesystem(self.name)
-        stream: BinaryIO = translated(self.name, UsageError, lambda: files.open(path, "rb"))
-        return stream
+        if not _is_web(files):
+            stream = translated(self.name, UsageError, lambda: files.open(path, "rb"))
+        elif in_order:
+            stream = translated(self.name, UsageError, lambda: _web_stream(files, path))
+        elif translated(self.name, UsageError, lambda: _sends_parts(files, path)):
+            stream = translated(self.name, UsageError, lambda: files.open(path, "rb"))
+        else:
+            raise UsageError(
+                f"{_name(self.name)} cannot be read: its web server sends whole files only",
+                hint="Download it, and pass the file",
+            )
+        return cast(BinaryIO, io.BufferedReader(_RemoteStream(self.name, stream)))
 
     def part(self, name: str, offset: int, size: int) -> Source:
         """Return the source of an image in it."""
         return UrlSource(self.name, name, (offset, size))
+
+
+class _RemoteStream(io.RawIOBase):
+    """A file of fsspec whose exceptions are translated."""
+
+    def __init__(self, url: str, stream: Any) -> None:
+        self._url = url
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return bool(self._stream.seekable())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._stream.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._stream.tell())
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        with memoryview(buffer) as view:
+            data = translated(self._url, ClientError, lambda: self._stream.read(len(view)))
+            view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -152,38 +196,56 @@ def translated(url: str, kind: type[CamserveError], action: Callable[[], Result]
         return action()
     except (CamserveError, MemoryError):
         raise
-    except FileNotFoundError:
-        raise kind(f"{_name(url)} does not exist", hint="Check the URL") from None
     except Exception as error:  # noqa: BLE001  the packages of stores raise exceptions of their own
-        names = {each.__name__ for each in type(error).__mro__}
-        why = shortened(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, _MAX_REASON)
-        if names & _UNREACHABLE:
-            raise ConnectionFailedError(
-                f"the endpoint of {_name(url)} does not reply: {why}", hint="Check the network and the URL"
-            ) from None
-        if names & _NO_CREDENTIALS:
-            raise ConnectionFailedError(
-                f"there are no credentials for {_name(url)}: {why}",
-                hint=f"Set them where {_PACKAGES.get(url.partition('://')[0], 'fsspec')} reads them",
-            ) from None
-        raise kind(f"{_name(url)} cannot be read: {why}", hint="Check the URL and the permissions") from None
+        raise _translation(url, kind, error) from None
+
+
+def _translation(url: str, kind: type[CamserveError], error: Exception) -> CamserveError:
+    # fsspec calls a file missing whenever a web server gives no information about it.
+    is_missing = isinstance(error, FileNotFoundError)
+    if is_missing and url.startswith("http") and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    if isinstance(error, FileNotFoundError):
+        return kind(f"{_name(url)} does not exist", hint="Check the URL")
+    names = {each.__name__ for each in type(error).__mro__}
+    why = shortened(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, _MAX_REASON)
+    if names & _UNREACHABLE:
+        return ConnectionFailedError(
+            f"the endpoint of {_name(url)} does not reply: {why}", hint="Check the network and the URL"
+        )
+    if names & _NO_CREDENTIALS:
+        return ConnectionFailedError(
+            f"there are no credentials for {_name(url)}: {why}",
+            hint=f"Set them where {_PACKAGES.get(url.partition('://')[0], 'fsspec')} reads them",
+        )
+    return kind(f"{_name(url)} cannot be read: {why}", hint="Check the URL and the permissions")
 
 
 def _read_range(files: Any, path: str, offset: int, size: int) -> bytes:
-    """Read at most `size` bytes, of a web server without more than that in memory."""
-    if _protocol(files) not in {"http", "https"} or offset:
+    """Read at most `size` bytes; a web server that sends whole files is not read further."""
+    if not _is_web(files) or offset:
         data: bytes = files.cat_file(path, start=offset, end=offset + size)
         return data
     blocks = []
-    with files.open(path, "rb", block_size=0) as stream:
+    with _web_stream(files, path) as stream:
         while size > 0 and (block := stream.read(size)):
             blocks.append(block)
             size -= len(block)
     return b"".join(blocks)
 
 
-def _protocol(files: Any) -> str:
-    return files.protocol if isinstance(files.protocol, str) else str(files.protocol[0])
+def _web_stream(files: Any, path: str, **settings: Any) -> Any:
+    """Open a file of a web server to be read from start to end, with one request."""
+    return files.open(path, "rb", block_size=0, size=1, **settings)  # with a size, none is requested
+
+
+def _sends_parts(files: Any, path: str) -> bool:
+    with _web_stream(files, path, headers={"Range": "bytes=0-0"}) as stream:
+        return bool(stream.r.status == 206)
+
+
+def _is_web(files: Any) -> bool:
+    return "https" in ((files.protocol,) if isinstance(files.protocol, str) else files.protocol)
 
 
 def _not_installed(url: str, package: str, to_install: str) -> UsageError:

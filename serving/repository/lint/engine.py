@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from camserve.bundle import ONNX_NAME
+from camserve.cores import host_cores
 from camserve.errors import RepositoryError
 from camserve.serving.config.message import CONFIG_NAME, read_config
-from camserve.serving.config.presets import host_cores
 from camserve.serving.repository.lint import (
     accelerator_rules,
     batching_rules,

@@ -9,14 +9,18 @@ import typer
 
 from camserve.cli.console import exit_code
 from camserve.cli.help_layout import Command
+from camserve.cli.reading_options import MAX_BYTES, MAX_PIXELS, Exif, MaxBytes, MaxPixels
 from camserve.cli.shared_options import Json, check_choice, one_of
 
 __all__ = ["register"]
 
 _MATCHES = ("label", "class")
+_PAGE = "Page"
 _EPILOG = """Example:  camserve evaluate answers.csv
 
 Example:  camserve evaluate answers.csv --truth labels.csv --json
+
+Example:  camserve evaluate answers.csv --html answers.html
 
 Example:  camserve evaluate fp32.parquet --against int8.parquet
 """
@@ -31,7 +35,9 @@ def evaluate(
     table: Annotated[
         Path,
         typer.Argument(
-            metavar="TABLE", help="Table of camserve score: a .csv, .jsonl or .parquet file.", show_default=False
+            metavar="TABLE",
+            help="Table of camserve score: a .csv, .jsonl or .parquet file, or a folder of Parquet files.",
+            show_default=False,
         ),
     ],
     truth: Annotated[
@@ -65,6 +71,42 @@ def evaluate(
     first: Annotated[
         int, typer.Option(min=0, metavar="N", help="Number of mistakes, or of changed answers, to list.")
     ] = 10,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="PAGE",
+            help="Also write one page with the metrics and the images, which can be filtered by class, answer and "
+            "probability. It needs no network.",
+            show_default=False,
+            rich_help_panel=_PAGE,
+        ),
+    ] = None,
+    html_images: Annotated[
+        int | None,
+        typer.Option(
+            "--html-images",
+            min=0,
+            metavar="N",
+            help="The most rows that the page shows (default: 500). Of more, half are the worst mistakes, a tenth rows "
+            "without an answer or true label, the others correct answers of each class.",
+            show_default=False,
+            rich_help_panel=_PAGE,
+        ),
+    ] = None,
+    images_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--images-from",
+            metavar="DIR",
+            help="Folder where relative paths of the table start (default: the current folder).",
+            show_default=False,
+            rich_help_panel=_PAGE,
+        ),
+    ] = None,
+    exif: Exif = False,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    max_bytes: MaxBytes = MAX_BYTES,
     as_json: Json = False,
 ) -> None:
     """Compare the answers of a table with the true labels: accuracy, confusion matrix, calibration, worst mistakes.
@@ -76,16 +118,19 @@ def evaluate(
     from typing import cast
 
     from camserve.cli.comparison_view import show_comparison
+    from camserve.cli.evaluation_page import PageOptions
     from camserve.cli.evaluation_view import show_evaluation
     from camserve.clients import compare_tables
     from camserve.clients import evaluate as evaluate_table
     from camserve.clients.evaluation.answers import Match
 
+    page = PageOptions(html, html_images, images_from, exif, max_pixels, max_bytes)
+    page.check(against)
     check_choice(match, _MATCHES, "--match")
     by = cast(Match, match)
     if against is None:
         evaluation = evaluate_table(table, truth=truth, truth_column=truth_column, match=by, mistakes=first)
-        show_evaluation(evaluation, as_json=as_json)
+        show_evaluation(evaluation, as_json=as_json, page=page.write(evaluation))
         left_out, images = evaluation.errors.rows + evaluation.unmatched.rows, evaluation.images
     else:
         comparison = compare_tables(table, against, truth=truth, truth_column=truth_column, match=by, changes=first)

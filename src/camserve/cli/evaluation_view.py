@@ -11,7 +11,7 @@ from camserve.cli.tables import print_table, table_fits
 from camserve.text import count, printable, suggest
 
 if TYPE_CHECKING:
-    from camserve.clients import AnsweringVersion, Calibration, ClassMetrics, Evaluation, SkippedRows
+    from camserve.clients import AnsweringVersion, Calibration, ClassMetrics, Evaluation, PageSummary, SkippedRows
 
 __all__ = ["part_text", "percent", "show_evaluation", "warn_left_out", "warn_unknown", "warn_versions"]
 
@@ -21,12 +21,16 @@ _FIRST = 3
 """The most paths or labels that a warning names."""
 
 
-def show_evaluation(evaluation: Evaluation, *, as_json: bool) -> None:
+def show_evaluation(evaluation: Evaluation, *, as_json: bool, page: PageSummary | None = None) -> None:
     """Print an evaluation to stdout, and warnings of what is not part of it to stderr."""
     if as_json:
-        print_json(_document(evaluation))
+        print_json({**_document(evaluation), "page": None if page is None else asdict(page)})
     else:
         _print(evaluation)
+        if page is not None:
+            print_line(f"Page: {_page_text(page)}")
+    if page is not None:
+        _warn_of_images(page)
     warn_left_out(evaluation.errors, "an error instead of an answer")
     warn_left_out(evaluation.unmatched, "no true label")
     warn_unknown(evaluation.unknown, [each.label for each in evaluation.classes], evaluation.table)
@@ -209,6 +213,24 @@ def _print_mistakes(evaluation: Evaluation) -> None:
         ],
         optional=("rank ",),
     )
+
+
+def _page_text(page: PageSummary) -> str:
+    maps = f", {count(page.maps, 'map')}" if page.maps else ""
+    return f"{page.path} ({page.bytes / 1e6:.1f} MB), {page.rows:,} of {count(page.total, 'row')}{maps}"
+
+
+def _warn_of_images(page: PageSummary) -> None:
+    if page.missing:
+        print_warning(
+            f"the page lacks {count(page.missing, 'image')} of {page.rows:,}: {page.first_missing}. "
+            "Use --images-from DIR if paths of the table start in another folder"
+        )
+    if page.misplaced:
+        print_warning(
+            f"the page lacks {count(page.misplaced, 'map')}, whose place in the image is not in the table, as with "
+            "--crops. Use --exif if the images were scored with it"
+        )
 
 
 def _listed(names: Sequence[str], total: int | None = None) -> str:

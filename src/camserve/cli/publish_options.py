@@ -13,11 +13,12 @@ import typer
 from camserve.cli.console import print_note
 from camserve.cli.help_layout import Command
 from camserve.cli.shared_options import one_of
+from camserve.cores import host_cores
 from camserve.errors import UsageError
 from camserve.serving.config.named_options import DEFAULTS, OPTIONS, check_values, format_value, overlay, parse_settings
 from camserve.serving.config.option import Option
 from camserve.serving.config.option_kinds import Switch
-from camserve.serving.config.presets import PRESETS, HostProfile, host_cores, preset_options
+from camserve.serving.config.presets import PRESETS, HostProfile, preset_options
 from camserve.text import count
 
 __all__ = ["Cores", "Preset", "PublishCommand", "Settings", "requested_options", "with_serving_flags"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from camserve.serving.config.presets import host_cores
+from camserve.cores import host_cores
 
 __all__ = ["VNNI", "Cpu", "read_cpu"]
 

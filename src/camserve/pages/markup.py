@@ -11,6 +11,10 @@ from camserve.text import printable
 __all__ = ["Html", "details", "join", "number", "section", "table", "tag"]
 
 
+_VOID = ("img", "input", "meta")
+"""Elements without content and end tag."""
+
+
 class Html(str):
     """Markup. Only `tag` and `join` create it, so that a name that looks like markup is shown as text."""
 
@@ -30,7 +34,7 @@ def tag(name: str, /, *content: object, **attributes: str | None) -> Html:
         for key, value in attributes.items()
         if value is not None
     )
-    return Html(f"<{name}{pairs}>" if name in ("img", "meta") else f"<{name}{pairs}>{join(*content)}</{name}>")
+    return Html(f"<{name}{pairs}>" if name in _VOID else f"<{name}{pairs}>{join(*content)}</{name}>")
 
 
 def join(*content: object) -> Html:
@@ -56,9 +60,9 @@ def table(head: Sequence[str], rows: Iterable[Iterable[object]], class_: str | N
     return tag("div", tag("table", tag("thead", titles), tag("tbody", *body), class_=class_), class_="scroll")
 
 
-def section(title: str, *content: object, class_: str | None = None) -> Html:
-    """Return a section with a heading."""
-    return tag("section", tag("h2", title), *content, class_=class_)
+def section(title: str, *content: object, **attributes: str | None) -> Html:
+    """Return a section with a heading; arguments as for `tag`."""
+    return tag("section", tag("h2", title), *content, **attributes)
 
 
 def details(summary: str, *content: Any) -> Html:

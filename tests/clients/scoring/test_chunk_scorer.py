@@ -6,7 +6,6 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from support.toy import toy_contract
 
 from camserve.clients import Classifier, Crops, DecodeOptions, Prediction, ScoredRow
 from camserve.clients.scoring.chunk_scorer import ChunkScorer
-from camserve.clients.scoring.chunks import chunks
 from camserve.clients.scoring.items import Item
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.served_answerer import ServedAnswerer
@@ -171,13 +169,6 @@ def test_an_error_of_every_image_is_raised() -> None:
         with pytest.raises(RequestError, match="refused"):
             ChunkScorer(answerer, RowOptions())(items(3))
         answerer.close()
-
-
-@pytest.mark.parametrize("count", [0, 1, 40, 1000])
-def test_chunks_contain_all_items_in_order(count: int) -> None:
-    divided = list(chunks(range(count), 8))
-    assert list(chain.from_iterable(divided)) == list(range(count))
-    assert max(map(len, divided), default=0) <= min(8, max(1, count // 16))
 
 
 def _sha256(item: Item) -> str:

@@ -19,6 +19,7 @@ from camserve.clients import AsyncClassifier, Classifier
 from camserve.clients.wire import segments
 from camserve.clients.wire.segments import FOLDER
 from camserve.clients.wire.shared_memory import SharedMemory, is_unknown_region, not_accepted
+from camserve.clients.wire.sharing import open_sharing
 from camserve.errors import RequestError, UsageError
 from camserve.serving import TritonServer
 
@@ -221,3 +222,32 @@ def test_refused_shared_memory_has_a_hint(toy_server: TritonServer, toy_bundle: 
     with classifier, pytest.raises(RequestError, match="--allow-shared-memory"):
         classifier.infer(toy_images(toy_bundle), ["logits"])
     assert names() == []
+
+
+def test_refused_shared_memory_is_not_used_if_it_is_not_required(
+    toy_server: TritonServer, toy_bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = toy_images(toy_bundle)
+    caplog.set_level(logging.INFO, "camserve.clients")
+    with Classifier(toy_server.grpc_url, "toy", shared_memory="auto") as classifier:
+        for _ in range(2):
+            found = classifier.infer(images, ["logits"])["logits"]
+            np.testing.assert_allclose(found, expected_outputs(toy_bundle, images)["logits"], atol=1e-5)
+    assert sum("does not accept shared memory" in record.message for record in caplog.records) == 1
+    assert names() == []
+
+
+def test_accepted_shared_memory_is_used_if_it_is_not_required(
+    open_server: TritonServer, toy_bundle: Bundle, sender: SharedMemoryClient
+) -> None:
+    with Classifier(open_server.grpc_url, "toy", shared_memory="auto") as classifier:
+        classifier.infer(toy_images(toy_bundle), ["logits"])
+        assert len(sender.regions()) == 1
+    assert sender.regions() == []
+
+
+def test_shared_memory_is_offered_to_servers_of_this_host_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert open_sharing(["example.org:8001"], "auto") is None
+    assert open_sharing(["localhost:8001"], "auto") is not None
+    monkeypatch.setattr("camserve.clients.wire.shared_memory.FOLDER", tmp_path / "none")
+    assert open_sharing(["localhost:8001"], "auto") is None

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from camserve.bundle import Bundle
+from camserve.cores import host_cores
 from camserve.errors import UsageError
 from camserve.serving.config.backends import Backend
 from camserve.serving.config.message import build_config, read_options
 from camserve.serving.config.named_options import DEFAULTS, make_options
-from camserve.serving.config.presets import PRESETS, HostProfile, find_preset, host_cores, preset_options
+from camserve.serving.config.presets import PRESETS, HostProfile, find_preset, preset_options
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "tensorflow"])

@@ -17,9 +17,10 @@ from support.gpu.load import ClientLoad, Measured, Target, apply_load
 from support.gpu.results import Results
 
 from camserve.bundle import load_bundle
+from camserve.cores import host_cores
 from camserve.errors import CamserveError
 from camserve.serving import TritonServer, publish
-from camserve.serving.config.presets import HostProfile, host_cores, preset_options
+from camserve.serving.config.presets import HostProfile, preset_options
 from camserve.text import count
 
 __all__ = ["PART", "measure_served"]

@@ -1,0 +1,86 @@
+"""The whole page: one HTML file without external content, whose only script is its own."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from camserve.clients.evaluation.page.confusion import FEW_CLASSES, confusion_section
+from camserve.clients.evaluation.page.gallery import MAP_GRADIENT, gallery_section
+from camserve.clients.evaluation.page.reliability import reliability_section
+from camserve.clients.evaluation.page.rows import PageRow, number_classes, page_data
+from camserve.clients.evaluation.page.summary import class_section, notes, tiles
+from camserve.clients.evaluation.results import Evaluation
+from camserve.pages.files import BASE_STYLE, read_text
+from camserve.pages.markup import Html, tag
+from camserve.text import count, shortened
+
+__all__ = ["render_page"]
+
+_PACKAGE = "camserve.clients.evaluation.page"
+
+
+def render_page(evaluation: Evaluation, rows: Sequence[PageRow], scope: str) -> str:
+    """Return the page as HTML; the same values give the same page.
+
+    Args:
+        evaluation: The metrics.
+        rows: The rows that are shown with their images.
+        scope: Which rows of the table these are.
+    """
+    style = Html(f"{BASE_STYLE}{read_text(_PACKAGE, 'page.css')}.scale i {{ background: {MAP_GRADIENT}; }}\n")
+    script = Html(read_text(_PACKAGE, "page.js"))
+    numbers = number_classes(evaluation, rows)
+    name = shortened(Path(evaluation.table).name)
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_policy(style, script)),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", f"{name}: evaluation"),
+        tag("style", style),
+    )
+    body = tag(
+        "body",
+        tag("h1", f"Evaluation of {name}"),
+        tag("p", _lead(evaluation), class_="lead"),
+        tiles(evaluation),
+        notes(evaluation),
+        tag(
+            "div",
+            confusion_section(evaluation, numbers),
+            tag(
+                "div",
+                reliability_section(evaluation.calibration),
+                class_section(evaluation, numbers),
+                class_="stack",
+            ),
+            class_="columns few" if len(evaluation.classes) <= FEW_CLASSES else "columns",
+        ),
+        gallery_section(rows, scope, percent=evaluation.calibration is not None),
+        tag("script", Html(page_data(evaluation, rows, numbers)), type="application/json", id="data"),
+        tag("script", script),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _lead(evaluation: Evaluation) -> str:
+    images = f"{count(evaluation.images, 'image')} compared with their true labels"
+    if len(evaluation.versions) != 1:
+        return f"{images}."
+    (version,) = evaluation.versions
+    return f"Version {version.version} of {version.model}: {images}."
+
+
+def _policy(style: str, script: str) -> str:
+    """Return a policy that forbids network, and every script and style but these."""
+    return (
+        f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode('ascii')}'"

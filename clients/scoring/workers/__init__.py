@@ -1,0 +1,1 @@
+"""Worker processes that score chunks of items for a coordinator."""
