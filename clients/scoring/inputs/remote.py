@@ -36,7 +36,7 @@ _PAUSES = (0.5, 1.0, 2.0, 4.0)
 
 _UNREACHABLE = frozenset(
     {"ConnectionError", "TimeoutError", "gaierror"}  # Python
-    | {"ClientConnectionError"}  # aiohttp
+    | {"ClientConnectionError", "ClientPayloadError"}  # aiohttp
     | {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"}  # botocore
     | {"ServiceRequestError", "TransportError"}  # Azure, Google
 )
@@ -65,17 +65,15 @@ class UrlSource:
 
         Raises:
             ImageError: If it cannot be read, is empty, or is larger than `max_bytes`.
-            ConnectionFailedError: If its endpoint does not reply, or there are no credentials for it.
+            ClientError: If its endpoint does not reply, or there are no credentials for it.
         """
         name = self.url if self.name is None else self.name
-        for pause in (*_PAUSES, None):
+        for pause in _PAUSES:
             try:
                 return self._read(name, max_bytes)
             except ConnectionFailedError:
-                if pause is None:
-                    raise
                 time.sleep(pause)
-        raise AssertionError("unreachable")
+        return self._read(name, max_bytes)
 
     def _read(self, name: str, max_bytes: int) -> bytes:
         files, path = filesystem(self.url)
@@ -190,7 +188,8 @@ def translated(url: str, kind: type[CamserveError], action: Callable[[], Result]
 
     Raises:
         CamserveError: Of this kind.
-        ConnectionFailedError: If its endpoint does not reply, or there are no credentials for it.
+        ConnectionFailedError: If its endpoint does not reply.
+        ClientError: If there are no credentials for it.
     """
     try:
         return action()
@@ -214,7 +213,7 @@ def _translation(url: str, kind: type[CamserveError], error: Exception) -> Camse
             f"the endpoint of {_name(url)} does not reply: {why}", hint="Check the network and the URL"
         )
     if names & _NO_CREDENTIALS:
-        return ConnectionFailedError(
+        return ClientError(
             f"there are no credentials for {_name(url)}: {why}",
             hint=f"Set them where {_PACKAGES.get(url.partition('://')[0], 'fsspec')} reads them",
         )

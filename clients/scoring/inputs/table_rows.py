@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from camserve.clients.scoring.inputs.named import is_url, item_of_name
@@ -47,7 +48,7 @@ def check_first_path(table: str, path: str) -> None:
         raise UsageError(
             f"{printable(table)}: {printable(path)} does not exist in the current folder, to which paths in tables are "
             f"relative, but in {printable(folder)}",
-            hint=f"Run the command there: cd {printable(folder)}",
+            hint=f"Run the command there: cd {shlex.quote(printable(folder))}",
         )
 
 

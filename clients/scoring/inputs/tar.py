@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -17,18 +19,10 @@ from camserve.text import printable
 
 __all__ = ["check_uncompressed", "items_of_tar"]
 
-_COMPRESSIONS = {
-    b"\x1f\x8b": "gunzip --keep",
-    b"BZh": "bunzip2 --keep",
-    b"\xfd7zXZ": "unxz --keep",
-    b"(\xb5/\xfd": "unzstd",
-}
-_ENDINGS = {
-    (".tar.gz", ".tgz"): "gunzip --keep",
-    (".tar.bz2", ".tbz2"): "bunzip2 --keep",
-    (".tar.xz", ".txz"): "unxz --keep",
-    (".tar.zst", ".tzst"): "unzstd",
-}
+_COMPRESSIONS = {b"\x1f\x8b": "gunzip", b"BZh": "bunzip2", b"\xfd7zXZ": "unxz", b"(\xb5/\xfd": "unzstd"}
+"""The first bytes of compressed files, and the program that decompresses them."""
+_EXTENSIONS = {".gz": "gunzip", ".tgz": "gunzip", ".bz2": "bunzip2", ".tbz2": "bunzip2", ".xz": "unxz", ".txz": "unxz"}
+_EXTENSIONS |= {".zst": "unzstd", ".tzst": "unzstd"}
 _GET_AGAIN = "Get the archive again from its source"
 
 
@@ -38,9 +32,9 @@ def check_uncompressed(name: str) -> None:
     Raises:
         UsageError: If it is one.
     """
-    for endings, command in _ENDINGS.items():
-        if name.lower().endswith(endings):
-            raise _compressed(name, command)
+    stem, extension = os.path.splitext(name.lower())  # noqa: PTH122
+    if extension in _EXTENSIONS and (extension.startswith(".t") or stem.endswith(".tar")):
+        raise _compressed(name, _EXTENSIONS[extension])
 
 
 def items_of_tar(archive: Container, left_out: LeftOut) -> Iterator[Item]:
@@ -131,9 +125,9 @@ class _Members:
 
     def _opened(self) -> tarfile.TarFile:
         start = self._stream.read(max(map(len, _COMPRESSIONS)))
-        for signature, command in _COMPRESSIONS.items():
+        for signature, program in _COMPRESSIONS.items():
             if start.startswith(signature):
-                raise _compressed(self._name, command)
+                raise _compressed(self._name, program)
         self._stream.seek(0)
         try:
             return tarfile.open(fileobj=self._stream, mode="r:", encoding="utf-8", errors="surrogateescape")
@@ -141,8 +135,10 @@ class _Members:
             raise UsageError(f"{self._name} is not a tar archive: {error}", hint=_GET_AGAIN) from None
 
 
-def _compressed(name: str, command: str) -> UsageError:
+def _compressed(name: str, program: str) -> UsageError:
+    stem = os.path.splitext(name)[0].removesuffix(".tar")  # noqa: PTH122
+    target = f"{stem}.tar" if f"{stem}.tar" != name else f"{stem}-decompressed.tar"
     return UsageError(
         f"{printable(name)} is a compressed archive, whose images cannot be read one by one",
-        hint=f"Decompress it: {command} {printable(name)}",
+        hint=f"Decompress it: {program} < {shlex.quote(printable(name))} > {shlex.quote(printable(target))}",
     )

@@ -142,10 +142,11 @@ def test_compressed_and_other_files_are_refused_with_the_remedy(tmp_path: Path) 
     (tmp_path / "b.tar").write_bytes(gzip.compress(path.read_bytes()))
     with pytest.raises(UsageError, match=r"b.tar is a compressed archive") as error:
         search(tmp_path / "b.tar")
-    assert error.value.hint == f"Decompress it: gunzip --keep {tmp_path}/b.tar"
-    with pytest.raises(UsageError, match=r"c.tar.zst is a compressed archive") as error:
-        search(tmp_path / "c.tar.zst")
-    assert error.value.hint == f"Decompress it: unzstd {tmp_path}/c.tar.zst"
+    assert error.value.hint == f"Decompress it: gunzip < {tmp_path}/b.tar > {tmp_path}/b-decompressed.tar"
+    for name, program in (("c d.tar.zst", "unzstd"), ("c d.tgz", "gunzip"), ("c d.TAR.XZ", "unxz")):
+        with pytest.raises(UsageError, match=f"{name} is a compressed archive") as error:
+            search(tmp_path / name)
+        assert f"Decompress it: {program} < '{tmp_path}/{name}' > '{tmp_path}/c d" in str(error.value.hint)
     (tmp_path / "d.tar").write_bytes(b"no archive" * 100)
     with pytest.raises(UsageError, match=r"d.tar is not a tar archive"):
         search(tmp_path / "d.tar")

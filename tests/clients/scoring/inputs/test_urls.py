@@ -17,7 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from camserve.clients.scoring.inputs import find_items
 from camserve.clients.scoring.inputs.remote import UrlSource
-from camserve.errors import ConnectionFailedError, ImageError, UsageError
+from camserve.errors import ClientError, ConnectionFailedError, ImageError, UsageError
 from camserve.images.left_out import LeftOut
 
 from .test_tar import png, shard
@@ -195,6 +195,19 @@ def test_an_endpoint_that_does_not_reply_is_an_error_for_all(monkeypatch: pytest
     with pytest.raises(ConnectionFailedError, match=r"the endpoint of http://127.0.0.1:9/a.jpg does not reply"):
         UrlSource("http://127.0.0.1:9/a.jpg").read(LIMIT)
     assert pauses == [0.5, 1, 2, 4]
+
+
+def test_missing_credentials_are_an_error_for_all(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCredentialsError(Exception):
+        """As botocore calls it, which is not installed."""
+
+    def fail(*args: object, **settings: object) -> bytes:
+        raise NoCredentialsError("Unable to locate credentials")
+
+    monkeypatch.setattr(bucket, "cat_file", fail)
+    with pytest.raises(ClientError, match=r"there are no credentials for memory://b/a.jpg: NoCred.*: Unable") as error:
+        UrlSource("memory://b/a.jpg").read(LIMIT)
+    assert not isinstance(error.value, ImageError)
 
 
 def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
