@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from camserve.clients.evaluation.versions import AnsweringVersion
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
+    from camserve.clients.score_table import score_table
     from camserve.clients.scoring.inputs import Items, find_images, find_items
     from camserve.clients.scoring.items import Item
     from camserve.clients.scoring.rows import RowMap, ScoredRow
@@ -97,6 +98,7 @@ __all__ = [
     "prepare",
     "read_map_grid",
     "score",
+    "score_table",
     "write_camera_submission",
     "write_page",
     "write_table",

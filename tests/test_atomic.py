@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import stat
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.access import access_list, mode, needs_root
 
-from camserve.atomic import add_file, replace_file, replace_folder
+from camserve.atomic import add_file, remove_leftovers, replace_file, replace_folder
 
 
 def write(target: Path, text: str = "new") -> bool:
@@ -216,3 +217,22 @@ def test_an_access_list_is_kept_and_none_is_inherited(tmp_path: Path) -> None:
     assert os.getxattr(listed, "system.posix_acl_access") == before
     assert os.listxattr(plain) == []
     assert mode(plain) == 0o640
+
+
+def test_what_killed_processes_left_is_removed_and_the_rest_remains(tmp_path: Path) -> None:
+    target, folder = tmp_path / "table.csv", tmp_path / "parts"
+    for write_other in (lambda: replace_file(target), lambda: replace_folder(folder, example="a")):
+        pid = os.fork()
+        if not pid:
+            with write_other():
+                os.kill(os.getpid(), signal.SIGKILL)
+        os.waitpid(pid, 0)
+    with replace_file(tmp_path / "other.csv"), replace_file(target), replace_folder(folder, example="a") as written:
+        assert len(list(tmp_path.iterdir())) == 5
+        remove_leftovers(target)
+        assert len(list(tmp_path.iterdir())) == 4
+        (tmp_path / ".parts.backup").mkdir()
+        remove_leftovers(folder)
+        assert len(list(tmp_path.iterdir())) == 4
+        assert written.is_dir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".parts.backup", "other.csv", "parts", "table.csv"]

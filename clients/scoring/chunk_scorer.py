@@ -67,8 +67,7 @@ class ChunkScorer:
         self._options = options
         self._patience = patience or Patience(0)
         self._pace = Pace()
-        if needs_maps(options):
-            check_maps(options, answerer.model)
+        check_maps(options, answerer)
         self._request = ClassifyRequest(
             top=options.top, cam=needs_maps(options), crops=options.crops, decode_options=options.decode_options
         )

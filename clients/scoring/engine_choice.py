@@ -11,6 +11,7 @@ from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.engine import ThreadEngine, check_concurrency
 from camserve.clients.scoring.patience import OutageReport, Patience, check_patience
 from camserve.clients.scoring.process_engine import ProcessEngine
+from camserve.clients.scoring.row_maps import check_maps
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.served_answerer import ServedOptions
 from camserve.cores import host_cores
@@ -55,7 +56,8 @@ def open_engine(
         report: Receives what the user should know, such as a server that does not reply.
 
     Raises:
-        CamserveError: If an option is invalid, the server does not reply, or the bundle cannot be loaded.
+        CamserveError: If an option is invalid, the server does not reply, the bundle cannot be loaded, or rows need
+            maps and the model has none.
     """
     check_workers(workers)
     check_patience(patience)
@@ -64,6 +66,7 @@ def open_engine(
     served = isinstance(answerer_options, ServedOptions)
     number = _default_workers(served=served, total=total) if workers is None else workers
     with closing(answerer_options.open()) as answerer:
+        check_maps(row_options, answerer)
         if number == 0:
             threads = concurrency or (_THREADS if served else host_cores())
             bridge = Patience(patience, OutageReport(report, patience))

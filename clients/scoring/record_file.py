@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import time
 from pathlib import Path
 from typing import BinaryIO
@@ -12,10 +13,8 @@ from typing import BinaryIO
 from camserve.errors import ClientError, UsageError
 from camserve.text import printable, reason
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["RecordFile"]
 
@@ -106,7 +105,7 @@ def _locked(path: Path) -> int:
     while True:
         descriptor = _opened(path)
         try:
-            if fcntl is not None:
+            if sys.platform != "win32":
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)

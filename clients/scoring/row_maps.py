@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from camserve.clients.answers.activation_map import ActivationMap
-from camserve.clients.answers.served_model import Model
+from camserve.clients.scoring.answerer import Answerer
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import RowMap
 from camserve.errors import UsageError
@@ -16,12 +16,15 @@ def needs_maps(options: RowOptions) -> bool:
     return options.maps or options.overlay_folder is not None
 
 
-def check_maps(options: RowOptions, model: Model) -> None:
-    """Check that a model has maps for the rows that need them, before any image is read.
+def check_maps(options: RowOptions, answerer: Answerer) -> None:
+    """Check that the model has maps if rows need them, before any image is read.
 
     Raises:
         UsageError: If it has none, or answers are averages of crops, which have none.
     """
+    if not needs_maps(options):
+        return
+    model = answerer.model
     if model.contract.cam is None:
         raise UsageError(
             f"model {model.name!r} has no maps",

@@ -56,16 +56,18 @@ def distinct_names(paths: Iterable[str | Path]) -> Iterator[str]:
     Raises:
         UsageError: If two files have one name.
     """
-    known: dict[str, str | Path] = {}
+    folders: dict[str, str] = {}  # of which there are few, so that each name is in memory once
+    known: dict[str, str] = {}
     for path in paths:
-        name = os.path.basename(path)  # noqa: PTH119  (a path of a row may end in a slash)
+        folder, name = os.path.split(path)
         if name in known:
+            other = os.path.join(known[name], name)  # noqa: PTH118
             raise UsageError(
-                f"{printable(known[name])} and {printable(path)} have one name, and a camera submission contains names "
+                f"{printable(other)} and {printable(path)} have one name, and a camera submission contains names "
                 "without folders",
                 hint="Pass one of them only, or rename it",
             )
-        known[name] = path
+        known[name] = folders.setdefault(folder, folder)
         yield name
 
 

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from camserve.atomic import replace_file
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.errors import ClientError
+from camserve.images.left_out import LeftOut
 from camserve.text import printable
 
 __all__ = ["TableSummary", "count_rows", "write_rows"]
@@ -28,12 +29,25 @@ class TableSummary:
             given. Nobody may then read it who could not read the other.
         versions: Number of rows that each version of the model answered, in the order of their first rows. Rows with an
             error have no version.
+        kept: Number of rows that an interrupted run had scored; see `score_table`.
+        seconds: Duration of the run; 0 if only the table was written.
+        replaced: Whether `score_table` replaced a table.
+        left_out: What the search of folders by `score_table` left out.
     """
 
     rows: int
     errors: int
     access_kept: bool = True
     versions: Mapping[str, int] = field(default_factory=dict, hash=False)
+    kept: int = 0
+    seconds: float = 0.0
+    replaced: bool = False
+    left_out: LeftOut | None = field(default=None, compare=False)
+
+    @property
+    def scored(self) -> int:
+        """Number of rows that were scored in this run."""
+        return self.rows - self.kept
 
 
 def write_rows(

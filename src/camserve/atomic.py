@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
+import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +17,10 @@ from typing import BinaryIO
 
 from camserve.access import Access, give_access, give_tree_access, read_access
 
-__all__ = ["Replacement", "add_file", "replace_file", "replace_folder", "sync"]
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["Replacement", "add_file", "remove_leftovers", "replace_file", "replace_folder", "sync"]
 
 _FOLDER_SYNC_UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
 _LINK_UNSUPPORTED = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, some network file systems
@@ -60,7 +66,7 @@ def replace_file(target: Path) -> Iterator[Replacement]:
         OSError: If the file cannot be created, flushed to the disk or renamed.
     """
     before = _replaceable(target)
-    with _temporary_file(target.parent, 0o666 if before is None else 0o600) as (temporary, stream):
+    with _temporary_file(target, 0o666 if before is None else 0o600) as (temporary, stream):
         replacement = Replacement(stream)
         yield replacement
         stream.flush()
@@ -86,7 +92,7 @@ def add_file(target: Path, content: bytes) -> None:
         FileExistsError: If anything has that name already, such as a link without a target.
         OSError: If the file cannot be created, flushed to the disk or named.
     """
-    with _temporary_file(target.parent, 0o666) as (temporary, stream):
+    with _temporary_file(target, 0o666) as (temporary, stream):
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
@@ -100,12 +106,13 @@ def add_file(target: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _temporary_file(folder: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
+def _temporary_file(target: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
     """Create a file that nothing else has opened; it is removed at the end, unless it was renamed."""
-    temporary = folder / f".camserve-{secrets.token_hex(8)}.tmp"
+    temporary = target.with_name(f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         with os.fdopen(os.open(temporary, flags, mode), "w+b") as stream:
+            _lock(stream.fileno())
             yield temporary, stream
     finally:
         with suppress(OSError):
@@ -132,7 +139,8 @@ def replace_folder(target: Path, *, example: str) -> Iterator[Path]:
         folder = target.parent / f".{target.name}.{secrets.token_hex(4)}"
         folder.mkdir(0o700 if target.exists() else 0o777)
         try:
-            yield folder
+            with _in_use(folder):
+                yield folder
             if target.exists():
                 give_tree_access(folder, target, file=target / example)
             _swap(folder, target)
@@ -141,6 +149,62 @@ def replace_folder(target: Path, *, example: str) -> Iterator[Path]:
     finally:
         if not target.exists():
             _remove_empty(missing)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what killed processes left of files and folders that were to replace `target`.
+
+    What another process still writes is locked, and remains.
+    """
+    file_name = re.compile(re.escape(_prefix(target)) + "[0-9a-f]{16}[.]tmp")
+    folder_name = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{8}")
+    with suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                is_leftover = folder_name.fullmatch(entry.name)
+            else:
+                is_leftover = file_name.fullmatch(entry.name)
+            if is_leftover:
+                _remove_unlocked(Path(entry.path))
+
+
+def _remove_unlocked(path: Path) -> None:
+    with suppress(OSError), _in_use(path) as is_unused:
+        if not is_unused:
+            return
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+@contextmanager
+def _in_use(path: Path) -> Iterator[bool]:
+    """Lock a file or folder for the block, and yield whether nobody else has."""
+    if sys.platform == "win32":
+        yield False
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        yield _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file or folder until it is closed; return whether nobody else has."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # such as on some network file systems
+        return False
+    return True
+
+
+def _prefix(target: Path) -> str:
+    """Return the start of the names of temporary files for a target."""
+    return f".camserve-{zlib.crc32(os.fsencode(target.name)):08x}-"
 
 
 def _swap(folder: Path, target: Path) -> None:

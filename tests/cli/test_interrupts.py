@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.command_line import PROGRAM
+from support.command_line import PROGRAM, call
 from support.disposable_server import DisposableServer
 from support.suspending import suspended
 
@@ -63,32 +64,64 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def scoring(image: Path, table: Path, url: str, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """Start `camserve score` on many images, and wait until it writes its table."""
-    with started("score", *[image] * MANY, "--model", "toy", "--url", url, "--output", table, *options) as process:
-        wait_until(lambda: any(table.parent.glob(".camserve-*.tmp")))
+    """Start `camserve score` on many images, and wait until it has recorded rows."""
+    record = table.with_name(f"{table.name}.unfinished")
+    with started("score", *inputs(image), "--url", url, "--output", table, *options) as process:
+        wait_until(lambda: record.exists() and record.stat().st_size > 1000)
         yield process
+
+
+def inputs(image: Path) -> list[str]:
+    """Return the arguments for many images, in a list beside the image."""
+    names = image.with_name("list.txt")
+    names.write_text(f"{image}\n" * MANY)
+    return ["--files-from", str(names), "--model", "toy"]
+
+
+def rows_recorded(errors: str, table: Path) -> int:
+    """Return the number of rows that the first line of stderr reports as recorded."""
+    found = re.match(
+        rf"warning: ([\d,]+) of {MANY:,} rows are recorded in {table}.unfinished; to go on, run the same command with "
+        r"--resume \(in Python: resume=True\)\n",
+        errors,
+    )
+    assert found, errors
+    return int(found[1].replace(",", ""))
 
 
 @pytest.mark.timed
 @pytest.mark.usefixtures("hangup_not_ignored")
 @pytest.mark.parametrize(
-    ("number", "description"),
-    [(signal.SIGINT, "Interrupted"), (signal.SIGTERM, "Terminated"), (signal.SIGHUP, "Hung up")],
+    "ending",
+    [(signal.SIGINT, "Interrupted", "0"), (signal.SIGTERM, "Terminated", "2"), (signal.SIGHUP, "Hung up", "2")],
+    ids=lambda ending: ending[1],
 )
-def test_a_signal_ends_scoring_and_keeps_the_old_table(
-    image: Path, own_server: TritonServer, tmp_path: Path, number: int, description: str
+def test_a_signal_ends_scoring_and_keeps_the_old_table_and_the_finished_rows(
+    image: Path, own_server: TritonServer, tmp_path: Path, ending: tuple[int, str, str]
 ) -> None:
+    number, description, workers = ending
     table = tmp_path / "table.csv"
     table.write_text("old")
-    with scoring(image, table, own_server.grpc_url) as process, suspended(own_server):
+    with scoring(image, table, own_server.grpc_url, "--workers", workers) as process, suspended(own_server):
         time.sleep(0.3)
         process.send_signal(number)
         began = time.monotonic()
         _, errors = process.communicate(timeout=20)
         assert time.monotonic() - began < 5
-    assert (process.returncode, errors) == (128 + number, f"{description}\n")
+    recorded = rows_recorded(errors, table)
+    assert (process.returncode, errors.splitlines()[1:]) == (128 + number, [description])
     assert table.read_text() == "old"
-    assert sorted(tmp_path.iterdir()) == [image, table]
+    others = [image, tmp_path / "list.txt"]
+    assert sorted(tmp_path.iterdir()) == [*others, table, tmp_path / "table.csv.unfinished"]
+    command = [*inputs(image), "--url", own_server.grpc_url, "--output", str(table), "--workers", "0"]
+    refused = call("score", *command)
+    assert refused.returncode == 2
+    assert f"table.csv.unfinished contains {recorded:,} rows of an interrupted run" in refused.stderr
+    resumed = call("score", *command, "--resume", "--json")
+    summary = json.loads(resumed.stdout)
+    assert (summary["rows"], summary["kept"] + summary["scored"]) == (MANY, MANY)
+    assert summary["kept"] >= recorded  # all images are one, so that the rows of the first are those of the others
+    assert sorted(tmp_path.iterdir()) == [*others, table]
 
 
 def test_an_ignored_hangup_stays_ignored(image: Path, own_server: TritonServer, tmp_path: Path) -> None:
@@ -108,15 +141,16 @@ def test_an_ignored_hangup_stays_ignored(image: Path, own_server: TritonServer, 
 def test_scoring_stops_at_one_timeout_when_the_server_hangs(
     image: Path, own_server: TritonServer, tmp_path: Path
 ) -> None:
-    table = tmp_path / "table.csv"
-    with scoring(image, table, own_server.grpc_url, "--timeout", "3") as process, suspended(own_server):
+    table, options = tmp_path / "table.csv", ("--timeout", "3", "--patience", "0")
+    with scoring(image, table, own_server.grpc_url, *options) as process, suspended(own_server):
         began = time.monotonic()
         _, errors = process.communicate(timeout=30)
         assert time.monotonic() - began < 5.5
     assert process.returncode == 1
     assert "within 3 s" in errors
     assert "--timeout" in errors
-    assert list(tmp_path.iterdir()) == [image]
+    assert rows_recorded(errors, table) > 0
+    assert (tmp_path / "table.csv.unfinished").exists()
 
 
 def test_answers_before_a_hang_are_printed(image: Path, own_server: TritonServer, tmp_path: Path) -> None:

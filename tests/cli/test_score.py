@@ -188,7 +188,7 @@ def test_a_table_of_two_versions_names_them(image: Path, swapped_server: StubSer
     assert result.returncode == 3
     assert json.loads(result.stdout)["versions"] == {"1": 2, "2": 4}
     assert (
-        "warning: 2 versions of model 'toy' answered: version 1 in 2 rows, version 2 in 4 rows; for answers of one "
+        "warning: 2 versions of the model answered: version 1 in 2 rows, version 2 in 4 rows; for answers of one "
         "version, score again with --pin-version\n"
     ) in result.stderr
     with table.open(newline="") as stream:

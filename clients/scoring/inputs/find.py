@@ -22,6 +22,7 @@ from camserve.clients.scoring.items import Item
 from camserve.errors import UsageError
 from camserve.images.folders import expand
 from camserve.images.left_out import LeftOut
+from camserve.text import printable
 
 __all__ = ["Items", "find_items"]
 
@@ -113,6 +114,16 @@ class Items(Iterable[Item]):
         number = sum(len(part) if isinstance(part, Sized) else sum(1 for _ in part) for part in self._parts(left_out))
         self._finish(number, left_out)
         return number
+
+    def check_exist(self) -> None:
+        """Check that files and folders of this host exist, so that a misspelled path does not become a row.
+
+        Raises:
+            UsageError: If one does not, or cannot be read.
+        """
+        for name in (each for given in self._inputs if not is_url(given) for each in _expanded(given)):
+            if not is_url(name) and not os.path.exists(name):  # noqa: PTH110  (Path.exists may raise)
+                raise UsageError(f"{printable(name)} does not exist or cannot be read", hint="Check the path")
 
     def _left_out(self) -> LeftOut:
         return LeftOut() if self._finished or self._given_left_out is None else self._given_left_out

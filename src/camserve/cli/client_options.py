@@ -26,6 +26,7 @@ __all__ = [
     "Url",
     "Version",
     "open_classifier",
+    "security",
 ]
 
 _TOKEN_VARIABLE = "CAMSERVE_TOKEN"  # noqa: S105  (the name of a variable, not a token)
@@ -101,8 +102,19 @@ def open_classifier(
     """
     from camserve.clients import Classifier
 
-    tls = client_tls(tls_ca, tls_certificate, tls_key)
-    return Classifier(url, model, version=version, timeout=timeout, tls=tls, token=_read_token(token_file), **settings)
+    settings |= security(tls_ca, tls_certificate, tls_key, token_file)
+    return Classifier(url, model, version=version, timeout=timeout, **settings)
+
+
+def security(
+    tls_ca: Path | None, tls_certificate: Path | None, tls_key: Path | None, token_file: Path | None
+) -> dict[str, Any]:
+    """Return the arguments of a classifier for encryption and authorization.
+
+    Raises:
+        UsageError: If a file cannot be read.
+    """
+    return {"tls": client_tls(tls_ca, tls_certificate, tls_key), "token": _read_token(token_file)}
 
 
 def _read_token(file: Path | None) -> str | None:

@@ -63,9 +63,11 @@ def print_warning(message: str) -> None:
 
 def print_logged_warnings(logger: str) -> None:
     """Print the warnings of a logger to stderr from now on."""
-    handler = _WarningHandler(logging.WARNING)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logging.getLogger(logger).addHandler(handler)
+    found = logging.getLogger(logger)
+    if not any(isinstance(handler, _WarningHandler) for handler in found.handlers):
+        handler = _WarningHandler(logging.WARNING)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        found.addHandler(handler)
 
 
 class _WarningHandler(logging.Handler):

@@ -19,7 +19,7 @@ from camserve.cli.console import settings
 from camserve.errors import UsageError
 from camserve.text import printable
 
-__all__ = ["DEBUG_HELP", "QUIET_HELP", "Command", "Group"]
+__all__ = ["DEBUG_HELP", "QUIET_HELP", "Command", "CommandWithUrls", "Group"]
 
 QUIET_HELP = "Print no progress and no notes, only results, warnings and errors."
 DEBUG_HELP = "Print the traceback of an error."
@@ -53,7 +53,12 @@ class Command(_Examples, TyperCommand):
     Its help shows options under the headings that they name by `rich_help_panel`, which Typer does only with Rich, and
     arguments as they are typed: IMAGE..., not `{IMAGE}...` of `<list[Path]>`. Each command accepts --quiet and --debug,
     as the program itself does.
+
+    Attributes:
+        arguments_may_be_urls: Whether its arguments may be URLs.
     """
+
+    arguments_may_be_urls = False
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -66,7 +71,8 @@ class Command(_Examples, TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Run the command, unless a URL was given where a local path is required."""
         for param in self.params:
-            _check_local(param, ctx.params.get(param.name))
+            if not (self.arguments_may_be_urls and param.param_type_name == "argument"):
+                _check_local(param, ctx.params.get(param.name))
         return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
@@ -89,6 +95,12 @@ class Command(_Examples, TyperCommand):
     def more_help(self) -> Sequence[tuple[str, Sequence[tuple[str, str]]]]:
         """Return further headings, each with terms and their meanings."""
         return ()
+
+
+class CommandWithUrls(Command):
+    """A command whose arguments may be URLs."""
+
+    arguments_may_be_urls = True
 
 
 class Group(_Examples, TyperGroup):

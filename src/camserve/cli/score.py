@@ -2,87 +2,62 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import typer
 
-from camserve.cli import client_options, reading_options
-from camserve.cli.console import exit_code, print_json, print_line, print_warning
-from camserve.cli.help_layout import Command
-from camserve.cli.image_sources import print_left_out
+from camserve.cli import client_options, reading_options, score_options
+from camserve.cli.answerer_options import answerer_arguments
+from camserve.cli.console import exit_code, print_logged_warnings, print_note, print_warning
+from camserve.cli.help_layout import CommandWithUrls
 from camserve.cli.progress_view import track
-from camserve.cli.shared_options import Json, check_choice, one_of
+from camserve.cli.score_report import print_summary
+from camserve.cli.shared_options import Json, check_choice
 from camserve.errors import UsageError
-from camserve.text import count, printable
+from camserve.text import printable
 
 if TYPE_CHECKING:
-    from camserve.clients import ScoredRow, TableSummary
+    from camserve.clients import ScoredRow
 
 __all__ = ["register"]
 
 _EPILOG = """Example:  camserve score photos/ --model resnet50 --output answers.csv
 
+Example:  find photos -name '*.jpg' | camserve score --files-from - --model resnet50 --output answers.parquet --resume
+
+Example:  camserve score photos/ --bundle bundles/resnet50 --output answers.csv
+
 Example:  camserve score test/ --model camera --crops 10 --format camera --output submission.csv
 """
-_CAMERA = "camera"
-_FORMATS = ("table", _CAMERA)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command(cls=Command, epilog=_EPILOG)(score)
+    app.command(cls=CommandWithUrls, epilog=_EPILOG)(score)
 
 
 def score(
-    inputs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="INPUT",
-            help="Image files, folders to search for images, and patterns such as 'photos/*.jpg'.",
-            show_default=False,
-        ),
-    ],
-    model: client_options.Model,
-    output: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE",
-            help="Table to write: a .csv or .parquet file. An existing one is replaced when the new one is complete, "
-            "which keeps its owner and permissions.",
-        ),
-    ],
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="Number of classes in each row.")] = 5,
-    concurrency: Annotated[int, typer.Option(min=1, metavar="N", help="Number of concurrent requests.")] = 8,
-    format_: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="table|camera",
-            autocompletion=one_of(_FORMATS),
-            help="camera: write the submission of the camera identification competition, a .csv file with the columns "
-            "fname and camera: the name of each file, and its best class, whatever --top is.",
-        ),
-    ] = "table",
-    all_probabilities: Annotated[
-        bool,
-        typer.Option(
-            "--all-probabilities",
-            help="Append a column for each class with its probability, in class order: probability_of_ and the label.",
-        ),
-    ] = False,
-    spreadsheet_safe: Annotated[
-        bool,
-        typer.Option(
-            "--spreadsheet-safe",
-            help="Write an apostrophe before paths, labels and errors in a .csv file that a spreadsheet would run as a "
-            "formula (they start with =, +, - or @). Without it texts are exact, for programs.",
-        ),
-    ] = False,
+    context: typer.Context,
+    output: score_options.Output,
+    inputs: score_options.Inputs = None,
+    model: score_options.Model = None,
+    bundle: score_options.Bundle = None,
     as_json: Json = False,
+    files_from: score_options.FilesFrom = None,
+    path_column: score_options.PathColumn = None,
+    bytes_column: score_options.BytesColumn = None,
+    id_column: score_options.IdColumn = None,
+    format_: score_options.Format = "table",
+    top: score_options.Top = None,
+    all_probabilities: score_options.AllProbabilities = False,
+    maps: score_options.Maps = False,
+    overlays: score_options.Overlays = None,
+    spreadsheet_safe: score_options.SpreadsheetSafe = False,
+    resume: score_options.Resume = None,
+    patience: score_options.Patience = 300.0,
+    workers: score_options.Workers = None,
+    concurrency: score_options.Concurrency = None,
     exif: reading_options.Exif = False,
     fast_jpeg: reading_options.FastJpeg = False,
     crops: reading_options.CropCount = None,
@@ -100,39 +75,18 @@ def score(
     """Classify many images into a table with one row each: its classes, or its error.
 
     Images in folders are recognized by extension or content. Hidden files and files of other content are left out, and
-    counted at the end.
+    counted at the end. Finished rows are recorded, so that a run that is interrupted can go on with --resume.
 
     Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
-    from camserve.clients import (
-        DecodeOptions,
-        LeftOut,
-        check_table,
-        find_images,
-        write_camera_submission,
-        write_table,
-    )
-    from camserve.clients import score as score_images
-    from camserve.clients.tables.camera_submission import distinct_names
-
-    _check_exist(inputs)
-    check_choice(format_, _FORMATS, "--format")
-    camera = format_ == _CAMERA
-    if camera:
-        _check_camera(output, all_probabilities=all_probabilities, spreadsheet_safe=spreadsheet_safe)
-    else:
-        check_table(output, spreadsheet_safe=spreadsheet_safe)
-    decode_options = DecodeOptions(exif=exif, fast_jpeg=fast_jpeg, max_pixels=max_pixels, max_bytes=max_bytes)
-    replaced = output.exists()
-    # Counted first rather than listed, so that a million paths need not be in memory; and before the unfinished table
-    # is in one of the folders.
-    left_out = LeftOut()
-    found = find_images(inputs, left_out=left_out)
-    total = sum(1 for _ in (distinct_names(found) if camera else found))
-    started = time.monotonic()
-    with client_options.open_classifier(
-        url,
-        model,
+    check_choice(format_, score_options.FORMATS, "--format")
+    if not inputs and files_from is None:
+        raise UsageError("an INPUT or --files-from is required", hint="Pass a folder, or files")
+    answerer = answerer_arguments(
+        context,
+        model=model,
+        bundle=bundle,
+        url=url,
         version=version,
         pin_version=pin_version,
         timeout=timeout,
@@ -140,83 +94,44 @@ def score(
         tls_certificate=tls_certificate,
         tls_key=tls_key,
         token_file=token_file,
-        decode_options=decode_options,
-    ) as classifier:
-        top = min(top, len(classifier.labels))
-        rows = score_images(
-            classifier,
-            find_images(inputs, left_out=LeftOut()),
-            top=top,
-            concurrency=concurrency,
-            crops=reading_options.crops_of(crops),
-            all_probabilities=all_probabilities,
-        )
-        if camera:
-            summary = write_camera_submission(output, _with_errors_printed(track(rows, total)))
-        else:
-            classes = classifier.labels if all_probabilities else ()
-            summary = write_table(
-                output, track(rows, total), top=top, classes=classes, spreadsheet_safe=spreadsheet_safe
-            )
-    seconds = time.monotonic() - started
-    if as_json:
-        metrics = {"rows": summary.rows, "errors": summary.errors, "seconds": round(seconds, 3)}
-        table = {"replaced": replaced, "access_kept": summary.access_kept, "versions": summary.versions}
-        print_json({"output": str(output), **metrics, **table, "left_out": left_out.document()})
-    else:
-        rate = f"{count(summary.rows, 'image')} in {seconds:.1f} s ({summary.rows / seconds:,.0f} per second)"
-        print_line(f"{rate}: {output}{' (replaced)' if replaced else ''}")
-    print_left_out(left_out)
-    _print_warnings(summary, output, model, "the camera is empty there" if camera else "see the column 'error'")
+    )
+    from camserve.clients import DecodeOptions, score_table
+
+    print_logged_warnings("camserve.clients")
+    is_table = format_ == "table"
+    summary = score_table(
+        inputs or (),
+        output,
+        files_from=files_from,
+        path_column=path_column,
+        bytes_column=bytes_column,
+        id_column=id_column,
+        format="table" if is_table else "camera",
+        top=top,
+        all_probabilities=all_probabilities,
+        maps=maps,
+        overlays=overlays,
+        spreadsheet_safe=spreadsheet_safe,
+        crops=reading_options.crops_of(crops),
+        decode_options=DecodeOptions(exif=exif, fast_jpeg=fast_jpeg, max_pixels=max_pixels, max_bytes=max_bytes),
+        resume=resume,
+        workers=workers,
+        concurrency=concurrency,
+        patience=patience,
+        progress=track if is_table else _track_with_errors,
+        report=print_note,
+        **answerer,
+    )
+    effect = "see the column 'error'" if is_table else "the camera is empty there"
+    print_summary(summary, output, as_json=as_json, effect_of_errors=effect)
     if summary.errors:
         raise typer.Exit(exit_code(summary.errors, summary.rows))
 
 
-def _print_warnings(summary: TableSummary, output: Path, model: str, effect_of_errors: str) -> None:
-    if not summary.access_kept:
-        print_warning(
-            f"{printable(output)}: owner, group or access control list of the replaced table could not be kept"
-        )
-    if len(summary.versions) > 1:
-        print_warning(_several_versions(model, summary.versions))
-    if summary.errors:
-        contain = "contains" if summary.errors == 1 else "contain"
-        rows = f"{summary.errors:,} of {count(summary.rows, 'row')}"
-        print_warning(f"{rows} {contain} an error; {effect_of_errors}")
-
-
-def _check_camera(output: Path, *, all_probabilities: bool, spreadsheet_safe: bool) -> None:
-    """Check that a submission can be written, and that no option requires a table."""
-    from camserve.clients.tables.camera_submission import check_submission
-
-    for option, is_given in (("--all-probabilities", all_probabilities), ("--spreadsheet-safe", spreadsheet_safe)):
-        if is_given:
-            raise UsageError(f"{option} does not apply to --format camera", hint=f"Leave out {option}")
-    check_submission(output)
-
-
-def _with_errors_printed(rows: Iterable[ScoredRow]) -> Iterator[ScoredRow]:
-    """Print the error of each row, as a submission has no column for it."""
-    for row in rows:
+def _track_with_errors(rows: Iterable[ScoredRow], total: int) -> Iterator[ScoredRow]:
+    """Print the error of each row, too, as a submission has no column for it."""
+    for row in track(rows, total):
         if row.error is not None:
             path = printable(row.path)
             print_warning(row.error if path in row.error else f"{path}: {row.error}")
         yield row
-
-
-def _several_versions(model: str, versions: Mapping[str, int]) -> str:
-    """Return the message for a table whose rows are from several versions of the model."""
-    rows = ", ".join(f"version {version or '(not reported)'} in {count(n, 'row')}" for version, n in versions.items())
-    return (
-        f"{count(len(versions), 'version')} of model {model!r} answered: {rows}; for answers of one version, score "
-        "again with --pin-version"
-    )
-
-
-def _check_exist(inputs: list[Path]) -> None:
-    """Check that the inputs exist, so that a misspelled path does not replace the table of an earlier run."""
-    from camserve.images.folders import expand
-
-    for path in (each for given in inputs for each in expand(given)):
-        if not os.path.exists(path):  # noqa: PTH110  (Path.exists raises where a folder on the way cannot be read)
-            raise UsageError(f"{path} does not exist or cannot be read", hint="Check the path; no table was written")

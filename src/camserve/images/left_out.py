@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 
 from camserve.text import count, shortened
@@ -43,11 +45,18 @@ class LeftOut:
     """
 
     def __init__(self) -> None:
+        self._ignored: Path | None = None
         self.counts: Counter[str] = Counter()
         self.first: defaultdict[str, list[str]] = defaultdict(list)
 
+    def ignore(self, path: Path) -> None:
+        """Do not count a file, because it belongs to what is done with the images."""
+        self._ignored = path
+
     def add(self, kind: str, path: str) -> None:
         """Count a path."""
+        if self._ignored is not None and path.endswith(self._ignored.name) and _is_same(path, self._ignored):
+            return
         self.counts[kind] += 1
         if len(self.first[kind]) < _NAMED:
             self.first[kind].append(path)
@@ -70,3 +79,7 @@ class LeftOut:
         )
         more = f" and {number - _NAMED:,} more" if number > _NAMED else ""
         return f"{count(number, *_NOUNS[kind])} ({names}{more})"
+
+
+def _is_same(path: str, other: Path) -> bool:
+    return os.path.realpath(path) == os.path.realpath(other)

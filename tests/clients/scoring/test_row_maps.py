@@ -16,10 +16,11 @@ from support.toy import toy_contract
 from camserve.clients import Classifier, Crops, DecodeOptions, ScoredRow, score, write_table
 from camserve.clients.answers.map_drawing import draw_map
 from camserve.clients.scoring.chunk_scorer import ChunkScorer
-from camserve.clients.scoring.items import Item
+from camserve.clients.scoring.engine_choice import open_engine
+from camserve.clients.scoring.items import Item, item_of_file
 from camserve.clients.scoring.overlays import has_overlay
 from camserve.clients.scoring.row_options import RowOptions
-from camserve.clients.scoring.served_answerer import ServedAnswerer
+from camserve.clients.scoring.served_answerer import ServedAnswerer, ServedOptions
 from camserve.contract.outputs import expected_outputs
 from camserve.errors import ClientError, ImageError, UsageError
 from camserve.serving import TritonServer
@@ -116,15 +117,36 @@ def test_a_model_without_maps_is_refused_before_any_image_is_read(options: RowOp
     with (
         StubServer(contract, lambda _, count: correct_answer(contract, count)) as server,
         Classifier(server.url, "toy") as classifier,
-        pytest.raises(UsageError, match=r"model 'toy' has no maps\. Leave out --maps and --overlays"),
     ):
-        ChunkScorer(ServedAnswerer(classifier), options)
+        refusal = r"model 'toy' has no maps\. Leave out --maps and --overlays"
+        with pytest.raises(UsageError, match=refusal):
+            ChunkScorer(ServedAnswerer(classifier), options)
+        with (
+            pytest.raises(UsageError, match=refusal),
+            open_engine(ServedOptions(server.url, "toy"), options, workers=1),
+        ):
+            pass
 
 
 def test_an_average_of_crops_has_no_map(classifier: Classifier) -> None:
     options = RowOptions(maps=True, crops=Crops(choose="average"))
     with pytest.raises(UsageError, match="the average of crops has no map"):
         ChunkScorer(ServedAnswerer(classifier), options)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_every_engine_returns_maps_and_writes_overlays(toy_server: TritonServer, tmp_path: Path, workers: int) -> None:
+    paths = [tmp_path / f"{place}.jpg" for place in range(3)]
+    for place, path in enumerate(paths):
+        path.write_bytes(photo(place))
+    options = RowOptions(maps=True, overlay_folder=str(tmp_path / "overlays"))
+    with open_engine(ServedOptions(toy_server.grpc_url, "toy"), options, workers=workers) as engine:
+        rows = list(engine.rows(item_of_file(path, path.name) for path in paths))
+    with Classifier(toy_server.grpc_url, "toy") as classifier:
+        for path, row in zip(paths, rows, strict=True):
+            assert row.map is not None
+            assert row.map.grid == pytest.approx(classifier.cam(path).grid, abs=1e-6)
+            assert has_overlay(row, tmp_path / "overlays")
 
 
 def test_score_returns_maps_and_writes_overlays(classifier: Classifier, tmp_path: Path) -> None:
