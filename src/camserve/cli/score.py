@@ -80,7 +80,7 @@ def score(
         raise UsageError("an INPUT or --files-from is required", hint="Pass a folder, or files")
     from camserve.clients import DecodeOptions, score_table
 
-    print_logged_warnings("camserve.clients")
+    print_logged_warnings("camserve.clients", below=False)  # not each attempt of a request
     is_table = format_ == "table"
     summary = score_table(
         inputs or (),

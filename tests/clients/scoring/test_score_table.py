@@ -6,6 +6,7 @@ import csv
 import os
 import resource
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.access import as_another_user, needs_root
 from support.stub_server import StubServer, Tensors, correct_answer
 from support.toy import toy_contract
 
 from camserve.clients import ScoredRow, TableSummary, score_table
-from camserve.errors import ClientError, ContractError, UsageError
+from camserve.errors import ClientError, ContractError, ImageError, UsageError
 
 CONTRACT = toy_contract()
 NAMES = [
@@ -289,6 +291,44 @@ def test_a_disk_that_is_full_while_the_table_is_written_ends_the_run_which_can_b
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"answers.{extension}.unfinished", "calm", "photos"]
     assert run(images, resume=True).kept == 39
     assert run.output.read_bytes() == expected
+
+
+def test_too_many_open_files_end_the_run_which_can_be_resumed(
+    server: StubServer, images: list[Path], tmp_path: Path
+) -> None:
+    run = Run(server, tmp_path / "answers.csv")
+    expected = run.calm(images, tmp_path / "calm")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def exhaust(rows: Iterable[ScoredRow], total: int) -> Iterator[ScoredRow]:
+        for number, row in enumerate(rows, 1):
+            yield row
+            if number == 10:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+
+    try:
+        with pytest.raises(ClientError, match=r"png cannot be opened: Too many open files\. Raise the limit") as caught:
+            run(images, progress=exhaust)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert not isinstance(caught.value, ImageError)
+    assert run(images, resume=True).kept >= 9
+    assert run.output.read_bytes() == expected
+
+
+@needs_root
+def test_a_folder_without_write_access_is_refused_before_anything_is_done() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+
+        def refused() -> bool:
+            with pytest.raises(UsageError, match="is not writable"):
+                score_table([folder], folder / "answers.csv", model="toy", url="127.0.0.1:9")
+            return True
+
+        assert as_another_user(folder, refused)
+        assert list(folder.iterdir()) == []
 
 
 def test_a_served_model_or_a_bundle_is_required(images: list[Path], tmp_path: Path) -> None:
