@@ -34,7 +34,7 @@ __all__ = ["score_table"]
 
 _log = logging.getLogger("camserve.clients")
 
-_OF_EVERY_RUN = ("decode_options", "timeout")
+_URL = "localhost:8001"
 
 Progress = Callable[[Iterable[ScoredRow], int], Iterable[ScoredRow]]
 
@@ -44,7 +44,7 @@ def score_table(
     output: str | Path,
     *,
     model: str | None = None,
-    url: str | Sequence[str] = "localhost:8001",
+    url: str | Sequence[str] | None = None,
     bundle: str | Path | None = None,
     files_from: str | Path | None = None,
     path_column: str | None = None,
@@ -77,8 +77,8 @@ def score_table(
         inputs: Files, folders, patterns, tar shards, tables and URLs; see `find_items`.
         output: The table; see `write_table`.
         model: Name of the model on the server.
-        url: See `Classifier`.
-        bundle: Folder of a bundle, which classifies in this process instead of a server.
+        url: See `Classifier` (default: localhost:8001).
+        bundle: Folder of a bundle, whose ONNX file classifies on this host instead, without a server.
         files_from: List of further inputs; see `find_items`.
         path_column: Column of input tables; see `find_items`.
         bytes_column: Column of input tables; see `find_items`.
@@ -144,7 +144,9 @@ def score_table(
     )
     if overlays is not None:
         make_overlay_folder(overlays, given)
-    answerer = _answerer_options(model, url, bundle, {**settings, "decode_options": decode_options})
+    answerer = _answerer_options(model, url, bundle, settings, decode_options)
+    if bundle is not None:
+        (report or _log.info)(f"{printable(bundle)} answers on the CPU of this host, through ONNX Runtime")
     engine = {"workers": workers, "concurrency": concurrency, "patience": patience}
     with Record(output, run_identity(model, options, settings), resume=resume) as record:
         left_out.ignore(record.path)
@@ -154,12 +156,16 @@ def score_table(
 
 
 def _answerer_options(
-    model: str | None, url: str | Sequence[str], bundle: str | Path | None, settings: dict[str, Any]
+    model: str | None,
+    url: str | Sequence[str] | None,
+    bundle: str | Path | None,
+    settings: Mapping[str, Any],
+    decode_options: DecodeOptions,
 ) -> AnswererOptions:
     """Return what classifies the images: a served model or a bundle.
 
     Raises:
-        UsageError: If none or both are given.
+        UsageError: If none or both are given, or a bundle and an argument that concerns a server.
     """
     if (model is None) == (bundle is None):
         raise UsageError(
@@ -167,10 +173,10 @@ def _answerer_options(
             hint="Pass --model NAME for a model of a server, or --bundle DIR for a bundle without a server",
         )
     if model is not None:
-        return ServedOptions(url, model, settings)
-    for name in sorted(name for name, value in settings.items() if value and name not in _OF_EVERY_RUN):
+        return ServedOptions(_URL if url is None else url, model, {**settings, "decode_options": decode_options})
+    for name in (*(["url"] if url is not None else []), *settings):
         raise UsageError(
-            f"{name} does not apply to a bundle", hint=f"Leave out --{name.replace('_', '-')}, or --bundle"
+            f"{name} concerns a server, and a bundle answers without one", hint=f"Leave out {name}, or bundle"
         )
     from camserve.clients.scoring.bundle_answerer import BundleOptions  # noqa: PLC0415  (loads ONNX Runtime)
 

@@ -8,15 +8,15 @@ from camserve.clients.evaluation.results import Confusion, Evaluation
 from camserve.pages.markup import Html, join, section, tag
 from camserve.text import count, shortened
 
-__all__ = ["FEW_CLASSES", "choose_classes", "confusion_section"]
+__all__ = ["choose_classes", "confusion_section", "is_small"]
 
-FEW_CLASSES = 10
-"""The most classes of a matrix that needs little space."""
 
-_MOST_CLASSES = 24
+_ALL_CLASSES = 24
+"""The most classes of a complete matrix."""
+_SOME_CLASSES = 16
 _MOST_PAIRS = 12
 _LEVELS = 5
-_SHORT = 8
+_FEW, _SHORT = 10, 8
 
 
 def confusion_section(evaluation: Evaluation, numbers: Mapping[str, int]) -> Html:
@@ -27,7 +27,7 @@ def confusion_section(evaluation: Evaluation, numbers: Mapping[str, int]) -> Htm
         numbers: The number of each class in the page's data.
     """
     wrong = [cell for cell in evaluation.confusion if cell.truth != cell.predicted]
-    classes = choose_classes(evaluation, _MOST_CLASSES)
+    classes = choose_classes(evaluation)
     return section(
         "Confusion matrix",
         tag("p", _scope(evaluation, classes, wrong), class_="faint"),
@@ -37,22 +37,17 @@ def confusion_section(evaluation: Evaluation, numbers: Mapping[str, int]) -> Htm
     )
 
 
-def choose_classes(evaluation: Evaluation, most: int) -> list[str]:
-    """Return the classes of the matrix: all, or those of the most frequent confusions, in the order of the labels."""
+def choose_classes(evaluation: Evaluation) -> list[str]:
+    """Return the classes of the matrix: all in the order of the labels, or those of the most frequent confusions.
+
+    Classes that are confused with each other are then next to each other.
+    """
     labels = [each.label for each in evaluation.classes]
-    if len(labels) <= most:
+    if len(labels) <= _ALL_CLASSES:
         return labels
-    wrong = (cell for cell in evaluation.confusion if cell.truth != cell.predicted)
-    chosen: dict[str, None] = {}
-    for cell in _most_frequent(wrong):
-        added = {cell.truth, cell.predicted} - chosen.keys()
-        if len(chosen) + len(added) <= most:
-            chosen.update(dict.fromkeys(sorted(added)))
-    for label in labels:
-        if len(chosen) >= most:
-            break
-        chosen[label] = None
-    return [label for label in labels if label in chosen]
+    wrong = _most_frequent(cell for cell in evaluation.confusion if cell.truth != cell.predicted)
+    confused = dict.fromkeys(label for cell in wrong for label in (cell.truth, cell.predicted))
+    return [*dict.fromkeys((*confused, *labels))][:_SOME_CLASSES]
 
 
 def _most_frequent(cells: Iterable[Confusion]) -> list[Confusion]:
@@ -91,12 +86,19 @@ def _matrix(evaluation: Evaluation, classes: Sequence[str], numbers: Mapping[str
         )
         for truth in classes
     )
-    return tag("table", tag("thead", head), tag("tbody", *rows), class_=_style(classes), aria_label="Confusion matrix")
+    return tag(
+        "table",
+        tag("thead", head),
+        tag("tbody", *rows),
+        class_="matrix" if is_small(evaluation) else "matrix vertical",
+        aria_label="Confusion matrix",
+    )
 
 
-def _style(classes: Sequence[str]) -> str:
-    """Return the class of the matrix; with many columns, or long labels, these are written vertically."""
-    return "matrix many" if len(classes) > FEW_CLASSES or max(map(len, classes)) > _SHORT else "matrix"
+def is_small(evaluation: Evaluation) -> bool:
+    """Return whether the matrix needs little space: it has few columns, with short labels."""
+    labels = [each.label for each in evaluation.classes]
+    return len(labels) <= _FEW and max(map(len, labels)) <= _SHORT
 
 
 def _cell(truth: str, predicted: str, images: int, support: int, numbers: Mapping[str, int]) -> Html:
@@ -124,9 +126,9 @@ def _pairs(wrong: Sequence[Confusion], numbers: Mapping[str, int]) -> Html:
     buttons = (
         tag(
             "button",
-            shortened(cell.truth, 40),
+            tag("bdi", shortened(cell.truth, 40)),
             " → ",
-            shortened(cell.predicted, 40),
+            tag("bdi", shortened(cell.predicted, 40)),
             tag("b", f"{cell.images:,}"),
             type="button",
             aria_label=f"true class {cell.truth}, best class {cell.predicted}: {count(cell.images, 'image')}",

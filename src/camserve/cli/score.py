@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from camserve.cli import client_options, reading_options, score_options
+from camserve.cli.answerer_options import answerer_arguments
 from camserve.cli.console import exit_code, print_logged_warnings, print_note, print_warning
 from camserve.cli.help_layout import CommandWithUrls
 from camserve.cli.progress_view import track
@@ -25,6 +26,8 @@ _EPILOG = """Example:  camserve score photos/ --model resnet50 --output answers.
 
 Example:  find photos -name '*.jpg' | camserve score --files-from - --model resnet50 --output answers.parquet --resume
 
+Example:  camserve score photos/ --bundle bundles/resnet50 --output answers.csv
+
 Example:  camserve score test/ --model camera --crops 10 --format camera --output submission.csv
 """
 
@@ -35,6 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def score(
+    context: typer.Context,
     output: score_options.Output,
     inputs: score_options.Inputs = None,
     model: score_options.Model = None,
@@ -78,6 +82,19 @@ def score(
     check_choice(format_, score_options.FORMATS, "--format")
     if not inputs and files_from is None:
         raise UsageError("an INPUT or --files-from is required", hint="Pass a folder, or files")
+    answerer = answerer_arguments(
+        context,
+        model=model,
+        bundle=bundle,
+        url=url,
+        version=version,
+        pin_version=pin_version,
+        timeout=timeout,
+        tls_ca=tls_ca,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        token_file=token_file,
+    )
     from camserve.clients import DecodeOptions, score_table
 
     print_logged_warnings("camserve.clients", below=False)  # not each attempt of a request
@@ -85,9 +102,6 @@ def score(
     summary = score_table(
         inputs or (),
         output,
-        model=model,
-        url=url,
-        bundle=bundle,
         files_from=files_from,
         path_column=path_column,
         bytes_column=bytes_column,
@@ -106,10 +120,7 @@ def score(
         patience=patience,
         progress=track if is_table else _track_with_errors,
         report=print_note,
-        version=version,
-        pin_version=pin_version,
-        timeout=timeout,
-        **client_options.security(tls_ca, tls_certificate, tls_key, token_file),
+        **answerer,
     )
     effect = "see the column 'error'" if is_table else "the camera is empty there"
     print_summary(summary, output, as_json=as_json, effect_of_errors=effect)
