@@ -335,5 +335,5 @@ def test_a_served_model_or_a_bundle_is_required(images: list[Path], tmp_path: Pa
     for model, bundle in ((None, None), ("toy", tmp_path)):
         with pytest.raises(UsageError, match="a model"):
             score_table(images, tmp_path / "answers.csv", model=model, bundle=bundle)
-    with pytest.raises(UsageError, match="pin_version does not apply to a bundle"):
+    with pytest.raises(UsageError, match="pin_version concerns a server"):
         score_table(images, tmp_path / "answers.csv", bundle=tmp_path, pin_version=True)
