@@ -126,9 +126,9 @@ def _pairs(wrong: Sequence[Confusion], numbers: Mapping[str, int]) -> Html:
     buttons = (
         tag(
             "button",
-            shortened(cell.truth, 40),
+            tag("bdi", shortened(cell.truth, 40)),
             " → ",
-            shortened(cell.predicted, 40),
+            tag("bdi", shortened(cell.predicted, 40)),
             tag("b", f"{cell.images:,}"),
             type="button",
             aria_label=f"true class {cell.truth}, best class {cell.predicted}: {count(cell.images, 'image')}",
