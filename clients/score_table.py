@@ -16,6 +16,7 @@ from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.engine import RowsInProgress
 from camserve.clients.scoring.engine_choice import open_engine
 from camserve.clients.scoring.inputs import Items, check_several, find_items
+from camserve.clients.scoring.overlay_names import check_distinct
 from camserve.clients.scoring.overlays import make_overlay_folder
 from camserve.clients.scoring.record import Record
 from camserve.clients.scoring.recorded_rows import RecordedRows
@@ -211,6 +212,8 @@ class _Run:
         remove_leftovers(table)
         # Counted rather than listed, so that a million paths need not be in memory.
         total = self.target.count(self.items)
+        if self.options.overlay_folder is not None:
+            check_distinct(self.items)
         replaced = table.exists()
         with (
             _interruptions_reported(record, total),

@@ -98,7 +98,7 @@ def score(
     )
     from camserve.clients import DecodeOptions, score_table
 
-    print_logged_warnings("camserve.clients")
+    print_logged_warnings("camserve.clients", below=False)  # not each attempt of a request
     is_table = format_ == "table"
     summary = score_table(
         inputs or (),
