@@ -13,6 +13,7 @@ from typing import Any
 
 from camserve.atomic import remove_leftovers
 from camserve.clients.scoring.answerer import AnswererOptions
+from camserve.clients.scoring.engine import RowsInProgress
 from camserve.clients.scoring.engine_choice import open_engine
 from camserve.clients.scoring.inputs import Items, check_several, find_items
 from camserve.clients.scoring.overlay_names import check_distinct
@@ -37,7 +38,7 @@ _log = logging.getLogger("camserve.clients")
 
 _URL = "localhost:8001"
 
-Progress = Callable[[Iterable[ScoredRow], int], Iterable[ScoredRow]]
+Progress = Callable[[RowsInProgress, int], Iterable[ScoredRow]]
 
 
 def score_table(
@@ -97,7 +98,8 @@ def score_table(
         workers: Number of worker processes; 0 for none (default: what the cores and the number of images allow).
         concurrency: Number of requests in progress at once (default: what the workers need).
         patience: Seconds to wait for a server that no longer replies, such as one that restarts; 0 to fail at once.
-        progress: Takes the rows as they are finished and the number of images, and yields the rows.
+        progress: Takes the rows as they are finished and the number of images, and yields the rows. Their method
+            `limited_by` returns what limits the run, such as `decoding` or `server`.
         report: Takes notes, such as which column of a table was found to contain the paths (default: they are logged).
         settings: Further arguments of `Classifier`, such as `version`, `pin_version`, `timeout`, `tls` and `token`.
 
@@ -220,7 +222,7 @@ class _Run:
         ):
             recorded = RecordedRows(record, engine.model)
             with closing(engine.rows(recorded.items(self.items))) as scored:
-                rows = recorded.rows(scored)
+                rows = RowsInProgress(recorded.rows(scored), engine)
                 shown = rows if self.progress is None else self.progress(rows, total)
                 summary = self.target.write(shown, [label.name for label in engine.model.labels])
         _report_other_versions(recorded.other_versions, engine.model.version)
