@@ -129,6 +129,7 @@ def score_table(
         report=report,
     )
     items.check_exist()
+    items.check_kept(output)
     target = Output(
         path=output,
         format=format,
