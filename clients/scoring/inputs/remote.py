@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import time
 from dataclasses import dataclass
+from shutil import copyfileobj
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from camserve.clients.scoring.inputs.filesystems import filesystem, shown, translated
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteContainer", "UrlSource", "read_start"]
 
+_PARTIAL_CONTENT = 206
+_TIMEOUT = 30.0
+"""Seconds without any byte after which a web server does not reply."""
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds between attempts to reach an endpoint."""
 
@@ -76,7 +81,7 @@ class RemoteContainer:
         if not _is_web(files):
             stream = translated(self.name, UsageError, lambda: files.open(path, "rb"))
         elif in_order:
-            stream = translated(self.name, UsageError, lambda: _web_stream(files, path))
+            stream = translated(self.name, ClientError, lambda: _downloaded(files, path))
         elif translated(self.name, UsageError, lambda: _sends_parts(files, path)):
             stream = translated(self.name, UsageError, lambda: files.open(path, "rb"))
         else:
@@ -127,31 +132,52 @@ def read_start(files: Any, path: str, size: int) -> bytes:
 
 
 def _read_range(files: Any, path: str, offset: int, size: int) -> bytes:
-    """Read at most `size` bytes; a web server that sends whole files is not read further."""
-    if not _is_web(files) or offset:
-        try:
-            data: bytes = files.cat_file(path, start=offset, end=offset + size)
-        except Exception as error:
-            if "range" in str(error).lower() and files.size(path) == 0:  # stores refuse any range of an empty object
-                return b""
-            raise
-        return data
+    """Read at most `size` bytes."""
+    if _is_web(files):
+        return _read_web_range(files, path, offset, size)
+    try:
+        data: bytes = files.cat_file(path, start=offset, end=offset + size)
+    except Exception as error:
+        if "range" in str(error).lower() and files.size(path) == 0:  # stores refuse any range of an empty object
+            return b""
+        raise
+    return data
+
+
+def _read_web_range(files: Any, path: str, offset: int, size: int) -> bytes:
+    """Read a part of a file, or its beginning, of which not every web server sends a part: the rest is not read."""
+    part = {"headers": {"Range": f"bytes={offset}-{offset + size - 1}"}} if offset else {}
     blocks = []
-    with _web_stream(files, path) as stream:
+    with _web_stream(files, path, **part) as stream:
+        if part and stream.r.status != _PARTIAL_CONTENT:
+            raise ValueError("its web server sends whole files only")
         while size > 0 and (block := stream.read(size)):
             blocks.append(block)
             size -= len(block)
     return b"".join(blocks)
 
 
-def _web_stream(files: Any, path: str, **settings: Any) -> Any:
-    """Open a file of a web server to be read from start to end, with one request."""
-    return files.open(path, "rb", block_size=0, size=1, **settings)  # with a size, none is requested
+def _downloaded(files: Any, path: str) -> BinaryIO:
+    """Copy a file to a temporary one, as a connection would not last as long as its images are scored."""
+    copy = TemporaryFile()  # noqa: SIM115  (closed by its reader)
+    with _web_stream(files, path) as stream:
+        copyfileobj(stream, copy)
+    copy.seek(0)
+    return cast(BinaryIO, copy)
 
 
 def _sends_parts(files: Any, path: str) -> bool:
     with _web_stream(files, path, headers={"Range": "bytes=0-0"}) as stream:
-        return bool(stream.r.status == 206)
+        return bool(stream.r.status == _PARTIAL_CONTENT)
+
+
+def _web_stream(files: Any, path: str, **settings: Any) -> Any:
+    """Open a file of a web server to be read from start to end, with one request and no limit of its duration."""
+    from aiohttp import ClientTimeout  # noqa: PLC0415  (optional)
+
+    timeout = ClientTimeout(total=None, sock_connect=_TIMEOUT, sock_read=_TIMEOUT)
+    # With a size, fsspec does not request it.
+    return files.open(path, "rb", block_size=0, size=1, timeout=timeout, **settings)
 
 
 def _is_web(files: Any) -> bool:
