@@ -11,7 +11,7 @@ import numpy as np
 
 from camserve.argument_checks import check_whole
 from camserve.clients.answers.query import ClassifyRequest
-from camserve.clients.scoring.bundle_answerer import BundleOptions
+from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.chunks import chunk_limit, chunks
 from camserve.clients.scoring.cluster.process_scorer import ProcessScorer
 from camserve.clients.scoring.engine import check_concurrency
@@ -98,7 +98,7 @@ class BatchScorer:
         )
         if (model is None) == (bundle is None):
             raise UsageError("either model or bundle is required", hint="Pass model='NAME', or bundle='FOLDER'")
-        answerer = ServedOptions(url, model, settings) if model is not None else BundleOptions(str(bundle))
+        answerer = _of_bundle(str(bundle), settings) if model is None else ServedOptions(url, model, settings)
         self._scorer = ProcessScorer(answerer, options, patience, concurrency)
         self._scorer.check_can_be_sent()
 
@@ -137,6 +137,16 @@ class BatchScorer:
         scored = self._scorer.score(list(chunks(items, limit))) if items else iter(())
         rows: list[ScoredRow] = list(chain.from_iterable(each.rows for each in scored))
         return convert(arrow_table(rows, self._columns))
+
+
+def _of_bundle(folder: str, settings: Mapping[str, Any]) -> AnswererOptions:
+    from camserve.clients.scoring.bundle_answerer import BundleOptions  # noqa: PLC0415  (loads ONNX Runtime)
+
+    if settings:
+        raise UsageError(
+            f"{next(iter(settings))} does not apply to a bundle", hint="Leave it out, or pass model='NAME'"
+        )
+    return BundleOptions(str(Path(folder).absolute()))
 
 
 class _InputColumns:

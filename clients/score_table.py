@@ -13,8 +13,10 @@ from typing import Any
 
 from camserve.atomic import remove_leftovers
 from camserve.clients.scoring.answerer import AnswererOptions
+from camserve.clients.scoring.engine import RowsInProgress
 from camserve.clients.scoring.engine_choice import EngineName, check_engine, open_engine
 from camserve.clients.scoring.inputs import Items, check_several, find_items
+from camserve.clients.scoring.overlay_names import check_distinct
 from camserve.clients.scoring.overlays import make_overlay_folder
 from camserve.clients.scoring.record import Record
 from camserve.clients.scoring.recorded_rows import RecordedRows
@@ -34,9 +36,9 @@ __all__ = ["score_table"]
 
 _log = logging.getLogger("camserve.clients")
 
-_OF_EVERY_RUN = ("decode_options", "timeout")
+_URL = "localhost:8001"
 
-Progress = Callable[[Iterable[ScoredRow], int], Iterable[ScoredRow]]
+Progress = Callable[[RowsInProgress, int], Iterable[ScoredRow]]
 
 
 def score_table(
@@ -44,7 +46,7 @@ def score_table(
     output: str | Path,
     *,
     model: str | None = None,
-    url: str | Sequence[str] = "localhost:8001",
+    url: str | Sequence[str] | None = None,
     bundle: str | Path | None = None,
     files_from: str | Path | None = None,
     path_column: str | None = None,
@@ -79,8 +81,8 @@ def score_table(
         inputs: Files, folders, patterns, tar shards, tables and URLs; see `find_items`.
         output: The table; see `write_table`.
         model: Name of the model on the server.
-        url: See `Classifier`.
-        bundle: Folder of a bundle, which classifies in this process instead of a server.
+        url: See `Classifier` (default: localhost:8001).
+        bundle: Folder of a bundle, whose ONNX file classifies on this host instead, without a server.
         files_from: List of further inputs; see `find_items`.
         path_column: Column of input tables; see `find_items`.
         bytes_column: Column of input tables; see `find_items`.
@@ -100,7 +102,8 @@ def score_table(
         patience: Seconds to wait for a server that no longer replies, such as one that restarts; 0 to fail at once.
         engine: `local` for processes of this host, or `ray` for those of a Ray cluster.
         ray_address: Address of the cluster (default: Ray is started on this host, and ends with the run).
-        progress: Takes the rows as they are finished and the number of images, and yields the rows.
+        progress: Takes the rows as they are finished and the number of images, and yields the rows. Their method
+            `limited_by` returns what limits the run, such as `decoding` or `server`.
         report: Takes notes, such as which column of a table was found to contain the paths (default: they are logged).
         settings: Further arguments of `Classifier`, such as `version`, `pin_version`, `timeout`, `tls` and `token`.
 
@@ -131,6 +134,7 @@ def score_table(
         report=report,
     )
     items.check_exist()
+    items.check_kept(output)
     target = Output(
         path=output,
         format=format,
@@ -149,7 +153,9 @@ def score_table(
     )
     if overlays is not None:
         make_overlay_folder(overlays, given)
-    answerer = _answerer_options(model, url, bundle, {**settings, "decode_options": decode_options})
+    answerer = _answerer_options(model, url, bundle, settings, decode_options)
+    if bundle is not None:
+        (report or _log.info)(f"{printable(bundle)} answers on the CPU of this host, through ONNX Runtime")
     running: dict[str, Any] = {
         "workers": workers,
         "concurrency": concurrency,
@@ -165,12 +171,16 @@ def score_table(
 
 
 def _answerer_options(
-    model: str | None, url: str | Sequence[str], bundle: str | Path | None, settings: dict[str, Any]
+    model: str | None,
+    url: str | Sequence[str] | None,
+    bundle: str | Path | None,
+    settings: Mapping[str, Any],
+    decode_options: DecodeOptions,
 ) -> AnswererOptions:
     """Return what classifies the images: a served model or a bundle.
 
     Raises:
-        UsageError: If none or both are given.
+        UsageError: If none or both are given, or a bundle and an argument that concerns a server.
     """
     if (model is None) == (bundle is None):
         raise UsageError(
@@ -178,10 +188,10 @@ def _answerer_options(
             hint="Pass --model NAME for a model of a server, or --bundle DIR for a bundle without a server",
         )
     if model is not None:
-        return ServedOptions(url, model, settings)
-    for name in sorted(name for name, value in settings.items() if value and name not in _OF_EVERY_RUN):
+        return ServedOptions(_URL if url is None else url, model, {**settings, "decode_options": decode_options})
+    for name in (*(["url"] if url is not None else []), *settings):
         raise UsageError(
-            f"{name} does not apply to a bundle", hint=f"Leave out --{name.replace('_', '-')}, or --bundle"
+            f"{name} concerns a server, and a bundle answers without one", hint=f"Leave out {name}, or bundle"
         )
     from camserve.clients.scoring.bundle_answerer import BundleOptions  # noqa: PLC0415  (loads ONNX Runtime)
 
@@ -214,6 +224,8 @@ class _Run:
         remove_leftovers(table)
         # Counted rather than listed, so that a million paths need not be in memory.
         total = self.target.count(self.items)
+        if self.options.overlay_folder is not None:
+            check_distinct(self.items)
         replaced = table.exists()
         with (
             _interruptions_reported(record, total),
@@ -221,7 +233,7 @@ class _Run:
         ):
             recorded = RecordedRows(record, engine.model)
             with closing(engine.rows(recorded.items(self.items))) as scored:
-                rows = recorded.rows(scored)
+                rows = RowsInProgress(recorded.rows(scored), engine)
                 shown = rows if self.progress is None else self.progress(rows, total)
                 summary = self.target.write(shown, [label.name for label in engine.model.labels])
         _report_other_versions(recorded.other_versions, engine.model.version)

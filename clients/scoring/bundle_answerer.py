@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -52,6 +52,7 @@ class BundleOptions:
         path: The folder that `camserve export` wrote.
         threads: Threads within an operator (default: 1, which is the fastest if as many chunks are in progress as there
             are cores).
+        version: The version that it must have, as worker processes must have that of their coordinator (default: any).
 
     Raises:
         UsageError: If `path` is not a path, or `threads` is less than 1.
@@ -59,6 +60,7 @@ class BundleOptions:
 
     path: str | Path
     threads: int = 1
+    version: str | None = None
 
     def __post_init__(self) -> None:
         check_type("path", self.path, (str, os.PathLike), "the folder of a bundle")
@@ -70,16 +72,23 @@ class BundleOptions:
         """Verify the bundle and load its ONNX file.
 
         Raises:
-            BundleError: If it is not a complete bundle, has no ONNX file, or does not match its contract.
+            BundleError: If it is not a complete bundle, has no ONNX file, does not match its contract, or has another
+                version.
             UsageError: If onnxruntime is not installed.
         """
         from camserve.bundle import load_bundle  # noqa: PLC0415  (clients of a server need no bundle)
 
-        return BundleAnswerer(load_bundle(self.path), threads=self.threads)
+        answerer = BundleAnswerer(load_bundle(self.path), threads=self.threads)
+        if self.version not in (None, answerer.model.version):
+            raise BundleError(
+                f"{printable(self.path)} was replaced: its version is {answerer.model.version}, and was {self.version}",
+                hint="Score again with one bundle",
+            )
+        return answerer
 
-    def for_workers(self, model: Model) -> BundleOptions:  # noqa: ARG002
-        """Return the options for worker processes, which are the same."""
-        return self
+    def for_workers(self, model: Model) -> BundleOptions:
+        """Return the options for worker processes, which require the same bundle, from any folder."""
+        return replace(self, path=Path(self.path).absolute(), version=model.version)
 
 
 class BundleAnswerer:

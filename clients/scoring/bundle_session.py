@@ -26,8 +26,13 @@ Array = np.ndarray[Any, Any]
 
 _CPU = "CPUExecutionProvider"
 _TRITON_TYPES = {each.onnx_tensor: name for name, each in DATA_TYPES.items()}
-# As in camserve's backend for Triton: threads that spin take CPU time from those that decode images.
-_SESSION_ENTRIES = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
+_SESSION_ENTRIES = {
+    # As in camserve's backend for Triton: threads that spin take CPU time from those that decode images.
+    "session.intra_op.allow_spinning": "0",
+    "session.inter_op.allow_spinning": "0",
+    # No weights are read from other files, whose checksums nobody verified: there is no file in this folder.
+    "session.model_external_initializers_file_folder_path": os.devnull,
+}
 
 
 class BundleSession:

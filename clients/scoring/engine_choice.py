@@ -30,14 +30,15 @@ ENGINES: tuple[EngineName, ...] = ("local", "ray")
 
 _log = logging.getLogger("camserve.clients")
 
-_THREADS = 8
-"""Requests in progress of this process, without worker processes."""
+_FEWEST_THREADS, _MOST_THREADS = 4, 16
+"""Requests in progress of this process without worker processes, which are 2 for each core."""
 
 _THREADS_OF_WORKER = 2
 """Requests in progress of each worker process: it decodes images for one while it waits for the answer to the other."""
 
-_FEW = 500
-"""Number of images below which no worker processes are started by default, as this takes about a second."""
+_FEW = 2_000
+"""Number of images below which no worker processes are started by default: the threads of this process decode about as
+fast on two cores, and a worker needs half a second of a core to start."""
 
 
 @contextmanager
@@ -60,8 +61,8 @@ def open_engine(
         row_options: What rows contain.
         workers: Number of worker processes, 0 for none (default: as many as cores for a server, if there are many
             images; none for a bundle, whose computation uses all cores in one process).
-        concurrency: Number of requests in progress in total (default: 2 for each worker process; without, 8, or for
-            a bundle the number of cores).
+        concurrency: Number of requests in progress in total (default: 2 for each worker process; without, 2 for
+            each core, from 4 to 16, or for a bundle the number of cores).
         patience: Seconds to wait for a server that stops to answer, once it has answered; 0 to fail at once.
         total: Number of images, if it is known.
         engine: `local` for processes of this host, or `ray` for those of a Ray cluster.
@@ -78,13 +79,15 @@ def open_engine(
     if concurrency is not None:
         check_concurrency(concurrency)
     if engine == "ray":
+        if workers == 0:
+            raise UsageError("the engine ray requires worker processes, got 0", hint="Leave out --workers 0")
         from camserve.clients.scoring.cluster.ray_engine import open_ray_engine  # noqa: PLC0415  (an extra)
 
         with open_ray_engine(
             answerer_options,
             row_options,
             address=ray_address,
-            workers=workers or None,
+            workers=workers,
             concurrency=concurrency,
             patience=patience,
             report=report,
@@ -96,7 +99,7 @@ def open_engine(
     with closing(answerer_options.open()) as answerer:
         check_maps(row_options, answerer)
         if number == 0:
-            threads = concurrency or (_THREADS if served else host_cores())
+            threads = concurrency or _default_threads(served=served)
             bridge = Patience(patience, OutageReport(report, patience))
             yield ThreadEngine(answerer, row_options, concurrency=threads, patience=bridge)
             return
@@ -142,3 +145,8 @@ def check_workers(workers: int | None) -> None:
 def _default_workers(*, served: bool, total: int | None) -> int:
     cores = host_cores()
     return cores if served and cores > 1 and (total is None or total >= _FEW) else 0
+
+
+def _default_threads(*, served: bool) -> int:
+    cores = host_cores()
+    return max(_FEWEST_THREADS, min(_MOST_THREADS, 2 * cores)) if served else cores

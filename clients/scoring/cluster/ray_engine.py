@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -16,7 +17,8 @@ from typing import Any
 from uuid import uuid4
 
 from camserve.clients.answers.served_model import Model
-from camserve.clients.scoring.answerer import AnswererOptions
+from camserve.clients.scoring.answerer import Answerer, AnswererOptions
+from camserve.clients.scoring.bottleneck import Bottleneck
 from camserve.clients.scoring.chunks import chunk_limit, chunks
 from camserve.clients.scoring.cluster.process_scorer import ProcessScorer
 from camserve.clients.scoring.cluster.ray_outages import TaskOutages, outages_of_tasks
@@ -73,25 +75,40 @@ class RayEngine:
     Args:
         ray: The module, connected to a cluster.
         scorer: What each process of Ray scores with.
-        model: The model that answers.
+        answerer: What was opened in this process, to know the model and the server's statistics.
         outages: Is told of outages in tasks.
         workers: Number of tasks at once (default: as many as Ray has cores).
 
     Attributes:
         stages: The time that the stages took so far.
-        model: The model that answers at the start.
     """
 
     def __init__(
-        self, ray: ModuleType, scorer: ProcessScorer, model: Model, outages: TaskOutages, *, workers: int | None = None
+        self,
+        ray: ModuleType,
+        scorer: ProcessScorer,
+        answerer: Answerer,
+        outages: TaskOutages,
+        *,
+        workers: int | None = None,
     ) -> None:
         self._ray = ray
         self._scorer = scorer
         self._outages = outages
-        self._workers = workers or None
+        self._workers = workers
         self._node = ray.get_runtime_context().get_node_id()
-        self.model = model
+        self._answerer = answerer
+        self._bottleneck = Bottleneck(answerer)
         self.stages = StageTimes()
+
+    @property
+    def model(self) -> Model:
+        """The model that answered when the run began."""
+        return self._answerer.model
+
+    def limited_by(self) -> str | None:
+        """Return what limits the run; see `Bottleneck.find`."""
+        return self._bottleneck.find(self.stages)
 
     def rows(self, items: Iterable[Item]) -> Generator[ScoredRow, None, None]:
         """Yield a row for each item, in order.
@@ -121,15 +138,17 @@ class RayEngine:
 
         data = self._ray.data
         blocks = [pyarrow.table({"task": [pickle.dumps(task)]}) for task in tasks]
-        scored = data.from_arrow(blocks).map_batches(
-            _score_block,
-            fn_kwargs={"scorer": self._scorer, "outages": self._outages, "folder": str(Path.cwd())},
-            batch_size=None,
-            batch_format="pyarrow",
-            compute=data.TaskPoolStrategy(self._workers),
-            num_cpus=1,
-            max_retries=_RETRIES,
-        )
+        with _failures_explained(self._ray), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the name of an option will change
+            scored = data.from_arrow(blocks).map_batches(
+                _score_block,
+                fn_kwargs={"scorer": self._scorer, "outages": self._outages, "folder": str(Path.cwd())},
+                batch_size=None,
+                batch_format="pyarrow",
+                compute=data.TaskPoolStrategy(self._workers),
+                num_cpus=1,
+                max_retries=_RETRIES,
+            )
         with _failures_explained(self._ray):
             for block in scored.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 for cell in block.column("result"):
@@ -174,14 +193,14 @@ def open_ray_engine(
     """
     with closing(answerer_options.open()) as answerer:
         check_maps(row_options, answerer)
-        model = answerer.model
-    scorer = ProcessScorer(answerer_options.for_workers(model), row_options, patience, _THREADS, run=uuid4().hex)
-    scorer.check_can_be_sent()
-    with ray_session(address, report) as ray, outages_of_tasks(ray, OutageReport(report, patience)) as outages:
-        if concurrency is not None:
-            workers = min(workers or _cores(ray), concurrency)
-            scorer = replace(scorer, threads=concurrency // workers)
-        yield RayEngine(ray, scorer, model, outages, workers=workers)
+        for_workers = answerer_options.for_workers(answerer.model)
+        scorer = ProcessScorer(for_workers, row_options, patience, _THREADS, run=uuid4().hex)
+        scorer.check_can_be_sent()
+        with ray_session(address, report) as ray, outages_of_tasks(ray, OutageReport(report, patience)) as outages:
+            if concurrency is not None:
+                workers = min(workers or _cores(ray), concurrency)
+                scorer = replace(scorer, threads=concurrency // workers)
+            yield RayEngine(ray, scorer, answerer, outages, workers=workers)
 
 
 def _cores(ray: ModuleType) -> int:

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import typer
 
 from camserve.cli import client_options, reading_options, score_options
+from camserve.cli.answerer_options import answerer_arguments
 from camserve.cli.console import exit_code, print_logged_warnings, print_note, print_warning
 from camserve.cli.help_layout import CommandWithUrls
-from camserve.cli.progress_view import track
 from camserve.cli.score_report import print_summary
+from camserve.cli.scoring_progress import track_rows
 from camserve.cli.shared_options import Json, check_choice
 from camserve.errors import UsageError
 from camserve.text import printable
 
 if TYPE_CHECKING:
     from camserve.clients import ScoredRow
+    from camserve.clients.scoring.engine import RowsInProgress
 
 __all__ = ["register"]
 
 _EPILOG = """Example:  camserve score photos/ --model resnet50 --output answers.csv
 
 Example:  find photos -name '*.jpg' | camserve score --files-from - --model resnet50 --output answers.parquet --resume
+
+Example:  camserve score photos/ --bundle bundles/resnet50 --output answers.csv
 
 Example:  camserve score test/ --model camera --crops 10 --format camera --output submission.csv
 """
@@ -35,6 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def score(
+    context: typer.Context,
     output: score_options.Output,
     inputs: score_options.Inputs = None,
     model: score_options.Model = None,
@@ -81,16 +86,26 @@ def score(
     check_choice(engine, score_options.ENGINES, "--engine")
     if not inputs and files_from is None:
         raise UsageError("an INPUT or --files-from is required", hint="Pass a folder, or files")
+    answerer = answerer_arguments(
+        context,
+        model=model,
+        bundle=bundle,
+        url=url,
+        version=version,
+        pin_version=pin_version,
+        timeout=timeout,
+        tls_ca=tls_ca,
+        tls_certificate=tls_certificate,
+        tls_key=tls_key,
+        token_file=token_file,
+    )
     from camserve.clients import DecodeOptions, score_table
 
-    print_logged_warnings("camserve.clients")
+    print_logged_warnings("camserve.clients", below=False)  # not each attempt of a request
     is_table = format_ == "table"
     summary = score_table(
         inputs or (),
         output,
-        model=model,
-        url=url,
-        bundle=bundle,
         files_from=files_from,
         path_column=path_column,
         bytes_column=bytes_column,
@@ -109,12 +124,9 @@ def score(
         patience=patience,
         engine="ray" if engine == "ray" else "local",
         ray_address=ray_address,
-        progress=track if is_table else _track_with_errors,
+        progress=track_rows if is_table else _track_with_errors,
         report=print_note,
-        version=version,
-        pin_version=pin_version,
-        timeout=timeout,
-        **client_options.security(tls_ca, tls_certificate, tls_key, token_file),
+        **answerer,
     )
     effect = "see the column 'error'" if is_table else "the camera is empty there"
     print_summary(summary, output, as_json=as_json, effect_of_errors=effect)
@@ -122,9 +134,9 @@ def score(
         raise typer.Exit(exit_code(summary.errors, summary.rows))
 
 
-def _track_with_errors(rows: Iterable[ScoredRow], total: int) -> Iterator[ScoredRow]:
+def _track_with_errors(rows: RowsInProgress, total: int) -> Iterator[ScoredRow]:
     """Print the error of each row, too, as a submission has no column for it."""
-    for row in track(rows, total):
+    for row in track_rows(rows, total):
         if row.error is not None:
             path = printable(row.path)
             print_warning(row.error if path in row.error else f"{path}: {row.error}")

@@ -64,7 +64,7 @@ Bundle = Annotated[
         "--bundle",
         metavar="DIR",
         show_default=False,
-        help="Bundle that classifies the images with ONNX Runtime on this host, instead of a model on a server.",
+        help="Bundle that answers on the CPU of this host, through ONNX Runtime and without a server.",
     ),
 ]
 Output = Annotated[

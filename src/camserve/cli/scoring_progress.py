@@ -13,6 +13,7 @@ from camserve.text import count
 
 if TYPE_CHECKING:
     from camserve.clients import ScoredRow
+    from camserve.clients.scoring.engine import RowsInProgress
 
 __all__ = ["ScoringProgress", "track_rows"]
 
@@ -84,15 +85,12 @@ class ScoringProgress:
         return min(1.0, self.done / self._total) if self._total else 1.0
 
 
-def track_rows(
-    rows: Iterable[ScoredRow], total: int, limited_by: Callable[[], str | None] = lambda: None
-) -> Iterator[ScoredRow]:
+def track_rows(rows: RowsInProgress, total: int) -> Iterator[ScoredRow]:
     """Yield the rows, and show how far the work is: a line on a terminal, else a line from time to time.
 
     Args:
         rows: The rows.
         total: Their number.
-        limited_by: Returns what limits the run, such as `decoding`.
     """
     from rich.console import Console
 
@@ -100,7 +98,7 @@ def track_rows(
         yield from rows
         return
     console = Console(file=sys.stderr)
-    progress = ScoringProgress(total, limited_by)
+    progress = ScoringProgress(total, rows.limited_by)
     shown = _on_terminal(rows, progress, console.width) if console.is_terminal else _in_lines(rows, progress)
     yield from shown
 

@@ -206,6 +206,18 @@ def test_an_altered_bundle_is_refused(toy_bundle: Bundle, tmp_path: Path) -> Non
         BundleOptions(bundle.path).open()
 
 
+def test_weights_in_another_file_are_not_read(
+    toy_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = copy_of(toy_bundle, tmp_path)
+    model = onnx.load(bundle.onnx_path)
+    onnx.save(model, bundle.path / ONNX_NAME, save_as_external_data=True, location="weights.bin", size_threshold=100)
+    write_manifest(bundle.path)
+    monkeypatch.chdir(bundle.path)
+    with pytest.raises(BundleError, match=r"cannot load .*External data path"):
+        BundleOptions(bundle.path).open()
+
+
 def test_a_missing_onnxruntime_is_named_with_its_extra(toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UsageError, match="onnxruntime, which --bundle requires, cannot be imported") as error:

@@ -18,10 +18,17 @@ _TESTS = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Speed:
-    """Images per second, and the processor time of one in seconds."""
+    """How fast something is.
+
+    Attributes:
+        rate: Images per second.
+        cpu: Processor time of an image, in seconds.
+        start: Seconds before the first image; None if it was not measured.
+    """
 
     rate: float
     cpu: float
+    start: float | None = None
 
 
 class Opponent:

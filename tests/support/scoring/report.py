@@ -41,7 +41,12 @@ def render(document: dict[str, Any]) -> str:
         f"{host['date']}, {host['cores']} cores of {host['processor']}, Python {host['python']}, {packages}; "
         f"{document['size']['rounds']} rounds, {document['seconds']} s"
     ]
-    heads = {"rate": "images/s", "cpu_ms": "processor time of an image, ms", "peak_mb": "peak memory, MB"}
+    heads = {
+        "rate": "images/s",
+        "cpu_ms": "processor time of an image, ms",
+        "start_s": "start, s",
+        "peak_mb": "peak memory, MB",
+    }
     for part, rows in document["rows"].items():
         names = [name for name in heads if any(name in row for row in rows)]
         cells = [[row["what"], *(row.get(name) for name in names)] for row in rows]

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from camserve.serving import TritonServer, publish
+from support.scoring.measured_program import CAMSERVE
+
+from camserve.serving import TritonServer
 
 __all__ = ["MODEL", "instant", "processor_seconds", "triton"]
 
@@ -19,9 +21,10 @@ _TESTS = Path(__file__).parents[2]
 
 
 @contextmanager
-def triton(bundle: Path, folder: Path) -> Iterator[tuple[str, str]]:
-    """Serve a bundle by the embedded Triton, one instance on all cores; yield its address and the model's name."""
-    publish(bundle, folder / "repository", name="resnet50", options={"max_batch_size": MAX_BATCH})
+def triton(bundle: Path, folder: Path, preset: str = "cpu-throughput") -> Iterator[tuple[str, str]]:
+    """Serve a bundle by the embedded Triton with the options of a preset; yield its address and the model's name."""
+    words = ["--repository", folder / "repository", "--name", "resnet50", "--preset", preset, "--quiet"]
+    subprocess.run([CAMSERVE, "publish", bundle, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
     with TritonServer(folder / "repository", start_timeout=300, allow_shared_memory=True) as server:
         yield server.grpc_url, "resnet50"
 
