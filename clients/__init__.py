@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from camserve.clients.classifier import Classifier
     from camserve.clients.evaluation.compare import compare_tables
     from camserve.clients.evaluation.evaluate import evaluate
+    from camserve.clients.evaluation.images import evaluate_images
     from camserve.clients.evaluation.page.write import PageSummary, write_page
     from camserve.clients.evaluation.results import (
         Calibration,
@@ -92,6 +93,7 @@ __all__ = [
     "check_table",
     "compare_tables",
     "evaluate",
+    "evaluate_images",
     "find_images",
     "find_items",
     "load_image",

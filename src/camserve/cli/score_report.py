@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from camserve.cli.console import print_json, print_line, print_warning
 from camserve.cli.image_sources import print_left_out
+from camserve.cli.progress_view import track
 from camserve.text import count, printable
 
 if TYPE_CHECKING:
-    from camserve.clients import TableSummary
+    from camserve.clients import ScoredRow, TableSummary
 
-__all__ = ["print_summary"]
+__all__ = ["print_summary", "summary_line", "track_with_errors"]
 
 
 def print_summary(summary: TableSummary, output: str, *, as_json: bool, effect_of_errors: str) -> None:
@@ -27,7 +28,7 @@ def print_summary(summary: TableSummary, output: str, *, as_json: bool, effect_o
     if as_json:
         print_json(_document(summary, output))
     else:
-        print_line(_line(summary, output))
+        print_line(summary_line(summary, output))
     if summary.left_out is not None:
         print_left_out(summary.left_out)
     if not summary.access_kept:
@@ -42,7 +43,17 @@ def print_summary(summary: TableSummary, output: str, *, as_json: bool, effect_o
         print_warning(f"{rows} {contain} an error; {effect_of_errors}")
 
 
-def _line(summary: TableSummary, output: str) -> str:
+def track_with_errors(rows: Iterable[ScoredRow], total: int) -> Iterator[ScoredRow]:
+    """Show progress as `track` does, and print the error of each row, for what has no column for it."""
+    for row in track(rows, total):
+        if row.error is not None:
+            path = printable(row.path)
+            print_warning(row.error if path in row.error else f"{path}: {row.error}")
+        yield row
+
+
+def summary_line(summary: TableSummary, output: str) -> str:
+    """Return in one line how many images were scored, how fast, and into what."""
     rate = f"{summary.scored / summary.seconds:,.0f} per second"
     images = f"{count(summary.rows, 'image')} in {summary.seconds:.1f} s ({rate})"
     kept = f"; {summary.kept:,} kept from the interrupted run, {summary.scored:,} scored" if summary.kept else ""
