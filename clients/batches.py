@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 from camserve.clients.answers.classification import Classification
@@ -38,6 +39,7 @@ class Batches:
         self._session = session
         self._transport = transport
         self._close = close
+        self._most = self._suspect = sys.maxsize
 
     @property
     def model(self) -> Model:
@@ -48,8 +50,7 @@ class Batches:
         """Return the result for each image, in order.
 
         All images are in one request; with crops, those of each image. An image that cannot be decoded, or whose answer
-        contains NaN, has its error as result. If the server refuses a request of several images, each image is sent
-        alone.
+        contains NaN, has its error as result. If the server refuses a request of several images, it is sent in halves.
 
         Raises:
             CamserveError: If an error would affect every image.
@@ -73,20 +74,41 @@ class Batches:
         return self._session.statistics(exchange, self.model.version, Deadline(_STATISTICS_SECONDS))
 
     def _classify(self, exchange: Exchange, images: Sequence[OpenedImage], request: ClassifyRequest) -> Steps[Results]:
-        if request.crops is None and len(images) > 1:
-            try:
-                return (yield from self._together(exchange, images, request))
-            except (RequestError, ImageError):  # refused, or not enough memory for all: some may succeed
-                pass
+        step = min(len(images), self._most) if request.crops is None else 1
         results: Results = []
-        for image in images:
-            try:
-                results += yield from self._together(exchange, [image], request)
-            except CamserveError as error:
+        for start in range(0, len(images), step):
+            results += yield from self._part(exchange, images[start : start + step], request)
+        return results
+
+    def _part(self, exchange: Exchange, images: Sequence[OpenedImage], request: ClassifyRequest) -> Steps[Results]:
+        """Return the result for each image of a request; if it is refused, of two requests with half of the images."""
+        try:
+            results = yield from self._together(exchange, images, request)
+        except (RequestError, ImageError) as error:  # refused, or not enough memory for all
+            if len(images) == 1:
                 if not (yield from affects_one_image(self._session, exchange, error)):
                     raise
-                results.append(error)
+                return [error]
+        else:
+            if len(images) >= self._suspect:
+                self._suspect = sys.maxsize
+            return results
+        half = (len(images) + 1) // 2
+        results = yield from self._part(exchange, images[:half], request)
+        results += yield from self._part(exchange, images[half:], request)
+        if not any(isinstance(each, RequestError) for each in results):
+            self._record_refusal(len(images))
         return results
+
+    def _record_refusal(self, images: int) -> None:
+        """Record that a request was refused whose halves were not.
+
+        If this happens again at the same size, it is too large for the server, or for a proxy before it: requests are
+        smaller from then on.
+        """
+        if images <= self._suspect < sys.maxsize:
+            self._most = min(self._most, max(1, images // 2))
+        self._suspect = min(self._suspect, images)
 
     def _together(self, exchange: Exchange, images: Sequence[OpenedImage], request: ClassifyRequest) -> Steps[Results]:
         batch = ImageBatch(images, request, self._transport.check_open)

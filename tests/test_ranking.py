@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from camserve.answer_differences import misordered_maps
-from camserve.ranking import rank_classes
+from camserve.ranking import best_classes, rank_classes
 
 
 @pytest.mark.parametrize("classes", [1, 7, 100, 1000])
@@ -33,3 +33,14 @@ def test_maps_of_equal_logits_must_be_ordered_by_class_number() -> None:
     logits = np.array([[1.0, 2.0, 2.0], [1.0, 2.0, 3.0]])
     assert misordered_maps(np.array([[1, 2], [2, 1]]), logits).tolist() == [[False, False], [False, False]]
     assert misordered_maps(np.array([[2, 1], [2, 0]]), logits).tolist() == [[True, True], [False, True]]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 20, 25])
+def test_best_classes_are_the_first_of_all(count: int) -> None:
+    random = np.random.default_rng(count)
+    distinct = random.normal(size=(6, 20)).astype(np.float32)
+    tied = random.integers(0, 4, (6, 20)).astype(np.float32)
+    odd = distinct.copy()
+    odd[0, 3], odd[1, :], odd[2, 4], odd[3, :18] = np.nan, np.nan, -np.inf, np.inf
+    for scores in (distinct, tied, odd, distinct[0], np.zeros((2, 3, 20))):
+        np.testing.assert_array_equal(best_classes(scores, count), rank_classes(scores)[..., :count])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +24,9 @@ from camserve.tensors import DATA_TYPES
 __all__ = ["ImageBatch", "NoImageLeftError"]
 
 Array = np.ndarray[Any, Any]
+
+_NOTHING = np.empty(0, np.uint8)
+_of_thread = threading.local()
 
 
 class NoImageLeftError(Exception):
@@ -50,6 +55,8 @@ class ImageBatch:
 
     def query(self, model: Model) -> Query:
         """Decode and preprocess the images for a model. May be called again, for another model.
+
+        The batch of several images is valid until this thread makes the next one.
 
         Raises:
             NoImageLeftError: If every image has an error.
@@ -85,7 +92,7 @@ class ImageBatch:
     def _of_several(self, model: Model) -> Query:
         outputs = outputs_for_classes(model, self.request)
         spec = model.contract.input
-        batch = np.empty((len(self.images), *spec.shape), DATA_TYPES[spec.dtype].numpy)
+        batch = _scratch((len(self.images), *spec.shape), np.dtype(DATA_TYPES[spec.dtype].numpy))
         views: list[Fitted] = []
         count = 0
         for place, image in enumerate(self.images):
@@ -104,3 +111,12 @@ class ImageBatch:
         if not count:
             raise NoImageLeftError
         return Query(model, batch[:count], outputs, tuple(views))
+
+
+def _scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an array that this thread uses again for its next batch: new memory would cost more than the copy."""
+    needed = math.prod(shape) * dtype.itemsize
+    if getattr(_of_thread, "bytes", _NOTHING).nbytes < needed:
+        _of_thread.bytes = np.empty(needed, np.uint8)
+    array: Array = _of_thread.bytes[:needed].view(dtype).reshape(shape)
+    return array

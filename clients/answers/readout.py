@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -93,7 +94,30 @@ def read_classes(answer: Answer, request: ClassifyRequest) -> Classification:
 
 def read_each(answer: Answer, request: ClassifyRequest) -> list[Classification | RequestError]:
     """Decode the answer for several images, each as `read_classes` does: NaN in one concerns no other image."""
+    if not request.cam:
+        with suppress(RequestError):  # of some of the images
+            return _read_together(answer, request)
     return [_read_one(_of_image(answer, place), request) for place in range(len(answer.query.batch))]
+
+
+def _read_together(answer: Answer, request: ClassifyRequest) -> list[Classification | RequestError]:
+    """Decode the answer for several images without maps: the same in a fraction of the time."""
+    model = answer.query.model
+    probabilities = _probabilities(answer)
+    probabilities.setflags(write=False)
+    ranked = rank_classes(_scores(answer))[:, : request.top].tolist()
+    return [
+        Classification(
+            top=top_predictions(row, best, model.labels, request.top),
+            cams=(),
+            model=model.name,
+            version=answer.version,
+            url=answer.url,
+            timings=answer.timings,
+            probabilities=row,
+        )
+        for row, best in zip(probabilities, ranked, strict=True)
+    ]
 
 
 def _of_image(answer: Answer, place: int) -> Answer:

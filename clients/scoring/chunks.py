@@ -15,7 +15,7 @@ from camserve.tensors import DATA_TYPES
 __all__ = ["chunk_limit", "chunks"]
 
 _MOST_ITEMS, _FEWEST_ITEMS = 64, 8
-_MOST_TENSOR_BYTES = 32 * 1024 * 1024
+_MOST_TENSOR_BYTES = 16 * 1024 * 1024
 _MOST_CARRIED_BYTES = 8 * 1024 * 1024
 """Limit of the bytes of images that the items of a chunk contain themselves, as those from a table do."""
 

@@ -68,7 +68,7 @@ class StubServer:
         self.ready = True
         self.batch_sizes: list[int] = []
         self.cancelled = 0
-        self._server = grpc.server(ThreadPoolExecutor(8))
+        self._server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)])
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(self), self._server)
         self.url = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 

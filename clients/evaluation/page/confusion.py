@@ -8,17 +8,15 @@ from camserve.clients.evaluation.results import Confusion, Evaluation
 from camserve.pages.markup import Html, join, section, tag
 from camserve.text import count, shortened
 
-__all__ = ["FEW_CLASSES", "choose_classes", "confusion_section"]
+__all__ = ["choose_classes", "confusion_section", "is_small"]
 
-FEW_CLASSES = 10
-"""The most classes of a matrix that needs little space."""
 
 _ALL_CLASSES = 24
 """The most classes of a complete matrix."""
 _SOME_CLASSES = 16
 _MOST_PAIRS = 12
 _LEVELS = 5
-_SHORT = 8
+_FEW, _SHORT = 10, 8
 
 
 def confusion_section(evaluation: Evaluation, numbers: Mapping[str, int]) -> Html:
@@ -88,12 +86,19 @@ def _matrix(evaluation: Evaluation, classes: Sequence[str], numbers: Mapping[str
         )
         for truth in classes
     )
-    return tag("table", tag("thead", head), tag("tbody", *rows), class_=_style(classes), aria_label="Confusion matrix")
+    return tag(
+        "table",
+        tag("thead", head),
+        tag("tbody", *rows),
+        class_="matrix" if is_small(evaluation) else "matrix vertical",
+        aria_label="Confusion matrix",
+    )
 
 
-def _style(classes: Sequence[str]) -> str:
-    """Return the class of the matrix; with many columns, or long labels, these are written vertically."""
-    return "matrix many" if len(classes) > FEW_CLASSES or max(map(len, classes)) > _SHORT else "matrix"
+def is_small(evaluation: Evaluation) -> bool:
+    """Return whether the matrix needs little space: it has few columns, with short labels."""
+    labels = [each.label for each in evaluation.classes]
+    return len(labels) <= _FEW and max(map(len, labels)) <= _SHORT
 
 
 def _cell(truth: str, predicted: str, images: int, support: int, numbers: Mapping[str, int]) -> Html:
@@ -121,9 +126,9 @@ def _pairs(wrong: Sequence[Confusion], numbers: Mapping[str, int]) -> Html:
     buttons = (
         tag(
             "button",
-            shortened(cell.truth, 40),
+            tag("bdi", shortened(cell.truth, 40)),
             " → ",
-            shortened(cell.predicted, 40),
+            tag("bdi", shortened(cell.predicted, 40)),
             tag("b", f"{cell.images:,}"),
             type="button",
             aria_label=f"true class {cell.truth}, best class {cell.predicted}: {count(cell.images, 'image')}",

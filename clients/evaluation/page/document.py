@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from camserve.clients.evaluation.page.confusion import FEW_CLASSES, confusion_section
+from camserve.clients.evaluation.page.confusion import confusion_section, is_small
 from camserve.clients.evaluation.page.gallery import MAP_GRADIENT, gallery_section
 from camserve.clients.evaluation.page.reliability import reliability_section
 from camserve.clients.evaluation.page.rows import PageRow, number_classes, page_data
@@ -42,27 +42,23 @@ def render_page(evaluation: Evaluation, rows: Sequence[PageRow], scope: str) -> 
         tag("title", f"{name}: evaluation"),
         tag("style", style),
     )
-    body = tag(
-        "body",
+    parts = tag(
+        "div",
+        confusion_section(evaluation, numbers),
+        tag("div", reliability_section(evaluation.calibration), class_section(evaluation, numbers), class_="stack"),
+        class_="columns three" if is_small(evaluation) else "columns",
+    )
+    main = tag(
+        "main",
         tag("h1", f"Evaluation of {name}"),
         tag("p", _lead(evaluation), class_="lead"),
         tiles(evaluation),
         notes(evaluation),
-        tag(
-            "div",
-            confusion_section(evaluation, numbers),
-            tag(
-                "div",
-                reliability_section(evaluation.calibration),
-                class_section(evaluation, numbers),
-                class_="stack",
-            ),
-            class_="columns few" if len(evaluation.classes) <= FEW_CLASSES else "columns",
-        ),
+        parts,
         gallery_section(rows, scope, percent=evaluation.calibration is not None),
-        tag("script", Html(page_data(evaluation, rows, numbers)), type="application/json", id="data"),
-        tag("script", script),
     )
+    data = tag("script", Html(page_data(evaluation, rows, numbers)), type="application/json", id="data")
+    body = tag("body", main, data, tag("script", script))
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 

@@ -28,6 +28,9 @@ _ORDERS = {
     "table": "as in the table",
 }
 _WITHOUT_MAPS = "The table has no maps; score with them to see where the model looks: camserve score INPUT... --maps"
+_UNPLACED = (
+    "The maps of the table are not shown, as the table does not contain to which part of its image each belongs."
+)
 
 
 def gallery_section(rows: Sequence[PageRow], scope: str, *, percent: bool) -> Html:
@@ -38,12 +41,11 @@ def gallery_section(rows: Sequence[PageRow], scope: str, *, percent: bool) -> Ht
         scope: Which rows of the table these are.
         percent: Whether the values of the table are probabilities.
     """
-    has_maps = any(row.overlay is not None for row in rows)
     return section(
         "Images",
         tag("p", scope, class_="faint"),
         _filters(percent),
-        _map_controls() if has_maps else tag("p", _WITHOUT_MAPS, class_="faint"),
+        _map_controls() if any(row.overlay is not None for row in rows) else _note(rows),
         tag("noscript", tag("p", "The images are shown by a script of this page, which this browser does not run.")),
         tag(
             "div",
@@ -72,6 +74,11 @@ def _filters(percent: bool) -> Html:
         id="filters",
         aria_label="Filter the images",
     )
+
+
+def _note(rows: Sequence[PageRow]) -> Html:
+    """Return why there are no maps."""
+    return tag("p", _UNPLACED if any(row.map is not None for row in rows) else _WITHOUT_MAPS, class_="faint")
 
 
 def _map_controls() -> Html:

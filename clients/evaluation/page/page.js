@@ -118,10 +118,10 @@
   }
 
   function card(row) {
-    const truth = row.truth === null ? "no true label" : `true: ${data.classes[row.truth]}`;
+    const truth = row.truth === null ? ["no true label"] : ["true: ", element("bdi", {}, data.classes[row.truth])];
     const verdict = { correct: "✓ correct", wrong: "✗ wrong", error: "! error", unlabeled: "? not evaluated" }[row.answer];
     const text = element("div", { className: "text" },
-      element("p", { className: "verdict" }, element("b", {}, verdict), element("span", {}, element("bdi", {}, truth))));
+      element("p", { className: "verdict" }, element("b", {}, verdict), element("span", {}, ...truth)));
     text.append("error" in row ? element("p", { className: "message" }, row.error) : bestClasses(row));
     text.append(element("p", { className: "path" }, element("bdi", {}, row.path)));
     return element("li", { className: `card ${row.answer}` }, photo(row), text);

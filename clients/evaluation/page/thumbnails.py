@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from camserve.cores import host_cores
 from camserve.errors import ImageError
 from camserve.heatmap import as_rgb, layer, look
 from camserve.images.decode_options import DecodeOptions
@@ -67,7 +68,7 @@ def read_thumbnails(
         each: Called with the iterable of the thumbnails, to report progress.
     """
     located = [path if folder is None else os.fspath(folder / path) for path in paths]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(host_cores()) as threads:
         return list(each(threads.map(partial(_thumbnail, decode_options=decode_options), located)))
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from camserve.argument_checks import check_type, check_whole
 from camserve.atomic import replace_file
+from camserve.clients.evaluation.page.checks import DEFAULT_IMAGES, OTHER_PAGE, check_page
 from camserve.clients.evaluation.page.details import read_details
 from camserve.clients.evaluation.page.document import render_page
 from camserve.clients.evaluation.page.map_placement import place_maps
@@ -21,11 +21,7 @@ from camserve.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.images.placement import Box
 from camserve.text import count, printable, reason
 
-__all__ = ["DEFAULT_IMAGES", "PageSummary", "check_page", "write_page"]
-
-DEFAULT_IMAGES = 500
-_ENDINGS = (".html", ".htm")
-_OTHER_PAGE = "Pass the path of a page in a folder that you can write to: --html PAGE.html"
+__all__ = ["PageSummary", "write_page"]
 
 
 @dataclass(frozen=True)
@@ -103,29 +99,6 @@ def write_page(
     )
 
 
-def check_page(path: str | Path, images: int, images_from: str | Path | None = None) -> Path:
-    """Check the arguments of `write_page` and return the path of the page.
-
-    Raises:
-        UsageError: If one is invalid.
-    """
-    check_type("path", path, (str, Path), "a path")
-    check_whole("images", images)
-    if images < 0:
-        raise UsageError(f"the number of images must be at least 0, got {images}", hint="Pass 0 for none")
-    if images_from is not None and not Path(images_from).is_dir():
-        raise UsageError(
-            f"{printable(images_from)} is no folder", hint="Pass the folder where paths start: --images-from"
-        )
-    page = Path(path)
-    if page.suffix.lower() not in _ENDINGS:
-        raise UsageError(f"the extension of {printable(page)} must be .html", hint=_OTHER_PAGE)
-    if not page.parent.is_dir() or page.is_dir():
-        wrong = page if page.is_dir() else page.parent
-        raise UsageError(f"{printable(wrong)} is {'a' if page.is_dir() else 'no'} folder", hint=_OTHER_PAGE)
-    return page
-
-
 def _with_maps(rows: Sequence[PageRow]) -> list[PageRow]:
     """Add the drawing of each map whose place in the image is known."""
     places = iter(place_maps([(row_map, row.thumbnail.size) for row in rows if (row_map := row.map) is not None]))
@@ -144,7 +117,7 @@ def _write(page: Path, content: bytes) -> None:
         with replace_file(page) as replacement:
             replacement.stream.write(content)
     except OSError as error:
-        raise UsageError(f"cannot write {printable(page)}: {reason(error, page)}", hint=_OTHER_PAGE) from None
+        raise UsageError(f"cannot write {printable(page)}: {reason(error, page)}", hint=OTHER_PAGE) from None
 
 
 def _scope(rows: Sequence[PageRow], evaluation: Evaluation) -> str:

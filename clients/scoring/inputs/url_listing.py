@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from glob import has_magic
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -32,8 +33,9 @@ def expand_url(url: str) -> list[str]:
     """
     if not any(char in url for char in ("*" if url.startswith(_WEB) else "*?[")):  # ? starts the query of a web address
         return [url]
-    files, path = filesystem(url)
-    found = translated(url, UsageError, lambda: sorted(files.glob(path)))
+    files, path = _fresh(url)
+    named = _named_by(path)
+    found = translated(url, UsageError, lambda: sorted(filter(named, files.glob(path))))
     if not found:
         raise UsageError(
             f"no file matches {printable(url)}", hint="Check the pattern, or pass the folder to search it for images"
@@ -52,7 +54,7 @@ def is_folder(url: str) -> bool:
     """
     if url.startswith(_WEB):
         return path_of(url).endswith("/")
-    files, path = filesystem(url)
+    files, path = _fresh(url)
     return bool(translated(url, UsageError, lambda: files.info(path))["type"] == "directory")
 
 
@@ -69,19 +71,16 @@ def items_of_prefix(url: str, left_out: LeftOut) -> Iterator[Item]:
     Raises:
         CamserveError: If it cannot be listed.
     """
-    files, path = filesystem(url)
-    found = False
-    for item in _Search(files, url, left_out).items(path, ""):
-        found = True
-        yield item
-    if found:
+    files, path = _fresh(url)
+    without = yield from _Search(files, url, left_out).items(path, "")
+    if without is None:
         return
     if url.startswith(_WEB):
         raise UsageError(
             f"{printable(url)} lists no images; many web servers list no folders",
             hint="Pass the URLs of the images, or a list of them: --files-from FILE",
         )
-    left_out.add("folders_without_images", url)
+    left_out.add(without, url)
 
 
 class _Search:
@@ -93,21 +92,34 @@ class _Search:
         self._is_web = url.startswith(_WEB)
         self._left_out = left_out
 
-    def items(self, folder: str, within: str) -> Iterator[Item]:
-        """Search a folder; `within` is its path below the URL, with a slash at its end."""
-        for path, name, is_a_folder in self._entries(folder):
+    def items(self, folder: str, within: str) -> Generator[Item, None, str | None]:
+        """Search a folder, and return why there are no images: a kind of `LeftOut`; None if there are.
+
+        Args:
+            folder: The folder.
+            within: Its path below the URL, with a slash at its end.
+        """
+        entries = self._entries(folder)
+        found, without = False, []
+        for path, name, is_a_folder in entries:
             url = str(self._files.unstrip_protocol(path))
-            if is_a_folder:
-                if is_hidden_folder(name):
-                    self._left_out.add("hidden_folders", url)
-                else:
-                    yield from self.items(path, f"{within}{name}/")
+            kind = "hidden_folders" if is_a_folder and is_hidden_folder(name) else None
+            if is_a_folder and kind is None:
+                reason = yield from self.items(path, f"{within}{name}/")
+                found |= reason is None
+                without += [] if reason is None else [(reason, url)]
                 continue
-            kind = self._kind(path, name)
+            kind = kind or self._kind(path, name)
             if kind == IMAGES:
+                found = True
                 yield Item(url, f"{within}{name}", UrlSource(url))
             else:
                 self._left_out.add(kind, url)
+        if not found:  # named by the folder above, of which these are a part
+            return "folders_without_images" if entries else "empty_folders"
+        for reason, url in without:
+            self._left_out.add(reason, url)
+        return None
 
     def _entries(self, folder: str) -> list[tuple[str, str, bool]]:
         """Return path, name and whether it is a folder of what is in a folder, in the order of names."""
@@ -132,6 +144,21 @@ class _Search:
             return "not_images"
         start = translated(self._url, UsageError, lambda: read_start(self._files, path, SIGNATURE_LENGTH))
         return "not_images" if image_kind(start) is None else IMAGES
+
+
+def _fresh(url: str) -> tuple[Any, str]:
+    """Return file system and path of a URL; what the file system has listed before may have changed."""
+    files, path = filesystem(url)
+    files.invalidate_cache()
+    return files, path
+
+
+def _named_by(pattern: str) -> Callable[[str], bool]:
+    """Return whether a pattern names a path: hidden names only if a part of the pattern starts with a dot."""
+    parts = pattern.split("/")
+    first = next(place for place, part in enumerate(parts) if has_magic(part))
+    with_hidden = any(part.startswith(".") for part in parts[first:])
+    return lambda path: with_hidden or not any(part.startswith(".") for part in path.split("/")[first:])
 
 
 def _parents(path: str) -> Iterator[str]:

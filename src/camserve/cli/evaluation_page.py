@@ -59,7 +59,7 @@ class PageOptions:
                 "--html and --against exclude each other",
                 hint="Write a page for each table: camserve evaluate TABLE --html PAGE.html",
             )
-        from camserve.clients.evaluation.page.write import check_page
+        from camserve.clients.evaluation.page.checks import check_page
 
         check_page(self.html, self._most, self.images_from)
 
@@ -80,6 +80,6 @@ class PageOptions:
 
     @property
     def _most(self) -> int:
-        from camserve.clients.evaluation.page.write import DEFAULT_IMAGES
+        from camserve.clients.evaluation.page.checks import DEFAULT_IMAGES
 
         return DEFAULT_IMAGES if self.images is None else self.images

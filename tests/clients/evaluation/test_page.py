@@ -234,6 +234,15 @@ def test_a_map_is_laid_over_its_image_as_the_heatmap_draws_it(tmp_path: Path) ->
     assert drawn.getpixel((0, 84))[3] == 0  # type: ignore[index]
 
 
+def test_maps_of_unknown_place_are_counted(tmp_path: Path) -> None:
+    write_page_with_maps(tmp_path)
+    for path in tmp_path.glob("cat/*.png"):
+        with Image.open(path) as image:
+            image.crop((0, 0, 20, 20)).save(path)
+    summary = write_page(evaluate(tmp_path / "answers.csv"), tmp_path / "page.html", images_from=tmp_path)
+    assert (summary.maps, summary.misplaced) == (3, 3), "the cats are no longer the images that were scored"
+
+
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [

@@ -117,15 +117,30 @@ def test_nan_is_the_error_of_its_image() -> None:
     assert "NaN" in str(rows[1].error)
 
 
-def test_a_refused_request_is_sent_again_image_by_image() -> None:
+def test_a_refused_request_is_sent_again_in_halves() -> None:
     def refuse_several(_: Sequence[str], count: int) -> Tensors:
         if count > 1:
             raise ValueError("too many")
         return correct_answer(CONTRACT, count)
 
     rows, batch_sizes = scored(items(3), refuse_several)
-    assert batch_sizes == [3, 1, 1, 1]
+    assert batch_sizes == [3, 2, 1, 1, 1]
     assert [row.error for row in rows] == [None] * 3
+
+
+def test_requests_stay_small_after_a_server_has_refused_large_ones() -> None:
+    def refuse_large(names: Sequence[str], count: int) -> Tensors:
+        if count > 2:
+            raise ValueError("message larger than max")
+        return {name: array for name, array in correct_answer(CONTRACT, count).items() if name in names}
+
+    with StubServer(CONTRACT, refuse_large) as server, Classifier(server.url, "toy") as classifier:
+        answerer = ServedAnswerer(classifier)
+        scorer = ChunkScorer(answerer, RowOptions())
+        for _ in range(2):
+            assert [row.error for row in scorer(items(8))] == [None] * 8
+        answerer.close()
+    assert server.batch_sizes == [8, 4, 2, 2, 4, 2, 2, 2, 2, 2, 2]
 
 
 def test_a_recorded_row_is_the_result_while_the_bytes_are_the_same() -> None:

@@ -82,19 +82,23 @@ def names(*inputs: str, **options: Any) -> list[tuple[str, str]]:
 def test_a_prefix_is_searched_in_the_order_of_names(bucket: Any) -> None:
     files = {"z.jpg": b"Z", "a/2.PNG": b"2", "a/raw": png(), "a/noise": b"noise", "a/1.txt": png(), "n.nef": b"N"}
     put(bucket, **files, **{".hidden.jpg": b"", "__MACOSX/1.jpg": b"", "a/._2.png": b""})
+    put(bucket, **{"none/deep/1.txt": b""})
+    bucket.mkdir("/b/new/deep")
     left_out = LeftOut()
     found = names("memory://b", left_out=left_out)
     paths = ["a/2.PNG", "a/raw", "z.jpg"]
     assert found == [(f"memory:///b/{path}", path) for path in paths]
     assert names("memory://b/") == found
-    assert left_out.counts == {"not_images": 2, "raw_photos": 1, "hidden_files": 2, "hidden_folders": 1}
-    assert left_out.first["not_images"] == ["memory:///b/a/1.txt", "memory:///b/a/noise"]
+    hidden = {"hidden_files": 2, "hidden_folders": 1}
+    assert left_out.counts == {"not_images": 3, "raw_photos": 1, "folders_without_images": 2} | hidden
+    assert left_out.first["not_images"] == [f"memory:///b/{path}" for path in ("a/1.txt", "a/noise", "none/deep/1.txt")]
+    assert left_out.first["folders_without_images"] == ["memory:///b/new", "memory:///b/none"]
     sent = pickle.loads(pickle.dumps(next(iter(find_items(["memory://b"])))))
     assert sent.source.read(LIMIT) == b"2"
 
 
 def test_files_and_patterns_of_a_bucket(bucket: Any) -> None:
-    put(bucket, **{"1.jpg": b"1", "2.jpg": b"2", "deep/3.jpg": b"3"})
+    put(bucket, **{"1.jpg": b"1", "2.jpg": b"2", "deep/3.jpg": b"3", "._1.jpg": b"", ".h/4.jpg": b"4"})
     assert names("memory://b/1.jpg") == [("memory://b/1.jpg", "memory://b/1.jpg")]
     assert [path for path, _ in names("memory://b/*.jpg")] == ["memory:///b/1.jpg", "memory:///b/2.jpg"]
     assert [path for path, _ in names("memory://b/{2,1}.jpg")] == ["memory://b/2.jpg", "memory://b/1.jpg"]
@@ -103,6 +107,7 @@ def test_files_and_patterns_of_a_bucket(bucket: Any) -> None:
         ("memory:///b/2.jpg", "memory:///b/2.jpg"),
         ("memory:///b/deep/3.jpg", "3.jpg"),
     ]
+    assert [path for path, _ in names("memory://b/.h/*.jpg")] == ["memory:///b/.h/4.jpg"]
     with pytest.raises(UsageError, match=r"no file matches memory://b/\*.gif"):
         names("memory://b/*.gif")
     with pytest.raises(UsageError, match=r"memory://b/none.jpg does not exist"):
@@ -139,6 +144,20 @@ def test_an_object_that_cannot_be_read_is_an_error_of_its_image(bucket: Any) -> 
             UrlSource(f"memory://b/{name}").read(limit)
     with pytest.raises(ImageError, match=r"0.jpg is truncated: 5 of 9 bytes could be read"):
         UrlSource("memory://b/1.jpg", "s.tar/0.jpg", (0, 9)).read(LIMIT)
+
+
+def test_an_empty_object_of_a_store_that_refuses_ranges_of_it_is_empty(
+    bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **settings: object) -> bytes:
+        raise OSError(22, "The requested range is not satisfiable")  # as s3fs
+
+    put(bucket, **{"1.jpg": b"", "2.jpg": b"2"})
+    monkeypatch.setattr(bucket, "cat_file", fail)
+    with pytest.raises(ImageError, match=r"1.jpg is empty"):
+        UrlSource("memory://b/1.jpg").read(LIMIT)
+    with pytest.raises(ImageError, match=r"2.jpg cannot be read: OSError: .* range is not satisfiable"):
+        UrlSource("memory://b/2.jpg").read(LIMIT)
 
 
 def test_images_of_a_web_server(web: str, tmp_path: Path) -> None:
