@@ -14,8 +14,8 @@ from camserve.clients.evaluation.evaluate import evaluate
 from camserve.clients.evaluation.judging import check_arguments
 from camserve.clients.evaluation.results import Evaluation
 from camserve.clients.evaluation.truth import FOLDER, check_truth
-from camserve.clients.score_table import score_table
 from camserve.clients.scoring.inputs import check_several
+from camserve.clients.table_run import score_table
 from camserve.clients.tables.table_file import TableSummary
 from camserve.errors import CamserveError
 from camserve.text import count, printable
