@@ -13,8 +13,10 @@ from typing import Any
 
 from camserve.atomic import remove_leftovers
 from camserve.clients.scoring.answerer import AnswererOptions
+from camserve.clients.scoring.engine import RowsInProgress
 from camserve.clients.scoring.engine_choice import open_engine
 from camserve.clients.scoring.inputs import Items, check_several, find_items
+from camserve.clients.scoring.overlay_names import check_distinct
 from camserve.clients.scoring.overlays import make_overlay_folder
 from camserve.clients.scoring.record import Record
 from camserve.clients.scoring.recorded_rows import RecordedRows
@@ -36,7 +38,7 @@ _log = logging.getLogger("camserve.clients")
 
 _URL = "localhost:8001"
 
-Progress = Callable[[Iterable[ScoredRow], int], Iterable[ScoredRow]]
+Progress = Callable[[RowsInProgress, int], Iterable[ScoredRow]]
 
 
 def score_table(
@@ -98,7 +100,8 @@ def score_table(
         workers: Number of worker processes; 0 for none (default: what the cores and the number of images allow).
         concurrency: Number of requests in progress at once (default: what the workers need).
         patience: Seconds to wait for a server that no longer replies, such as one that restarts; 0 to fail at once.
-        progress: Takes the rows as they are finished and the number of images, and yields the rows.
+        progress: Takes the rows as they are finished and the number of images, and yields the rows. Their method
+            `limited_by` returns what limits the run, such as `decoding` or `server`.
         report: Takes notes, such as which column of a table was found to contain the paths (default: they are logged).
         settings: Further arguments of `Classifier`, such as `version`, `pin_version`, `timeout`, `tls` and `token`.
 
@@ -213,6 +216,8 @@ class _Run:
         remove_leftovers(table)
         # Counted rather than listed, so that a million paths need not be in memory.
         total = self.target.count(self.items)
+        if self.options.overlay_folder is not None:
+            check_distinct(self.items)
         replaced = table.exists()
         with (
             _interruptions_reported(record, total) if self.resumable else nullcontext(),
@@ -220,7 +225,7 @@ class _Run:
         ):
             recorded = RecordedRows(record, engine.model)
             with closing(engine.rows(recorded.items(self.items))) as scored:
-                rows = recorded.rows(scored)
+                rows = RowsInProgress(recorded.rows(scored), engine)
                 shown = rows if self.progress is None else self.progress(rows, total)
                 summary = self.target.write(shown, [label.name for label in engine.model.labels])
         _report_other_versions(recorded.other_versions, engine.model.version)

@@ -123,7 +123,10 @@ class Items(Iterable[Item]):
         """
         for name in (each for given in self._inputs if not is_url(given) for each in _expanded(given)):
             if not is_url(name) and not os.path.exists(name):  # noqa: PTH110  (Path.exists may raise)
-                raise UsageError(f"{printable(name)} does not exist or cannot be read", hint="Check the path")
+                raise UsageError(
+                    f"{printable(name)} does not exist or cannot be read",
+                    hint="Pass a list on standard input by --files-from -" if name == "-" else "Check the path",
+                )
 
     def _left_out(self) -> LeftOut:
         return LeftOut() if self._finished or self._given_left_out is None else self._given_left_out
@@ -150,7 +153,7 @@ class Items(Iterable[Item]):
         if self._columns.options and not has_table:
             options = " and ".join(self._columns.options)
             raise UsageError(
-                f"{options} applies to tables, and no input is one",
+                f"{options} {'applies' if len(self._columns.options) == 1 else 'apply'} to tables, and no input is one",
                 hint=f"Pass a .csv or .parquet table, or leave out {options}",
             )
 

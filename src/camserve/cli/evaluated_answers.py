@@ -13,8 +13,8 @@ from camserve.cli.answerer_options import answerer_arguments, given_options
 from camserve.cli.console import print_logged_warnings, print_note
 from camserve.cli.image_sources import print_left_out
 from camserve.cli.live_server_options import PANEL
-from camserve.cli.progress_view import track
-from camserve.cli.score_report import summary_line, track_with_errors
+from camserve.cli.score_report import summary_line
+from camserve.cli.scoring_progress import track_rows, track_with_errors
 from camserve.errors import UsageError
 from camserve.text import printable
 
@@ -111,7 +111,7 @@ def answers_of(
     from camserve.clients.evaluation.images import name_of, scored_images
 
     print_logged_warnings("camserve.clients")
-    progress = track_with_errors if output is None else track
+    progress = track_with_errors if output is None else track_rows
     with scored_images(inputs, output, progress=progress, report=print_note, **scoring) as (table, summary):
         name = name_of(inputs) if output is None else output
         print_note(summary_line(summary, name))

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import typer
 
 from camserve.cli import client_options, reading_options, score_options
 from camserve.cli.answerer_options import answerer_arguments
 from camserve.cli.console import exit_code, print_logged_warnings, print_note
 from camserve.cli.help_layout import CommandWithUrls
-from camserve.cli.progress_view import track
-from camserve.cli.score_report import print_summary, track_with_errors
+from camserve.cli.score_report import print_summary
+from camserve.cli.scoring_progress import track_rows, track_with_errors
 from camserve.cli.shared_options import Json, check_choice
 from camserve.errors import UsageError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["register"]
 
@@ -95,7 +90,7 @@ def score(
     )
     from camserve.clients import DecodeOptions, score_table
 
-    print_logged_warnings("camserve.clients")
+    print_logged_warnings("camserve.clients", below=False)  # not each attempt of a request
     is_table = format_ == "table"
     summary = score_table(
         inputs or (),
@@ -116,7 +111,7 @@ def score(
         workers=workers,
         concurrency=concurrency,
         patience=patience,
-        progress=track if is_table else track_with_errors,
+        progress=track_rows if is_table else track_with_errors,
         report=print_note,
         **answerer,
     )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from camserve.cli.console import print_json, print_line, print_warning
 from camserve.cli.image_sources import print_left_out
-from camserve.cli.progress_view import track
 from camserve.text import count, printable
 
 if TYPE_CHECKING:
-    from camserve.clients import ScoredRow, TableSummary
+    from camserve.clients import TableSummary
 
-__all__ = ["print_summary", "summary_line", "track_with_errors"]
+__all__ = ["print_summary", "summary_line"]
 
 
 def print_summary(summary: TableSummary, output: str, *, as_json: bool, effect_of_errors: str) -> None:
@@ -41,15 +40,6 @@ def print_summary(summary: TableSummary, output: str, *, as_json: bool, effect_o
         contain = "contains" if summary.errors == 1 else "contain"
         rows = f"{summary.errors:,} of {count(summary.rows, 'row')}"
         print_warning(f"{rows} {contain} an error; {effect_of_errors}")
-
-
-def track_with_errors(rows: Iterable[ScoredRow], total: int) -> Iterator[ScoredRow]:
-    """Show progress as `track` does, and print the error of each row, for what has no column for it."""
-    for row in track(rows, total):
-        if row.error is not None:
-            path = printable(row.path)
-            print_warning(row.error if path in row.error else f"{path}: {row.error}")
-        yield row
 
 
 def summary_line(summary: TableSummary, output: str) -> str:
