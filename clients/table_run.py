@@ -131,6 +131,7 @@ def score_table(
         report=report,
     )
     items.check_exist()
+    items.check_kept(output)
     target = Output(
         path=output,
         format=format,

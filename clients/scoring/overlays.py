@@ -71,6 +71,9 @@ def write_overlay(cam: ActivationMap, image: ImageInput, row: ScoredRow, folder:
     name = printable(row.id.rpartition("/")[2])
     content = encode_png(draw_map(cam, image), {_IMAGE_KEY: name, _ANSWER_KEY: _answer(row)})
     try:
+        real = Path(os.path.realpath(folder), overlay_name(row.id)).parent
+        if os.path.realpath(real) != str(real):
+            raise FileExistsError("a folder on its path is a link")
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file() and not contains_text(path, _ANSWER_KEY):
             raise FileExistsError("a file that is not an overlay has its name")

@@ -6,7 +6,19 @@ import sys
 
 import camserve.clients
 
-HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "matplotlib", "pyarrow", "scipy", "sklearn", "pandas")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "onnx",
+    "onnxruntime",
+    "matplotlib",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "fsspec",
+    "aiohttp",
+)
 
 
 def loaded_by(statement: str) -> set[str]:

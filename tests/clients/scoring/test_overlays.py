@@ -126,13 +126,16 @@ def test_an_overlay_exists_only_for_the_same_image_model_and_version(tmp_path: P
     assert (has_overlay(newer, tmp_path), has_overlay(row, tmp_path)) == (True, False)
 
 
-@pytest.mark.parametrize("kind", ["image", "link", "folder", "file in place of a folder"])
+@pytest.mark.parametrize("kind", ["image", "link", "folder", "file in place of a folder", "linked folder"])
 def test_nothing_but_an_overlay_is_replaced(tmp_path: Path, kind: str) -> None:
     data = photo()
     taken, other = tmp_path / "cats" / "1.jpg.png", tmp_path / "other.png"
     other.write_bytes(data)
     if kind == "file in place of a folder":
         taken = taken.parent
+    elif kind == "linked folder":
+        (tmp_path / "elsewhere").mkdir()
+        taken.parent.symlink_to(tmp_path / "elsewhere")
     else:
         taken.parent.mkdir()
     if kind == "link":

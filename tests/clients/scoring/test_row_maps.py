@@ -73,7 +73,7 @@ def test_maps_of_a_chunk_equal_those_of_single_images(classifier: Classifier) ->
     for place, row in enumerate(rows[:-1]):
         cam = classifier.cam(photo(place))
         assert row.map is not None
-        assert (row.map.peak, row.map.box) == (cam.peak, cam.bbox())
+        assert (row.map.peak, row.map.box, row.map.area) == (cam.peak, cam.bbox(), cam.placement.box)
         assert row.map.grid == pytest.approx(cam.grid, abs=1e-6)
         assert cam.placement.original == (120 + place, 90)
     assert (rows[-1].map, rows[-1].error) == (None, "nothing here")

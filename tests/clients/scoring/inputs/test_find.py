@@ -95,6 +95,17 @@ def test_inputs_that_do_not_exist_are_found_before_any_is_scored(tmp_path: Path)
     assert error.value.hint == "Pass a list on standard input by --files-from -"
 
 
+def test_an_input_is_not_the_output(tmp_path: Path) -> None:
+    touch(tmp_path, "t.csv", "list", "a.jpg")
+    (tmp_path / "link.csv").symlink_to("t.csv")
+    items = find_items([tmp_path, f"{tmp_path}/t.*"], files_from=tmp_path / "list")
+    items.check_kept(tmp_path / "new.csv")
+    items.check_kept(tmp_path / "a.jpg")
+    for name in ("t.csv", "link.csv", "list"):
+        with pytest.raises(UsageError, match=f"{name} is both an input and the output, which would replace it"):
+            items.check_kept(tmp_path / name)
+
+
 def test_no_images_are_an_error() -> None:
     with pytest.raises(UsageError, match="no images found"):
         find_items([]).count()
