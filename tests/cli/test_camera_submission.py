@@ -115,6 +115,7 @@ def test_files_of_one_name_are_refused_in_python(server: TritonServer, folder: P
     ("options", "expected"),
     [
         (("--format", "kaggle"), "--format must be one of table, camera, got 'kaggle'"),
+        (("--format", "camera", "--top", "3"), "--top does not apply to --format camera"),
         (("--format", "camera", "--all-probabilities"), "--all-probabilities does not apply to --format camera"),
         (("--format", "camera", "--spreadsheet-safe"), "--spreadsheet-safe does not apply to --format camera"),
     ],

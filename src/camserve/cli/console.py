@@ -61,12 +61,19 @@ def print_warning(message: str) -> None:
     _print_message("warning", message)
 
 
-def print_logged_warnings(logger: str) -> None:
-    """Print the warnings of a logger to stderr from now on."""
+def print_logged_warnings(logger: str, *, below: bool = True) -> None:
+    """Print the warnings of a logger to stderr from now on.
+
+    Args:
+        logger: Its name.
+        below: Whether to print those of the loggers below it, too.
+    """
     found = logging.getLogger(logger)
     if not any(isinstance(handler, _WarningHandler) for handler in found.handlers):
         handler = _WarningHandler(logging.WARNING)
         handler.setFormatter(logging.Formatter("%(message)s"))
+        if not below:
+            handler.addFilter(lambda record: record.name == logger)
         found.addHandler(handler)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
 from contextlib import suppress
 from typing import BinaryIO
 
-from camserve.errors import ImageError
+from camserve.errors import ClientError, ImageError
 from camserve.images.memory import enough_memory
 from camserve.text import printable
 
@@ -18,6 +19,7 @@ FileInput = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 """A path, the bytes of a file, or a stream open for reading in binary mode."""
 
 _BLOCK = 1024 * 1024
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _MAX_PATH = 4096  # of Linux
 _SHOWN_OF_LONG_NAME = 80
 _GET_AGAIN = "Get the file again from its source"
@@ -56,6 +58,7 @@ def read_bytes(source: FileInput, max_bytes: int, name: str | None = None) -> tu
 
     Raises:
         ImageError: If it cannot be read, is empty, is larger than `max_bytes`, or is not a regular file.
+        ClientError: If this process or the system has too many open files.
     """
     name = _name_of(source if name is None else name)
     with enough_memory(name):
@@ -123,6 +126,10 @@ def _open_regular_file(path: str | os.PathLike[str], name: str) -> BinaryIO:
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist", hint=_CHECK_PATH) from None
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _NO_DESCRIPTORS:  # of which the image is no cause
+            raise ClientError(
+                f"{name} cannot be opened: {_reason(error)}", hint="Raise the limit of open files: ulimit -n 4096"
+            ) from None
         raise ImageError(
             f"{name} cannot be opened: {_reason(error)}", hint="Check the path and its permissions"
         ) from None

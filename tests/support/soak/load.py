@@ -182,6 +182,7 @@ class SoakLoad:
             str(CLASSES),
             "--output",
             table,
+            "--no-resume",
         ]
         if not self._succeeds(_SCORE, len(images), "score", images[0].parent, *options):
             return
