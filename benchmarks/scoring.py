@@ -80,8 +80,8 @@ class Size:
 QUICK = Size(rounds=1, served=320, instant=2_000, notebook=16, bare=192, many=10_000, gpu=20_000)
 FULL = Size(rounds=5, served=1_000, instant=8_000, notebook=40, bare=320, many=100_000, gpu=100_000)
 FEW = 1_000
-FIRST = 100
-"""Images of the run that measures the start of the program."""
+FIRST, FIRST_OF_MANY = 150, 1_100
+"""Images after which requests have their full size, with a maximum batch size of 8 and of 64."""
 
 
 @dataclass
@@ -127,13 +127,19 @@ class Setting:
             raise RuntimeError(f"camserve score: {measured.output}")
         return measured
 
-    def speed(self, count: int, *options: str | Path) -> Speed:
-        """Return the speed of `camserve score` after its start, and how long that takes."""
-        first, whole = (self.score(self.photos(each), *options) for each in (FIRST, FIRST + count))
+    def speed(self, count: int, *options: str | Path, start: int) -> Speed:
+        """Return the speed of `camserve score` after its first images, and how long its start takes.
+
+        Args:
+            count: Number of images.
+            options: The options.
+            start: Number of images before them: requests are short at first.
+        """
+        first, whole = (self.score(self.photos(each), *options) for each in (start, start + count))
         return Speed(
             count / (whole.seconds - first.seconds),
             (whole.cpu - first.cpu) / count,
-            first.seconds - FIRST * (whole.seconds - first.seconds) / count,
+            first.seconds - start * (whole.seconds - first.seconds) / count,
         )
 
     def check(self, part: str, what: str, value: float, limit: float, *, most: bool = False) -> None:
@@ -187,14 +193,15 @@ def measure_served(setting: Setting) -> None:
         url, model = stack.enter_context(triton(bundle, setting.folder))
         decoding = stack.enter_context(opened("decode", bundle, setting.listed(), processes=cores()))
         inference = [stack.enter_context(opened("infer", bundle, setting.listed(), str(batch))) for batch in BATCHES]
+        served = ("--model", model, "--url", url, "--workers", str(cores()))
         notebook = stack.enter_context(opened("seed", setting.listed()))
         for _ in range(size.rounds):
             decoded = decoding.run(size.bare * 4)
             inferred = max((each.run(size.bare) for each in inference), key=lambda speed: speed.rate)
             found = {
                 SEED: notebook.run(size.notebook),
-                SERVED: setting.speed(size.served, "--model", model, "--url", url),
-                BUNDLE: setting.speed(size.served, "--bundle", bundle),
+                SERVED: setting.speed(size.served, *served, start=FIRST),
+                BUNDLE: setting.speed(size.served, "--bundle", bundle, start=FIRST),
                 BOUND: Speed(1 / (1 / decoded.rate + 1 / inferred.rate), decoded.cpu + inferred.cpu),
             }
             rounds.append(found)
@@ -215,10 +222,10 @@ def measure_instant(setting: Setting) -> None:
         options = ("--model", MODEL, "--url", url)
         for _ in range(size.rounds):
             found = {DECODING: decoding.run(size.instant // 2)}
-            found[ONE] = setting.speed(size.instant, *options, "--workers", "1")
+            found[ONE] = setting.speed(size.instant, *options, "--workers", "1", start=FIRST_OF_MANY)
             before = processor_seconds(pid)
-            found[TWO] = setting.speed(size.instant, *options, "--workers", "2")
-            served.append((processor_seconds(pid) - before) / (size.instant + FIRST))
+            found[TWO] = setting.speed(size.instant, *options, "--workers", "2", start=FIRST_OF_MANY)
+            served.append((processor_seconds(pid) - before) / (size.instant + 2 * FIRST_OF_MANY))
             rounds.append(found)
             report_progress("instant", found)
     setting.rows["instant"] = [
@@ -255,7 +262,9 @@ def measure_gpu(setting: Setting) -> None:
     name = "camserve score --fast-jpeg"
     with triton(bundle, setting.folder / "gpu", preset="gpu") as (url, model):
         options = ("--model", model, "--url", url, "--fast-jpeg")
-        rounds = [{name: setting.speed(setting.size.gpu, *options)} for _ in range(setting.size.rounds)]
+        rounds = [
+            {name: setting.speed(setting.size.gpu, *options, start=FIRST_OF_MANY)} for _ in range(setting.size.rounds)
+        ]
     setting.rows["gpu"] = rows_of(rounds)
     setting.check("gpu", "images per second", setting.rows["gpu"][0]["rate"], 6_000.0)
 

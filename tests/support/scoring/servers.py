@@ -16,7 +16,7 @@ from camserve.serving import TritonServer
 __all__ = ["MODEL", "instant", "processor_seconds", "triton"]
 
 MODEL = "instant"
-MAX_BATCH = 32
+MAX_BATCH = 64
 _TESTS = Path(__file__).parents[2]
 
 

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,7 @@ def score_table(
     crops: Crops | None = None,
     decode_options: DecodeOptions = AS_KERAS,
     resume: bool | None = None,
+    resumable: bool = True,
     workers: int | None = None,
     concurrency: int | None = None,
     patience: float = 300.0,
@@ -97,6 +98,7 @@ def score_table(
         decode_options: How images are decoded, and their limits.
         resume: True: go on with an interrupted run, if there is one. False: score all images again. None: refuse to
             choose if there is one.
+        resumable: Whether a run that is interrupted reports how to go on; not if its table is temporary.
         workers: Number of worker processes; 0 for none (default: what the cores and the number of images allow).
         concurrency: Number of requests in progress at once (default: what the workers need).
         patience: Seconds to wait for a server that no longer replies, such as one that restarts; 0 to fail at once.
@@ -165,7 +167,7 @@ def score_table(
     }
     with Record(output, run_identity(model, options, settings), resume=resume) as record:
         left_out.ignore(record.path)
-        summary = _Run(items, target, answerer, options, running, progress).finish(record)
+        summary = _Run(items, target, answerer, options, running, progress, resumable).finish(record)
         record.finish()
     return replace(summary, seconds=time.monotonic() - started, left_out=left_out)
 
@@ -209,6 +211,7 @@ class _Run:
         options: What rows contain.
         engine: Further arguments of `open_engine`.
         progress: Takes the rows as they are finished, and their number.
+        resumable: Whether an interruption is reported.
     """
 
     items: Items
@@ -217,6 +220,7 @@ class _Run:
     options: RowOptions
     engine: Mapping[str, Any]
     progress: Progress | None
+    resumable: bool
 
     def finish(self, record: Record) -> TableSummary:
         """Score the images whose rows are not recorded, and write the table."""
@@ -228,7 +232,7 @@ class _Run:
             check_distinct(self.items)
         replaced = table.exists()
         with (
-            _interruptions_reported(record, total),
+            _interruptions_reported(record, total) if self.resumable else nullcontext(),
             open_engine(self.answerer, self.options, total=total, **self.engine) as engine,
         ):
             recorded = RecordedRows(record, engine.model)
