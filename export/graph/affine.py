@@ -19,7 +19,7 @@ from camserve.export.graph.fold import ScaleAndShift, scale_and_shift, to_float6
 from camserve.export.graph.network import Step, is_layer
 from camserve.export.graph.two_classes import OppositeLogits
 
-__all__ = ["Affine", "BackwardRule", "activation_name", "backward_rule", "only_rearranges"]
+__all__ = ["Affine", "BackwardRule", "activation_name", "backward_rule", "constant_arithmetic", "only_rearranges"]
 
 Array = npt.NDArray[np.float64]
 
@@ -141,12 +141,20 @@ def _rescaling_rule(step: Step) -> BackwardRule:
     return lambda after: after.before_scaling(scale, shift)
 
 
-def _arithmetic_rule(step: Step) -> BackwardRule | None:
-    """Return the rule of an operation with a constant, computed from its results on zeros and on ones."""
+def constant_arithmetic(step: Step) -> tuple[Array, Array] | None:
+    """Return scale and shift of an operation with a constant, computed from its results on zeros and on ones.
+
+    None if the operation is not affine, or changes the shape.
+    """
     if step.outputs[0].shape != step.inputs[0].shape or (step.kind == "TrueDivide" and step.inputs[0] is step.args[1]):
         return None
     of_zeros, of_ones = _apply(step, np.zeros(_shape(step))), _apply(step, np.ones(_shape(step)))
-    return lambda after: after.before_scaling(of_ones - of_zeros, of_zeros)
+    return of_ones - of_zeros, of_zeros
+
+
+def _arithmetic_rule(step: Step) -> BackwardRule | None:
+    scaling = constant_arithmetic(step)
+    return None if scaling is None else lambda after: after.before_scaling(*scaling)
 
 
 def _apply(step: Step, value: Array) -> Array:
