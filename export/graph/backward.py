@@ -2,9 +2,10 @@
 
 The rules are forward operators, so that they become part of the served graph. Derivatives have the shape
 `[batch, maps, *shape of the value]`, with a map for each of several logits. What an activation or a maximum contributes
-depends on the image alone and is shared by its maps. A derivative that is equal along an axis may have the size 1 there.
+depends on the image alone and is shared by its maps. A derivative that is equal along an axis may have size 1 there.
 
-Rules of layers with weights are in `weighted_rules`, those of pooling and of rearrangement in `shape_rules`.
+Rules of layers with weights are in `weighted_rules`, those of pooling and rearrangement in `shape_rules`, of sums and
+products in `arithmetic_rules`.
 """
 
 from __future__ import annotations

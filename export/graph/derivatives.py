@@ -19,6 +19,9 @@ from camserve.export.graph.network import Step, is_layer
 
 __all__ = ["Derivative", "derivative_of"]
 
+_RELU6 = 6.0
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
 
 @dataclass(frozen=True)
 class Derivative:
@@ -57,12 +60,19 @@ def _between(x: Any, low: float, high: float) -> Any:
 def _relu(x: Any, slope: float = 0.0, highest: float = math.inf) -> Any:
     if slope:
         return slope + (1 - slope) * _mask(x > 0, x)
-    return _mask(x > 0, x) if math.isinf(highest) else _between(x, 0.0, highest)
+    if math.isinf(highest):
+        return _mask(x > 0, x)
+    return _between(x, 0.0, 6.0) if highest == _RELU6 else _mask(tf.logical_and(x > 0, x <= highest), x)
 
 
-def _elu(x: Any, alpha: float = 1.0, scale: float = 1.0) -> Any:
+def _elu(x: Any, alpha: float = 1.0) -> Any:
     positive = _mask(x > 0, x)
-    return scale * (positive + (1 - positive) * alpha * tf.exp(tf.minimum(x, 0.0)))
+    return positive + (1 - positive) * alpha * tf.exp(tf.minimum(x, 0.0))
+
+
+def _selu(x: Any) -> Any:
+    negative = _mask(x < 0, x)
+    return _SELU_SCALE * (1 - negative + negative * _SELU_ALPHA * tf.exp(tf.minimum(x, 0.0)))
 
 
 def _gelu(x: Any) -> Any:
@@ -115,7 +125,8 @@ def _of_relu_layer(layer: Any) -> Derivative | None:
     highest = math.inf if layer.max_value is None else float(layer.max_value)
     unlimited = math.isinf(highest)
     slope = float(layer.negative_slope)
-    return Derivative(partial(_relu, slope=slope, highest=highest), homogeneous=unlimited, at_output=slope >= 0)
+    at_output = slope >= 0 and (unlimited or highest == _RELU6)
+    return Derivative(partial(_relu, slope=slope, highest=highest), homogeneous=unlimited, at_output=at_output)
 
 
 def _of_leaky_relu(operation: Any) -> Derivative:
@@ -125,8 +136,7 @@ def _of_leaky_relu(operation: Any) -> Derivative:
 
 def _of_prelu(layer: Any) -> Derivative:
     def at(x: Any) -> Any:
-        positive = _mask(x > 0, x)
-        return positive + (1 - positive) * keras.ops.convert_to_tensor(layer.alpha)
+        return _mask(x > 0, x) + _mask(x < 0, x) * keras.ops.convert_to_tensor(layer.alpha)
 
     return Derivative(at, homogeneous=True)
 
@@ -143,9 +153,6 @@ def _named(name: str) -> Callable[[Any], Derivative | None]:
     return lambda _: _ACTIVATIONS.get(name)
 
 
-_RELU = Derivative(_relu, homogeneous=True, at_output=True)
-_SELU = {"alpha": 1.6732632423543772, "scale": 1.0507009873554805}
-
 _ACTIVATIONS: dict[str, Derivative] = {
     "elu": Derivative(_elu),
     "exponential": Derivative(tf.exp),
@@ -155,9 +162,9 @@ _ACTIVATIONS: dict[str, Derivative] = {
     "leaky_relu": Derivative(partial(_relu, slope=0.2), homogeneous=True, at_output=True),
     "log_sigmoid": Derivative(lambda x: tf.sigmoid(-x)),
     "mish": Derivative(_mish),
-    "relu": _RELU,
-    "relu6": Derivative(partial(_relu, highest=6.0), at_output=True),
-    "selu": Derivative(partial(_elu, **_SELU)),
+    "relu": Derivative(_relu, homogeneous=True, at_output=True),
+    "relu6": Derivative(partial(_relu, highest=_RELU6), at_output=True),
+    "selu": Derivative(_selu),
     "sigmoid": Derivative(_sigmoid),
     "silu": Derivative(_silu),
     "softplus": Derivative(tf.sigmoid),
@@ -171,26 +178,12 @@ _LAYERS: dict[type, Callable[[Any], Derivative | None]] = {  # exact types, beca
     keras.layers.PReLU: _of_prelu,
     keras.layers.ReLU: _of_relu_layer,
 }
+_SAME_NAME = ("hard_sigmoid", "hard_silu", "log_sigmoid", "relu", "relu6", "selu", "sigmoid", "silu")
 _OPERATIONS: dict[str, Callable[[Any], Derivative | None]] = {
     "Elu": _of_elu,
     "Exp": _named("exponential"),
     "Gelu": _of_gelu_operation,
     "LeakyRelu": _of_leaky_relu,
     "ReLU": _of_relu_layer,
-    **{
-        kind: _named(name)
-        for kind, name in {
-            "HardSigmoid": "hard_sigmoid",
-            "HardSilu": "hard_silu",
-            "LogSigmoid": "log_sigmoid",
-            "Relu": "relu",
-            "Relu6": "relu6",
-            "Selu": "selu",
-            "Sigmoid": "sigmoid",
-            "Silu": "silu",
-            "Softplus": "softplus",
-            "Softsign": "softsign",
-            "Tanh": "tanh",
-        }.items()
-    },
+    **{name.title().replace("_", ""): _named(name) for name in (*_SAME_NAME, "softplus", "softsign", "tanh")},
 }

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.errors import HeadError
-from camserve.export.graph.affine import only_rearranges
+from camserve.export.graph.affine import backward_rule, only_rearranges
 from camserve.export.graph.backward import Form
 from camserve.export.graph.head import LinearHead, describe_step, find_linear_head, is_spatial
 from camserve.export.graph.network import Network, Step, Value, run
@@ -74,7 +74,9 @@ class GradientHead:
         if degrees[self.network.output] == _NEITHER:
             return None
         zeros = keras.ops.zeros((1, *self.features.shape[1:]), self.network.dtype)
-        return np.asarray(run(self.network, zeros, [self.network.output])[0], np.float64)[0]
+        (logits,) = run(self.network, zeros, [self.network.output])
+        bias: npt.NDArray[np.float64] = np.asarray(logits, np.float64)[0]
+        return bias
 
 
 Head = LinearHead | GradientHead
@@ -134,4 +136,5 @@ def find_gradient_head(network: Network, logits: Value) -> GradientHead:
 def _is_grid(network: Network, value: Value) -> bool:
     """Return whether a value is a grid of positions, which the result of a Reshape is not, whatever its shape."""
     producer = network.producer(value)
-    return is_spatial(value) and (producer is None or not only_rearranges(producer))
+    rearranged = producer is not None and only_rearranges(producer) and backward_rule(producer) is not None
+    return is_spatial(value) and not rearranged

@@ -134,9 +134,8 @@ def find_linear_head(network: Network, logits: Value) -> LinearHead:
     place = next((place for place, value in enumerate(values) if is_spatial(value) and not reshaped[place]), None)
     if place is None:
         raise HeadError(
-            f"the head is not linear, or not supported: {describe_step(stop)} is between the last spatial features and the "
-            "logits",
-            hint="Export without maps: --no-cam (maps require average pooling, or none, and then only linear layers)",
+            f"the head is not linear: {describe_step(stop)} is between the last spatial features and the logits",
+            hint="Export without maps: --no-cam",
         )
     return _compose(values[place], unpooled(values[place]), path[:place], logits)
 

@@ -7,22 +7,24 @@ from typing import Any
 from camserve.export.frameworks import keras
 
 from camserve.export.graph.affine import activation_name
-from camserve.export.graph.backward import Product, Rule, total
+from camserve.export.graph.arithmetic_rules import ARITHMETIC_LAYERS, ARITHMETIC_OPERATIONS
+from camserve.export.graph.backward import Form, Product, Rule, total
 from camserve.export.graph.derivatives import Derivative, derivative_of
 from camserve.export.graph.network import Step, is_layer
-from camserve.export.graph.shape_rules import OPERATIONS, WITHOUT_WEIGHTS
+from camserve.export.graph.shape_rules import SHAPE_LAYERS, SHAPE_OPERATIONS
 from camserve.export.graph.weighted_rules import WEIGHTED, before_activation
 
 __all__ = ["rule_of"]
 
 _SEVERAL_INPUTS = (keras.layers.Add, keras.layers.Average, keras.layers.Concatenate, keras.layers.Multiply)
-_LAYERS = {**WEIGHTED, **WITHOUT_WEIGHTS}
+_LAYERS = {**WEIGHTED, **SHAPE_LAYERS, **ARITHMETIC_LAYERS}
+_OPERATIONS = {**SHAPE_OPERATIONS, **ARITHMETIC_OPERATIONS}
 
 
 def rule_of(step: Step) -> Rule | None:
     """Return the backward rule of a step; None if it has none."""
     operation = step.operation
-    make = _LAYERS.get(type(operation)) if is_layer(operation) else OPERATIONS.get(step.kind)
+    make = _LAYERS.get(type(operation)) if is_layer(operation) else _OPERATIONS.get(step.kind)
     takes_several = isinstance(operation, (*_SEVERAL_INPUTS, keras.layers.Subtract)) or not is_layer(operation)
     if len(step.outputs) != 1 or not step.inputs or (len(step.inputs) > 1 and not takes_several):
         return None
@@ -43,7 +45,7 @@ def _is_activation(step: Step) -> bool:
 
 
 def _activation(step: Step, derivative: Derivative) -> Rule:
-    form = "homogeneous" if derivative.homogeneous else "other"
+    form: Form = "homogeneous" if derivative.homogeneous else "other"
     return Rule(form, lambda after, tensors: [Product(after, derivative.at(tensors[0]))], step.inputs)
 
 
@@ -56,7 +58,9 @@ def _with_activation(step: Step, own: Rule, derivative: Derivative) -> Rule:
         return own.backward(total([Product(after, derivative.at(read))]), ())
 
     homogeneous = derivative.homogeneous and own.form == "linear"
-    return Rule("homogeneous" if homogeneous else "other", backward, step.outputs if derivative.at_output else step.inputs)
+    return Rule(
+        "homogeneous" if homogeneous else "other", backward, step.outputs if derivative.at_output else step.inputs
+    )
 
 
 _ACTIVATION_LAYERS = (

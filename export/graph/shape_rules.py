@@ -1,4 +1,4 @@
-"""Backward rules of steps without weights: pooling, rearrangement, sums and products."""
+"""Backward rules of pooling and of rearrangement."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from camserve.export.frameworks import keras, tf
 
 import numpy as np
 
-from camserve.export.graph.affine import constant_arithmetic
 from camserve.export.graph.backward import MakeRule, Product, Rule, materialize, shape_of
 from camserve.export.graph.network import Step
 from camserve.export.graph.pooling import pooling_of
-from camserve.export.graph.two_classes import OppositeLogits
 
-__all__ = ["OPERATIONS", "WITHOUT_WEIGHTS"]
+__all__ = ["SHAPE_LAYERS", "SHAPE_OPERATIONS"]
 
 _GRID = (1, 2)
 
@@ -66,13 +64,15 @@ def _with_axes(step: Step, after: Any) -> Any:
 
 
 def _average_windows(step: Step) -> Rule | None:
-    """Return the rule of average pooling in windows that do not overlap: each position has the derivative of its cell."""
+    """Return the rule of average pooling in windows that do not overlap: a position has a part of its cell."""
     pooling = pooling_of(step)
     if pooling is None:
         return None
     rows, columns = (np.array(places) for places in (pooling.rows, pooling.columns))
     counts = [np.bincount(places[places >= 0]) for places in (rows, columns)]
-    parts = [np.where(places >= 0, 1 / count[places], 0.0) for places, count in zip((rows, columns), counts, strict=True)]
+    parts = [
+        np.where(places >= 0, 1 / count[places], 0.0) for places, count in zip((rows, columns), counts, strict=True)
+    ]
     weights = np.outer(*parts)[:, :, np.newaxis]
 
     def backward(after: Any, _: Any) -> list[Product]:
@@ -127,66 +127,7 @@ def _concatenation(step: Step) -> Rule | None:
     return Rule("linear", backward)
 
 
-def _sum(step: Step) -> Rule | None:
-    return _weighted_sum(step, [1.0] * len(step.inputs))
-
-
-def _average(step: Step) -> Rule | None:
-    return _weighted_sum(step, [1.0 / len(step.inputs)] * len(step.inputs))
-
-
-def _difference(step: Step) -> Rule | None:
-    return _weighted_sum(step, [1.0, -1.0])
-
-
-def _weighted_sum(step: Step, weights: list[float]) -> Rule | None:
-    if any(value.shape != step.outputs[0].shape for value in step.inputs):
-        return None
-    return Rule(
-        "linear", lambda after, _: [Product(after if weight == 1 else after * weight) for weight in weights]
-    )
-
-
-def _product_of_two(step: Step) -> Rule | None:
-    if len(step.inputs) != 2 or any(value.shape != step.outputs[0].shape for value in step.inputs):
-        return None
-    return Rule("other", lambda after, factors: [Product(after, factor) for factor in reversed(factors)], step.inputs)
-
-
-def _arithmetic(of_two: MakeRule) -> MakeRule:
-    """Return the rule of an operation on two values, or on one and a constant."""
-    return lambda step: _with_constant(step) if len(step.inputs) == 1 else of_two(step)
-
-
-def _with_constant(step: Step) -> Rule | None:
-    scaling = constant_arithmetic(step)
-    if scaling is None:
-        return None
-    scale, shift = scaling
-    return Rule(
-        "affine" if shift.any() else "linear",
-        lambda after, _: [Product(after * tf.constant(scale[np.newaxis, np.newaxis], after.dtype))],
-    )
-
-
-def _rescaling(step: Step) -> Rule:
-    scale, shift = (np.asarray(part, np.float64) for part in (step.operation.scale, step.operation.offset))
-    return Rule(
-        "affine" if shift.any() else "linear", lambda after, _: [Product(after * tf.constant(scale, after.dtype))]
-    )
-
-
-def _opposite(_: Step) -> Rule:
-    return Rule("linear", lambda after, _: [Product(after[..., 1:] - after[..., :1])])
-
-
-def _refused(_: Step) -> None:
-    return None
-
-
-WITHOUT_WEIGHTS: dict[type, MakeRule] = {  # exact types, because a subclass may compute otherwise
-    keras.layers.Add: _sum,
-    keras.layers.Average: _average,
+SHAPE_LAYERS: dict[type, MakeRule] = {  # exact types, because a subclass may compute otherwise
     keras.layers.AveragePooling2D: _average_windows,
     keras.layers.Concatenate: _concatenation,
     keras.layers.Flatten: _rearrangement,
@@ -195,23 +136,14 @@ WITHOUT_WEIGHTS: dict[type, MakeRule] = {  # exact types, because a subclass may
     keras.layers.GlobalMaxPooling1D: _maximum,
     keras.layers.GlobalMaxPooling2D: _maximum,
     keras.layers.MaxPooling2D: _maximum_of_grid,
-    keras.layers.Multiply: _product_of_two,
     keras.layers.Permute: _permutation,
-    keras.layers.Rescaling: _rescaling,
     keras.layers.Reshape: _rearrangement,
-    keras.layers.Subtract: _difference,
-    OppositeLogits: _opposite,
 }
-OPERATIONS: dict[str, MakeRule] = {
-    "Add": _arithmetic(_sum),
+SHAPE_OPERATIONS: dict[str, MakeRule] = {
     "Concatenate": _concatenation,
     "ExpandDims": _rearrangement,
     "Max": _maximum,
     "Mean": _mean,
-    "Multiply": _arithmetic(_product_of_two),
-    "Negative": _arithmetic(_refused),
     "Reshape": _rearrangement,
     "Squeeze": _rearrangement,
-    "Subtract": _arithmetic(_difference),
-    "TrueDivide": _arithmetic(_refused),
 }

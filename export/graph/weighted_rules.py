@@ -87,7 +87,7 @@ def _depthwise(step: Step) -> Rule | None:
 def _kernel_on_grid(step: Step) -> npt.NDArray[np.float64] | None:
     """Return the weights of each position of the input, `[height, width, ...]`; None if the result is a grid."""
     layer = step.operation
-    grid = step.inputs[0].shape[1:3]
+    grid = shape_of(step.inputs[0])[:2]
     if step.outputs[0].shape[1:3] != _POINT or layer.dilation_rate not in (_POINT, 1):
         return None
     kernel = to_float64(layer.kernel)
@@ -120,7 +120,7 @@ def _scaling(step: Step, scale: npt.NDArray[np.float64], shift: npt.NDArray[np.f
 
 
 def _layer_norm(step: Step) -> Rule | None:
-    """Return the rule of y = γ (x - μ) / σ + β: with d = γ · after, (d - mean(d) - z · mean(d · z)) / σ, z = (x - μ) / σ."""
+    """Return the rule of y = γ z + β, z = (x - μ) / σ: with d = γ · after, (d - mean(d) - z · mean(d · z)) / σ."""
     layer = step.operation
     rank = len(step.inputs[0].shape)
     given = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]

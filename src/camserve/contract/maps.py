@@ -9,7 +9,10 @@ from pydantic import field_validator
 from camserve.contract.fields import Flag, PositiveInteger, Record, invalid
 from camserve.text import excerpt
 
-__all__ = ["CamContract", "MapMethod", "version_for"]
+__all__ = ["CamContract", "MapKind", "MapMethod", "version_for"]
+
+MapKind = Literal["global-average", "average", "flatten", "gradient"]
+"""The pooling before a linear head, or `gradient`."""
 
 MapMethod = Literal["linear", "gradient"]
 """How maps are computed: with the weights of a linear head, or with the derivative of a head that is not linear."""
@@ -29,7 +32,7 @@ class CamContract(Record):
 
     implied: ClassVar[tuple[str, ...]] = ("all_classes",)
 
-    kind: Literal["global-average", "average", "flatten", "gradient"]
+    kind: MapKind
     grid: tuple[PositiveInteger, PositiveInteger]
     top_k: PositiveInteger
     all_classes: Flag = False
