@@ -127,7 +127,9 @@ def check_engine(engine: EngineName, ray_address: str | None) -> None:
     if ray_address is not None and engine != "ray":
         raise UsageError("--ray-address requires --engine ray", hint="Add --engine ray, or leave out --ray-address")
     if engine == "ray" and find_spec("ray") is None:
-        raise UsageError("the engine ray requires Ray Data", hint=f"Install it: {install_command('ray')}")
+        raise UsageError(
+            "the engine ray requires Ray Data, which is not installed", hint=f"Install it: {install_command('ray')}"
+        )
 
 
 def check_workers(workers: int | None) -> None:
