@@ -24,6 +24,9 @@ _STORE_BYTES = 256 * 1024 * 1024
 
 _CONNECT_SECONDS = 5.0
 
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+_STARTS = 2
+
 _LOGGERS = ("ray", "ray.data")
 
 
@@ -64,29 +67,38 @@ def ray_session(address: str | None, report: Callable[[str], None]) -> Iterator[
         if ray.is_initialized():
             yield ray
             return
-        _connect(ray, address)
+        if address is None:
+            _start(ray)
+        else:
+            _connect(ray, address)
         try:
             yield ray
         finally:
             ray.shutdown()
 
 
-def _connect(ray: ModuleType, address: str | None) -> None:
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address is not None:
-        _check_reachable(address)
+def _start(ray: ModuleType) -> None:
+    """Start Ray on this host, a second time if a busy host was too slow."""
+    for attempt in range(_STARTS):
+        try:
+            with _signals_kept():
+                ray.init("local", include_dashboard=False, object_store_memory=_STORE_BYTES, **_QUIET)
+            return
+        except Exception as error:  # noqa: BLE001  (Ray raises many kinds)
+            ray.shutdown()
+            if attempt == _STARTS - 1:
+                why = first_sentence(str(error))
+                raise ClientError(f"Ray does not start: {why}", hint="Score without it: --engine local") from None
+
+
+def _connect(ray: ModuleType, address: str) -> None:
+    _check_reachable(address)
     try:
         with _signals_kept():
-            if address is None:
-                ray.init("local", include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
-            else:
-                ray.init(address, **quiet)
+            ray.init(address, **_QUIET)
     except Exception as error:  # noqa: BLE001  (Ray raises many kinds)
-        reason = " ".join(str(error).split())
-        if address is None:
-            raise ClientError(f"Ray does not start: {reason}", hint="Score without it: --engine local") from None
         raise ConnectionFailedError(
-            f"the Ray cluster at {address} cannot be used: {reason}",
+            f"the Ray cluster at {printable(address)} cannot be used: {first_sentence(str(error))}",
             hint="Check the address, and that the cluster has this version of Ray and Python: --ray-address HOST:PORT",
         ) from None
 
