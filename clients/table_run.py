@@ -16,8 +16,8 @@ from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.engine import RowsInProgress
 from camserve.clients.scoring.engine_choice import EngineName, check_engine, open_engine
 from camserve.clients.scoring.inputs import Items, check_several, find_items
+from camserve.clients.scoring.overlay_folder import make_overlay_folder
 from camserve.clients.scoring.overlay_names import check_distinct
-from camserve.clients.scoring.overlays import make_overlay_folder
 from camserve.clients.scoring.record import Record
 from camserve.clients.scoring.recorded_rows import RecordedRows
 from camserve.clients.scoring.row_options import RowOptions

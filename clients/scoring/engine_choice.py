@@ -62,7 +62,7 @@ def open_engine(
         workers: Number of worker processes, 0 for none (default: as many as cores for a server, if there are many
             images; none for a bundle, whose computation uses all cores in one process).
         concurrency: Number of requests in progress in total (default: 2 for each worker process; without, 2 for
-            each core, from 4 to 16, or for a bundle the number of cores).
+            each core, from 4 to 16; for a bundle the number of cores, in one process or several).
         patience: Seconds to wait for a server that stops to answer, once it has answered; 0 to fail at once.
         total: Number of images, if it is known.
         engine: `local` for processes of this host, or `ray` for those of a Ray cluster.
@@ -110,7 +110,7 @@ def open_engine(
             row_options,
             answerer,
             workers=number,
-            threads=_THREADS_OF_WORKER if concurrency is None else concurrency // number,
+            threads=_threads_of_worker(number, served=served) if concurrency is None else concurrency // number,
             patience=patience,
             report=report,
         )
@@ -147,6 +147,10 @@ def check_workers(workers: int | None) -> None:
 def _default_workers(*, served: bool, total: int | None) -> int:
     cores = host_cores()
     return cores if served and cores > 1 and (total is None or total >= _FEW) else 0
+
+
+def _threads_of_worker(workers: int, *, served: bool) -> int:
+    return _THREADS_OF_WORKER if served else max(1, host_cores() // workers)
 
 
 def _default_threads(*, served: bool) -> int:
