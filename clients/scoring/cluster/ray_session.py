@@ -100,7 +100,7 @@ def _connect(ray: ModuleType, address: str) -> None:
     except Exception as error:  # noqa: BLE001  (Ray raises many kinds)
         raise ConnectionFailedError(
             f"the Ray cluster at {printable(address)} cannot be used: {first_sentence(str(error))}",
-            hint="Check that it has the same Ray and Python as this host; if it requires a token, set RAY_AUTH_MODE=token",
+            hint="Check that it has the Ray and Python of this host; if it requires a token, set RAY_AUTH_MODE=token",
         ) from None
 
 
