@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from camserve.clients.classifier import Classifier
     from camserve.clients.evaluation.compare import compare_tables
     from camserve.clients.evaluation.evaluate import evaluate
+    from camserve.clients.evaluation.images import evaluate_images
     from camserve.clients.evaluation.page.write import PageSummary, write_page
     from camserve.clients.evaluation.results import (
         Calibration,
@@ -35,11 +36,11 @@ if TYPE_CHECKING:
     from camserve.clients.evaluation.versions import AnsweringVersion
     from camserve.clients.explainer import CAMExplainer
     from camserve.clients.observing.metrics import Metrics
-    from camserve.clients.score_table import score_table
     from camserve.clients.scoring.inputs import Items, find_images, find_items
     from camserve.clients.scoring.items import Item
     from camserve.clients.scoring.rows import RowMap, ScoredRow
     from camserve.clients.scoring.stream_scores import score
+    from camserve.clients.table_run import score_table
     from camserve.clients.tables.camera_submission import write_camera_submission
     from camserve.clients.tables.checks import check_table
     from camserve.clients.tables.map_grid import read_map_grid
@@ -92,6 +93,7 @@ __all__ = [
     "check_table",
     "compare_tables",
     "evaluate",
+    "evaluate_images",
     "find_images",
     "find_items",
     "load_image",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.access import access_list, mode, needs_root
 
-from camserve.atomic import add_file, remove_leftovers, replace_file, replace_folder
+from camserve.atomic import add_file, remove_leftovers, remove_leftovers_below, replace_file, replace_folder
 
 
 def write(target: Path, text: str = "new") -> bool:
@@ -236,3 +236,30 @@ def test_what_killed_processes_left_is_removed_and_the_rest_remains(tmp_path: Pa
         assert len(list(tmp_path.iterdir())) == 4
         assert written.is_dir()
     assert sorted(path.name for path in tmp_path.iterdir()) == [".parts.backup", "other.csv", "parts", "table.csv"]
+
+
+def test_what_killed_processes_left_below_a_folder_is_removed(tmp_path: Path) -> None:
+    folder, precious = tmp_path / "overlays" / "cats", (".camserve-notes.tmp", "1.jpg.png")
+    folder.mkdir(parents=True)
+    for name in precious:
+        (folder / name).touch()
+    pid = os.fork()
+    if not pid:
+        with replace_file(folder / "2.jpg.png"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    with replace_file(folder / "2.jpg.png"):
+        assert len(list(folder.iterdir())) == 4
+        remove_leftovers_below(tmp_path)
+        assert len(list(folder.iterdir())) == 3
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*precious, "2.jpg.png"])
+
+
+def test_a_retired_folder_is_removed_once_another_has_its_place(tmp_path: Path) -> None:
+    target, retired = tmp_path / "answers", tmp_path / ".answers.0123abcd.old"
+    retired.mkdir()
+    remove_leftovers(target)  # a run was killed while it replaced the folder, so that this is the last one
+    assert retired.is_dir()
+    target.mkdir()
+    remove_leftovers(target)
+    assert list(tmp_path.iterdir()) == [target]

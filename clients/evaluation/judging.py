@@ -103,8 +103,6 @@ def check_some(labels: Sequence[str], failed: int, rows: Sequence[str], table: s
         UsageError: If no row can.
     """
     if failed == len(rows):
-        raise UsageError(
-            f"all rows of {table} contain an error", hint="See the column 'error', and score the images again"
-        )
+        raise UsageError(f"all rows of {table} contain an error", hint="Read the errors, and score the images again")
     if not labels:
         raise UsageError(f"no row of {table} has a true label, such as {printable(rows[0])}", hint=_OTHER_TRUTH)

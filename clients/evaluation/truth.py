@@ -12,7 +12,7 @@ from camserve.clients.evaluation.table_rows import read_csv
 from camserve.errors import UsageError
 from camserve.text import listed, printable, reason
 
-__all__ = ["FOLDER", "read_truth"]
+__all__ = ["FOLDER", "check_truth", "read_truth"]
 
 FOLDER = "folder"
 """The value of `truth` for the names of folders."""
@@ -36,6 +36,16 @@ def read_truth(answers: Answers, truth: str | Path) -> Truth:
     if truth == FOLDER:
         return tuple(map(_folder, answers.paths))
     return _Labels(Path(truth)).of_rows(answers)
+
+
+def check_truth(truth: str | Path) -> None:
+    """Check that true labels can be read, before images are scored.
+
+    Raises:
+        UsageError: As for `read_truth`, but for what depends on the paths.
+    """
+    if truth != FOLDER:
+        _Labels(Path(truth))
 
 
 def _folder(path: str) -> str | None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from camserve.argument_checks import check_whole
 from camserve.clients.answers.served_model import Model
@@ -22,7 +22,7 @@ from camserve.clients.scoring.stage_times import StageTimes
 from camserve.clients.threads import starting_threads
 from camserve.errors import UsageError
 
-__all__ = ["Engine", "ThreadEngine", "check_concurrency"]
+__all__ = ["Engine", "RowsInProgress", "ThreadEngine", "check_concurrency"]
 
 _AHEAD = 2
 """Chunks taken for each thread, so that a slow first chunk does not leave the other threads idle."""
@@ -37,6 +37,31 @@ class Engine(Protocol):
         Raises:
             CamserveError: If an error affects every image.
         """
+
+
+@runtime_checkable
+class _ReportsLimit(Protocol):
+    def limited_by(self) -> str | None: ...
+
+
+class RowsInProgress:
+    """The rows of a run, as they are finished.
+
+    Args:
+        rows: The rows.
+        engine: What scores them.
+    """
+
+    def __init__(self, rows: Iterable[ScoredRow], engine: object) -> None:
+        self._rows = rows
+        self._engine = engine
+
+    def __iter__(self) -> Iterator[ScoredRow]:
+        return iter(self._rows)
+
+    def limited_by(self) -> str | None:
+        """Return what limits the run, see `Bottleneck.find`; None if the engine does not report it."""
+        return self._engine.limited_by() if isinstance(self._engine, _ReportsLimit) else None
 
 
 def check_concurrency(concurrency: int) -> None:

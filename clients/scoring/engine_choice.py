@@ -21,14 +21,15 @@ __all__ = ["check_workers", "open_engine"]
 
 _log = logging.getLogger("camserve.clients")
 
-_THREADS = 8
-"""Requests in progress of this process, without worker processes."""
+_FEWEST_THREADS, _MOST_THREADS = 4, 16
+"""Requests in progress of this process without worker processes, which are 2 for each core."""
 
 _THREADS_OF_WORKER = 2
 """Requests in progress of each worker process: it decodes images for one while it waits for the answer to the other."""
 
-_FEW = 500
-"""Number of images below which no worker processes are started by default, as this takes about a second."""
+_FEW = 2_000
+"""Number of images below which no worker processes are started by default: the threads of this process decode about as
+fast on two cores, and a worker needs half a second of a core to start."""
 
 
 @contextmanager
@@ -49,8 +50,8 @@ def open_engine(
         row_options: What rows contain.
         workers: Number of worker processes, 0 for none (default: as many as cores for a server, if there are many
             images; none for a bundle, whose computation uses all cores in one process).
-        concurrency: Number of requests in progress in total (default: 2 for each worker process; without, 8, or for
-            a bundle the number of cores).
+        concurrency: Number of requests in progress in total (default: 2 for each worker process; without, 2 for
+            each core, from 4 to 16, or for a bundle the number of cores).
         patience: Seconds to wait for a server that stops to answer, once it has answered; 0 to fail at once.
         total: Number of images, if it is known.
         report: Receives what the user should know, such as a server that does not reply.
@@ -68,7 +69,7 @@ def open_engine(
     with closing(answerer_options.open()) as answerer:
         check_maps(row_options, answerer)
         if number == 0:
-            threads = concurrency or (_THREADS if served else host_cores())
+            threads = concurrency or _default_threads(served=served)
             bridge = Patience(patience, OutageReport(report, patience))
             yield ThreadEngine(answerer, row_options, concurrency=threads, patience=bridge)
             return
@@ -100,3 +101,8 @@ def check_workers(workers: int | None) -> None:
 def _default_workers(*, served: bool, total: int | None) -> int:
     cores = host_cores()
     return cores if served and cores > 1 and (total is None or total >= _FEW) else 0
+
+
+def _default_threads(*, served: bool) -> int:
+    cores = host_cores()
+    return max(_FEWEST_THREADS, min(_MOST_THREADS, 2 * cores)) if served else cores

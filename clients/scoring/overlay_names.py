@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from camserve.clients.scoring.items import Item
 from camserve.errors import UsageError
 from camserve.text import printable
 
-__all__ = ["distinct_overlays", "overlay_name"]
+__all__ = ["check_distinct", "overlay_name"]
 
 _SUFFIX = ".png"
 _MAX_NAME = 255 - len(_SUFFIX)
@@ -33,8 +33,8 @@ def overlay_name(id_: str) -> str:
     return "/".join([*map(_folder, folders), _limited(_name(name)) + _SUFFIX])
 
 
-def distinct_overlays(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the items, and check that no two images have one overlay.
+def check_distinct(items: Iterable[Item]) -> None:
+    """Check that no two images have one overlay.
 
     Raises:
         UsageError: If two images have one id.
@@ -49,7 +49,6 @@ def distinct_overlays(items: Iterable[Item]) -> Iterator[Item]:
                 hint="Pass the folder that contains both as the only input, or score them with a folder of overlays "
                 "for each: --overlays DIR",
             )
-        yield item
 
 
 def _folder(name: str) -> str:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from camserve.atomic import replace_file
+from camserve.atomic import remove_leftovers_below, replace_file
 from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.map_drawing import contains_text, draw_map, encode_png
 from camserve.clients.scoring.overlay_names import overlay_name
@@ -22,7 +22,7 @@ _HINT = "Choose a folder that you can write to: --overlays DIR"
 
 
 def make_overlay_folder(folder: str | Path, inputs: Iterable[str | Path] = ()) -> None:
-    """Create the folder of overlays, before any image is scored.
+    """Create the folder of overlays, and remove what killed runs left there, before any image is scored.
 
     Args:
         folder: The folder.
@@ -46,6 +46,7 @@ def make_overlay_folder(folder: str | Path, inputs: Iterable[str | Path] = ()) -
         raise UsageError(f"folder {printable(folder)} cannot be created: {error.strerror}", hint=_HINT) from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"folder {printable(folder)} is not writable", hint=_HINT)
+    remove_leftovers_below(Path(folder))
 
 
 def write_overlay(cam: ActivationMap, image: ImageInput, row: ScoredRow, folder: str | Path) -> Path:
@@ -70,6 +71,9 @@ def write_overlay(cam: ActivationMap, image: ImageInput, row: ScoredRow, folder:
     name = printable(row.id.rpartition("/")[2])
     content = encode_png(draw_map(cam, image), {_IMAGE_KEY: name, _ANSWER_KEY: _answer(row)})
     try:
+        real = Path(os.path.realpath(folder), overlay_name(row.id)).parent
+        if os.path.realpath(real) != str(real):
+            raise FileExistsError("a folder on its path is a link")
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file() and not contains_text(path, _ANSWER_KEY):
             raise FileExistsError("a file that is not an overlay has its name")

@@ -231,7 +231,10 @@ class ProcessEngine:
 def _without_row(item: Item) -> Item:
     """Return an item whose recorded row has only what decides whether it is the result."""
     row = item.recorded
-    return item if row is None else replace(item, recorded=ScoredRow("", sha256=row.sha256, error=row.error))
+    if row is None:
+        return item
+    needed = ScoredRow("", error=row.error, model=row.model, version=row.version, id=row.id, sha256=row.sha256)
+    return replace(item, recorded=needed)
 
 
 def _killed_again(how: str, items: Sequence[Item]) -> ClientError:

@@ -84,8 +84,8 @@ def row_line(row: ScoredRow, *, replaces: bool) -> bytes:
     if row.probabilities is not None:
         fields["probabilities"] = _packed(row.probabilities)
     if row.map is not None:
-        grid = row.map.grid
-        fields["map"] = {"peak": row.map.peak, "box": row.map.box, "shape": grid.shape, "grid": _packed(grid)}
+        grid, boxes = row.map.grid, {"box": row.map.box, "area": row.map.area}
+        fields["map"] = {"peak": row.map.peak, **boxes, "shape": grid.shape, "grid": _packed(grid)}
     if replaces:
         fields["replaces"] = True
     return _line(json.dumps(fields, ensure_ascii=False, separators=(",", ":")))
@@ -142,8 +142,15 @@ def _row(fields: dict[str, Any]) -> ScoredRow:
 
 
 def _map(fields: dict[str, Any]) -> RowMap:
-    (x, y), box = fields["peak"], fields["box"]
-    return RowMap((x, y), None if box is None else tuple(box), _unpacked(fields["grid"]).reshape(fields["shape"]))
+    (x, y), grid = fields["peak"], _unpacked(fields["grid"]).reshape(fields["shape"])
+    return RowMap((x, y), _box(fields["box"]), grid, _box(fields["area"]))
+
+
+def _box(sides: list[int] | None) -> tuple[int, int, int, int] | None:
+    if sides is None:
+        return None
+    left, top, right, bottom = sides
+    return left, top, right, bottom
 
 
 def _text(text: str) -> str | dict[str, str]:

@@ -39,4 +39,4 @@ def check_maps(options: RowOptions, answerer: Answerer) -> None:
 
 def row_map(cam: ActivationMap) -> RowMap:
     """Return what a row keeps of a map, without the image."""
-    return RowMap(cam.peak, cam.bbox(), cam.grid)
+    return RowMap(cam.peak, cam.bbox(), cam.grid, cam.placement.box)

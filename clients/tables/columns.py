@@ -30,6 +30,10 @@ _OF_MAP: tuple[tuple[str, Kind], ...] = (
     ("map_top", "integer"),
     ("map_right", "integer"),
     ("map_bottom", "integer"),
+    ("map_area_left", "integer"),
+    ("map_area_top", "integer"),
+    ("map_area_right", "integer"),
+    ("map_area_bottom", "integer"),
     ("map_rows", "integer"),
     ("map_columns", "integer"),
     ("map_grid", "bytes"),
@@ -139,8 +143,14 @@ class Columns:
 
 
 def _map_cells(row_map: RowMap) -> list[Cell]:
-    box: Sequence[int | None] = row_map.box or (None, None, None, None)
-    return [*row_map.peak, *box, *row_map.grid.shape, pack_grid(row_map.grid)]
+    nothing = (None, None, None, None)
+    return [
+        *row_map.peak,
+        *(row_map.box or nothing),
+        *(row_map.area or nothing),
+        *row_map.grid.shape,
+        pack_grid(row_map.grid),
+    ]
 
 
 def _escaped(text: str) -> str:

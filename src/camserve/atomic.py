@@ -20,8 +20,17 @@ from camserve.access import Access, give_access, give_tree_access, read_access
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["Replacement", "add_file", "remove_leftovers", "replace_file", "replace_folder", "sync"]
+__all__ = [
+    "Replacement",
+    "add_file",
+    "remove_leftovers",
+    "remove_leftovers_below",
+    "replace_file",
+    "replace_folder",
+    "sync",
+]
 
+_TEMPORARY = re.compile("[.]camserve-[0-9a-f]{8}-[0-9a-f]{16}[.]tmp")
 _FOLDER_SYNC_UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)
 _LINK_UNSUPPORTED = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # FAT, some network file systems
 
@@ -157,7 +166,8 @@ def remove_leftovers(target: Path) -> None:
     What another process still writes is locked, and remains.
     """
     file_name = re.compile(re.escape(_prefix(target)) + "[0-9a-f]{16}[.]tmp")
-    folder_name = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{8}")
+    retired = "(?:[.]old)?" if target.exists() else ""  # without, the last folder is not lost
+    folder_name = re.compile(re.escape(f".{target.name}.") + "[0-9a-f]{8}" + retired)
     with suppress(OSError), os.scandir(target.parent) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -166,6 +176,16 @@ def remove_leftovers(target: Path) -> None:
                 is_leftover = file_name.fullmatch(entry.name)
             if is_leftover:
                 _remove_unlocked(Path(entry.path))
+
+
+def remove_leftovers_below(folder: Path) -> None:
+    """Remove what killed processes left of any files that were to be written into a folder and the folders in it.
+
+    What another process still writes is locked, and remains.
+    """
+    for parent, _, names in os.walk(folder):
+        for name in filter(_TEMPORARY.fullmatch, names):
+            _remove_unlocked(Path(parent, name))
 
 
 def _remove_unlocked(path: Path) -> None:

@@ -12,16 +12,21 @@ import pytest
 
 from camserve.cli.scoring_progress import ScoringProgress, track_rows
 from camserve.clients import ScoredRow
+from camserve.clients.scoring.engine import RowsInProgress
 
 PROGRAM = """if True:
     import time
     from camserve.cli.scoring_progress import track_rows
     from camserve.clients import ScoredRow
+    from camserve.clients.scoring.engine import RowsInProgress
     def rows():
         for number in range(30):
             time.sleep(0.02)
             yield ScoredRow(str(number), error="bad" if number == 3 else None)
-    for row in track_rows(rows(), 12345, lambda: "server or network"):
+    class Engine:
+        def limited_by(self):
+            return "server or network"
+    for row in track_rows(RowsInProgress(rows(), Engine()), 12345):
         pass
 """
 
@@ -62,7 +67,7 @@ def test_no_images_are_all_of_none() -> None:
 
 def test_rows_are_passed_on() -> None:
     rows = [ScoredRow("a"), ScoredRow("b", error="bad")]
-    assert list(track_rows(rows, 2)) == rows
+    assert list(track_rows(RowsInProgress(rows, None), 2)) == rows
 
 
 @pytest.mark.parametrize("width", [60, 120])

@@ -218,7 +218,7 @@ def test_completion_can_be_shown_and_installed() -> None:
 def test_help_fits_the_terminal_and_cuts_nothing(command: str, columns: int) -> None:
     text = run(*command.split(), "--help", environment={"COLUMNS": str(columns)}).stdout
     assert max(map(len, text.splitlines())) <= columns
-    assert "..." not in re.sub(r"\[ARGS\]\.\.\.|\.\.\.\]|IMAGE\.\.\.|\[INPUT\]\.\.\.", "", text)
+    assert "..." not in re.sub(r"\[ARGS\]\.\.\.|\.\.\.\]|IMAGE\.\.\.|INPUT\]?\.\.\.", "", text)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,24 @@
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 
 import camserve.clients
 
-HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "matplotlib", "pyarrow", "scipy", "sklearn", "pandas")
+HEAVY = (
+    "tensorflow",
+    "keras",
+    "onnx",
+    "onnxruntime",
+    "matplotlib",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "pandas",
+    "fsspec",
+    "aiohttp",
+)
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -33,3 +46,8 @@ def test_clients_import_neither_export_nor_serving() -> None:
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     packages = {name.split(".")[1] for name in done.stdout.split()}
     assert packages.isdisjoint({"export", "serving", "bundle", "cli"})
+
+
+def test_no_public_name_is_that_of_a_module_which_would_replace_it_when_imported() -> None:
+    modules = {module.name for module in pkgutil.iter_modules(camserve.clients.__path__)}
+    assert modules.isdisjoint(camserve.clients.__all__)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from camserve.clients.scoring.items import Item
 from camserve.cores import host_cores
 from camserve.errors import ImageError
 from camserve.heatmap import as_rgb, layer, look
 from camserve.images.decode_options import DecodeOptions
-from camserve.images.loading import load_image
+from camserve.images.loading import open_image
 
 __all__ = ["Thumbnail", "draw_map", "read_thumbnails"]
 
@@ -54,22 +53,22 @@ class Thumbnail:
 
 
 def read_thumbnails(
-    paths: Sequence[str],
-    folder: Path | None,
+    items: Sequence[Item],
     decode_options: DecodeOptions,
     each: Callable[[Iterable[Thumbnail]], Iterable[Thumbnail]],
 ) -> list[Thumbnail]:
-    """Read the images of these paths, several at a time.
+    """Read images, several at a time.
 
     Args:
-        paths: The images.
-        folder: Where relative paths start (default: the current folder).
+        items: The images.
         decode_options: How files are decoded.
         each: Called with the iterable of the thumbnails, to report progress.
     """
-    located = [path if folder is None else os.fspath(folder / path) for path in paths]
-    with ThreadPoolExecutor(host_cores()) as threads:
-        return list(each(threads.map(partial(_thumbnail, decode_options=decode_options), located)))
+    threads = ThreadPoolExecutor(host_cores())
+    try:
+        return list(each(threads.map(partial(_thumbnail, decode_options=decode_options), items)))
+    finally:
+        threads.shutdown(cancel_futures=True)
 
 
 def draw_map(grid: np.ndarray[Any, Any], size: tuple[int, int]) -> str:
@@ -79,9 +78,9 @@ def draw_map(grid: np.ndarray[Any, Any], size: tuple[int, int]) -> str:
     return _uri(layer(grid, (height, width), _OPAQUE), "PNG", optimize=True)
 
 
-def _thumbnail(path: str, decode_options: DecodeOptions) -> Thumbnail:
+def _thumbnail(item: Item, decode_options: DecodeOptions) -> Thumbnail:
     try:
-        image = load_image(path, decode_options)
+        image = open_image(item.source.read(decode_options.max_bytes), decode_options, name=item.path).load()
     except ImageError as error:
         return Thumbnail(None, (0, 0), error.message)
     size = image.size

@@ -11,6 +11,7 @@ from camserve.clients.evaluation.page.checks import DEFAULT_IMAGES, OTHER_PAGE, 
 from camserve.clients.evaluation.page.details import read_details
 from camserve.clients.evaluation.page.document import render_page
 from camserve.clients.evaluation.page.map_placement import place_maps
+from camserve.clients.evaluation.page.row_items import items_of_rows
 from camserve.clients.evaluation.page.rows import PageRow
 from camserve.clients.evaluation.page.selection import choose_rows
 from camserve.clients.evaluation.page.thumbnails import Thumbnail, draw_map, read_thumbnails
@@ -79,7 +80,8 @@ def write_page(
     chosen = choose_rows(evaluation, images)
     details = read_details(evaluation, chosen)
     folder = None if images_from is None else Path(images_from)
-    thumbnails = read_thumbnails([each.path for each in details], folder, decode_options, progress)
+    items = items_of_rows([each.path for each in details], folder)
+    thumbnails = read_thumbnails(items, decode_options, progress)
     rows = _with_maps([PageRow(*each) for each in zip(details, thumbnails, strict=True)])
     content = render_page(evaluation, rows, _scope(rows, evaluation)).encode()
     _write(page, content)

@@ -5,30 +5,28 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sized
+from itertools import chain
 from pathlib import Path
 
-from camserve.clients.scoring.inputs.braces import expand_braces
 from camserve.clients.scoring.inputs.columns import ColumnNames
 from camserve.clients.scoring.inputs.containers import Container, LocalContainer
 from camserve.clients.scoring.inputs.csv_table import items_of_csv
 from camserve.clients.scoring.inputs.files import check_several, items_of_folder
+from camserve.clients.scoring.inputs.kinds import CSV, FOLDER, PARQUET, TAR, expanded, kind_of
 from camserve.clients.scoring.inputs.lists import PathList
 from camserve.clients.scoring.inputs.named import is_url, item_of_name, local_path
 from camserve.clients.scoring.inputs.parquet_table import ParquetTable
 from camserve.clients.scoring.inputs.remote import RemoteContainer
-from camserve.clients.scoring.inputs.tar import check_uncompressed, items_of_tar
-from camserve.clients.scoring.inputs.url_listing import expand_url, is_folder, items_of_prefix, path_of
+from camserve.clients.scoring.inputs.tar import items_of_tar
+from camserve.clients.scoring.inputs.url_listing import items_of_prefix
 from camserve.clients.scoring.items import Item
 from camserve.errors import UsageError
-from camserve.images.folders import expand
 from camserve.images.left_out import LeftOut
 from camserve.text import printable
 
 __all__ = ["Items", "find_items"]
 
 _log = logging.getLogger("camserve.clients")
-
-_TAR, _CSV, _PARQUET, _FOLDER = ".tar", ".csv", ".parquet", "folder"
 
 
 def find_items(
@@ -121,9 +119,32 @@ class Items(Iterable[Item]):
         Raises:
             UsageError: If one does not, or cannot be read.
         """
-        for name in (each for given in self._inputs if not is_url(given) for each in _expanded(given)):
-            if not is_url(name) and not os.path.exists(name):  # noqa: PTH110  (Path.exists may raise)
-                raise UsageError(f"{printable(name)} does not exist or cannot be read", hint="Check the path")
+        for name in self._local_names():
+            if not os.path.exists(name):  # noqa: PTH110  (Path.exists may raise)
+                raise UsageError(
+                    f"{printable(name)} does not exist or cannot be read",
+                    hint="Pass a list on standard input by --files-from -" if name == "-" else "Check the path",
+                )
+
+    def check_kept(self, output: str | Path) -> None:
+        """Check that a file to write is none of the inputs, such as a table that it would replace.
+
+        Raises:
+            UsageError: If it is.
+        """
+        given = [] if self._list is None or self._list.path is None else [self._list.path]
+        for name in chain(self._local_names(), given):
+            if os.path.isfile(name) and os.path.exists(output) and os.path.samefile(name, output):  # noqa: PTH110, PTH113, PTH121
+                raise UsageError(
+                    f"{printable(output)} is both an input and the output, which would replace it",
+                    hint="Choose another file: --output FILE",
+                )
+
+    def _local_names(self) -> Iterator[str]:
+        """Yield the files and folders of this host that were given."""
+        for given in self._inputs:
+            if not is_url(local_path(given)):
+                yield from expanded(given)
 
     def _left_out(self) -> LeftOut:
         return LeftOut() if self._finished or self._given_left_out is None else self._given_left_out
@@ -141,29 +162,29 @@ class Items(Iterable[Item]):
     def _parts(self, left_out: LeftOut) -> Iterator[Iterable[Item]]:
         """Yield the images of each input; those that have a length need not be read to count them."""
         has_table = False
-        for name in (each for given in self._inputs for each in _expanded(given)):
-            kind = _kind(name)
-            has_table |= kind in {_CSV, _PARQUET}
+        for name in (each for given in self._inputs for each in expanded(given)):
+            kind = kind_of(name)
+            has_table |= kind in {CSV, PARQUET}
             yield self._part(name, kind, left_out)
         if self._list is not None:
             yield _listed(self._list, left_out)
         if self._columns.options and not has_table:
             options = " and ".join(self._columns.options)
             raise UsageError(
-                f"{options} applies to tables, and no input is one",
+                f"{options} {'applies' if len(self._columns.options) == 1 else 'apply'} to tables, and no input is one",
                 hint=f"Pass a .csv or .parquet table, or leave out {options}",
             )
 
     def _part(self, name: str, kind: str | None, left_out: LeftOut) -> Iterable[Item]:
         """Return the images of a file, a folder or a URL."""
-        if kind == _FOLDER:
+        if kind == FOLDER:
             return items_of_prefix(name, left_out) if is_url(name) else items_of_folder(Path(name), left_out)
         if kind is None:
             return iter([item_of_name(name)])
         container: Container = RemoteContainer(name) if is_url(name) else LocalContainer(Path(name))
-        if kind == _TAR:
+        if kind == TAR:
             return items_of_tar(container, left_out)
-        if kind == _CSV:
+        if kind == CSV:
             return items_of_csv(container, self._columns, left_out, self._report)
         return ParquetTable(container, self._columns, left_out, self._report)
 
@@ -172,35 +193,6 @@ class Items(Iterable[Item]):
         if message not in self._reported:
             self._reported.add(message)
             self._report_to(message)
-
-
-def _expanded(given: str) -> Iterator[str]:
-    """Yield the paths and URLs that an input stands for."""
-    if not is_url(given) and os.path.lexists(given):
-        yield given
-        return
-    for text in expand_braces(given):
-        name = local_path(text)
-        if is_url(name):
-            yield from expand_url(name)
-        else:
-            yield from map(str, expand(name))
-
-
-def _kind(name: str) -> str | None:
-    """Return what an input contains; None for an image.
-
-    Raises:
-        UsageError: If it is a compressed archive, or a URL that cannot be read.
-    """
-    path = path_of(name) if is_url(name) else name
-    extension = os.path.splitext(path)[1].lower()  # noqa: PTH122
-    if not is_url(name) and os.path.isdir(name):  # noqa: PTH112  (Path.is_dir raises an error without permission)
-        return _FOLDER
-    check_uncompressed(path)
-    if extension in {_TAR, _CSV, _PARQUET}:
-        return extension
-    return _FOLDER if is_url(name) and is_folder(name) else None
 
 
 def _listed(names: PathList, left_out: LeftOut) -> Iterator[Item]:

@@ -34,10 +34,15 @@ class PathList:
 
     Args:
         file: The file; `-` for standard input.
+
+    Attributes:
+        path: The file; None for standard input.
+        name: What messages call it.
     """
 
     def __init__(self, file: str | Path) -> None:
         self._file = str(file)
+        self.path = None if self._file == STANDARD_INPUT else self._file
         self.name = "standard input" if self._file == STANDARD_INPUT else printable(self._file)
         self._stream: BinaryIO | None = None
 

@@ -1,49 +1,31 @@
-"""Read files under URLs with fsspec, which finds credentials and endpoints where its packages document."""
+"""Read files and parts of files under URLs."""
 
 from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from shutil import copyfileobj
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from camserve.clients.scoring.inputs.filesystems import filesystem, shown, translated
 from camserve.clients.scoring.inputs.sources import checked
 from camserve.clients.scoring.items import Source
-from camserve.errors import CamserveError, ClientError, ConnectionFailedError, ImageError, UsageError
+from camserve.errors import ClientError, ConnectionFailedError, ImageError, UsageError
 from camserve.images.memory import enough_memory
-from camserve.text import printable, shortened
+from camserve.text import printable
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["RemoteContainer", "UrlSource", "filesystem", "read_start", "translated"]
+__all__ = ["RemoteContainer", "UrlSource", "read_start"]
 
-Result = TypeVar("Result")
-
-_PACKAGES = {
-    **dict.fromkeys(("s3", "s3a"), "s3fs"),
-    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
-    **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
-    **dict.fromkeys(("sftp", "ssh"), "paramiko"),
-    **dict.fromkeys(("http", "https"), "'camserve[remote]'"),
-    "hf": "huggingface_hub",
-}
-"""The package that each protocol requires beside fsspec."""
-
+_PARTIAL_CONTENT = 206
+_TIMEOUT = 30.0
+"""Seconds without any byte after which a web server does not reply."""
 _PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds between attempts to reach an endpoint."""
-
-_UNREACHABLE = frozenset(
-    {"ConnectionError", "TimeoutError", "gaierror"}  # Python
-    | {"ClientConnectionError", "ClientPayloadError"}  # aiohttp
-    | {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"}  # botocore
-    | {"ServiceRequestError", "TransportError"}  # Azure, Google
-)
-"""Exceptions, by name, of an endpoint that does not reply. Their packages need not be installed."""
-_NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"})
-
-_MAX_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +81,12 @@ class RemoteContainer:
         if not _is_web(files):
             stream = translated(self.name, UsageError, lambda: files.open(path, "rb"))
         elif in_order:
-            stream = translated(self.name, UsageError, lambda: _web_stream(files, path))
+            stream = translated(self.name, ClientError, lambda: _downloaded(files, path))
         elif translated(self.name, UsageError, lambda: _sends_parts(files, path)):
             stream = translated(self.name, UsageError, lambda: files.open(path, "rb"))
         else:
             raise UsageError(
-                f"{_name(self.name)} cannot be read: its web server sends whole files only",
+                f"{shown(self.name)} cannot be read: its web server sends whole files only",
                 hint="Download it, and pass the file",
             )
         return cast(BinaryIO, io.BufferedReader(_RemoteStream(self.name, stream)))
@@ -144,120 +126,59 @@ class _RemoteStream(io.RawIOBase):
         super().close()
 
 
-def filesystem(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL according to fsspec, and the path in it.
-
-    Raises:
-        UsageError: If the package for its protocol is not installed, or there is none.
-    """
-    protocol = url.partition("://")[0].lower()
-    try:
-        from fsspec.core import url_to_fs  # noqa: PLC0415  (optional)
-    except ImportError:
-        raise _not_installed(url, "fsspec", "'camserve[remote]'") from None
-    try:
-        files, path = url_to_fs(url)
-    except ImportError as error:
-        package = _PACKAGES.get(protocol)
-        if package is None:
-            raise UsageError(
-                f"{_name(url)} requires a package that is not installed: {printable(str(error))}",
-                hint="Install this package with pip",
-            ) from None
-        raise _not_installed(url, package.removeprefix("'camserve[remote]'") or "aiohttp", package) from None
-    except ValueError as error:
-        raise UsageError(
-            f"{_name(url)} cannot be read: {printable(str(error))}",
-            hint="Pass a path, or a URL such as s3://, gs://, az://, http:// or https://",
-        ) from None
-    return files, path
-
-
 def read_start(files: Any, path: str, size: int) -> bytes:
     """Read the first bytes of a file."""
     return _read_range(files, path, 0, size)
 
 
-def translated(url: str, kind: type[CamserveError], action: Callable[[], Result]) -> Result:
-    """Return the result of an action on a URL, whose exceptions become errors that name the URL.
-
-    Args:
-        url: The URL.
-        kind: The error if the file is missing or cannot be read.
-        action: The action.
-
-    Raises:
-        CamserveError: Of this kind.
-        ConnectionFailedError: If its endpoint does not reply.
-        ClientError: If there are no credentials for it.
-    """
-    try:
-        return action()
-    except (CamserveError, MemoryError):
-        raise
-    except Exception as error:  # noqa: BLE001  the packages of stores raise exceptions of their own
-        raise _translation(url, kind, error) from None
-
-
-def _translation(url: str, kind: type[CamserveError], error: Exception) -> CamserveError:
-    # fsspec calls a file missing whenever a web server gives no information about it.
-    is_missing = isinstance(error, FileNotFoundError)
-    if is_missing and url.startswith("http") and isinstance(error.__cause__, Exception):
-        error = error.__cause__
-    if isinstance(error, FileNotFoundError):
-        return kind(f"{_name(url)} does not exist", hint="Check the URL")
-    names = {each.__name__ for each in type(error).__mro__}
-    why = shortened(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, _MAX_REASON)
-    if names & _UNREACHABLE:
-        return ConnectionFailedError(
-            f"the endpoint of {_name(url)} does not reply: {why}", hint="Check the network and the URL"
-        )
-    if names & _NO_CREDENTIALS:
-        return ClientError(
-            f"there are no credentials for {_name(url)}: {why}",
-            hint=f"Set them where {_PACKAGES.get(url.partition('://')[0], 'fsspec')} reads them",
-        )
-    return kind(f"{_name(url)} cannot be read: {why}", hint="Check the URL and the permissions")
-
-
 def _read_range(files: Any, path: str, offset: int, size: int) -> bytes:
-    """Read at most `size` bytes; a web server that sends whole files is not read further."""
-    if not _is_web(files) or offset:
-        try:
-            data: bytes = files.cat_file(path, start=offset, end=offset + size)
-        except Exception as error:
-            if "range" in str(error).lower() and files.size(path) == 0:  # stores refuse any range of an empty object
-                return b""
-            raise
-        return data
+    """Read at most `size` bytes."""
+    if _is_web(files):
+        return _read_web_range(files, path, offset, size)
+    try:
+        data: bytes = files.cat_file(path, start=offset, end=offset + size)
+    except Exception as error:
+        if "range" in str(error).lower() and files.size(path) == 0:  # stores refuse any range of an empty object
+            return b""
+        raise
+    return data
+
+
+def _read_web_range(files: Any, path: str, offset: int, size: int) -> bytes:
+    """Read a part of a file, or its beginning, of which not every web server sends a part: the rest is not read."""
+    part = {"headers": {"Range": f"bytes={offset}-{offset + size - 1}"}} if offset else {}
     blocks = []
-    with _web_stream(files, path) as stream:
+    with _web_stream(files, path, **part) as stream:
+        if part and stream.r.status != _PARTIAL_CONTENT:
+            raise ValueError("its web server sends whole files only")
         while size > 0 and (block := stream.read(size)):
             blocks.append(block)
             size -= len(block)
     return b"".join(blocks)
 
 
-def _web_stream(files: Any, path: str, **settings: Any) -> Any:
-    """Open a file of a web server to be read from start to end, with one request."""
-    return files.open(path, "rb", block_size=0, size=1, **settings)  # with a size, none is requested
+def _downloaded(files: Any, path: str) -> BinaryIO:
+    """Copy a file to a temporary one, as a connection would not last as long as its images are scored."""
+    copy = TemporaryFile()  # noqa: SIM115  (closed by its reader)
+    with _web_stream(files, path) as stream:
+        copyfileobj(stream, copy)
+    copy.seek(0)
+    return cast(BinaryIO, copy)
 
 
 def _sends_parts(files: Any, path: str) -> bool:
     with _web_stream(files, path, headers={"Range": "bytes=0-0"}) as stream:
-        return bool(stream.r.status == 206)
+        return bool(stream.r.status == _PARTIAL_CONTENT)
+
+
+def _web_stream(files: Any, path: str, **settings: Any) -> Any:
+    """Open a file of a web server to be read from start to end, with one request and no limit of its duration."""
+    from aiohttp import ClientTimeout  # noqa: PLC0415  (optional)
+
+    timeout = ClientTimeout(total=None, sock_connect=_TIMEOUT, sock_read=_TIMEOUT)
+    # With a size, fsspec does not request it.
+    return files.open(path, "rb", block_size=0, size=1, timeout=timeout, **settings)
 
 
 def _is_web(files: Any) -> bool:
     return "https" in ((files.protocol,) if isinstance(files.protocol, str) else files.protocol)
-
-
-def _not_installed(url: str, package: str, to_install: str) -> UsageError:
-    return UsageError(
-        f"{_name(url)} requires the package {package}, which is not installed",
-        hint=f"Install it: pip install {to_install}",
-    )
-
-
-def _name(url: str) -> str:
-    return shortened(url, _MAX_REASON)

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from camserve.clients.scoring.inputs.containers import Container
 from camserve.clients.scoring.inputs.sources import UnreadableSource
 from camserve.clients.scoring.items import Item
-from camserve.errors import UsageError
+from camserve.errors import CamserveError, UsageError
 from camserve.images.file_names import IMAGES, is_hidden_folder, kind_by_name
 from camserve.images.left_out import LeftOut
 from camserve.images.signatures import SIGNATURE_LENGTH, image_kind
@@ -101,14 +101,19 @@ class _Members:
         self._archive = self._opened()
 
     def __iter__(self) -> Iterator[tarfile.TarInfo]:
-        number = 0
+        number = position = 0
         try:
             while (member := self._archive.next()) is not None:
                 self._archive.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
+                if self._archive.offset <= position:  # tarfile would return to a member before it
+                    raise tarfile.ReadError("a member has a negative size")
+                position = self._archive.offset
                 number += 1
                 yield member
-        except tarfile.TarError as error:
-            self.damage = f"{self._name} is truncated or corrupt after member {number:,}: {error}"
+        except (CamserveError, OSError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001  tarfile raises exceptions of many types for corrupt archives
+            self.damage = f"{self._name} is truncated or corrupt after member {number:,}: {printable(str(error))}"
             return
         self._check_end(number)
 
@@ -131,8 +136,10 @@ class _Members:
         self._stream.seek(0)
         try:
             return tarfile.open(fileobj=self._stream, mode="r:", encoding="utf-8", errors="surrogateescape")
-        except tarfile.TarError as error:
-            raise UsageError(f"{self._name} is not a tar archive: {error}", hint=_GET_AGAIN) from None
+        except (CamserveError, OSError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001  see above
+            raise UsageError(f"{self._name} is not a tar archive: {printable(str(error))}", hint=_GET_AGAIN) from None
 
 
 def _compressed(name: str, program: str) -> UsageError:

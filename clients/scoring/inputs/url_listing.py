@@ -7,7 +7,8 @@ from glob import has_magic
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from camserve.clients.scoring.inputs.remote import UrlSource, filesystem, read_start, translated
+from camserve.clients.scoring.inputs.filesystems import filesystem, translated
+from camserve.clients.scoring.inputs.remote import UrlSource, read_start
 from camserve.clients.scoring.items import Item
 from camserve.errors import UsageError
 from camserve.images.file_names import IMAGES, is_hidden_folder, kind_by_name

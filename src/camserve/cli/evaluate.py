@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from camserve.cli import client_options, evaluate_options, reading_options, score_options
 from camserve.cli.console import exit_code
-from camserve.cli.help_layout import Command
-from camserve.cli.reading_options import MAX_BYTES, MAX_PIXELS, Exif, MaxBytes, MaxPixels
-from camserve.cli.shared_options import Json, check_choice, one_of
+from camserve.cli.evaluated_answers import answers_of, scoring_arguments
+from camserve.cli.help_layout import CommandWithUrls
+from camserve.cli.shared_options import Json, check_choice
+
+if TYPE_CHECKING:
+    from camserve.cli.evaluation_page import PageOptions
+    from camserve.clients.evaluation.answers import Match
 
 __all__ = ["register"]
 
-_MATCHES = ("label", "class")
-_PAGE = "Page"
 _EPILOG = """Example:  camserve evaluate answers.csv
 
 Example:  camserve evaluate answers.csv --truth labels.csv --json
@@ -23,124 +27,118 @@ Example:  camserve evaluate answers.csv --truth labels.csv --json
 Example:  camserve evaluate answers.csv --html answers.html
 
 Example:  camserve evaluate fp32.parquet --against int8.parquet
+
+Example:  camserve evaluate photos/ --bundle bundles/resnet50
 """
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command(cls=Command, epilog=_EPILOG)(evaluate)
+    app.command(cls=CommandWithUrls, epilog=_EPILOG)(evaluate)
 
 
 def evaluate(
-    table: Annotated[
-        Path,
-        typer.Argument(
-            metavar="TABLE",
-            help="Table of camserve score: a .csv, .jsonl or .parquet file, or a folder of Parquet files.",
-            show_default=False,
-        ),
-    ],
-    truth: Annotated[
-        str,
-        typer.Option(
-            metavar="folder|FILE",
-            help="True labels: the name of each image's folder, or a CSV file with the columns path and label. A path "
-            "in it may be the end of one in the table: cat/1.jpg matches photos/cat/1.jpg.",
-        ),
-    ] = "folder",
-    truth_column: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Column of the table with the true labels.", show_default=False),
-    ] = None,
-    match: Annotated[
-        str,
-        typer.Option(
-            metavar="label|class",
-            help="Whether true labels are labels, or numbers of classes.",
-            autocompletion=one_of(_MATCHES),
-        ),
-    ] = "label",
-    against: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="TABLE",
-            help="Compare with this table of the same images: which answers changed, and a sign test.",
-            show_default=False,
-        ),
-    ] = None,
-    first: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Number of mistakes, or of changed answers, to list.")
-    ] = 10,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            "--html",
-            metavar="PAGE",
-            help="Also write one page with the metrics and the images, which can be filtered by class, answer and "
-            "probability. It needs no network.",
-            show_default=False,
-            rich_help_panel=_PAGE,
-        ),
-    ] = None,
-    html_images: Annotated[
-        int | None,
-        typer.Option(
-            "--html-images",
-            min=0,
-            metavar="N",
-            help="The most rows that the page shows (default: 500). Of more, half are the worst mistakes, a tenth rows "
-            "without an answer or true label, the others correct answers of each class.",
-            show_default=False,
-            rich_help_panel=_PAGE,
-        ),
-    ] = None,
-    images_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--images-from",
-            metavar="DIR",
-            help="Folder where relative paths of the table start (default: the current folder).",
-            show_default=False,
-            rich_help_panel=_PAGE,
-        ),
-    ] = None,
-    exif: Exif = False,
-    max_pixels: MaxPixels = MAX_PIXELS,
-    max_bytes: MaxBytes = MAX_BYTES,
+    context: typer.Context,
+    inputs: evaluate_options.Inputs,
+    truth: evaluate_options.Truth = "folder",
+    truth_column: evaluate_options.TruthColumn = None,
+    match: evaluate_options.Match = "label",
+    against: evaluate_options.Against = None,
+    first: evaluate_options.First = 10,
     as_json: Json = False,
+    html: evaluate_options.Html = None,
+    html_images: evaluate_options.HtmlImages = None,
+    images_from: evaluate_options.ImagesFrom = None,
+    model: score_options.Model = None,
+    bundle: score_options.Bundle = None,
+    output: evaluate_options.Output = None,
+    top: score_options.Top = None,
+    maps: score_options.Maps = False,
+    resume: score_options.Resume = None,
+    patience: score_options.Patience = 300.0,
+    workers: score_options.Workers = None,
+    concurrency: score_options.Concurrency = None,
+    exif: reading_options.Exif = False,
+    fast_jpeg: reading_options.FastJpeg = False,
+    crops: reading_options.CropCount = None,
+    max_pixels: reading_options.MaxPixels = reading_options.MAX_PIXELS,
+    max_bytes: reading_options.MaxBytes = reading_options.MAX_BYTES,
+    version: client_options.Version = "",
+    pin_version: client_options.PinVersion = False,
+    url: client_options.Url = "localhost:8001",
+    timeout: client_options.Timeout = 30.0,
+    tls_ca: client_options.TlsCa = None,
+    tls_certificate: client_options.TlsCertificate = None,
+    tls_key: client_options.TlsKey = None,
+    token_file: client_options.TokenFile = None,
 ) -> None:
     """Compare the answers of a table with the true labels: accuracy, confusion matrix, calibration, worst mistakes.
 
-    Rows with an error, and rows without a true label, are counted, but not part of any metric.
+    With --model or --bundle, images are scored first, and no table remains unless --output names one. Rows with an
+    error, and rows without a true label, are counted, but not part of any metric.
 
     Exit codes: 0 success; 3 some rows could not be evaluated; 2 none could be.
     """
     from typing import cast
 
-    from camserve.cli.comparison_view import show_comparison
     from camserve.cli.evaluation_page import PageOptions
-    from camserve.cli.evaluation_view import show_evaluation
-    from camserve.clients import compare_tables
-    from camserve.clients import evaluate as evaluate_table
-    from camserve.clients.evaluation.answers import Match
 
+    check_choice(match, evaluate_options.MATCHES, "--match")
     page = PageOptions(html, html_images, images_from, exif, max_pixels, max_bytes)
-    page.check(against)
-    check_choice(match, _MATCHES, "--match")
-    by = cast(Match, match)
-    if against is None:
-        evaluation = evaluate_table(table, truth=truth, truth_column=truth_column, match=by, mistakes=first)
-        show_evaluation(evaluation, as_json=as_json, page=page.write(evaluation))
-        left_out, images = evaluation.errors.rows + evaluation.unmatched.rows, evaluation.images
-    else:
-        comparison = compare_tables(table, against, truth=truth, truth_column=truth_column, match=by, changes=first)
-        show_comparison(comparison, as_json=as_json)
-        parts = (
-            comparison.missing_in_table,
-            comparison.missing_in_against,
-            comparison.errors,
-            comparison.unmatched,
-        )
-        left_out, images = sum(part.rows for part in parts), comparison.images
+    page.check(against, scored=model is not None or bundle is not None)
+    scoring = scoring_arguments(
+        context,
+        inputs,
+        {
+            "model": model,
+            "bundle": bundle,
+            "url": url,
+            "version": version,
+            "pin_version": pin_version,
+            "timeout": timeout,
+            "tls_ca": tls_ca,
+            "tls_certificate": tls_certificate,
+            "tls_key": tls_key,
+            "token_file": token_file,
+        },
+        top=top,
+        maps=maps,
+        resume=resume,
+        patience=patience,
+        workers=workers,
+        concurrency=concurrency,
+    )
+    if scoring is not None:
+        from camserve.clients import DecodeOptions
+
+        decoding = DecodeOptions(exif=exif, fast_jpeg=fast_jpeg, max_pixels=max_pixels, max_bytes=max_bytes)
+        scoring |= {"crops": reading_options.crops_of(crops), "decode_options": decoding}
+    judging = {"truth": truth, "truth_column": truth_column, "match": cast("Match", match)}
+    with answers_of(inputs, output, scoring) as (table, name):
+        if against is None:
+            left_out, images = _evaluate(table, name, page, mistakes=first, as_json=as_json, **judging)
+        else:
+            left_out, images = _compare(table, name, against, changes=first, as_json=as_json, **judging)
     if left_out:
         raise typer.Exit(exit_code(left_out, left_out + images))
+
+
+def _evaluate(table: Path, name: str, page: PageOptions, *, as_json: bool, **judging: Any) -> tuple[int, int]:
+    """Print an evaluation, and return how many rows are not part of it, and how many are."""
+    from camserve.cli.evaluation_view import show_evaluation
+    from camserve.clients import evaluate as evaluate_table
+
+    evaluation = evaluate_table(table, **judging)
+    show_evaluation(replace(evaluation, table=name), as_json=as_json, page=page.write(evaluation))
+    return evaluation.errors.rows + evaluation.unmatched.rows, evaluation.images
+
+
+def _compare(table: Path, name: str, against: Path, *, as_json: bool, **judging: Any) -> tuple[int, int]:
+    """Print a comparison, and return how many rows are not part of it, and how many are."""
+    from camserve.cli.comparison_view import show_comparison
+    from camserve.clients import compare_tables
+
+    found = compare_tables(table, against, **judging)
+    show_comparison(replace(found, table=name), as_json=as_json)
+    left_out = (found.missing_in_table, found.missing_in_against, found.errors, found.unmatched)
+    return sum(part.rows for part in left_out), found.images

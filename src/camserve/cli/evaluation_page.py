@@ -35,8 +35,12 @@ class PageOptions:
     max_pixels: int
     max_bytes: int
 
-    def check(self, against: Path | None) -> None:
+    def check(self, against: Path | None, *, scored: bool) -> None:
         """Check the options before the table is read.
+
+        Args:
+            against: The other table of a comparison.
+            scored: Whether the images are scored first, for which the options of reading images have an effect, too.
 
         Raises:
             UsageError: If one is invalid, or has no effect.
@@ -45,7 +49,7 @@ class PageOptions:
             for option, given in (
                 ("--html-images", self.images is not None),
                 ("--images-from", self.images_from is not None),
-                ("--exif", self.exif),
+                ("--exif", self.exif and not scored),
             ):
                 if given:
                     raise UsageError(f"{option} has no effect without a page", hint="Add --html PAGE.html")

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
-
 import typer
 
 from camserve.cli import client_options, reading_options, score_options
 from camserve.cli.answerer_options import answerer_arguments
-from camserve.cli.console import exit_code, print_logged_warnings, print_note, print_warning
+from camserve.cli.console import exit_code, print_logged_warnings, print_note
 from camserve.cli.help_layout import CommandWithUrls
-from camserve.cli.progress_view import track
 from camserve.cli.score_report import print_summary
+from camserve.cli.scoring_progress import track_rows, track_with_errors
 from camserve.cli.shared_options import Json, check_choice
 from camserve.errors import UsageError
-from camserve.text import printable
-
-if TYPE_CHECKING:
-    from camserve.clients import ScoredRow
 
 __all__ = ["register"]
 
@@ -118,7 +111,7 @@ def score(
         workers=workers,
         concurrency=concurrency,
         patience=patience,
-        progress=track if is_table else _track_with_errors,
+        progress=track_rows if is_table else track_with_errors,
         report=print_note,
         **answerer,
     )
@@ -126,12 +119,3 @@ def score(
     print_summary(summary, output, as_json=as_json, effect_of_errors=effect)
     if summary.errors:
         raise typer.Exit(exit_code(summary.errors, summary.rows))
-
-
-def _track_with_errors(rows: Iterable[ScoredRow], total: int) -> Iterator[ScoredRow]:
-    """Print the error of each row, too, as a submission has no column for it."""
-    for row in track(rows, total):
-        if row.error is not None:
-            path = printable(row.path)
-            print_warning(row.error if path in row.error else f"{path}: {row.error}")
-        yield row

@@ -12,7 +12,7 @@ from camserve.text import count, printable
 if TYPE_CHECKING:
     from camserve.clients import TableSummary
 
-__all__ = ["print_summary"]
+__all__ = ["print_summary", "summary_line"]
 
 
 def print_summary(summary: TableSummary, output: str, *, as_json: bool, effect_of_errors: str) -> None:
@@ -27,7 +27,7 @@ def print_summary(summary: TableSummary, output: str, *, as_json: bool, effect_o
     if as_json:
         print_json(_document(summary, output))
     else:
-        print_line(_line(summary, output))
+        print_line(summary_line(summary, output))
     if summary.left_out is not None:
         print_left_out(summary.left_out)
     if not summary.access_kept:
@@ -42,7 +42,8 @@ def print_summary(summary: TableSummary, output: str, *, as_json: bool, effect_o
         print_warning(f"{rows} {contain} an error; {effect_of_errors}")
 
 
-def _line(summary: TableSummary, output: str) -> str:
+def summary_line(summary: TableSummary, output: str) -> str:
+    """Return in one line how many images were scored, how fast, and into what."""
     rate = f"{summary.scored / summary.seconds:,.0f} per second"
     images = f"{count(summary.rows, 'image')} in {summary.seconds:.1f} s ({rate})"
     kept = f"; {summary.kept:,} kept from the interrupted run, {summary.scored:,} scored" if summary.kept else ""

@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from camserve.cli.console import print_note, settings
-from camserve.text import count
+from camserve.cli.console import print_note, print_warning, settings
+from camserve.text import count, printable
 
 if TYPE_CHECKING:
     from camserve.clients import ScoredRow
+    from camserve.clients.scoring.engine import RowsInProgress
 
-__all__ = ["ScoringProgress", "track_rows"]
+__all__ = ["ScoringProgress", "track_rows", "track_with_errors"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_UPDATES = 0.25
@@ -84,15 +85,12 @@ class ScoringProgress:
         return min(1.0, self.done / self._total) if self._total else 1.0
 
 
-def track_rows(
-    rows: Iterable[ScoredRow], total: int, limited_by: Callable[[], str | None] = lambda: None
-) -> Iterator[ScoredRow]:
+def track_rows(rows: RowsInProgress, total: int) -> Iterator[ScoredRow]:
     """Yield the rows, and show how far the work is: a line on a terminal, else a line from time to time.
 
     Args:
         rows: The rows.
         total: Their number.
-        limited_by: Returns what limits the run, such as `decoding`.
     """
     from rich.console import Console
 
@@ -100,9 +98,18 @@ def track_rows(
         yield from rows
         return
     console = Console(file=sys.stderr)
-    progress = ScoringProgress(total, limited_by)
+    progress = ScoringProgress(total, rows.limited_by)
     shown = _on_terminal(rows, progress, console.width) if console.is_terminal else _in_lines(rows, progress)
     yield from shown
+
+
+def track_with_errors(rows: RowsInProgress, total: int) -> Iterator[ScoredRow]:
+    """Show the progress as `track_rows` does, and print the error of each row, where no table will contain it."""
+    for row in track_rows(rows, total):
+        if row.error is not None:
+            path = printable(row.path)
+            print_warning(row.error if path in row.error else f"{path}: {row.error}")
+        yield row
 
 
 def _on_terminal(rows: Iterable[ScoredRow], progress: ScoringProgress, width: int) -> Iterator[ScoredRow]:

@@ -6,11 +6,14 @@ import base64
 import csv
 import io
 import re
+import tarfile
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 from support.pages import ANSWERS, page_document, write_page_with_maps, write_scored_images
@@ -83,6 +86,25 @@ def test_missing_images_are_named_and_the_page_is_written(table: Path, tmp_path:
     assert (summary.rows, summary.missing) == (7, 6), "a row with an error needs no image"
     assert summary.first_missing == f"{tmp_path}/cat/1.png does not exist"
     assert page_document(tmp_path / "page.html")["rows"][0]["problem"] == summary.first_missing
+
+
+def test_images_of_archives_and_tables_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = write_scored_images(tmp_path)
+    image = (tmp_path / "cat/1.png").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    with tarfile.open("shard.tar", "w") as shard:
+        shard.add("cat/1.png")
+    pyarrow.parquet.write_table(pyarrow.table({"image": [b"damaged", image]}), "images.parquet")
+    paths = ("shard.tar/cat/1.png", "images.parquet:2", "images.parquet:1", "shard.tar/cat/none.png", "s3://cat/1.png")
+    write_table(table, [replace(ANSWERS[0], path=path) for path in paths], top=2)
+    (tmp_path / "truth.csv").write_text("path,label\n" + "".join(f"{path},cat\n" for path in paths))
+    summary = write_page(evaluate(table, truth="truth.csv"), "page.html")
+    rows = page_document(Path("page.html"))["rows"]
+    assert [row.get("size") for row in rows] == [[30, 20], [30, 20], None, None, None]
+    assert summary.missing == 3
+    assert rows[2]["problem"].startswith("images.parquet:1 ")
+    assert rows[3]["problem"].startswith("shard.tar/cat/none.png ")
+    assert rows[4]["problem"] == "s3://cat/1.png does not exist"
 
 
 def test_text_of_a_table_is_never_markup(tmp_path: Path) -> None:

@@ -143,6 +143,24 @@ def test_requests_stay_small_after_a_server_has_refused_large_ones() -> None:
     assert server.batch_sizes == [8, 4, 2, 2, 4, 2, 2, 2, 2, 2, 2]
 
 
+def test_images_are_decoded_again_for_a_model_that_is_swapped_during_the_request() -> None:
+    def swap(names: Sequence[str], count: int) -> Tensors:
+        if count > 4:
+            server.version, server.max_batch_size = "2", 4
+            raise ValueError("batch size must be <= 4")
+        return {name: array for name, array in correct_answer(CONTRACT, count).items() if name in names}
+
+    given = items(6)
+    given[1] = replace(given[1], source=Memory(png()[:-40]))
+    with StubServer(CONTRACT, swap) as server, Classifier(server.url, "toy") as classifier:
+        answerer = ServedAnswerer(classifier)
+        rows = ChunkScorer(answerer, RowOptions())(given)
+        answerer.close()
+    assert server.batch_sizes == [5, 4, 1]
+    assert [row.version for row in rows] == ["2", None, "2", "2", "2", "2"]
+    assert "corrupt" in str(rows[1].error)
+
+
 def test_a_recorded_row_is_the_result_while_the_bytes_are_the_same() -> None:
     given = items(4)
     known = ScoredRow("old", (Prediction(3, "d", 0.5),), model="toy", version="1", sha256=_sha256(given[0]))

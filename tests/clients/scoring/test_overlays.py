@@ -13,7 +13,7 @@ from PIL import Image
 
 from camserve.clients import ActivationMap, Placement, ScoredRow
 from camserve.clients.scoring.items import Item, item_of_file
-from camserve.clients.scoring.overlay_names import distinct_overlays, overlay_name
+from camserve.clients.scoring.overlay_names import check_distinct, overlay_name
 from camserve.clients.scoring.overlays import has_overlay, make_overlay_folder, write_overlay
 from camserve.errors import ClientError, UsageError
 
@@ -126,13 +126,16 @@ def test_an_overlay_exists_only_for_the_same_image_model_and_version(tmp_path: P
     assert (has_overlay(newer, tmp_path), has_overlay(row, tmp_path)) == (True, False)
 
 
-@pytest.mark.parametrize("kind", ["image", "link", "folder", "file in place of a folder"])
+@pytest.mark.parametrize("kind", ["image", "link", "folder", "file in place of a folder", "linked folder"])
 def test_nothing_but_an_overlay_is_replaced(tmp_path: Path, kind: str) -> None:
     data = photo()
     taken, other = tmp_path / "cats" / "1.jpg.png", tmp_path / "other.png"
     other.write_bytes(data)
     if kind == "file in place of a folder":
         taken = taken.parent
+    elif kind == "linked folder":
+        (tmp_path / "elsewhere").mkdir()
+        taken.parent.symlink_to(tmp_path / "elsewhere")
     else:
         taken.parent.mkdir()
     if kind == "link":
@@ -165,10 +168,9 @@ def test_a_full_disk_leaves_the_overlay_of_an_earlier_run(tmp_path: Path, monkey
 
 def test_two_images_with_one_id_are_refused() -> None:
     items = [item_of_file("a/1.jpg", "1.jpg"), item_of_file("a/2.jpg", "2.jpg")]
-    repeated = [*items, *items]  # the same images again have the same overlays
-    assert list(distinct_overlays(repeated)) == repeated
+    check_distinct([*items, *items])  # the same images again have the same overlays
     with pytest.raises(UsageError, match=r"two images have the id '1\.jpg', the second is b/1\.jpg"):
-        list(distinct_overlays([*items, Item("b/1.jpg", "1.jpg", items[0].source)]))
+        check_distinct([*items, Item("b/1.jpg", "1.jpg", items[0].source)])
 
 
 def test_a_folder_of_overlays_within_an_input_is_refused(tmp_path: Path) -> None:

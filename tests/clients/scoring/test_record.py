@@ -60,7 +60,7 @@ def test_every_row_is_found_as_it_was_recorded(output: Path) -> None:
         probabilities=np.array([0.1, 1e-30, 0.9], np.float32),
         id="7",
         sha256="f" * 64,
-        map=RowMap((1, 2), (3, 4, 5, 6), grid),
+        map=RowMap((1, 2), (3, 4, 5, 6), grid, (0, 0, 7, 8)),
     )
     error = ScoredRow(NAMES[4], error=f"{NAMES[4]} is corrupt", id="bad")
     rows = [*map(answered, NAMES), full, error]

@@ -73,7 +73,7 @@ def test_maps_of_a_chunk_equal_those_of_single_images(classifier: Classifier) ->
     for place, row in enumerate(rows[:-1]):
         cam = classifier.cam(photo(place))
         assert row.map is not None
-        assert (row.map.peak, row.map.box) == (cam.peak, cam.bbox())
+        assert (row.map.peak, row.map.box, row.map.area) == (cam.peak, cam.bbox(), cam.placement.box)
         assert row.map.grid == pytest.approx(cam.grid, abs=1e-6)
         assert cam.placement.original == (120 + place, 90)
     assert (rows[-1].map, rows[-1].error) == (None, "nothing here")
@@ -135,13 +135,20 @@ def test_an_average_of_crops_has_no_map(classifier: Classifier) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_every_engine_returns_maps_and_writes_overlays(toy_server: TritonServer, tmp_path: Path, workers: int) -> None:
+def test_every_engine_returns_maps_and_writes_overlays_once(
+    toy_server: TritonServer, tmp_path: Path, workers: int
+) -> None:
     paths = [tmp_path / f"{place}.jpg" for place in range(3)]
     for place, path in enumerate(paths):
         path.write_bytes(photo(place))
     options = RowOptions(maps=True, overlay_folder=str(tmp_path / "overlays"))
     with open_engine(ServedOptions(toy_server.grpc_url, "toy"), options, workers=workers) as engine:
         rows = list(engine.rows(item_of_file(path, path.name) for path in paths))
+    drawn = [path.stat().st_ino for path in sorted((tmp_path / "overlays").iterdir())]
+    recorded = [item_of_file(path, path.name).with_record(row) for path, row in zip(paths, rows, strict=True)]
+    with open_engine(ServedOptions(toy_server.grpc_url, "toy"), options, workers=workers) as engine:
+        assert list(engine.rows(recorded)) == rows
+    assert [path.stat().st_ino for path in sorted((tmp_path / "overlays").iterdir())] == drawn
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         for path, row in zip(paths, rows, strict=True):
             assert row.map is not None

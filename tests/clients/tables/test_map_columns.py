@@ -25,6 +25,10 @@ COLUMNS = [
     "map_top",
     "map_right",
     "map_bottom",
+    "map_area_left",
+    "map_area_top",
+    "map_area_right",
+    "map_area_bottom",
     "map_rows",
     "map_columns",
     "map_grid",
@@ -70,7 +74,7 @@ def test_maps_equal_those_of_the_classifier(
         assert np.array_equal(grid, cam.grid)
         assert grid.dtype == np.float32
         found = tuple(int(cells[name]) for name in COLUMNS[:-3])
-        assert found == (*cam.peak, *cam.bbox())
+        assert found == (*cam.peak, *cam.bbox(), *cam.placement.box)
     assert all(body[-1][name] in (None, "") for name in COLUMNS)
     assert read_map_grid(body[-1]) is None
 
@@ -99,7 +103,7 @@ def test_a_map_without_positive_values_has_no_box(tmp_path: Path) -> None:
     path = tmp_path / "table.jsonl"
     write_table(path, [made_row([[-1, -2, -3]], None)], top=1, maps=True)
     row = read(path)[0]
-    assert [row[name] for name in COLUMNS[:-1]] == [5, 6, None, None, None, None, 1, 3]
+    assert [row[name] for name in COLUMNS[:-1]] == [5, 6, *[None] * 8, 1, 3]
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)

@@ -79,10 +79,31 @@ def test_braces_that_are_in_a_name_are_not_expanded(tmp_path: Path) -> None:
 
 
 def test_options_of_tables_require_a_table(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--path-column and --id-column applies to tables, and no input is one"):
+    with pytest.raises(UsageError, match="--path-column and --id-column apply to tables, and no input is one"):
         find_items([touch(tmp_path, "a.jpg") / "a.jpg"], path_column="x", id_column="y").count()
     with pytest.raises(UsageError, match="--path-column and --bytes-column cannot be combined"):
         find_items([tmp_path], path_column="x", bytes_column="y")
+
+
+def test_inputs_that_do_not_exist_are_found_before_any_is_scored(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    find_items([tmp_path, f"{tmp_path}/a.*", "s3://bucket/a.jpg"]).check_exist()
+    with pytest.raises(UsageError, match=r"b.jpg does not exist or cannot be read"):
+        find_items([f"{tmp_path}/{{a,b}}.jpg"]).check_exist()
+    with pytest.raises(UsageError, match="- does not exist") as error:
+        find_items(["-"]).check_exist()
+    assert error.value.hint == "Pass a list on standard input by --files-from -"
+
+
+def test_an_input_is_not_the_output(tmp_path: Path) -> None:
+    touch(tmp_path, "t.csv", "list", "a.jpg")
+    (tmp_path / "link.csv").symlink_to("t.csv")
+    items = find_items([tmp_path, f"{tmp_path}/t.*"], files_from=tmp_path / "list")
+    items.check_kept(tmp_path / "new.csv")
+    items.check_kept(tmp_path / "a.jpg")
+    for name in ("t.csv", "link.csv", "list"):
+        with pytest.raises(UsageError, match=f"{name} is both an input and the output, which would replace it"):
+            items.check_kept(tmp_path / name)
 
 
 def test_no_images_are_an_error() -> None:

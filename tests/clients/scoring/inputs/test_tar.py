@@ -7,6 +7,7 @@ import tarfile
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -153,6 +154,36 @@ def test_compressed_and_other_files_are_refused_with_the_remedy(tmp_path: Path) 
     (tmp_path / "e.tar").touch()
     with pytest.raises(UsageError, match=r"e.tar is not a tar archive: empty file"):
         search(tmp_path / "e.tar")
+
+
+def test_a_negative_size_ends_the_archive(tmp_path: Path) -> None:
+    path = shard(tmp_path / "a.tar", [("1.jpg", b"1"), ("2.jpg", b"2")], format=tarfile.GNU_FORMAT)
+    content = bytearray(path.read_bytes())
+    header = tarfile.TarInfo.frombuf(bytes(content[1024:1536]), "utf-8", "strict")
+    header.size = -2048
+    content[1024:1536] = header.tobuf(tarfile.GNU_FORMAT)
+    path.write_bytes(content)
+    items, _ = search(path)
+    assert [item.path for item in items] == [f"{path}/1.jpg", str(path)]
+
+
+def test_any_damage_is_reported(tmp_path: Path) -> None:
+    """With bytes changed at random, an archive has its images, an error, or both."""
+    content = shard(tmp_path / "a.tar", [(f"{n}/{'é' * 60}.jpg", b"J" * 600) for n in range(3)]).read_bytes()
+    random = np.random.default_rng(0)
+    errors = []
+    for _ in range(300):
+        damaged = bytearray(content)
+        for place in random.integers(0, len(content), 20):
+            damaged[place] = random.choice([0, 0x30, 0x37, 0x3D, 0x78, 0x80, 0xFF])
+        (tmp_path / "b.tar").write_bytes(damaged)
+        try:
+            for item in find_items([tmp_path / "b.tar"]):
+                item.source.read(LIMIT)
+        except (ImageError, UsageError) as error:
+            errors.append(error.message)
+    assert len(errors) > 100
+    assert all(f"{tmp_path}/b.tar" in error for error in errors)
 
 
 def test_a_long_shard_is_read_in_flat_memory(tmp_path: Path) -> None:

@@ -194,6 +194,8 @@ def test_a_shard_of_a_web_server_that_sends_whole_files_only_is_refused(web: str
     shard(tmp_path / "web" / "s.tar", [("1.jpg", b"1")])
     with pytest.raises(UsageError, match=f"{web}/s.tar cannot be read: its web server sends whole files only"):
         names(f"{web}/s.tar")
+    with pytest.raises(ImageError, match=r"s.tar cannot be read: ValueError: its web server sends whole files only"):
+        UrlSource(f"{web}/s.tar", "s.tar/1.jpg", (512, 1)).read(LIMIT)
     (tmp_path / "web" / "list.csv").write_text("path,n\n" + "a.jpg,1\n" * 50_000)
     assert find_items([f"{web}/list.csv"]).count() == 50_000
 

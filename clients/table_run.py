@@ -6,15 +6,17 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from camserve.atomic import remove_leftovers
 from camserve.clients.scoring.answerer import AnswererOptions
+from camserve.clients.scoring.engine import RowsInProgress
 from camserve.clients.scoring.engine_choice import open_engine
 from camserve.clients.scoring.inputs import Items, check_several, find_items
+from camserve.clients.scoring.overlay_names import check_distinct
 from camserve.clients.scoring.overlays import make_overlay_folder
 from camserve.clients.scoring.record import Record
 from camserve.clients.scoring.recorded_rows import RecordedRows
@@ -36,7 +38,7 @@ _log = logging.getLogger("camserve.clients")
 
 _URL = "localhost:8001"
 
-Progress = Callable[[Iterable[ScoredRow], int], Iterable[ScoredRow]]
+Progress = Callable[[RowsInProgress, int], Iterable[ScoredRow]]
 
 
 def score_table(
@@ -59,6 +61,7 @@ def score_table(
     crops: Crops | None = None,
     decode_options: DecodeOptions = AS_KERAS,
     resume: bool | None = None,
+    resumable: bool = True,
     workers: int | None = None,
     concurrency: int | None = None,
     patience: float = 300.0,
@@ -93,10 +96,12 @@ def score_table(
         decode_options: How images are decoded, and their limits.
         resume: True: go on with an interrupted run, if there is one. False: score all images again. None: refuse to
             choose if there is one.
+        resumable: Whether a run that is interrupted reports how to go on; not if its table is temporary.
         workers: Number of worker processes; 0 for none (default: what the cores and the number of images allow).
         concurrency: Number of requests in progress at once (default: what the workers need).
         patience: Seconds to wait for a server that no longer replies, such as one that restarts; 0 to fail at once.
-        progress: Takes the rows as they are finished and the number of images, and yields the rows.
+        progress: Takes the rows as they are finished and the number of images, and yields the rows. Their method
+            `limited_by` returns what limits the run, such as `decoding` or `server`.
         report: Takes notes, such as which column of a table was found to contain the paths (default: they are logged).
         settings: Further arguments of `Classifier`, such as `version`, `pin_version`, `timeout`, `tls` and `token`.
 
@@ -126,6 +131,7 @@ def score_table(
         report=report,
     )
     items.check_exist()
+    items.check_kept(output)
     target = Output(
         path=output,
         format=format,
@@ -150,7 +156,7 @@ def score_table(
     engine = {"workers": workers, "concurrency": concurrency, "patience": patience}
     with Record(output, run_identity(model, options, settings), resume=resume) as record:
         left_out.ignore(record.path)
-        summary = _Run(items, target, answerer, options, engine, progress).finish(record)
+        summary = _Run(items, target, answerer, options, engine, progress, resumable).finish(record)
         record.finish()
     return replace(summary, seconds=time.monotonic() - started, left_out=left_out)
 
@@ -194,6 +200,7 @@ class _Run:
         options: What rows contain.
         engine: Further arguments of `open_engine`.
         progress: Takes the rows as they are finished, and their number.
+        resumable: Whether an interruption is reported.
     """
 
     items: Items
@@ -202,6 +209,7 @@ class _Run:
     options: RowOptions
     engine: Mapping[str, Any]
     progress: Progress | None
+    resumable: bool
 
     def finish(self, record: Record) -> TableSummary:
         """Score the images whose rows are not recorded, and write the table."""
@@ -209,14 +217,16 @@ class _Run:
         remove_leftovers(table)
         # Counted rather than listed, so that a million paths need not be in memory.
         total = self.target.count(self.items)
+        if self.options.overlay_folder is not None:
+            check_distinct(self.items)
         replaced = table.exists()
         with (
-            _interruptions_reported(record, total),
+            _interruptions_reported(record, total) if self.resumable else nullcontext(),
             open_engine(self.answerer, self.options, total=total, **self.engine) as engine,
         ):
             recorded = RecordedRows(record, engine.model)
             with closing(engine.rows(recorded.items(self.items))) as scored:
-                rows = recorded.rows(scored)
+                rows = RowsInProgress(recorded.rows(scored), engine)
                 shown = rows if self.progress is None else self.progress(rows, total)
                 summary = self.target.write(shown, [label.name for label in engine.model.labels])
         _report_other_versions(recorded.other_versions, engine.model.version)
