@@ -116,7 +116,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="a tenth of the counts")
     arguments = parser.parse_args()
-    rows: list[Row] = []
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell ignores for programs in the background
+    print("| fault | repetitions | result |\n|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="camserve-faults-") as name:
         folder = Path(name)
         repository = folder / "repository"
@@ -125,11 +126,9 @@ def main() -> None:
             setting = Setting(folder, server, repository, quick=arguments.quick)
             for part in arguments.parts or PARTS:
                 began = time.monotonic()
-                rows += PARTS[part](setting)
+                for row in PARTS[part](setting):
+                    print(f"| {row.fault} | {row.repetitions} | {row.result} |", flush=True)
                 print(f"{part}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    print("| fault | repetitions | result |\n|---|---|---|")
-    for row in rows:
-        print(f"| {row.fault} | {row.repetitions} | {row.result} |")
 
 
 def kill_server(setting: Setting) -> list[Row]:
