@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from camserve.clients.answers.classification import Classification, Timings
     from camserve.clients.answers.predictions import Prediction
     from camserve.clients.async_classifier import AsyncClassifier
+    from camserve.clients.batch_scorer import BatchScorer
     from camserve.clients.classifier import Classifier
     from camserve.clients.evaluation.compare import compare_tables
     from camserve.clients.evaluation.evaluate import evaluate
@@ -61,6 +62,7 @@ __all__ = [
     "ActivationMap",
     "AnsweringVersion",
     "AsyncClassifier",
+    "BatchScorer",
     "CAMExplainer",
     "Calibration",
     "CalibrationBin",

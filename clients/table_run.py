@@ -14,10 +14,10 @@ from typing import Any
 from camserve.atomic import remove_leftovers
 from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.engine import RowsInProgress
-from camserve.clients.scoring.engine_choice import open_engine
+from camserve.clients.scoring.engine_choice import EngineName, check_engine, open_engine
 from camserve.clients.scoring.inputs import Items, check_several, find_items
+from camserve.clients.scoring.overlay_folder import make_overlay_folder
 from camserve.clients.scoring.overlay_names import check_distinct
-from camserve.clients.scoring.overlays import make_overlay_folder
 from camserve.clients.scoring.record import Record
 from camserve.clients.scoring.recorded_rows import RecordedRows
 from camserve.clients.scoring.row_options import RowOptions
@@ -65,6 +65,8 @@ def score_table(
     workers: int | None = None,
     concurrency: int | None = None,
     patience: float = 300.0,
+    engine: EngineName = "local",
+    ray_address: str | None = None,
     progress: Progress | None = None,
     report: Callable[[str], None] | None = None,
     **settings: Any,
@@ -100,6 +102,8 @@ def score_table(
         workers: Number of worker processes; 0 for none (default: what the cores and the number of images allow).
         concurrency: Number of requests in progress at once (default: what the workers need).
         patience: Seconds to wait for a server that no longer replies, such as one that restarts; 0 to fail at once.
+        engine: `local` for processes of this host, or `ray` for those of a Ray cluster.
+        ray_address: Address of the cluster (default: Ray is started on this host, and ends with the run).
         progress: Takes the rows as they are finished and the number of images, and yields the rows. Their method
             `limited_by` returns what limits the run, such as `decoding` or `server`.
         report: Takes notes, such as which column of a table was found to contain the paths (default: they are logged).
@@ -118,6 +122,7 @@ def score_table(
         ClientError: If table, record or an overlay cannot be written, or another run writes the same table.
     """
     started = time.monotonic()
+    check_engine(engine, ray_address)
     check_several(inputs)
     given = list(inputs)
     left_out = LeftOut()
@@ -153,10 +158,16 @@ def score_table(
     answerer = _answerer_options(model, url, bundle, settings, decode_options)
     if bundle is not None:
         (report or _log.info)(f"{printable(bundle)} answers on the CPU of this host, through ONNX Runtime")
-    engine = {"workers": workers, "concurrency": concurrency, "patience": patience}
+    running: dict[str, Any] = {
+        "workers": workers,
+        "concurrency": concurrency,
+        "patience": patience,
+        "engine": engine,
+        "ray_address": ray_address,
+    }
     with Record(output, run_identity(model, options, settings), resume=resume) as record:
         left_out.ignore(record.path)
-        summary = _Run(items, target, answerer, options, engine, progress, resumable).finish(record)
+        summary = _Run(items, target, answerer, options, running, progress, resumable).finish(record)
         record.finish()
     return replace(summary, seconds=time.monotonic() - started, left_out=left_out)
 

@@ -17,7 +17,7 @@ from camserve.clients.answers.predictions import check_finite, check_probabiliti
 from camserve.clients.answers.query import ClassifyRequest, Query
 from camserve.clients.wire.messages import Reply
 from camserve.errors import RequestError
-from camserve.ranking import rank_classes
+from camserve.ranking import best_classes, rank_classes
 from camserve.tensors import CAM_CLASS, LOGITS, PROBABILITIES
 
 __all__ = ["Answer", "read_classes", "read_each", "read_logits", "read_map", "validate_replies"]
@@ -105,7 +105,7 @@ def _read_together(answer: Answer, request: ClassifyRequest) -> list[Classificat
     model = answer.query.model
     probabilities = _probabilities(answer)
     probabilities.setflags(write=False)
-    ranked = rank_classes(_scores(answer))[:, : request.top].tolist()
+    ranked = best_classes(_scores(answer), request.top).tolist()
     return [
         Classification(
             top=top_predictions(row, best, model.labels, request.top),

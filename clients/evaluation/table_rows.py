@@ -42,7 +42,7 @@ def read_rows(path: Path, required: Collection[str]) -> Iterator[Row]:
     if reader is None:
         raise UsageError(
             f"the extension of {printable(path)} must be {', '.join(_READERS)}",
-            hint="Pass a table that camserve score wrote",
+            hint="Pass a table that camserve score wrote; for images, add --model NAME or --bundle DIR",
         )
     try:
         yield from reader(path, required)

@@ -110,6 +110,7 @@ class ChunkScorer:
         request: list[_Read] = []
         size = 0
         for place, item in enumerate(items):
+            self._patience.check()
             read = self._read(place, item)
             if isinstance(read, ScoredRow):
                 rows[place] = read

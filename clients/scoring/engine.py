@@ -34,6 +34,8 @@ class Engine(Protocol):
     def rows(self, items: Iterable[Item]) -> Iterator[ScoredRow]:
         """Yield a row for each item, in order; items are taken as rows are yielded.
 
+        A recorded row that is the result is the object `item.recorded` itself, which tells it from one that was scored.
+
         Raises:
             CamserveError: If an error affects every image.
         """

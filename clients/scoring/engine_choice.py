@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal
 
 from camserve.argument_checks import check_whole
 from camserve.clients.scoring.answerer import AnswererOptions
@@ -16,8 +18,15 @@ from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.served_answerer import ServedOptions
 from camserve.cores import host_cores
 from camserve.errors import UsageError
+from camserve.extras import install_command
 
-__all__ = ["check_workers", "open_engine"]
+if TYPE_CHECKING:
+    from camserve.clients.scoring.cluster.ray_engine import RayEngine
+
+__all__ = ["ENGINES", "EngineName", "check_engine", "check_workers", "open_engine"]
+
+EngineName = Literal["local", "ray"]
+ENGINES: tuple[EngineName, ...] = ("local", "ray")
 
 _log = logging.getLogger("camserve.clients")
 
@@ -41,8 +50,10 @@ def open_engine(
     concurrency: int | None = None,
     patience: float = 300.0,
     total: int | None = None,
+    engine: EngineName = "local",
+    ray_address: str | None = None,
     report: Callable[[str], None] = _log.warning,
-) -> Iterator[ThreadEngine | ProcessEngine]:
+) -> Iterator[ThreadEngine | ProcessEngine | RayEngine]:
     """Connect to the server or load the bundle, and yield the engine for one iteration of `rows`.
 
     Args:
@@ -51,9 +62,11 @@ def open_engine(
         workers: Number of worker processes, 0 for none (default: as many as cores for a server, if there are many
             images; none for a bundle, whose computation uses all cores in one process).
         concurrency: Number of requests in progress in total (default: 2 for each worker process; without, 2 for
-            each core, from 4 to 16, or for a bundle the number of cores).
+            each core, from 4 to 16; for a bundle the number of cores, in one process or several).
         patience: Seconds to wait for a server that stops to answer, once it has answered; 0 to fail at once.
         total: Number of images, if it is known.
+        engine: `local` for processes of this host, or `ray` for those of a Ray cluster.
+        ray_address: Address of the cluster (default: Ray is started on this host).
         report: Receives what the user should know, such as a server that does not reply.
 
     Raises:
@@ -62,8 +75,25 @@ def open_engine(
     """
     check_workers(workers)
     check_patience(patience)
+    check_engine(engine, ray_address)
     if concurrency is not None:
         check_concurrency(concurrency)
+    if engine == "ray":
+        if workers == 0:
+            raise UsageError("the engine ray requires worker processes, got 0", hint="Leave out --workers 0")
+        from camserve.clients.scoring.cluster.ray_engine import open_ray_engine  # noqa: PLC0415  (an extra)
+
+        with open_ray_engine(
+            answerer_options,
+            row_options,
+            address=ray_address,
+            workers=workers,
+            concurrency=concurrency,
+            patience=patience,
+            report=report,
+        ) as opened:
+            yield opened
+        return
     served = isinstance(answerer_options, ServedOptions)
     number = _default_workers(served=served, total=total) if workers is None else workers
     with closing(answerer_options.open()) as answerer:
@@ -80,10 +110,24 @@ def open_engine(
             row_options,
             answerer,
             workers=number,
-            threads=_THREADS_OF_WORKER if concurrency is None else concurrency // number,
+            threads=_threads_of_worker(number, served=served) if concurrency is None else concurrency // number,
             patience=patience,
             report=report,
         )
+
+
+def check_engine(engine: EngineName, ray_address: str | None) -> None:
+    """Check an engine.
+
+    Raises:
+        UsageError: If it is unknown or not installed, or another one has the address of a Ray cluster.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"unknown engine {engine!r}; there are: {', '.join(ENGINES)}", hint="Pass one of them")
+    if ray_address is not None and engine != "ray":
+        raise UsageError("--ray-address requires --engine ray", hint="Add --engine ray, or leave out --ray-address")
+    if engine == "ray" and find_spec("ray") is None:
+        raise UsageError("the engine ray requires Ray Data", hint=f"Install it: {install_command('ray')}")
 
 
 def check_workers(workers: int | None) -> None:
@@ -101,6 +145,10 @@ def check_workers(workers: int | None) -> None:
 def _default_workers(*, served: bool, total: int | None) -> int:
     cores = host_cores()
     return cores if served and cores > 1 and (total is None or total >= _FEW) else 0
+
+
+def _threads_of_worker(workers: int, *, served: bool) -> int:
+    return _THREADS_OF_WORKER if served else max(1, host_cores() // workers)
 
 
 def _default_threads(*, served: bool) -> int:

@@ -11,7 +11,7 @@ from camserve.clients.classifier import Classifier
 from camserve.clients.scoring.engine import ThreadEngine, check_concurrency
 from camserve.clients.scoring.inputs import check_several
 from camserve.clients.scoring.items import Item, item_of_file
-from camserve.clients.scoring.overlays import make_overlay_folder
+from camserve.clients.scoring.overlay_folder import make_overlay_folder
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.served_answerer import ServedAnswerer

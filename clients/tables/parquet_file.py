@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, BinaryIO
-
-import numpy as np
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 from camserve.clients.scoring.rows import ScoredRow
+from camserve.clients.tables.arrow_tables import arrow_schema, arrow_table
 from camserve.clients.tables.checks import import_pyarrow
 from camserve.clients.tables.columns import Columns
 
@@ -25,18 +24,10 @@ _MAP_BYTES_PER_GROUP = 16_000_000
 
 def write_parquet(stream: BinaryIO, rows: Iterable[ScoredRow], columns: Columns) -> None:
     """Write rows into a Parquet file."""
-    arrow, parquet = import_pyarrow()
-    kinds = {"text": arrow.string(), "integer": arrow.int32(), "number": arrow.float32(), "bytes": arrow.binary()}
-    types = [kinds[kind] for kind in columns.kinds.values()]
-    fields = list(zip(columns.names, types, strict=True))
-    schema = arrow.schema(fields + [(name, arrow.float32()) for name in columns.class_names])
-    with parquet.ParquetWriter(stream, schema) as writer:
+    _, parquet = import_pyarrow()
+    with parquet.ParquetWriter(stream, arrow_schema(columns)) as writer:
         for group in _groups(rows, len(columns.classes)):
-            cells = zip(*map(columns.cells, group), strict=True)
-            arrays = [arrow.array(column, kind) for column, kind in zip(cells, types, strict=True)]
-            empty = np.array([row.error is not None for row in group])
-            arrays += [arrow.array(column, mask=empty) for column in _probabilities(group, columns).T]
-            writer.write_table(arrow.Table.from_arrays(arrays, schema=schema))
+            writer.write_table(arrow_table(group, columns))
 
 
 def _groups(rows: Iterable[ScoredRow], classes: int) -> Iterator[list[ScoredRow]]:
@@ -51,13 +42,3 @@ def _groups(rows: Iterable[ScoredRow], classes: int) -> Iterator[list[ScoredRow]
             group, map_bytes = [], 0
     if group:
         yield group
-
-
-def _probabilities(group: Sequence[ScoredRow], columns: Columns) -> np.ndarray[Any, Any]:
-    """Return the probabilities of a group of rows, float32 `[rows, classes]`; zeros for rows with an error."""
-    values = np.zeros((len(group), len(columns.classes)), np.float32, order="F")
-    for place, row in enumerate(group) if columns.classes else ():
-        probabilities = columns.probabilities(row)
-        if probabilities is not None:
-            values[place] = probabilities
-    return values

@@ -81,6 +81,8 @@ def test_a_folder_is_compared_with_a_table(photos: Path, toy_bundle: Bundle) -> 
     ("options", "message", "hint"),
     [
         (("photos",), "folder photos contains no table", "Add --model NAME or --bundle DIR to score"),
+        (("https://example.org/a.csv",), "TABLE must be a local path, got the URL", "Download it first"),
+        (("photos/class 0/0.png",), "must be .csv, .jsonl, .parquet", "for images, add --model NAME or --bundle DIR"),
         (("a.csv", "b.csv"), "2 tables were given, and one is evaluated", "--against TABLE"),
         (("a.csv", "--crops", "3"), "--crops concerns the scoring of images", "Leave out --crops"),
         (("a.csv", "--url", "localhost:1"), "--url concerns the scoring of images", "Leave out --url"),

@@ -42,10 +42,10 @@ def write_scored_images(folder: Path, rows: Sequence[ScoredRow] = ANSWERS, *, ma
 
 
 def write_page_with_maps(folder: Path) -> Path:
-    """Write the page of a table whose rows have a map with its peak in the upper right corner."""
+    """Write the page of a table whose rows have a map of their center, with its peak in the upper right corner."""
     grid = np.zeros((5, 5), np.float32)
     grid[0, 4] = 2.0
-    row_map = RowMap((29, 0), (22, 0, 30, 6), grid)
+    row_map = RowMap((24, 0), (19, 0, 25, 6), grid, (5, 0, 25, 20))
     rows = [row if row.error is not None else replace(row, map=row_map) for row in ANSWERS]
     table = write_scored_images(folder, rows, maps=True)
     write_page(evaluate(table), folder / "page.html", images_from=folder)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from camserve.clients.evaluation.answers import class_name, row_path
-from camserve.clients.evaluation.page.map_columns import read_map
+from camserve.clients.evaluation.page.map_columns import PageMap, read_map
 from camserve.clients.evaluation.results import Evaluation
 from camserve.clients.evaluation.table_rows import read_rows
-from camserve.clients.scoring.rows import RowMap
 from camserve.errors import UsageError
 from camserve.text import printable
 
@@ -39,7 +38,7 @@ class RowDetails:
     truth: str | None
     best: tuple[tuple[str, float], ...]
     error: str | None
-    map: RowMap | None
+    map: PageMap | None
 
 
 def read_details(evaluation: Evaluation, rows: Collection[int]) -> list[RowDetails]:

@@ -15,6 +15,7 @@ import traceback
 from queue import SimpleQueue
 from typing import BinaryIO
 
+from camserve.clients.answers.known_versions import check_same
 from camserve.clients.scoring.chunk_scorer import ChunkScorer
 from camserve.clients.scoring.patience import Patience
 from camserve.clients.scoring.workers.messages import (
@@ -77,6 +78,8 @@ class _Worker:
         reader.start()
         # The coordinator has connected before: this process waits for a server that restarts.
         answerer = self._patience.bridge(self._setup.answerer.open)
+        expected = self._setup.model
+        check_same(expected, answerer.model, (expected.scores, expected.ranked_by))
         scorer = ChunkScorer(answerer, self._setup.rows, self._patience)
         for _ in range(self._setup.threads):
             threading.Thread(target=self._score, args=[scorer], daemon=True).start()

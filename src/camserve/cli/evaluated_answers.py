@@ -11,9 +11,10 @@ import typer
 
 from camserve.cli.answerer_options import answerer_arguments, given_options
 from camserve.cli.console import print_logged_warnings, print_note
+from camserve.cli.help_layout import check_local
 from camserve.cli.image_sources import print_left_out
 from camserve.cli.live_server_options import PANEL
-from camserve.cli.score_report import summary_line
+from camserve.cli.score_report import summary_line, warn_access
 from camserve.cli.scoring_progress import track_rows, track_with_errors
 from camserve.errors import UsageError
 from camserve.text import printable
@@ -83,7 +84,8 @@ def _check_table(context: typer.Context, inputs: Sequence[str]) -> None:
             hint="Compare two tables: camserve evaluate TABLE --against TABLE; for images, pass --model NAME or "
             "--bundle DIR",
         )
-    (table,) = map(Path, inputs)
+    check_local(inputs[0], "TABLE")
+    table = Path(inputs[0])
     if table.is_dir() and not next(table.glob("*.parquet"), None):
         raise UsageError(
             f"folder {printable(table)} contains no table",
@@ -115,6 +117,7 @@ def answers_of(
     with scored_images(inputs, output, progress=progress, report=print_note, **scoring) as (table, summary):
         name = name_of(inputs) if output is None else output
         print_note(summary_line(summary, name))
+        warn_access(summary, name)
         if summary.left_out is not None:
             print_left_out(summary.left_out)
         yield table, name

@@ -228,8 +228,8 @@ def _warn_of_images(page: PageSummary) -> None:
         )
     if page.misplaced:
         print_warning(
-            f"the page lacks {count(page.misplaced, 'map')}, whose place in the image is not in the table, as with "
-            "--crops. Use --exif if the images were scored with it"
+            f"the page lacks {count(page.misplaced, 'map')}, whose area is not inside the image. "
+            "Use --exif if the images were scored with it"
         )
 
 

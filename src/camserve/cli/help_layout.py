@@ -19,7 +19,7 @@ from camserve.cli.console import settings
 from camserve.errors import UsageError
 from camserve.text import printable
 
-__all__ = ["DEBUG_HELP", "QUIET_HELP", "Command", "CommandWithUrls", "Group"]
+__all__ = ["DEBUG_HELP", "QUIET_HELP", "Command", "CommandWithUrls", "Group", "check_local"]
 
 QUIET_HELP = "Print no progress and no notes, only results, warnings and errors."
 DEBUG_HELP = "Print the traceback of an error."
@@ -135,21 +135,29 @@ def _program_params() -> list[Any]:
 
 
 def _check_local(param: Any, value: Any) -> None:
+    """Check that the value of a parameter contains no URL if it is a path; see `check_local`."""
+    for each in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(each, Path) or (isinstance(each, str) and param.param_type_name == "argument"):
+            check_local(each, param.metavar if param.param_type_name == "argument" else max(param.opts, key=len))
+
+
+def check_local(path: str | Path, name: str) -> None:
     """Check that a path is not a URL, of which `Path` makes https:/example.org.
+
+    Args:
+        path: The path.
+        name: The option, or what the help calls the argument.
 
     Raises:
         UsageError: If it is.
     """
-    for each in value if isinstance(value, list | tuple) else [value]:
-        is_path = isinstance(each, Path) or (isinstance(each, str) and param.param_type_name == "argument")
-        scheme, separator, rest = str(each).partition(":/")
-        if is_path and separator and scheme.isalpha() and len(scheme) > 1 and not os.path.exists(each):  # noqa: PTH110
-            url = f"{scheme}://{rest.lstrip('/')}"
-            name = param.metavar if param.param_type_name == "argument" else max(param.opts, key=len)
-            raise UsageError(
-                f"{name} must be a local path, got the URL {printable(url)}",
-                hint=f"Download it first: curl -LO {shlex.quote(printable(url))}",
-            )
+    scheme, separator, rest = str(path).partition(":/")
+    if separator and scheme.isalpha() and len(scheme) > 1 and not os.path.exists(path):  # noqa: PTH110
+        url = f"{scheme}://{rest.lstrip('/')}"
+        raise UsageError(
+            f"{name} must be a local path, got the URL {printable(url)}",
+            hint=f"Download it first: curl -LO {shlex.quote(printable(url))}",
+        )
 
 
 def _heading(param: Any) -> str:

@@ -51,6 +51,8 @@ def score(
     patience: score_options.Patience = 300.0,
     workers: score_options.Workers = None,
     concurrency: score_options.Concurrency = None,
+    engine: score_options.Engine = "local",
+    ray_address: score_options.RayAddress = None,
     exif: reading_options.Exif = False,
     fast_jpeg: reading_options.FastJpeg = False,
     crops: reading_options.CropCount = None,
@@ -73,6 +75,7 @@ def score(
     Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
     check_choice(format_, score_options.FORMATS, "--format")
+    check_choice(engine, score_options.ENGINES, "--engine")
     if not inputs and files_from is None:
         raise UsageError("an INPUT or --files-from is required", hint="Pass a folder, or files")
     answerer = answerer_arguments(
@@ -111,6 +114,8 @@ def score(
         workers=workers,
         concurrency=concurrency,
         patience=patience,
+        engine="ray" if engine == "ray" else "local",
+        ray_address=ray_address,
         progress=track_rows if is_table else track_with_errors,
         report=print_note,
         **answerer,

@@ -10,11 +10,13 @@ import typer
 from camserve.cli.shared_options import one_of
 
 __all__ = [
+    "ENGINES",
     "FORMATS",
     "AllProbabilities",
     "Bundle",
     "BytesColumn",
     "Concurrency",
+    "Engine",
     "FilesFrom",
     "Format",
     "IdColumn",
@@ -25,6 +27,7 @@ __all__ = [
     "Overlays",
     "PathColumn",
     "Patience",
+    "RayAddress",
     "Resume",
     "SpreadsheetSafe",
     "Top",
@@ -32,6 +35,7 @@ __all__ = [
 ]
 
 FORMATS = ("table", "camera")
+ENGINES = ("local", "ray")
 
 _INPUTS, _TABLE, _RUN = "Inputs", "Table", "Run"
 
@@ -207,5 +211,25 @@ Concurrency = Annotated[
         metavar="N",
         show_default=False,
         help="Number of concurrent requests of all processes; each has many images.  [default: what the workers need]",
+    ),
+]
+Engine = Annotated[
+    str,
+    _option(
+        _RUN,
+        "--engine",
+        metavar="|".join(ENGINES),
+        autocompletion=one_of(ENGINES),
+        help="ray: score on Ray Data, with the same rows.",
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    _option(
+        _RUN,
+        "--ray-address",
+        metavar="ADDRESS",
+        show_default=False,
+        help="Ray cluster to score on, such as auto or HOST:6379.  [default: Ray is started on this host for the run]",
     ),
 ]

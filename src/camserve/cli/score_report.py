@@ -12,7 +12,7 @@ from camserve.text import count, printable
 if TYPE_CHECKING:
     from camserve.clients import TableSummary
 
-__all__ = ["print_summary", "summary_line"]
+__all__ = ["print_summary", "summary_line", "warn_access"]
 
 
 def print_summary(summary: TableSummary, output: str, *, as_json: bool, effect_of_errors: str) -> None:
@@ -30,16 +30,21 @@ def print_summary(summary: TableSummary, output: str, *, as_json: bool, effect_o
         print_line(summary_line(summary, output))
     if summary.left_out is not None:
         print_left_out(summary.left_out)
-    if not summary.access_kept:
-        print_warning(
-            f"{printable(output)}: owner, group or access control list of the replaced table could not be kept"
-        )
+    warn_access(summary, output)
     if len(summary.versions) > 1:
         print_warning(_several_versions(summary.versions))
     if summary.errors:
         contain = "contains" if summary.errors == 1 else "contain"
         rows = f"{summary.errors:,} of {count(summary.rows, 'row')}"
         print_warning(f"{rows} {contain} an error; {effect_of_errors}")
+
+
+def warn_access(summary: TableSummary, output: str) -> None:
+    """Warn of a table with another owner, group or access control list than the one that it replaced."""
+    if not summary.access_kept:
+        print_warning(
+            f"{printable(output)}: owner, group or access control list of the replaced table could not be kept"
+        )
 
 
 def summary_line(summary: TableSummary, output: str) -> str:

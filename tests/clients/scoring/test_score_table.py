@@ -152,6 +152,28 @@ def test_changed_images_and_errors_are_scored_again(server: StubServer, images: 
     assert (summary.errors, summary.kept, requested) == (0, 18, 22)
 
 
+def test_rows_that_are_scored_for_their_overlays_are_not_kept(
+    server: StubServer, images: list[Path], tmp_path: Path
+) -> None:
+    run = Run(server, tmp_path / "answers.csv", overlays=tmp_path / "overlays")
+    run.interrupt(images, 20)
+    (drawn,) = (tmp_path / "overlays").rglob("03.png.png")
+    drawn.unlink()
+    summary, requested = run.requested(lambda: run(images, resume=True))
+    assert (summary.kept, summary.scored, requested) == (18, 22, 21)  # one file is no image
+    assert drawn.exists()
+
+
+def test_a_recorded_row_is_kept_for_each_duplicate_of_its_image(
+    server: StubServer, images: list[Path], tmp_path: Path
+) -> None:
+    run = Run(server, tmp_path / "answers.csv")
+    repeated = [*images[:5], *images[:5], *images[:5]]
+    run.interrupt(repeated, 7)
+    summary, requested = run.requested(lambda: run(repeated, resume=True))
+    assert (summary.kept, summary.scored, requested) == (15, 0, 0)
+
+
 def test_images_may_be_added_and_removed_between_runs(server: StubServer, images: list[Path], tmp_path: Path) -> None:
     run = Run(server, tmp_path / "answers.csv")
     run.interrupt(images[10:30], 15)

@@ -1,6 +1,6 @@
 """A server with Triton's protocol that answers at once, in a process of its own.
 
-    python -m support.scoring.instant_server BUNDLE [--max-batch 32]
+    python -m support.scoring.instant_server BUNDLE [--max-batch 64]
 
 It serves the model of the bundle, but returns the same answer for every image, made before. It reads no more of a
 request than the number of images, accepts shared memory without mapping it, and prints its address.
@@ -102,7 +102,7 @@ def main() -> None:
     """Serve until the process is ended."""
     parser = argparse.ArgumentParser()
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--max-batch", type=int, default=32)
+    parser.add_argument("--max-batch", type=int, default=64)
     arguments = parser.parse_args()
     bundle = load_bundle(arguments.bundle)
     labels = list(bundle.labels)

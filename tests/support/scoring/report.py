@@ -44,6 +44,7 @@ def render(document: dict[str, Any]) -> str:
     heads = {
         "rate": "images/s",
         "cpu_ms": "processor time of an image, ms",
+        "server_cpu_ms": "in the server",
         "start_s": "start, s",
         "peak_mb": "peak memory, MB",
     }
