@@ -159,7 +159,7 @@ def test_rows_that_are_scored_for_their_overlays_are_not_kept(
     run.interrupt(images, 20)
     (drawn,) = (tmp_path / "overlays").rglob("03.png.png")
     drawn.unlink()
-    summary, requested = run.requested(lambda: run(images, resume=True))
+    summary, requested = run.resume(images)
     assert (summary.kept, summary.scored, requested) == (18, 22, 21)  # one file is no image
     assert drawn.exists()
 
@@ -170,7 +170,7 @@ def test_a_recorded_row_is_kept_for_each_duplicate_of_its_image(
     run = Run(server, tmp_path / "answers.csv")
     repeated = [*images[:5], *images[:5], *images[:5]]
     run.interrupt(repeated, 7)
-    summary, requested = run.requested(lambda: run(repeated, resume=True))
+    summary, requested = run.resume(repeated)
     assert (summary.kept, summary.scored, requested) == (15, 0, 0)
 
 
