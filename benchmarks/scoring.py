@@ -251,7 +251,7 @@ def measure_memory(setting: Setting) -> None:
     with instant(bundle) as server:
         for count in counts:
             images = link_files(originals, setting.folder / f"drawings-{count}", count)
-            run = setting.score(images, *server.options, memory=True)
+            run = setting.score(images, *server.options, "--workers", str(cores()), memory=True)
             shutil.rmtree(images)
             rows.append({"what": f"{count:,} images", "peak_mb": run.peak / 1e6, "rate": count / run.seconds})
     setting.rows["memory"] = rows

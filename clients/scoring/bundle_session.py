@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ def open_session(bundle: Bundle, threads: int) -> BundleSession:
         raise BundleError(
             f"{printable(bundle.path)} has no ONNX file, with which it could answer without a server",
             hint="Export the model again with --formats onnx,savedmodel, or serve the SavedModel: camserve publish "
-            "BUNDLE --repository DIR --backend tensorflow",
+            f"{shlex.quote(printable(bundle.path))} --repository DIR --backend tensorflow",
         )
     onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()

@@ -192,6 +192,7 @@ def test_a_bundle_without_an_onnx_file_is_refused(toy_bundle: Bundle, tmp_path: 
     with pytest.raises(BundleError, match="has no ONNX file") as error:
         BundleOptions(bundle.path).open()
     assert "--formats onnx" in str(error.value.hint)
+    assert f"camserve publish {bundle.path} --repository DIR --backend tensorflow" in str(error.value.hint)
 
 
 def test_an_altered_bundle_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
