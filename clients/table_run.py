@@ -255,7 +255,7 @@ def _interruptions_reported(record: Record, total: int) -> Iterator[None]:
                 "%s of %s are recorded in %s; to go on, run the same command with --resume (in Python: resume=True)",
                 f"{record.rows:,}",
                 count(total, "row"),
-                printable(record.path),
+                record.name,
             )
         raise
 
