@@ -157,7 +157,8 @@ def score_table(
         make_overlay_folder(overlays, given)
     answerer = _answerer_options(model, url, bundle, settings, decode_options)
     if bundle is not None:
-        (report or _log.info)(f"{printable(bundle)} answers on the CPU of this host, through ONNX Runtime")
+        hosts = "this host" if ray_address is None else "the hosts of the Ray cluster"
+        (report or _log.info)(f"{printable(bundle)} answers on the CPU of {hosts}, through ONNX Runtime")
     running: dict[str, Any] = {
         "workers": workers,
         "concurrency": concurrency,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,18 @@ def test_bytes_that_numpy_would_cut_are_refused() -> None:
     scorer = BatchScorer(model="toy", bytes_column="data", id_column="n")
     with pytest.raises(UsageError, match="loses zero bytes"):
         scorer({"n": ["a"], "data": np.array([b"image\0"])})
+
+
+def test_a_process_connects_once_for_all_equal_scorers(toy_server: TritonServer, paths: list[str]) -> None:
+    def opened(top: int) -> int:
+        before = len(threading.enumerate())
+        scorer = BatchScorer(url=toy_server.grpc_url, model="toy", path_column="where", id_column="n", top=top)
+        pickle.loads(pickle.dumps(scorer))(table(paths))
+        return len(threading.enumerate()) - before
+
+    assert opened(3) > 0
+    assert opened(3) == 0
+    assert opened(4) > 0
 
 
 def test_an_error_that_affects_every_image_is_raised() -> None:

@@ -28,6 +28,7 @@ from camserve.clients.scoring.patience import OutageReport
 from camserve.clients.scoring.row_maps import check_maps
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
+from camserve.clients.scoring.served_answerer import ServedOptions
 from camserve.clients.scoring.stage_times import StageTimes
 from camserve.errors import CamserveError, ClientError
 from camserve.text import printable
@@ -183,7 +184,7 @@ def open_ray_engine(
         row_options: What rows contain.
         address: Address of a Ray cluster (default: Ray is started on this host, and ends with the block).
         workers: Number of processes that score at once (default: as many as Ray has cores).
-        concurrency: Number of requests in progress in total (default: 2 for each process).
+        concurrency: Number of requests in progress in total (default: 2 for each process, 1 with a bundle).
         patience: Seconds to wait for a server that stops to answer, once it has answered; 0 to fail at once.
         report: Receives what the user should know, such as a server that does not reply.
 
@@ -194,7 +195,8 @@ def open_ray_engine(
     with closing(answerer_options.open()) as answerer:
         check_maps(row_options, answerer)
         for_workers = answerer_options.for_workers(answerer.model)
-        scorer = ProcessScorer(for_workers, row_options, patience, _THREADS, run=uuid4().hex)
+        threads = _THREADS if isinstance(answerer_options, ServedOptions) else 1  # computes on the core of its process
+        scorer = ProcessScorer(for_workers, row_options, patience, threads, run=uuid4().hex)
         scorer.check_can_be_sent()
         with ray_session(address, report) as ray, outages_of_tasks(ray, OutageReport(report, patience)) as outages:
             if concurrency is not None:
