@@ -95,6 +95,8 @@ def open_engine(
             yield opened
         return
     served = isinstance(answerer_options, ServedOptions)
+    if isinstance(answerer_options, ServedOptions) and patience:
+        answerer_options = answerer_options.with_few_retries()
     number = _default_workers(served=served, total=total) if workers is None else workers
     with closing(answerer_options.open()) as answerer:
         check_maps(row_options, answerer)
