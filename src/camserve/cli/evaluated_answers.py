@@ -64,11 +64,15 @@ def scoring_arguments(
 
 def _check_files(truth: str, against: Path | None) -> None:
     """Check the files that are read when the images have been scored."""
+    from camserve.clients.evaluation.table_rows import read_rows
     from camserve.clients.evaluation.truth import check_truth
 
     check_truth(truth)
-    if against is not None and not against.exists():
+    if against is None:
+        return
+    if not against.exists():
         raise UsageError(f"{printable(against)} does not exist", hint="Pass a table to --against")
+    next(read_rows(against, ("path",)), None)
 
 
 def _check_table(context: typer.Context, inputs: Sequence[str]) -> None:
