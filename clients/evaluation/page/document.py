@@ -63,9 +63,9 @@ def render_page(evaluation: Evaluation, rows: Sequence[PageRow], scope: str) -> 
 
 
 def _name(evaluation: Evaluation) -> str:
-    """Return the name of the table without its folder, or that of the images that were scored for the evaluation."""
-    table = Path(evaluation.table)
-    return table.name if table == Path(evaluation.answers.table) else evaluation.table
+    """Return the name of the table or of the folder of images, without those above it; else what several are called."""
+    path = Path(evaluation.table)
+    return path.absolute().name if path.exists() else evaluation.table
 
 
 def _lead(evaluation: Evaluation) -> str:
