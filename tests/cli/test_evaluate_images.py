@@ -109,6 +109,7 @@ def test_a_folder_is_compared_with_a_table(photos: Path, toy_bundle: Bundle) -> 
             "temporary contains no .parquet file",
             "camserve score",
         ),
+        (("photos", "--bundle", "B", "--resume"), "--resume has no effect without a table", "Add --output FILE"),
         (("none", "--bundle", "B"), "none does not exist", "Check the path"),
     ],
 )

@@ -57,6 +57,11 @@ def scoring_arguments(
             "--truth-column names a column of a table, and images have none",
             hint="Pass the true labels: --truth FILE with the columns path and label",
         )
+    if arguments["resume"] is not None and context.params["output"] is None:
+        raise UsageError(
+            f"{'--resume' if arguments['resume'] else '--no-resume'} has no effect without a table that remains",
+            hint="Add --output FILE",
+        )
     found = answerer_arguments(context, **answerer)
     _check_files(context.params["truth"], context.params["against"])
     return {**found, **arguments}
