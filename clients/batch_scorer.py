@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from camserve.argument_checks import check_whole
-from camserve.clients.answers.query import ClassifyRequest
-from camserve.clients.scoring.answerer import AnswererOptions
+from camserve.clients.scoring.answerer_choice import answerer_options
 from camserve.clients.scoring.chunks import chunk_limit, chunks
 from camserve.clients.scoring.cluster.process_scorer import ProcessScorer
 from camserve.clients.scoring.engine import check_concurrency
 from camserve.clients.scoring.patience import check_patience
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
-from camserve.clients.scoring.served_answerer import ServedOptions
 from camserve.clients.tables.arrow_tables import arrow_table
 from camserve.clients.tables.batches import InputColumns, read_batch
 from camserve.clients.tables.columns import Columns
-from camserve.errors import UsageError
 from camserve.images.crops import Crops
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
 
@@ -41,7 +38,7 @@ class BatchScorer:
 
     Args:
         model: Name of the model on the server.
-        url: The servers; see `Classifier`.
+        url: The servers; see `Classifier` (default: localhost:8001).
         bundle: Folder of a bundle to answer with instead of a server, on every host.
         path_column: Column with the path or URL of each image.
         bytes_column: Column with the bytes of each image file; `path_column` or `id_column` then names the images.
@@ -68,7 +65,7 @@ class BatchScorer:
         self,
         *,
         model: str | None = None,
-        url: str | Sequence[str] = "localhost:8001",
+        url: str | Sequence[str] | None = None,
         bundle: str | Path | None = None,
         path_column: str | None = None,
         bytes_column: str | None = None,
@@ -85,15 +82,13 @@ class BatchScorer:
         check_whole("top", top)
         check_concurrency(concurrency)
         check_patience(patience)
-        ClassifyRequest(top=top, cam=maps, crops=crops)  # checks them
         self._input = InputColumns(path_column, bytes_column, id_column)
         self._columns = Columns(top, tuple(classes), maps=maps)
         options = RowOptions(
             top=top, crops=crops, all_probabilities=bool(classes), maps=maps, decode_options=decode_options
         )
-        if (model is None) == (bundle is None):
-            raise UsageError("either model or bundle is required", hint="Pass model='NAME', or bundle='FOLDER'")
-        answerer = _of_bundle(str(bundle), settings) if model is None else ServedOptions(url, model, settings)
+        # Processes of a cluster have working folders of their own.
+        answerer = answerer_options(model, url, None if bundle is None else Path(bundle).absolute(), settings)
         self._scorer = ProcessScorer(answerer, options, patience, concurrency)
         self._scorer.check_can_be_sent()
 
@@ -132,16 +127,6 @@ class BatchScorer:
         scored = self._scorer.score(list(chunks(items, limit))) if items else iter(())
         rows: list[ScoredRow] = list(chain.from_iterable(each.rows for each in scored))
         return convert(arrow_table(rows, self._columns))
-
-
-def _of_bundle(folder: str, settings: Mapping[str, Any]) -> AnswererOptions:
-    from camserve.clients.scoring.bundle_answerer import BundleOptions  # noqa: PLC0415  (loads ONNX Runtime)
-
-    if settings:
-        raise UsageError(
-            f"{next(iter(settings))} does not apply to a bundle", hint="Leave it out, or pass model='NAME'"
-        )
-    return BundleOptions(str(Path(folder).absolute()))
 
 
 def _quoted(name: str) -> str:

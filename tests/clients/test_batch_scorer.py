@@ -119,8 +119,11 @@ def test_probabilities_of_all_classes_and_maps_have_columns(toy_server: TritonSe
     [
         ({"model": "toy"}, "path_column or bytes_column is required"),
         ({"model": "toy", "bytes_column": "b"}, "bytes_column requires path_column or id_column"),
-        ({"path_column": "p"}, "either model or bundle is required"),
-        ({"model": "toy", "bundle": "b", "path_column": "p"}, "either model or bundle is required"),
+        ({"path_column": "p"}, "a model or a bundle is required"),
+        ({"model": "toy", "bundle": "b", "path_column": "p"}, "a model and a bundle were given"),
+        ({"url": "a:1", "bundle": "b", "path_column": "p"}, "url concerns a server"),
+        ({"model": "toy", "path_column": "p", "crops": 5}, "invalid type for crops"),
+        ({"model": "toy", "path_column": "p", "decode_options": {}}, "invalid type for decode_options"),
         ({"model": "toy", "path_column": "p", "top": 0}, "top must be at least 1"),
         ({"model": "toy", "path_column": "p", "concurrency": 0}, "concurrency must be at least 1"),
         ({"model": "toy", "path_column": "p", "metrics": Metrics()}, "cannot be sent to other processes"),
