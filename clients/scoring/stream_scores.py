@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from camserve.argument_checks import check_type
-from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.classifier import Classifier
 from camserve.clients.scoring.engine import ThreadEngine, check_concurrency
 from camserve.clients.scoring.inputs import check_several
@@ -70,7 +69,6 @@ def score(
         overlay_folder=None if overlays is None else str(overlays),
         decode_options=classifier.decode_options,
     )
-    ClassifyRequest(top=top, crops=crops)  # checks them
     if overlays is not None:
         make_overlay_folder(overlays)
     return _rows(classifier, inputs, options, concurrency)

@@ -26,6 +26,7 @@ _CONNECT_SECONDS = 5.0
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
 _STARTS = 2
+_DETAILS = re.compile(r" (?:Error:|To troubleshoot|Lease ID:)")
 
 _LOGGERS = ("ray", "ray.data")
 
@@ -99,7 +100,7 @@ def _connect(ray: ModuleType, address: str) -> None:
     except Exception as error:  # noqa: BLE001  (Ray raises many kinds)
         raise ConnectionFailedError(
             f"the Ray cluster at {printable(address)} cannot be used: {first_sentence(str(error))}",
-            hint="Check the address, and that the cluster has this version of Ray and Python: --ray-address HOST:PORT",
+            hint="Check that it has the Ray and Python of this host; if it requires a token, set RAY_AUTH_MODE=token",
         ) from None
 
 
@@ -149,7 +150,7 @@ def _reported(report: Callable[[str], None]) -> Iterator[None]:
     known: set[str] = set()
 
     def note(data: dict[str, Any], *_: Any, **__: Any) -> None:
-        for text in map(first_sentence, data.get("lines", ())):
+        for text in map(_without_details, data.get("lines", ())):
             if text not in known:
                 known.add(text)
                 report(f"Ray: {text}")
@@ -164,8 +165,15 @@ def _reported(report: Callable[[str], None]) -> Iterator[None]:
 
 def first_sentence(text: str) -> str:
     """Return the first sentence of a message of Ray, in one line and without colors."""
-    line = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
-    return printable(line.partition(". ")[0])
+    return _line(text).partition(". ")[0]
+
+
+def _without_details(text: str) -> str:
+    return _DETAILS.split(_line(text), 1)[0].removesuffix(".")
+
+
+def _line(text: str) -> str:
+    return printable(" ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split()))
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from camserve.clients.scoring.process_engine import ProcessEngine
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.served_answerer import ServedOptions
 from camserve.errors import ClientError, ConnectionFailedError, ContractError, ImageError, RequestError, UsageError
+from camserve.serving import TritonServer
 
 CONTRACT = toy_contract()
 pytestmark = pytest.mark.timed
@@ -105,6 +106,24 @@ def test_rows_are_in_order_and_recorded_rows_are_kept(server: StubServer, images
     assert "none does not exist" in str(rows[8].error)
     assert rows[0].probabilities == pytest.approx(correct_answer(CONTRACT)["probabilities"][0])
     assert {row.top[0].index for row in rows if row.error is None and row is not known} == {1}
+
+
+def test_rows_do_not_depend_on_the_number_of_workers(toy_server: TritonServer, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(60)]
+    for number, path in enumerate(paths):
+        pixels = np.random.default_rng(number).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    several = []
+    for workers in (0, 1, 2):
+        with open_engine(ServedOptions(toy_server.grpc_url, "toy"), RowOptions(top=4), workers=workers) as engine:
+            several.append(list(engine.rows(map(item_of_file, paths))))
+    for rows in several[1:]:
+        assert [(row.path, row.id, row.sha256, row.version) for row in rows] == [
+            (row.path, row.id, row.sha256, row.version) for row in several[0]
+        ]
+        for row, expected in zip(rows, several[0], strict=True):
+            assert [each.index for each in row.top] == [each.index for each in expected.top]
+            assert row.top[0].probability == pytest.approx(expected.top[0].probability, abs=1e-6)
 
 
 def test_a_killed_worker_is_replaced_and_loses_no_row(server: StubServer, images: list[Path]) -> None:

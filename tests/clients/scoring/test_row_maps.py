@@ -128,10 +128,10 @@ def test_a_model_without_maps_is_refused_before_any_image_is_read(options: RowOp
             pass
 
 
-def test_an_average_of_crops_has_no_map(classifier: Classifier) -> None:
-    options = RowOptions(maps=True, crops=Crops(choose="average"))
-    with pytest.raises(UsageError, match="the average of crops has no map"):
-        ChunkScorer(ServedAnswerer(classifier), options)
+def test_an_average_of_crops_has_no_map() -> None:
+    for settings in ({"maps": True}, {"overlay_folder": "maps"}):
+        with pytest.raises(UsageError, match="the average of crops has no map"):
+            RowOptions(crops=Crops(choose="average"), **settings)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
