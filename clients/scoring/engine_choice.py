@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
-from typing import Literal
 
 from camserve.argument_checks import check_whole
+from camserve.choices import ENGINES, EngineName
 from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.engine import Engine, ThreadEngine, check_concurrency
 from camserve.clients.scoring.patience import OutageReport, Patience, check_patience
@@ -20,10 +20,7 @@ from camserve.cores import host_cores
 from camserve.errors import UsageError
 from camserve.extras import install_command
 
-__all__ = ["ENGINES", "EngineName", "check_engine", "check_workers", "open_engine"]
-
-EngineName = Literal["local", "ray"]
-ENGINES: tuple[EngineName, ...] = ("local", "ray")
+__all__ = ["check_engine", "check_workers", "open_engine"]
 
 _log = logging.getLogger("camserve.clients")
 
