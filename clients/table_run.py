@@ -207,7 +207,7 @@ class _Run:
         ):
             recorded = RecordedRows(record, engine.model)
             with closing(engine.rows(recorded.items(self.items))) as scored:
-                rows = RowsInProgress(recorded.rows(scored), engine)
+                rows = RowsInProgress(recorded.rows(scored), engine.limited_by)
                 shown = rows if self.progress is None else self.progress(rows, total)
                 summary = self.target.write(shown, [label.name for label in engine.model.labels])
         _report_other_versions(recorded.other_versions, engine.model.version)
