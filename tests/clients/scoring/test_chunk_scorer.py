@@ -33,7 +33,8 @@ def png(seed: int = 0) -> bytes:
 
 
 def items(count: int) -> list[Item]:
-    return [Item(f"shard.tar/{place}.png", f"{place}.png", BytesSource("image", png(place))) for place in range(count)]
+    names = [f"shard.tar/{place}.png" for place in range(count)]
+    return [Item(name, name.rpartition("/")[2], BytesSource(name, png(place))) for place, name in enumerate(names)]
 
 
 def answer(_: Sequence[str], count: int) -> Tensors:
