@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from camserve.clients.evaluation.answers import Match
+from camserve.choices import Match
 from camserve.clients.evaluation.evaluate import evaluate
 from camserve.clients.evaluation.judging import check_arguments
 from camserve.clients.evaluation.results import Evaluation
