@@ -22,9 +22,6 @@ from camserve.text import count, printable
 
 __all__ = ["evaluate_images", "name_of", "scored_images"]
 
-_NAME = 50
-"""Characters of an input in the name of its temporary table, which is the title of a page."""
-
 
 def evaluate_images(
     inputs: Iterable[str | Path],
@@ -78,7 +75,7 @@ def scored_images(
         yield Path(output), score_table(given, output, **scoring)
         return
     with TemporaryDirectory(prefix="camserve-") as folder:
-        table = Path(folder) / f"{Path(given[0]).name[:_NAME] if given else 'answers'}.csv"
+        table = Path(folder) / "answers.csv"
         summary = score_table(given, table, resumable=False, **scoring)
         try:
             yield table, summary

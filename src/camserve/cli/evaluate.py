@@ -129,8 +129,8 @@ def _evaluate(table: Path, name: str, page: PageOptions, *, as_json: bool, **jud
     from camserve.cli.evaluation_view import show_evaluation
     from camserve.clients import evaluate as evaluate_table
 
-    evaluation = evaluate_table(table, **judging)
-    show_evaluation(replace(evaluation, table=name), as_json=as_json, page=page.write(evaluation))
+    evaluation = replace(evaluate_table(table, **judging), table=name)
+    show_evaluation(evaluation, as_json=as_json, page=page.write(evaluation))
     return evaluation.errors.rows + evaluation.unmatched.rows, evaluation.images
 
 

@@ -98,7 +98,7 @@ Output = Annotated[
     typer.Option(
         "--output",
         metavar="FILE",
-        help="Keep the answers of images that are scored in this table, as camserve score writes it.",
+        help="Table that keeps the answers to the images, as camserve score writes it (default: none).",
         show_default=False,
     ),
 ]
