@@ -1,6 +1,6 @@
 """Speed and memory of `camserve score`, beside what it could reach on the same cores, in one run.
 
-    python benchmarks/scoring.py [PART ...] [--quick] [--rounds 5] [--bundle DIR] [--json]
+    python benchmarks/scoring.py [PART ...] [--quick] [--rounds 5] [--bundle DIR] [--gpu-bundle DIR] [--json]
 
 PART is one or more of (default: all):
 
@@ -15,8 +15,8 @@ memory    the largest resident memory of all processes, with 1,000 and with 100,
 gpu       as `served` by a GPU, in fp16, with the fast JPEG decoder; requires 16 cores and a GPU.
 
 What is compared alternates within each round. The start of `camserve score` is measured by a run with few images, and
-is not in its rates. Rates are medians over the rounds; ratios are medians of the ratios within a round. `--bundle` uses
-an exported ResNet50 again.
+is not in its rates. Rates are medians over the rounds; ratios are medians of the ratios within a round. `--bundle` and
+`--gpu-bundle` use exported networks again, also on a host without TensorFlow.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Setting:
 
     folder: Path
     size: Size
-    bundle: Path | None
+    bundles: dict[Precision, Path]
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     limits: list[dict[str, Any]] = field(default_factory=list)
     omitted: dict[str, str] = field(default_factory=dict)
@@ -112,11 +112,11 @@ class Setting:
         listed.write_text("\n".join(map(str, self.originals())), encoding="utf-8")
         return listed
 
-    def network(self, precision: Precision = "int8") -> Path:
-        """Return the bundle of the network, exported at its first use."""
-        if self.bundle is None:
-            self.bundle = export(self.folder, precision)
-        return self.bundle
+    def network(self, precision: Precision) -> Path:
+        """Return the bundle of the network in a precision: a given one, or an export."""
+        if precision not in self.bundles:
+            self.bundles[precision] = export(self.folder, precision)
+        return self.bundles[precision]
 
     def score(self, images: Path, *options: str | Path, memory: bool = False) -> Measured:
         """Run `camserve score` and check that each image has an answer."""
@@ -164,7 +164,8 @@ def main() -> None:
         size = Size(**{**vars(size), "rounds": arguments.rounds})
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="camserve-scoring-") as folder:
-        setting = Setting(Path(folder), size, arguments.bundle)
+        given: dict[Precision, Path | None] = {"int8": arguments.bundle, "fp16": arguments.gpu_bundle}
+        setting = Setting(Path(folder), size, {precision: bundle for precision, bundle in given.items() if bundle})
         for part in arguments.parts or PARTS:
             PARTS[part](setting)
     document = {
@@ -185,6 +186,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round with fewer images, in less than three minutes")
     parser.add_argument("--rounds", type=int, help="number of rounds (default: 5, with --quick 1)")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="an exported int8 ResNet50 with uint8 input")
+    parser.add_argument("--gpu-bundle", type=Path, metavar="DIR", help="an exported fp16 ResNet50 with uint8 input")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     arguments = parser.parse_args(words)
     unknown = sorted(set(arguments.parts) - set(PARTS))
@@ -195,7 +197,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def measure_served(setting: Setting) -> None:
     """Compare `camserve score` on a network with the notebook's loop and with the bound."""
-    size, bundle = setting.size, setting.network()
+    size, bundle = setting.size, setting.network("int8")
     rounds: list[dict[str, Speed]] = []
     with ExitStack() as stack:
         server = stack.enter_context(triton(bundle, setting.folder))
@@ -264,7 +266,7 @@ def measure_gpu(setting: Setting) -> None:
     if cores() < 16 or shutil.which("nvidia-smi") is None:
         setting.omitted["gpu"] = f"requires 16 cores and a GPU; this host has {cores()} cores"
         return
-    bundle = export(setting.folder, "fp16")
+    bundle = setting.network("fp16")
     name = "camserve score --fast-jpeg"
     with triton(bundle, setting.folder / "gpu", preset="gpu") as server:
         rounds = [

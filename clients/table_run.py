@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from camserve.atomic import remove_leftovers
+from camserve.choices import EngineName, OutputFormat
 from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.answerer_choice import answerer_options
 from camserve.clients.scoring.engine import RowsInProgress
-from camserve.clients.scoring.engine_choice import EngineName, check_engine, open_engine
+from camserve.clients.scoring.engine_choice import check_engine, open_engine
 from camserve.clients.scoring.inputs import Items, check_several, find_items
 from camserve.clients.scoring.overlay_folder import make_overlay_folder
 from camserve.clients.scoring.overlay_names import check_distinct
@@ -24,7 +25,7 @@ from camserve.clients.scoring.recorded_rows import RecordedRows
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.run_identity import run_identity
-from camserve.clients.tables.output import Format, Output
+from camserve.clients.tables.output import Output
 from camserve.clients.tables.table_file import TableSummary
 from camserve.images.crops import Crops
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
@@ -49,7 +50,7 @@ def score_table(
     path_column: str | None = None,
     bytes_column: str | None = None,
     id_column: str | None = None,
-    format: Format = "table",  # noqa: A002  (the name of the option)
+    format: OutputFormat = "table",  # noqa: A002  (the name of the option)
     top: int | None = None,
     all_probabilities: bool = False,
     maps: bool = False,
@@ -207,7 +208,7 @@ class _Run:
         ):
             recorded = RecordedRows(record, engine.model)
             with closing(engine.rows(recorded.items(self.items))) as scored:
-                rows = RowsInProgress(recorded.rows(scored), engine)
+                rows = RowsInProgress(recorded.rows(scored), engine.limited_by)
                 shown = rows if self.progress is None else self.progress(rows, total)
                 summary = self.target.write(shown, [label.name for label in engine.model.labels])
         _report_other_versions(recorded.other_versions, engine.model.version)

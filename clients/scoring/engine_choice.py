@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
 
 from camserve.argument_checks import check_whole
+from camserve.choices import ENGINES, EngineName
 from camserve.clients.scoring.answerer import AnswererOptions
-from camserve.clients.scoring.engine import ThreadEngine, check_concurrency
+from camserve.clients.scoring.engine import Engine, ThreadEngine, check_concurrency
 from camserve.clients.scoring.patience import OutageReport, Patience, check_patience
 from camserve.clients.scoring.process_engine import ProcessEngine
 from camserve.clients.scoring.row_maps import check_maps
@@ -20,13 +20,7 @@ from camserve.cores import host_cores
 from camserve.errors import UsageError
 from camserve.extras import install_command
 
-if TYPE_CHECKING:
-    from camserve.clients.scoring.cluster.ray_engine import RayEngine
-
-__all__ = ["ENGINES", "EngineName", "check_engine", "check_workers", "open_engine"]
-
-EngineName = Literal["local", "ray"]
-ENGINES: tuple[EngineName, ...] = ("local", "ray")
+__all__ = ["check_engine", "check_workers", "open_engine"]
 
 _log = logging.getLogger("camserve.clients")
 
@@ -53,7 +47,7 @@ def open_engine(
     engine: EngineName = "local",
     ray_address: str | None = None,
     report: Callable[[str], None] = _log.warning,
-) -> Iterator[ThreadEngine | ProcessEngine | RayEngine]:
+) -> Iterator[Engine]:
     """Connect to the server or load the bundle, and yield the engine for one iteration of `rows`.
 
     Args:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from camserve.clients.arrow import import_pyarrow
 from camserve.clients.scoring.inputs.named import item_of_name
 from camserve.clients.scoring.inputs.sources import BytesSource, UnreadableSource
 from camserve.clients.scoring.items import Item
-from camserve.clients.tables.checks import import_pyarrow
 from camserve.errors import UsageError
 
 __all__ = ["InputColumns", "read_batch"]

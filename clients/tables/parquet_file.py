@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
+from camserve.clients.arrow import import_pyarrow
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.tables.arrow_tables import arrow_schema, arrow_table
-from camserve.clients.tables.checks import import_pyarrow
 from camserve.clients.tables.columns import Columns
 
 __all__ = ["write_parquet"]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from camserve.clients.arrow import import_pyarrow
 from camserve.clients.scoring.inputs.columns import Choice, ColumnNames, choose
 from camserve.clients.scoring.inputs.containers import Container
 from camserve.clients.scoring.inputs.table_rows import check_first_path, item_of_bytes, item_of_path
@@ -81,7 +82,7 @@ class ParquetTable:
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Choice]]:
         """Open the file, and choose its columns."""
-        arrow, parquet = _import_pyarrow(self._table.name)
+        arrow, parquet = import_pyarrow(printable(self._table.name))
         with self._table.open() as stream:
             try:
                 file = parquet.ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False)
@@ -145,15 +146,3 @@ def _text(cell: Any) -> str:
     if cell is None:
         return ""
     return os.fsdecode(cell) if isinstance(cell, bytes) else str(cell)
-
-
-def _import_pyarrow(table: str) -> tuple[Any, Any]:
-    try:
-        import pyarrow  # noqa: PLC0415  (optional)
-        import pyarrow.parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise UsageError(
-            f"{printable(table)} requires pyarrow, which cannot be imported: {error}",
-            hint="Install it: pip install 'camserve[parquet]', or pass a .csv file",
-        ) from None
-    return pyarrow, pyarrow.parquet
