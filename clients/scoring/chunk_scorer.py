@@ -170,4 +170,4 @@ class ChunkScorer:
 
 
 def _row_of_error(item: Item, sha256: str | None, error: CamserveError) -> ScoredRow:
-    return ScoredRow(item.path, error=" ".join(str(error).split()), id=item.id, sha256=sha256)
+    return ScoredRow(item.path, error=" ".join(str(error).splitlines()), id=item.id, sha256=sha256)

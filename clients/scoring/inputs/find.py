@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -127,17 +128,18 @@ class Items(Iterable[Item]):
                 )
 
     def check_kept(self, output: str | Path) -> None:
-        """Check that a file to write is none of the inputs, such as a table that it would replace.
+        """Check that what is written replaces no input, such as a table, or a part of a data set.
 
         Raises:
-            UsageError: If it is.
+            UsageError: If it does.
         """
+        replaced = _replaced_by(output)
         given = [] if self._list is None or self._list.path is None else [self._list.path]
-        for name in chain(self._local_names(), given):
-            if os.path.isfile(name) and os.path.exists(output) and os.path.samefile(name, output):  # noqa: PTH110, PTH113, PTH121
+        for name in chain(self._local_names(), given) if replaced else ():
+            if os.path.isfile(name) and _identity(name) in replaced:  # noqa: PTH113
                 raise UsageError(
-                    f"{printable(output)} is both an input and the output, which would replace it",
-                    hint="Choose another file: --output FILE",
+                    f"{printable(name)} is an input, and the output {printable(output)} would replace it",
+                    hint="Choose another output: --output FILE",
                 )
 
     def _local_names(self) -> Iterator[str]:
@@ -202,3 +204,17 @@ def _listed(names: PathList, left_out: LeftOut) -> Iterator[Item]:
         yield item_of_name(name)
     if not found:
         left_out.add("empty_lists", names.name)
+
+
+def _replaced_by(output: str | Path) -> set[tuple[int, int]]:
+    """Return the identities of the files that an output replaces: itself, or the parts of a data set."""
+    with suppress(OSError):
+        is_folder = os.path.isdir(output)  # noqa: PTH112  (Path.is_dir may raise)
+        paths = [os.path.join(output, name) for name in os.listdir(output)] if is_folder else [output]  # noqa: PTH118, PTH208
+        return {_identity(path) for path in paths if os.path.isfile(path)}  # noqa: PTH113
+    return set()
+
+
+def _identity(path: str | Path) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116
+    return status.st_dev, status.st_ino

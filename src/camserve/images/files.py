@@ -23,7 +23,7 @@ _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _MAX_PATH = 4096  # of Linux
 _SHOWN_OF_LONG_NAME = 80
 _GET_AGAIN = "Get the file again from its source"
-_CHECK_PATH = "Check the path; URLs and ~ are not supported"
+_CHECK_PATH = "Check the path; ~ is not expanded, and only score reads URLs"
 _SEEK = "A stream is read from its current position: call seek(0) if it was written or read before"
 
 

@@ -16,7 +16,7 @@ from support.toy import toy_contract
 from camserve.clients import Classifier, Crops, DecodeOptions, Prediction, ScoredRow
 from camserve.clients.scoring.chunk_scorer import ChunkScorer
 from camserve.clients.scoring.inputs.sources import BytesSource
-from camserve.clients.scoring.items import Item
+from camserve.clients.scoring.items import Item, item_of_file
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.served_answerer import ServedAnswerer
 from camserve.errors import RequestError
@@ -97,6 +97,13 @@ def test_a_chunk_without_any_image_sends_no_request() -> None:
     rows, batch_sizes = scored([replace(each, source=BytesSource("image", png()[:-40])) for each in items(2)])
     assert batch_sizes == []
     assert all("corrupt" in str(row.error) for row in rows)
+
+
+def test_spaces_in_a_name_are_kept_in_its_error() -> None:
+    (row,), _ = scored([item_of_file("no/such  file .png")])
+    assert (
+        row.error == "no/such  file .png does not exist. Check the path; ~ is not expanded, and only score reads URLs"
+    )
 
 
 def test_nan_is_the_error_of_its_image() -> None:
