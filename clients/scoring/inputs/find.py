@@ -165,6 +165,8 @@ class Items(Iterable[Item]):
         """Yield the images of each input; those that have a length need not be read to count them."""
         has_table = False
         for name in (each for given in self._inputs for each in expanded(given)):
+            if self._given_left_out is not None and self._given_left_out.ignores(name):
+                continue
             kind = kind_of(name)
             has_table |= kind in {CSV, PARQUET}
             yield self._part(name, kind, left_out)
