@@ -72,6 +72,8 @@ def open_engine(
     check_engine(engine, ray_address)
     if concurrency is not None:
         check_concurrency(concurrency)
+    if isinstance(answerer_options, ServedOptions) and patience:
+        answerer_options = answerer_options.with_few_retries()
     if engine == "ray":
         if workers == 0:
             raise UsageError("the engine ray requires worker processes, got 0", hint="Leave out --workers 0")
@@ -89,8 +91,6 @@ def open_engine(
             yield opened
         return
     served = isinstance(answerer_options, ServedOptions)
-    if isinstance(answerer_options, ServedOptions) and patience:
-        answerer_options = answerer_options.with_few_retries()
     number = _default_workers(served=served, total=total) if workers is None else workers
     with closing(answerer_options.open()) as answerer:
         check_maps(row_options, answerer)
