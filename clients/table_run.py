@@ -152,7 +152,7 @@ def score_table(
         decode_options=decode_options,
     )
     if overlays is not None:
-        make_overlay_folder(overlays, given)
+        make_overlay_folder(overlays, given, output)
     answerer = answerer_options(model, url, bundle, settings)
     if bundle is not None:
         hosts = "this host" if ray_address is None else "the hosts of the Ray cluster"

@@ -38,7 +38,7 @@ def filesystem(url: str) -> tuple[Any, str]:
     """Return the file system of a URL according to fsspec, and the path in it.
 
     Raises:
-        UsageError: If the package for its protocol is not installed, or there is none.
+        UsageError: If the package for its protocol is not installed, or the protocol is unknown.
     """
     protocol = url.partition("://")[0].lower()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
 from itertools import chain
@@ -136,7 +137,7 @@ class Items(Iterable[Item]):
         replaced = _replaced_by(output)
         given = [] if self._list is None or self._list.path is None else [self._list.path]
         for name in chain(self._local_names(), given) if replaced else ():
-            if os.path.isfile(name) and _identity(name) in replaced:  # noqa: PTH113
+            if _identity(name) in replaced:
                 raise UsageError(
                     f"{printable(name)} is an input, and the output {printable(output)} would replace it",
                     hint="Choose another output: --output FILE",
@@ -210,13 +211,16 @@ def _listed(names: PathList, left_out: LeftOut) -> Iterator[Item]:
 
 def _replaced_by(output: str | Path) -> set[tuple[int, int]]:
     """Return the identities of the files that an output replaces: itself, or the parts of a data set."""
+    paths = [output]
+    with suppress(OSError):  # a file, or none yet; a folder that cannot be read is refused as an output
+        paths += [os.path.join(output, name) for name in os.listdir(output)]  # noqa: PTH118, PTH208
+    return {identity for path in paths if (identity := _identity(path)) is not None}
+
+
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    """Return what a file has in common with links to it; None for anything but a regular file."""
     with suppress(OSError):
-        is_folder = os.path.isdir(output)  # noqa: PTH112  (Path.is_dir may raise)
-        paths = [os.path.join(output, name) for name in os.listdir(output)] if is_folder else [output]  # noqa: PTH118, PTH208
-        return {_identity(path) for path in paths if os.path.isfile(path)}  # noqa: PTH113
-    return set()
-
-
-def _identity(path: str | Path) -> tuple[int, int]:
-    status = os.stat(path)  # noqa: PTH116
-    return status.st_dev, status.st_ino
+        status = os.stat(path)  # noqa: PTH116
+        if stat.S_ISREG(status.st_mode):
+            return status.st_dev, status.st_ino
+    return None

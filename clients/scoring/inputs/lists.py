@@ -50,7 +50,7 @@ class PathList:
         """Yield the paths. Bytes that are not UTF-8 are kept as `os.fsdecode` keeps them; empty lines are skipped.
 
         Raises:
-            UsageError: If the list cannot be read, is UTF-16, or is no list.
+            UsageError: If the list cannot be read, is in UTF-16, or is not a list.
         """
         if self._stream is None:
             self._stream = self._opened()
@@ -87,7 +87,7 @@ class PathList:
             yield from entries
             if len(rest) > _LONGEST:
                 raise UsageError(
-                    f"{self.name} is no list of paths: a line has more than {_LONGEST:,} bytes",
+                    f"{self.name} is not a list of paths: a line has more than {_LONGEST:,} bytes",
                     hint="Write one path a line",
                 )
         yield rest

@@ -48,7 +48,7 @@ def items_of_tar(archive: Container, left_out: LeftOut) -> Iterator[Item]:
         left_out: Counts the other members.
 
     Raises:
-        UsageError: If it is no such archive, or cannot be read.
+        UsageError: If it is not such an archive, or cannot be read.
     """
     found = False
     with archive.open() as stream:

@@ -126,7 +126,7 @@ def _open_regular_file(path: str | os.PathLike[str], name: str) -> BinaryIO:
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist", hint=_CHECK_PATH) from None
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in _NO_DESCRIPTORS:  # of which the image is no cause
+        if isinstance(error, OSError) and error.errno in _NO_DESCRIPTORS:  # which the image does not cause
             raise ClientError(
                 f"{name} cannot be opened: {_reason(error)}", hint="Raise the limit of open files: ulimit -n 4096"
             ) from None
