@@ -19,15 +19,14 @@ if TYPE_CHECKING:
     from camserve.clients.batch_scorer import BatchScorer
     from camserve.clients.classifier import Classifier
     from camserve.clients.evaluation.compare import compare_tables
+    from camserve.clients.evaluation.comparison import ChangedAnswer, Comparison
     from camserve.clients.evaluation.evaluate import evaluate
     from camserve.clients.evaluation.images import evaluate_images
     from camserve.clients.evaluation.page.write import PageSummary, write_page
     from camserve.clients.evaluation.results import (
         Calibration,
         CalibrationBin,
-        ChangedAnswer,
         ClassMetrics,
-        Comparison,
         Confusion,
         Evaluation,
         Mistake,

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from camserve.atomic import remove_leftovers
+from camserve.choices import EngineName, OutputFormat
 from camserve.clients.scoring.answerer import AnswererOptions
+from camserve.clients.scoring.answerer_choice import answerer_options
 from camserve.clients.scoring.engine import RowsInProgress
-from camserve.clients.scoring.engine_choice import EngineName, check_engine, open_engine
+from camserve.clients.scoring.engine_choice import check_engine, open_engine
 from camserve.clients.scoring.inputs import Items, check_several, find_items
+from camserve.clients.scoring.overlay_folder import make_overlay_folder
 from camserve.clients.scoring.overlay_names import check_distinct
-from camserve.clients.scoring.overlays import make_overlay_folder
 from camserve.clients.scoring.record import Record
 from camserve.clients.scoring.recorded_rows import RecordedRows
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.run_identity import run_identity
-from camserve.clients.scoring.served_answerer import ServedOptions
-from camserve.clients.tables.output import Format, Output
+from camserve.clients.tables.output import Output
 from camserve.clients.tables.table_file import TableSummary
-from camserve.errors import UsageError
 from camserve.images.crops import Crops
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.images.left_out import LeftOut
@@ -35,8 +35,6 @@ from camserve.text import count, printable
 __all__ = ["score_table"]
 
 _log = logging.getLogger("camserve.clients")
-
-_URL = "localhost:8001"
 
 Progress = Callable[[RowsInProgress, int], Iterable[ScoredRow]]
 
@@ -52,7 +50,7 @@ def score_table(
     path_column: str | None = None,
     bytes_column: str | None = None,
     id_column: str | None = None,
-    format: Format = "table",  # noqa: A002  (the name of the option)
+    format: OutputFormat = "table",  # noqa: A002  (the name of the option)
     top: int | None = None,
     all_probabilities: bool = False,
     maps: bool = False,
@@ -154,10 +152,11 @@ def score_table(
         decode_options=decode_options,
     )
     if overlays is not None:
-        make_overlay_folder(overlays, given)
-    answerer = _answerer_options(model, url, bundle, settings, decode_options)
+        make_overlay_folder(overlays, given, output)
+    answerer = answerer_options(model, url, bundle, settings)
     if bundle is not None:
-        (report or _log.info)(f"{printable(bundle)} answers on the CPU of this host, through ONNX Runtime")
+        hosts = "this host" if ray_address is None else "the hosts of the Ray cluster"
+        (report or _log.info)(f"{printable(bundle)} answers on the CPU of {hosts}, through ONNX Runtime")
     running: dict[str, Any] = {
         "workers": workers,
         "concurrency": concurrency,
@@ -170,34 +169,6 @@ def score_table(
         summary = _Run(items, target, answerer, options, running, progress, resumable).finish(record)
         record.finish()
     return replace(summary, seconds=time.monotonic() - started, left_out=left_out)
-
-
-def _answerer_options(
-    model: str | None,
-    url: str | Sequence[str] | None,
-    bundle: str | Path | None,
-    settings: Mapping[str, Any],
-    decode_options: DecodeOptions,
-) -> AnswererOptions:
-    """Return what classifies the images: a served model or a bundle.
-
-    Raises:
-        UsageError: If none or both are given, or a bundle and an argument that concerns a server.
-    """
-    if (model is None) == (bundle is None):
-        raise UsageError(
-            "a model or a bundle is required" if model is None else "a model and a bundle were given",
-            hint="Pass --model NAME for a model of a server, or --bundle DIR for a bundle without a server",
-        )
-    if model is not None:
-        return ServedOptions(_URL if url is None else url, model, {**settings, "decode_options": decode_options})
-    for name in (*(["url"] if url is not None else []), *settings):
-        raise UsageError(
-            f"{name} concerns a server, and a bundle answers without one", hint=f"Leave out {name}, or bundle"
-        )
-    from camserve.clients.scoring.bundle_answerer import BundleOptions  # noqa: PLC0415  (loads ONNX Runtime)
-
-    return BundleOptions(str(bundle))
 
 
 @dataclass(frozen=True)
@@ -237,7 +208,7 @@ class _Run:
         ):
             recorded = RecordedRows(record, engine.model)
             with closing(engine.rows(recorded.items(self.items))) as scored:
-                rows = RowsInProgress(recorded.rows(scored), engine)
+                rows = RowsInProgress(recorded.rows(scored), engine.limited_by)
                 shown = rows if self.progress is None else self.progress(rows, total)
                 summary = self.target.write(shown, [label.name for label in engine.model.labels])
         _report_other_versions(recorded.other_versions, engine.model.version)
@@ -255,7 +226,7 @@ def _interruptions_reported(record: Record, total: int) -> Iterator[None]:
                 "%s of %s are recorded in %s; to go on, run the same command with --resume (in Python: resume=True)",
                 f"{record.rows:,}",
                 count(total, "row"),
-                printable(record.path),
+                record.name,
             )
         raise
 

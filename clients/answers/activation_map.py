@@ -21,7 +21,7 @@ from camserve.images.loading import ImageInput, load_image
 from camserve.images.placement import Box, Placement
 from camserve.interpolation import Order
 
-__all__ = ["ActivationMap", "peak_position"]
+__all__ = ["ActivationMap"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,12 @@ class ActivationMap:
     @property
     def peak(self) -> tuple[int, int]:
         """Position of the highest value: (x, y) in pixels of the original image; of equal values, the first."""
-        return peak_position(self.grid, self.placement.box)
+        row, column = divmod(int(self.grid.argmax()), self.grid.shape[1])
+        left, top, right, bottom = self.placement.box
+        return (
+            left + _pixel_of_cell(column, self.grid.shape[1], right - left),
+            top + _pixel_of_cell(row, self.grid.shape[0], bottom - top),
+        )
 
     def bbox(self, threshold: float = 0.2) -> tuple[int, int, int, int] | None:
         """Return the bounding box of the largest region with high values, in pixels of the original image.
@@ -173,16 +178,6 @@ class ActivationMap:
                 hint="Pass the image that was classified",
             )
         return original
-
-
-def peak_position(grid: np.ndarray[Any, Any], box: Box) -> tuple[int, int]:
-    """Return the position of the highest value of a map of a part of an image: (x, y) in pixels of the image."""
-    row, column = divmod(int(grid.argmax()), grid.shape[1])
-    left, top, right, bottom = box
-    return (
-        left + _pixel_of_cell(column, grid.shape[1], right - left),
-        top + _pixel_of_cell(row, grid.shape[0], bottom - top),
-    )
 
 
 def _scale_box(box: Box, before: tuple[int, int], after: tuple[int, int]) -> Box:

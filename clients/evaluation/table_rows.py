@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from camserve.clients.tables.checks import import_pyarrow
+from camserve.clients.arrow import import_pyarrow
 from camserve.clients.tables.data_set_folder import parts_of
 from camserve.errors import UsageError
 from camserve.regular_file import open_regular_file
@@ -122,7 +122,7 @@ def _read_json_lines(path: Path, required: Collection[str]) -> Iterator[Row]:  #
 
 
 def _read_parquet(path: Path, required: Collection[str]) -> Iterator[Row]:
-    arrow, parquet = import_pyarrow()
+    arrow, parquet = import_pyarrow(printable(path))
     with open_regular_file(path) as stream:
         try:
             table = parquet.ParquetFile(stream)

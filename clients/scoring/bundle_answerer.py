@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from camserve.argument_checks import check_type, check_whole
+from camserve.argument_checks import check_type
 from camserve.clients.answers.batch_tensors import split
 from camserve.clients.answers.classification import Classification, Timings
 from camserve.clients.answers.image_batch import ImageBatch, NoImageLeftError
@@ -50,23 +50,17 @@ class BundleOptions:
 
     Attributes:
         path: The folder that `camserve export` wrote.
-        threads: Threads within an operator (default: 1, which is the fastest if as many chunks are in progress as there
-            are cores).
         version: The version that it must have, as worker processes must have that of their coordinator (default: any).
 
     Raises:
-        UsageError: If `path` is not a path, or `threads` is less than 1.
+        UsageError: If `path` is not a path.
     """
 
     path: str | Path
-    threads: int = 1
     version: str | None = None
 
     def __post_init__(self) -> None:
         check_type("path", self.path, (str, os.PathLike), "the folder of a bundle")
-        check_whole("threads", self.threads)
-        if self.threads < 1:
-            raise UsageError(f"threads must be at least 1, got {self.threads}", hint="Pass 1 or more threads")
 
     def open(self) -> BundleAnswerer:
         """Verify the bundle and load its ONNX file.
@@ -78,7 +72,7 @@ class BundleOptions:
         """
         from camserve.bundle import load_bundle  # noqa: PLC0415  (clients of a server need no bundle)
 
-        answerer = BundleAnswerer(load_bundle(self.path), threads=self.threads)
+        answerer = BundleAnswerer(load_bundle(self.path))
         if self.version not in (None, answerer.model.version):
             raise BundleError(
                 f"{printable(self.path)} was replaced: its version is {answerer.model.version}, and was {self.version}",
@@ -96,15 +90,14 @@ class BundleAnswerer:
 
     Args:
         bundle: The bundle.
-        threads: Threads within an operator.
 
     Raises:
         BundleError: If the bundle has no ONNX file, or it does not match the contract.
         UsageError: If onnxruntime is not installed.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
-        session = open_session(bundle, threads)
+    def __init__(self, bundle: Bundle) -> None:
+        session = open_session(bundle)
         self._model = _model_of(bundle, session)
         self._session: BundleSession | None = session
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,12 +65,11 @@ class BundleSession:
             ) from None
 
 
-def open_session(bundle: Bundle, threads: int) -> BundleSession:
+def open_session(bundle: Bundle) -> BundleSession:
     """Open the ONNX file of a bundle.
 
     Args:
         bundle: The bundle.
-        threads: Threads within an operator, besides those in which `run` is called.
 
     Raises:
         BundleError: If the bundle has no ONNX file, or ONNX Runtime cannot load it.
@@ -80,11 +80,11 @@ def open_session(bundle: Bundle, threads: int) -> BundleSession:
         raise BundleError(
             f"{printable(bundle.path)} has no ONNX file, with which it could answer without a server",
             hint="Export the model again with --formats onnx,savedmodel, or serve the SavedModel: camserve publish "
-            "BUNDLE --repository DIR --backend tensorflow",
+            f"{shlex.quote(printable(bundle.path))} --repository DIR --backend tensorflow",
         )
     onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1  # the fastest if as many chunks are in progress as there are cores
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     for name, value in _SESSION_ENTRIES.items():

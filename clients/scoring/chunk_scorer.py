@@ -14,11 +14,12 @@ from camserve.clients.scoring.items import Item
 from camserve.clients.scoring.overlays import has_overlay, write_overlay
 from camserve.clients.scoring.pace import Pace
 from camserve.clients.scoring.patience import Patience
-from camserve.clients.scoring.row_maps import check_maps, needs_maps, row_map
+from camserve.clients.scoring.row_maps import check_maps, row_map
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.stage_times import StageTimes
 from camserve.errors import CamserveError, ImageError
+from camserve.images.decoding_turns import TURNS
 from camserve.images.loading import OpenedImage, open_image
 
 __all__ = ["ChunkScorer", "ScoredChunk"]
@@ -59,7 +60,7 @@ class ChunkScorer:
         patience: Waits for a server that restarts (default: an error is raised at once).
 
     Raises:
-        UsageError: If an option is invalid, or rows need maps and the model has none.
+        UsageError: If rows need maps and the model has none.
     """
 
     def __init__(self, answerer: Answerer, options: RowOptions, patience: Patience | None = None) -> None:
@@ -69,7 +70,7 @@ class ChunkScorer:
         self._pace = Pace()
         check_maps(options, answerer)
         self._request = ClassifyRequest(
-            top=options.top, cam=needs_maps(options), crops=options.crops, decode_options=options.decode_options
+            top=options.top, cam=options.needs_maps, crops=options.crops, decode_options=options.decode_options
         )
 
     def __call__(self, items: Sequence[Item]) -> list[ScoredRow]:
@@ -88,8 +89,10 @@ class ChunkScorer:
         began = time.perf_counter()
         rows: list[ScoredRow | None] = [None] * len(items)
         answering = StageTimes()
-        for request in self._requests(items, rows):
+        waits: list[float] = []
+        for request in self._requests(items, rows, waits):
             answering += self._answer(request, rows)
+        answering += StageTimes(decode=sum(waits))  # while other threads decode
         read = time.perf_counter() - began - answering.decode - answering.answer
         return ScoredChunk([row for row in rows if row is not None], answering + StageTimes(read=read))
 
@@ -105,12 +108,15 @@ class ChunkScorer:
             rows[each.place] = self._row(each, result)
         return times + StageTimes(decode=time.perf_counter() - answered)
 
-    def _requests(self, items: Sequence[Item], rows: list[ScoredRow | None]) -> Iterator[list[_Read]]:
+    def _requests(
+        self, items: Sequence[Item], rows: list[ScoredRow | None], waits: list[float]
+    ) -> Iterator[list[_Read]]:
         """Yield the images of each request; put the rows of all other items in their places."""
         request: list[_Read] = []
         size = 0
         for place, item in enumerate(items):
-            read = self._read(place, item)
+            self._patience.check()
+            read = self._read(place, item, waits)
             if isinstance(read, ScoredRow):
                 rows[place] = read
                 continue
@@ -123,14 +129,16 @@ class ChunkScorer:
         if request:
             yield request
 
-    def _read(self, place: int, item: Item) -> _Read | ScoredRow:
+    def _read(self, place: int, item: Item, waits: list[float]) -> _Read | ScoredRow:
         sha256 = None
         try:
             data = item.source.read(self._options.decode_options.max_bytes)
-            sha256 = hashlib.sha256(data).hexdigest()
-            if item.recorded is not None and self._is_done(item.recorded, sha256):
-                return item.recorded
-            return _Read(place, item, sha256, open_image(data, self._options.decode_options, name=item.path))
+            with TURNS.turn() as waited:
+                waits.append(waited)
+                sha256 = hashlib.sha256(data).hexdigest()
+                if item.recorded is not None and self._is_done(item.recorded, sha256):
+                    return item.recorded
+                return _Read(place, item, sha256, open_image(data, self._options.decode_options, name=item.path))
         except ImageError as error:
             return _row_of_error(item, sha256, error)
 
@@ -162,4 +170,4 @@ class ChunkScorer:
 
 
 def _row_of_error(item: Item, sha256: str | None, error: CamserveError) -> ScoredRow:
-    return ScoredRow(item.path, error=" ".join(str(error).split()), id=item.id, sha256=sha256)
+    return ScoredRow(item.path, error=" ".join(str(error).splitlines()), id=item.id, sha256=sha256)

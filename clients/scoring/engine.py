@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol
 
 from camserve.argument_checks import check_whole
 from camserve.clients.answers.served_model import Model
@@ -31,37 +32,37 @@ _AHEAD = 2
 class Engine(Protocol):
     """Scores items in order."""
 
-    def rows(self, items: Iterable[Item]) -> Iterator[ScoredRow]:
+    @property
+    def model(self) -> Model:
+        """The model that answers."""
+
+    def limited_by(self) -> str | None:
+        """Return what limits the run; see `Bottleneck.find`."""
+
+    def rows(self, items: Iterable[Item]) -> Generator[ScoredRow, None, None]:
         """Yield a row for each item, in order; items are taken as rows are yielded.
+
+        A recorded row that is the result is the object `item.recorded` itself, which tells it from one that was scored.
 
         Raises:
             CamserveError: If an error affects every image.
         """
 
 
-@runtime_checkable
-class _ReportsLimit(Protocol):
-    def limited_by(self) -> str | None: ...
-
-
+@dataclass(frozen=True)
 class RowsInProgress:
     """The rows of a run, as they are finished.
 
-    Args:
+    Attributes:
         rows: The rows.
-        engine: What scores them.
+        limited_by: Returns what limits the run; see `Bottleneck.find`.
     """
 
-    def __init__(self, rows: Iterable[ScoredRow], engine: object) -> None:
-        self._rows = rows
-        self._engine = engine
+    rows: Iterable[ScoredRow]
+    limited_by: Callable[[], str | None]
 
     def __iter__(self) -> Iterator[ScoredRow]:
-        return iter(self._rows)
-
-    def limited_by(self) -> str | None:
-        """Return what limits the run, see `Bottleneck.find`; None if the engine does not report it."""
-        return self._engine.limited_by() if isinstance(self._engine, _ReportsLimit) else None
+        return iter(self.rows)
 
 
 def check_concurrency(concurrency: int) -> None:

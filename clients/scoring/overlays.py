@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
-from camserve.atomic import remove_leftovers_below, replace_file
+from camserve.atomic import replace_file
 from camserve.clients.answers.activation_map import ActivationMap
 from camserve.clients.answers.map_drawing import contains_text, draw_map, encode_png
 from camserve.clients.scoring.overlay_names import overlay_name
 from camserve.clients.scoring.rows import ScoredRow
-from camserve.errors import ClientError, UsageError
+from camserve.errors import ClientError
 from camserve.images.loading import ImageInput
 from camserve.text import printable
 
-__all__ = ["has_overlay", "make_overlay_folder", "write_overlay"]
+__all__ = ["has_overlay", "write_overlay"]
 
 _IMAGE_KEY, _ANSWER_KEY = "camserve.image", "camserve.answer"
-_HINT = "Choose a folder that you can write to: --overlays DIR"
-
-
-def make_overlay_folder(folder: str | Path, inputs: Iterable[str | Path] = ()) -> None:
-    """Create the folder of overlays, and remove what killed runs left there, before any image is scored.
-
-    Args:
-        folder: The folder.
-        inputs: What is scored. Overlays must not be in one of these folders, as the next run would score them, too.
-
-    Raises:
-        UsageError: If the folder cannot be created or is not writable, or is part of an input.
-    """
-    real = os.path.realpath(folder)
-    for given in inputs:
-        searched = os.path.realpath(given)
-        if os.path.isdir(searched) and os.path.commonpath([real, searched]) == searched:  # noqa: PTH112
-            raise UsageError(
-                f"the folder of overlays, {printable(folder)}, is in {printable(given)}, which is scored: the next run "
-                "would score the overlays, too",
-                hint="Choose a folder elsewhere: --overlays DIR",
-            )
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"folder {printable(folder)} cannot be created: {error.strerror}", hint=_HINT) from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"folder {printable(folder)} is not writable", hint=_HINT)
-    remove_leftovers_below(Path(folder))
 
 
 def write_overlay(cam: ActivationMap, image: ImageInput, row: ScoredRow, folder: str | Path) -> Path:

@@ -106,6 +106,15 @@ class Patience:
         """End the wait of all threads."""
         self._stopped.set()
 
+    def check(self) -> None:
+        """Check that the work is to go on.
+
+        Raises:
+            UsageError: If `stop` was called.
+        """
+        if self._stopped.is_set():
+            raise UsageError("scoring has ended", hint="Start it again")
+
 
 def check_patience(patience: float) -> None:
     """Check a number of seconds to wait for a server.

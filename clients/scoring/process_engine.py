@@ -41,7 +41,6 @@ _WAITING = 1
 _AHEAD = 2
 """Chunks in progress for each that workers can have, so that a slow chunk does not leave other workers idle."""
 
-_ATTEMPTS = 2
 _END_SECONDS = 1.9
 _FEWER = "Free memory, or lower --workers and --concurrency (in Python, workers and concurrency)"
 
@@ -53,14 +52,12 @@ class _Chunk:
     Attributes:
         number: Its number.
         items: Its items.
-        attempts: How many workers have received it.
         rows: Its rows, once they are known.
         error: The error instead.
     """
 
     number: int
     items: Sequence[Item]
-    attempts: int = 0
     rows: list[ScoredRow] | None = None
     error: BaseException | None = None
 
@@ -99,7 +96,7 @@ class ProcessEngine:
         report: Callable[[str], None],
     ) -> None:
         log_level = logging.getLogger("camserve").getEffectiveLevel()
-        self._setup = Setup(answerer_options, row_options, threads, patience, log_level, os.getpid())
+        self._setup = Setup(answerer_options, row_options, threads, patience, log_level, answerer.model, os.getpid())
         self._answerer = answerer
         self._bottleneck = Bottleneck(answerer)
         self.stages = StageTimes()
@@ -157,7 +154,7 @@ class ProcessEngine:
         most = _AHEAD * self._number_of_workers * per_worker
         while len(pending) < most and not any(chunk.error for chunk in pending):
             worker = self._least_busy()
-            if len(worker.chunks) >= per_worker or (numbered := next(source, None)) is None:
+            if worker is None or len(worker.chunks) >= per_worker or (numbered := next(source, None)) is None:
                 return
             chunk = _Chunk(*numbered)
             pending.append(chunk)
@@ -169,13 +166,14 @@ class ProcessEngine:
             if pending[0].is_done:
                 return
 
-    def _least_busy(self) -> WorkerProcess:
+    def _least_busy(self) -> WorkerProcess | None:
+        """Return the worker with the fewest chunks; None if all of them repeat chunks."""
         while len(self._workers) < self._number_of_workers:
             self._workers.append(WorkerProcess(self._setup, self._events))
-        return min(self._workers, key=lambda worker: len(worker.chunks))
+        workers = [worker for worker in self._workers if not worker.repeated]
+        return min(workers, key=lambda worker: len(worker.chunks), default=None)
 
     def _send(self, worker: WorkerProcess, chunk: _Chunk) -> None:
-        chunk.attempts += 1
         worker.send(chunk.number, pack_task(chunk.number, [_without_row(item) for item in chunk.items]))
 
     def _handle(self, event: Event) -> None:
@@ -188,11 +186,13 @@ class ProcessEngine:
             rows = (row or item.recorded for row, item in zip(message.rows, chunk.items, strict=True))
             chunk.rows = [row for row in rows if row is not None]
             self.stages += message.times
+            self._repeat_next(worker)
         elif isinstance(message, Failed):
             if message.number is None:
                 raise message.error
             worker.chunks.discard(message.number)
             self._chunks[message.number].error = message.error
+            self._repeat_next(worker)
         elif isinstance(message, OutageBegan):
             self._outages.begins(message.since, message.message)
         elif isinstance(message, OutageEnded):
@@ -201,22 +201,30 @@ class ProcessEngine:
             logging.getLogger(message.name).log(message.level, "%s", message.message)
 
     def _replace(self, worker: WorkerProcess) -> None:
-        """Give the chunks of a worker that has ended to a new one."""
+        """Let a new worker repeat the chunks of one that has ended, one after the other: so it is known which ends it.
+
+        Raises:
+            ClientError: If the worker was repeating a chunk.
+        """
         how = worker.how_it_ended()
         worker.end()
         self._workers.remove(worker)
-        lost = [self._chunks[number] for number in sorted(worker.chunks)]
-        for chunk in lost:
-            if chunk.attempts >= _ATTEMPTS:
-                raise _killed_again(how, chunk.items)
-        if not lost:
-            return
-        images = count(sum(len(chunk.items) for chunk in lost), "image")
-        self._report(f"a worker process {how}; another one scores its {images}")
-        replacement = WorkerProcess(self._setup, self._events)
-        self._workers.append(replacement)
-        for chunk in lost:
-            self._send(replacement, chunk)
+        if worker.repeated:
+            raise _ended_again(how, self._chunks[worker.repeated[0]].items)
+        if worker.chunks:
+            images = count(sum(len(self._chunks[number].items) for number in worker.chunks), "image")
+            self._report(f"a worker process {how}; another one repeats {images}")
+            replacement = WorkerProcess(self._setup, self._events)
+            self._workers.append(replacement)
+            replacement.repeated.extend(sorted(worker.chunks))
+            self._send(replacement, self._chunks[replacement.repeated[0]])
+
+    def _repeat_next(self, worker: WorkerProcess) -> None:
+        """Send the next chunk to a worker that repeats chunks and has finished one."""
+        if worker.repeated:
+            worker.repeated.popleft()
+        if worker.repeated:
+            self._send(worker, self._chunks[worker.repeated[0]])
 
     def _end(self) -> None:
         """End the workers."""
@@ -237,7 +245,7 @@ def _without_row(item: Item) -> Item:
     return replace(item, recorded=needed)
 
 
-def _killed_again(how: str, items: Sequence[Item]) -> ClientError:
+def _ended_again(how: str, items: Sequence[Item]) -> ClientError:
     others = f" and {count(len(items) - 1, 'other image')}" if len(items) > 1 else ""
     return ClientError(
         f"a worker process {how}, the second one at {printable(items[0].path)}{others}",

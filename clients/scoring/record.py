@@ -45,6 +45,7 @@ class Record:
 
     Attributes:
         path: The file.
+        name: What messages call it.
         rows: Number of images with a row.
 
     Raises:
@@ -56,11 +57,12 @@ class Record:
     def __init__(self, output: str | Path, options: Mapping[str, Any], *, resume: bool | None = None) -> None:
         self._output = output
         self.path = record_path(output)
+        self.name = _name(output, self.path)
         self.rows = 0
         self._header = header_line(__version__, options)
         self._begun = self._finished = False
         self._index = RecordIndex()
-        self._file = RecordFile(self.path)
+        self._file = RecordFile(self.path, self.name)
         self._reader: BinaryIO | None = None
         try:
             self._recover(resume)
@@ -122,7 +124,7 @@ class Record:
             return
         if resume is None:
             raise UsageError(
-                f"{printable(self.path)} contains {count(self._index.rows, 'row')} of an interrupted run",
+                f"{self.name} contains {count(self._index.rows, 'row')} of an interrupted run",
                 hint="Add --resume to go on with it, or --no-resume to score all images again",
             )
         self._check_same(before)
@@ -136,7 +138,7 @@ class Record:
             return header_of(header) if header.endswith(b"\n") or not is_start(header) else {}
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"{printable(self.path)} is not the record of an interrupted run: {error}",
+                f"{self.name} is not the record of an interrupted run: {error}",
                 hint="Rename it, or add --no-resume to replace it",
             ) from None
 
@@ -146,17 +148,17 @@ class Record:
         if names:
             changes = (f"{name} was {_shown(before.get(name))} and is {_shown(now.get(name))}" for name in names)
             raise UsageError(
-                f"{printable(self.path)} is of a run with other options: {', '.join(changes)}",
+                f"{self.name} is of a run with other options: {', '.join(changes)}",
                 hint="Pass the same options with --resume, or --no-resume to score all images again",
             )
 
     def _repair(self) -> None:
         if self._index.damaged:
-            _log.warning("%s: %s damaged, and their images are scored again", self.path, _damaged(self._index.damaged))
+            _log.warning("%s: %s damaged, and their images are scored again", self.name, _damaged(self._index.damaged))
         if self._index.torn:
             _log.warning(
                 "%s ended with %s of an incomplete row, which were cut off; its image is scored again",
-                self.path,
+                self.name,
                 count(self._index.torn, "byte"),
             )
             self._file.truncate(self._index.end)
@@ -165,6 +167,12 @@ class Record:
         if self._reader is not None:
             self._reader.close()
         self._file.close(remove=remove)
+
+
+def _name(output: str | Path, path: Path) -> str:
+    """Return the path as the user would write it, unless the table is a link."""
+    given = f"{str(output).rstrip('/')}.unfinished"
+    return printable(given if os.path.realpath(given) == str(path) else path)
 
 
 def _shown(value: object) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from camserve.errors import ClientError, UsageError
-from camserve.text import printable, reason
+from camserve.text import reason
 
 if sys.platform != "win32":
     import fcntl
@@ -26,12 +26,16 @@ _LOCK_UNSUPPORTED = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS
 class RecordFile:
     """A locked file, of this user only, which is created if it is missing.
 
+    Args:
+        path: The file.
+        name: What messages call it.
+
     Attributes:
         path: The file.
         size: Its bytes when it was opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str) -> None:
         """Open and lock the file.
 
         Raises:
@@ -39,7 +43,8 @@ class RecordFile:
             UsageError: If it cannot be opened, or is not a regular file.
         """
         self.path = path
-        self._descriptor = _locked(path)
+        self._name = name
+        self._descriptor = _locked(path, name)
         self.size = os.fstat(self._descriptor).st_size
         self._synced = time.monotonic()
 
@@ -96,21 +101,21 @@ class RecordFile:
 
     def _failure(self, what: str, error: OSError) -> ClientError:
         return ClientError(
-            f"{printable(self.path)} cannot be {what}: {reason(error, self.path)}",
+            f"{self._name} cannot be {what}: {reason(error, self.path)}",
             hint="Check free space and permissions of its folder, then run the same command with --resume",
         )
 
 
-def _locked(path: Path) -> int:
+def _locked(path: Path, name: str) -> int:
     while True:
-        descriptor = _opened(path)
+        descriptor = _opened(path, name)
         try:
             if sys.platform != "win32":
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             raise ClientError(
-                f"another run writes {printable(path)}",
+                f"another run writes {name}",
                 hint="Wait until it has ended, or choose another file: --output FILE",
             ) from None
         except OSError as error:
@@ -122,18 +127,16 @@ def _locked(path: Path) -> int:
         os.close(descriptor)
 
 
-def _opened(path: Path) -> int:
+def _opened(path: Path, name: str) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _OPEN_FLAGS, 0o600)
     except OSError as error:
         why = "it is a link" if error.errno == errno.ELOOP else reason(error, path)
         raise UsageError(
-            f"{printable(path)} cannot be opened, which records finished rows: {why}",
+            f"{name} cannot be opened, which records finished rows: {why}",
             hint="Check the permissions of its folder, or choose another file: --output FILE",
         ) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise UsageError(
-            f"{printable(path)} is not a regular file, and finished rows are recorded there", hint="Remove it"
-        )
+        raise UsageError(f"{name} is not a regular file, and finished rows are recorded there", hint="Remove it")
     return descriptor

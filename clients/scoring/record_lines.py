@@ -143,12 +143,11 @@ def _row(fields: dict[str, Any]) -> ScoredRow:
 
 def _map(fields: dict[str, Any]) -> RowMap:
     (x, y), grid = fields["peak"], _unpacked(fields["grid"]).reshape(fields["shape"])
-    return RowMap((x, y), _box(fields["box"]), grid, _box(fields["area"]))
+    box = fields["box"]
+    return RowMap((x, y), None if box is None else _box(box), grid, _box(fields["area"]))
 
 
-def _box(sides: list[int] | None) -> tuple[int, int, int, int] | None:
-    if sides is None:
-        return None
+def _box(sides: list[int]) -> tuple[int, int, int, int]:
     left, top, right, bottom = sides
     return left, top, right, bottom
 

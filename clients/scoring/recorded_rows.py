@@ -21,7 +21,7 @@ class RecordedRows:
         model: The model that answers at the start.
 
     Attributes:
-        kept: Number of rows that were recorded by an interrupted run and are correct still.
+        kept: Number of rows that were taken from the record instead of being scored.
         other_versions: Number of recorded rows of each version that is not the one that answers, and whose images are
             scored again.
     """
@@ -48,10 +48,10 @@ class RecordedRows:
         """
         for row in rows:
             found = self._pending.popleft()
-            if found is None or row != found:
-                self._record.append(row, replaces=found is not None)
-            elif row.error is None:
+            if row is found:
                 self.kept += 1
+            elif row != found:
+                self._record.append(row, replaces=found is not None)
             yield row
 
     def _counts(self, found: ScoredRow) -> bool:

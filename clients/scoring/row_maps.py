@@ -8,32 +8,22 @@ from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import RowMap
 from camserve.errors import UsageError
 
-__all__ = ["check_maps", "needs_maps", "row_map"]
-
-
-def needs_maps(options: RowOptions) -> bool:
-    """Return whether maps must be requested for the rows."""
-    return options.maps or options.overlay_folder is not None
+__all__ = ["check_maps", "row_map"]
 
 
 def check_maps(options: RowOptions, answerer: Answerer) -> None:
     """Check that the model has maps if rows need them, before any image is read.
 
     Raises:
-        UsageError: If it has none, or answers are averages of crops, which have none.
+        UsageError: If it has none.
     """
-    if not needs_maps(options):
+    if not options.needs_maps:
         return
     model = answerer.model
     if model.contract.cam is None:
         raise UsageError(
             f"model {model.name!r} has no maps",
             hint="Leave out --maps and --overlays, or export the model again without --no-cam",
-        )
-    if options.crops is not None and options.crops.choose == "average":
-        raise UsageError(
-            "the average of crops has no map, as each crop shows another part of the image",
-            hint='Pass Crops(choose="highest"), or leave out maps and overlays',
         )
 
 

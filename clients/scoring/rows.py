@@ -23,14 +23,13 @@ class RowMap:
         box: Its `ActivationMap.bbox()`: left, top, right and bottom of the largest region with high values, in pixels
             of the image; None if no value is above 0.
         grid: Its values, float32 `[rows, columns]`, in units of the logit. They are not compared.
-        area: The part of the image that it covers, which is `Placement.box`: left, top, right and bottom in pixels;
-            None if it is not known.
+        area: The part of the image that it covers, which is `Placement.box`: left, top, right and bottom in pixels.
     """
 
     peak: tuple[int, int]
     box: tuple[int, int, int, int] | None
     grid: Array = field(repr=False, compare=False)
-    area: tuple[int, int, int, int] | None = None
+    area: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.answers.served_model import Model
 from camserve.clients.classifier import Classifier
+from camserve.clients.wire.connection_options import MOST_RETRIES
 from camserve.clients.wire.messages import Statistics
 from camserve.errors import CamserveError
 from camserve.images.loading import OpenedImage
@@ -39,6 +40,10 @@ class ServedOptions:
         """
         classifier = Classifier(self.url, self.model, **{"shared_memory": "auto", **self.settings})
         return ServedAnswerer(classifier, owned=classifier)
+
+    def with_few_retries(self) -> ServedOptions:
+        """Return the options for a run that waits for the server itself, and tells the user so after a few seconds."""
+        return replace(self, settings={"retries": MOST_RETRIES, **self.settings})
 
     def for_workers(self, model: Model) -> ServedOptions:
         """Return the options of the processes that work for one: all of them pin the version that it has pinned."""

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from camserve.argument_checks import check_type
-from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.classifier import Classifier
 from camserve.clients.scoring.engine import ThreadEngine, check_concurrency
 from camserve.clients.scoring.inputs import check_several
 from camserve.clients.scoring.items import Item, item_of_file
-from camserve.clients.scoring.overlays import make_overlay_folder
+from camserve.clients.scoring.overlay_folder import make_overlay_folder
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.served_answerer import ServedAnswerer
@@ -70,7 +69,6 @@ def score(
         overlay_folder=None if overlays is None else str(overlays),
         decode_options=classifier.decode_options,
     )
-    ClassifyRequest(top=top, crops=crops)  # checks them
     if overlays is not None:
         make_overlay_folder(overlays)
     return _rows(classifier, inputs, options, concurrency)

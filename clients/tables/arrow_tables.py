@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from camserve.clients.arrow import import_pyarrow
 from camserve.clients.scoring.rows import ScoredRow
-from camserve.clients.tables.checks import import_pyarrow
 from camserve.clients.tables.columns import Columns
 
 __all__ = ["arrow_schema", "arrow_table"]

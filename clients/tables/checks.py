@@ -6,13 +6,13 @@ import os
 import shlex
 import stat
 from pathlib import Path
-from typing import Any
 
+from camserve.clients.arrow import import_pyarrow
 from camserve.clients.tables.data_set_folder import foreign_name, is_data_set
 from camserve.errors import UsageError
 from camserve.text import printable
 
-__all__ = ["check_table", "import_pyarrow"]
+__all__ = ["check_table"]
 
 _EXTENSIONS = (".csv", ".jsonl", ".parquet")
 _KINDS = {
@@ -54,7 +54,7 @@ def check_table(path: str | Path, *, spreadsheet_safe: bool = False) -> None:
         _check_regular(target)
     _check_folder(target)
     if data_set or suffix == ".parquet":
-        import_pyarrow()
+        import_pyarrow(printable(target))
 
 
 def _check_folder(target: Path) -> None:
@@ -131,20 +131,3 @@ def _check_regular(target: Path) -> None:
             f"{printable(target)} is {_KINDS.get(kind, 'not a regular file')}; a table replaces a regular file",
             hint="Choose another file: --output FILE",
         )
-
-
-def import_pyarrow() -> tuple[Any, Any]:
-    """Return the modules `pyarrow` and `pyarrow.parquet`.
-
-    Raises:
-        UsageError: If pyarrow is not installed.
-    """
-    try:
-        import pyarrow  # noqa: PLC0415  (required only for Parquet)
-        import pyarrow.parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise UsageError(
-            f"pyarrow cannot be imported: {error}",
-            hint="Install it: pip install 'camserve[parquet]', or write a .csv file",
-        ) from None
-    return pyarrow, pyarrow.parquet

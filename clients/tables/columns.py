@@ -143,14 +143,8 @@ class Columns:
 
 
 def _map_cells(row_map: RowMap) -> list[Cell]:
-    nothing = (None, None, None, None)
-    return [
-        *row_map.peak,
-        *(row_map.box or nothing),
-        *(row_map.area or nothing),
-        *row_map.grid.shape,
-        pack_grid(row_map.grid),
-    ]
+    box = row_map.box or (None, None, None, None)
+    return [*row_map.peak, *box, *row_map.area, *row_map.grid.shape, pack_grid(row_map.grid)]
 
 
 def _escaped(text: str) -> str:

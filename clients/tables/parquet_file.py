@@ -3,42 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from camserve.clients.arrow import import_pyarrow
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.tables.arrow_tables import arrow_schema, arrow_table
-from camserve.clients.tables.checks import import_pyarrow
 from camserve.clients.tables.columns import Columns
 
 __all__ = ["write_parquet"]
 
-_ROWS_PER_GROUP = 10_000
-"""Most rows of a row group, all of which are in memory at once."""
+_ROWS_PER_PART, _BYTES_PER_PART = 1_000, 4_000_000
+"""Most rows, and bytes of their probabilities and maps, that are converted to Arrow at once: objects of Python
+need several times the memory."""
 
-_PROBABILITIES_PER_GROUP = 4_000_000
-"""Most probabilities of a row group, in columns of classes: 16 MB."""
-
-_MAP_BYTES_PER_GROUP = 16_000_000
-"""Most bytes of maps in a row group, about."""
+_ROWS_PER_GROUP, _BYTES_PER_GROUP = 10_000, 16_000_000
+"""Most rows and bytes of a row group, all of which is in memory at once, except for the rest of a part."""
 
 
 def write_parquet(stream: BinaryIO, rows: Iterable[ScoredRow], columns: Columns) -> None:
     """Write rows into a Parquet file."""
-    _, parquet = import_pyarrow()
+    arrow, parquet = import_pyarrow()
     with parquet.ParquetWriter(stream, arrow_schema(columns)) as writer:
-        for group in _groups(rows, len(columns.classes)):
-            writer.write_table(arrow_table(group, columns))
+        for group in _groups(_parts(rows, columns)):
+            writer.write_table(arrow.concat_tables(group))
 
 
-def _groups(rows: Iterable[ScoredRow], classes: int) -> Iterator[list[ScoredRow]]:
-    most_rows = max(1, min(_ROWS_PER_GROUP, _PROBABILITIES_PER_GROUP // max(1, classes)))
-    group: list[ScoredRow] = []
-    map_bytes = 0
+def _parts(rows: Iterable[ScoredRow], columns: Columns) -> Iterator[Any]:
+    """Yield the rows as tables of Arrow."""
+    part: list[ScoredRow] = []
+    size = 0
     for row in rows:
-        group.append(row)
-        map_bytes += 0 if row.map is None else row.map.grid.nbytes
-        if len(group) >= most_rows or map_bytes >= _MAP_BYTES_PER_GROUP:
+        part.append(row)
+        size += 4 * len(columns.classes) + (0 if row.map is None else row.map.grid.nbytes)
+        if len(part) >= _ROWS_PER_PART or size >= _BYTES_PER_PART:
+            yield arrow_table(part, columns)
+            part, size = [], 0
+    if part:
+        yield arrow_table(part, columns)
+
+
+def _groups(parts: Iterable[Any]) -> Iterator[list[Any]]:
+    """Yield the tables of each row group."""
+    group: list[Any] = []
+    rows = size = 0
+    for part in parts:
+        group.append(part)
+        rows, size = rows + part.num_rows, size + part.nbytes
+        if rows >= _ROWS_PER_GROUP or size >= _BYTES_PER_GROUP:
             yield group
-            group, map_bytes = [], 0
+            group, rows, size = [], 0, 0
     if group:
         yield group

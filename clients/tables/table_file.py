@@ -29,7 +29,7 @@ class TableSummary:
             given. Nobody may then read it who could not read the other.
         versions: Number of rows that each version of the model answered, in the order of their first rows. Rows with an
             error have no version.
-        kept: Number of rows that an interrupted run had scored; see `score_table`.
+        kept: Number of rows that `score_table` took from the record of an interrupted run.
         seconds: Duration of the run; 0 if only the table was written.
         replaced: Whether `score_table` replaced a table.
         left_out: What the search of folders by `score_table` left out.

@@ -23,10 +23,7 @@ PROGRAM = """if True:
         for number in range(30):
             time.sleep(0.02)
             yield ScoredRow(str(number), error="bad" if number == 3 else None)
-    class Engine:
-        def limited_by(self):
-            return "server or network"
-    for row in track_rows(RowsInProgress(rows(), Engine()), 12345):
+    for row in track_rows(RowsInProgress(rows(), lambda: "server or network"), 12345):
         pass
 """
 
@@ -67,7 +64,7 @@ def test_no_images_are_all_of_none() -> None:
 
 def test_rows_are_passed_on() -> None:
     rows = [ScoredRow("a"), ScoredRow("b", error="bad")]
-    assert list(track_rows(RowsInProgress(rows, None), 2)) == rows
+    assert list(track_rows(RowsInProgress(rows, lambda: None), 2)) == rows
 
 
 @pytest.mark.parametrize("width", [60, 120])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pytest
+from prometheus_client import CollectorRegistry
 from support.scoring.batches import cells_of, mixed_files
 
 from camserve.clients import BatchScorer, Classifier, Metrics, ScoredRow, score
@@ -118,11 +120,17 @@ def test_probabilities_of_all_classes_and_maps_have_columns(toy_server: TritonSe
     [
         ({"model": "toy"}, "path_column or bytes_column is required"),
         ({"model": "toy", "bytes_column": "b"}, "bytes_column requires path_column or id_column"),
-        ({"path_column": "p"}, "either model or bundle is required"),
-        ({"model": "toy", "bundle": "b", "path_column": "p"}, "either model or bundle is required"),
+        ({"path_column": "p"}, "a model or a bundle is required"),
+        ({"model": "toy", "bundle": "b", "path_column": "p"}, "a model and a bundle were given"),
+        ({"url": "a:1", "bundle": "b", "path_column": "p"}, "url concerns a server"),
+        ({"model": "toy", "path_column": "p", "crops": 5}, "invalid type for crops"),
+        ({"model": "toy", "path_column": "p", "decode_options": {}}, "invalid type for decode_options"),
         ({"model": "toy", "path_column": "p", "top": 0}, "top must be at least 1"),
         ({"model": "toy", "path_column": "p", "concurrency": 0}, "concurrency must be at least 1"),
-        ({"model": "toy", "path_column": "p", "metrics": Metrics()}, "cannot be sent to other processes"),
+        (
+            {"model": "toy", "path_column": "p", "metrics": Metrics(CollectorRegistry())},
+            "cannot be sent to other processes",
+        ),
     ],
 )
 def test_invalid_options_are_refused_before_anything_runs(options: dict[str, Any], message: str) -> None:
@@ -141,6 +149,18 @@ def test_bytes_that_numpy_would_cut_are_refused() -> None:
     scorer = BatchScorer(model="toy", bytes_column="data", id_column="n")
     with pytest.raises(UsageError, match="loses zero bytes"):
         scorer({"n": ["a"], "data": np.array([b"image\0"])})
+
+
+def test_a_process_connects_once_for_all_equal_scorers(toy_server: TritonServer, paths: list[str]) -> None:
+    def opened(top: int) -> int:
+        before = len(threading.enumerate())
+        scorer = BatchScorer(url=toy_server.grpc_url, model="toy", path_column="where", id_column="n", top=top)
+        pickle.loads(pickle.dumps(scorer))(table(paths))
+        return len(threading.enumerate()) - before
+
+    assert opened(3) > 0
+    assert opened(3) == 0
+    assert opened(4) > 0
 
 
 def test_an_error_that_affects_every_image_is_raised() -> None:

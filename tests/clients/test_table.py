@@ -117,11 +117,14 @@ def test_evaluate_reads_every_path_as_it_was_scored(tmp_path: Path, extension: s
 
 
 def test_parquet_groups_join_to_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camserve.clients.tables.parquet_file._ROWS_PER_GROUP", 7)
+    monkeypatch.setattr("camserve.clients.tables.parquet_file._ROWS_PER_GROUP", 6)
+    monkeypatch.setattr("camserve.clients.tables.parquet_file._ROWS_PER_PART", 3)
+    parquet = pytest.importorskip("pyarrow.parquet")
     for count in (0, 7, 20):
         path = tmp_path / f"{count}.parquet"
         write_table(path, (ScoredRow(str(number)) for number in range(count)), top=1)
         assert [row["path"] for row in read_parquet(path)] == [str(number) for number in range(count)]
+        assert parquet.ParquetFile(path).num_row_groups == -(-count // 6)
 
 
 LABELS = ["crane", 'tabby, "cat"', "crane", "1", "crane (class 0)", "=1"]
@@ -150,7 +153,8 @@ def rows_of_all_classes() -> list[ScoredRow]:
 def test_probabilities_of_all_classes_round_trip_exactly_by_label(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extension: str, group: int
 ) -> None:
-    monkeypatch.setattr("camserve.clients.tables.parquet_file._PROBABILITIES_PER_GROUP", group)
+    monkeypatch.setattr("camserve.clients.tables.parquet_file._BYTES_PER_PART", group)
+    monkeypatch.setattr("camserve.clients.tables.parquet_file._BYTES_PER_GROUP", group)
     path = tmp_path / f"table.{extension}"
     write_table(path, rows_of_all_classes(), top=1, classes=LABELS)
     ranks = ["class_1", "label_1", "probability_1"]

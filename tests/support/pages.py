@@ -23,10 +23,10 @@ ANSWERS = (
     answer("cat/3.png", ("dog", 0.6), ("bird", 0.4)),
     answer("dog/4.png", ("dog", 0.7), ("bird", 0.2)),
     answer("dog/5.png", ("bird", 0.35), ("cat", 0.33)),
-    answer("bird/6.png", ("bird", 1.0), ("cat", 0.0)),
+    answer("bird/6.png", ("bird", 1.0000001), ("cat", 0.0)),
     ScoredRow("bird/7.png", error="bird/7.png is truncated"),
 )
-"""3 of 6 answers are correct, 2 cats are dogs, and one row has an error."""
+"""3 of 6 answers are correct, 2 cats are dogs, one probability is rounded up, and one row has an error."""
 
 
 def write_scored_images(folder: Path, rows: Sequence[ScoredRow] = ANSWERS, *, maps: bool = False) -> Path:
@@ -42,10 +42,10 @@ def write_scored_images(folder: Path, rows: Sequence[ScoredRow] = ANSWERS, *, ma
 
 
 def write_page_with_maps(folder: Path) -> Path:
-    """Write the page of a table whose rows have a map with its peak in the upper right corner."""
+    """Write the page of a table whose rows have a map of their center, with its peak in the upper right corner."""
     grid = np.zeros((5, 5), np.float32)
     grid[0, 4] = 2.0
-    row_map = RowMap((29, 0), (22, 0, 30, 6), grid)
+    row_map = RowMap((24, 0), (19, 0, 25, 6), grid, (5, 0, 25, 20))
     rows = [row if row.error is not None else replace(row, map=row_map) for row in ANSWERS]
     table = write_scored_images(folder, rows, maps=True)
     write_page(evaluate(table), folder / "page.html", images_from=folder)

@@ -19,15 +19,15 @@ __all__ = ["RecordWatch", "draw_images", "keys_of", "score", "score_while_killed
 
 _SECONDS = 300.0
 _POLL_SECONDS = 0.002
-_PER_FOLDER = 1000
+_PER_FOLDER = 100
 _KEY = slice(27, 43)
 
 
 def draw_images(folder: Path, count: int, *, size: int = 12) -> Path:
-    """Write so many images of noise, each another, into folders of a thousand."""
+    """Write so many images of noise, each another, into folders of a hundred."""
     pixels = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), np.uint8)
     for number, each in enumerate(pixels):
-        path = folder / f"{number // _PER_FOLDER:04}" / f"{number:07}.png"
+        path = folder / f"{number // _PER_FOLDER:05}" / f"{number:07}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(each).save(path, compress_level=1)
     return folder

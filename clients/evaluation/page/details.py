@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from camserve.clients.evaluation.answers import class_name, row_path
-from camserve.clients.evaluation.page.map_columns import read_map
+from camserve.clients.evaluation.page.map_columns import PageMap, read_map
 from camserve.clients.evaluation.results import Evaluation
 from camserve.clients.evaluation.table_rows import read_rows
-from camserve.clients.scoring.rows import RowMap
 from camserve.errors import UsageError
 from camserve.text import printable
 
@@ -39,18 +38,24 @@ class RowDetails:
     truth: str | None
     best: tuple[tuple[str, float], ...]
     error: str | None
-    map: RowMap | None
+    map: PageMap | None
 
 
 def read_details(evaluation: Evaluation, rows: Collection[int]) -> list[RowDetails]:
     """Read these rows of the table again, in its order.
 
     Raises:
-        UsageError: If the table cannot be read, or is no longer the one that was evaluated.
+        UsageError: If the table cannot be read, was temporary, or is no longer the one that was evaluated.
     """
+    table = Path(evaluation.answers.table)
+    if table != Path(evaluation.table) and not table.exists():
+        raise UsageError(
+            f"the table with the answers for {printable(evaluation.table)} was temporary",
+            hint="Name a table to keep: evaluate_images(inputs, output=TABLE)",
+        )
     chosen, details = set(rows), []
     paths = evaluation.answers.paths
-    for row, (place, cells) in enumerate(read_rows(Path(evaluation.table), ("path",))):
+    for row, (place, cells) in enumerate(read_rows(table, ("path",))):
         if row >= len(paths) or row_path(place, cells) != paths[row]:
             raise _changed(evaluation)
         if row in chosen:

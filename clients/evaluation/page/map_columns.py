@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from camserve.clients.scoring.rows import RowMap
 from camserve.clients.tables.map_grid import read_map_grid
 from camserve.errors import UsageError
+from camserve.images.placement import Box
 from camserve.text import excerpt
 
-__all__ = ["read_map"]
+__all__ = ["PageMap", "read_map"]
 
 _AGAIN = "Score again with --maps, or delete the columns of maps"
 
 
-def read_map(place: str, cells: Mapping[str, Any]) -> RowMap | None:
-    """Return the map of a row, without its box; None if the table has no maps, or the row has none.
+@dataclass(frozen=True, eq=False)
+class PageMap:
+    """The map of a row, as far as the page shows it.
+
+    Attributes:
+        grid: Its values, float32 `[rows, columns]`, in units of the logit.
+        area: The part of the image that it covers, in pixels.
+    """
+
+    grid: np.ndarray[Any, Any]
+    area: Box
+
+    def is_inside(self, size: tuple[int, int]) -> bool:
+        """Return whether an image of this width and height contains the area."""
+        left, top, right, bottom = self.area
+        return 0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]
+
+
+def read_map(place: str, cells: Mapping[str, Any]) -> PageMap | None:
+    """Return the map of a row; None if the table has no maps, or the row has none.
 
     Args:
         place: Where the row is, for messages.
@@ -37,12 +56,15 @@ def read_map(place: str, cells: Mapping[str, Any]) -> RowMap | None:
         return None
     if not grid.size or not np.isfinite(grid).all():
         raise UsageError(f"{place}: map_grid contains no values, or some that are not finite", hint=_AGAIN)
-    return RowMap((_whole(place, cells, "map_peak_x"), _whole(place, cells, "map_peak_y")), None, grid)
+    left, top, right, bottom = (_whole(place, cells, f"map_area_{side}") for side in ("left", "top", "right", "bottom"))
+    return PageMap(grid, (left, top, right, bottom))
 
 
 def _whole(place: str, cells: Mapping[str, Any], column: str) -> int:
-    cell = cells.get(column)
+    if column not in cells:
+        raise UsageError(f"{place}: the table has maps, but no column {column}", hint=_AGAIN)
+    cell = cells[column]
     try:
-        return int(cell)  # type: ignore[arg-type]
+        return int(cell)
     except (TypeError, ValueError):
         raise UsageError(f"{place}: {column} must be a whole number, got {excerpt(cell)}", hint=_AGAIN) from None

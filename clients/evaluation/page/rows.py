@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from camserve.clients.evaluation.page.details import RowDetails
+from camserve.clients.evaluation.page.map_columns import PageMap
 from camserve.clients.evaluation.page.thumbnails import Thumbnail
 from camserve.clients.evaluation.results import Evaluation
-from camserve.clients.scoring.rows import RowMap
 from camserve.images.placement import Box
 from camserve.text import shortened
 
@@ -28,16 +28,14 @@ class PageRow:
         details: The row of the table.
         thumbnail: Its image.
         overlay: Its map in a `data:` URI; None without one.
-        place: The part of the image that the map covers, in pixels; None without a map.
     """
 
     details: RowDetails
     thumbnail: Thumbnail
     overlay: str | None = None
-    place: Box | None = None
 
     @property
-    def map(self) -> RowMap | None:
+    def map(self) -> PageMap | None:
         """The map of the row, if its image could be read."""
         return None if self.thumbnail.uri is None else self.details.map
 
@@ -80,8 +78,8 @@ def _row(row: PageRow, numbers: Mapping[str, int]) -> dict[str, Any]:
         document["problem"] = shortened(thumbnail.problem or "", _MAX_TEXT)
     else:
         document.update(image=thumbnail.uri, size=thumbnail.size, exact=thumbnail.is_exact)
-    if row.overlay is not None and row.place is not None:
-        document.update(map=row.overlay, place=_shares(row.place, thumbnail.size))
+    if row.map is not None and row.overlay is not None:
+        document.update(map=row.overlay, place=_shares(row.map.area, thumbnail.size))
     return document
 
 

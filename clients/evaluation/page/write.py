@@ -10,16 +10,13 @@ from camserve.atomic import replace_file
 from camserve.clients.evaluation.page.checks import DEFAULT_IMAGES, OTHER_PAGE, check_page
 from camserve.clients.evaluation.page.details import read_details
 from camserve.clients.evaluation.page.document import render_page
-from camserve.clients.evaluation.page.map_placement import place_maps
 from camserve.clients.evaluation.page.row_items import items_of_rows
 from camserve.clients.evaluation.page.rows import PageRow
 from camserve.clients.evaluation.page.selection import choose_rows
 from camserve.clients.evaluation.page.thumbnails import Thumbnail, draw_map, read_thumbnails
 from camserve.clients.evaluation.results import Evaluation
-from camserve.clients.scoring.rows import RowMap
 from camserve.errors import UsageError
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
-from camserve.images.placement import Box
 from camserve.text import count, printable, reason
 
 __all__ = ["PageSummary", "write_page"]
@@ -37,7 +34,7 @@ class PageSummary:
         missing: Number of shown rows with an answer whose image could not be read.
         first_missing: Why the first of them could not; None without any.
         maps: Number of shown rows with their map.
-        misplaced: Number of shown rows whose map is not drawn, as its place in the image is unknown.
+        misplaced: Number of shown rows whose map is not drawn, as its area is not inside the image.
     """
 
     path: str
@@ -82,7 +79,7 @@ def write_page(
     folder = None if images_from is None else Path(images_from)
     items = items_of_rows([each.path for each in details], folder)
     thumbnails = read_thumbnails(items, decode_options, progress)
-    rows = _with_maps([PageRow(*each) for each in zip(details, thumbnails, strict=True)])
+    rows = [_with_map(PageRow(*each)) for each in zip(details, thumbnails, strict=True)]
     content = render_page(evaluation, rows, _scope(rows, evaluation)).encode()
     _write(page, content)
     problems = [
@@ -101,17 +98,12 @@ def write_page(
     )
 
 
-def _with_maps(rows: Sequence[PageRow]) -> list[PageRow]:
-    """Add the drawing of each map whose place in the image is known."""
-    places = iter(place_maps([(row_map, row.thumbnail.size) for row in rows if (row_map := row.map) is not None]))
-    return [row if row.map is None else _with_map(row, row.map, next(places)) for row in rows]
-
-
-def _with_map(row: PageRow, row_map: RowMap, place: Box | None) -> PageRow:
-    if place is None:
+def _with_map(row: PageRow) -> PageRow:
+    """Add the drawing of the map, if its area is inside the image."""
+    if row.map is None or not row.map.is_inside(row.thumbnail.size):
         return row
-    left, top, right, bottom = place
-    return replace(row, overlay=draw_map(row_map.grid, (right - left, bottom - top)), place=place)
+    left, top, right, bottom = row.map.area
+    return replace(row, overlay=draw_map(row.map.grid, (right - left, bottom - top)))
 
 
 def _write(page: Path, content: bytes) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import re
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 from uuid import uuid4
 
 from camserve.clients.answers.served_model import Model
@@ -23,11 +21,13 @@ from camserve.clients.scoring.chunks import chunk_limit, chunks
 from camserve.clients.scoring.cluster.process_scorer import ProcessScorer
 from camserve.clients.scoring.cluster.ray_outages import TaskOutages, outages_of_tasks
 from camserve.clients.scoring.cluster.ray_session import first_sentence, ray_session
+from camserve.clients.scoring.cluster.ray_tasks import Task, TaskResult, divided, score_block
 from camserve.clients.scoring.items import Item
 from camserve.clients.scoring.patience import OutageReport
 from camserve.clients.scoring.row_maps import check_maps
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
+from camserve.clients.scoring.served_answerer import ServedOptions
 from camserve.clients.scoring.stage_times import StageTimes
 from camserve.errors import CamserveError, ClientError
 from camserve.text import printable
@@ -36,7 +36,6 @@ __all__ = ["RayEngine", "open_ray_engine"]
 
 _log = logging.getLogger("camserve.clients")
 
-_CHUNKS_PER_TASK = 4
 _LEAST_TASKS = 64
 _TASKS_PER_CPU = 8
 _THREADS = 2
@@ -44,26 +43,6 @@ _RETRIES = 3
 """Attempts after the process of a task died; by default Ray Data repeats a task forever that kills its process."""
 
 _EXCEPTION = re.compile(r"^[\w.]+(?:Error|Exception): .+$", re.MULTILINE)
-
-Task = list[list[Item]]
-"""The chunks of items that one task of Ray scores."""
-
-
-@dataclass(frozen=True)
-class _Result:
-    """What a task returns.
-
-    Attributes:
-        rows: A row for each item, in order, up to the error; None if its recorded row is the result.
-        times: The time that it took.
-        error: An error that affects every image.
-        node: The node of Ray that scored it.
-    """
-
-    rows: list[ScoredRow | None]
-    times: StageTimes
-    error: CamserveError | None
-    node: str
 
 
 class RayEngine:
@@ -116,7 +95,7 @@ class RayEngine:
         Raises:
             CamserveError: If an error affects every image.
         """
-        tasks = _tasks(chunks(items, chunk_limit(self.model, self._scorer.options)))
+        tasks = divided(chunks(items, chunk_limit(self.model, self._scorer.options)))
         while several := list(islice(tasks, self._tasks_at_once())):
             yield from self._rows(several)
 
@@ -132,7 +111,7 @@ class RayEngine:
                 if result.error is not None:
                     raise result.error
 
-    def _results(self, tasks: Sequence[Task]) -> Generator[_Result, None, None]:
+    def _results(self, tasks: Sequence[Task]) -> Generator[TaskResult, None, None]:
         """Let Ray Data score some tasks, and yield what they return, in order."""
         import pyarrow  # noqa: PLC0415  (required by Ray Data)
 
@@ -141,7 +120,7 @@ class RayEngine:
         with _failures_explained(self._ray), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the name of an option will change
             scored = data.from_arrow(blocks).map_batches(
-                _score_block,
+                score_block,
                 fn_kwargs={"scorer": self._scorer, "outages": self._outages, "folder": str(Path.cwd())},
                 batch_size=None,
                 batch_format="pyarrow",
@@ -154,7 +133,7 @@ class RayEngine:
                 for cell in block.column("result"):
                     yield pickle.loads(cell.as_py())  # noqa: S301  (of a task that this process started)
 
-    def _checked(self, task: Task, result: _Result) -> Iterator[ScoredRow]:
+    def _checked(self, task: Task, result: TaskResult) -> Iterator[ScoredRow]:
         """Yield the rows of a task, of the items whose images its host can read."""
         for item, row in zip((item for chunk in task for item in chunk), result.rows, strict=False):
             if row is None and item.recorded is not None:
@@ -183,7 +162,7 @@ def open_ray_engine(
         row_options: What rows contain.
         address: Address of a Ray cluster (default: Ray is started on this host, and ends with the block).
         workers: Number of processes that score at once (default: as many as Ray has cores).
-        concurrency: Number of requests in progress in total (default: 2 for each process).
+        concurrency: Number of requests in progress in total (default: 2 for each process, 1 with a bundle).
         patience: Seconds to wait for a server that stops to answer, once it has answered; 0 to fail at once.
         report: Receives what the user should know, such as a server that does not reply.
 
@@ -194,7 +173,8 @@ def open_ray_engine(
     with closing(answerer_options.open()) as answerer:
         check_maps(row_options, answerer)
         for_workers = answerer_options.for_workers(answerer.model)
-        scorer = ProcessScorer(for_workers, row_options, patience, _THREADS, run=uuid4().hex)
+        threads = _THREADS if isinstance(answerer_options, ServedOptions) else 1  # computes on the core of its process
+        scorer = ProcessScorer(for_workers, row_options, patience, threads, run=uuid4().hex)
         scorer.check_can_be_sent()
         with ray_session(address, report) as ray, outages_of_tasks(ray, OutageReport(report, patience)) as outages:
             if concurrency is not None:
@@ -205,37 +185,6 @@ def open_ray_engine(
 
 def _cores(ray: ModuleType) -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
-
-
-def _tasks(several: Iterable[list[Item]]) -> Iterator[Task]:
-    remaining = iter(several)
-    while task := list(islice(remaining, _CHUNKS_PER_TASK)):
-        yield task
-
-
-def _score_block(block: Any, scorer: ProcessScorer, outages: TaskOutages, folder: str) -> Any:
-    """Score the task in a block of one row, in a process of Ray."""
-    import pyarrow  # noqa: PLC0415
-    import ray  # noqa: PLC0415
-
-    with suppress(OSError):  # a host without it reports the images that it cannot read
-        os.chdir(folder)
-    node = ray.get_runtime_context().get_node_id()
-    tasks = [pickle.loads(cell.as_py()) for cell in block.column("task")]  # noqa: S301  (of the coordinator)
-    results = [_score_task(task, scorer, outages, node) for task in tasks]
-    return pyarrow.table({"result": [pickle.dumps(result) for result in results]})
-
-
-def _score_task(task: Task, scorer: ProcessScorer, outages: TaskOutages, node: str) -> _Result:
-    rows: list[ScoredRow | None] = []
-    times = StageTimes()
-    try:
-        for chunk, scored in zip(task, scorer.score(task, outages), strict=True):
-            rows += [None if row is item.recorded else row for item, row in zip(chunk, scored.rows, strict=True)]
-            times += scored.times
-    except CamserveError as error:
-        return _Result(rows, times, error, node)
-    return _Result(rows, times, None, node)
 
 
 def _check_unreadable(item: Item, error: str, max_bytes: int) -> None:

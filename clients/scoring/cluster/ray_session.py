@@ -24,6 +24,10 @@ _STORE_BYTES = 256 * 1024 * 1024
 
 _CONNECT_SECONDS = 5.0
 
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+_STARTS = 2
+_DETAILS = re.compile(r" (?:Error:|To troubleshoot|Lease ID:)")
+
 _LOGGERS = ("ray", "ray.data")
 
 
@@ -48,7 +52,7 @@ def import_ray() -> ModuleType:
 def ray_session(address: str | None, report: Callable[[str], None]) -> Iterator[ModuleType]:
     """Connect to the Ray cluster at an address, or start Ray on this host; it ends with the block.
 
-    If the program has connected to Ray before, its connection is used, and remains.
+    If the program has connected to Ray before, its connection is used, and remains; another address is reported.
 
     Args:
         address: The cluster; None for this host.
@@ -62,32 +66,44 @@ def ray_session(address: str | None, report: Callable[[str], None]) -> Iterator[
     ray = import_ray()
     with _quiet(), _reported(report), _in_order(ray):
         if ray.is_initialized():
+            connected = ray.get_runtime_context().gcs_address
+            if address not in (None, "auto", connected):
+                report(f"Ray is connected to {connected} already; {printable(address)} is not used")
             yield ray
             return
-        _connect(ray, address)
+        if address is None:
+            _start(ray)
+        else:
+            _connect(ray, address)
         try:
             yield ray
         finally:
             ray.shutdown()
 
 
-def _connect(ray: ModuleType, address: str | None) -> None:
-    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address is not None:
-        _check_reachable(address)
+def _start(ray: ModuleType) -> None:
+    """Start Ray on this host, a second time if a busy host was too slow."""
+    for attempt in range(_STARTS):
+        try:
+            with _signals_kept():
+                ray.init("local", include_dashboard=False, object_store_memory=_STORE_BYTES, **_QUIET)
+            return
+        except Exception as error:  # noqa: BLE001  (Ray raises many kinds)
+            ray.shutdown()
+            if attempt == _STARTS - 1:
+                why = first_sentence(str(error))
+                raise ClientError(f"Ray does not start: {why}", hint="Score without it: --engine local") from None
+
+
+def _connect(ray: ModuleType, address: str) -> None:
+    _check_reachable(address)
     try:
         with _signals_kept():
-            if address is None:
-                ray.init("local", include_dashboard=False, object_store_memory=_STORE_BYTES, **quiet)
-            else:
-                ray.init(address, **quiet)
+            ray.init(address, **_QUIET)
     except Exception as error:  # noqa: BLE001  (Ray raises many kinds)
-        reason = " ".join(str(error).split())
-        if address is None:
-            raise ClientError(f"Ray does not start: {reason}", hint="Score without it: --engine local") from None
         raise ConnectionFailedError(
-            f"the Ray cluster at {address} cannot be used: {reason}",
-            hint="Check the address, and that the cluster has this version of Ray and Python: --ray-address HOST:PORT",
+            f"the Ray cluster at {printable(address)} cannot be used: {first_sentence(str(error))}",
+            hint="Check that it has the Ray and Python of this host; if it requires a token, set RAY_AUTH_MODE=token",
         ) from None
 
 
@@ -137,7 +153,7 @@ def _reported(report: Callable[[str], None]) -> Iterator[None]:
     known: set[str] = set()
 
     def note(data: dict[str, Any], *_: Any, **__: Any) -> None:
-        for text in map(first_sentence, data.get("lines", ())):
+        for text in map(_without_details, data.get("lines", ())):
             if text not in known:
                 known.add(text)
                 report(f"Ray: {text}")
@@ -152,8 +168,15 @@ def _reported(report: Callable[[str], None]) -> Iterator[None]:
 
 def first_sentence(text: str) -> str:
     """Return the first sentence of a message of Ray, in one line and without colors."""
-    line = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
-    return printable(line.partition(". ")[0])
+    return _line(text).partition(". ")[0]
+
+
+def _without_details(text: str) -> str:
+    return _DETAILS.split(_line(text), 1)[0].removesuffix(".")
+
+
+def _line(text: str) -> str:
+    return printable(" ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split()))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from camserve.clients.arrow import import_pyarrow
 from camserve.clients.scoring.inputs.columns import Choice, ColumnNames, choose
 from camserve.clients.scoring.inputs.containers import Container
 from camserve.clients.scoring.inputs.table_rows import check_first_path, item_of_bytes, item_of_path
@@ -81,7 +82,7 @@ class ParquetTable:
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Choice]]:
         """Open the file, and choose its columns."""
-        arrow, parquet = _import_pyarrow(self._table.name)
+        arrow, parquet = import_pyarrow(printable(self._table.name))
         with self._table.open() as stream:
             try:
                 file = parquet.ParquetFile(stream, buffer_size=_BUFFER, pre_buffer=False)
@@ -129,13 +130,15 @@ def _holds_bytes(kind: Any, types: Any) -> bool:
     if types.is_struct(kind):
         place = kind.get_field_index("bytes")
         return place >= 0 and _holds_bytes(kind.field(place).type, types)
-    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
+    if types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type, types)
+    return types.is_fixed_size_binary(kind) or str(kind) in {"binary", "large_binary", "binary_view"}
 
 
 def _holds_text(kind: Any, types: Any) -> bool:
     if types.is_dictionary(kind):
         return _holds_text(kind.value_type, types)
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind))
+    return str(kind) in {"string", "large_string", "string_view", "binary", "large_binary", "binary_view"}
 
 
 def _text(cell: Any) -> str:
@@ -143,15 +146,3 @@ def _text(cell: Any) -> str:
     if cell is None:
         return ""
     return os.fsdecode(cell) if isinstance(cell, bytes) else str(cell)
-
-
-def _import_pyarrow(table: str) -> tuple[Any, Any]:
-    try:
-        import pyarrow  # noqa: PLC0415  (optional)
-        import pyarrow.parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise UsageError(
-            f"{printable(table)} requires pyarrow, which cannot be imported: {error}",
-            hint="Install it: pip install 'camserve[parquet]', or pass a .csv file",
-        ) from None
-    return pyarrow, pyarrow.parquet

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from camserve.clients.answers.served_model import Model
 from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.items import Item
 from camserve.clients.scoring.row_options import RowOptions
@@ -46,6 +47,7 @@ class Setup:
         threads: Number of chunks to score at once.
         patience: Seconds to wait for a server that restarts.
         log_level: Lowest level of log records that the worker sends.
+        model: The model that answered when the coordinator connected.
         parent: Process ID of the coordinator, whose end ends the worker.
     """
 
@@ -54,6 +56,7 @@ class Setup:
     threads: int
     patience: float
     log_level: int
+    model: Model
     parent: int
 
 

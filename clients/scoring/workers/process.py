@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
@@ -43,7 +44,9 @@ class WorkerProcess:
         events: Receives its messages.
 
     Attributes:
-        chunks: Numbers of the chunks that it has not answered.
+        chunks: Numbers of the chunks that it has received and not answered.
+        repeated: Numbers of the chunks of a worker that has ended, which this one receives one after the other; the
+            first one is in progress.
 
     Raises:
         ClientError: If it cannot be started.
@@ -51,6 +54,7 @@ class WorkerProcess:
 
     def __init__(self, setup: Setup, events: SimpleQueue[Event]) -> None:
         self.chunks: set[int] = set()
+        self.repeated: deque[int] = deque()
         command = [sys.executable, "-c", _PROGRAM.format(path=sys.path)]
         try:
             with _signals_blocked():  # until the worker ignores them

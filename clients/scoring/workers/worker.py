@@ -15,6 +15,7 @@ import traceback
 from queue import SimpleQueue
 from typing import BinaryIO
 
+from camserve.clients.answers.known_versions import check_same
 from camserve.clients.scoring.chunk_scorer import ChunkScorer
 from camserve.clients.scoring.patience import Patience
 from camserve.clients.scoring.workers.messages import (
@@ -30,6 +31,7 @@ from camserve.clients.scoring.workers.messages import (
     write_frame,
 )
 from camserve.errors import CamserveError
+from camserve.images.decoding_turns import TURNS
 
 __all__ = ["main"]
 
@@ -48,6 +50,7 @@ def main() -> None:
     data = read_frame(source)
     if data is None:
         return
+    TURNS.take_turns()
     try:
         setup: Setup = pickle.loads(data)  # noqa: S301  (of the parent process)
         threading.Thread(target=_end_with_parent, args=[setup.parent], daemon=True).start()
@@ -77,6 +80,8 @@ class _Worker:
         reader.start()
         # The coordinator has connected before: this process waits for a server that restarts.
         answerer = self._patience.bridge(self._setup.answerer.open)
+        expected = self._setup.model
+        check_same(expected, answerer.model, (expected.scores, expected.ranked_by))
         scorer = ChunkScorer(answerer, self._setup.rows, self._patience)
         for _ in range(self._setup.threads):
             threading.Thread(target=self._score, args=[scorer], daemon=True).start()

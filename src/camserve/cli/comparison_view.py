@@ -6,7 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from camserve.cli.console import print_json, print_line
-from camserve.cli.evaluation_view import part_text, percent, warn_left_out, warn_unknown, warn_versions
+from camserve.cli.evaluation_view import part_text, percent
+from camserve.cli.evaluation_warnings import warn_of_comparison
 from camserve.cli.tables import print_table
 from camserve.text import count
 
@@ -24,13 +25,7 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
         print_json(_document(comparison))
     else:
         _print(comparison)
-    warn_left_out(comparison.missing_in_against, f"a path that is not in {comparison.against}")
-    warn_left_out(comparison.missing_in_table, f"a path that is not in {comparison.table}")
-    warn_left_out(comparison.errors, "an error in at least one table")
-    warn_left_out(comparison.unmatched, "no true label")
-    warn_unknown(comparison.unknown, [], "one of the tables")
-    warn_versions(comparison.versions, comparison.table)
-    warn_versions(comparison.versions_against, comparison.against)
+    warn_of_comparison(comparison)
 
 
 def _document(comparison: Comparison) -> dict[str, Any]:

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from camserve.cli.console import print_json, print_line, print_warning
+from camserve.cli.console import print_json, print_line
+from camserve.cli.evaluation_warnings import warn_of_evaluation, warn_of_page
 from camserve.cli.tables import print_table, table_fits
-from camserve.text import count, printable, suggest
+from camserve.text import count
 
 if TYPE_CHECKING:
-    from camserve.clients import AnsweringVersion, Calibration, ClassMetrics, Evaluation, PageSummary, SkippedRows
+    from camserve.clients import Calibration, ClassMetrics, Evaluation, PageSummary
 
-__all__ = ["part_text", "percent", "show_evaluation", "warn_left_out", "warn_unknown", "warn_versions"]
+__all__ = ["part_text", "percent", "show_evaluation"]
 
 _MOST_CLASSES = 20
 _MOST_CONFUSIONS = 10
-_FIRST = 3
-"""The most paths or labels that a warning names."""
 
 
 def show_evaluation(evaluation: Evaluation, *, as_json: bool, page: PageSummary | None = None) -> None:
@@ -29,56 +28,9 @@ def show_evaluation(evaluation: Evaluation, *, as_json: bool, page: PageSummary 
         _print(evaluation)
         if page is not None:
             print_line(f"Page: {_page_text(page)}")
+    warn_of_evaluation(evaluation)
     if page is not None:
-        _warn_of_images(page)
-    warn_left_out(evaluation.errors, "an error instead of an answer")
-    warn_left_out(evaluation.unmatched, "no true label")
-    warn_unknown(evaluation.unknown, [each.label for each in evaluation.classes], evaluation.table)
-    warn_versions(evaluation.versions, evaluation.table)
-    if evaluation.repeated:
-        print_warning(f"{count(evaluation.repeated, 'row')} of paths that are in earlier rows too; each row is counted")
-    if evaluation.shared:
-        print_warning(
-            f"several classes have the label {_listed(evaluation.shared)}; they are evaluated as one. "
-            "Use --match class for numbers of classes"
-        )
-
-
-def warn_left_out(left_out: SkippedRows, what: str) -> None:
-    """Warn of rows that are not part of any metric."""
-    if left_out.rows:
-        print_warning(
-            f"not evaluated: {count(left_out.rows, 'row')} with {what}: {_listed(left_out.first, left_out.rows)}"
-        )
-
-
-def warn_unknown(unknown: Sequence[tuple[str, int]], labels: Sequence[str], table: str) -> None:
-    """Warn of true labels that no row contains."""
-    if not unknown:
-        return
-    label, _ = unknown[0]
-    known = set(labels) - {name for name, _ in unknown}
-    images = sum(number for _, number in unknown)
-    hint = suggest(label, known) or "Check how they are written"
-    print_warning(
-        f"{count(len(unknown), 'true label')} in no row of {table}, so that {count(images, 'image')} "
-        f"{'counts' if images == 1 else 'count'} as wrong: {_listed([name for name, _ in unknown])}. {hint}"
-    )
-
-
-def warn_versions(versions: Sequence[AnsweringVersion], table: str) -> None:
-    """Warn of a table that contains answers of several versions, of which the metrics are an average."""
-    if len(versions) > 1:
-        rows = ", ".join(f"{_named(each)} in {count(each.rows, 'row')}" for each in versions)
-        print_warning(
-            f"{count(len(versions), 'version')} answered the rows of {table}: {rows}; for the metrics of one version, "
-            "score again with --pin-version"
-        )
-
-
-def _named(version: AnsweringVersion) -> str:
-    name = f"version {printable(version.version) or '(not reported)'}"
-    return f"{name} of {printable(version.model)}" if version.model else name
+        warn_of_page(page)
 
 
 def percent(share: float | None) -> str:
@@ -218,23 +170,3 @@ def _print_mistakes(evaluation: Evaluation) -> None:
 def _page_text(page: PageSummary) -> str:
     maps = f", {count(page.maps, 'map')}" if page.maps else ""
     return f"{page.path} ({page.bytes / 1e6:.1f} MB), {page.rows:,} of {count(page.total, 'row')}{maps}"
-
-
-def _warn_of_images(page: PageSummary) -> None:
-    if page.missing:
-        print_warning(
-            f"the page lacks {count(page.missing, 'image')} of {page.rows:,}: {page.first_missing}. "
-            "Use --images-from DIR if paths of the table start in another folder"
-        )
-    if page.misplaced:
-        print_warning(
-            f"the page lacks {count(page.misplaced, 'map')}, whose place in the image is not in the table, as with "
-            "--crops. Use --exif if the images were scored with it"
-        )
-
-
-def _listed(names: Sequence[str], total: int | None = None) -> str:
-    """Return the first names of many."""
-    shown = ", ".join(printable(name) for name in names[:_FIRST])
-    more = (len(names) if total is None else total) - min(_FIRST, len(names))
-    return f"{shown} and {more:,} more" if more else shown

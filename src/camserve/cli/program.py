@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else list(arguments)
     vars(settings).update(vars(Settings()))
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # it prints a line for each connection that a server closes
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for terminals that lack a character
     warnings.filterwarnings("ignore", module=r"PIL\.")  # they name no file; what matters in them becomes an error

@@ -11,17 +11,16 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import pyarrow
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 from PIL import Image
 from support.pages import ANSWERS, page_document, write_page_with_maps, write_scored_images
 from support.scored_tables import answer
 
-from camserve.clients import Prediction, RowMap, ScoredRow, evaluate, write_page, write_table
+from camserve.clients import Prediction, ScoredRow, evaluate, write_page, write_table
 from camserve.clients.evaluation.page.confusion import choose_classes
-from camserve.clients.evaluation.page.map_placement import place_maps
 from camserve.clients.evaluation.page.selection import choose_rows
 from camserve.errors import UsageError
 
@@ -104,7 +103,7 @@ def test_images_of_archives_and_tables_are_found(tmp_path: Path, monkeypatch: py
     assert summary.missing == 3
     assert rows[2]["problem"].startswith("images.parquet:1 ")
     assert rows[3]["problem"].startswith("shard.tar/cat/none.png ")
-    assert rows[4]["problem"] == "s3://cat/1.png does not exist"
+    assert rows[4]["problem"] == "s3://cat/1.png is a URL, which pages do not read"
 
 
 def test_text_of_a_table_is_never_markup(tmp_path: Path) -> None:
@@ -234,29 +233,17 @@ def test_a_table_that_was_changed_is_refused(tmp_path: Path) -> None:
         write_page(evaluation, tmp_path / "page.html")
 
 
-def test_maps_of_whole_images_and_of_center_crops_are_told_apart() -> None:
-    corner, middle = np.zeros((7, 7), np.float32), np.zeros((7, 7), np.float32)
-    corner[6, 0] = middle[3, 3] = 1.0
-    whole = [RowMap((0, 299), (0, 0, 1, 1), corner), RowMap((200, 150), (0, 0, 1, 1), middle)]
-    crops = [RowMap((50, 299), (0, 0, 1, 1), corner), RowMap((200, 150), (0, 0, 1, 1), middle)]
-    elsewhere = RowMap((17, 120), (0, 0, 1, 1), corner)
-    size = (400, 300)
-    assert place_maps([(each, size) for each in whole]) == [(0, 0, 400, 300)] * 2
-    assert place_maps([(each, size) for each in (*crops, elsewhere)]) == [(50, 0, 350, 300)] * 2 + [None]
-    assert place_maps([]) == []
-
-
 def test_a_map_is_laid_over_its_image_as_the_heatmap_draws_it(tmp_path: Path) -> None:
     rows = page_document(write_page_with_maps(tmp_path))["rows"]
-    assert rows[0]["place"] == [0.0, 0.0, 100.0, 100.0]
+    assert rows[0]["place"] == [16.6667, 0.0, 66.6667, 100.0], "the map covers the center"
     assert "map" not in rows[6], "a row with an error has none"
     drawn = decoded(rows[0]["map"]).convert("RGBA")
-    assert drawn.size == (128, 85)
+    assert drawn.size == (128, 128)
     assert drawn.getpixel((127, 0)) == (253, 231, 36, 255), "the highest color, opaque; the page makes it transparent"
-    assert drawn.getpixel((0, 84))[3] == 0  # type: ignore[index]
+    assert drawn.getpixel((0, 127))[3] == 0  # type: ignore[index]
 
 
-def test_maps_of_unknown_place_are_counted(tmp_path: Path) -> None:
+def test_maps_outside_of_their_image_are_counted(tmp_path: Path) -> None:
     write_page_with_maps(tmp_path)
     for path in tmp_path.glob("cat/*.png"):
         with Image.open(path) as image:
@@ -265,10 +252,20 @@ def test_maps_of_unknown_place_are_counted(tmp_path: Path) -> None:
     assert (summary.maps, summary.misplaced) == (3, 3), "the cats are no longer the images that were scored"
 
 
+def test_maps_require_the_columns_of_their_area(tmp_path: Path) -> None:
+    write_page_with_maps(tmp_path)
+    table = pyarrow.csv.read_csv(tmp_path / "answers.csv").drop_columns(["map_area_top"])
+    pyarrow.csv.write_csv(table, tmp_path / "answers.csv")
+    with pytest.raises(UsageError) as caught:
+        write_page(evaluate(tmp_path / "answers.csv"), tmp_path / "page.html")
+    assert caught.value.message.endswith("answers.csv, line 2: the table has maps, but no column map_area_top")
+    assert caught.value.hint == "Score again with --maps, or delete the columns of maps"
+
+
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
-        ({"map_peak_x": "left"}, 'answers.csv, line 2: map_peak_x must be a whole number, got "left"'),
+        ({"map_area_left": "left"}, 'answers.csv, line 2: map_area_left must be a whole number, got "left"'),
         ({"map_rows": "6"}, "answers.csv, line 2: map_grid is not a map of 6 x 5 values"),
         (
             {"map_rows": "1", "map_columns": "1", "map_grid": "AADAfw=="},

@@ -168,7 +168,7 @@ def test_the_version_names_the_content_of_the_bundle(toy_bundle: Bundle, tmp_pat
 
 
 def test_options_can_be_sent_to_another_process(toy_bundle: Bundle) -> None:
-    options = BundleOptions(toy_bundle.path, threads=2)
+    options = BundleOptions(toy_bundle.path, version="bundle-1")
     assert pickle.loads(pickle.dumps(options)) == options
 
 
@@ -192,6 +192,7 @@ def test_a_bundle_without_an_onnx_file_is_refused(toy_bundle: Bundle, tmp_path: 
     with pytest.raises(BundleError, match="has no ONNX file") as error:
         BundleOptions(bundle.path).open()
     assert "--formats onnx" in str(error.value.hint)
+    assert f"camserve publish {bundle.path} --repository DIR --backend tensorflow" in str(error.value.hint)
 
 
 def test_an_altered_bundle_is_refused(toy_bundle: Bundle, tmp_path: Path) -> None:
@@ -244,12 +245,6 @@ def test_a_closed_answerer_is_refused(toy_bundle: Bundle) -> None:
     answerer.close()
     with pytest.raises(UsageError, match="the bundle of model 'toy' is closed"):
         answerer.classify(opened(1), ClassifyRequest())
-
-
-@pytest.mark.parametrize(("threads", "message"), [(0, "threads must be at least 1"), (1.5, "invalid type for threads")])
-def test_invalid_threads_are_refused(threads: Any, message: str, toy_bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match=message):
-        BundleOptions(toy_bundle.path, threads=threads)
 
 
 def copy_of(bundle: Bundle, folder: Path) -> Bundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,3 +69,22 @@ def test_an_outage_beyond_the_patience_ends_the_run_with_the_time_waited(toy_rep
             with pytest.raises(ConnectionFailedError, match=r"\(waited for .* s\)\. .*--patience SECONDS"):
                 done.extend(rows)
     assert {row.error for row in done} == {None}
+
+
+def test_an_outage_is_reported_long_before_the_timeout(toy_repository: Path, path: Path) -> None:
+    class ReportedError(Exception):
+        pass
+
+    def report(message: str) -> None:
+        raise ReportedError(message)
+
+    with DisposableServer(toy_repository) as server:
+        options = ServedOptions(server.grpc_url, "toy", {"timeout": 300.0})
+        with open_engine(options, RowOptions(), workers=0, concurrency=1, report=report) as engine:
+            rows = engine.rows(item_of_file(path) for _ in range(10**9))
+            next(rows)
+            server.stop(grace=0)
+            began = time.monotonic()
+            with pytest.raises(ReportedError, match=r"no Triton server at .*; waiting for the server for up to 5 min"):
+                list(rows)
+            assert time.monotonic() - began < 30

@@ -13,8 +13,9 @@ from PIL import Image
 
 from camserve.clients import ActivationMap, Placement, ScoredRow
 from camserve.clients.scoring.items import Item, item_of_file
+from camserve.clients.scoring.overlay_folder import make_overlay_folder
 from camserve.clients.scoring.overlay_names import check_distinct, overlay_name
-from camserve.clients.scoring.overlays import has_overlay, make_overlay_folder, write_overlay
+from camserve.clients.scoring.overlays import has_overlay, write_overlay
 from camserve.errors import ClientError, UsageError
 
 HEIGHT, WIDTH = 240, 300
@@ -180,8 +181,61 @@ def test_a_folder_of_overlays_within_an_input_is_refused(tmp_path: Path) -> None
     for inside in (photos, photos / "maps", tmp_path / "link" / "maps"):
         with pytest.raises(UsageError, match=r"is in .*photos, which is scored"):
             make_overlay_folder(inside, [tmp_path / "none.jpg", photos])
-    make_overlay_folder(tmp_path / "photos-maps" / "new", [photos])
+    make_overlay_folder(tmp_path / "photos-maps" / "new", [photos], f"{tmp_path}/photos-maps/answers/")
+    for inside in (tmp_path / "answers", tmp_path / "answers" / "maps"):
+        with pytest.raises(UsageError, match=r"is in the output \S+answers/, which is replaced as a whole"):
+            make_overlay_folder(inside, [photos], f"{tmp_path}/answers/")
+        assert not inside.exists()
     assert (tmp_path / "photos-maps" / "new").is_dir()
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be created: Not a directory"):
         make_overlay_folder(tmp_path / "file" / "maps")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folder"),
+    [
+        ("photos/*", "photos/maps"),
+        ("photos/*", "photos/cats/maps"),
+        ("pho*", "photos/cats/maps"),
+        ("link/*", "photos/maps"),
+        ("photos/*", "link/maps"),
+        ("{photos,other}/*", "other/maps"),
+        ("photos/**/*.png", "photos/cats/maps"),
+        ("photos/**/*.png", "photos"),
+        ("photos/**", "photos/maps"),
+        ("photos/*.png", "."),
+    ],
+)
+def test_a_folder_of_overlays_that_a_pattern_finds_is_refused(
+    pattern: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photos/cats").mkdir(parents=True)
+    Path("photos/cats/1.png").touch()
+    Path("link").symlink_to("photos")
+    with pytest.raises(UsageError) as caught:
+        make_overlay_folder(folder, ["none.jpg", pattern])
+    assert caught.value.message.startswith(f"the folder of overlays, {folder}, is in {pattern}, which is scored")
+    assert not Path("photos/maps").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folder"),
+    [
+        ("photos/*", "maps"),
+        ("photos/*.jpg", "photos/maps"),
+        ("photos/*/1.jpg", "photos/maps"),
+        ("photos/2024/*", "photos"),
+        ("photos/**/*.jpg", "photos/cats/maps"),
+        ("photos/[[]1]/*", "photos/1/maps"),
+        ("photos/*.png", "photos/maps"),
+        ("s3://photos/*", "photos/maps"),
+    ],
+)
+def test_a_folder_of_overlays_that_no_pattern_finds_is_made(
+    pattern: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_overlay_folder(folder, [pattern])
+    assert Path(folder).is_dir()

@@ -25,7 +25,8 @@ from camserve.clients.scoring.items import Item, item_of_file
 from camserve.clients.scoring.process_engine import ProcessEngine
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.served_answerer import ServedOptions
-from camserve.errors import ClientError, ConnectionFailedError, ImageError, RequestError, UsageError
+from camserve.errors import ClientError, ConnectionFailedError, ContractError, ImageError, RequestError, UsageError
+from camserve.serving import TritonServer
 
 CONTRACT = toy_contract()
 pytestmark = pytest.mark.timed
@@ -107,6 +108,24 @@ def test_rows_are_in_order_and_recorded_rows_are_kept(server: StubServer, images
     assert {row.top[0].index for row in rows if row.error is None and row is not known} == {1}
 
 
+def test_rows_do_not_depend_on_the_number_of_workers(toy_server: TritonServer, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(60)]
+    for number, path in enumerate(paths):
+        pixels = np.random.default_rng(number).integers(0, 256, (9, 11, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+    several = []
+    for workers in (0, 1, 2):
+        with open_engine(ServedOptions(toy_server.grpc_url, "toy"), RowOptions(top=4), workers=workers) as engine:
+            several.append(list(engine.rows(map(item_of_file, paths))))
+    for rows in several[1:]:
+        assert [(row.path, row.id, row.sha256, row.version) for row in rows] == [
+            (row.path, row.id, row.sha256, row.version) for row in several[0]
+        ]
+        for row, expected in zip(rows, several[0], strict=True):
+            assert [each.index for each in row.top] == [each.index for each in expected.top]
+            assert row.top[0].probability == pytest.approx(expected.top[0].probability, abs=1e-6)
+
+
 def test_a_killed_worker_is_replaced_and_loses_no_row(server: StubServer, images: list[Path]) -> None:
     said: list[str] = []
     items = [item_of_file(images[number % 300]) for number in range(2000)]
@@ -119,7 +138,7 @@ def test_a_killed_worker_is_replaced_and_loses_no_row(server: StubServer, images
     assert [row.path for row in done] == [item.path for item in items]
     assert {row.error for row in done} == {None}
     assert len(said) == 1
-    assert said[0].startswith("a worker process was killed by SIGKILL; another one scores its")
+    assert said[0].startswith("a worker process was killed by SIGKILL; another one repeats")
 
 
 def test_an_image_that_kills_two_workers_ends_the_run(server: StubServer, images: list[Path]) -> None:
@@ -162,6 +181,22 @@ def test_a_mistake_in_a_source_is_raised_with_its_traceback(server: StubServer) 
         pytest.raises(RuntimeError, match=r"(?s)ZeroDivisionError.*test_process_engine.py.*a mistake"),
     ):
         list(engine.rows([Item("a", "a", Fault())]))
+
+
+def test_a_model_that_is_replaced_while_workers_start_ends_the_run(images: list[Path]) -> None:
+    with (
+        StubServer(CONTRACT, answer) as swapped,
+        open_engine(ServedOptions(swapped.url, "toy"), RowOptions(), workers=1) as engine,
+    ):
+        swapped.labels, swapped.version = ("e", "f", "g", "h"), "2"
+        with pytest.raises(ContractError, match="version 2 has another contract than version 1"):
+            list(engine.rows([item_of_file(images[0])]))
+
+
+def test_all_workers_pin_the_version_of_their_coordinator(server: StubServer) -> None:
+    options = ServedOptions(server.url, "toy", {"pin_version": True})
+    with open_engine(options, RowOptions(), workers=0) as engine:
+        assert options.for_workers(engine.model).settings == {"pin_version": True, "version": "1"}
 
 
 def test_leaving_the_rows_ends_the_workers(server: StubServer, images: list[Path]) -> None:

@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,10 +93,11 @@ class Run:
         folder.mkdir(exist_ok=True)
         return _table_of(Run(self.server, folder / self.output.name, **self._options), inputs)
 
-    def requested(self, action: Callable[[], TableSummary]) -> tuple[TableSummary, int]:
-        """Return the summary of a run, and how many images the server answered in it."""
-        before = sum(self.server.batch_sizes)
-        return action(), sum(self.server.batch_sizes) - before
+    def resume(self, inputs: Iterable[str | Path]) -> tuple[TableSummary, int]:
+        """Go on with another server, and return the summary and how many images it answered."""
+        with StubServer(CONTRACT, answer, labels=self.server.labels) as other:
+            other.version = self.server.version
+            return self(inputs, resume=True, url=other.url), sum(other.batch_sizes)
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -118,7 +119,7 @@ def test_an_interrupted_run_goes_on_and_its_table_is_that_of_a_calm_run(
     expected = run.calm(images, tmp_path / "calm")
     run.interrupt(images, 20, error)
     assert not run.output.exists()
-    summary, requested = run.requested(lambda: run(images, resume=True))
+    summary, requested = run.resume(images)
     assert (summary.rows, summary.errors, summary.kept, summary.scored) == (40, 1, 19, 21)
     assert requested == 20  # without the file that is no image
     assert run.output.read_bytes() == expected
@@ -147,14 +148,36 @@ def test_changed_images_and_errors_are_scored_again(server: StubServer, images: 
     run.interrupt(images, 20)
     shutil.copy(images[30], images[7])
     shutil.copy(images[31], images[3])
-    summary, requested = run.requested(lambda: run(images, resume=True))
+    summary, requested = run.resume(images)
     assert (summary.errors, summary.kept, requested) == (0, 18, 22)
+
+
+def test_rows_that_are_scored_for_their_overlays_are_not_kept(
+    server: StubServer, images: list[Path], tmp_path: Path
+) -> None:
+    run = Run(server, tmp_path / "answers.csv", overlays=tmp_path / "overlays")
+    run.interrupt(images, 20)
+    (drawn,) = (tmp_path / "overlays").rglob("03.png.png")
+    drawn.unlink()
+    summary, requested = run.resume(images)
+    assert (summary.kept, summary.scored, requested) == (18, 22, 21)  # one file is no image
+    assert drawn.exists()
+
+
+def test_a_recorded_row_is_kept_for_each_duplicate_of_its_image(
+    server: StubServer, images: list[Path], tmp_path: Path
+) -> None:
+    run = Run(server, tmp_path / "answers.csv")
+    repeated = [*images[:5], *images[:5], *images[:5]]
+    run.interrupt(repeated, 7)
+    summary, requested = run.resume(repeated)
+    assert (summary.kept, summary.scored, requested) == (15, 0, 0)
 
 
 def test_images_may_be_added_and_removed_between_runs(server: StubServer, images: list[Path], tmp_path: Path) -> None:
     run = Run(server, tmp_path / "answers.csv")
     run.interrupt(images[10:30], 15)
-    summary, requested = run.requested(lambda: run([*images[20:], images[0]], resume=True))
+    summary, requested = run.resume([*images[20:], images[0]])
     assert (summary.rows, summary.kept, requested) == (21, 5, 16)
 
 
@@ -164,7 +187,7 @@ def test_rows_of_a_version_that_no_longer_answers_are_scored_again(
     run = Run(server, tmp_path / "answers.csv")
     run.interrupt(images, 20)
     server.version = "2"
-    summary, requested = run.requested(lambda: run(images, resume=True))
+    summary, requested = run.resume(images)
     assert (summary.versions, summary.kept, requested) == ({"2": 39}, 0, 39)
     assert messages(caplog)[1:] == ["19 rows recorded by version 1 were scored again by version 2"]
 

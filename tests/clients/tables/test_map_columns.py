@@ -93,17 +93,15 @@ def test_numpy_reads_maps_in_one_line(tmp_path: Path, scored: tuple[list[ScoredR
 def made_row(grid: Any, box: tuple[int, int, int, int] | None = (1, 2, 3, 4)) -> ScoredRow:
     from camserve.clients import RowMap
 
-    values = np.asarray(grid, np.float32)
-    return ScoredRow(
-        "1.png", (Prediction(0, "cat", 0.5),), probabilities=np.ones(1, np.float32), map=RowMap((5, 6), box, values)
-    )
+    row_map = RowMap((5, 6), box, np.asarray(grid, np.float32), (0, 0, 7, 8))
+    return ScoredRow("1.png", (Prediction(0, "cat", 0.5),), probabilities=np.ones(1, np.float32), map=row_map)
 
 
 def test_a_map_without_positive_values_has_no_box(tmp_path: Path) -> None:
     path = tmp_path / "table.jsonl"
     write_table(path, [made_row([[-1, -2, -3]], None)], top=1, maps=True)
     row = read(path)[0]
-    assert [row[name] for name in COLUMNS[:-1]] == [5, 6, *[None] * 8, 1, 3]
+    assert [row[name] for name in COLUMNS[:-1]] == [5, 6, *[None] * 4, 0, 0, 7, 8, 1, 3]
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)

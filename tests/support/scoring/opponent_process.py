@@ -23,11 +23,13 @@ class Speed:
     Attributes:
         rate: Images per second.
         cpu: Processor time of an image, in seconds.
+        server_cpu: Processor time of an image in the server, in seconds.
         start: Seconds before the first image; None if it was not measured.
     """
 
     rate: float
     cpu: float
+    server_cpu: float = 0.0
     start: float | None = None
 
 
@@ -61,7 +63,12 @@ def opened(*words: str | Path, processes: int = 1) -> Iterator[Opponent]:
         programs = []
         for _ in range(processes):
             program = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env=environment,
             )
             stack.callback(_end, program)
             programs.append(program)

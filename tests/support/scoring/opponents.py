@@ -1,7 +1,7 @@
 """What `camserve score` is compared with, in a process of its own that runs a part when it is told to.
 
     python -m support.scoring.opponents decode BUNDLE FILES     read, decode and preprocess, in this process
-    python -m support.scoring.opponents infer BUNDLE FILES BATCH    ONNX Runtime without a server, on all cores
+    python -m support.scoring.opponents infer BUNDLE FILES BATCH THREADS   ONNX Runtime without a server
     python -m support.scoring.opponents seed FILES              OpenCV, then Keras's `model.predict`, image by image
 
 FILES is a file with a path in each line. For each line `COUNT` on standard input, the program processes the next images
@@ -52,7 +52,7 @@ def decoder(bundle: str, files: str) -> Run:
     return run
 
 
-def inference(bundle: str, files: str, batch: str) -> Run:
+def inference(bundle: str, files: str, batch: str, threads: str) -> Run:
     """Return a function that classifies preprocessed images in batches; `count` is rounded up to whole batches."""
     import onnxruntime
 
@@ -61,7 +61,7 @@ def inference(bundle: str, files: str, batch: str) -> Run:
 
     loaded, size = load_bundle(Path(bundle)), int(batch)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = int(threads)
     session = onnxruntime.InferenceSession(str(loaded.onnx_path), options, providers=["CPUExecutionProvider"])
     images: Any = np.stack([prepare(load_image(path), loaded.contract) for path in _paths(files)[:size]])
 

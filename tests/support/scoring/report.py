@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,17 @@ from support.gpu.results import table
 
 __all__ = ["cores", "describe_host", "render"]
 
-PACKAGES = ("onnxruntime", "tensorflow", "keras", "tritonclient", "grpcio", "pillow", "numpy", "pyarrow")
+PACKAGES = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tensorflow",
+    "keras",
+    "tritonclient",
+    "grpcio",
+    "pillow",
+    "numpy",
+    "pyarrow",
+)
 
 
 def cores() -> int:
@@ -29,8 +39,16 @@ def describe_host() -> dict[str, Any]:
         "processor": models[0].partition(": ")[2] if models else platform.machine(),
         "cores": cores(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {name: found for name in PACKAGES if (found := _installed(name))},
     }
+
+
+def _installed(package: str) -> str | None:
+    """Return the version of a package, or None."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def render(document: dict[str, Any]) -> str:
@@ -44,6 +62,7 @@ def render(document: dict[str, Any]) -> str:
     heads = {
         "rate": "images/s",
         "cpu_ms": "processor time of an image, ms",
+        "server_cpu_ms": "in the server",
         "start_s": "start, s",
         "peak_mb": "peak memory, MB",
     }
