@@ -21,6 +21,8 @@ from tf2onnx.tf_loader import convert_variables_to_constants_large_model
 from tf2onnx.tf_utils import compress_graph_def
 from tf2onnx.tfonnx import process_tf_graph
 
+from camserve.export.graph.served import MAPS
+
 __all__ = ["to_onnx"]
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "MatMul"})
@@ -99,20 +101,39 @@ def _fix_shapes(graph: Any) -> None:
 
 
 def _extract_weights(graph: Any) -> Weights:
-    """Replace large weights by inputs of the graph, and return their values by the name of the input."""
+    """Replace large weights by inputs of the graph, and return their values by the name of the input.
+
+    Maps of a head that is not linear read the matrices of its layers, of which TensorFlow makes constants of their own.
+    These become the input of the layer.
+    """
     weights: Weights = {}
-    for node in list(graph.get_nodes()):
+    for node in sorted(graph.get_nodes(), key=lambda each: _is_of_maps(graph, each)):
         if not node.is_const() or np.prod(graph.get_shape(node.output[0])) < _LARGE:
             continue
         readers = graph.find_output_consumers(node.output[0])
         if {reader.type for reader in readers} <= _WEIGHTED:
             dtype, shape = graph.get_dtype(node.output[0]), graph.get_shape(node.output[0])
-            name = f"{node.name}:weight"
-            weights[name] = node.get_tensor_value(as_list=False)
-            graph.add_graph_input(name, dtype, shape)
+            value = node.get_tensor_value(as_list=False)
+            name = _equal_weight(weights, value) if _is_of_maps(graph, node) else None
+            if name is None:
+                name = f"{node.name}:weight"
+                weights[name] = value
+                graph.add_graph_input(name, dtype, shape)
             graph.replace_all_inputs(node.output[0], name)
             graph.remove_node(node.name)
     return weights
+
+
+def _is_of_maps(graph: Any, node: Any) -> bool:
+    """Return whether a constant is read by the maps alone."""
+    readers = graph.find_output_consumers(node.output[0]) if node.is_const() else []
+    return bool(readers) and all(reader.name.startswith(f"{MAPS}/") for reader in readers)
+
+
+def _equal_weight(weights: Weights, value: npt.NDArray[Any]) -> str | None:
+    """Return the name of the weight with equal values; None if there is none."""
+    alike = ((name, each) for name, each in weights.items() if (each.shape, each.dtype) == (value.shape, value.dtype))
+    return next((name for name, each in alike if np.array_equal(each, value)), None)
 
 
 def _restore_weights(graph: onnx.GraphProto, weights: Weights) -> None:

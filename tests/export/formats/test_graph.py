@@ -294,3 +294,19 @@ def test_float64_inside_a_layer_is_converted() -> None:
     x = layers.Conv2D(8, 3)(Double()(image))
     model = keras.Model(image, layers.Dense(3, "softmax")(layers.GlobalAveragePooling2D()(x)))
     np.testing.assert_allclose(probabilities(graph_of(model), IMAGES), model(IMAGES, training=False), atol=1e-6)
+
+
+def test_maps_of_hidden_layers_read_the_weights_of_these_layers() -> None:
+    image = layers.Input((16, 16, 3))
+    features = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(image)
+    hidden = layers.Dense(64, "relu", name="far")(layers.Flatten()(features))
+    hidden = layers.Dense(80, "relu", name="near")(hidden)
+    model = keras.Model(image, layers.Dense(4, "softmax")(hidden))
+    with_maps, without = (
+        convert(prepare(model, cam=cam, top_k=2, all_classes=False).served, 17) for cam in (True, False)
+    )
+    bytes_of = [sum(len(tensor.raw_data) for tensor in each.graph.initializer) for each in (with_maps, without)]
+    assert bytes_of[0] - bytes_of[1] < 1_000
+    products = [node for node in with_maps.graph.node if node.op_type == "MatMul"]
+    assert sum("far/MatMul.weight" in node.input for node in products) == 2
+    assert {node.op_type for node in with_maps.graph.node}.isdisjoint({"ReluGrad", "Gradient", "If", "Loop"})
