@@ -40,6 +40,7 @@ from camserve.export.gate.gate import Gate
 from camserve.export.gate.measurement_images import measurement_images
 from camserve.export.gate.metric import Metric, MetricName
 from camserve.export.gate.parity import measure_parity
+from camserve.export.graph.head import LinearHead
 from camserve.export.graph.prepare import Prepared, prepare
 from camserve.export.source.applications import application
 
@@ -124,7 +125,7 @@ def map_weights(prepared: Prepared, shift: int = 0) -> Any:
         shift: By how many positions they are moved.
     """
     head = prepared.head
-    assert head is not None
+    assert isinstance(head, LinearHead)
     if head.has_one_weight:
         return head.weights[0, 0].T.astype(np.float32)
     by_position = np.roll(head.weights_by_position(), shift, axis=1)
@@ -150,7 +151,7 @@ def faults(graph: Graph, prepared: Prepared, prepare_again: Callable[[], Prepare
     changed = Graph()
     changed.CopyFrom(graph)
     head = prepared.head
-    assert head is not None
+    assert isinstance(head, LinearHead)
     if not head.has_one_weight:
         shift = head.pooling.grid[1] // head.pooling.cells[1]
         (tensor,) = [each for each in changed.graph.initializer if each.name == "cam/MatMul.weight"]
@@ -188,7 +189,7 @@ def measure(model: keras.Model, preprocessing: Preprocessing, converter: Convert
         batches = [(batch.inputs, answers) for batch, answers in zip(gate.batches, gate.keras_answers, strict=True)]
         before = measure_parity("onnx", run, batches, prepared.head, Tolerances())
     refused = {}
-    one_cell = prepared.head is not None and prepared.head.has_one_weight
+    one_cell = isinstance(prepared.head, LinearHead) and prepared.head.has_one_weight
     for name, changed in faults(graph, prepared, prepare_again):
         with opened(changed) as run:
             wrong = (lambda images, run=run: shifted_maps(run(images))) if one_cell and name == "another cell" else run

@@ -4,7 +4,7 @@ Usage: python benchmarks/scoring_faults.py [PART ...] [--quick]
 
 PART is one or more of: server, scorer, signals, disk, descriptors, bad, names, memory, listed (default: all). The model
 is the toy model of the tests, served by the embedded Triton; images are drawn. Tables are compared byte by byte with
-that of a run without a fault. It takes about 15 minutes on two cores; `--quick` takes a tenth of the counts.
+that of a run without a fault. It takes about 20 minutes on two busy cores; `--quick` takes a tenth of the counts.
 """
 
 from __future__ import annotations
@@ -345,7 +345,6 @@ def score_many(setting: Setting) -> list[Row]:
         peaks.append(peak)
     require(summary["rows"] == many and summary["errors"] == 0, str(summary))
     require(peaks[1] - peaks[0] < 50 * MIB, f"{peaks}")
-    shutil.rmtree(folder)
     return [
         Row(
             "Memory of all processes, at most, with 1,000 and with many drawn images",

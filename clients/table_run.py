@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from camserve.atomic import remove_leftovers
+from camserve.choices import EngineName, OutputFormat
 from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.answerer_choice import answerer_options
 from camserve.clients.scoring.engine import RowsInProgress
-from camserve.clients.scoring.engine_choice import EngineName, check_engine, open_engine
+from camserve.clients.scoring.engine_choice import check_engine, open_engine
 from camserve.clients.scoring.inputs import Items, check_several, find_items
 from camserve.clients.scoring.overlay_folder import make_overlay_folder
 from camserve.clients.scoring.overlay_names import check_distinct
@@ -24,7 +25,7 @@ from camserve.clients.scoring.recorded_rows import RecordedRows
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.run_identity import run_identity
-from camserve.clients.tables.output import Format, Output
+from camserve.clients.tables.output import Output
 from camserve.clients.tables.table_file import TableSummary
 from camserve.images.crops import Crops
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
@@ -49,7 +50,7 @@ def score_table(
     path_column: str | None = None,
     bytes_column: str | None = None,
     id_column: str | None = None,
-    format: Format = "table",  # noqa: A002  (the name of the option)
+    format: OutputFormat = "table",  # noqa: A002  (the name of the option)
     top: int | None = None,
     all_probabilities: bool = False,
     maps: bool = False,
@@ -151,7 +152,7 @@ def score_table(
         decode_options=decode_options,
     )
     if overlays is not None:
-        make_overlay_folder(overlays, given)
+        make_overlay_folder(overlays, given, output)
     answerer = answerer_options(model, url, bundle, settings)
     if bundle is not None:
         hosts = "this host" if ray_address is None else "the hosts of the Ray cluster"

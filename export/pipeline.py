@@ -81,7 +81,7 @@ def export_model(
             labels make two classes of a single sigmoid p: the first has the probability 1 - p, the second p.
         cam: Whether to add the maps.
         cam_top_k: Number of maps, of the best classes.
-        cam_all: Whether to add an output with the map of every class.
+        cam_all: Whether to add an output with the map of every class; only if the head is linear.
         input_dtype: `float32` for a graph that takes normalized images, `uint8` for a graph that takes RGB or gray
             pixels and normalizes them itself, which needs a quarter of the network traffic.
         precision: Precision of the ONNX file; head and maps are always float32, and so is a SavedModel.
@@ -100,7 +100,7 @@ def export_model(
         UsageError: If an option is invalid or conflicts with another one, an image or label file cannot be used, or
             `out` contains other files. Nothing is loaded before the options are checked.
         SourceError: If the source cannot be loaded as a classifier.
-        HeadError: If the head is not linear and `cam` is true.
+        HeadError: If `cam` is true and the head contains a step whose derivative is unknown.
         ConversionError: If a format cannot be written.
         ParityError: If the export differs from Keras; nothing is written.
         ExportError: If a framework is missing, or the bundle cannot be written.

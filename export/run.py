@@ -12,6 +12,7 @@ from camserve.export.frameworks import keras
 
 from camserve.bundle import CONTRACT_NAME, GOLDEN_IMAGES_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, load_bundle
 from camserve.contract import CONTRACT_PARAMETER, ModelContract, Preprocessing
+from camserve.contract.maps import version_for
 from camserve.export.class_labels import has_two_labels, resolve_labels
 from camserve.export.expect.end_to_end import find_expected
 from camserve.export.formats.writing import WrittenGraph, open_format, write_onnx, write_saved_model
@@ -160,6 +161,7 @@ def _describe_graph(graph: WrittenGraph, network: Network, opset: int) -> dict[s
 def _contract(name: str, prepared: Prepared, preprocessing: Preprocessing) -> ModelContract:
     served = prepared.served
     return ModelContract(
+        version=version_for(served.cam),
         name=name,
         input=served.input,
         outputs=served.outputs,

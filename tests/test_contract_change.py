@@ -49,6 +49,12 @@ def test_added_output_and_other_order_are_compatible() -> None:
     assert _breaks(_with(outputs=(more, *reversed(OUTPUTS)))) == ()
 
 
+def test_maps_that_earlier_clients_do_not_know_are_reported() -> None:
+    gradient = toy_contract(kind="gradient")
+    assert _breaks(gradient) == ("contract version 1 becomes 2, which clients of earlier releases refuse",)
+    assert contract_breaks(gradient, CONTRACT, known_labels=LABELS, new_labels=LABELS) == ()
+
+
 def test_changed_labels_are_reported() -> None:
     assert _breaks(CONTRACT, ("a", "b", "x", "d")) == ("labels change: class 2 changes from 'c' to 'x'",)
     assert _breaks(CONTRACT, ("a", "b", "c")) == ("labels change: 4 become 3",)

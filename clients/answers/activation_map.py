@@ -14,6 +14,7 @@ from camserve.argument_checks import check_number
 from camserve.caption import add_caption
 from camserve.clients.answers.region import largest_region
 from camserve.colormaps import Colormap
+from camserve.contract import MapMethod
 from camserve.errors import UsageError
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.images.loading import ImageInput, load_image
@@ -29,7 +30,9 @@ class ActivationMap:
 
     Positions in the original image refer to the image as it was decoded: with `DecodeOptions(exif=True)`, upright.
 
-    Source: Zhou et al., "Learning Deep Features for Discriminative Localization" (CVPR 2016).
+    Source: Zhou et al., "Learning Deep Features for Discriminative Localization" (CVPR 2016); of `gradient`
+    maps, Draelos and Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional neural
+    networks" (2020).
 
     Attributes:
         index: Number of the class.
@@ -39,6 +42,8 @@ class ActivationMap:
         image: The image as the network received it: resized to the input, in RGB or gray.
         placement: The part of the original image that `image` shows.
         decode_options: How the original image was decoded.
+        method: How the model computes the map: `linear`, with the weights of a linear head, or `gradient`, with the
+            derivative of the logit by the features.
     """
 
     index: int
@@ -48,6 +53,7 @@ class ActivationMap:
     image: Image.Image = field(repr=False)
     placement: Placement = field(repr=False)
     decode_options: DecodeOptions = field(default=AS_KERAS, repr=False)
+    method: MapMethod = field(default="linear", repr=False)
 
     @property
     def input_size(self) -> tuple[int, int]:

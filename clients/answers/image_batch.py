@@ -15,6 +15,7 @@ from camserve.clients.answers.readout import Answer, read_classes, read_each
 from camserve.clients.answers.served_model import Model
 from camserve.errors import CamserveError, ImageError
 from camserve.images.decoding_memory import DECODING
+from camserve.images.decoding_turns import TURNS
 from camserve.images.loading import OpenedImage
 from camserve.images.memory import enough_memory
 from camserve.images.placement import Fitted
@@ -63,7 +64,10 @@ class ImageBatch:
             UsageError: If the request does not match the model, such as maps of a model without.
         """
         self.errors = {}
-        return self._of_one(model) if self.request.crops is not None else self._of_several(model)
+        if self.request.crops is not None:
+            return self._of_one(model)
+        with TURNS.turn():
+            return self._of_several(model)
 
     def results(self, answer: Answer | None) -> list[Classification | CamserveError]:
         """Return the result for each image, in order, from the answer to the last query; None if no image was left.
@@ -83,7 +87,7 @@ class ImageBatch:
         (image,) = self.images
         self._check()
         try:
-            with DECODING.hold(image.decoded_bytes), enough_memory(image.name):
+            with TURNS.turn(), DECODING.hold(image.decoded_bytes), enough_memory(image.name):
                 return query_classes(image.load, model, self.request)
         except ImageError as error:
             self.errors[0] = error

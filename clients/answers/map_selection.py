@@ -156,8 +156,8 @@ class Maps:
         return UsageError(
             f"model {self.model.name!r} returns the maps of the {len(best)} most probable classes of an image, "
             f"without class {index} ({shortened(self.model.labels[index].name, _LABEL_CHARACTERS)})",
-            hint=f"Choose one of {shortened(available, 1_000)}, or export the model with --cam-all to get the map "
-            "of any class",
+            hint=f"Choose one of {shortened(available, 1_000)}, or export the model with --cam-all, or with a "
+            "larger --cam-top-k, to get the map of any class",
         )
 
     def _no_map_of_best(self, found: Sequence[int]) -> RequestError:
@@ -192,6 +192,7 @@ class Maps:
             image=self.view.image,
             placement=self.view.placement,
             decode_options=self.decode_options,
+            method="linear" if self.model.contract.cam is None else self.model.contract.cam.method,
         )
 
 

@@ -10,23 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from camserve.choices import Match
 from camserve.clients.evaluation.table_rows import missing_column, read_rows
 from camserve.clients.evaluation.versions import AnsweringVersion
 from camserve.errors import UsageError
 from camserve.text import excerpt, printable
 
-__all__ = ["NO_CLASS", "Answers", "Match", "class_name", "read_answers", "row_path"]
+__all__ = ["NO_CLASS", "Answers", "class_name", "read_answers", "row_path"]
 
 NO_CLASS = -1
 """In `Answers.ranks`, where a row has no class."""
-
-Match = Literal["label", "class"]
-"""What true labels are: labels, or numbers of classes."""
 
 _AS_SCORED = "Pass a table that camserve score wrote"
 

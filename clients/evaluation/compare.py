@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from camserve.clients.evaluation.answers import Answers, Match, read_answers
+from camserve.choices import Match
+from camserve.clients.evaluation.answers import Answers, read_answers
 from camserve.clients.evaluation.comparison import ChangedAnswer, Comparison
 from camserve.clients.evaluation.judging import check_arguments, check_some, skipped, unknown_labels
 from camserve.clients.evaluation.metrics import sign_test

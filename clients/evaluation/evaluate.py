@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from camserve.clients.evaluation.answers import Answers, Match, read_answers
+from camserve.choices import Match
+from camserve.clients.evaluation.answers import Answers, read_answers
 from camserve.clients.evaluation.judging import (
     check_arguments,
     check_some,

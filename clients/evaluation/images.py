@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from camserve.clients.evaluation.answers import Match
+from camserve.choices import Match
 from camserve.clients.evaluation.evaluate import evaluate
 from camserve.clients.evaluation.judging import check_arguments
 from camserve.clients.evaluation.results import Evaluation
@@ -21,9 +21,6 @@ from camserve.errors import CamserveError
 from camserve.text import count, printable
 
 __all__ = ["evaluate_images", "name_of", "scored_images"]
-
-_NAME = 50
-"""Characters of an input in the name of its temporary table, which is the title of a page."""
 
 
 def evaluate_images(
@@ -78,7 +75,7 @@ def scored_images(
         yield Path(output), score_table(given, output, **scoring)
         return
     with TemporaryDirectory(prefix="camserve-") as folder:
-        table = Path(folder) / f"{Path(given[0]).name[:_NAME] if given else 'answers'}.csv"
+        table = Path(folder) / "answers.csv"
         summary = score_table(given, table, resumable=False, **scoring)
         try:
             yield table, summary

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from camserve.argument_checks import check_type, check_whole
-from camserve.clients.evaluation.answers import Answers, Match
+from camserve.choices import MATCHES, Match
+from camserve.clients.evaluation.answers import Answers
 from camserve.clients.evaluation.metrics import Places
 from camserve.clients.evaluation.results import SkippedRows
 from camserve.clients.evaluation.truth import FOLDER
@@ -32,7 +33,7 @@ def check_arguments(truth: str | Path, truth_column: str | None, match: Match, *
         UsageError: If one is invalid, or two conflict.
     """
     check_type("truth", truth, (str, Path), "a path, or 'folder'")
-    if match not in ("label", "class"):
+    if match not in MATCHES:
         raise UsageError(f"match must be label or class, got {match!r}", hint="Choose one of: label, class")
     if truth_column is not None and truth != FOLDER:
         raise UsageError("truth and truth_column exclude each other", hint="Pass --truth or --truth-column, not both")

@@ -160,7 +160,7 @@ class Evaluation:
     """How good the answers of a table are.
 
     Attributes:
-        table: The table.
+        table: The table; of `evaluate_images` without `output`, what the inputs are called.
         rows: Number of its rows; each is in `images`, `errors` or `unmatched`.
         images: Number of rows with an answer and a true label, to which all metrics refer.
         errors: Rows with an error instead of an answer.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from camserve.text import printable
+
 __all__ = ["AnsweringVersion"]
 
 
@@ -20,3 +22,9 @@ class AnsweringVersion:
     model: str
     version: str
     rows: int
+
+    @property
+    def name(self) -> str:
+        """What messages call it: `version 3 of resnet50`."""
+        version = f"version {printable(self.version) or '(not reported)'}"
+        return f"{version} of {printable(self.model)}" if self.model else version

@@ -20,6 +20,7 @@ from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.stage_times import StageTimes
 from camserve.errors import CamserveError, DeadlineError, ImageError
+from camserve.images.decoding_turns import TURNS
 from camserve.images.loading import OpenedImage, open_image
 
 __all__ = ["ChunkScorer", "ScoredChunk"]
@@ -89,8 +90,10 @@ class ChunkScorer:
         began = time.perf_counter()
         rows: list[ScoredRow | None] = [None] * len(items)
         answering = StageTimes()
-        for batch in self._batches(items, rows):
+        waits: list[float] = []
+        for batch in self._batches(items, rows, waits):
             answering += self._answer(batch, rows)
+        answering += StageTimes(decode=sum(waits))  # while other threads decode
         read = time.perf_counter() - began - answering.decode - answering.answer
         return ScoredChunk([row for row in rows if row is not None], answering + StageTimes(read=read))
 
@@ -119,13 +122,15 @@ class ChunkScorer:
         self._pace.record(len(images), StageTimes.of_results(results, seconds).answer)
         return results
 
-    def _batches(self, items: Sequence[Item], rows: list[ScoredRow | None]) -> Iterator[list[_Read]]:
+    def _batches(
+        self, items: Sequence[Item], rows: list[ScoredRow | None], waits: list[float]
+    ) -> Iterator[list[_Read]]:
         """Yield the images to classify, as many as memory allows; put the rows of all other items in their places."""
         batch: list[_Read] = []
         size = 0
         for place, item in enumerate(items):
             self._patience.check()
-            read = self._read(place, item)
+            read = self._read(place, item, waits)
             if isinstance(read, ScoredRow):
                 rows[place] = read
                 continue
@@ -137,14 +142,16 @@ class ChunkScorer:
         if batch:
             yield batch
 
-    def _read(self, place: int, item: Item) -> _Read | ScoredRow:
+    def _read(self, place: int, item: Item, waits: list[float]) -> _Read | ScoredRow:
         sha256 = None
         try:
             data = item.source.read(self._options.decode_options.max_bytes)
-            sha256 = hashlib.sha256(data).hexdigest()
-            if item.recorded is not None and self._is_done(item.recorded, sha256):
-                return item.recorded
-            return _Read(place, item, sha256, open_image(data, self._options.decode_options, name=item.path))
+            with TURNS.turn() as waited:
+                waits.append(waited)
+                sha256 = hashlib.sha256(data).hexdigest()
+                if item.recorded is not None and self._is_done(item.recorded, sha256):
+                    return item.recorded
+                return _Read(place, item, sha256, open_image(data, self._options.decode_options, name=item.path))
         except ImageError as error:
             return _row_of_error(item, sha256, error)
 
@@ -176,4 +183,4 @@ class ChunkScorer:
 
 
 def _row_of_error(item: Item, sha256: str | None, error: CamserveError) -> ScoredRow:
-    return ScoredRow(item.path, error=" ".join(str(error).split()), id=item.id, sha256=sha256)
+    return ScoredRow(item.path, error=" ".join(str(error).splitlines()), id=item.id, sha256=sha256)

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
-from typing import Literal
 
 from camserve.argument_checks import check_whole
+from camserve.choices import ENGINES, EngineName
 from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.engine import Engine, ThreadEngine, check_concurrency
 from camserve.clients.scoring.patience import OutageReport, Patience, check_patience
@@ -20,10 +20,7 @@ from camserve.cores import host_cores
 from camserve.errors import UsageError
 from camserve.extras import install_command
 
-__all__ = ["ENGINES", "EngineName", "check_engine", "check_workers", "open_engine"]
-
-EngineName = Literal["local", "ray"]
-ENGINES: tuple[EngineName, ...] = ("local", "ray")
+__all__ = ["check_engine", "check_workers", "open_engine"]
 
 _log = logging.getLogger("camserve.clients")
 
@@ -75,6 +72,8 @@ def open_engine(
     check_engine(engine, ray_address)
     if concurrency is not None:
         check_concurrency(concurrency)
+    if isinstance(answerer_options, ServedOptions) and patience:
+        answerer_options = answerer_options.with_few_retries()
     if engine == "ray":
         if workers == 0:
             raise UsageError("the engine ray requires worker processes, got 0", hint="Leave out --workers 0")
@@ -92,8 +91,6 @@ def open_engine(
             yield opened
         return
     served = isinstance(answerer_options, ServedOptions)
-    if isinstance(answerer_options, ServedOptions) and patience:
-        answerer_options = answerer_options.with_few_retries()
     number = _default_workers(served=served, total=total) if workers is None else workers
     with closing(answerer_options.open()) as answerer:
         check_maps(row_options, answerer)

@@ -19,7 +19,7 @@ class Source(Protocol):
         """Read the bytes of the image file.
 
         Raises:
-            ImageError: If they cannot be read, are none, or are more than `max_bytes`.
+            ImageError: If they cannot be read, are empty, or are more than `max_bytes`.
         """
 
 

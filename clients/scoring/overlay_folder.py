@@ -20,16 +20,25 @@ __all__ = ["make_overlay_folder"]
 _HINT = "Choose a folder that you can write to: --overlays DIR"
 
 
-def make_overlay_folder(folder: str | Path, inputs: Iterable[str | Path] = ()) -> None:
+def make_overlay_folder(
+    folder: str | Path, inputs: Iterable[str | Path] = (), output: str | Path | None = None
+) -> None:
     """Create the folder of overlays, and remove what killed runs left there, before any image is scored.
 
     Args:
         folder: The folder.
         inputs: What is scored. Overlays must not be in one of these folders, and not match a pattern.
+        output: The table. Overlays must not be in a data set, which is replaced as a whole.
 
     Raises:
-        UsageError: If the folder cannot be created or is not writable, or an input contains it.
+        UsageError: If the folder cannot be created or is not writable, or an input or the output contains it.
     """
+    if output is not None and _is_below(folder, output):
+        raise UsageError(
+            f"the folder of overlays, {printable(folder)}, is in the output {printable(output)}, which is replaced as "
+            "a whole",
+            hint="Choose a folder elsewhere: --overlays DIR",
+        )
     for given in inputs:
         if any(_contains(name, folder) for name in _names(os.fspath(given))):
             raise UsageError(
@@ -56,11 +65,9 @@ def _names(given: str) -> Iterator[str]:
 
 def _contains(name: str, folder: str | Path) -> bool:
     """Return whether overlays in a folder are within a path, or may match a pattern."""
-    below = Path(os.path.realpath(folder)).parts
     if os.path.lexists(name) or not has_magic(name):
-        searched = os.path.realpath(name)
-        parts = Path(searched).parts
-        return os.path.isdir(searched) and below[: len(parts)] == parts  # noqa: PTH112  (Path.is_dir may raise)
+        return os.path.isdir(name) and _is_below(folder, name)  # noqa: PTH112  (Path.is_dir may raise)
+    below = Path(os.path.realpath(folder)).parts
     parts = Path(name).parts
     fixed = next(place for place, part in enumerate(parts) if has_magic(part))
     start = Path(os.path.realpath(Path(*parts[:fixed]))).parts
@@ -68,6 +75,12 @@ def _contains(name: str, folder: str | Path) -> bool:
     return _may_match([*map(escape, start), *parts[fixed:]], below) or (
         below == Path.cwd().parts and not Path(name).is_absolute() and _may_match_file(parts[-1])
     )
+
+
+def _is_below(folder: str | Path, other: str | Path) -> bool:
+    """Return whether a folder is another one, or in it."""
+    parts = Path(os.path.realpath(other)).parts
+    return Path(os.path.realpath(folder)).parts[: len(parts)] == parts
 
 
 def _may_match(pattern: Sequence[str], folder: Sequence[str]) -> bool:

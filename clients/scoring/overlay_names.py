@@ -46,8 +46,8 @@ def check_distinct(items: Iterable[Item]) -> None:
             raise UsageError(
                 f"two images have the id {printable(item.id)!r}, the second is {printable(item.path)}, and overlays "
                 "are named after ids",
-                hint="Pass the folder that contains both as the only input, or score them with a folder of overlays "
-                "for each: --overlays DIR",
+                hint="Pass the folder that contains both as the only input, after extracting them from an archive, or "
+                "score them with a folder of overlays for each: --overlays DIR",
             )
 
 

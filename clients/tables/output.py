@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
+from camserve.choices import OUTPUT_FORMATS, OutputFormat
 from camserve.clients.answers.predictions import check_top
 from camserve.clients.scoring.inputs import Items
 from camserve.clients.scoring.rows import ScoredRow
@@ -16,10 +16,7 @@ from camserve.clients.tables.table import write_table
 from camserve.clients.tables.table_file import TableSummary
 from camserve.errors import UsageError
 
-__all__ = ["FORMATS", "Format", "Output"]
-
-Format = Literal["table", "camera"]
-FORMATS: tuple[str, ...] = get_args(Format)
+__all__ = ["Output"]
 
 _TOP = 5
 
@@ -41,14 +38,14 @@ class Output:
     """
 
     path: str | Path
-    format: Format = "table"
+    format: OutputFormat = "table"
     top: int | None = None
     all_probabilities: bool = False
     maps: bool = False
     spreadsheet_safe: bool = False
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
+        if self.format not in OUTPUT_FORMATS:
             raise UsageError(f"format must be table or camera, got {self.format!r}", hint='Pass format="table"')
         if self.top is not None:
             check_top(self.top)

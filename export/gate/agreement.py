@@ -27,7 +27,7 @@ from camserve.errors import ParityError
 from camserve.export.formats.runner import Runner
 from camserve.export.gate.metric import Metric, MetricName
 from camserve.export.gate.tolerances import Limit, Tolerances
-from camserve.export.graph.head import LinearHead
+from camserve.export.graph.gradient_head import Head
 from camserve.export.graph.reference import ReferenceOutputs, logits_of_maps
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES
 
@@ -40,7 +40,7 @@ def measure_agreement(
     format_name: str,
     run: Runner,
     batches: Iterable[tuple[npt.NDArray[Any], ReferenceOutputs]],
-    head: LinearHead | None,
+    head: Head | None,
     tolerances: Tolerances,
     *,
     activation: Activation = "softmax",
@@ -52,7 +52,7 @@ def measure_agreement(
         run: Runs the file.
         batches: Inputs of the file, with Keras's answers; read one by one, and not kept. They should be images of the
             kind that will be served, none of which calibrated the quantization.
-        head: The linear head, or None without maps.
+        head: The head, or None without maps.
         tolerances: The tolerances.
         activation: What turns logits into probabilities.
 
@@ -68,8 +68,8 @@ def measure_agreement(
         exported = {name: np.asarray(value, np.float64) for name, value in run(images).items()}
         with np.errstate(invalid="ignore"):  # the metrics report NaN
             totals.add_scores(exported, keras, activation)
-            if head is not None and keras.maps is not None:
-                totals.add_maps(exported, keras.maps, head)
+            if head is not None and keras.has_maps:
+                totals.add_maps(exported, keras, head)
     if not totals.images:
         raise ParityError("there are no images to measure the export on", hint="Add calibration images")
     return totals.metrics(format_name, tolerances, activation)
@@ -88,7 +88,7 @@ class _Totals:
     cosines: float = 0.0
     cam: float = 0.0
     largest_map: float = 0.0
-    identity: float = 0.0
+    identity: float | None = None
     misordered: float = 0.0
 
     def add_scores(self, exported: dict[str, Array], keras: ReferenceOutputs, activation: Activation) -> None:
@@ -100,19 +100,20 @@ class _Totals:
         if not are_probabilities(exported[PROBABILITIES], activation):
             self.probabilities = largest_magnitude(self.probabilities, np.inf)
 
-    def add_maps(self, exported: dict[str, Array], maps: Array, head: LinearHead) -> None:
+    def add_maps(self, exported: dict[str, Array], keras: ReferenceOutputs, head: Head) -> None:
         classes = exported[CAM_CLASS].astype(int)
-        expected = np.take_along_axis(maps, classes[:, :, np.newaxis, np.newaxis], axis=1)
-        own_logits = np.take_along_axis(exported[LOGITS], classes, axis=1)
-        identity = logits_of_maps(exported[CAM], head) + head.bias[classes] - own_logits
+        expected = keras.maps_of(classes)
         self.maps += classes.size
         self.cosines += float(np.sum(cosines(exported[CAM], expected)))
         self.cam = largest_magnitude(self.cam, exported[CAM] - expected)
-        self.largest_map = largest_magnitude(self.largest_map, maps)
-        self.identity = largest_magnitude(self.identity, identity)
+        self.largest_map = largest_magnitude(self.largest_map, expected if keras.maps is None else keras.maps)
         self.misordered += float(misordered_maps(classes, exported[LOGITS]).sum())
-        if CAM_ALL in exported:
-            self.cam = largest_magnitude(self.cam, exported[CAM_ALL] - maps)
+        if head.bias is not None:
+            own_logits = np.take_along_axis(exported[LOGITS], classes, axis=1)
+            identity = logits_of_maps(exported[CAM], head) + head.bias[classes] - own_logits
+            self.identity = largest_magnitude(self.identity or 0.0, identity)
+        if CAM_ALL in exported and keras.maps is not None:
+            self.cam = largest_magnitude(self.cam, exported[CAM_ALL] - keras.maps)
 
     def metrics(self, format_name: str, tolerances: Tolerances, activation: Activation) -> list[Metric]:
         """Return the metrics."""
@@ -139,8 +140,9 @@ class _Totals:
             largest = self.cam / scale_of(self.largest_map)
             metrics += [
                 limited("cam_distance", 1 - self.cosines / self.maps, tolerances.limit("cam_distance")),
-                limited("cam_identity", self.identity / scale, tolerances.limit("cam_identity")),
                 Metric(format_name, "cam_class", self.images, self.misordered, 0.0),
                 Metric(format_name, "cam", self.images, largest, None),
             ]
+            if self.identity is not None:
+                metrics.append(limited("cam_identity", self.identity / scale, tolerances.limit("cam_identity")))
         return metrics

@@ -68,9 +68,11 @@ def choose_examples(
         exported: The outputs of the export, by name.
         labels: The lines of `labels.txt`.
     """
+    best = keras.logits.argmax(axis=1)[:, np.newaxis]
+    best_maps = keras.maps_of(best)[:, 0] if keras.has_maps else [None] * len(images)
     candidates = [
-        _example(index, name=name, image=image, keras=keras, exported=exported, labels=labels)
-        for index, (name, image) in enumerate(zip(names, images, strict=True))
+        _example(index, name=name, image=image, keras=keras, keras_map=keras_map, exported=exported, labels=labels)
+        for index, (name, image, keras_map) in enumerate(zip(names, images, best_maps, strict=True))
     ]
     remaining = sorted(candidates, key=lambda example: -_deviation(example))  # stable: equals stay in order
     chosen: list[Example] = []
@@ -101,6 +103,7 @@ def _example(
     name: str,
     image: npt.NDArray[np.uint8],
     keras: ReferenceOutputs,
+    keras_map: Array | None,
     exported: Mapping[str, Array],
     labels: Sequence[str],
 ) -> Example:
@@ -111,7 +114,7 @@ def _example(
         image=image,
         label=labels[best].rpartition("\t")[2],  # without the identifier before it
         keras_probability=float(keras.probabilities[index, best]),
-        keras_map=None if keras.maps is None else keras.maps[index, best],
+        keras_map=keras_map,
         probability=float(exported[PROBABILITIES][index, best]),
         map=exported[CAM][index, ranked.index(best)] if best in ranked else None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, repeat
 from typing import Any
@@ -17,6 +17,7 @@ from camserve.contract import ModelContract
 from camserve.export.formats.half import LARGEST_HALF
 from camserve.export.formats.runner import Runner
 from camserve.export.gate.agreement import measure_agreement
+from camserve.export.gate.determined import undetermined_metric, with_determined
 from camserve.export.gate.examples import Example, choose_examples
 from camserve.export.gate.measurement_images import FP32_IMAGES, MeasurementImages
 from camserve.export.gate.metric import Metric, MetricName
@@ -114,6 +115,7 @@ class Gate:
         metrics = measure_network(
             self._prepared, batch.images, batch.answers, self._tolerances, noise.get("probabilities")
         )
+        metrics += undetermined_metric([each.answers for each in self.batches])
         for format_name, run in runners.items():
             lower = format_name == "onnx" and precision != "fp32"
             metrics += self._measure_lower_precision(format_name, run) if lower else self.measure_fp32(format_name, run)
@@ -177,13 +179,20 @@ class Gate:
         pairs = [(batch.answers, answers) for batch, answers in zip(self.batches, self.keras_answers, strict=True)]
         for batch in self.batches:
             mirrored = np.ascontiguousarray(np.flip(batch.images, axis=2))
-            pairs.append((self.truth.exact(mirrored), self.truth.keras(mirrored)))
+            answers = self.truth.keras(mirrored)
+            pairs.append((with_determined(self.truth.exact(mirrored), answers), answers))
         return largest_differences(pairs, top_k, self._activation)
 
     @cached_property
     def batches(self) -> list[MeasuredBatch]:
         """The batches that fp32 is measured on."""
-        return [self._batch(*span, self.truth.exact) for span in _spans(0, FP32_IMAGES)]
+        batches = [self._batch(*span, self.truth.exact) for span in _spans(0, FP32_IMAGES)]
+        return [
+            replace(batch, answers=with_determined(batch.answers, self.truth.keras(batch.images)))
+            if batch.answers.tape is not None
+            else batch
+            for batch in batches
+        ]
 
     @cached_property
     def keras_answers(self) -> list[ReferenceOutputs]:

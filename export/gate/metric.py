@@ -23,6 +23,7 @@ MetricName = Literal[
     "cam_class",
     "cam_distance",
     "cam_identity",
+    "cam_undetermined",
     "end_to_end",
     "end_to_end_class",
     "half_range",

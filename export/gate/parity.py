@@ -26,7 +26,7 @@ from camserve.contract import Activation
 from camserve.export.formats.runner import Runner
 from camserve.export.gate.metric import Metric, MetricName
 from camserve.export.gate.tolerances import Limit, Tolerances
-from camserve.export.graph.head import LinearHead
+from camserve.export.graph.gradient_head import Head
 from camserve.export.graph.reference import ReferenceOutputs, logits_of_maps
 from camserve.ranking import rank_classes
 from camserve.tensors import CAM, CAM_ALL, CAM_CLASS, LOGITS, PROBABILITIES
@@ -53,9 +53,9 @@ def largest_differences(
     for truth, other in batches:
         exported = {LOGITS: other.logits, PROBABILITIES: other.probabilities}
         values = _score_differences(exported, truth, activation)
-        if truth.maps is not None and other.maps is not None:
+        if truth.has_maps and other.has_maps:
             best = rank_classes(truth.logits)[:, :top_k]
-            values["cam"] = _map_difference(_of_classes(other.maps, best), _of_classes(truth.maps, best), truth.maps)
+            values["cam"] = _map_difference(other.maps_of(best), truth.maps_of(best), truth)
         for name, value in values.items():
             differences[name] = largest_magnitude(differences.get(name, 0.0), value)
     return differences
@@ -65,7 +65,7 @@ def measure_parity(
     format_name: str,
     run: Runner,
     batches: Sequence[tuple[npt.NDArray[Any], ReferenceOutputs]],
-    head: LinearHead | None,
+    head: Head | None,
     tolerances: Tolerances,
     *,
     activation: Activation = "softmax",
@@ -77,7 +77,7 @@ def measure_parity(
         format_name: `onnx` or `savedmodel`.
         run: Runs the file.
         batches: Inputs of the file, with the answers of the network.
-        head: The linear head, or None without maps.
+        head: The head, or None without maps.
         tolerances: The tolerances.
         activation: What turns logits into probabilities.
         noise: The result of `largest_differences`; None if the answers are not in float64.
@@ -92,8 +92,8 @@ def measure_parity(
         margin = 2 * limits["logits"].value * scale_of(truth.logits)
         values = _score_differences(exported, truth, activation)
         values["top1"] = float(other_winners(exported[LOGITS], truth.logits, tolerance=margin).sum())
-        if head is not None and truth.maps is not None:
-            values |= _map_differences(exported, truth.logits, truth.maps, head, margin)
+        if head is not None and truth.has_maps:
+            values |= _map_differences(exported, truth, head, margin)
         metrics += [
             Metric.limited(format_name, name, len(images), value, limits[name])
             if name in limits
@@ -125,29 +125,34 @@ def _score_differences(
 
 
 def _map_differences(
-    exported: Mapping[str, Array], logits: Array, maps: Array, head: LinearHead, margin: float
+    exported: Mapping[str, Array], truth: ReferenceOutputs, head: Head, margin: float
 ) -> dict[MetricName, float]:
-    """Compare the maps with those of the network, `[batch, classes, height, width]`."""
+    """Compare the maps with those of the network."""
     classes = exported[CAM_CLASS].astype(int)
-    differences = [_map_difference(exported[CAM], _of_classes(maps, classes), maps)]
-    if CAM_ALL in exported:
-        differences.append(_map_difference(exported[CAM_ALL], maps, maps))
-    misranked = misranked_maps(classes, logits, tolerance=margin)
+    differences = [_map_difference(exported[CAM], truth.maps_of(classes), truth)]
+    if CAM_ALL in exported and truth.maps is not None:
+        differences.append(_map_difference(exported[CAM_ALL], truth.maps, truth))
+    misranked = misranked_maps(classes, truth.logits, tolerance=margin)
     misranked |= misordered_maps(classes, exported[LOGITS])
-    own_logits = np.take_along_axis(exported[LOGITS], classes, axis=1)
-    identity = logits_of_maps(exported[CAM], head) + head.bias[classes] - own_logits
-    return {
+    values: dict[MetricName, float] = {
         "cam": largest_magnitude(*differences),
         "cam_class": float(misranked.sum()),
-        "cam_identity": largest_magnitude(identity) / scale_of(logits),
     }
+    if head.bias is not None:
+        own_logits = np.take_along_axis(exported[LOGITS], classes, axis=1)
+        identity = logits_of_maps(exported[CAM], head) + head.bias[classes] - own_logits
+        values["cam_identity"] = largest_magnitude(identity) / scale_of(truth.logits)
+    return values
 
 
-def _map_difference(exported: Array, expected: Array, maps: Array) -> float:
-    """Return the largest difference between maps, relative to the largest value of the maps of all classes."""
-    return largest_magnitude(exported - expected) / scale_of(maps)
+def _map_difference(maps: Array, expected: Array, truth: ReferenceOutputs) -> float:
+    """Return the largest difference between maps, relative to the largest value of the expected maps.
 
-
-def _of_classes(maps: Array, classes: Array) -> Array:
-    """Return the maps of some classes of each image, `[batch, maps, height, width]`."""
-    return np.take_along_axis(maps, classes[:, :, np.newaxis, np.newaxis], axis=1)
+    For a linear head these are the maps of all classes. Of an image whose maps float32 does not determine, only NaN and
+    infinity count.
+    """
+    difference = np.abs(maps - expected)
+    if truth.determined is not None:
+        compared = truth.determined[:, np.newaxis, np.newaxis, np.newaxis] | ~np.isfinite(difference)
+        difference = np.where(compared, difference, 0.0)
+    return largest_magnitude(difference) / scale_of(expected if truth.maps is None else truth.maps)

@@ -15,6 +15,7 @@ from camserve.export.frameworks import keras, tf
 import numpy as np
 import numpy.typing as npt
 
+from camserve.export.graph.constant_arithmetic import ARITHMETIC, constant_arithmetic
 from camserve.export.graph.fold import ScaleAndShift, scale_and_shift, to_float64
 from camserve.export.graph.network import Step, is_layer
 from camserve.export.graph.two_classes import OppositeLogits
@@ -142,16 +143,8 @@ def _rescaling_rule(step: Step) -> BackwardRule:
 
 
 def _arithmetic_rule(step: Step) -> BackwardRule | None:
-    """Return the rule of an operation with a constant, computed from its results on zeros and on ones."""
-    if step.outputs[0].shape != step.inputs[0].shape or (step.kind == "TrueDivide" and step.inputs[0] is step.args[1]):
-        return None
-    of_zeros, of_ones = _apply(step, np.zeros(_shape(step))), _apply(step, np.ones(_shape(step)))
-    return lambda after: after.before_scaling(of_ones - of_zeros, of_zeros)
-
-
-def _apply(step: Step, value: Array) -> Array:
-    args, _ = step.called_with(lambda _: value)
-    return np.asarray(_ARITHMETIC[step.kind](*args), np.float64)
+    scaling = constant_arithmetic(step)
+    return None if scaling is None else lambda after: after.before_scaling(*scaling)
 
 
 def _reshape_rule(step: Step) -> BackwardRule | None:
@@ -185,15 +178,8 @@ _LAYERS: dict[type, Callable[[Step], BackwardRule | None]] = {  # exact types, b
     OppositeLogits: _opposite_rule,
     ScaleAndShift: _scale_and_shift_rule,
 }
-_ARITHMETIC: dict[str, Callable[..., Any]] = {
-    "Add": np.add,
-    "Multiply": np.multiply,
-    "Negative": np.negative,
-    "Subtract": np.subtract,
-    "TrueDivide": np.true_divide,
-}
 _OPERATIONS: dict[str, Callable[[Step], BackwardRule | None]] = {
-    **dict.fromkeys(_ARITHMETIC, _arithmetic_rule),
+    **dict.fromkeys(ARITHMETIC, _arithmetic_rule),
     **dict.fromkeys(("ExpandDims", "Reshape", "Squeeze"), _reshape_rule),
 }
 _ACTIVATIONS = {name.replace("_", "").lower(): name for name in dir(keras.activations) if name[0].islower()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from camserve.export.frameworks import tf
@@ -18,12 +19,16 @@ __all__ = ["ClassMaps"]
 class ClassMaps:
     """M_c(x, y) = Σ_k w_k,c(cell of x, y) · f_k(x, y), for the best classes or for all, as TensorFlow operations.
 
+    Attributes:
+        reads: The values of the network that the maps are computed from.
+
     Args:
         head: The linear head.
         cam: Which maps to compute.
     """
 
     def __init__(self, head: LinearHead, cam: CamContract) -> None:
+        self.reads = (head.features,)
         self._cam = cam
         self._positions = cam.grid[0] * cam.grid[1]
         self._classes = head.weights.shape[-1]
@@ -34,13 +39,14 @@ class ClassMaps:
             by_position = head.weights_by_position().reshape(self._positions, -1, self._classes)
             self._weights = np.swapaxes(by_position, 1, 2).astype(np.float32)
 
-    def __call__(self, features: Any, logits: Any) -> dict[str, Any]:
+    def __call__(self, tensors: Sequence[Any], logits: Any) -> dict[str, Any]:
         """Return the outputs `cam`, `cam_class` and, if the contract contains all classes, `cam_all`.
 
         Args:
-            features: `[batch, height, width, channels]`.
+            tensors: Those of `reads`: the features, `[batch, height, width, channels]`.
             logits: `[batch, classes]`.
         """
+        (features,) = tensors
         height, width = self._cam.grid
         # Channels first, as in ONNX, so that the converter adds no Transpose.
         columns = tf.reshape(tf.transpose(features, (0, 3, 1, 2)), (-1, features.shape[-1], self._positions))

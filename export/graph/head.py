@@ -14,7 +14,7 @@ Source: Zhou et al. 2016, "Learning Deep Features for Discriminative Localizatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -25,13 +25,20 @@ import numpy.typing as npt
 
 from camserve.contract import Activation
 from camserve.errors import HeadError, SourceError
-from camserve.export.graph.affine import Affine, BackwardRule, activation_name, backward_rule, only_rearranges
+from camserve.export.graph.affine import (
+    Affine,
+    BackwardRule,
+    activation_name,
+    backward_rule,
+    only_rearranges,
+)
+from camserve.export.graph.affine_path import affine_path, steps_before
 from camserve.export.graph.network import Network, Step, Value, is_layer
 from camserve.export.graph.pooling import Pooling, pooling_of, unpooled
 from camserve.export.graph.rebuild import rebuild_layer
 from camserve.tensors import PROBABILITIES
 
-__all__ = ["LinearHead", "Pooling", "find_linear_head", "split_logits"]
+__all__ = ["LinearHead", "Pooling", "describe_step", "find_linear_head", "is_spatial", "split_logits"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ def split_logits(network: Network) -> tuple[Network, Value, Activation]:
             hint="Export the whole classifier with its last layer; if it returns [batch, 1, 1, classes], add a "
             "keras.layers.Flatten",
         )
-    last = next((step for step in _back_from(network, network.output) if not _keeps_order(step)), None)
+    last = next((step for step in steps_before(network, network.output) if not _keeps_order(step)), None)
     name = "linear" if last is None or _is_unknown_layer(last) else activation_name(last)
     if last is None or name == "linear":
         return network, network.output, "linear"
@@ -117,32 +124,20 @@ def find_linear_head(network: Network, logits: Value) -> LinearHead:
     Raises:
         HeadError: If the path from the features to the logits is not affine; the message names the layer.
     """
-    path, stop = _affine_path(network, logits)
+    path, stop = affine_path(network, logits)
     pooling = None if stop is None else pooling_of(stop)
     if stop is not None and pooling is not None:
         return _compose(stop.inputs[0], pooling, path, logits)
     values = [step.outputs[0] for step, _ in path] + [network.input if stop is None else stop.outputs[0]]
     # The result of a Reshape is not a grid of positions, whatever its shape.
     reshaped = [only_rearranges(step) for step, _ in path] + [False]
-    place = next((place for place, value in enumerate(values) if _is_spatial(value) and not reshaped[place]), None)
+    place = next((place for place, value in enumerate(values) if is_spatial(value) and not reshaped[place]), None)
     if place is None:
         raise HeadError(
-            f"the head is not linear, or not supported: {_describe(stop)} is between the last spatial features and the "
-            "logits",
-            hint="Export without maps: --no-cam (maps require average pooling, or none, and then only linear layers)",
+            f"the head is not linear: {describe_step(stop)} is between the last spatial features and the logits",
+            hint="Export without maps: --no-cam",
         )
     return _compose(values[place], unpooled(values[place]), path[:place], logits)
-
-
-def _affine_path(network: Network, logits: Value) -> tuple[list[tuple[Step, BackwardRule]], Step | None]:
-    """Return the affine steps back from the logits, last first, and the step before them: a pooling, or not affine."""
-    path: list[tuple[Step, BackwardRule]] = []
-    for step in _back_from(network, logits):
-        rule = backward_rule(step)
-        if rule is None:
-            return path, step
-        path.append((step, rule))
-    return path, None
 
 
 def _compose(features: Value, pooling: Pooling, path: Sequence[tuple[Step, BackwardRule]], logits: Value) -> LinearHead:
@@ -153,15 +148,7 @@ def _compose(features: Value, pooling: Pooling, path: Sequence[tuple[Step, Backw
     return LinearHead(features, pooling, weights, affine.bias, "+".join(names))
 
 
-def _back_from(network: Network, value: Value) -> Iterator[Step]:
-    """Yield the steps that produce a value, last first, up to the first with several inputs."""
-    step = network.producer(value)
-    while step is not None:
-        yield step
-        step = network.producer(step.inputs[0]) if len(step.inputs) == 1 else None
-
-
-def _is_spatial(value: Value) -> bool:
+def is_spatial(value: Value) -> bool:
     """Return whether the value is a grid of more than one position; a map of one position would explain nothing."""
     return len(value.shape) == 4 and value.shape[1:3] != (1, 1)
 
@@ -186,7 +173,8 @@ def _without_activation(network: Network, last: Step) -> Network:
     return network.with_steps(replace(step, operation=bare) if step is last else step for step in network.steps)
 
 
-def _describe(step: Step | None) -> str:
+def describe_step(step: Step | None) -> str:
+    """Return the name, class and activation of a layer for a message; of None, the network's input."""
     if step is None:
         return "the input"
     activation = activation_name(step)

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.contract import Preprocessing
+from camserve.errors import UsageError
 from camserve.export.graph.fold import FoldReport, fold, foldable
-from camserve.export.graph.head import LinearHead, find_linear_head, split_logits
+from camserve.export.graph.gradient_head import GradientHead, Head, find_head
+from camserve.export.graph.head import split_logits
 from camserve.export.graph.inference import BuiltForTraining, to_float32, to_inference_mode
 from camserve.export.graph.network import Network
 from camserve.export.graph.reference import KerasReference
@@ -35,7 +37,7 @@ class Prepared:
         model: The original model.
         served: The graph to convert.
         reference: The traced network in its own precision, without folding.
-        head: Its linear head; None if it is exported without maps.
+        head: Its head; None if it is exported without maps.
         folding: Which BatchNorm layers were folded.
         dtype: The model's precision.
         input_dtype: Data type of the model's input.
@@ -47,7 +49,7 @@ class Prepared:
     model: keras.Model
     served: ServedGraph
     reference: KerasReference
-    head: LinearHead | None
+    head: Head | None
     folding: FoldReport
     dtype: str
     input_dtype: str
@@ -108,7 +110,8 @@ def prepare(
 
     Raises:
         SourceError: If the model is not a classifier, or not supported.
-        HeadError: If `cam` is true and the head is not linear.
+        HeadError: If `cam` is true and the head is neither linear nor one whose derivative can be computed.
+        UsageError: If maps of all classes are requested, and the head is not linear.
     """
     traced = trace(model) if network is None else network
     inference, trained = to_inference_mode(traced)
@@ -119,10 +122,16 @@ def prepare(
     if two_classes:
         original, logits = as_two_classes(original, logits, activation)
         predict = _both_of(predict)
-    head = find_linear_head(original, logits) if cam else None
+    head = find_head(original, logits) if cam else None
+    if all_classes and isinstance(head, GradientHead):
+        raise UsageError(
+            f"the head of model {model.name!r} is not linear ({head.layer}), so that the map of every class would "
+            "require a computation for each",
+            hint=f"Leave out --cam-all, or choose the number of maps, of the best classes: --cam-top-k {top_k}",
+        )
     folded, folding = fold(original)
     exported, exported_logits, activation = split_logits(to_float32(folded))
-    exported_head = find_linear_head(exported, exported_logits) if cam else None
+    exported_head = find_head(exported, exported_logits) if cam else None
     return Prepared(
         model=model,
         served=build_served_graph(

@@ -14,8 +14,9 @@ from camserve.contract import Activation, CamContract, Preprocessing, TensorSpec
 from camserve.contract.outputs import expected_outputs
 from camserve.export.graph.cam_layer import ClassMaps
 from camserve.export.graph.channel_order import take_rgb
+from camserve.export.graph.gradient_head import GradientHead, Head
+from camserve.export.graph.gradient_maps import GradientMaps
 from camserve.export.graph.grid_dense import call_with_fixed_shapes
-from camserve.export.graph.head import LinearHead
 from camserve.export.graph.network import Network, Step, Value, run
 from camserve.tensors import CAM, DATA_TYPES, IMAGE, LOGITS, PROBABILITIES
 
@@ -59,7 +60,7 @@ def build_served_graph(
     network: Network,
     logits: Value,
     activation: Activation,
-    head: LinearHead | None,
+    head: Head | None,
     *,
     pixels: Preprocessing | None = None,
     top_k: int = 5,
@@ -71,21 +72,16 @@ def build_served_graph(
         network: The network after `split_logits`.
         logits: Its logits.
         activation: The function from its logits to its output.
-        head: Its linear head; None for a graph without maps.
+        head: Its head; None for a graph without maps.
         pixels: Preprocessing that the graph applies to uint8 pixels, RGB or gray; None if the graph takes the
             network's own float32 input.
         top_k: Number of maps, one for each of the best classes; limited to the number of classes.
         all_classes: Whether to add the map of every class as well.
     """
     classes = int(logits.shape[1] or 0)
-    cam = None
-    values = [network.output, logits]
-    if head is not None:
-        cam = CamContract(
-            kind=head.pooling.kind, grid=head.pooling.grid, top_k=min(top_k, classes), all_classes=all_classes
-        )
-        values.append(head.features)
-    maps = None if head is None or cam is None else ClassMaps(head, cam)
+    cam = None if head is None else _cam_contract(head, min(top_k, classes), all_classes=all_classes)
+    maps = None if head is None or cam is None else _maps_of(head, cam)
+    values = [network.output, logits, *(() if maps is None else maps.reads)]
     if pixels is not None:
         network, pixels = take_rgb(network, pixels, values)
     call = call_with_fixed_shapes(network)
@@ -94,10 +90,10 @@ def build_served_graph(
         if pixels is not None:
             with tf.name_scope(f"{PIXELS}/"):
                 image = preprocess(image, pixels)
-        probabilities, scores, *features = run(network, image, values, scope_of, call)
+        probabilities, scores, *tensors = run(network, image, values, scope_of, call)
         with tf.name_scope(f"{MAPS}/"):
             outputs = {PROBABILITIES: tf.identity(probabilities), LOGITS: tf.identity(scores)}
-            return outputs if maps is None else {**outputs, **maps(features[0], scores)}
+            return outputs if maps is None else {**outputs, **maps(tensors, scores)}
 
     names = _step_names(network)
     return ServedGraph(
@@ -140,6 +136,16 @@ def preprocess(image: Any, pixels: Preprocessing) -> Any:
     return tf.transpose(values, (0, 2, 3, 1))
 
 
+def _cam_contract(head: Head, top_k: int, *, all_classes: bool) -> CamContract:
+    if isinstance(head, GradientHead):
+        return CamContract(kind="gradient", grid=head.grid, top_k=top_k, all_classes=all_classes)
+    return CamContract(kind=head.pooling.kind, grid=head.pooling.grid, top_k=top_k, all_classes=all_classes)
+
+
+def _maps_of(head: Head, cam: CamContract) -> ClassMaps | GradientMaps:
+    return GradientMaps(head, cam) if isinstance(head, GradientHead) else ClassMaps(head, cam)
+
+
 def _step_names(network: Network) -> dict[Value, str]:
     """Return a unique name for each step, by its first output: its layer's name, numbered if it is taken."""
     taken = {PIXELS, MAPS}
@@ -152,7 +158,7 @@ def _step_names(network: Network) -> dict[Value, str]:
     return names
 
 
-def _head_steps(network: Network, logits: Value, head: LinearHead | None) -> tuple[Step, ...]:
+def _head_steps(network: Network, logits: Value, head: Head | None) -> tuple[Step, ...]:
     if head is not None:
         return network.after(head.features)
     last = network.producer(logits)

@@ -75,8 +75,15 @@ _METRICS = {
     "cam_identity": _Text(
         "Map identity",
         "ratio",
-        "largest difference between the export's logit and its map, averaged over the pooled cells, plus bias; "
+        "largest difference between the export's logit and its map, averaged over the pooled cells, or summed if the "
+        "head is not linear, plus bias; "
         "relative to Keras's largest |logit|",
+    ),
+    "cam_undetermined": _Text(
+        "Undetermined maps",
+        "share",
+        "share of images so near to a jump of the derivative (equal maxima, the zero of a ReLU) that float32 does not "
+        "determine their maps, which are not compared",
     ),
     "half_range": _Text("Largest activation", "amount", "half precision represents values up to 65,504"),
 }

@@ -145,8 +145,10 @@ def _describe_maps(cam: Mapping[str, Any] | None, head: str | None) -> str:
         return "none"
     rows, columns = cam["grid"]
     every = " and all classes" if cam["all_classes"] else ""
-    pooling = _POOLING.get(cam["kind"], cam["kind"])
-    return f"top {count(cam['top_k'], 'class')}{every}, {rows} × {columns} cells, {pooling} before {head!r}"
+    shown = f"top {count(cam['top_k'], 'class')}{every}, {rows} × {columns} cells"
+    if cam["kind"] == "gradient":
+        return f"{shown}, derivative of the logit (HiResCAM) through {head!r}, which is not linear"
+    return f"{shown}, {_POOLING.get(cam['kind'], cam['kind'])} before {head!r}"
 
 
 def _tensor(spec: Mapping[str, Any]) -> str:

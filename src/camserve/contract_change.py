@@ -33,6 +33,8 @@ def _changes(known: ModelContract, new: ModelContract) -> Iterator[str]:
     for part in ("input", "preprocessing", "activation", "classes"):
         if getattr(known, part) != getattr(new, part):
             yield f"{part} changes"
+    if new.version > known.version:
+        yield f"contract version {known.version} becomes {new.version}, which clients of earlier releases refuse"
     for output in known.outputs:
         if new.output(output.name) is None:
             yield f"output {output.name} is removed"

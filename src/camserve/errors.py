@@ -6,7 +6,7 @@ The data flows Keras model → bundle → repository → server → answer, and 
     ├── UsageError               the request is invalid                         (exit code 2)
     ├── ExportError              Keras model → bundle
     │   ├── SourceError          the source cannot be loaded as a Keras classifier
-    │   ├── HeadError            the head is not linear, so there is no exact activation map
+    │   ├── HeadError            the head has no exact activation map: camserve cannot differentiate it
     │   ├── ConversionError      the model cannot be converted to ONNX or SavedModel
     │   └── ParityError          the exported model does not match Keras
     ├── BundleError              a bundle is missing, incomplete or altered
@@ -59,7 +59,7 @@ class SourceError(ExportError):
 
 
 class HeadError(ExportError):
-    """The path from the last spatial features to the logits is not linear; the message names the layer."""
+    """A step on the path from the last spatial features to the logits has no known derivative; the message names it."""
 
 
 class ConversionError(ExportError):

@@ -11,7 +11,7 @@ from PIL import Image
 from support.command_line import call
 
 from camserve.bundle import Bundle
-from camserve.clients import evaluate_images
+from camserve.clients import evaluate_images, write_page
 from camserve.errors import UsageError
 from camserve.serving import TritonServer
 
@@ -64,7 +64,16 @@ def test_a_page_of_a_folder_has_its_name_images_and_maps(photos: Path, toy_bundl
     command = ("evaluate", photos, "--bundle", toy_bundle.path, "--maps", "--html", "page.html", "--json")
     page = json.loads(call(*command).stdout)["page"]
     assert (page["rows"], page["missing"], page["maps"]) == (13, 0, 12)
-    assert "photos.csv" in Path("page.html").read_text(encoding="utf-8")
+    text = Path("page.html").read_text(encoding="utf-8")
+    assert "<h1>Evaluation of photos</h1>" in text
+    assert "<title>photos: evaluation</title>" in text
+
+
+def test_the_current_folder_is_evaluated(photos: Path, toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(photos)
+    result = call("evaluate", ".", "--bundle", toy_bundle.path)
+    assert result.returncode == 3, result.stderr
+    assert result.stdout.startswith(".: 12 images evaluated\n")
 
 
 def test_a_folder_is_compared_with_a_table(photos: Path, toy_bundle: Bundle) -> None:
@@ -95,6 +104,12 @@ def test_a_folder_is_compared_with_a_table(photos: Path, toy_bundle: Bundle) -> 
         ),
         (("photos", "--bundle", "B", "--truth", "none.csv"), "cannot read true labels from none.csv", "--truth FILE"),
         (("photos", "--bundle", "B", "--against", "none.csv"), "none.csv does not exist", "--against"),
+        (
+            ("photos", "--bundle", "B", "--against", "temporary"),
+            "temporary contains no .parquet file",
+            "camserve score",
+        ),
+        (("photos", "--bundle", "B", "--resume"), "--resume has no effect without a table", "Add --output FILE"),
         (("none", "--bundle", "B"), "none does not exist", "Check the path"),
     ],
 )
@@ -111,6 +126,8 @@ def test_images_are_evaluated_from_python(photos: Path, toy_bundle: Bundle, tmp_
     found = evaluate_images([photos], bundle=toy_bundle.path, mistakes=2)
     assert (found.table, found.images, found.errors.rows, len(found.mistakes)) == ("photos", 12, 1, 2)
     assert list((tmp_path / "temporary").iterdir()) == []
+    with pytest.raises(UsageError, match="the table with the answers for photos was temporary"):
+        write_page(found, "page.html")
     kept = evaluate_images([photos], bundle=toy_bundle.path, output="kept.parquet", mistakes=2)
     assert (kept.table, kept.confusion) == ("kept.parquet", found.confusion)
     Path("truth.csv").write_text("path,label\n1.png,nothing\n")

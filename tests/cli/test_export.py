@@ -96,12 +96,12 @@ def called(*words: str | Path, capfd: pytest.CaptureFixture[str]) -> tuple[Any, 
     return end.value.code, *capfd.readouterr()
 
 
-def small(folder: Path, *, hidden: bool = False) -> Path:
-    """Save a classifier of three classes, whose head is linear unless it has a hidden layer."""
+def small(folder: Path, *, hidden: str | None = None) -> Path:
+    """Save a classifier of three classes, whose head is linear unless it has a hidden layer with an activation."""
     import keras
 
     layers = [keras.layers.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.Flatten()]
-    layers += [keras.layers.Dense(4, "relu", name="hidden")] if hidden else []
+    layers += [keras.layers.Dense(4, hidden, name="hidden")] if hidden else []
     path = folder / "small.keras"
     keras.Sequential([*layers, keras.layers.Dense(3)]).save(path)
     return path
@@ -169,7 +169,12 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
     "a missing source": (lambda _: ["resnet51"], 1, "neither a recipe nor an existing file"),
     "a truncated model": (lambda folder: [truncated(folder)], 1, "part.keras"),
     "an unregistered layer": (lambda folder: [unregistered(folder)], 1, "'Doubled'"),
-    "a nonlinear head": (lambda folder: [small(folder, hidden=True)], 1, "'hidden'"),
+    "a head without derivative": (lambda folder: [small(folder, hidden="softmax")], 1, "'hidden'"),
+    "maps of all classes of a nonlinear head": (
+        lambda folder: [small(folder, hidden="relu"), "--cam-all"],
+        2,
+        "Leave out --cam-all",
+    ),
     "weights of another model": (
         lambda folder: ["resnet-mini", "--weights", small(folder)],
         1,

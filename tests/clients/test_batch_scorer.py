@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pytest
+from prometheus_client import CollectorRegistry
 from support.scoring.batches import cells_of, mixed_files
 
 from camserve.clients import BatchScorer, Classifier, Metrics, ScoredRow, score
@@ -126,7 +127,10 @@ def test_probabilities_of_all_classes_and_maps_have_columns(toy_server: TritonSe
         ({"model": "toy", "path_column": "p", "decode_options": {}}, "invalid type for decode_options"),
         ({"model": "toy", "path_column": "p", "top": 0}, "top must be at least 1"),
         ({"model": "toy", "path_column": "p", "concurrency": 0}, "concurrency must be at least 1"),
-        ({"model": "toy", "path_column": "p", "metrics": Metrics()}, "cannot be sent to other processes"),
+        (
+            {"model": "toy", "path_column": "p", "metrics": Metrics(CollectorRegistry())},
+            "cannot be sent to other processes",
+        ),
     ],
 )
 def test_invalid_options_are_refused_before_anything_runs(options: dict[str, Any], message: str) -> None:

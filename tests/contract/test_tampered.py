@@ -74,6 +74,6 @@ def test_the_document_lists_what_the_client_says() -> None:
 
 
 def test_later_version_asks_for_a_later_camserve() -> None:
-    with pytest.raises(BundleError, match="is of version 2, and this camserve reads version 1") as caught:
-        ModelContract.from_json(CONTRACT.to_json().replace('"version":1', '"version":2,"new":[]'))
+    with pytest.raises(BundleError, match="is of version 3, and this camserve reads versions 1 to 2") as caught:
+        ModelContract.from_json(CONTRACT.to_json().replace('"version":1', '"version":3,"new":[]'))
     assert caught.value.hint == "Install the camserve that exported the model: pip install --upgrade camserve"

@@ -122,7 +122,7 @@ def test_paths_that_are_not_regular_files_are_refused(tmp_path: Path) -> None:
         (tmp_path / "none.png", "does not exist"),
         (tmp_path / "a" / "b.png", "does not exist"),
         ("", "the empty path does not exist"),
-        ("https://example.org/cat.png", "URLs and ~ are not supported"),
+        ("https://example.org/cat.png", "~ is not expanded, and only score reads URLs"),
         ("iVBORw0KGgo" * 1000, r"… \(11,000 characters\) cannot be opened"),
         (tmp_path, "folder"),
         (pipe, "pipe"),

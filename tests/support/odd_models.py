@@ -211,12 +211,10 @@ EXACT: dict[str, Make] = {
 
 
 WITHOUT_MAP: dict[str, tuple[Make, str]] = {
-    "two heads": (lambda: classifier(lambda x: layers.Average()([dense(x), dense(x)])), "with 2 inputs"),
-    "positions in a row": (
-        lambda: classifier(
-            lambda x: layers.Dense(3)(layers.GlobalMaxPooling1D(name="row")(layers.Reshape((64, 4))(x)))
-        ),
-        "'row' .GlobalMaxPooling1D",
+    "two heads": (lambda: classifier(lambda x: layers.Average()([dense(x), dense(x)])), "'softmax'"),
+    "sorted features": (
+        lambda: classifier(lambda x: layers.Dense(3)(keras.ops.sort(layers.GlobalMaxPooling2D()(x), axis=1))),
+        "Sort",
     ),
     "scaled probabilities": (lambda: classifier(lambda x: layers.Rescaling(2.0)(dense(x))), "'softmax'"),
     "attention over the head": (

@@ -72,9 +72,9 @@ class Decoding:
         monkeypatch.setattr(OpenedImage, "load", load)
         monkeypatch.setattr(loading, "read_bytes", self._reading)
 
-    def _reading(self, source: Path, max_bytes: int) -> tuple[bytes, str]:
+    def _reading(self, source: Path, max_bytes: int, name: str | None = None) -> tuple[bytes, str]:
         self._count(files=source.stat().st_size)
-        return self._read(source, max_bytes)
+        return self._read(source, max_bytes, name)
 
     def _counted(self, opened: OpenedImage) -> Image.Image:
         file = len(opened._data)

@@ -126,6 +126,8 @@ TAMPERED: tuple[Tampered, ...] = (
     _set("1", "version"),
     _set(0, "version"),
     _set(2, "version"),
+    _set(3, "version"),
+    _set("gradient", "cam", "kind"),
     _set("4", "classes"),
     _set(4.0, "classes"),
     _set([], _PIXELS),

@@ -29,6 +29,7 @@ from camserve.bundle import (
     load_bundle,
 )
 from camserve.contract import CONTRACT_PARAMETER, PRESETS, CamContract, ModelContract, Operation, TensorSpec
+from camserve.contract.maps import MapKind, version_for
 from camserve.contract.outputs import expected_outputs as outputs_of
 from camserve.expected_answers import ExpectedAnswers
 from camserve.golden import IMAGES, Golden, write_golden
@@ -160,12 +161,14 @@ def toy_contract(
     preset: str = "unit",
     top_k: int = 3,
     all_maps: bool = False,
+    kind: MapKind = "global-average",
 ) -> ModelContract:
     """Return the contract of a toy bundle."""
     preprocessing = PRESETS[preset] if channels == 3 else PRESETS[preset].in_gray()
     grid = (-(-size[0] // _STRIDE), -(-size[1] // _STRIDE))
-    cam = CamContract(kind="global-average", grid=grid, top_k=top_k, all_classes=all_maps)
+    cam = CamContract(kind=kind, grid=grid, top_k=top_k, all_classes=all_maps)
     return ModelContract(
+        version=version_for(cam),
         name=name,
         input=TensorSpec(name=tensors.IMAGE, dtype="FP32", shape=(*size, channels)),
         outputs=outputs_of(classes, cam),

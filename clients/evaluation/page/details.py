@@ -45,11 +45,17 @@ def read_details(evaluation: Evaluation, rows: Collection[int]) -> list[RowDetai
     """Read these rows of the table again, in its order.
 
     Raises:
-        UsageError: If the table cannot be read, or is no longer the one that was evaluated.
+        UsageError: If the table cannot be read, was temporary, or is no longer the one that was evaluated.
     """
+    table = Path(evaluation.answers.table)
+    if table != Path(evaluation.table) and not table.exists():
+        raise UsageError(
+            f"the table with the answers for {printable(evaluation.table)} was temporary",
+            hint="Name a table to keep: evaluate_images(inputs, output=TABLE)",
+        )
     chosen, details = set(rows), []
     paths = evaluation.answers.paths
-    for row, (place, cells) in enumerate(read_rows(Path(evaluation.table), ("path",))):
+    for row, (place, cells) in enumerate(read_rows(table, ("path",))):
         if row >= len(paths) or row_path(place, cells) != paths[row]:
             raise _changed(evaluation)
         if row in chosen:

@@ -33,7 +33,7 @@ def render_page(evaluation: Evaluation, rows: Sequence[PageRow], scope: str) -> 
     style = Html(f"{BASE_STYLE}{read_text(_PACKAGE, 'page.css')}.scale i {{ background: {MAP_GRADIENT}; }}\n")
     script = Html(read_text(_PACKAGE, "page.js"))
     numbers = number_classes(evaluation, rows)
-    name = shortened(Path(evaluation.table).name)
+    name = shortened(_name(evaluation))
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -62,12 +62,18 @@ def render_page(evaluation: Evaluation, rows: Sequence[PageRow], scope: str) -> 
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
+def _name(evaluation: Evaluation) -> str:
+    """Return the name of the table or of the folder of images, without those above it; else what several are called."""
+    path = Path(evaluation.table)
+    return path.absolute().name if path.exists() else evaluation.table
+
+
 def _lead(evaluation: Evaluation) -> str:
     images = f"{count(evaluation.images, 'image')} compared with their true labels"
     if len(evaluation.versions) != 1:
         return f"{images}."
     (version,) = evaluation.versions
-    return f"Version {version.version} of {version.model}: {images}."
+    return f"{version.name[0].upper()}{version.name[1:]}: {images}."
 
 
 def _policy(style: str, script: str) -> str:

@@ -36,7 +36,7 @@
       && (by.predicted === null || row.predicted === by.predicted)
       && (by.answer === "" || row.answer === by.answer)
       && (by.low === null || (row.probability !== null && (row.probability > by.low || (data.percent && by.low <= 0))))
-      && (by.high === null || (row.probability !== null && row.probability <= by.high))
+      && (by.high === null || (row.probability !== null && (row.probability <= by.high || (data.percent && by.high >= 1))))
       && (by.path === "" || row.path.toLowerCase().includes(by.path));
   }
 

@@ -8,10 +8,12 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from camserve.clients.scoring.inputs.find import find_items
+from camserve.clients.scoring.inputs.named import is_url
 from camserve.clients.scoring.inputs.sources import UnreadableSource
 from camserve.clients.scoring.items import Item, item_of_file
 from camserve.errors import CamserveError
 from camserve.images.left_out import LeftOut
+from camserve.text import printable
 
 __all__ = ["items_of_rows"]
 
@@ -20,7 +22,7 @@ _CONTAINER = re.compile(r"(.+?\.tar)/.|(.+\.parquet):[0-9]+\Z", re.DOTALL | re.I
 
 
 def items_of_rows(paths: Sequence[str], folder: Path | None) -> list[Item]:
-    """Return the image of each row. URLs are not read, as the table may be someone else's.
+    """Return the image of each row. URLs are not read, as the table may come from someone else.
 
     Args:
         paths: The paths of the table.
@@ -35,7 +37,18 @@ def items_of_rows(paths: Sequence[str], folder: Path | None) -> list[Item]:
     found: dict[str, Item] = {}
     for container, wanted in containers.items():
         found.update((item.path, item) for item in _within(container, wanted))
-    return [found.get(path) or item_of_file(path) for path in located]
+    return [
+        _not_read(path) if is_url(path) else found.get(place) or item_of_file(place)
+        for path, place in zip(paths, located, strict=True)
+    ]
+
+
+def _not_read(url: str) -> Item:
+    return Item(
+        url,
+        url,
+        UnreadableSource(f"{printable(url)} is a URL, which pages do not read", "Download it, and score the file"),
+    )
 
 
 def _container_of(path: str) -> str | None:

@@ -87,9 +87,7 @@ def _notes(evaluation: Evaluation) -> Iterator[str]:
             f"{'counts' if images == 1 else 'count'} as wrong: {_first(SkippedRows(len(names), names))}"
         )
     if len(evaluation.versions) > 1:
-        versions = (
-            f"version {each.version} of {each.model} in {count(each.rows, 'row')}" for each in evaluation.versions
-        )
+        versions = (f"{each.name} in {count(each.rows, 'row')}" for each in evaluation.versions)
         yield f"The metrics are an average of {count(len(evaluation.versions), 'version')}: {', '.join(versions)}"
     if evaluation.repeated:
         yield f"{count(evaluation.repeated, 'row')} of paths that are in earlier rows too; each row is counted"

@@ -29,7 +29,7 @@ class ProcessScorer:
     """Scores chunks of items in the process that it is called in. It can be pickled.
 
     The process connects to the server, or loads the bundle, at the first call, and keeps it for all scorers with equal
-    options until it ends.
+    options until it ends, or, that of a run, until it works for another run.
 
     Attributes:
         answerer: What classifies the images.
@@ -87,16 +87,32 @@ class ProcessScorer:
         key = (os.getpid(), self.check_can_be_sent())
         with _lock:
             if key not in _opened:
+                if self.run:
+                    _close_earlier_runs()
                 _opened[key] = _Opened(self, outages)
             return _opened[key]
+
+
+def _close_earlier_runs() -> None:
+    """Close what earlier runs opened in this process, which has one task at a time."""
+    for key, opened in list(_opened.items()):
+        if opened.run:
+            del _opened[key]
+            opened.close()
 
 
 class _Opened:
     """The connection of a process and the threads that use it."""
 
     def __init__(self, scorer: ProcessScorer, outages: OutageListener | None) -> None:
+        self.run = scorer.run
         patience = Patience(scorer.patience, outages)
         opening = patience if scorer.run else Patience(0)
         self.answerer: Answerer = opening.bridge(scorer.answerer.open)
         self.scorer = ChunkScorer(self.answerer, scorer.options, patience)
         self.pool = ThreadPoolExecutor(scorer.threads, thread_name_prefix="camserve-score")
+
+    def close(self) -> None:
+        """Close the connection, or release the bundle."""
+        self.answerer.close()
+        self.pool.shutdown(wait=False)

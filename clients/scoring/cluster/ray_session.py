@@ -52,7 +52,7 @@ def import_ray() -> ModuleType:
 def ray_session(address: str | None, report: Callable[[str], None]) -> Iterator[ModuleType]:
     """Connect to the Ray cluster at an address, or start Ray on this host; it ends with the block.
 
-    If the program has connected to Ray before, its connection is used, and remains.
+    If the program has connected to Ray before, its connection is used, and remains; another address is reported.
 
     Args:
         address: The cluster; None for this host.
@@ -66,6 +66,9 @@ def ray_session(address: str | None, report: Callable[[str], None]) -> Iterator[
     ray = import_ray()
     with _quiet(), _reported(report), _in_order(ray):
         if ray.is_initialized():
+            connected = ray.get_runtime_context().gcs_address
+            if address not in (None, "auto", connected):
+                report(f"Ray is connected to {connected} already; {printable(address)} is not used")
             yield ray
             return
         if address is None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+import os
+import shlex
+from collections.abc import Callable, Iterator, Sequence
 
 from camserve.clients.scoring.inputs.columns import ColumnNames, choose
 from camserve.clients.scoring.inputs.containers import Container
+from camserve.clients.scoring.inputs.lists import encoding_other_than_utf8
+from camserve.clients.scoring.inputs.named import is_url
 from camserve.clients.scoring.inputs.table_rows import check_first_path, item_of_path
 from camserve.clients.scoring.items import Item
 from camserve.errors import UsageError
+from camserve.images.file_names import IMAGES, kind_by_name
 from camserve.images.left_out import LeftOut
 from camserve.text import count, printable
 
@@ -40,6 +45,7 @@ def items_of_csv(
         lines = csv.reader(stream, strict=True)
         try:
             header = next(lines, [])
+            _check_header(table.name, header, requested)
             choice = choose(table.name, header, requested, report=report)
             path, id_ = header.index(choice.images), None if choice.id is None else header.index(choice.id)
             number = 0
@@ -59,3 +65,26 @@ def items_of_csv(
             raise UsageError(
                 f"{printable(table.name)}, line {lines.line_num}: {error}", hint="Correct or delete the line"
             ) from None
+
+
+def _check_header(table: str, header: Sequence[str], requested: ColumnNames) -> None:
+    """Refuse a file in another encoding, with another separator, or without a header, whose first image would be lost.
+
+    Raises:
+        UsageError: If it is one.
+    """
+    first = header[0] if header else ""
+    if encoding := encoding_other_than_utf8(first.encode(errors="surrogateescape")):
+        raise UsageError(f"{printable(table)} is in {encoding}, not UTF-8", hint="Write the table as UTF-8")
+    if len(header) != 1 or requested.path is not None:
+        return
+    if ";" in first or "\t" in first:
+        raise UsageError(
+            f"{printable(table)}: there are no commas between the columns of {first!r}",
+            hint="Write the table with commas, or select its only column: --path-column NAME",
+        )
+    if is_url(first) or kind_by_name(os.path.basename(first)) == IMAGES or os.path.isfile(first):  # noqa: PTH113, PTH119
+        raise UsageError(
+            f"{printable(table)} has no header: its first line is the path {first!r}",
+            hint=f"Pass it as a list: --files-from {shlex.quote(printable(table))}, or add a first line: path",
+        )

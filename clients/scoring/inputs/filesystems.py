@@ -38,7 +38,7 @@ def filesystem(url: str) -> tuple[Any, str]:
     """Return the file system of a URL according to fsspec, and the path in it.
 
     Raises:
-        UsageError: If the package for its protocol is not installed, or there is none.
+        UsageError: If the package for its protocol is not installed, or the protocol is unknown.
     """
     protocol = url.partition("://")[0].lower()
     try:
@@ -95,7 +95,8 @@ def _translation(url: str, kind: type[CamserveError], error: Exception) -> Camse
     why = shortened(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__, _MAX_REASON)
     if names & _UNREACHABLE:
         return ConnectionFailedError(
-            f"the endpoint of {shown(url)} does not reply: {why}", hint="Check the network and the URL"
+            f"the endpoint of {shown(url)} does not reply: {why}",
+            hint="Check the network and the URL, or leave it out of the inputs",
         )
     if names & _NO_CREDENTIALS:
         return ClientError(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -127,17 +129,18 @@ class Items(Iterable[Item]):
                 )
 
     def check_kept(self, output: str | Path) -> None:
-        """Check that a file to write is none of the inputs, such as a table that it would replace.
+        """Check that what is written replaces no input, such as a table, or a part of a data set.
 
         Raises:
-            UsageError: If it is.
+            UsageError: If it does.
         """
+        replaced = _replaced_by(output)
         given = [] if self._list is None or self._list.path is None else [self._list.path]
-        for name in chain(self._local_names(), given):
-            if os.path.isfile(name) and os.path.exists(output) and os.path.samefile(name, output):  # noqa: PTH110, PTH113, PTH121
+        for name in chain(self._local_names(), given) if replaced else ():
+            if _identity(name) in replaced:
                 raise UsageError(
-                    f"{printable(output)} is both an input and the output, which would replace it",
-                    hint="Choose another file: --output FILE",
+                    f"{printable(name)} is an input, and the output {printable(output)} would replace it",
+                    hint="Choose another output: --output FILE",
                 )
 
     def _local_names(self) -> Iterator[str]:
@@ -163,6 +166,8 @@ class Items(Iterable[Item]):
         """Yield the images of each input; those that have a length need not be read to count them."""
         has_table = False
         for name in (each for given in self._inputs for each in expanded(given)):
+            if self._given_left_out is not None and self._given_left_out.ignores(name):
+                continue
             kind = kind_of(name)
             has_table |= kind in {CSV, PARQUET}
             yield self._part(name, kind, left_out)
@@ -202,3 +207,20 @@ def _listed(names: PathList, left_out: LeftOut) -> Iterator[Item]:
         yield item_of_name(name)
     if not found:
         left_out.add("empty_lists", names.name)
+
+
+def _replaced_by(output: str | Path) -> set[tuple[int, int]]:
+    """Return the identities of the files that an output replaces: itself, or the parts of a data set."""
+    paths = [output]
+    with suppress(OSError):  # a file, or none yet; a folder that cannot be read is refused as an output
+        paths += [os.path.join(output, name) for name in os.listdir(output)]  # noqa: PTH118, PTH208
+    return {identity for path in paths if (identity := _identity(path)) is not None}
+
+
+def _identity(path: str | Path) -> tuple[int, int] | None:
+    """Return what a file has in common with links to it; None for anything but a regular file."""
+    with suppress(OSError):
+        status = os.stat(path)  # noqa: PTH116
+        if stat.S_ISREG(status.st_mode):
+            return status.st_dev, status.st_ino
+    return None

@@ -15,14 +15,14 @@ from typing import BinaryIO, TextIO
 from camserve.errors import UsageError
 from camserve.text import printable, reason
 
-__all__ = ["STANDARD_INPUT", "PathList"]
+__all__ = ["STANDARD_INPUT", "PathList", "encoding_other_than_utf8"]
 
 STANDARD_INPUT = "-"
 
 _BLOCK = 64 * 1024
 _LONGEST = 1024 * 1024
 _PIPE_A_LIST = "Pipe one to it: find photos -type f -print0 | camserve score --files-from - --model NAME --output FILE"
-_OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_MARKS_OF_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -50,13 +50,13 @@ class PathList:
         """Yield the paths. Bytes that are not UTF-8 are kept as `os.fsdecode` keeps them; empty lines are skipped.
 
         Raises:
-            UsageError: If the list cannot be read, is UTF-16, or is no list.
+            UsageError: If the list cannot be read, is in UTF-16, or is not a list.
         """
         if self._stream is None:
             self._stream = self._opened()
         descriptor = self._stream.fileno()
         start = os.pread(descriptor, len(_BYTE_ORDER_MARK), 0)
-        if encoding := _OTHER_ENCODINGS.get(start[:2]):
+        if encoding := encoding_other_than_utf8(start):
             raise UsageError(f"{self.name} is in {encoding}, not UTF-8", hint="Write the list as UTF-8")
         first = len(_BYTE_ORDER_MARK) if start == _BYTE_ORDER_MARK else 0
         separator = b"\0" if any(b"\0" in block for block in _blocks(descriptor, first)) else b"\n"
@@ -87,10 +87,15 @@ class PathList:
             yield from entries
             if len(rest) > _LONGEST:
                 raise UsageError(
-                    f"{self.name} is no list of paths: a line has more than {_LONGEST:,} bytes",
+                    f"{self.name} is not a list of paths: a line has more than {_LONGEST:,} bytes",
                     hint="Write one path a line",
                 )
         yield rest
+
+
+def encoding_other_than_utf8(start: bytes) -> str | None:
+    """Return the encoding that the first bytes of a text state, if it is not UTF-8."""
+    return "UTF-16" if start.startswith(_MARKS_OF_UTF16) else None
 
 
 @lru_cache(maxsize=1)

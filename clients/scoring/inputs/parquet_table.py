@@ -130,13 +130,15 @@ def _holds_bytes(kind: Any, types: Any) -> bool:
     if types.is_struct(kind):
         place = kind.get_field_index("bytes")
         return place >= 0 and _holds_bytes(kind.field(place).type, types)
-    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))
+    if types.is_dictionary(kind):
+        return _holds_bytes(kind.value_type, types)
+    return types.is_fixed_size_binary(kind) or str(kind) in {"binary", "large_binary", "binary_view"}
 
 
 def _holds_text(kind: Any, types: Any) -> bool:
     if types.is_dictionary(kind):
         return _holds_text(kind.value_type, types)
-    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind))
+    return str(kind) in {"string", "large_string", "string_view", "binary", "large_binary", "binary_view"}
 
 
 def _text(cell: Any) -> str:

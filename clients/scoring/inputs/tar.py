@@ -48,7 +48,7 @@ def items_of_tar(archive: Container, left_out: LeftOut) -> Iterator[Item]:
         left_out: Counts the other members.
 
     Raises:
-        UsageError: If it is no such archive, or cannot be read.
+        UsageError: If it is not such an archive, or cannot be read.
     """
     found = False
     with archive.open() as stream:
@@ -75,7 +75,7 @@ def _kind(member: tarfile.TarInfo, parts: list[str], stream: BinaryIO) -> str | 
         return None
     if member.issym() or member.islnk():
         return "archive_links"
-    if any(map(is_hidden_folder, parts[:-1])):
+    if any(is_hidden_folder(part) for part in parts[:-1] if part != ".."):
         return "hidden_files"
     if not member.isreg() or member.issparse():
         return "other_members"
@@ -125,7 +125,7 @@ class _Members:
             self.damage = f"{self._name} is truncated after member {number:,}: it has no mark of its end"
         elif any(block):
             self.damage = f"{self._name} is corrupt after member {number:,}: the header of the next one is invalid"
-        elif any(self._stream.read(tarfile.RECORDSIZE)):
+        elif any(any(rest) for rest in iter(lambda: self._stream.read(tarfile.RECORDSIZE), b"")):
             self.damage = f"{self._name} contains more after its end, at member {number:,}, as joined archives do"
 
     def _opened(self) -> tarfile.TarFile:

@@ -27,7 +27,7 @@ def path_of(url: str) -> str:
 
 
 def expand_url(url: str) -> list[str]:
-    """Return the URLs that match a pattern, in the order of names, or the URL itself if it is none.
+    """Return the URLs that match a pattern, in the order of names, or the URL itself if it is not a pattern.
 
     Raises:
         UsageError: If nothing matches it.

@@ -31,6 +31,7 @@ from camserve.clients.scoring.workers.messages import (
     write_frame,
 )
 from camserve.errors import CamserveError
+from camserve.images.decoding_turns import TURNS
 
 __all__ = ["main"]
 
@@ -49,6 +50,7 @@ def main() -> None:
     data = read_frame(source)
     if data is None:
         return
+    TURNS.take_turns()
     try:
         setup: Setup = pickle.loads(data)  # noqa: S301  (of the parent process)
         threading.Thread(target=_end_with_parent, args=[setup.parent], daemon=True).start()

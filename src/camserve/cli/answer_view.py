@@ -36,6 +36,7 @@ def map_document(cam: ActivationMap, path: Path) -> dict[str, Any]:
     return {
         "cam": str(path),
         "cam_class": cam.index,
+        "cam_method": cam.method,
         "cam_peak": list(cam.peak),
         "cam_box": None if box is None else list(box),
     }

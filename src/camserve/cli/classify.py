@@ -142,7 +142,7 @@ class _Maps:
             raise UsageError(
                 f"model {answer.model!r} returns maps only for the best classes of {printable(source.name)}, and "
                 f"{self.class_!r} is not among them",
-                hint="Export the model with --cam-all to get the map of any class",
+                hint="Export the model with --cam-all, or with a larger --cam-top-k, to get the map of any class",
             )
         cam = answer.cams[0]
         return map_document(cam, save_map(cam, source, self.folder))
@@ -193,6 +193,7 @@ def _print_one(
         print_error(error.message if name in error.message else f"{name}: {error.message}", error.hint)
         document["error"] = str(error)
     elif maps is not None and not as_json:
-        print_line(f"Map: {document['cam']}")
+        method = "" if document["cam_method"] == "linear" else f" ({document['cam_method']})"
+        print_line(f"Map: {document['cam']}{method}")
         print_line("")
     return document

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from camserve.choices import MATCHES
 from camserve.cli import client_options, evaluate_options, reading_options, score_options
 from camserve.cli.console import exit_code
 from camserve.cli.evaluated_answers import answers_of, scoring_arguments
@@ -15,8 +16,8 @@ from camserve.cli.help_layout import CommandWithUrls
 from camserve.cli.shared_options import Json, check_choice
 
 if TYPE_CHECKING:
+    from camserve.choices import Match
     from camserve.cli.evaluation_page import PageOptions
-    from camserve.clients.evaluation.answers import Match
 
 __all__ = ["register"]
 
@@ -83,7 +84,7 @@ def evaluate(
 
     from camserve.cli.evaluation_page import PageOptions
 
-    check_choice(match, evaluate_options.MATCHES, "--match")
+    check_choice(match, MATCHES, "--match")
     page = PageOptions(html, html_images, images_from, exif, max_pixels, max_bytes)
     page.check(against, scored=model is not None or bundle is not None)
     scoring = scoring_arguments(
@@ -128,8 +129,8 @@ def _evaluate(table: Path, name: str, page: PageOptions, *, as_json: bool, **jud
     from camserve.cli.evaluation_view import show_evaluation
     from camserve.clients import evaluate as evaluate_table
 
-    evaluation = evaluate_table(table, **judging)
-    show_evaluation(replace(evaluation, table=name), as_json=as_json, page=page.write(evaluation))
+    evaluation = replace(evaluate_table(table, **judging), table=name)
+    show_evaluation(evaluation, as_json=as_json, page=page.write(evaluation))
     return evaluation.errors.rows + evaluation.unmatched.rows, evaluation.images
 
 

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from camserve.choices import MATCHES
 from camserve.cli.shared_options import one_of
 
 __all__ = [
-    "MATCHES",
     "Against",
     "First",
     "Html",
@@ -22,8 +22,6 @@ __all__ = [
     "Truth",
     "TruthColumn",
 ]
-
-MATCHES = ("label", "class")
 
 
 def _of_page(*names: str, **settings: Any) -> Any:
@@ -54,7 +52,7 @@ TruthColumn = Annotated[
 Match = Annotated[
     str,
     typer.Option(
-        metavar="label|class",
+        metavar="|".join(MATCHES),
         help="Whether true labels are labels, or numbers of classes.",
         autocompletion=one_of(MATCHES),
     ),
@@ -100,7 +98,7 @@ Output = Annotated[
     typer.Option(
         "--output",
         metavar="FILE",
-        help="Keep the answers of images that are scored in this table, as camserve score writes it.",
+        help="Table that keeps the answers to the images, as camserve score writes it (default: none).",
         show_default=False,
     ),
 ]

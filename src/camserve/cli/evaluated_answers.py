@@ -57,6 +57,11 @@ def scoring_arguments(
             "--truth-column names a column of a table, and images have none",
             hint="Pass the true labels: --truth FILE with the columns path and label",
         )
+    if arguments["resume"] is not None and context.params["output"] is None:
+        raise UsageError(
+            f"{'--resume' if arguments['resume'] else '--no-resume'} has no effect without a table that remains",
+            hint="Add --output FILE",
+        )
     found = answerer_arguments(context, **answerer)
     _check_files(context.params["truth"], context.params["against"])
     return {**found, **arguments}
@@ -64,11 +69,15 @@ def scoring_arguments(
 
 def _check_files(truth: str, against: Path | None) -> None:
     """Check the files that are read when the images have been scored."""
+    from camserve.clients.evaluation.table_rows import read_rows
     from camserve.clients.evaluation.truth import check_truth
 
     check_truth(truth)
-    if against is not None and not against.exists():
+    if against is None:
+        return
+    if not against.exists():
         raise UsageError(f"{printable(against)} does not exist", hint="Pass a table to --against")
+    next(read_rows(against, ("path",)), None)
 
 
 def _check_table(context: typer.Context, inputs: Sequence[str]) -> None:

@@ -82,16 +82,11 @@ def _warn_unknown(unknown: Sequence[tuple[str, int]], labels: Sequence[str], tab
 def _warn_versions(versions: Sequence[AnsweringVersion], table: str) -> None:
     """Warn of a table that contains answers of several versions, of which the metrics are an average."""
     if len(versions) > 1:
-        rows = ", ".join(f"{_named(each)} in {count(each.rows, 'row')}" for each in versions)
+        rows = ", ".join(f"{each.name} in {count(each.rows, 'row')}" for each in versions)
         print_warning(
             f"{count(len(versions), 'version')} answered the rows of {table}: {rows}; for the metrics of one version, "
             "score again with --pin-version"
         )
-
-
-def _named(version: AnsweringVersion) -> str:
-    name = f"version {printable(version.version) or '(not reported)'}"
-    return f"{name} of {printable(version.model)}" if version.model else name
 
 
 def _listed(names: Sequence[str], total: int | None = None) -> str:

@@ -208,10 +208,14 @@ CamTopK = Annotated[
         rich_help_panel=_MAPS,
     ),
 ]
-CamAll = Annotated[bool, typer.Option("--cam-all", help="Also offer the map of every class.", rich_help_panel=_MAPS)]
+CamAll = Annotated[
+    bool, typer.Option("--cam-all", help="Also offer the map of every class; linear heads only.", rich_help_panel=_MAPS)
+]
 NoCam = Annotated[
     bool,
-    typer.Option("--no-cam", help="Export without maps, e.g. a model whose head is not linear.", rich_help_panel=_MAPS),
+    typer.Option(
+        "--no-cam", help="Export without maps, e.g. a model whose head has an unknown layer.", rich_help_panel=_MAPS
+    ),
 ]
 Formats = Annotated[
     str,

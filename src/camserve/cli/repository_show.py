@@ -105,9 +105,9 @@ def _maps(contract: ModelContract) -> str:
     if contract.cam is None:
         return "none"
     height, width = contract.cam.grid
-    return f"{height} × {width}, of the {contract.cam.top_k} best classes" + (
-        " or of all classes" if contract.cam.all_classes else ""
-    )
+    method = "linear" if contract.cam.method == "linear" else "gradient (HiResCAM)"
+    which = f"of the {contract.cam.top_k} best classes" + (" or of all classes" if contract.cam.all_classes else "")
+    return f"{height} × {width}, {which}, {method}"
 
 
 def _labels(labels: tuple[str, ...] | None, classes: int) -> str:

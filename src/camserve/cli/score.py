@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from camserve.choices import ENGINES, OUTPUT_FORMATS
 from camserve.cli import client_options, reading_options, score_options
 from camserve.cli.answerer_options import answerer_arguments
 from camserve.cli.console import exit_code, print_logged_warnings, print_note
@@ -74,8 +75,8 @@ def score(
 
     Exit codes: 0 success; 3 some images failed; 1 all images failed.
     """
-    check_choice(format_, score_options.FORMATS, "--format")
-    check_choice(engine, score_options.ENGINES, "--engine")
+    check_choice(format_, OUTPUT_FORMATS, "--format")
+    check_choice(engine, ENGINES, "--engine")
     if not inputs and files_from is None:
         raise UsageError("an INPUT or --files-from is required", hint="Pass a folder, or files")
     answerer = answerer_arguments(

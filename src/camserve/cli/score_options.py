@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from camserve.choices import ENGINES, OUTPUT_FORMATS
 from camserve.cli.shared_options import one_of
 
 __all__ = [
-    "ENGINES",
-    "FORMATS",
     "AllProbabilities",
     "Bundle",
     "BytesColumn",
@@ -33,9 +32,6 @@ __all__ = [
     "Top",
     "Workers",
 ]
-
-FORMATS = ("table", "camera")
-ENGINES = ("local", "ray")
 
 _INPUTS, _TABLE, _RUN = "Inputs", "Table", "Run"
 
@@ -122,8 +118,8 @@ Format = Annotated[
     _option(
         _TABLE,
         "--format",
-        metavar="|".join(FORMATS),
-        autocompletion=one_of(FORMATS),
+        metavar="|".join(OUTPUT_FORMATS),
+        autocompletion=one_of(OUTPUT_FORMATS),
         help="camera: write the submission of the camera identification competition, a .csv file with the columns "
         "fname and camera: the name of each file, and its best class.",
     ),

@@ -4,7 +4,7 @@ Export writes it to `contract.json` and into the ONNX metadata, publishing write
 parameter `camserve.contract`, and clients configure themselves from there.
 """
 
-from camserve.contract.maps import CamContract
+from camserve.contract.maps import CamContract, MapMethod
 from camserve.contract.model import CONTRACT_PARAMETER, LABELS_PARAMETER, Activation, ModelContract
 from camserve.contract.preprocessing import PRESETS, ColorOrder, Fit, Operation, Preprocessing, ResizeFilter
 from camserve.contract.tensor import TensorSpec
@@ -17,6 +17,7 @@ __all__ = [
     "CamContract",
     "ColorOrder",
     "Fit",
+    "MapMethod",
     "ModelContract",
     "Operation",
     "Preprocessing",

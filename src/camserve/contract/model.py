@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ValidationError, field_validator, model_validator
 
 from camserve.contract.fields import Name, PositiveInteger, Record, conflict, invalid
-from camserve.contract.maps import CamContract
+from camserve.contract.maps import CamContract, version_for
 from camserve.contract.outputs import expected_outputs
 from camserve.contract.preprocessing import Preprocessing
 from camserve.contract.reading import VERSION, read_contract
@@ -34,7 +34,8 @@ class ModelContract(Record):
     """The contract of a served model: everything that a client must know.
 
     Attributes:
-        version: Version of this format.
+        version: Version of this format: 1, or 2 with maps of the kind `gradient`, so that clients that do not know
+            these ask for an update.
         name: The model's name; the default for publishing.
         input: The image tensor, without the batch dimension: `[height, width, channels]`.
         outputs: Every output tensor, without the batch dimension.
@@ -46,7 +47,7 @@ class ModelContract(Record):
 
     implied: ClassVar[tuple[str, ...]] = ("cam",)
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 1
     name: Name
     input: TensorSpec
     outputs: tuple[TensorSpec, ...]
@@ -58,15 +59,21 @@ class ModelContract(Record):
     @field_validator("version", mode="before")
     @classmethod
     def _is_known(cls, version: Any) -> Any:
-        if isinstance(version, bool) or not isinstance(version, int) or version != VERSION:
-            raise invalid(f"must be {VERSION}, got {excerpt(version)}")
+        if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version <= VERSION:
+            raise invalid(f"must be from 1 to {VERSION}, got {excerpt(version)}")
         return version
 
     @model_validator(mode="after")
     def _parts_agree(self) -> ModelContract:
-        for fault in (*self._input_faults(), *self._output_faults()):
+        for fault in (*self._version_faults(), *self._input_faults(), *self._output_faults()):
             raise conflict(fault)
         return self
+
+    def _version_faults(self) -> Iterator[str]:
+        needed = version_for(self.cam)
+        if self.version != needed:
+            maps = "no maps" if self.cam is None else f"cam.kind {self.cam.kind!r}"
+            yield f"version must be {needed} with {maps}, got {self.version}"
 
     def _input_faults(self) -> Iterator[str]:
         pixels, dtype, shape = self.preprocessing, self.input.dtype, self.input.shape
@@ -147,6 +154,6 @@ class ModelContract(Record):
             hint: How to replace an invalid contract.
 
         Raises:
-            BundleError: If it is not a valid contract of version 1; the message names the field.
+            BundleError: If it is not a valid contract; the message names the field.
         """
         return read_contract(cls, text, origin, hint)

@@ -13,8 +13,8 @@ from camserve.text import excerpt
 
 __all__ = ["VERSION", "read_contract"]
 
-VERSION = 1
-"""The version of the format. A field that clients must know to prepare pixels or to read answers requires another."""
+VERSION = 2
+"""The newest version of the format. What clients must know to prepare pixels or to read answers requires another."""
 
 _MAX_BYTES = 64 * 1024
 
@@ -48,7 +48,7 @@ def _refuse_later_version(document: Any, origin: str) -> None:
     version = document.get("version") if isinstance(document, dict) else None
     if type(version) is int and version > VERSION:
         raise BundleError(
-            f"{origin} is of version {version}, and this camserve reads version {VERSION}",
+            f"{origin} is of version {version}, and this camserve reads versions 1 to {VERSION}",
             hint="Install the camserve that exported the model: pip install --upgrade camserve",
         )
 

@@ -23,7 +23,7 @@ _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _MAX_PATH = 4096  # of Linux
 _SHOWN_OF_LONG_NAME = 80
 _GET_AGAIN = "Get the file again from its source"
-_CHECK_PATH = "Check the path; URLs and ~ are not supported"
+_CHECK_PATH = "Check the path; ~ is not expanded, and only score reads URLs"
 _SEEK = "A stream is read from its current position: call seek(0) if it was written or read before"
 
 
@@ -126,7 +126,7 @@ def _open_regular_file(path: str | os.PathLike[str], name: str) -> BinaryIO:
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist", hint=_CHECK_PATH) from None
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in _NO_DESCRIPTORS:  # of which the image is no cause
+        if isinstance(error, OSError) and error.errno in _NO_DESCRIPTORS:  # which the image does not cause
             raise ClientError(
                 f"{name} cannot be opened: {_reason(error)}", hint="Raise the limit of open files: ulimit -n 4096"
             ) from None

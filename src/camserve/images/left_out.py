@@ -50,12 +50,16 @@ class LeftOut:
         self.first: defaultdict[str, list[str]] = defaultdict(list)
 
     def ignore(self, path: Path) -> None:
-        """Do not count a file, because it belongs to what is done with the images."""
+        """Ignore a file, because it belongs to what is done with the images: it is neither counted nor an input."""
         self._ignored = path
+
+    def ignores(self, path: str) -> bool:
+        """Return whether a path is that of the ignored file."""
+        return self._ignored is not None and path.endswith(self._ignored.name) and _is_same(path, self._ignored)
 
     def add(self, kind: str, path: str) -> None:
         """Count a path."""
-        if self._ignored is not None and path.endswith(self._ignored.name) and _is_same(path, self._ignored):
+        if self.ignores(path):
             return
         self.counts[kind] += 1
         if len(self.first[kind]) < _NAMED:

@@ -47,7 +47,7 @@ def short_labels(config: Any, contract: dict[str, Any]) -> None:
 
 
 def future_version(config: Any, contract: dict[str, Any]) -> None:
-    contract["version"] = 2
+    contract["version"] = 3
 
 
 def other_input_name(config: Any, contract: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ REFUSED: list[tuple[Edit, str]] = [
     (no_contract, "has no contract"),
     (no_labels, "has 4 classes, but 0 labels"),
     (short_labels, "has 4 classes, but 2 labels"),
-    (future_version, "is of version 2, and this camserve reads version 1.*pip install --upgrade"),
+    (future_version, "is of version 3, and this camserve reads versions 1 to 2.*pip install --upgrade"),
     (other_input_name, "input 'image' is not in the contract; input 'photo' is missing"),
     (other_height, r"input 'image' is FP32 \[-1, 8, 8, 3\], expected FP32 \[-1, 9, 8, 3\]"),
     (other_input_type, "expected UINT8"),

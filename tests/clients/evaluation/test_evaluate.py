@@ -141,6 +141,18 @@ def test_the_number_of_mistakes_is_limited(tmp_path: Path) -> None:
     assert [[each.path for each in one.mistakes] for one in found] == [[], ["photos/cat/2.jpg", "photos/brd/7.jpg"]]
 
 
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [
+        (AnsweringVersion("ResNet", "3", 1), "version 3 of ResNet"),
+        (AnsweringVersion("", "3", 1), "version 3"),
+        (AnsweringVersion("ResNet", "", 1), "version (not reported) of ResNet"),
+    ],
+)
+def test_a_version_is_named_as_far_as_the_table_tells(version: AnsweringVersion, name: str) -> None:
+    assert version.name == name
+
+
 def test_the_versions_that_answered_are_counted(tmp_path: Path) -> None:
     rows = [
         *(replace(row, model="pets", version="2" if row.path < "photos/cat/2" else "10") for row in PHOTOS[:5]),

@@ -103,7 +103,7 @@ def test_images_of_archives_and_tables_are_found(tmp_path: Path, monkeypatch: py
     assert summary.missing == 3
     assert rows[2]["problem"].startswith("images.parquet:1 ")
     assert rows[3]["problem"].startswith("shard.tar/cat/none.png ")
-    assert rows[4]["problem"] == "s3://cat/1.png does not exist"
+    assert rows[4]["problem"] == "s3://cat/1.png is a URL, which pages do not read"
 
 
 def test_text_of_a_table_is_never_markup(tmp_path: Path) -> None:

@@ -109,7 +109,9 @@ def test_bars_of_the_diagram_and_classes_filter(browser: Browser, page: Path) ->
     tab.open(page)
     tab.click("[data-low='80'] .reach")
     assert shown(tab) == ["cat/2.png"], "above 80 % and at most 90 %, as the bar counts"
-    tab.click("[data-low='80'] .reach")
+    tab.click("[data-low='90'] .reach")
+    assert shown(tab) == ["cat/1.png", "bird/6.png"], "above 100 % by rounding in float32"
+    tab.click("[data-low='90'] .reach")
     tab.click(".classes [data-truth='2']")
     assert shown(tab) == ["dog/5.png", "dog/4.png"]
 

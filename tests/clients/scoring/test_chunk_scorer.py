@@ -6,7 +6,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,26 +16,15 @@ from support.toy import toy_contract
 
 from camserve.clients import Classifier, Crops, DecodeOptions, Prediction, ScoredRow
 from camserve.clients.scoring.chunk_scorer import ChunkScorer
-from camserve.clients.scoring.items import Item
+from camserve.clients.scoring.inputs.sources import BytesSource
+from camserve.clients.scoring.items import Item, item_of_file
 from camserve.clients.scoring.patience import Patience
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.served_answerer import ServedAnswerer
-from camserve.errors import ImageError, RequestError
+from camserve.errors import RequestError
 from camserve.serving import TritonServer
 
 CONTRACT = toy_contract()
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes in memory."""
-
-    data: bytes
-
-    def read(self, max_bytes: int) -> bytes:
-        if not self.data:
-            raise ImageError("nothing here")
-        return self.data
 
 
 def png(seed: int = 0) -> bytes:
@@ -46,7 +35,8 @@ def png(seed: int = 0) -> bytes:
 
 
 def items(count: int) -> list[Item]:
-    return [Item(f"shard.tar/{place}.png", f"{place}.png", Memory(png(place))) for place in range(count)]
+    names = [f"shard.tar/{place}.png" for place in range(count)]
+    return [Item(name, name.rpartition("/")[2], BytesSource(name, png(place))) for place, name in enumerate(names)]
 
 
 def answer(_: Sequence[str], count: int) -> Tensors:
@@ -102,22 +92,33 @@ def test_rows_equal_those_of_single_images(toy_server: TritonServer) -> None:
 
 def test_bad_images_do_not_disturb_their_neighbors() -> None:
     given = items(6)
-    given[1] = replace(given[1], source=Memory(b"no image"))
-    given[2] = replace(given[2], source=Memory(png()[:-40]))
-    given[4] = replace(given[4], source=Memory(b""))
+    given[1] = replace(given[1], source=BytesSource("image", b"no image"))
+    given[2] = replace(given[2], source=BytesSource("image", png()[:-40]))
+    given[4] = replace(given[4], source=BytesSource("image", b""))
     rows, batch_sizes = scored(given)
     assert batch_sizes == [3]
     assert [row.error is None for row in rows] == [True, False, False, True, False, True]
     assert str(rows[1].error).startswith("shard.tar/1.png is not an image")
     assert str(rows[2].error).startswith("shard.tar/2.png is corrupt or truncated")
-    assert (rows[4].error, rows[4].sha256, rows[4].id) == ("nothing here", None, "4.png")
+    assert (rows[4].error, rows[4].sha256, rows[4].id) == (
+        "image is empty. Get it again from its source",
+        None,
+        "4.png",
+    )
     assert rows[2].sha256 == hashlib.sha256(png()[:-40]).hexdigest()
 
 
 def test_a_chunk_without_any_image_sends_no_request() -> None:
-    rows, batch_sizes = scored([replace(each, source=Memory(png()[:-40])) for each in items(2)])
+    rows, batch_sizes = scored([replace(each, source=BytesSource("image", png()[:-40])) for each in items(2)])
     assert batch_sizes == []
     assert all("corrupt" in str(row.error) for row in rows)
+
+
+def test_spaces_in_a_name_are_kept_in_its_error() -> None:
+    (row,), _ = scored([item_of_file("no/such  file .png")])
+    assert (
+        row.error == "no/such  file .png does not exist. Check the path; ~ is not expanded, and only score reads URLs"
+    )
 
 
 def test_nan_is_the_error_of_its_image() -> None:
@@ -166,7 +167,7 @@ def test_images_are_decoded_again_for_a_model_that_is_swapped_during_the_request
         return {name: array for name, array in correct_answer(CONTRACT, count).items() if name in names}
 
     given = items(6)
-    given[1] = replace(given[1], source=Memory(png()[:-40]))
+    given[1] = replace(given[1], source=BytesSource("image", png()[:-40]))
     with StubServer(CONTRACT, swap) as server, Classifier(server.url, "toy") as classifier:
         answerer = ServedAnswerer(classifier)
         rows = ChunkScorer(answerer, RowOptions())(given)
@@ -196,7 +197,7 @@ def test_each_image_with_crops_is_a_request() -> None:
 
 def test_large_files_are_not_in_memory_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("camserve.clients.scoring.chunk_scorer._BATCH_FILE_BYTES", 2 * len(png()))
-    given = [replace(each, source=Memory(png())) for each in items(5)]
+    given = [replace(each, source=BytesSource("image", png())) for each in items(5)]
     rows, batch_sizes = scored(given)
     assert batch_sizes == [2, 2, 1]
     assert [row.path for row in rows] == [each.path for each in given]
@@ -220,4 +221,4 @@ def test_an_error_of_every_image_is_raised() -> None:
 
 
 def _sha256(item: Item) -> str:
-    return hashlib.sha256(item.source.read(1)).hexdigest()
+    return hashlib.sha256(item.source.read(1_000_000)).hexdigest()

@@ -45,7 +45,7 @@ def test_a_server_that_is_killed_costs_no_row(repository: Path, photos: Path, ca
     words = (photos, "--model", "toy", "--concurrency", "2", "--workers", "0")
     killed, printed, errors = score_while_the_server_is_killed(words, table, repository, rows=ROWS, kills=KILLS)
     assert killed == KILLS
-    assert "attempt" not in errors
+    assert errors.count("waiting for the server") <= KILLS, errors  # each outage is reported once, if it lasts
     assert json.loads(printed)["errors"] == 0
     assert table.read_bytes() == calm
 

@@ -181,7 +181,11 @@ def test_a_folder_of_overlays_within_an_input_is_refused(tmp_path: Path) -> None
     for inside in (photos, photos / "maps", tmp_path / "link" / "maps"):
         with pytest.raises(UsageError, match=r"is in .*photos, which is scored"):
             make_overlay_folder(inside, [tmp_path / "none.jpg", photos])
-    make_overlay_folder(tmp_path / "photos-maps" / "new", [photos])
+    make_overlay_folder(tmp_path / "photos-maps" / "new", [photos], f"{tmp_path}/photos-maps/answers/")
+    for inside in (tmp_path / "answers", tmp_path / "answers" / "maps"):
+        with pytest.raises(UsageError, match=r"is in the output \S+answers/, which is replaced as a whole"):
+            make_overlay_folder(inside, [photos], f"{tmp_path}/answers/")
+        assert not inside.exists()
     assert (tmp_path / "photos-maps" / "new").is_dir()
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot be created: Not a directory"):

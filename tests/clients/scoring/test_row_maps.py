@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,27 +17,16 @@ from camserve.clients import Classifier, Crops, DecodeOptions, ScoredRow, score,
 from camserve.clients.answers.map_drawing import draw_map
 from camserve.clients.scoring.chunk_scorer import ChunkScorer
 from camserve.clients.scoring.engine_choice import open_engine
+from camserve.clients.scoring.inputs.sources import BytesSource
 from camserve.clients.scoring.items import Item, item_of_file
 from camserve.clients.scoring.overlays import has_overlay
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.served_answerer import ServedAnswerer, ServedOptions
 from camserve.contract.outputs import expected_outputs
-from camserve.errors import ClientError, ImageError, UsageError
+from camserve.errors import ClientError, UsageError
 from camserve.serving import TritonServer
 
 EXIF = DecodeOptions(exif=True)
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes in memory."""
-
-    data: bytes
-
-    def read(self, max_bytes: int) -> bytes:
-        if not self.data:
-            raise ImageError("nothing here")
-        return self.data
 
 
 def photo(seed: int) -> bytes:
@@ -51,7 +40,10 @@ def photo(seed: int) -> bytes:
 
 
 def items(count: int) -> list[Item]:
-    return [Item(f"photos/cats/{place}.jpg", f"cats/{place}.jpg", Memory(photo(place))) for place in range(count)]
+    return [
+        Item(f"photos/cats/{place}.jpg", f"cats/{place}.jpg", BytesSource("image", photo(place)))
+        for place in range(count)
+    ]
 
 
 @pytest.fixture
@@ -69,14 +61,18 @@ def scored(classifier: Classifier, given: list[Item], options: RowOptions) -> li
 
 
 def test_maps_of_a_chunk_equal_those_of_single_images(classifier: Classifier) -> None:
-    rows = scored(classifier, [*items(4), Item("bad", "bad", Memory(b""))], RowOptions(maps=True, decode_options=EXIF))
+    rows = scored(
+        classifier,
+        [*items(4), Item("bad", "bad", BytesSource("image", b""))],
+        RowOptions(maps=True, decode_options=EXIF),
+    )
     for place, row in enumerate(rows[:-1]):
         cam = classifier.cam(photo(place))
         assert row.map is not None
         assert (row.map.peak, row.map.box, row.map.area) == (cam.peak, cam.bbox(), cam.placement.box)
         assert row.map.grid == pytest.approx(cam.grid, abs=1e-6)
         assert cam.placement.original == (120 + place, 90)
-    assert (rows[-1].map, rows[-1].error) == (None, "nothing here")
+    assert (rows[-1].map, rows[-1].error) == (None, "image is empty. Get it again from its source")
 
 
 def test_overlays_equal_those_of_classify(classifier: Classifier, tmp_path: Path) -> None:

@@ -56,6 +56,17 @@ def test_a_run_is_resumed_with_the_same_bundle_and_begins_again_with_another(
     assert any("scored again by version bundle-" in message for message in caplog.messages)
 
 
+def test_the_record_is_no_input_of_a_pattern_that_matches_it(photos: Path, toy_bundle: Bundle) -> None:
+    table = photos / "answers.csv"
+    with pytest.raises(InterruptedRunError):
+        score_table([f"{photos}/*"], table, bundle=toy_bundle.path, progress=interrupt)
+    record = f"{table}.unfinished"  # as a pattern that the shell expands
+    summary = score_table([f"{photos}/*", record], table, bundle=toy_bundle.path, resume=True)
+    assert (summary.rows, summary.errors) == (IMAGES, 0)
+    assert summary.left_out is not None
+    assert not summary.left_out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

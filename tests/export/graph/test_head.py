@@ -183,36 +183,28 @@ def test_number_of_maps_is_limited_to_the_classes() -> None:
     assert served.cam.top_k == 2
 
 
-def joined(x: Any) -> Any:
-    return layers.Concatenate(name="both")([global_average(x), layers.GlobalMaxPooling2D()(x)])
-
-
-NOT_LINEAR = {
-    "a hidden layer": (lambda x: layers.Dense(5, "relu", name="deep")(layers.Flatten()(x)), "'deep' .*'relu'"),
-    "two hidden layers": (
-        lambda x: layers.Dense(5, "tanh", name="near")(layers.Dense(5, "relu", name="far")(layers.Flatten()(x))),
-        "'near' .*'tanh'",
+UNKNOWN: dict[str, tuple[Any, str]] = {
+    "a softmax in a hidden layer": (
+        lambda x: layers.Dense(5, "softmax", name="gate")(global_average(x)),
+        "'gate' .*'softmax'",
     ),
-    "an activation layer": (
-        lambda x: layers.Activation("silu", name="act")(layers.Dense(4)(global_average(x))),
-        "'act' .*'silu'",
+    "two unknown layers": (
+        lambda x: layers.Dense(5, "softmax", name="near")(layers.Dense(5, "softmax", name="far")(layers.Flatten()(x))),
+        "'near' .*'softmax'",
     ),
-    "a ReLU": (lambda x: layers.ReLU(name="act")(global_average(x)), "'act'"),
-    "global max pooling": (layers.GlobalMaxPooling2D(name="maximum"), "'maximum' .GlobalMaxPooling2D"),
-    "layer normalization": (lambda x: layers.LayerNormalization(name="norm")(global_average(x)), "'norm' .LayerNorm"),
-    "two poolings": (joined, "'both' .Concatenate. with 2 inputs"),
+    "group normalization": (lambda x: layers.GroupNormalization(2, name="groups")(global_average(x)), "'groups'"),
     "a reciprocal": (lambda x: 1 / (2 + global_average(x)), "TrueDivide"),
-    "an operation": (lambda x: keras.ops.relu(global_average(x)), "Relu.* with activation 'relu'"),
-    "a grid from a vector": (
-        lambda x: layers.Reshape((3, 3, 1))(layers.Dense(9, "relu", name="deep")(layers.Flatten()(x))),
-        "'deep'",
+    "an operation": (lambda x: keras.ops.sort(global_average(x), axis=1), "Sort"),
+    "a custom function": (
+        lambda x: layers.Dense(4, lambda y: y * y, name="own")(global_average(x)),
+        r"'own' .*custom function",
     ),
 }
 
 
-@pytest.mark.parametrize("name", NOT_LINEAR)
-def test_nonlinear_head_error_names_the_layer(name: str) -> None:
-    tail, message = NOT_LINEAR[name]
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_error_names_the_layer_without_derivative(name: str) -> None:
+    tail, message = UNKNOWN[name]
     model = classifier(lambda x: layers.Dense(3)(layers.Flatten()(tail(x))))
     with pytest.raises(HeadError, match=message) as error:
         prepare(model, cam=True, top_k=5, all_classes=False)

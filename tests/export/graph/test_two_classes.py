@@ -13,6 +13,7 @@ from keras import layers
 from camserve.errors import ParityError, SourceError, UsageError
 from camserve.export import export_model
 from camserve.export.formats.writing import open_format
+from camserve.export.graph.head import LinearHead
 from camserve.export.graph.prepare import prepare
 from camserve.export.graph.reference import logits_of_maps
 from camserve.export.graph.two_classes import OppositeLogits
@@ -57,7 +58,7 @@ def test_both_classes_have_probability_logit_and_map(name: str) -> None:
     for output in ("logits", "cam_all"):
         opposite = np.concatenate([-np.asarray(of_one[output]), of_one[output]], axis=1)
         np.testing.assert_allclose(of_two[output], opposite, atol=1e-6)
-    assert two.head is not None
+    assert isinstance(two.head, LinearHead)
     restored = logits_of_maps(np.asarray(of_two["cam_all"]), two.head) + two.head.bias
     np.testing.assert_allclose(restored, of_two["logits"], atol=1e-5)
     assert np.array_equal(np.asarray(of_two["cam_class"])[:, 0], expected(HEADS[name]).argmax(axis=1))

@@ -91,7 +91,7 @@ def test_only_a_part_of_the_items_is_in_the_cluster(engine: RayEngine, items: li
     assert next(taken) < 5000
 
 
-def test_a_stopped_server_ends_the_run_after_the_finished_rows(
+def test_a_killed_server_ends_the_run_after_the_finished_rows(
     toy_repository: Path, ray: Any, items: list[Item]
 ) -> None:
     with DisposableServer(toy_repository) as server:
@@ -99,7 +99,7 @@ def test_a_stopped_server_ends_the_run_after_the_finished_rows(
         with open_ray_engine(options, OPTIONS, patience=0) as engine:
             rows = engine.rows(itertools.cycle(items))
             assert next(rows).version == "1"
-            server.stop()
+            server.stop(grace=0)  # one that ends gracefully unloads its models first
             with pytest.raises(ConnectionFailedError):
                 list(rows)
 
@@ -115,6 +115,16 @@ def test_files_that_another_host_does_not_have_end_the_run(
     assert "does not exist" in str(next(rows).error)
     with pytest.raises(ClientError, match=r"0000.png can be read on this host but not on another one of the Ray clu"):
         list(rows)
+
+
+def test_an_address_that_is_not_used_is_reported(ray: Any) -> None:
+    connected = ray.get_runtime_context().gcs_address
+    notes: list[str] = []
+    for address in (None, "auto", connected, "elsewhere:6379"):
+        with session.ray_session(address, notes.append) as used:
+            assert used is ray
+    assert ray.is_initialized()
+    assert notes == [f"Ray is connected to {connected} already; elsewhere:6379 is not used"]
 
 
 def test_a_missing_cluster_is_an_error_of_one_line(toy_server: TritonServer, ray: Any) -> None:

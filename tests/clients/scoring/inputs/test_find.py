@@ -102,8 +102,17 @@ def test_an_input_is_not_the_output(tmp_path: Path) -> None:
     items.check_kept(tmp_path / "new.csv")
     items.check_kept(tmp_path / "a.jpg")
     for name in ("t.csv", "link.csv", "list"):
-        with pytest.raises(UsageError, match=f"{name} is both an input and the output, which would replace it"):
+        with pytest.raises(UsageError, match=rf"is an input, and the output \S+{name} would replace it"):
             items.check_kept(tmp_path / name)
+
+
+def test_an_input_is_no_part_of_the_data_set_to_write(tmp_path: Path) -> None:
+    touch(tmp_path, "answers/part-00000.parquet", "answers/_SUCCESS")
+    (tmp_path / "link.parquet").symlink_to("answers/part-00000.parquet")
+    find_items([tmp_path / "answers"]).check_kept(f"{tmp_path}/other/")
+    for name in ("answers/*.parquet", "link.parquet"):
+        with pytest.raises(UsageError, match=r"\.parquet is an input, and the output \S+answers/ would replace it"):
+            find_items([tmp_path / name]).check_kept(f"{tmp_path}/answers/")
 
 
 def test_no_images_are_an_error() -> None:

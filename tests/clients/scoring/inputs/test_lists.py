@@ -79,7 +79,7 @@ def test_a_terminal_is_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_files_that_are_no_lists_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is in UTF-16, not UTF-8"):
         listed(tmp_path / "list", "a.jpg\nb.jpg\n".encode("utf-16"))
-    with pytest.raises(UsageError, match="is no list of paths: a line has more than"):
+    with pytest.raises(UsageError, match="is not a list of paths: a line has more than"):
         listed(tmp_path / "list", b"x" * 3_000_000)
     with pytest.raises(UsageError, match=r"cannot read the list .*nowhere: No such file"):
         list(find_items([], files_from=tmp_path / "nowhere"))

@@ -72,6 +72,29 @@ def test_the_only_column_contains_the_images(tmp_path: Path) -> None:
     assert found(csv(tmp_path / "t.csv", "x\na.jpg\n")) == [("a.jpg", "1")]
 
 
+@pytest.mark.parametrize("first", ["a.jpg", "./a.jpg", "s3://bucket/a", "list"])
+def test_a_csv_table_without_a_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list").touch()
+    table = csv(tmp_path / "t.csv", f"{first}\nb.jpg\n")
+    with pytest.raises(UsageError, match=rf"t.csv has no header: its first line is the path '{first}'") as error:
+        found(table)
+    assert error.value.hint == f"Pass it as a list: --files-from {table}, or add a first line: path"
+    assert found(table, path_column=first) == [("b.jpg", "1")]
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators_are_refused(tmp_path: Path, separator: str) -> None:
+    with pytest.raises(UsageError, match=r"t.csv: there are no commas between the columns of 'path"):
+        found(csv(tmp_path / "t.csv", f"path{separator}key\na.jpg{separator}1\n"))
+
+
+def test_other_encodings_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("path,key\na.jpg,1\n".encode("utf-16"))
+    with pytest.raises(UsageError, match=r"t.csv is in UTF-16, not UTF-8"):
+        found(tmp_path / "t.csv")
+
+
 def test_broken_csv_is_refused_by_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"t.csv, line 3: the row has 3 cells, and the header 2"):
         found(csv(tmp_path / "t.csv", "path,b\na.jpg,1\nb,c.jpg,2\n"))
@@ -110,7 +133,14 @@ def test_tables_without_rows_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [pa.binary(), pa.large_binary(), pa.struct([("bytes", pa.binary()), ("path", pa.string())])]
+    "kind",
+    [
+        pa.binary(),
+        pa.large_binary(),
+        pa.binary_view(),
+        pa.dictionary(pa.int8(), pa.binary()),
+        pa.struct([("bytes", pa.binary()), ("path", pa.string())]),
+    ],
 )
 def test_bytes_of_a_parquet_table_are_images(tmp_path: Path, kind: pa.DataType) -> None:
     data: list[Any] = [b"one", None, b"", b"four"]
@@ -141,7 +171,17 @@ def test_a_structure_without_bytes_names_a_file(tmp_path: Path) -> None:
     assert (item.path, item.id, item.source.read(LIMIT)) == (f"{tmp_path}/a.jpg", "1", b"A")
 
 
-@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), pa.dictionary(pa.int8(), pa.string())])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.string(),
+        pa.large_string(),
+        pa.string_view(),
+        pa.binary(),
+        pa.large_binary(),
+        pa.dictionary(pa.int8(), pa.string()),
+    ],
+)
 def test_paths_of_a_parquet_table_may_be_of_any_type_of_text(tmp_path: Path, kind: pa.DataType) -> None:
     paths = pa.array(["a.jpg", None]).cast(kind)
     table = parquet(tmp_path / "t.parquet", {"x": paths, "n": [1, 2]})

@@ -48,6 +48,7 @@ def test_images_of_a_shard_are_recognized_by_name_or_content(tmp_path: Path, for
             ("train/0001.jpg", b"J"),
             ("train/0001.cls", b"7"),
             ("./train/0002.left.png", png(2)),
+            ("../up/0004.jpg", b"U"),
             ("train/0002.json", b"{}"),
             ("0003", png(3)),
             (f"{long}/é.bin", png(4)),
@@ -58,11 +59,11 @@ def test_images_of_a_shard_are_recognized_by_name_or_content(tmp_path: Path, for
         format=format_,
     )
     items, left_out = search(path)
-    names = ["train/0001.jpg", "train/0002.left.png", "0003", f"{long}/é.bin"]
+    names = ["train/0001.jpg", "train/0002.left.png", "../up/0004.jpg", "0003", f"{long}/é.bin"]
     assert [item.path for item in items] == [f"{path}/{name}" for name in names]
-    assert [item.id for item in items] == ["train/0001", "train/0002", "0003", f"{long}/é"]
+    assert [item.id for item in items] == ["train/0001", "train/0002", "../up/0004", "0003", f"{long}/é"]
     sent = [pickle.loads(pickle.dumps(item)) for item in items]
-    assert [item.source.read(LIMIT) for item in sent] == [b"J", png(2), png(3), png(4)]
+    assert [item.source.read(LIMIT) for item in sent] == [b"J", png(2), b"U", png(3), png(4)]
     assert left_out.counts == {"other_members": 2, "hidden_files": 2, "raw_photos": 1}
     assert left_out.first["other_members"] == [f"{path}/train/0001.cls", f"{path}/train/0002.json"]
 
@@ -126,7 +127,7 @@ def test_a_truncated_shard_keeps_its_images_and_gets_a_row_with_the_error(tmp_pa
     [
         (b"", "truncated after member 1: it has no mark of its end"),
         (b"x" * 512, "corrupt after member 1: the header of the next one is invalid"),
-        (bytes(1024) + b"x", "contains more after its end, at member 1, as joined archives do"),
+        (bytes(64 * 1024) + b"x", "contains more after its end, at member 1, as joined archives do"),
     ],
 )
 def test_what_follows_the_last_member_is_checked(tmp_path: Path, tail: bytes, message: str) -> None:

@@ -1,0 +1,72 @@
+"""Find the images of which float32 does not determine the maps of a head that is not linear.
+
+The derivative of a ReLU jumps where it reads 0, and that of a maximum where two elements are equal. If an image is
+nearer to such a point than the rounding of its features, two correct exports may return different maps of it. The
+features in float64 are therefore moved by several times the rounding of Keras's own in float32: a map that jumps cannot
+be compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from camserve.answer_differences import scale_of
+from camserve.export.gate.metric import Metric
+from camserve.export.graph.reference import ReferenceOutputs
+from camserve.ranking import rank_classes
+
+__all__ = ["undetermined_metric", "with_determined"]
+
+_FACTOR = 8  # how often the rounding; with two directions, about 1 % of the jumps that it can cause are missed
+_DIRECTIONS = 2
+_BEND = 2.5e-5  # relative to the largest value of a map: a quarter of the default tolerance of maps
+_CHANGE = 1e-3  # the same, for equal maxima, between which opposite steps choose symmetrically
+_LARGEST_SHARE = 0.5
+
+Array = npt.NDArray[np.float64]
+
+
+def with_determined(exact: ReferenceOutputs, keras: ReferenceOutputs) -> ReferenceOutputs:
+    """Mark the images whose maps can be compared in the answers to a batch.
+
+    Args:
+        exact: The answers in float64.
+        keras: Keras's answers in float32.
+    """
+    if exact.tape is None or keras.tape is None:
+        return exact
+    features = exact.tape.features
+    rounding = np.sqrt(np.mean((keras.tape.features - features) ** 2, axis=(1, 2, 3), keepdims=True))
+    largest = np.abs(features).max(axis=(1, 2, 3), keepdims=True)
+    step = _FACTOR * np.maximum(rounding, np.finfo(np.float32).eps * largest / 8)
+    relative = (step / np.where(largest == 0, 1, largest))[:, 0, 0, 0]
+    best = rank_classes(exact.logits)[:, :1]
+    maps = exact.tape(best)
+    scale = scale_of(maps)
+    bend, change = np.zeros(len(features)), np.zeros(len(features))
+    signs = np.random.default_rng(0)
+    for _ in range(_DIRECTIONS):
+        moved = step * signs.choice([-1.0, 1.0], features.shape)
+        up, down = (replace(exact.tape, features=features + part)(best) for part in (moved, -moved))
+        bend = np.maximum(bend, _largest(up + down - 2 * maps) / scale)
+        change = np.maximum(change, np.maximum(_largest(up - maps), _largest(down - maps)) / scale)
+    return replace(exact, determined=(bend <= _BEND) & (change <= np.maximum(_CHANGE, 4 * relative)))
+
+
+def undetermined_metric(batches: list[ReferenceOutputs]) -> list[Metric]:
+    """Return the share of the images that float32 does not determine the maps of; empty for a linear head."""
+    marks = [batch.determined for batch in batches if batch.determined is not None]
+    if not marks:
+        return []
+    images = sum(map(len, marks))
+    share = sum(int(np.count_nonzero(~mark)) for mark in marks) / images
+    return [Metric("network", "cam_undetermined", images, share, _LARGEST_SHARE)]
+
+
+def _largest(maps: Array) -> Array:
+    """Return the largest magnitude in the maps of each image, `[batch]`."""
+    values: Array = np.abs(maps).max(axis=(1, 2, 3))
+    return values

@@ -1,0 +1,49 @@
+"""The reference for the maps of a head that is not linear: the gradients of TensorFlow, through the original layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from camserve.export.frameworks import tf
+
+import numpy as np
+import numpy.typing as npt
+
+from camserve.export.graph.gradient_head import GradientHead
+from camserve.export.graph.network import run
+
+__all__ = ["TapeMaps"]
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class TapeMaps:
+    """The maps of a batch by `tf.GradientTape`, computed for the classes that are asked for.
+
+    Attributes:
+        head: The head, in the precision of its layers.
+        features: `[batch, height, width, channels]`.
+    """
+
+    head: GradientHead
+    features: Array
+
+    def __call__(self, classes: npt.NDArray[np.int64]) -> Array:
+        """Return the maps of some classes of each image.
+
+        Args:
+            classes: `[batch, maps]`.
+
+        Returns:
+            `[batch, maps, height, width]`.
+        """
+        network = self.head.network
+        features = tf.convert_to_tensor(self.features, network.dtype)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(features)
+            (logits,) = run(network, features, [network.output])
+            chosen = [tf.gather(logits, column, axis=1, batch_dims=1) for column in np.transpose(classes)]
+        # An image depends on no other, so that the gradient of the sum over the batch is that of each image.
+        products = [tape.gradient(scores, features) * features for scores in chosen]
+        return np.stack([np.asarray(tf.reduce_sum(product, axis=-1), np.float64) for product in products], axis=1)
