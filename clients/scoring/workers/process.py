@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, NamedTuple, cast
 
-from camserve.clients.scoring.workers.messages import Setup, read_frame, write_frame
+from camserve.clients.scoring.workers.messages import IGNORED_SIGNALS, Setup, read_frame, write_frame
 from camserve.clients.threads import starting_threads
 from camserve.errors import ClientError
 
@@ -120,7 +120,7 @@ def _signals_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
     try:
         yield
     finally:
