@@ -1,4 +1,4 @@
-"""Score a chunk of items: read, decode, send in one request, make rows. The same for every engine."""
+"""Score a chunk of items: read, decode, send in one request if possible, make rows. The same for every engine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.query import ClassifyRequest
@@ -18,14 +19,14 @@ from camserve.clients.scoring.row_maps import check_maps, row_map
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.stage_times import StageTimes
-from camserve.errors import CamserveError, ImageError
+from camserve.errors import CamserveError, DeadlineError, ImageError
 from camserve.images.decoding_turns import TURNS
 from camserve.images.loading import OpenedImage, open_image
 
 __all__ = ["ChunkScorer", "ScoredChunk"]
 
-_REQUEST_FILE_BYTES = 32 * 1024 * 1024
-"""Bytes of image files after which a request is sent, although the chunk has more items."""
+_BATCH_FILE_BYTES = 32 * 1024 * 1024
+"""Bytes of image files after which images are classified, although the chunk has more items."""
 
 
 @dataclass(frozen=True)
@@ -90,29 +91,42 @@ class ChunkScorer:
         rows: list[ScoredRow | None] = [None] * len(items)
         answering = StageTimes()
         waits: list[float] = []
-        for request in self._requests(items, rows, waits):
-            answering += self._answer(request, rows)
+        for batch in self._batches(items, rows, waits):
+            answering += self._answer(batch, rows)
         answering += StageTimes(decode=sum(waits))  # while other threads decode
         read = time.perf_counter() - began - answering.decode - answering.answer
         return ScoredChunk([row for row in rows if row is not None], answering + StageTimes(read=read))
 
-    def _answer(self, request: Sequence[_Read], rows: list[ScoredRow | None]) -> StageTimes:
-        """Send a request, and put their rows in their places."""
+    def _answer(self, batch: Sequence[_Read], rows: list[ScoredRow | None]) -> StageTimes:
+        """Classify images, and put their rows in their places."""
         began = time.perf_counter()
-        images = [each.image for each in request]
-        results = self._patience.bridge(lambda: self._answerer.classify(images, self._request))
+        results: list[Classification | CamserveError] = []
+        while left := [each.image for each in batch[len(results) :]]:
+            results += self._patience.bridge(partial(self._classify, left))
         answered = time.perf_counter()
         times = StageTimes.of_results(results, answered - began)
-        self._pace.record(len(request), times.answer)
-        for each, result in zip(request, results, strict=True):
+        for each, result in zip(batch, results, strict=True):
             rows[each.place] = self._row(each, result)
         return times + StageTimes(decode=time.perf_counter() - answered)
 
-    def _requests(
+    def _classify(self, images: Sequence[OpenedImage]) -> Sequence[Classification | CamserveError]:
+        """Return the results for the first images, as many as the server answers in time."""
+        images = images[: self._pace.most]
+        began = time.perf_counter()
+        try:
+            results = self._answerer.classify(images, self._request)
+        except DeadlineError:
+            self._pace.record_timeout(len(images), time.perf_counter() - began)
+            raise
+        seconds = time.perf_counter() - began
+        self._pace.record(len(images), StageTimes.of_results(results, seconds).answer)
+        return results
+
+    def _batches(
         self, items: Sequence[Item], rows: list[ScoredRow | None], waits: list[float]
     ) -> Iterator[list[_Read]]:
-        """Yield the images of each request; put the rows of all other items in their places."""
-        request: list[_Read] = []
+        """Yield the images to classify, as many as memory allows; put the rows of all other items in their places."""
+        batch: list[_Read] = []
         size = 0
         for place, item in enumerate(items):
             self._patience.check()
@@ -120,14 +134,13 @@ class ChunkScorer:
             if isinstance(read, ScoredRow):
                 rows[place] = read
                 continue
-            full = size + read.image.file_bytes > _REQUEST_FILE_BYTES or len(request) >= self._pace.most
-            if request and full:
-                yield request
-                request, size = [], 0
-            request.append(read)
+            if batch and size + read.image.file_bytes > _BATCH_FILE_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(read)
             size += read.image.file_bytes
-        if request:
-            yield request
+        if batch:
+            yield batch
 
     def _read(self, place: int, item: Item, waits: list[float]) -> _Read | ScoredRow:
         sha256 = None

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.command_line import call, run
+from support.command_line import PROGRAM, call, run
 
 from camserve import __version__
 from camserve.bundle import Bundle
@@ -22,6 +22,11 @@ from camserve.serving.config.named_options import DEFAULTS, OPTIONS
 def test_the_version_is_printed() -> None:
     result = run("--version")
     assert (result.returncode, result.stdout) == (0, f"camserve {__version__}\n")
+
+
+def test_closed_standard_streams_are_no_error() -> None:
+    closed = ["sh", "-c", 'exec "$0" --version <&- >&- 2>&-', PROGRAM]
+    assert subprocess.run(closed, check=False, timeout=60).returncode == 0
 
 
 @pytest.mark.parametrize(

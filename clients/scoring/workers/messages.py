@@ -7,6 +7,7 @@ the other messages, pickled.
 from __future__ import annotations
 
 import pickle
+import signal
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from camserve.clients.scoring.stage_times import StageTimes
 from camserve.errors import UsageError
 
 __all__ = [
+    "IGNORED_SIGNALS",
     "Done",
     "Failed",
     "Logged",
@@ -33,6 +35,9 @@ __all__ = [
     "unpack_items",
     "write_frame",
 ]
+
+IGNORED_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals to all processes of a program, from a terminal or a service manager, at which only the coordinator ends."""
 
 _LENGTH = struct.Struct("<Q")
 

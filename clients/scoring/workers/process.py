@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any, NamedTuple, cast
 
-from camserve.clients.scoring.workers.messages import Setup, read_frame, write_frame
+from camserve.clients.scoring.workers.messages import IGNORED_SIGNALS, Setup, read_frame, write_frame
+from camserve.clients.threads import starting_threads
 from camserve.errors import ClientError
 
 __all__ = ["Event", "WorkerProcess"]
@@ -64,7 +65,8 @@ class WorkerProcess:
                 f"a worker process cannot be started: {error.strerror}", hint="Lower the number of workers: --workers N"
             ) from None
         self._events = events
-        threading.Thread(target=self._receive, name="camserve-worker", daemon=True).start()
+        with starting_threads():  # without one, the process ends with this object, whose pipe closes
+            threading.Thread(target=self._receive, name="camserve-worker", daemon=True).start()
         self._write(pickle.dumps(setup, pickle.HIGHEST_PROTOCOL))
 
     @property
@@ -118,7 +120,7 @@ def _signals_blocked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
     try:
         yield
     finally:

@@ -19,6 +19,7 @@ from camserve.clients.answers.known_versions import check_same
 from camserve.clients.scoring.chunk_scorer import ChunkScorer
 from camserve.clients.scoring.patience import Patience
 from camserve.clients.scoring.workers.messages import (
+    IGNORED_SIGNALS,
     Done,
     Failed,
     Logged,
@@ -43,8 +44,8 @@ _POLL_SECONDS = 0.5
 
 def main() -> None:
     """Run a worker until its standard input ends."""
-    for name in ("SIGINT", "SIGTERM"):  # which a terminal or a service manager sends to all processes of the program
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for each in IGNORED_SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
     source, sink = _take_standard_streams()
     sender = _Sender(sink)
     data = read_frame(source)

@@ -66,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     vars(settings).update(vars(Settings()))
+    _replace_closed_streams()
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # it prints a line for each connection that a server closes
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -89,3 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         sys.exit(report_failure(error, as_json=json_requested(words)))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _replace_closed_streams() -> None:
+    """Open the null device for each standard stream that is closed: no other file must get its descriptor."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, mode))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from camserve.clients import Classifier, Crops, DecodeOptions, Prediction, Score
 from camserve.clients.scoring.chunk_scorer import ChunkScorer
 from camserve.clients.scoring.inputs.sources import BytesSource
 from camserve.clients.scoring.items import Item, item_of_file
+from camserve.clients.scoring.patience import Patience
 from camserve.clients.scoring.row_options import RowOptions
 from camserve.clients.scoring.served_answerer import ServedAnswerer
 from camserve.errors import RequestError
@@ -62,6 +64,19 @@ def test_a_chunk_is_one_request() -> None:
         (item.path, item.id, None, 1) for item in given
     ]
     assert [row.sha256 for row in rows] == [hashlib.sha256(png(place)).hexdigest() for place in range(5)]
+
+
+def test_a_request_that_times_out_is_sent_in_parts() -> None:
+    def slow(names: Sequence[str], count: int) -> Tensors:
+        time.sleep(1.5 if count > 2 else 0.0)
+        return {name: array for name, array in answer(names, count).items() if name in names}
+
+    with StubServer(CONTRACT, slow) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
+        answerer = ServedAnswerer(classifier)
+        rows = ChunkScorer(answerer, RowOptions(), Patience(30))(items(5))
+        answerer.close()
+    assert [row.error for row in rows] == [None] * 5
+    assert max(server.batch_sizes[1:]) <= 4
 
 
 def test_rows_equal_those_of_single_images(toy_server: TritonServer) -> None:
@@ -181,7 +196,7 @@ def test_each_image_with_crops_is_a_request() -> None:
 
 
 def test_large_files_are_not_in_memory_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("camserve.clients.scoring.chunk_scorer._REQUEST_FILE_BYTES", 2 * len(png()))
+    monkeypatch.setattr("camserve.clients.scoring.chunk_scorer._BATCH_FILE_BYTES", 2 * len(png()))
     given = [replace(each, source=BytesSource("image", png())) for each in items(5)]
     rows, batch_sizes = scored(given)
     assert batch_sizes == [2, 2, 1]

@@ -121,6 +121,16 @@ def test_requests_to_a_slow_server_are_small() -> None:
     assert pace.most == 256
 
 
+def test_requests_become_smaller_after_a_timeout() -> None:
+    pace = Pace()
+    pace.record_timeout(64, 30.0)
+    assert pace.most == 4
+    pace.record_timeout(4, 1.0)
+    assert pace.most == 1
+    pace.record(1, 0.05)  # a quarter of the shortest timeout seen
+    assert pace.most == 5
+
+
 def test_errors_can_be_sent_to_another_process() -> None:
     error = pickle.loads(pickle.dumps(NotLoadedError("gone", hint="Load it")))
     assert (type(error), error.message, error.hint) == (NotLoadedError, "gone", "Load it")

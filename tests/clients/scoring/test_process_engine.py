@@ -134,6 +134,8 @@ def test_a_killed_worker_is_replaced_and_loses_no_row(server: StubServer, images
         rows = engine.rows(items)
         done = [next(rows) for _ in range(100)]
         os.kill(engine.pids[0], signal.SIGKILL)
+        for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(engine.pids[1], ignored)
         done += rows
     assert [row.path for row in done] == [item.path for item in items]
     assert {row.error for row in done} == {None}
