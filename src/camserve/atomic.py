@@ -17,7 +17,6 @@ from typing import BinaryIO
 
 from camserve.access import Access, give_access, give_tree_access, read_access
 
-
 __all__ = [
     "Replacement",
     "add_file",
