@@ -17,9 +17,6 @@ from typing import BinaryIO
 
 from camserve.access import Access, give_access, give_tree_access, read_access
 
-if sys.platform != "win32":
-    import fcntl
-
 __all__ = [
     "Replacement",
     "add_file",
@@ -215,6 +212,8 @@ def _lock(descriptor: int) -> bool:
     """Lock a file or folder until it is closed; return whether nobody else has."""
     if sys.platform == "win32":
         return False
+    import fcntl  # noqa: PLC0415  (Windows has none)
+
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:  # such as on some network file systems
