@@ -29,7 +29,7 @@ def read_map_grid(row: Mapping[str, Any]) -> npt.NDArray[np.float32] | None:
     Law: the map of a row equals `Classifier.cam(image).grid`.
 
     Args:
-        row: The cells of a row by column, as `csv.DictReader`, `json.loads` or `pyarrow.Table.to_pylist` return them.
+        row: The cells of a row by column, as `csv.DictReader`, a JSON reader or `pyarrow.Table.to_pylist` returns them.
 
     Returns:
         float32 `[rows, columns]`, in units of the logit; None if the row has no map, as it has an error.

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from support.scoring.batches import cells_of, mixed_files
 
 from camserve.clients import BatchScorer, Classifier, Metrics, ScoredRow, score
+from camserve.clients.scoring.cluster import process_scorer
 from camserve.errors import ConnectionFailedError, UsageError
 from camserve.serving import TritonServer
 
@@ -28,6 +29,17 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def expected(toy_server: TritonServer, paths: list[str]) -> list[ScoredRow]:
     with Classifier(toy_server.grpc_url, "toy") as classifier:
         return list(score(classifier, paths, top=2))
+
+
+@pytest.fixture(autouse=True)
+def own_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what this process opens, which it would keep until it ends."""
+    opened: dict[Any, Any] = {}
+    monkeypatch.setattr(process_scorer, "_opened", opened)
+    yield
+    for each in opened.values():
+        each.close()
+        each.pool.shutdown()
 
 
 @pytest.fixture

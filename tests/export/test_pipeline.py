@@ -212,12 +212,12 @@ def test_folder_without_permission_is_named(model: keras.Model, tmp_path: Path) 
         tmp_path.chmod(0o700)
 
 
-def test_nonlinear_head_writes_nothing(tmp_path: Path) -> None:
+def test_head_without_derivative_writes_nothing(tmp_path: Path) -> None:
     deep = keras.Sequential(
         [
             keras.layers.Input((8, 8, 3)),
             keras.layers.Flatten(),
-            keras.layers.Dense(4, "relu", name="hidden"),
+            keras.layers.Dense(4, "softmax", name="hidden"),
             keras.layers.Dense(2),
         ]
     )

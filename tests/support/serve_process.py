@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from support.command_line import PROGRAM
+from support.process_usage import children
 
 __all__ = ["SECONDS", "ServeProcess", "listening"]
 
@@ -66,8 +67,8 @@ class ServeProcess:
     @property
     def triton(self) -> int:
         """Process ID of tritonserver."""
-        (guard,) = _children(self.process.pid)
-        (pid,) = _children(guard)
+        (guard,) = children(self.process.pid)
+        (pid,) = children(guard)
         return pid
 
     @property
@@ -98,11 +99,6 @@ class ServeProcess:
             if line == "}\n":
                 return text
         raise AssertionError(f"the server did not become ready: {self.end()}")
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def listening(pid: int) -> set[tuple[str, int]]:

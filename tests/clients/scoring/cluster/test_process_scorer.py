@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.scoring.batches import mixed_files
@@ -18,9 +20,19 @@ from camserve.clients.scoring.items import item_of_file
 from camserve.clients.scoring.row_options import RowOptions
 
 
+@pytest.fixture(autouse=True)
+def own_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what this process opens, which it would keep until it ends."""
+    opened: dict[Any, Any] = {}
+    monkeypatch.setattr(process_scorer, "_opened", opened)
+    yield
+    for each in opened.values():
+        each.close()
+        each.pool.shutdown()
+
+
 @pytest.fixture
-def scorer(toy_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> ProcessScorer:
-    monkeypatch.setattr(process_scorer, "_opened", {})
+def scorer(toy_bundle: Bundle) -> ProcessScorer:
     return ProcessScorer(BundleOptions(toy_bundle.path), RowOptions(top=2))
 
 
