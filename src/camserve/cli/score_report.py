@@ -49,8 +49,8 @@ def warn_access(summary: TableSummary, output: str) -> None:
 
 def summary_line(summary: TableSummary, output: str) -> str:
     """Return in one line how many images were scored, how fast, and into what."""
-    rate = f"{summary.scored / summary.seconds:,.0f} per second"
-    images = f"{count(summary.rows, 'image')} in {summary.seconds:.1f} s ({rate})"
+    rate = f" ({summary.scored / summary.seconds:,.0f} per second)" if summary.scored else ""
+    images = f"{count(summary.rows, 'image')} in {summary.seconds:.1f} s{rate}"
     kept = f"; {summary.kept:,} kept from the interrupted run, {summary.scored:,} scored" if summary.kept else ""
     return f"{images}: {output}{' (replaced)' if summary.replaced else ''}{kept}"
 
