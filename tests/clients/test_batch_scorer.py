@@ -12,10 +12,9 @@ import numpy as np
 import pyarrow
 import pytest
 from prometheus_client import CollectorRegistry
-from support.scoring.batches import cells_of, mixed_files
+from support.scoring.batches import cells_of, closed_scorers, mixed_files
 
 from camserve.clients import BatchScorer, Classifier, Metrics, ScoredRow, score
-from camserve.clients.scoring.cluster import process_scorer
 from camserve.errors import ConnectionFailedError, UsageError
 from camserve.serving import TritonServer
 
@@ -33,13 +32,8 @@ def expected(toy_server: TritonServer, paths: list[str]) -> list[ScoredRow]:
 
 @pytest.fixture(autouse=True)
 def own_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Close what this process opens, which it would keep until it ends."""
-    opened: dict[Any, Any] = {}
-    monkeypatch.setattr(process_scorer, "_opened", opened)
-    yield
-    for each in opened.values():
-        each.close()
-        each.pool.shutdown()
+    with closed_scorers(monkeypatch):
+        yield
 
 
 @pytest.fixture

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from camserve.clients import ScoredRow
+from camserve.clients.scoring.cluster import process_scorer
 from camserve.clients.tables.columns import Columns
 
-__all__ = ["cells_of", "mixed_files"]
+__all__ = ["cells_of", "closed_scorers", "mixed_files"]
 
 
 def mixed_files(folder: Path, images: int) -> list[str]:
@@ -35,3 +39,16 @@ def cells_of(row: ScoredRow, id_: str, *, top: int = 2) -> dict[str, Any]:
         if isinstance(cell, float):
             cells[name] = float(np.float32(cell))
     return {**cells, "id": id_}
+
+
+@contextmanager
+def closed_scorers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what this process opens for scorers in the block, which it would keep until it ends."""
+    opened: dict[Any, Any] = {}
+    monkeypatch.setattr(process_scorer, "_opened", opened)
+    try:
+        yield
+    finally:
+        for each in opened.values():
+            each.close()
+            each.pool.shutdown()

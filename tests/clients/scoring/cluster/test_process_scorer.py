@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import pytest
-from support.scoring.batches import mixed_files
+from support.scoring.batches import closed_scorers, mixed_files
 
 from camserve.bundle import Bundle
 from camserve.clients import ScoredRow
@@ -22,13 +21,8 @@ from camserve.clients.scoring.row_options import RowOptions
 
 @pytest.fixture(autouse=True)
 def own_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Close what this process opens, which it would keep until it ends."""
-    opened: dict[Any, Any] = {}
-    monkeypatch.setattr(process_scorer, "_opened", opened)
-    yield
-    for each in opened.values():
-        each.close()
-        each.pool.shutdown()
+    with closed_scorers(monkeypatch):
+        yield
 
 
 @pytest.fixture
