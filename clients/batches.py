@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -20,6 +21,8 @@ from camserve.images.loading import OpenedImage
 from camserve.images.memory import enough_memory
 
 __all__ = ["Batches", "Results", "affects_one_image"]
+
+_log = logging.getLogger("camserve.clients")
 
 _STATISTICS_SECONDS = 0.5
 
@@ -106,8 +109,15 @@ class Batches:
         If this happens again at the same size, it is too large for the server, or for a proxy before it: requests are
         smaller from then on.
         """
-        if images <= self._suspect < sys.maxsize:
-            self._most = min(self._most, max(1, images // 2))
+        smaller = max(1, images // 2)
+        if images <= self._suspect < sys.maxsize and smaller < self._most:
+            self._most = smaller
+            _log.warning(
+                "requests of %d images were refused, whose halves were not: they have at most %d from now on, which is "
+                "slower",
+                images,
+                smaller,
+            )
         self._suspect = min(self._suspect, images)
 
     def _together(self, exchange: Exchange, images: Sequence[OpenedImage], request: ClassifyRequest) -> Steps[Results]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from camserve.bundle import Bundle
 
 __all__ = ["BundleAnswerer", "BundleOptions"]
+
+_log = logging.getLogger("camserve.clients")
 
 Result = TypeVar("Result")
 
@@ -100,6 +102,7 @@ class BundleAnswerer:
         session = open_session(bundle)
         self._model = _model_of(bundle, session)
         self._session: BundleSession | None = session
+        self._has_split = False
 
     @property
     def model(self) -> Model:
@@ -119,8 +122,12 @@ class BundleAnswerer:
             ContractError: If the outputs do not match the contract.
         """
         if request.crops is None and len(images) > 1:
-            with suppress(RequestError, ImageError):  # such as not enough memory for all: some may succeed
+            try:
                 return self._together(images, request)
+            except (RequestError, ImageError) as error:  # such as not enough memory for all: some may succeed
+                if not self._has_split:
+                    self._has_split = True
+                    _log.warning("images that cannot be run together are run one by one, slower: %s", error.message)
         return [self._alone(image, request) for image in images]
 
     def close(self) -> None:

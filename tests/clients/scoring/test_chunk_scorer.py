@@ -144,7 +144,7 @@ def test_a_refused_request_is_sent_again_in_halves() -> None:
     assert [row.error for row in rows] == [None] * 3
 
 
-def test_requests_stay_small_after_a_server_has_refused_large_ones() -> None:
+def test_requests_stay_small_after_a_server_has_refused_large_ones(caplog: pytest.LogCaptureFixture) -> None:
     def refuse_large(names: Sequence[str], count: int) -> Tensors:
         if count > 2:
             raise ValueError("message larger than max")
@@ -157,6 +157,8 @@ def test_requests_stay_small_after_a_server_has_refused_large_ones() -> None:
             assert [row.error for row in scorer(items(8))] == [None] * 8
         answerer.close()
     assert server.batch_sizes == [8, 4, 2, 2, 4, 2, 2, 2, 2, 2, 2]
+    (warning,) = [each.message for each in caplog.records if "from now on" in each.message]
+    assert warning.startswith("requests of 4 images were refused, whose halves were not: they have at most 2")
 
 
 def test_images_are_decoded_again_for_a_model_that_is_swapped_during_the_request() -> None:
