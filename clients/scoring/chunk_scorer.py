@@ -44,7 +44,16 @@ class ScoredChunk:
 
 @dataclass(frozen=True)
 class _Read:
-    """An image that was read but not answered yet, and its place in the chunk."""
+    """An item with its bytes, and its place in the chunk."""
+
+    place: int
+    item: Item
+    data: bytes
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """An image that was opened but not answered yet, and its place in the chunk."""
 
     place: int
     item: Item
@@ -97,7 +106,7 @@ class ChunkScorer:
         read = time.perf_counter() - began - answering.decode - answering.answer
         return ScoredChunk([row for row in rows if row is not None], answering + StageTimes(read=read))
 
-    def _answer(self, batch: Sequence[_Read], rows: list[ScoredRow | None]) -> StageTimes:
+    def _answer(self, batch: Sequence[_Opened], rows: list[ScoredRow | None]) -> StageTimes:
         """Classify images, and put their rows in their places."""
         began = time.perf_counter()
         results: list[Classification | CamserveError] = []
@@ -124,43 +133,57 @@ class ChunkScorer:
 
     def _batches(
         self, items: Sequence[Item], rows: list[ScoredRow | None], waits: list[float]
-    ) -> Iterator[list[_Read]]:
+    ) -> Iterator[list[_Opened]]:
         """Yield the images to classify, as many as memory allows; put the rows of all other items in their places."""
-        batch: list[_Read] = []
+        for group in self._read(items, rows):
+            with TURNS.turn() as waited:  # one for all, as each change of the thread costs cached pixels
+                waits.append(waited)
+                opened = [self._open(each) for each in group]
+            batch = []
+            for each, result in zip(group, opened, strict=True):
+                if isinstance(result, ScoredRow):
+                    rows[each.place] = result
+                else:
+                    batch.append(result)
+            if batch:
+                yield batch
+
+    def _read(self, items: Sequence[Item], rows: list[ScoredRow | None]) -> Iterator[list[_Read]]:
+        """Yield items with their bytes, as many as memory allows; put the rows of unreadable ones in their places."""
+        group: list[_Read] = []
         size = 0
         for place, item in enumerate(items):
             self._patience.check()
-            read = self._read(place, item, waits)
-            if isinstance(read, ScoredRow):
-                rows[place] = read
+            try:
+                data = item.source.read(self._options.decode_options.max_bytes)
+            except ImageError as error:
+                rows[place] = _row_of_error(item, None, error)
                 continue
-            if batch and size + read.image.file_bytes > _BATCH_FILE_BYTES:
-                yield batch
-                batch, size = [], 0
-            batch.append(read)
-            size += read.image.file_bytes
-        if batch:
-            yield batch
+            if group and size + len(data) > _BATCH_FILE_BYTES:
+                yield group
+                group, size = [], 0
+            group.append(_Read(place, item, data))
+            size += len(data)
+        if group:
+            yield group
 
-    def _read(self, place: int, item: Item, waits: list[float]) -> _Read | ScoredRow:
-        sha256 = None
+    def _open(self, read: _Read) -> _Opened | ScoredRow:
+        item = read.item
+        sha256 = hashlib.sha256(read.data).hexdigest()
+        if item.recorded is not None and self._is_done(item.recorded, sha256):
+            return item.recorded
         try:
-            data = item.source.read(self._options.decode_options.max_bytes)
-            with TURNS.turn() as waited:
-                waits.append(waited)
-                sha256 = hashlib.sha256(data).hexdigest()
-                if item.recorded is not None and self._is_done(item.recorded, sha256):
-                    return item.recorded
-                return _Read(place, item, sha256, open_image(data, self._options.decode_options, name=item.path))
+            image = open_image(read.data, self._options.decode_options, name=item.path)
         except ImageError as error:
             return _row_of_error(item, sha256, error)
+        return _Opened(read.place, item, sha256, image)
 
     def _is_done(self, recorded: ScoredRow, sha256: str) -> bool:
         if recorded.error is not None or recorded.sha256 != sha256:
             return False
         return self._options.overlay_folder is None or has_overlay(recorded, self._options.overlay_folder)
 
-    def _row(self, read: _Read, result: Classification | CamserveError) -> ScoredRow:
+    def _row(self, read: _Opened, result: Classification | CamserveError) -> ScoredRow:
         if isinstance(result, CamserveError):
             return _row_of_error(read.item, read.sha256, result)
         row = ScoredRow(
