@@ -33,7 +33,7 @@ class Derivative:
         at: From what the activation reads to its derivative there, of the same shape.
         homogeneous: Whether the activation of t · x is t times that of x, for t > 0.
         at_output: Whether the derivative is the same at what the activation returns.
-        softmax_axes: Of a softmax, the axes whose values it divides by their sum: the derivative by each depends on all.
+        softmax_axes: Of a softmax, the axes along which its values add up to 1; empty for others.
     """
 
     at: Callable[[Any], Any]

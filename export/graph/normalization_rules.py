@@ -110,7 +110,7 @@ def _unit_norm(step: Step) -> Rule | None:
 
 def _normalize(step: Step) -> Rule | None:
     operation = step.operation
-    if operation.order != 2 or operation.axis is None:  # noqa: PLR2004  the Euclidean length
+    if operation.order != 2 or operation.axis is None:
         return None
     return _to_length_one(step, keras.config.epsilon() if operation.epsilon is None else operation.epsilon)
 
