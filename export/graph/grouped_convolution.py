@@ -32,7 +32,7 @@ def call_without_xla(network: Network) -> Call:
 
 
 def _is_grouped(operation: Any) -> bool:
-    """Return whether an operation is a grouped convolution of Keras, and not a subclass, which may compute otherwise."""
+    """Return whether an operation is a grouped convolution of Keras; a subclass may compute otherwise."""
     return (
         type(operation) is keras.layers.Conv2D
         and operation.groups > 1

@@ -58,7 +58,7 @@ def test_result_is_that_of_the_layer_without_compilation(name: str, monkeypatch:
     (result,) = run(network, IMAGES, [value], call=call_without_xla(network))
     assert result.shape == expected.shape
     np.testing.assert_allclose(result, expected, atol=1e-6)
-    with pytest.raises(AssertionError, match="compiled with .*jit_compile"):
+    with pytest.raises(AssertionError, match=r"compiled with .*jit_compile"):
         run(network, IMAGES, [value])
 
 
