@@ -27,6 +27,7 @@ from camserve.export.graph.trace import trace
 from camserve.export.options import ExportOptions
 from camserve.export.pixel_options import check_pixel_type, check_whole_pixels
 from camserve.export.provenance import PROVENANCE, collect_provenance
+from camserve.export.quality.measure import measure_quality
 from camserve.export.report.document import describe_files, make_report, write_report
 from camserve.export.resolve import check_arithmetic, resolve_name, resolve_preprocessing
 from camserve.export.source.load import Source, load_source
@@ -118,6 +119,15 @@ def run_export(
             notes = (*notes, *end_to_end.store_images(folder / GOLDEN_IMAGES_NAME))
         (folder / CONTRACT_NAME).write_text(contract.to_json(indent=2) + "\n", encoding="utf-8")
         (folder / LABELS_NAME).write_text("\n".join(labels.lines) + "\n", encoding="utf-8")
+        quality = measure_quality(
+            prepared,
+            contract,
+            run,
+            labels=labels.lines,
+            calibration=calibration,
+            options=options,
+            progress=progress,
+        )
         report = make_report(
             loaded,
             prepared,
@@ -133,6 +143,7 @@ def run_export(
             examples=examples,
             truth=gate.truth,
             notes=notes,
+            quality=quality,
         )
         write_report(folder, report, examples)
         write_manifest(folder)
