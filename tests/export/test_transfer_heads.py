@@ -19,6 +19,16 @@ pytestmark = pytest.mark.slow
 OPTIONS: Any = {"preprocessing": "unit", "resize": "nearest", "formats": "onnx"}
 IMAGES = sample_images(3, SIDE, SIDE, 3).astype(np.float32) / 255
 
+IN_EVERY_RUN = (
+    "GlobalAveragePooling, BatchNorm, Dense + ReLU, BatchNorm, Dropout, Dense",
+    "GlobalMaxPooling, Dense",
+    "average and maximum joined, BatchNorm, Dense + ReLU, Dense",
+    "Flatten, Dense + ReLU, Dense + ReLU, Dense",
+    "several labels: Dense + ReLU, Dense + sigmoid",
+    "one sigmoid, two labels: Dense + ReLU, Dense + sigmoid",
+)
+"""The other heads are exported by `make test-all`; `test_head.py` and `test_gradient_maps.py` have their steps."""
+
 
 def passes_with_maps(bundle: Bundle, method: str) -> bool:
     cam = bundle.contract.cam
@@ -29,7 +39,9 @@ def passes_with_maps(bundle: Bundle, method: str) -> bool:
     return "cam" in measured and all(metric["passed"] for metric in bundle.report["parity"])
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in IN_EVERY_RUN else pytest.mark.exhaustive) for name in HEADS]
+)
 def test_transfer_head_exports_with_maps(name: str, tmp_path: Path) -> None:
     head = HEADS[name]
     labels = ["cat", "dog"] if head.classes == 1 else None
