@@ -123,7 +123,7 @@ HEADS: dict[str, TransferHead] = {
 
 def write_teachable_machine(path: Path) -> None:
     """Write a file in the format of Teachable Machine: HDF5 of Keras 2, of two nested Sequential models."""
-    import tf_keras  # noqa: PLC0415  not needed by the other heads
+    import tf_keras
 
     old = tf_keras.layers
     tf_keras.utils.set_random_seed(0)
