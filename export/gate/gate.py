@@ -118,7 +118,7 @@ class Gate:
         metrics += undetermined_metric([each.answers for each in self.batches])
         for format_name, run in runners.items():
             lower = format_name == "onnx" and precision != "fp32"
-            metrics += self._measure_lower_precision(format_name, run) if lower else self.measure_fp32(format_name, run)
+            metrics += self.measure_lower_precision(format_name, run) if lower else self.measure_fp32(format_name, run)
             if format_name == "onnx" and largest_half is not None:
                 metrics.append(Metric(format_name, "half_range", 0, largest_half, LARGEST_HALF))
         return metrics
@@ -138,6 +138,20 @@ class Gate:
             self._tolerances,
             activation=self._activation,
             noise=self.noise,
+        )
+
+    def measure_lower_precision(self, format_name: str, run: Runner) -> list[Metric]:
+        """Measure a file in half precision or int8.
+
+        Args:
+            format_name: `onnx` or `savedmodel`.
+            run: Runs the file.
+        """
+        spans = _spans(self._images.fillers, len(self._images.pixels))
+        batches = (self._batch(*span, self._prepared.reference) for span in spans)
+        pairs = ((batch.inputs, batch.answers) for batch in batches)
+        return measure_agreement(
+            format_name, run, pairs, self._prepared.head, self._tolerances, activation=self._activation
         )
 
     def examples(self, run: Runner, labels: Sequence[str]) -> tuple[Example, ...]:
@@ -186,26 +200,21 @@ class Gate:
     @cached_property
     def batches(self) -> list[MeasuredBatch]:
         """The batches that fp32 is measured on."""
-        batches = [self._batch(*span, self.truth.exact) for span in _spans(0, FP32_IMAGES)]
+        if self._exact_batches[0].answers.tape is None:
+            return self._exact_batches
         return [
-            replace(batch, answers=with_determined(batch.answers, self.truth.keras(batch.images)))
-            if batch.answers.tape is not None
-            else batch
-            for batch in batches
+            replace(batch, answers=with_determined(batch.answers, answers))
+            for batch, answers in zip(self._exact_batches, self.keras_answers, strict=True)
         ]
 
     @cached_property
     def keras_answers(self) -> list[ReferenceOutputs]:
         """Keras's own float32 answers to each of these batches."""
-        return [self.truth.keras(batch.images) for batch in self.batches]
+        return [self.truth.keras(batch.images) for batch in self._exact_batches]
 
-    def _measure_lower_precision(self, format_name: str, run: Runner) -> list[Metric]:
-        spans = _spans(self._images.fillers, len(self._images.pixels))
-        batches = (self._batch(*span, self._prepared.reference) for span in spans)
-        pairs = ((batch.inputs, batch.answers) for batch in batches)
-        return measure_agreement(
-            format_name, run, pairs, self._prepared.head, self._tolerances, activation=self._activation
-        )
+    @cached_property
+    def _exact_batches(self) -> list[MeasuredBatch]:
+        return [self._batch(*span, self.truth.exact) for span in _spans(0, FP32_IMAGES)]
 
     def _batch(self, begin: int, end: int, reference: KerasReference) -> MeasuredBatch:
         """Return a range of the images with the answers to them."""

@@ -42,11 +42,12 @@ _COSTS = {
 Row = Mapping[str, Any]
 
 
-def failure_hint(rows: Sequence[Row]) -> str:
+def failure_hint(rows: Sequence[Row], *, advice: str | None = None) -> str:
     """Return what to do about the metrics that failed.
 
     Args:
         rows: All metrics, as they are stored in `report.json`.
+        advice: What to do if a lower precision is too coarse; None for the general advice.
     """
     failed = [row for row in rows if not row["passed"]]
     if all(_meets_the_default(row) for row in failed):
@@ -56,7 +57,8 @@ def failure_hint(rows: Sequence[Row]) -> str:
     coarse = any(row["format"] in lower for row in failed)
     is_rounding = all(_could_be_accepted(row, lower) for row in failed)
     amplified = any((row["value"] or 0.0) > HARD_LIMIT for row in failed)
-    cause = _COARSE if coarse else _DIFFERENT if not is_rounding else _AMPLIFIED if amplified else _ROUNDED
+    too_coarse = _COARSE if advice is None else advice
+    cause = too_coarse if coarse else _DIFFERENT if not is_rounding else _AMPLIFIED if amplified else _ROUNDED
     if not is_rounding:
         return cause
     return f"{cause}. To accept it all the same, pass {' '.join(_options(failed))}: {'; '.join(_costs(failed))}"

@@ -1,0 +1,66 @@
+"""Search for the fewest layers that must stay float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+__all__ = ["Search", "most_float_layers"]
+
+_MOST_REMOVALS = 12
+_FEWEST_PART = 16
+
+
+def most_float_layers(layers: int) -> int:
+    """Return how many layers may stay float32: with more than half of them, int8 would gain little."""
+    return layers // 2
+
+
+class Search:
+    """A search for the fewest layers that must stay float32.
+
+    Args:
+        order: The layers, the most harmful first.
+        suffices: Returns whether the network is good enough with some layers in float32.
+    """
+
+    def __init__(self, order: Sequence[str], suffices: Callable[[Sequence[str]], bool]) -> None:
+        self._order = tuple(order)
+        self._most = most_float_layers(len(order))
+        self._suffices = suffices
+
+    def fewest(self) -> tuple[str, ...] | None:
+        """Return the fewest layers, the most harmful first; None if half of the layers are not enough.
+
+        The number of the most harmful layers is found by bisection, and then each of them is removed without which the
+        others suffice.
+        """
+        lowest, highest = 0, self._most
+        if not self._suffices(self._order[:highest]):
+            return None
+        while lowest < highest:
+            middle = (lowest + highest) // 2
+            if self._suffices(self._order[:middle]):
+                highest = middle
+            else:
+                lowest = middle + 1
+        return self._without_needless(self._order[:highest])
+
+    def more(self, chosen: Sequence[str]) -> tuple[str, ...] | None:
+        """Return twice as many layers, and at least a sixteenth of all; None if these are more than half of them."""
+        number = max(2 * len(chosen), len(self._order) // _FEWEST_PART, 1)
+        if number > self._most:
+            return None
+        others = [layer for layer in self._order if layer not in set(chosen)]
+        return (*chosen, *others)[:number]
+
+    def _without_needless(self, chosen: tuple[str, ...]) -> tuple[str, ...]:
+        """Remove the layers that are not needed, the least harmful first.
+
+        The last one is needed: the bisection has tried without it. Of many layers, the most harmful are not tried.
+        """
+        needed = chosen
+        for layer in chosen[:-1][: -_MOST_REMOVALS - 1 : -1]:
+            fewer = tuple(other for other in needed if other != layer)
+            if self._suffices(fewer):
+                needed = fewer
+        return needed
