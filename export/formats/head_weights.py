@@ -29,7 +29,7 @@ def share_head_weights(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> N
 
     Args:
         graph: A graph. Unused weights are left in it, and the order of its nodes is not kept.
-        shapes: The result of `reshapes.infer_shapes`.
+        shapes: The result of `reshapes.inferred_shapes`.
     """
     producers = {name: node for node in graph.node for name in node.output}
     weights = {tensor.name: tensor for tensor in graph.initializer}

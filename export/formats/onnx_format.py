@@ -19,13 +19,14 @@ from camserve.export.formats.canonical import canonicalize, layer_of
 from camserve.export.formats.conversion import to_onnx
 from camserve.export.formats.head_weights import multiply_by_transposed, share_head_weights
 from camserve.export.formats.input_layout import transpose_input_first
-from camserve.export.formats.reshapes import infer_shapes, remove_reshapes_without_effect
+from camserve.export.formats.reshapes import inferred_shapes, remove_reshapes_without_effect
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.simplify import (
     guard_padding_before_max_pool,
     merge_padding,
     remove_multiplication_by_one,
 )
+from camserve.export.formats.strides import move_strides_up
 from camserve.export.framework_errors import reason
 from camserve.export.graph.served import ServedGraph
 from camserve.tensors import DATA_TYPES
@@ -58,11 +59,12 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
             hint="Choose another opset (--opset N), or export only a SavedModel: --formats savedmodel",
         ) from error
     _refuse_unknown_operators(model.graph, opset, served.steps)
-    shapes = infer_shapes(model.graph, opset)
-    remove_reshapes_without_effect(model.graph, shapes)
+    shapes = inferred_shapes(model.graph, opset)
+    remove_reshapes_without_effect(model.graph, opset)
     remove_multiplication_by_one(model.graph)
     merge_padding(model.graph)
     guard_padding_before_max_pool(model.graph)
+    move_strides_up(model.graph, opset)
     transpose_input_first(model.graph)
     _declare(model.graph, served)
     multiply_by_transposed(model.graph)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from camserve.export.frameworks import onnx
 
-__all__ = ["Shape", "infer_shapes", "remove_reshapes_without_effect"]
+__all__ = ["Shape", "inferred_shapes", "remove_reshapes_without_effect"]
 
 _RESHAPES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 _LARGE = 1024  # elements; the values of smaller weights may be shapes
@@ -19,15 +19,16 @@ _LARGE = 1024  # elements; the values of smaller weights may be shapes
 Shape = tuple[int | None, ...]
 
 
-def remove_reshapes_without_effect(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> None:
+def remove_reshapes_without_effect(graph: onnx.GraphProto, opset: int) -> None:
     """Replace each reshaped tensor by the tensor from which it was reshaped, if that has the same shape.
 
     Reshapes keep the order of the elements, so that both are equal.
 
     Args:
-        graph: A graph. Unused nodes are left in it.
-        shapes: The result of `infer_shapes`.
+        graph: A graph whose nodes are in topological order. Unused nodes are left in it.
+        opset: Its operator set.
     """
+    shapes = inferred_shapes(graph, opset)
     reshapes = {node.output[0]: node for node in graph.node if node.op_type in _RESHAPES}
     outputs = {output.name for output in graph.output}
     replaced: dict[str, str] = {}
@@ -48,13 +49,8 @@ def _is_same(one: Shape | None, other: Shape | None) -> bool:
     return len(one) == len(other) and one[1:] == other[1:] and None not in one[1:]
 
 
-def infer_shapes(graph: onnx.GraphProto, opset: int) -> Mapping[str, Shape]:
-    """Return the shape of every tensor, as far as it can be inferred, with None for each side that is not fixed.
-
-    Args:
-        graph: A graph whose nodes are in topological order.
-        opset: Its operator set.
-    """
+def inferred_shapes(graph: onnx.GraphProto, opset: int) -> Mapping[str, Shape]:
+    """Return the inferred shape of every tensor, None for each side that is not fixed."""
     skeleton = onnx.helper.make_model(
         onnx.helper.make_graph(list(graph.node), "shapes", list(graph.input), list(graph.output)),
         opset_imports=[onnx.helper.make_opsetid("", opset)],

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from camserve.export.formats.head_weights import multiply_by_transposed, share_head_weights
-from camserve.export.formats.reshapes import infer_shapes
+from camserve.export.formats.reshapes import inferred_shapes
 
 RNG = np.random.default_rng(8)
 MATRIX = RNG.normal(size=(12, 6)).astype(np.float32)
@@ -59,7 +59,7 @@ def changed(matrix: Any) -> Any:
 def test_product_reads_the_matrix_of_the_maps() -> None:
     model = head(MATRIX.T)
     expected = answers(model)
-    share_head_weights(model.graph, infer_shapes(model.graph, 17))
+    share_head_weights(model.graph, inferred_shapes(model.graph, 17))
     (gemm,) = [node for node in model.graph.node if node.op_type == "Gemm"]
     assert (gemm.name, list(gemm.input)) == ("classes/MatMul", ["features", "twin", "bias"])
     assert not any("matrix" in node.input for node in model.graph.node)
@@ -82,7 +82,7 @@ def test_product_reads_the_matrix_of_the_maps() -> None:
 )
 def test_other_products_are_kept(model: onnx.ModelProto) -> None:
     before = model.SerializeToString()
-    share_head_weights(model.graph, infer_shapes(model.graph, 17))
+    share_head_weights(model.graph, inferred_shapes(model.graph, 17))
     assert model.SerializeToString() == before
 
 

@@ -15,7 +15,7 @@ from keras import layers
 from onnx import TensorProto, helper, numpy_helper
 
 from camserve.export.formats.onnx_format import convert
-from camserve.export.formats.reshapes import infer_shapes, remove_reshapes_without_effect
+from camserve.export.formats.reshapes import remove_reshapes_without_effect
 from camserve.export.graph.prepare import prepare
 
 IMAGES = np.random.default_rng(4).normal(size=(3, 16, 16, 4)).astype(np.float32)
@@ -40,7 +40,7 @@ def chain(steps: Sequence[str | list[int]], *, last: str = "Neg", side: Any = 6)
 
 
 def source_of_result(model: onnx.ModelProto) -> str:
-    remove_reshapes_without_effect(model.graph, infer_shapes(model.graph, 17))
+    remove_reshapes_without_effect(model.graph, 17)
     return str(model.graph.node[-1].input[0])
 
 

@@ -45,10 +45,11 @@ def weights_of(model: onnx.ModelProto) -> int:
 @pytest.mark.parametrize("cam", [True, False])
 def test_convolutions_of_the_head_become_products(cam: bool) -> None:
     graph = graph_of(convolutional_head(), cam=cam).graph
-    kinds = {node.name.split("/")[0]: node.op_type for node in graph.node if node.op_type in ("Conv", "Gemm", "MatMul")}
-    assert (kinds["features"], kinds["gate"]) == ("Conv", "Conv")
-    assert (kinds["hidden"], kinds["classes"]) == ("MatMul", "Gemm" if cam else "MatMul")
-    assert Counter(node.op_type for node in graph.node)["Transpose"] == 1
+    operators = Counter(node.op_type for node in graph.node)
+    assert [node.name for node in graph.node if node.op_type == "Conv"] == ["features/Conv", "gate/Conv"]
+    # With maps: the hidden layer and the product with the features; the logits and the derivatives by the hidden layer.
+    assert (operators["MatMul"], operators["Gemm"]) == ((2, 2) if cam else (2, 0))
+    assert operators["Transpose"] == 1
 
 
 def test_maps_add_no_matrix_to_the_file() -> None:
