@@ -14,6 +14,7 @@ from camserve.export.expect.expected_file import read_expected
 from camserve.export.expect.expected_tolerances import check_expected_tolerances
 from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.calibration_files import list_images
+from camserve.export.int8.choice import LayerChoice
 from camserve.export.options import ExportOptions
 from camserve.export.pixel_options import check_known, check_whole_pixels, parse_preprocessing
 from camserve.export.source.checks import check_source
@@ -49,6 +50,7 @@ def check_options(source: Any, options: ExportOptions) -> None:
         check_model_name(options.name)
     _check_opset(options.onnx.opset)
     _check_precision(options.onnx, options.formats, calibrated=options.calibration is not None)
+    _check_layers(options)
     if options.input_dtype not in INPUTS:
         raise UsageError(f"unknown input type {options.input_dtype!r}", hint=f"Choose one of: {', '.join(INPUTS)}")
     _check_maps(cam=options.cam, top_k=options.cam_top_k, cam_all=options.cam_all)
@@ -171,6 +173,14 @@ def _check_precision(settings: OnnxSettings, formats: Sequence[str], *, calibrat
         raise UsageError(
             f"int8 requires opset {_MIN_INT8_OPSET} or newer for a scale per channel, got opset {settings.opset}",
             hint=f"Use --opset {_MIN_INT8_OPSET} or newer",
+        )
+
+
+def _check_layers(options: ExportOptions) -> None:
+    if options.int8_layers != LayerChoice() and options.onnx.precision != "int8":
+        raise UsageError(
+            f"--int8-layers {options.int8_layers} has no effect with --precision {options.onnx.precision}",
+            hint="Remove it, or add --precision int8",
         )
 
 

@@ -9,6 +9,7 @@ from camserve.choices import FORMATS, InputType
 from camserve.contract import Fit, Preprocessing, ResizeFilter
 from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.tolerances import Tolerances
+from camserve.export.int8.choice import LayerChoice
 from camserve.labels import LabelSource
 
 __all__ = ["ExportOptions"]
@@ -36,5 +37,6 @@ class ExportOptions:
     input_dtype: InputType = "float32"
     onnx: OnnxSettings = field(default_factory=OnnxSettings)
     calibration: str | Path | None = None
+    int8_layers: LayerChoice = field(default_factory=LayerChoice)
     formats: tuple[str, ...] = FORMATS
     tolerances: Tolerances = field(default_factory=Tolerances)

@@ -12,6 +12,7 @@ from camserve.choices import FORMATS, InputType, Int8Target, Precision
 from camserve.contract import Fit, Preprocessing, ResizeFilter
 from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.tolerances import Tolerances
+from camserve.export.int8.choice import LayerChoice
 from camserve.export.option_checks import check_destination, check_options, parse_formats
 from camserve.export.options import ExportOptions
 from camserve.export.source.checks import parse_size
@@ -47,6 +48,7 @@ def export_model(
     precision: Precision = "fp32",
     calibration: str | Path | None = None,
     int8_target: Int8Target = "cpu",
+    int8_layers: str = "auto",
     formats: str | Sequence[str] = FORMATS,
     opset: int = 17,
     tolerances: Tolerances | None = None,
@@ -88,6 +90,9 @@ def export_model(
         calibration: Folder of images that int8 is calibrated with. Every fourth is held out, and parity is measured on
             these, in any precision.
         int8_target: The runtime that int8 is for: `cpu` or `tensorrt`.
+        int8_layers: The layers that int8 quantizes: `auto` for all, or, if the gate refuses that, all but the fewest
+            with which it accepts the export, which the report names; `all`; or `all,-NAME[,-NAME...]` for all but
+            these, by the names of Keras layers or patterns such as `-block_1_*`.
         formats: Which of `onnx` and `savedmodel` to write.
         opset: ONNX operator set.
         tolerances: Tolerances of the parity gate (default: `Tolerances()`).
@@ -126,6 +131,7 @@ def export_model(
         input_dtype=input_dtype,
         onnx=OnnxSettings(opset, precision, int8_target),
         calibration=calibration,
+        int8_layers=LayerChoice.parse(int8_layers),
         formats=parse_formats(formats),
         tolerances=tolerances or Tolerances(),
     )

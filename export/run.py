@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,30 +11,15 @@ from typing import Any
 from camserve.export.frameworks import keras
 
 from camserve.bundle import CONTRACT_NAME, GOLDEN_IMAGES_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, load_bundle
-from camserve.contract import CONTRACT_PARAMETER, ModelContract, Preprocessing
-from camserve.contract.maps import version_for
-from camserve.export.class_labels import has_two_labels, resolve_labels
-from camserve.export.expect.end_to_end import find_expected
-from camserve.export.formats.writing import WrittenGraph, open_format, write_onnx, write_saved_model
-from camserve.export.gate.calibration import read_calibration
-from camserve.export.gate.gate import Gate
+from camserve.export.classifier import Classifier, read_classifier
+from camserve.export.files import MeasuredFiles, write_files
 from camserve.export.gate.golden_answers import record_golden
-from camserve.export.gate.measurement_images import measurement_images
-from camserve.export.gate.metric import require_parity
-from camserve.export.graph.network import Network
-from camserve.export.graph.prepare import Prepared, prepare
-from camserve.export.graph.trace import trace
+from camserve.export.gate.metric import Metric
 from camserve.export.options import ExportOptions
-from camserve.export.pixel_options import check_pixel_type, check_whole_pixels
-from camserve.export.provenance import PROVENANCE, collect_provenance
 from camserve.export.report.document import describe_files, make_report, write_report
-from camserve.export.resolve import check_arithmetic, resolve_name, resolve_preprocessing
-from camserve.export.source.load import Source, load_source
-from camserve.export.source.locate import locate_files
 from camserve.export.staging import staged_bundle
 from camserve.golden import write_golden
 from camserve.manifest import write_manifest
-from camserve.pixels import graph_input
 from camserve.progress import Progress
 
 __all__ = ["run_export"]
@@ -51,122 +36,69 @@ def run_export(
         options: The options; `check_options` has checked them.
         progress: Called with the name of each phase as it begins.
     """
-    _, weights = locate_files(source, options.weights)
-    progress(f"load the network{f' with the weights in {weights}' if weights and options.weights is None else ''}")
-    loaded = load_source(
-        source,
-        options.weights,
-        sha256=options.sha256,
-        custom_objects=options.custom_objects,
-        size=options.size,
-        classes=options.classes,
-    )
-    progress("fold BatchNorm, add the maps")
-    network = trace(loaded.model, options.size)
-    end_to_end = find_expected(loaded, network, options, progress)
-    if end_to_end is not None:
-        options = replace(options, preprocessing=end_to_end.preprocessing)
-    preprocessing = _preprocessing(loaded, network, options)
-    warnings = (*loaded.warnings, *check_arithmetic(network, preprocessing, options))
-    one_sigmoid = network.output.shape[1:] == (1,) and has_two_labels(options)
-    prepared = prepare(
-        loaded.model,
-        cam=options.cam,
-        top_k=options.cam_top_k,
-        all_classes=options.cam_all,
-        pixels=preprocessing if preprocessing.in_graph else None,
-        network=network,
-        predict=loaded.predict,
-        two_classes=one_sigmoid,
-    )
-    contract = _contract(resolve_name(loaded, options), prepared, preprocessing)
-    labels = resolve_labels(loaded, contract, options, one_sigmoid=one_sigmoid)
-    calibration = None
-    if options.calibration is not None:
-        progress("read the calibration images")
-        calibration = read_calibration(options.calibration, contract)
-    provenance = collect_provenance(loaded)
-    images = measurement_images(contract, calibration, options.onnx.precision)
+    classifier = read_classifier(source, options, progress)
     with staged_bundle(destination) as folder:
-        graph = None
-        if "onnx" in options.formats:
-            progress(f"write onnx, {options.onnx.label}")
-            graph = write_onnx(
-                folder,
-                prepared.served,
-                options.onnx,
-                {CONTRACT_PARAMETER: contract.to_json(), PROVENANCE: json.dumps(provenance)},
-                calibrated=None if calibration is None else graph_input(calibration.fit, preprocessing),
-                measured=graph_input(images.pixels, preprocessing),
-            )
-        if "savedmodel" in options.formats:
-            progress("write savedmodel")
-            write_saved_model(folder, prepared.served)
-        progress("run Keras, measure parity")
-        runners = {name: open_format(folder, name) for name in options.formats}
-        gate = Gate(prepared, contract, images, options.tolerances)
-        metrics = gate.measure(runners, options.onnx.precision, graph.largest_half if graph else None)
-        require_parity(metrics, gate.truth.obstacle)
-        if end_to_end is not None:
-            progress("classify the images of the expected answers")
-            metrics += end_to_end.measure(runners, contract)
-        run = runners["onnx" if graph else "savedmodel"]
-        examples = gate.examples(run, labels.lines)
-        write_golden(folder / GOLDEN_NAME, record_golden(run, contract))
-        notes = labels.notes
-        if end_to_end is not None:
-            notes = (*notes, *end_to_end.store_images(folder / GOLDEN_IMAGES_NAME))
-        (folder / CONTRACT_NAME).write_text(contract.to_json(indent=2) + "\n", encoding="utf-8")
-        (folder / LABELS_NAME).write_text("\n".join(labels.lines) + "\n", encoding="utf-8")
-        report = make_report(
-            loaded,
-            prepared,
-            contract,
-            metrics,
-            warnings=(*warnings, *gate.warnings),
-            provenance=provenance,
-            precision=options.onnx.label,
-            images=images,
-            calibration=calibration,
-            graph=_describe_graph(graph, network, options.onnx.opset) if graph else None,
-            files=describe_files(folder),
-            examples=examples,
-            truth=gate.truth,
-            notes=notes,
-        )
-        write_report(folder, report, examples)
+        files = write_files(folder, classifier, progress)
+        metrics = [*files.metrics, *_measure_expected(classifier, files, progress)]
+        notes = _write_companions(folder, classifier, files)
+        _write_report(folder, classifier, files, metrics, notes)
         write_manifest(folder)
         bundle = load_bundle(folder)
     return replace(bundle, path=destination)
 
 
-def _preprocessing(loaded: Source, network: Network, options: ExportOptions) -> Preprocessing:
-    """Return the preprocessing, with its arithmetic in the graph if that takes uint8 pixels."""
-    preprocessing = resolve_preprocessing(loaded, network.shape[2], options)
-    check_pixel_type(network.dtype, preprocessing)
-    check_whole_pixels(options.input_dtype, preprocessing)
-    return preprocessing.model_copy(update={"in_graph": options.input_dtype == "uint8"})
+def _measure_expected(classifier: Classifier, files: MeasuredFiles, progress: Progress) -> list[Metric]:
+    """Compare the files with the expected answers, if any were given."""
+    if classifier.end_to_end is None:
+        return []
+    progress("classify the images of the expected answers")
+    return classifier.end_to_end.measure(files.runners, classifier.contract)
 
 
-def _describe_graph(graph: WrittenGraph, network: Network, opset: int) -> dict[str, Any]:
-    """Return the graph before and after the export, for the report."""
-    return {
-        "opset": opset,
-        "ir_version": graph.ir_version,
-        "operators": graph.operators,
-        "layers": dict(Counter(type(layer).__name__ for layer in network.layers).most_common()),
-    }
+def _write_companions(folder: Path, classifier: Classifier, files: MeasuredFiles) -> tuple[str, ...]:
+    """Write contract, labels, golden answers and golden images; return notes for the report."""
+    contract, labels = classifier.contract, classifier.labels
+    write_golden(folder / GOLDEN_NAME, record_golden(files.served, contract))
+    notes = labels.notes
+    if classifier.end_to_end is not None:
+        notes = (*notes, *classifier.end_to_end.store_images(folder / GOLDEN_IMAGES_NAME))
+    (folder / CONTRACT_NAME).write_text(contract.to_json(indent=2) + "\n", encoding="utf-8")
+    (folder / LABELS_NAME).write_text("\n".join(labels.lines) + "\n", encoding="utf-8")
+    return notes
 
 
-def _contract(name: str, prepared: Prepared, preprocessing: Preprocessing) -> ModelContract:
-    served = prepared.served
-    return ModelContract(
-        version=version_for(served.cam),
-        name=name,
-        input=served.input,
-        outputs=served.outputs,
-        preprocessing=preprocessing,
-        activation=served.activation,
-        classes=served.outputs[0].shape[0],
-        cam=served.cam,
+def _write_report(
+    folder: Path, classifier: Classifier, files: MeasuredFiles, metrics: Sequence[Metric], notes: Sequence[str]
+) -> None:
+    examples = files.gate.examples(files.served, classifier.labels.lines)
+    int8 = files.int8
+    report = make_report(
+        classifier.source,
+        classifier.prepared,
+        classifier.contract,
+        metrics,
+        warnings=(*classifier.warnings, *files.gate.warnings),
+        provenance=classifier.provenance,
+        precision=classifier.options.onnx.label,
+        images=classifier.images,
+        calibration=classifier.calibration,
+        graph=_describe_graph(classifier, files),
+        int8=None if int8 is None else int8.as_document(),
+        files=describe_files(folder),
+        examples=examples,
+        truth=files.gate.truth,
+        notes=(*notes, *(() if int8 is None else int8.notes)),
     )
+    write_report(folder, report, examples)
+
+
+def _describe_graph(classifier: Classifier, files: MeasuredFiles) -> dict[str, Any] | None:
+    """Return the graph before and after the export, for the report; None without an ONNX file."""
+    if files.graph is None:
+        return None
+    return {
+        "opset": classifier.options.onnx.opset,
+        "ir_version": files.graph.ir_version,
+        "operators": files.graph.operators,
+        "layers": dict(Counter(type(layer).__name__ for layer in classifier.network.layers).most_common()),
+    }

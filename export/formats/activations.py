@@ -12,7 +12,7 @@ import numpy.typing as npt
 from camserve.errors import ConversionError
 from camserve.export.framework_errors import reason
 
-__all__ = ["activation_ranges", "float_tensors"]
+__all__ = ["ActivationRanges", "activation_ranges", "float_tensors"]
 
 _BATCH = 4  # images whose activations are in memory at a time
 
@@ -31,6 +31,34 @@ def float_tensors(model: onnx.ModelProto) -> set[str]:
         ) from None
     declared = (*graph.input, *graph.output, *graph.value_info)
     return {value.name for value in declared if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+
+
+class ActivationRanges:
+    """The ranges of the tensors of a graph on calibration images, each measured once.
+
+    Args:
+        model: A graph with one input.
+        images: Input images of the graph, `[n, height, width, channels]` with n > 0, float32 or uint8.
+    """
+
+    def __init__(self, model: onnx.ModelProto, images: npt.NDArray[np.generic]) -> None:
+        self._model = model
+        self._images = images
+        self._found: dict[str, tuple[float, float]] = {}
+
+    def of(self, tensors: Collection[str]) -> dict[str, tuple[float, float]]:
+        """Return the minimum and maximum of each tensor over all images.
+
+        Args:
+            tensors: Names of float32 tensors.
+
+        Raises:
+            ConversionError: If ONNX Runtime cannot run the graph, or a tensor has NaN or infinite values.
+        """
+        missing = set(tensors) - set(self._found)
+        if missing:
+            self._found |= activation_ranges(self._model, missing, self._images)
+        return {name: self._found[name] for name in tensors}
 
 
 def activation_ranges(

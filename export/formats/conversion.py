@@ -27,6 +27,7 @@ __all__ = ["to_onnx"]
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "MatMul"})
 _LARGE = 4096  # elements
+_ARRANGING = frozenset({"Reshape", "Transpose"})
 _CLIPS = frozenset({"Clip", "Max", "Min", "Relu6"})
 
 Weights = dict[str, npt.NDArray[Any]]
@@ -59,6 +60,7 @@ def to_onnx(function: Any, opset: int) -> onnx.ModelProto:
             custom_op_handlers={"Erfc": (_complement_of_erf, []), "RealDiv": (_quotient, [])},
         )
     _fix_shapes(converted)
+    _reshape_kernels(converted)
     weights = _extract_weights(converted)
     model = optimize_graph(converted, catch_errors=False).make_model("")
     _restore_weights(model.graph, weights)
@@ -98,6 +100,32 @@ def _fix_shapes(graph: Any) -> None:
         if shape and not node.inputs[1].is_const() and -1 not in shape[1:]:
             constant = graph.make_const(f"{node.name}/known_shape", np.array([-1, *shape[1:]], np.int64))
             graph.replace_input(node, node.input[1], constant.output[0], 1)
+
+
+def _reshape_kernels(graph: Any) -> None:
+    """Reshape and transpose the kernels of depthwise convolutions here, under the name of their node.
+
+    The optimizer would do so too, and give the result, and the convolution that it joins with its bias, names without
+    the layer.
+    """
+    for node in graph.get_nodes():
+        chain = [node.inputs[1]] if node.type == "Conv" else []
+        while chain and chain[-1].type in _ARRANGING:
+            chain.append(chain[-1].inputs[0])
+        if len(chain) < 2 or not chain[-1].is_const():
+            continue
+        value = chain[-1].get_tensor_value(as_list=False)
+        for step in reversed(chain[:-1]):
+            value = _arranged(value, step)
+        kernel = graph.make_const(f"{node.name}/kernel", np.ascontiguousarray(value))
+        graph.replace_input(node, node.input[1], kernel.output[0], 1)
+
+
+def _arranged(value: npt.NDArray[Any], step: Any) -> npt.NDArray[Any]:
+    """Reshape or transpose a constant."""
+    if step.type == "Transpose":
+        return np.transpose(value, step.get_attr_value("perm"))
+    return np.reshape(value, step.inputs[1].get_tensor_value())
 
 
 def _extract_weights(graph: Any) -> Weights:

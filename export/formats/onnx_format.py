@@ -31,7 +31,7 @@ from camserve.export.graph.served import ServedGraph
 from camserve.tensors import DATA_TYPES
 from camserve.text import count
 
-__all__ = ["IR_VERSION", "convert", "count_operators", "open_onnx", "write_onnx"]
+__all__ = ["IR_VERSION", "convert", "count_operators", "open_model", "open_onnx", "write_onnx"]
 
 IR_VERSION = 8
 """ONNX file format version of opset 17, which ONNX Runtime 1.14 and newer read."""
@@ -104,13 +104,32 @@ def open_onnx(path: Path) -> Runner:
     Raises:
         ConversionError: If ONNX Runtime cannot load the file. The runner raises it if ONNX Runtime cannot run it.
     """
+    return _open(str(path), path.name, onnxruntime.SessionOptions())
+
+
+def open_model(model: onnx.ModelProto, threads: int) -> Runner:
+    """Load a graph in ONNX Runtime on the CPU, from memory.
+
+    Args:
+        model: The graph.
+        threads: Number of threads, which do not spin while they wait, as this would slow down other sessions.
+
+    Raises:
+        ConversionError: As `open_onnx`.
+    """
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return _open(model.SerializeToString(), "the graph", options)
+
+
+def _open(source: str | bytes, name: str, options: onnxruntime.SessionOptions) -> Runner:
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  its exceptions have no common base
         raise ConversionError(
-            f"ONNX Runtime cannot load {path.name}: {reason(error)}", hint="Choose another opset: --opset N"
+            f"ONNX Runtime cannot load {name}: {reason(error)}", hint="Choose another opset: --opset N"
         ) from None
     names = [output.name for output in session.get_outputs()]
     (entry,) = session.get_inputs()
@@ -120,7 +139,7 @@ def open_onnx(path: Path) -> Runner:
             return dict(zip(names, session.run(names, {entry.name: images}), strict=True))
         except Exception as error:  # noqa: BLE001  its exceptions have no common base
             raise ConversionError(
-                f"ONNX Runtime cannot run {path.name} on {count(len(images), 'image')}: {reason(error)}",
+                f"ONNX Runtime cannot run {name} on {count(len(images), 'image')}: {reason(error)}",
                 hint="Choose another opset (--opset N), or export only a SavedModel: --formats savedmodel",
             ) from None
 

@@ -29,10 +29,10 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
 from camserve.choices import Int8Target
 from camserve.errors import ConversionError
-from camserve.export.formats.activations import activation_ranges, float_tensors
+from camserve.export.formats.activations import ActivationRanges, float_tensors
 from camserve.export.framework_errors import reason
 
-__all__ = ["quantize"]
+__all__ = ["quantize", "weighted_nodes"]
 
 
 _OLDEST_OPSET = 13  # the first whose QuantizeLinear supports one scale per channel
@@ -50,7 +50,11 @@ Nodes = list[onnx.NodeProto]
 
 
 def quantize(
-    model: onnx.ModelProto, images: npt.NDArray[Any], stay_float: Collection[str], target: Int8Target
+    model: onnx.ModelProto,
+    images: npt.NDArray[Any],
+    stay_float: Collection[str],
+    target: Int8Target,
+    ranges: ActivationRanges | None = None,
 ) -> onnx.ModelProto:
     """Quantize a graph to int8, except for nodes that stay in float32. Inputs and outputs keep their types.
 
@@ -58,8 +62,10 @@ def quantize(
         model: A float32 graph of opset 13 or newer, its nodes in topological order.
         images: Calibration images `[n, height, width, channels]`, float32 or uint8 as the graph's input; a few hundred
             images like those that will be served.
-        stay_float: Names of the nodes that stay in float32: the head.
+        stay_float: Names of the nodes that stay in float32: the head, and layers that 8 bits are too few for.
         target: The hardware: `cpu` or `tensorrt`.
+        ranges: The ranges of this graph on these images, of a caller that quantizes it repeatedly (default: they are
+            measured).
 
     Returns:
         A new graph, deterministic for the same arguments.
@@ -79,9 +85,9 @@ def quantize(
             "the network has no convolution or matrix product before the head, so int8 has no effect",
             hint="Export with --precision fp32",
         )
-    ranges = _ranges(model, nodes, images)
+    tensors_range = _ranges(model, nodes, ActivationRanges(model, images) if ranges is None else ranges)
     try:
-        result = _with_quantizers(model, nodes, ranges, target)
+        result = _with_quantizers(model, nodes, tensors_range, target)
         onnx.checker.check_model(result, full_check=True)
     except Exception as error:  # ONNX Runtime's tools may raise anything
         raise ConversionError(
@@ -90,15 +96,30 @@ def quantize(
     return result
 
 
+def weighted_nodes(model: onnx.ModelProto, stay_float: Collection[str], target: Int8Target) -> Nodes:
+    """Return the nodes that can multiply 8-bit weights, in the order of the graph.
+
+    Args:
+        model: A float32 graph.
+        stay_float: Names of the nodes that stay in float32.
+        target: The hardware: `cpu` or `tensorrt`.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return [
+        node
+        for node in model.graph.node
+        if node.name not in stay_float
+        and node.op_type in _WEIGHTED[target]
+        and node.input[1] in weights
+        and node.input[0] not in weights
+    ]
+
+
 def _nodes_to_quantize(model: onnx.ModelProto, stay_float: Collection[str], target: Int8Target) -> Nodes:
     """Return the nodes that compute in 8 bits: those with weights, and for CPUs also the nodes between them."""
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [node for node in model.graph.node if node.name not in stay_float]
-    weighted = [
-        node
-        for node in free
-        if node.op_type in _WEIGHTED[target] and node.input[1] in weights and node.input[0] not in weights
-    ]
+    weighted = weighted_nodes(model, stay_float, target)
     return weighted if target == "tensorrt" else _with_nodes_between(free, weighted, weights, float_tensors(model))
 
 
@@ -129,7 +150,7 @@ def _with_nodes_between(free: Nodes, weighted: Nodes, weights: set[str], floats:
         chosen -= unsuitable
 
 
-def _ranges(model: onnx.ModelProto, nodes: Nodes, images: npt.NDArray[Any]) -> TensorsData:
+def _ranges(model: onnx.ModelProto, nodes: Nodes, ranges: ActivationRanges) -> TensorsData:
     """Return the range of each tensor that the nodes read or compute; before a ReLU or Clip, that of its result."""
     tensors = {name for node in nodes for name in (*node.input, *node.output)} & float_tensors(model)
     clipped = {
@@ -137,7 +158,7 @@ def _ranges(model: onnx.ModelProto, nodes: Nodes, images: npt.NDArray[Any]) -> T
         for node in nodes
         if node.op_type in _CLIPPING and node.input[0] in tensors and _readers(model.graph, node.input[0]) == 1
     }
-    found = activation_ranges(model, tensors - set(clipped), images)
+    found = ranges.of(tensors - set(clipped))
     for before, after in reversed(clipped.items()):  # one may follow another
         found[before] = found[after]
     data = {

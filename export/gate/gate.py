@@ -118,7 +118,7 @@ class Gate:
         metrics += undetermined_metric([each.answers for each in self.batches])
         for format_name, run in runners.items():
             lower = format_name == "onnx" and precision != "fp32"
-            metrics += self._measure_lower_precision(format_name, run) if lower else self.measure_fp32(format_name, run)
+            metrics += self.measure_lower_precision(format_name, run) if lower else self.measure_fp32(format_name, run)
             if format_name == "onnx" and largest_half is not None:
                 metrics.append(Metric(format_name, "half_range", 0, largest_half, LARGEST_HALF))
         return metrics
@@ -138,6 +138,20 @@ class Gate:
             self._tolerances,
             activation=self._activation,
             noise=self.noise,
+        )
+
+    def measure_lower_precision(self, format_name: str, run: Runner) -> list[Metric]:
+        """Measure a file in half precision or int8.
+
+        Args:
+            format_name: `onnx` or `savedmodel`.
+            run: Runs the file.
+        """
+        spans = _spans(self._images.fillers, len(self._images.pixels))
+        batches = (self._batch(*span, self._prepared.reference) for span in spans)
+        pairs = ((batch.inputs, batch.answers) for batch in batches)
+        return measure_agreement(
+            format_name, run, pairs, self._prepared.head, self._tolerances, activation=self._activation
         )
 
     def examples(self, run: Runner, labels: Sequence[str]) -> tuple[Example, ...]:
@@ -198,14 +212,6 @@ class Gate:
     def keras_answers(self) -> list[ReferenceOutputs]:
         """Keras's own float32 answers to each of these batches."""
         return [self.truth.keras(batch.images) for batch in self.batches]
-
-    def _measure_lower_precision(self, format_name: str, run: Runner) -> list[Metric]:
-        spans = _spans(self._images.fillers, len(self._images.pixels))
-        batches = (self._batch(*span, self._prepared.reference) for span in spans)
-        pairs = ((batch.inputs, batch.answers) for batch in batches)
-        return measure_agreement(
-            format_name, run, pairs, self._prepared.head, self._tolerances, activation=self._activation
-        )
 
     def _batch(self, begin: int, end: int, reference: KerasReference) -> MeasuredBatch:
         """Return a range of the images with the answers to them."""

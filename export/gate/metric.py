@@ -115,12 +115,16 @@ class Metric:
         }
 
 
-def require_parity(metrics: Sequence[Metric], obstacle: str | None = None) -> None:
+def require_parity(
+    metrics: Sequence[Metric], obstacle: str | None = None, *, tried: str | None = None, repairable: bool = False
+) -> None:
     """Raise an error unless every metric passes.
 
     Args:
         metrics: The metrics.
         obstacle: Why the network could not be evaluated in float64; None if it was.
+        tried: What was tried to repair an int8 file; None if nothing was.
+        repairable: Whether an int8 file may pass with layers in float32, and that was not tried.
 
     Raises:
         ParityError: If a metric exceeds its tolerance; the message lists each.
@@ -129,8 +133,9 @@ def require_parity(metrics: Sequence[Metric], obstacle: str | None = None) -> No
     if failed:
         reference = "" if obstacle is None else f"; the reference was Keras itself instead of float64: {obstacle}"
         raise ParityError(
-            f"the export differs from Keras and was discarded: {'; '.join(map(_failure, failed))}{reference}",
-            hint=failure_hint([metric.as_document() for metric in metrics]),
+            f"the export differs from Keras and was discarded: {'; '.join(map(_failure, failed))}{reference}"
+            + ("" if tried is None else f"; {tried}"),
+            hint=failure_hint([metric.as_document() for metric in metrics], repairable=repairable),
         )
 
 

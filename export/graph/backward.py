@@ -4,8 +4,8 @@ The rules are forward operators, so that they become part of the served graph. D
 `[batch, maps, *shape of the value]`, with a map for each of several logits. What an activation or a maximum contributes
 depends on the image alone and is shared by its maps. A derivative that is equal along an axis may have size 1 there.
 
-Rules of layers with weights are in `weighted_rules`, those of pooling and rearrangement in `shape_rules`, of sums and
-products in `arithmetic_rules`.
+Rules of layers with weights are in `weighted_rules`, of normalizations in `normalization_rules`, those of pooling and
+rearrangement in `shape_rules`, of sums and products in `arithmetic_rules`.
 """
 
 from __future__ import annotations

@@ -15,11 +15,13 @@ from typing import Any
 from camserve.export.frameworks import keras, tf
 
 from camserve.export.graph.affine import activation_name
+from camserve.export.graph.backward import Product
 from camserve.export.graph.network import Step, is_layer
 
 __all__ = ["Derivative", "derivative_of"]
 
 _RELU6 = 6.0
+_SOFTMAX = "softmax"
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
@@ -31,11 +33,27 @@ class Derivative:
         at: From what the activation reads to its derivative there, of the same shape.
         homogeneous: Whether the activation of t · x is t times that of x, for t > 0.
         at_output: Whether the derivative is the same at what the activation returns.
+        softmax_axes: Of a softmax, the axes along which its values add up to 1; empty for others.
     """
 
     at: Callable[[Any], Any]
     homogeneous: bool = False
     at_output: bool = False
+    softmax_axes: tuple[int, ...] = ()
+
+    def before(self, after: Any, tensor: Any) -> Product:
+        """Return the derivative by what the activation reads.
+
+        Of a softmax y with the derivative d by y, it is y · (d - Σ d · y).
+
+        Args:
+            after: The derivative by what it returns, `[batch, maps, *shape]`.
+            tensor: What it reads, or, if `at_output`, returns, `[batch, *shape]`.
+        """
+        if self.softmax_axes:
+            behind = [axis + 1 for axis in self.softmax_axes]
+            after = after - tf.reduce_sum(after * tf.expand_dims(tensor, 1), behind, keepdims=True)
+        return Product(after, self.at(tensor))
 
 
 def derivative_of(step: Step) -> Derivative | None:
@@ -46,7 +64,16 @@ def derivative_of(step: Step) -> Derivative | None:
         return make(operation)
     if getattr(operation, "activation", None) is keras.ops.gelu:  # approximate, unlike keras.activations.gelu
         return Derivative(_approximate_gelu)
-    return _ACTIVATIONS.get(activation_name(step))
+    name = activation_name(step)
+    return _softmax(step) if name.startswith(_SOFTMAX) else _ACTIVATIONS.get(name)
+
+
+def _softmax(step: Step) -> Derivative | None:
+    """Return the derivative of a softmax over the last axis, or over those that the step names."""
+    named = step.operation.axis if step.kind.lower() == _SOFTMAX else -1
+    rank = len(step.outputs[0].shape)
+    axes = tuple(axis % rank for axis in (named if isinstance(named, list | tuple) else [named]))
+    return None if 0 in axes else Derivative(tf.identity, at_output=True, softmax_axes=axes)
 
 
 def _mask(condition: Any, x: Any) -> Any:

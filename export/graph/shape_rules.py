@@ -17,6 +17,11 @@ __all__ = ["SHAPE_LAYERS", "SHAPE_OPERATIONS"]
 _GRID = (1, 2)
 
 
+def _sum(step: Step) -> Rule | None:
+    """Return the rule of a sum over some axes."""
+    return Rule("linear", lambda after, _: [Product(_with_axes(step, after))]) if _axes(step) else None
+
+
 def _mean(step: Step) -> Rule | None:
     """Return the rule of a mean over some axes: each element has the same part in it."""
     axes = _axes(step)
@@ -146,4 +151,5 @@ SHAPE_OPERATIONS: dict[str, MakeRule] = {
     "Mean": _mean,
     "Reshape": _rearrangement,
     "Squeeze": _rearrangement,
+    "Sum": _sum,
 }

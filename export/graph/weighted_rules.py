@@ -1,4 +1,4 @@
-"""Backward rules of layers with weights: products with matrices, depthwise convolutions and normalizations."""
+"""Backward rules of layers that multiply with weights: matrices and convolutions."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from camserve.export.frameworks import keras, tf
 import numpy as np
 import numpy.typing as npt
 
-from camserve.export.graph.backward import Form, MakeRule, Product, Rule, materialize, shape_of
-from camserve.export.graph.fold import ScaleAndShift, scale_and_shift, to_float64
+from camserve.export.graph.backward import Form, MakeRule, Product, Rule, shape_of
+from camserve.export.graph.fold import to_float64
 from camserve.export.graph.network import Step
 
 __all__ = ["WEIGHTED", "before_activation"]
@@ -24,6 +24,16 @@ def before_activation(layer: Any, inputs: Any) -> Any:
         outputs = keras.ops.matmul(inputs, layer.kernel)
     elif type(layer) is keras.layers.Conv2D:
         outputs = layer.convolution_op(inputs, layer.kernel)
+    elif type(layer) is keras.layers.SeparableConv2D:
+        outputs = keras.ops.separable_conv(
+            inputs,
+            layer.depthwise_kernel,
+            layer.pointwise_kernel,
+            layer.strides,
+            layer.padding,
+            layer.data_format,
+            layer.dilation_rate,
+        )
     else:
         outputs = keras.ops.depthwise_conv(
             inputs, layer.kernel, layer.strides, layer.padding, layer.data_format, layer.dilation_rate
@@ -57,7 +67,7 @@ def _convolution(step: Step) -> Rule | None:
     if layer.kernel_size == layer.strides == _POINT:
         matrix = to_float64(layer.kernel)[0, 0]
         return Rule(form, lambda after, _: [Product(_product(tf.constant(matrix, after.dtype), after))])
-    kernel = _kernel_on_grid(step)
+    kernel = _kernel_on_grid(step, layer.kernel)
     if kernel is None:
         return None
     *grid, channels, filters = kernel.shape
@@ -71,26 +81,53 @@ def _convolution(step: Step) -> Rule | None:
 
 
 def _depthwise(step: Step) -> Rule | None:
-    """Return the rule of a depthwise convolution that has a single position as its result."""
-    layer = step.operation
-    kernel = _kernel_on_grid(step) if layer.data_format == "channels_last" else None
+    """Return the rule of a depthwise convolution that is 1x1, or has a single position as its result."""
+    kernel = _depthwise_kernel(step, step.operation.kernel)
     if kernel is None:
         return None
+    return Rule(_form_of_bias(step.operation), lambda after, _: [Product(_spread(after, kernel))])
+
+
+def _separable(step: Step) -> Rule | None:
+    """Return the rule of a depthwise convolution, as above, and a 1x1 convolution after it."""
+    layer = step.operation
+    kernel = _depthwise_kernel(step, layer.depthwise_kernel)
+    if kernel is None:
+        return None
+    matrix = to_float64(layer.pointwise_kernel)[0, 0]
 
     def backward(after: Any, _: Any) -> list[Product]:
-        by_channel = tf.reshape(after, (-1, after.shape[1], 1, 1, *kernel.shape[2:]))
-        return [Product(tf.reduce_sum(by_channel * tf.constant(kernel, after.dtype), axis=-1))]
+        return [Product(_spread(_product(tf.constant(matrix, after.dtype), after), kernel))]
 
     return Rule(_form_of_bias(layer), backward)
 
 
-def _kernel_on_grid(step: Step) -> npt.NDArray[np.float64] | None:
+def _spread(after: Any, kernel: npt.NDArray[np.float64]) -> Any:
+    """Return the derivatives before a depthwise convolution: each channel has those of its own results.
+
+    Args:
+        after: `[batch, maps, height, width, channels * multiplier]`, of the result.
+        kernel: `[height, width, channels, multiplier]`; the grid of one of both is 1x1.
+    """
+    by_channel = tf.reshape(after, (-1, *after.shape[1:4], *kernel.shape[2:]))
+    return tf.reduce_sum(by_channel * tf.constant(kernel, after.dtype), axis=-1)
+
+
+def _depthwise_kernel(step: Step, weights: Any) -> npt.NDArray[np.float64] | None:
+    layer = step.operation
+    if layer.data_format != "channels_last":
+        return None
+    pointwise = layer.kernel_size == layer.strides == _POINT
+    return to_float64(weights) if pointwise else _kernel_on_grid(step, weights)
+
+
+def _kernel_on_grid(step: Step, weights: Any) -> npt.NDArray[np.float64] | None:
     """Return the weights of each position of the input, `[height, width, ...]`; None if the result is a grid."""
     layer = step.operation
     grid = shape_of(step.inputs[0])[:2]
     if step.outputs[0].shape[1:3] != _POINT or layer.dilation_rate not in (_POINT, 1):
         return None
-    kernel = to_float64(layer.kernel)
+    kernel = to_float64(weights)
     padded = np.zeros((*grid, *kernel.shape[2:]))
     places = []
     for size, window in zip(grid, kernel.shape[:2], strict=True):
@@ -101,59 +138,13 @@ def _kernel_on_grid(step: Step) -> npt.NDArray[np.float64] | None:
     return padded
 
 
-def _batch_norm(step: Step) -> Rule:
-    return _scaling(step, *scale_and_shift(step.operation))
-
-
-def _scale_and_shift(step: Step) -> Rule:
-    return _scaling(step, to_float64(step.operation.scale), to_float64(step.operation.shift))
-
-
-def _scaling(step: Step, scale: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]) -> Rule:
-    axis = step.operation.axis
-    shape = [1] * len(step.inputs[0].shape)
-    shape[axis[0] if isinstance(axis, list | tuple) else axis] = -1
-    factor = scale.reshape(1, *shape)
-    return Rule(
-        "affine" if shift.any() else "linear", lambda after, _: [Product(after * tf.constant(factor, after.dtype))]
-    )
-
-
-def _layer_norm(step: Step) -> Rule | None:
-    """Return the rule of y = γ z + β, z = (x - μ) / σ: with d = γ · after, (d - mean(d) - z · mean(d · z)) / σ."""
-    layer = step.operation
-    rank = len(step.inputs[0].shape)
-    given = layer.axis if isinstance(layer.axis, list | tuple) else [layer.axis]
-    axes = sorted(axis % rank for axis in given)
-    if layer.rms_scaling or axes != list(range(axes[0], rank)):
-        return None
-    behind = [axis + 1 for axis in axes]  # of derivatives, which have the maps before them
-
-    def backward(after: Any, tensors: Any) -> list[Product]:
-        (inputs,) = tensors
-        after = materialize(after, shape_of(step.inputs[0]))
-        if layer.gamma is not None:
-            after = after * keras.ops.convert_to_tensor(layer.gamma)
-        centered = inputs - tf.reduce_mean(inputs, axes, keepdims=True)
-        variance = tf.reduce_mean(centered * centered, axes, keepdims=True)
-        by_deviation = tf.math.rsqrt(variance + layer.epsilon)
-        normalized = tf.expand_dims(centered * by_deviation, 1)
-        along = tf.reduce_mean(after * normalized, behind, keepdims=True)
-        rest = after - tf.reduce_mean(after, behind, keepdims=True) - normalized * along
-        return [Product(rest * tf.expand_dims(by_deviation, 1))]
-
-    return Rule("other", backward, step.inputs)
-
-
 def _form_of_bias(layer: Any) -> Form:
     return "linear" if layer.bias is None or not to_float64(layer.bias).any() else "affine"
 
 
 WEIGHTED: dict[type, MakeRule] = {  # exact types, because a subclass may compute otherwise
-    keras.layers.BatchNormalization: _batch_norm,
     keras.layers.Conv2D: _convolution,
     keras.layers.Dense: _dense,
     keras.layers.DepthwiseConv2D: _depthwise,
-    keras.layers.LayerNormalization: _layer_norm,
-    ScaleAndShift: _scale_and_shift,
+    keras.layers.SeparableConv2D: _separable,
 }

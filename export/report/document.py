@@ -46,6 +46,7 @@ def make_report(
     images: MeasurementImages,
     calibration: Calibration | None,
     graph: Mapping[str, Any] | None,
+    int8: Mapping[str, Any] | None = None,
     files: Mapping[str, Mapping[str, Any]],
     examples: Sequence[Example],
     truth: Truth,
@@ -65,6 +66,7 @@ def make_report(
         calibration: The calibration that they were held out of; None for synthetic images.
         graph: `opset`, `ir_version` and `operators` (number of nodes by operator) of the ONNX file, and `layers`
             (number of Keras layers by class) of the network; None without an ONNX file.
+        int8: The layers that int8 quantizes, from `Int8Result`; None in another precision.
         files: Size and hash of the bundle's entries, from `describe_files`.
         examples: Example images with both maps.
         truth: What the gate compared an export in float32 with.
@@ -99,6 +101,7 @@ def make_report(
         "head": prepared.head.layer if prepared.head else None,
         "contract": contract.model_dump(mode="json"),
         "graph": None if graph is None else dict(graph),
+        "int8": None if int8 is None else dict(int8),
         "measured_on": measurement,
         "reference": describe_reference(truth),
         "parity": parity,

@@ -17,7 +17,6 @@ from support.networks import enliven
 
 from camserve.bundle import Bundle
 from camserve.contract import PRESETS
-from camserve.errors import HeadError
 from camserve.export import RECIPES, export_model
 from camserve.export.source import networks, residual
 
@@ -126,10 +125,11 @@ def test_keras_application_passes_the_gate(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.exhaustive  # `test_applications.py` exports a short variant
-def test_application_with_a_nonlinear_head_exports_without_maps(tmp_path: Path) -> None:
-    with pytest.raises(HeadError, match="the head is not linear"):
-        export_model("keras:mobilenetv3small", tmp_path / "bundle", weights="none")
-    assert passes_the_gate(export_model("keras:mobilenetv3small", tmp_path / "bundle", weights="none", cam=False))
+@pytest.mark.parametrize("cam", [True, False])
+def test_application_with_a_nonlinear_head_passes_the_gate(cam: bool, tmp_path: Path) -> None:
+    bundle = export_model("keras:mobilenetv3small", tmp_path / "bundle", weights="none", cam=cam)
+    assert passes_the_gate(bundle)
+    assert (bundle.contract.cam is not None) == cam
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras import layers
 from support.odd_layers import OwnCall, softmax
-from support.odd_models import EXACT, WITHOUT_MAP, classifier, dense
+from support.odd_models import EXACT, GRADIENT, WITHOUT_MAP, classifier, dense
 
 from camserve.errors import CamserveError, HeadError, ParityError, SourceError, UsageError
 from camserve.export import export_model
@@ -73,6 +73,14 @@ def test_model_exports_exactly(name: str, tmp_path: Path) -> None:
     assert {"reading", "cam_identity"} <= {metric["figure"] for metric in bundle.report["parity"]}
     assert bundle.report["reference"]["obstacle"] is None or name == "a subclassed backbone"
     assert not any("training=True" in warning for warning in bundle.report["warnings"])
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_model_exports_with_gradient_maps(name: str, tmp_path: Path) -> None:
+    bundle = export_model(GRADIENT[name](), tmp_path / "new", preprocessing="unit", resize="nearest", formats="onnx")
+    assert all(metric["passed"] for metric in bundle.report["parity"])
+    assert bundle.contract.cam is not None
+    assert bundle.contract.cam.method == "gradient"
 
 
 @pytest.mark.parametrize("name", WITHOUT_MAP)

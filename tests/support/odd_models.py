@@ -210,16 +210,20 @@ EXACT: dict[str, Make] = {
 """Models that export with maps."""
 
 
+GRADIENT: dict[str, Make] = {
+    "two heads": lambda: classifier(lambda x: layers.Average()([dense(x), dense(x)])),
+    "scaled probabilities": lambda: classifier(lambda x: layers.Rescaling(2.0)(dense(x))),
+    "attention over the head": lambda: classifier(
+        lambda x: layers.Dense(3)(layers.Dense(4, "softmax", name="gate")(layers.Flatten()(x)))
+    ),
+}
+"""Models that export with gradient maps."""
+
+
 WITHOUT_MAP: dict[str, tuple[Make, str]] = {
-    "two heads": (lambda: classifier(lambda x: layers.Average()([dense(x), dense(x)])), "'softmax'"),
     "sorted features": (
         lambda: classifier(lambda x: layers.Dense(3)(keras.ops.sort(layers.GlobalMaxPooling2D()(x), axis=1))),
         "Sort",
-    ),
-    "scaled probabilities": (lambda: classifier(lambda x: layers.Rescaling(2.0)(dense(x))), "'softmax'"),
-    "attention over the head": (
-        lambda: classifier(lambda x: layers.Dense(3)(layers.Dense(4, "softmax", name="gate")(layers.Flatten()(x)))),
-        "'gate'",
     ),
 }
 """Models that export only without maps, each with part of the error message."""

@@ -13,6 +13,7 @@ from camserve.cli.shared_options import one_of
 __all__ = [
     "ALL_FORMATS",
     "CAM_TOP_K",
+    "INT8_LAYERS",
     "AllowDoublePreprocessing",
     "Bound",
     "Calibration",
@@ -24,6 +25,7 @@ __all__ = [
     "Fit",
     "Formats",
     "InputDtype",
+    "Int8Layers",
     "Int8Target",
     "Labels",
     "Name",
@@ -45,6 +47,9 @@ ALL_FORMATS = ",".join(FORMATS)
 
 CAM_TOP_K = 5
 """The default number of maps."""
+
+INT8_LAYERS = "auto"
+"""The default of --int8-layers."""
 
 _SOURCE, _PREPROCESSING, _PRECISION, _MAPS = "Source", "Preprocessing", "Precision and parity", "Class activation maps"
 
@@ -188,6 +193,15 @@ Int8Target = Annotated[
         metavar="TARGET",
         help="Runtime of an int8 model: cpu or tensorrt.",
         autocompletion=one_of(INT8_TARGETS),
+        rich_help_panel=_PRECISION,
+    ),
+]
+Int8Layers = Annotated[
+    str,
+    typer.Option(
+        metavar="LAYERS",
+        help="Layers that int8 quantizes: auto (all, or else the most that pass the parity gate), all, or all but "
+        "some: all,-NAME[,-NAME...], with * in names.",
         rich_help_panel=_PRECISION,
     ),
 ]

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers
+from support.gradient_faults import FAULTS, FAULTS_OF_NORMALIZATIONS, Monkey, wrong_cell
 from support.networks import enliven
 
 from camserve.contract import PRESETS
@@ -21,16 +21,12 @@ from camserve.export.gate.determined import undetermined_metric, with_determined
 from camserve.export.gate.parity import measure_parity
 from camserve.export.gate.samples import sample_images
 from camserve.export.gate.tolerances import Tolerances
-from camserve.export.graph import derivatives, gradient_maps, rules
-from camserve.export.graph.backward import Product, Rule
 from camserve.export.graph.exact import Truth, find_truth
 from camserve.export.graph.prepare import Prepared, prepare
 from camserve.export.graph.reference import ReferenceOutputs
 from camserve.pixels import normalize
 
 IMAGES = normalize(sample_images(6, 16, 16, 3), PRESETS["unit"])
-
-Monkey = pytest.MonkeyPatch
 
 
 def network(*, hidden_bias: bool = True, activation: str = "silu") -> keras.Model:
@@ -47,6 +43,17 @@ def network(*, hidden_bias: bool = True, activation: str = "silu") -> keras.Mode
     return enliven(keras.Model(image, classes, name="hidden"), PRESETS["unit"])
 
 
+def normalized_network() -> keras.Model:
+    """Build a network with every normalization of its own values, a softmax and a separable convolution."""
+    image = layers.Input((16, 16, 3))
+    x = layers.Conv2D(12, 3, strides=2, padding="same", activation="relu", name="features")(image)
+    whole = layers.Flatten()(layers.SeparableConv2D(16, 8, depth_multiplier=2, activation="gelu")(x))
+    hidden = layers.RMSNormalization()(layers.GroupNormalization(4)(whole))
+    shares = layers.Dense(8, "softmax", name="shares")(hidden)
+    x = layers.Concatenate()([layers.UnitNormalization()(whole), shares])
+    return enliven(keras.Model(image, layers.Dense(6, name="classes")(x), name="normalized"), PRESETS["unit"])
+
+
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
     return network()
@@ -55,6 +62,11 @@ def model() -> keras.Model:
 @pytest.fixture(scope="module")
 def homogeneous() -> keras.Model:
     return network(hidden_bias=False, activation="relu")
+
+
+@pytest.fixture(scope="module")
+def normalized() -> keras.Model:
+    return normalized_network()
 
 
 def failed(model: keras.Model, change: Callable[[Any], Any] | None = None) -> set[str]:
@@ -73,96 +85,22 @@ def truth_of(prepared: Prepared) -> tuple[Truth, ReferenceOutputs]:
     return truth, with_determined(truth.exact(IMAGES), truth.keras(IMAGES))
 
 
-def with_layer(monkeypatch: Monkey, layer: type, change: Callable[[Rule], Rule]) -> None:
-    """Change the backward rule of a layer."""
-    make = rules._LAYERS[layer]
-
-    def changed(step: Any) -> Rule:
-        rule = make(step)
-        assert rule is not None
-        return change(rule)
-
-    monkeypatch.setitem(rules._LAYERS, layer, changed)
-
-
-def forgotten_activation(name: str) -> Callable[[Monkey], None]:
-    """Take an activation for the identity."""
-    forgotten = replace(derivatives._ACTIVATIONS[name], at=tf.ones_like)
-    return lambda monkeypatch: monkeypatch.setitem(derivatives._ACTIVATIONS, name, forgotten)
-
-
-def wrong_cell(monkeypatch: Monkey) -> None:
-    """Give the derivative of a maximum to the next position."""
-
-    def shifted(rule: Rule) -> Rule:
-        def backward(after: Any, tensors: Any) -> list[Product]:
-            (product,) = rule.backward(after, tensors)
-            return [Product(product.each, tf.roll(product.shared, 1, axis=2))]
-
-        return replace(rule, backward=backward)
-
-    with_layer(monkeypatch, layers.GlobalMaxPooling2D, shifted)
-
-
-def forgotten_size(monkeypatch: Monkey) -> None:
-    """Take an average for a sum."""
-
-    def times_positions(rule: Rule) -> Rule:
-        return replace(rule, backward=lambda after, tensors: [Product(64 * rule.backward(after, tensors)[0].each)])
-
-    with_layer(monkeypatch, layers.GlobalAveragePooling2D, times_positions)
-
-
-def forgotten_deviation(monkeypatch: Monkey) -> None:
-    """Take the mean and the deviation of a normalization for constants."""
-
-    def constant(rule: Rule) -> Rule:
-        def backward(after: Any, tensors: Any) -> list[Product]:
-            centered = tensors[0] - tf.reduce_mean(tensors[0], -1, keepdims=True)
-            deviation = tf.math.rsqrt(tf.reduce_mean(centered * centered, -1, keepdims=True) + 1e-3)
-            return [Product(after * tf.expand_dims(deviation, 1))]
-
-        return replace(rule, backward=backward)
-
-    with_layer(monkeypatch, layers.LayerNormalization, constant)
-
-
-def swapped_branches(monkeypatch: Monkey) -> None:
-    """Give the derivative of the average to the maximum."""
-    with_layer(
-        monkeypatch,
-        layers.Concatenate,
-        lambda rule: replace(rule, backward=lambda after, tensors: rule.backward(after, tensors)[::-1]),
-    )
-
-
-def next_class(monkeypatch: Monkey) -> None:
-    """Compute the maps of the next classes."""
-    original = gradient_maps.GradientMaps._backward
-    monkeypatch.setattr(
-        gradient_maps.GradientMaps, "_backward", lambda self, best, tensors: original(self, (best + 1) % 6, tensors)
-    )
-
-
-FAULTS: dict[str, Callable[[Monkey], None]] = {
-    "the derivative of ReLU forgotten": forgotten_activation("relu"),
-    "the derivative of swish forgotten": forgotten_activation("silu"),
-    "the wrong cell of the maximum": wrong_cell,
-    "the number of positions forgotten": forgotten_size,
-    "the deviation taken for a constant": forgotten_deviation,
-    "average and maximum swapped": swapped_branches,
-    "the wrong class": next_class,
-}
-
-
-def test_correct_maps_pass(model: keras.Model, homogeneous: keras.Model) -> None:
-    assert failed(model) == failed(homogeneous) == set()
+def test_correct_maps_pass(model: keras.Model, homogeneous: keras.Model, normalized: keras.Model) -> None:
+    assert failed(model) == failed(homogeneous) == failed(normalized) == set()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_maps_with_one_fault_fail(fault: str, model: keras.Model, monkeypatch: Monkey) -> None:
     FAULTS[fault](monkeypatch)
     assert failed(model) == {"cam"}
+
+
+@pytest.mark.parametrize("fault", FAULTS_OF_NORMALIZATIONS)
+def test_maps_of_normalized_values_with_one_fault_fail(
+    fault: str, normalized: keras.Model, monkeypatch: Monkey
+) -> None:
+    FAULTS_OF_NORMALIZATIONS[fault](monkeypatch)
+    assert failed(normalized) == {"cam"}
 
 
 @pytest.mark.parametrize(

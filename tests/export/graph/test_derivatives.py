@@ -89,8 +89,14 @@ def test_derivative_is_the_gradient_of_tensorflow(name: str) -> None:
 
 @pytest.mark.parametrize(
     "apply",
-    [layers.Activation("softmax"), layers.ReLU(threshold=1.0), layers.Activation(lambda x: x**2), keras.ops.square],
-    ids=["softmax", "threshold", "custom", "square"],
+    [
+        layers.Activation("log_softmax"),
+        layers.ReLU(threshold=1.0),
+        layers.Activation(lambda x: x**2),
+        keras.ops.square,
+        layers.Softmax(axis=0),
+    ],
+    ids=["log_softmax", "threshold", "custom", "square", "softmax of a batch"],
 )
 def test_unknown_activation_has_no_derivative(apply: Any) -> None:
     assert derivative_of(step_of(apply)) is None

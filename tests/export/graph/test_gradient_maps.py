@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -12,6 +13,7 @@ from keras import layers
 
 from camserve.errors import UsageError
 from camserve.export.graph.gradient_head import GradientHead
+from camserve.export.graph.inference import to_float64
 from camserve.export.graph.prepare import Prepared, prepare
 from camserve.export.graph.reference import logits_of_maps
 
@@ -46,6 +48,22 @@ def layer_norm(**settings: Any) -> Any:
     return layers.LayerNormalization(epsilon=1e-6, **random, **settings)
 
 
+def group_norm(groups: int) -> Any:
+    random = {"beta_initializer": "random_normal", "gamma_initializer": keras.initializers.RandomNormal(1.0, 0.3)}
+    return layers.GroupNormalization(groups, epsilon=1e-6, **random)
+
+
+def rms_norm(**settings: Any) -> Any:
+    norm = layers.RMSNormalization(**settings)
+    norm.build((None, 1, 1, 4))
+    norm.set_weights([np.random.default_rng(5).uniform(0.5, 2, weight.shape) for weight in norm.weights])
+    return norm
+
+
+def in_a_row(x: Any) -> Any:
+    return layers.Reshape((49, 4))(x)
+
+
 def gated(x: Any) -> Any:
     x = average(x)
     return layers.Multiply()([x, layers.Dense(4, "sigmoid")(x)])
@@ -76,6 +94,38 @@ HEADS: dict[str, Any] = {
         layers.GlobalAveragePooling2D(keepdims=True)(x)
     ),
     "layer normalization without scale": lambda x: layers.LayerNormalization(scale=False, center=False)(largest(x)),
+    "group normalization": lambda x: group_norm(2)(dense(8)(largest(x))),
+    "group normalization of a grid": lambda x: layers.Concatenate()([average(group_norm(2)(x) * x), largest(x)]),
+    "instance normalization of a grid": lambda x: largest(x) + average(layers.ReLU()(group_norm(-1)(x))),
+    "root mean square normalization": lambda x: rms_norm()(average(x)),
+    "root mean square normalization of a grid": lambda x: rms_norm(axis=(1, 2, 3))(
+        layers.GlobalAveragePooling2D(keepdims=True)(x)
+    ),
+    "vectors of length 1": lambda x: layers.UnitNormalization()(average(x)),
+    "vectors of length 1 by an operator": lambda x: keras.ops.normalize(dense(5)(average(x)), axis=1),
+    "a softmax": lambda x: layers.Activation("softmax")(dense(5)(average(x))),
+    "a softmax layer": lambda x: layers.Softmax()(average(x)),
+    "a hidden layer with softmax": lambda x: dense(6, "softmax")(largest(x)),
+    "a softmax by an operator": lambda x: 3 * keras.ops.softmax(average(x), axis=1),
+    "attention to positions": lambda x: keras.ops.sum(
+        layers.Multiply()([in_a_row(x), layers.Softmax(axis=1)(in_a_row(x))]), 1
+    ),
+    "a softmax over the grid": lambda x: largest(layers.Softmax(axis=(1, 2))(x)) + average(x),
+    "a linear activation": lambda x: layers.Activation("linear")(dense(6, "relu")(average(x))),
+    "a linear activation of the grid": lambda x: largest(layers.Activation("linear")(x)),
+    "layers for training": lambda x: layers.AlphaDropout(0.1)(
+        layers.GaussianNoise(0.1)(
+            layers.GaussianDropout(0.1)(layers.Identity()(dense(6, "relu")(average(layers.SpatialDropout2D(0.1)(x)))))
+        )
+    ),
+    "a 1x1 depthwise convolution": lambda x: layers.DepthwiseConv2D(1, depth_multiplier=2, activation="relu")(
+        layers.GlobalAveragePooling2D(keepdims=True)(x)
+    ),
+    "1x1 depthwise convolution of a grid": lambda x: largest(x) + average(layers.DepthwiseConv2D(1)(x) * x),
+    "a 1x1 separable convolution": lambda x: layers.SeparableConv2D(6, 1, activation="gelu")(
+        layers.GlobalAveragePooling2D(keepdims=True)(x)
+    ),
+    "a separable convolution over the grid": layers.SeparableConv2D(5, 7, depth_multiplier=2, activation="relu"),
     "1x1 convolutions and hard swish": lambda x: layers.Activation("hard_silu")(
         layers.Conv2D(6, 1)(layers.GlobalAveragePooling2D(keepdims=True)(x))
     ),
@@ -142,13 +192,13 @@ def test_maps_are_those_of_the_gradient_tape(name: str) -> None:
     model, prepared, head = prepared_head(name)
     served = {output: np.asarray(value) for output, value in prepared.served.function(IMAGES).items()}
     expected = tape_maps(model, served["cam_class"])
-    reference = prepared.reference(IMAGES)
+    exact = replace(prepared.reference, network=to_float64(prepared.reference.network))(IMAGES)
     assert prepared.served.cam is not None
     assert (prepared.served.cam.method, prepared.served.cam.grid) == ("gradient", (7, 7))
     assert served["cam"].shape == (len(IMAGES), MAPS, 7, 7)
     scale = np.abs(expected).max()
     np.testing.assert_allclose(served["cam"], expected, atol=2e-6 * scale)
-    np.testing.assert_allclose(reference.maps_of(served["cam_class"]), expected, atol=2e-6 * scale)
+    np.testing.assert_allclose(served["cam"], exact.maps_of(served["cam_class"]), atol=2e-6 * scale)
     own_logits = np.take_along_axis(served["logits"], served["cam_class"], axis=1)
     assert (np.diff(own_logits) <= 0).all()
     if head.bias is not None:

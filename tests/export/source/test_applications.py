@@ -201,8 +201,8 @@ def enlivened(build: Callable[..., keras.Model], name: str, size: int) -> keras.
     return enliven(build(weights=None, input_shape=(size, size, 3), classes=10), application(name).preprocessing)
 
 
-def exported(name: str, model: keras.Model, folder: Path, *, cam: bool = True) -> Bundle:
-    return export_model(model, folder / "bundle", preprocessing=application(name).preprocessing, cam=cam)
+def exported(name: str, model: keras.Model, folder: Path, **options: Any) -> Bundle:
+    return export_model(model, folder / "bundle", preprocessing=application(name).preprocessing, **options)
 
 
 def exports_with_maps(name: str, model: keras.Model, grid: tuple[int, int], folder: Path) -> None:
@@ -239,6 +239,15 @@ def test_family_with_a_nonlinear_head_exports_with_gradient_maps(name: str, tmp_
     bundle = exported(name, short(name, size), tmp_path)
     assert bundle.contract.cam is not None
     assert (bundle.contract.cam.kind, bundle.contract.cam.grid) == ("gradient", grid)
+    assert all(metric["passed"] for metric in bundle.report["parity"])
+
+
+@pytest.mark.slow
+def test_family_with_a_nonlinear_head_exports_without_maps(tmp_path: Path) -> None:
+    mobilenet_v3: Any = partial(family_of("MobileNetV3Small").MobileNetV3, lambda x, *_: x, 16)  # without blocks
+    model = enlivened(mobilenet_v3, "MobileNetV3Small", 32)
+    bundle = exported("MobileNetV3Small", model, tmp_path, cam=False, formats="onnx")
+    assert bundle.contract.cam is None
     assert all(metric["passed"] for metric in bundle.report["parity"])
 
 

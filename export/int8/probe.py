@@ -1,0 +1,114 @@
+"""Calibration images with Keras's answers, on which int8 variants of a network are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from camserve.answer_differences import cosines, scale_of
+from camserve.contract import ModelContract
+from camserve.export.formats.runner import Runner
+from camserve.export.gate.agreement import measure_agreement
+from camserve.export.gate.metric import Metric
+from camserve.export.gate.tolerances import Tolerances
+from camserve.export.graph.prepare import Prepared
+from camserve.export.graph.reference import ReferenceOutputs
+from camserve.pixels import graph_input, normalize
+from camserve.tensors import CAM, CAM_CLASS, LOGITS
+
+__all__ = ["Effect", "Probe"]
+
+_BATCH = 8
+_MARGIN = 0.8
+_PIXELS = 48 * 224 * 224  # of all images that a variant is judged on; the effect of one layer needs a third of them
+_EFFECT_SHARE = 3
+_FEWEST = 48
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How far answers are from Keras's.
+
+    Attributes:
+        logits: Root mean square of the differences of the logits, relative to that of Keras's logits.
+        maps: Mean of 1 - cosine between a map and Keras's map of the same class; None without maps.
+    """
+
+    logits: float
+    maps: float | None
+
+
+class Probe:
+    """Images that calibrated int8, with Keras's answers, which are computed once.
+
+    Args:
+        prepared: The classifier.
+        contract: Its contract.
+        fit: The images that calibrated int8, uint8 `[n, height, width, channels]`. They are sampled evenly: 48 images
+            of 224x224 pixels, more of smaller ones.
+        tolerances: The tolerances of the gate.
+    """
+
+    def __init__(
+        self, prepared: Prepared, contract: ModelContract, fit: npt.NDArray[np.uint8], tolerances: Tolerances
+    ) -> None:
+        self._head = prepared.head
+        self._activation = prepared.served.activation
+        self._tolerances = tolerances
+        number = min(len(fit), max(_FEWEST, _PIXELS // (fit.shape[1] * fit.shape[2])))
+        pixels = fit[np.linspace(0, len(fit) - 1, number).round().astype(int)]
+        parts = [pixels[begin :: -(-number // _BATCH)] for begin in range(-(-number // _BATCH))]
+        preprocessing = contract.preprocessing
+        self._batches = [
+            (graph_input(part, preprocessing), prepared.reference(normalize(part, preprocessing))) for part in parts
+        ]
+        self.inputs: npt.NDArray[Any] = self._batches[0][0]
+
+    def effect(self, run: Runner) -> Effect:
+        """Measure how far a file is from Keras, on a third of the images.
+
+        Args:
+            run: Runs the file.
+        """
+        batches = self._batches[: -(-len(self._batches) // _EFFECT_SHARE)]
+        return _mean([_difference(run(images), keras) for images, keras in batches])
+
+    def failing(self, run: Runner) -> list[Metric]:
+        """Return the metrics of the gate by which a file would be refused, with a margin, on all images.
+
+        The margin allows for images that the gate measures on and that are not among these: a share of the images is
+        compared with its tolerance itself instead of the end of its interval, every other metric with 0.8 of it.
+
+        Args:
+            run: Runs the file.
+        """
+        metrics = measure_agreement(
+            "onnx", run, self._batches, self._head, self._tolerances, activation=self._activation
+        )
+        return [metric for metric in metrics if metric.tolerance is not None and not _is_safe(metric)]
+
+
+def _is_safe(metric: Metric) -> bool:
+    margin = 1.0 if metric.interval is not None else _MARGIN
+    return bool(metric.value <= margin * (metric.tolerance or 0.0))
+
+
+def _difference(exported: Any, keras: ReferenceOutputs) -> tuple[float, float, float | None, int]:
+    """Return sums over a batch: of squared differences of logits, of squared logits and of 1 - cosine; and its size."""
+    logits = np.asarray(exported[LOGITS], np.float64)
+    squares, reference = float(np.sum((logits - keras.logits) ** 2)), float(np.sum(keras.logits**2))
+    if not keras.has_maps:
+        return squares, reference, None, len(logits)
+    classes = np.asarray(exported[CAM_CLASS]).astype(int)
+    distances = 1 - cosines(np.asarray(exported[CAM], np.float64), keras.maps_of(classes))
+    return squares, reference, float(np.sum(distances.mean(axis=1))), len(logits)
+
+
+def _mean(batches: Sequence[tuple[float, float, float | None, int]]) -> Effect:
+    squares, reference, distances, images = zip(*batches, strict=True)
+    maps = None if distances[0] is None else float(sum(filter(None, distances)) / sum(images))
+    return Effect(float(np.sqrt(sum(squares) / scale_of(sum(reference)))), maps)
