@@ -1,6 +1,6 @@
 """Speed and memory of `camserve score`, beside what it could reach on the same cores, in one run.
 
-    python benchmarks/scoring.py [PART ...] [--quick] [--rounds 5] [--bundle DIR] [--gpu-bundle DIR] [--json]
+    python benchmarks/scoring.py [PART ...] [--quick] [--rounds 10] [--bundle DIR] [--gpu-bundle DIR] [--json]
 
 PART is one or more of (default: all):
 
@@ -14,9 +14,12 @@ instant   the same against a server that answers at once, with one worker and wi
 memory    the largest resident memory of all processes, with 1,000 and with 100,000 tiny images.
 gpu       as `served` by a GPU, in fp16, with the fast JPEG decoder; requires 16 cores and a GPU.
 
-What is compared alternates within each round. The start of `camserve score` is measured by a run with few images, and
-is not in its rates. Rates are medians over the rounds; ratios are medians of the ratios within a round. `--bundle` and
-`--gpu-bundle` use exported networks again, also on a host without TensorFlow.
+The speed of many machines changes within seconds. What is compared therefore takes turns of one to four seconds in
+many short rounds, every second one in the opposite order. Each `camserve score` is one run with more images than it
+finishes: it is suspended (SIGSTOP, with the server of `served`) while the others have their turn, and its rate is the
+number of rows that it records in its turn, by the time of the turn. Its start, and its first images, whose requests are
+short, precede the first round. Rates are medians over the rounds; ratios are medians of the ratios within a round.
+`--bundle` and `--gpu-bundle` use exported networks again, also on a host without TensorFlow.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ from support.scoring.measured_program import CAMSERVE, Measured, measure
 from support.scoring.network import export
 from support.scoring.opponent_process import Speed, opened
 from support.scoring.report import cores, describe_host, render
-from support.scoring.servers import Served, instant, triton
+from support.scoring.running_score import RunningScore, running_score
+from support.scoring.servers import instant, triton
 from support.toy import with_pixels, write_toy_bundle
 
 from camserve.choices import Precision
@@ -54,6 +58,8 @@ BATCHES = (8, 32)
 SEED, SERVED, BUNDLE, BOUND = "fourth notebook", "camserve score", "camserve score --bundle", "decoding and inference"
 ONE, TWO, DECODING = "1 worker", "2 workers", "bare decoding"
 
+Turn = Callable[[], Speed]
+
 
 @dataclass(frozen=True)
 class Size:
@@ -61,29 +67,30 @@ class Size:
 
     Attributes:
         rounds: Number of rounds.
-        served: Images of a run against a network.
-        instant: Images of a run against the server that answers at once.
-        notebook: Images of a run of the notebook's loop.
-        bare: Images of a run of bare inference; four times as many are decoded.
+        instant: Rounds against the server that answers at once, for each of these.
+        seconds: Duration of a turn of `camserve score`; half of it against the server that answers at once.
+        notebook: Images of a turn of the notebook's loop.
+        bare: Images of a turn of bare inference.
+        decoded: Images of a turn of bare decoding.
         many: Images of the larger run of the memory test.
-        gpu: Images of a run with a GPU.
     """
 
     rounds: int
-    served: int
     instant: int
+    seconds: float
     notebook: int
     bare: int
+    decoded: int
     many: int
-    gpu: int
 
 
-QUICK = Size(rounds=1, served=320, instant=2_000, notebook=16, bare=192, many=10_000, gpu=20_000)
-FULL = Size(rounds=5, served=1_000, instant=8_000, notebook=40, bare=320, many=100_000, gpu=100_000)
+QUICK = Size(rounds=2, instant=3, seconds=3.0, notebook=12, bare=96, decoded=1_600, many=10_000)
+FULL = Size(rounds=10, instant=3, seconds=4.0, notebook=20, bare=160, decoded=2_000, many=100_000)
 FEW = 1_000
-ATTEMPTS = 3
 FIRST, FIRST_OF_MANY = 150, 1_100
 """Images after which requests have their full size, with a maximum batch size of 8 and of 64."""
+FASTEST, FASTEST_INSTANT, FASTEST_GPU = 400, 3_000, 15_000
+"""Images a second that no run exceeds: so many are there for it."""
 
 
 @dataclass
@@ -119,44 +126,14 @@ class Setting:
             self.bundles[precision] = export(self.folder, precision)
         return self.bundles[precision]
 
-    def score(self, images: Path, *options: str | Path, memory: bool = False) -> Measured:
-        """Run `camserve score` and check that each image has an answer."""
-        output = self.folder / "answers.parquet"
-        words = [CAMSERVE, "score", images, "--output", output, "--json", *options]
-        measured = measure(words, memory=memory)
+    def score(self, images: Path, *options: str | Path) -> Measured:
+        """Run `camserve score`, measure its memory, and check that each image has an answer."""
+        words = [CAMSERVE, "score", images, "--output", self.folder / "answers.parquet", "--json", *options]
+        measured = measure(words, memory=True)
         document = json.loads(measured.output)
         if document["errors"] or not document["rows"]:
             raise RuntimeError(f"camserve score: {measured.output}")
         return measured
-
-    def speed(self, count: int, *options: str | Path, start: int, server: Served | None = None) -> Speed:
-        """Return the speed of `camserve score` after its first images, and how long its start takes.
-
-        Args:
-            count: Number of images.
-            options: The options.
-            start: Number of images before them: requests are short at first.
-            server: The server, if there is one.
-        """
-        for _ in range(ATTEMPTS):
-            speed = self._speed(count, options, start, server)
-            if speed.rate > 0:
-                return speed
-        raise RuntimeError(f"{start} images took longer than {start + count}: other programs use these cores")
-
-    def _speed(self, count: int, options: Sequence[str | Path], start: int, server: Served | None) -> Speed:
-        runs, used = [], [server.processor_seconds() if server else 0.0]
-        for images in (start, start + count):
-            runs.append(self.score(self.photos(images), *options, *(server.options if server else ())))
-            used.append(server.processor_seconds() if server else 0.0)
-        first, whole = runs
-        seconds = whole.seconds - first.seconds
-        return Speed(
-            rate=count / seconds,
-            cpu=(whole.cpu - first.cpu) / count,
-            server_cpu=(used[2] - 2 * used[1] + used[0]) / count,
-            start=first.seconds - start * seconds / count,
-        )
 
     def check(self, part: str, what: str, value: float, limit: float, *, most: bool = False) -> None:
         """Record a value and its limit, which is the least or the most."""
@@ -191,8 +168,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="one round with fewer images, in less than three minutes")
-    parser.add_argument("--rounds", type=int, help="number of rounds (default: 5, with --quick 1)")
+    parser.add_argument("--quick", action="store_true", help="few rounds with fewer images, in less than three minutes")
+    parser.add_argument("--rounds", type=int, help=f"rounds (default: {FULL.rounds}, with --quick {QUICK.rounds})")
     parser.add_argument("--bundle", type=Path, metavar="DIR", help="an exported int8 ResNet50 with uint8 input")
     parser.add_argument("--gpu-bundle", type=Path, metavar="DIR", help="an exported fp16 ResNet50 with uint8 input")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -206,7 +183,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 def measure_served(setting: Setting) -> None:
     """Compare `camserve score` on a network with the notebook's loop and with the bound."""
     size, bundle = setting.size, setting.network("int8")
-    rounds: list[dict[str, Speed]] = []
+    images = setting.photos(FIRST + round(size.rounds * size.seconds * FASTEST))
     with ExitStack() as stack:
         server = stack.enter_context(triton(bundle, setting.folder))
         decoding = stack.enter_context(opened("decode", bundle, setting.listed(), processes=cores()))
@@ -218,17 +195,22 @@ def measure_served(setting: Setting) -> None:
             for threads, processes in ((cores(), 1), (1, cores()))
         ]
         notebook = stack.enter_context(opened("seed", setting.listed()))
-        for _ in range(size.rounds):
-            decoded = decoding.run(size.bare * 4)
+        options = ("--workers", str(cores()))
+        served = stack.enter_context(running_score(images, *options, first=FIRST, server=server, with_server=True))
+        in_program = stack.enter_context(running_score(images, "--bundle", bundle, first=FIRST))
+
+        def bound() -> Speed:
+            decoded = decoding.run(size.decoded)
             inferred = max((each.run(size.bare) for each in inference), key=lambda speed: speed.rate)
-            found = {
-                SEED: notebook.run(size.notebook),
-                SERVED: setting.speed(size.served, "--workers", str(cores()), start=FIRST, server=server),
-                BUNDLE: setting.speed(size.served, "--bundle", bundle, start=FIRST),
-                BOUND: Speed(1 / (1 / decoded.rate + 1 / inferred.rate), decoded.cpu + inferred.cpu),
-            }
-            rounds.append(found)
-            report_progress("served", found)
+            return Speed(1 / (1 / decoded.rate + 1 / inferred.rate), decoded.cpu + inferred.cpu)
+
+        turns: dict[str, Turn] = {
+            SEED: lambda: notebook.run(size.notebook),
+            SERVED: lambda: served.run(size.seconds),
+            BOUND: bound,
+            BUNDLE: lambda: in_program.run(size.seconds),
+        }
+        rounds = take_turns("served", turns, size.rounds)
     setting.rows["served"] = rows_of(rounds)
     for name in (SERVED, BUNDLE):
         setting.check("served", f"{name} : {SEED}", ratio(rounds, name, SEED), 2.5)
@@ -239,14 +221,23 @@ def measure_instant(setting: Setting) -> None:
     """Compare one worker with two, and with bare decoding, against a server that answers at once."""
     size = setting.size
     bundle = with_pixels(write_toy_bundle(setting.folder / "toy", size=(224, 224), classes=1000, preset="raw-rgb")).path
-    rounds: list[dict[str, Speed]] = []
-    with instant(bundle) as server, opened("decode", bundle, setting.listed(), processes=2) as decoding:
-        for _ in range(size.rounds):
-            found = {DECODING: decoding.run(size.instant // 2)}
-            for name, workers in ((ONE, "1"), (TWO, "2")):
-                found[name] = setting.speed(size.instant, "--workers", workers, start=FIRST_OF_MANY, server=server)
-            rounds.append(found)
-            report_progress("instant", found)
+    number, seconds = size.rounds * size.instant, size.seconds / 2
+    images = setting.photos(FIRST_OF_MANY + round(number * seconds * FASTEST_INSTANT))
+    with ExitStack() as stack:
+        server = stack.enter_context(instant(bundle))
+        decoding = stack.enter_context(opened("decode", bundle, setting.listed(), processes=2))
+
+        def score(workers: int) -> RunningScore:
+            options = ("--workers", str(workers))
+            return stack.enter_context(running_score(images, *options, first=FIRST_OF_MANY, server=server))
+
+        one, two = score(1), score(2)
+        turns: dict[str, Turn] = {
+            ONE: lambda: one.run(seconds),
+            DECODING: lambda: decoding.run(size.decoded),
+            TWO: lambda: two.run(seconds),
+        }
+        rounds = take_turns("instant", turns, number)
     setting.rows["instant"] = rows_of(rounds)
     setting.check("instant", f"{TWO} : {ONE}", ratio(rounds, TWO, ONE), 1.8)
     setting.check("instant", f"{TWO} : {DECODING}", ratio(rounds, TWO, DECODING), 0.9)
@@ -261,7 +252,7 @@ def measure_memory(setting: Setting) -> None:
     with instant(bundle) as server:
         for count in counts:
             images = link_files(originals, setting.folder / f"drawings-{count}", count)
-            run = setting.score(images, *server.options, "--workers", str(cores()), memory=True)
+            run = setting.score(images, *server.options, "--workers", str(cores()))
             shutil.rmtree(images)
             rows.append({"what": f"{count:,} images", "peak_mb": run.peak / 1e6, "rate": count / run.seconds})
     setting.rows["memory"] = rows
@@ -276,11 +267,13 @@ def measure_gpu(setting: Setting) -> None:
         return
     bundle = setting.network("fp16")
     name = "camserve score --fast-jpeg"
-    with triton(bundle, setting.folder / "gpu", preset="gpu") as server:
-        rounds = [
-            {name: setting.speed(setting.size.gpu, "--fast-jpeg", start=FIRST_OF_MANY, server=server)}
-            for _ in range(setting.size.rounds)
-        ]
+    size = setting.size
+    images = setting.photos(FIRST_OF_MANY + round(size.rounds * size.seconds * FASTEST_GPU))
+    with (
+        triton(bundle, setting.folder / "gpu", preset="gpu") as server,
+        running_score(images, "--fast-jpeg", first=FIRST_OF_MANY, server=server, with_server=True) as running,
+    ):
+        rounds = take_turns("gpu", {name: lambda: running.run(size.seconds)}, size.rounds)
     setting.rows["gpu"] = rows_of(rounds)
     setting.check("gpu", "images per second", setting.rows["gpu"][0]["rate"], 6_000.0)
 
@@ -291,6 +284,17 @@ PARTS: dict[str, Callable[[Setting], None]] = {
     "memory": measure_memory,
     "gpu": measure_gpu,
 }
+
+
+def take_turns(part: str, turns: dict[str, Turn], number: int) -> list[dict[str, Speed]]:
+    """Measure what is compared in so many rounds, every second one in the opposite order."""
+    rounds = []
+    for place in range(number):
+        order = list(turns) if place % 2 == 0 else list(reversed(turns))
+        measured = {name: turns[name]() for name in order}
+        rounds.append({name: measured[name] for name in turns})
+        report_progress(part, rounds[-1])
+    return rounds
 
 
 def rows_of(rounds: list[dict[str, Speed]]) -> list[dict[str, Any]]:

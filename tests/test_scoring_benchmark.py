@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+from support.process_usage import is_running
 from support.scoring.image_files import link_files, write_drawings
 from support.scoring.measured_program import measure
 from support.scoring.opponent_process import Speed, opened
+from support.scoring.running_score import running_score
 from support.scoring.servers import Served, instant
 from support.toy import with_pixels, write_toy_bundle
 
@@ -79,6 +82,20 @@ def test_opponent_processes_share_the_images(bundle: Path, tmp_path: Path) -> No
         speed = decoding.run(20)
     assert speed.rate > 0
     assert 0 < speed.cpu < 1
+
+
+def test_a_run_is_suspended_between_its_turns(bundle: Path, server: Served, tmp_path: Path) -> None:
+    images = link_files(write_drawings(tmp_path / "drawings", 4), tmp_path / "many", 20_000)
+    with running_score(images, "--workers", "1", first=50, server=server) as running:
+        used = running.processor_seconds()
+        time.sleep(0.2)
+        assert running.processor_seconds() == used
+        speed = running.run(0.3)
+        assert speed.rate > 0
+        assert speed.cpu > 0
+        assert speed.start is not None
+        assert speed.start > 0
+    assert not any(map(is_running, running.pids))
 
 
 def test_linked_files_have_distinct_names(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -27,6 +28,30 @@ def test_the_version_is_printed() -> None:
 def test_closed_standard_streams_are_no_error() -> None:
     closed = ["sh", "-c", 'exec "$0" --version <&- >&- 2>&-', PROGRAM]
     assert subprocess.run(closed, check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("arguments", [("--version",), ("score", "--help")])
+def test_standard_output_that_cannot_be_written_is_named(arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [PROGRAM, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    assert (result.returncode, result.stderr) == (
+        1,
+        "error: standard output cannot be written: No space left on device\n"
+        "hint: Free space where it is written, or redirect it to another file\n",
+    )
+
+
+def test_a_pipe_that_nobody_reads_is_no_message() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    result = subprocess.run(
+        [PROGRAM, "score", "--help"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+    )
+    os.close(writing)
+    assert (result.returncode, result.stderr) == (1, "")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Usage", "children", "command", "descendants", "descriptors", "is_running", "resident", "usage"]
+__all__ = [
+    "Usage",
+    "children",
+    "command",
+    "descendants",
+    "descriptors",
+    "is_running",
+    "processor_seconds",
+    "resident",
+    "usage",
+]
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,12 @@ def usage(pid: int) -> Usage:
 def resident(pid: int) -> int:
     """Return the resident memory of a process in bytes."""
     return int((_folder(pid) / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, in seconds."""
+    fields = (_folder(pid) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def descriptors(pid: int) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from camserve.serving import TritonServer
 
-__all__ = ["suspended"]
+__all__ = ["suspended", "wait_until_suspended"]
 
 _POLL_SECONDS = 0.005
 
@@ -21,11 +21,16 @@ def suspended(server: TritonServer) -> Iterator[None]:
     """Suspend the server until the block ends: it accepts connections and sends nothing."""
     os.kill(server.pid, signal.SIGSTOP)
     try:
-        while not _is_suspended(server.pid):
-            time.sleep(_POLL_SECONDS)
+        wait_until_suspended(server.pid)
         yield
     finally:
         os.kill(server.pid, signal.SIGCONT)
+
+
+def wait_until_suspended(pid: int) -> None:
+    """Wait until every thread of a process to which SIGSTOP was sent is suspended."""
+    while not _is_suspended(pid):
+        time.sleep(_POLL_SECONDS)
 
 
 def _is_suspended(pid: int) -> bool:

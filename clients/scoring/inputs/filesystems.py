@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 from camserve.errors import CamserveError, ClientError, ConnectionFailedError, UsageError
 from camserve.text import printable, shortened
 
-__all__ = ["filesystem", "shown", "translated"]
+__all__ = ["WEB", "IncompleteReplyError", "filesystem", "shown", "translated"]
 
 Result = TypeVar("Result")
+
+WEB = ("http://", "https://")
+"""The start of the URLs of web servers."""
 
 _PACKAGES = {
     **dict.fromkeys(("s3", "s3a"), "s3fs"),
@@ -24,14 +27,20 @@ _PACKAGES = {
 
 _UNREACHABLE = frozenset(
     {"ConnectionError", "TimeoutError", "gaierror"}  # Python
-    | {"ClientConnectionError", "ClientPayloadError"}  # aiohttp
+    | {"ClientConnectionError"}  # aiohttp
     | {"EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"}  # botocore
     | {"ServiceRequestError", "TransportError"}  # Azure, Google
 )
 """Exceptions, by name, of an endpoint that does not reply. Their packages need not be installed."""
+_INCOMPLETE = "ClientPayloadError"
+"""The exception of aiohttp for a reply that ends early."""
 _NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"})
 
 _MAX_REASON = 300
+
+
+class IncompleteReplyError(ConnectionFailedError):
+    """A web server replied, but not to the end; it may the next time."""
 
 
 def filesystem(url: str) -> tuple[Any, str]:
@@ -73,7 +82,7 @@ def translated(url: str, kind: type[CamserveError], action: Callable[[], Result]
 
     Raises:
         CamserveError: Of this kind.
-        ConnectionFailedError: If its endpoint does not reply.
+        ConnectionFailedError: If its endpoint does not reply, or not to the end.
         ClientError: If there are no credentials for it.
     """
     try:
@@ -97,6 +106,11 @@ def _translation(url: str, kind: type[CamserveError], error: Exception) -> Camse
         return ConnectionFailedError(
             f"the endpoint of {shown(url)} does not reply: {why}",
             hint="Check the network and the URL, or leave it out of the inputs",
+        )
+    if _INCOMPLETE in names:
+        return IncompleteReplyError(
+            f"{shown(url)} cannot be read: its web server does not send all of it: {why}",
+            hint="Check the file and its web server, or leave it out of the inputs",
         )
     if names & _NO_CREDENTIALS:
         return ClientError(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-import time
 from dataclasses import dataclass
+from functools import partial
 from shutil import copyfileobj
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from camserve.clients.scoring.inputs.filesystems import filesystem, shown, translated
+from camserve.clients.scoring.inputs.filesystems import WEB, filesystem, shown, translated
 from camserve.clients.scoring.inputs.sources import checked
+from camserve.clients.scoring.inputs.unreachable import WEB_SERVERS, repeated
 from camserve.clients.scoring.items import Source
-from camserve.errors import ClientError, ConnectionFailedError, ImageError, UsageError
+from camserve.errors import ClientError, ImageError, UsageError
 from camserve.images.memory import enough_memory
 from camserve.text import printable
 
@@ -24,8 +25,6 @@ __all__ = ["RemoteContainer", "UrlSource", "read_start"]
 _PARTIAL_CONTENT = 206
 _TIMEOUT = 30.0
 """Seconds without any byte after which a web server does not reply."""
-_PAUSES = (0.5, 1.0, 2.0, 4.0)
-"""Seconds between attempts to reach an endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +45,16 @@ class UrlSource:
         """Read it. An endpoint that does not reply is tried again for a few seconds.
 
         Raises:
-            ImageError: If it cannot be read, is empty, or is larger than `max_bytes`.
-            ClientError: If its endpoint does not reply, or there are no credentials for it.
+            ImageError: If it cannot be read, is empty, or is larger than `max_bytes`, or its web server has never
+                replied.
+            ClientError: If another endpoint does not reply, or there are no credentials for it.
         """
-        name = self.url if self.name is None else self.name
-        for pause in _PAUSES:
-            try:
-                return self._read(name, max_bytes)
-            except ConnectionFailedError:
-                time.sleep(pause)
-        return self._read(name, max_bytes)
+        attempt = partial(self._read, self.url if self.name is None else self.name, max_bytes)
+        if self.part is None and self.url.startswith(
+            WEB
+        ):  # the server of an archive replied when its images were listed
+            return WEB_SERVERS.read(self.url, attempt)
+        return repeated(attempt)
 
     def _read(self, name: str, max_bytes: int) -> bytes:
         files, path = filesystem(self.url)

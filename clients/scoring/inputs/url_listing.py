@@ -7,7 +7,7 @@ from glob import has_magic
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from camserve.clients.scoring.inputs.filesystems import filesystem, translated
+from camserve.clients.scoring.inputs.filesystems import WEB, filesystem, translated
 from camserve.clients.scoring.inputs.remote import UrlSource, read_start
 from camserve.clients.scoring.items import Item
 from camserve.errors import UsageError
@@ -18,12 +18,10 @@ from camserve.text import printable
 
 __all__ = ["expand_url", "is_folder", "items_of_prefix", "path_of"]
 
-_WEB = ("http://", "https://")
-
 
 def path_of(url: str) -> str:
     """Return the path of a URL, of which the extension tells the kind of file."""
-    return urlsplit(url).path if url.startswith(_WEB) else url
+    return urlsplit(url).path if url.startswith(WEB) else url
 
 
 def expand_url(url: str) -> list[str]:
@@ -32,7 +30,7 @@ def expand_url(url: str) -> list[str]:
     Raises:
         UsageError: If nothing matches it.
     """
-    if not any(char in url for char in ("*" if url.startswith(_WEB) else "*?[")):  # ? starts the query of a web address
+    if not any(char in url for char in ("*" if url.startswith(WEB) else "*?[")):  # ? starts the query of a web address
         return [url]
     files, path = _fresh(url)
     named = _named_by(path)
@@ -53,7 +51,7 @@ def is_folder(url: str) -> bool:
     Raises:
         UsageError: If it does not exist, or cannot be read.
     """
-    if url.startswith(_WEB):
+    if url.startswith(WEB):
         return path_of(url).endswith("/")
     files, path = _fresh(url)
     return bool(translated(url, UsageError, lambda: files.info(path))["type"] == "directory")
@@ -76,7 +74,7 @@ def items_of_prefix(url: str, left_out: LeftOut) -> Iterator[Item]:
     without = yield from _Search(files, url, left_out).items(path, "")
     if without is None:
         return
-    if url.startswith(_WEB):
+    if url.startswith(WEB):
         raise UsageError(
             f"{printable(url)} lists no images; many web servers list no folders",
             hint="Pass the URLs of the images, or a list of them: --files-from FILE",
@@ -90,7 +88,7 @@ class _Search:
     def __init__(self, files: Any, url: str, left_out: LeftOut) -> None:
         self._files = files
         self._url = url
-        self._is_web = url.startswith(_WEB)
+        self._is_web = url.startswith(WEB)
         self._left_out = left_out
 
     def items(self, folder: str, within: str) -> Generator[Item, None, str | None]:

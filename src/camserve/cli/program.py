@@ -21,6 +21,7 @@ from camserve.cli.console import Settings, print_line, print_note, settings
 from camserve.cli.error_report import json_requested, report_failure
 from camserve.cli.help_layout import DEBUG_HELP, QUIET_HELP, Group
 from camserve.cli.signals import Signaled, ending_signals, signals_as_exits
+from camserve.cli.standard_output import name_standard_output_in_errors
 
 __all__ = ["app", "main"]
 
@@ -67,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else list(arguments)
     vars(settings).update(vars(Settings()))
     _replace_closed_streams()
+    name_standard_output_in_errors()
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # it prints a line for each connection that a server closes
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -148,6 +148,25 @@ def test_not_a_number_is_an_error_of_its_image_only(toy_bundle: Bundle, tmp_path
     assert len(answered([results[0], results[2]])) == 2
 
 
+def test_images_that_cannot_be_run_together_are_run_one_by_one_with_one_warning(
+    toy_bundle: Bundle, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = copy_of(toy_bundle, tmp_path)
+    model = onnx.load(bundle.onnx_path)
+    place = next(place for place, node in enumerate(model.graph.node) if node.output == ["logits"])
+    model.graph.node[place].output[0] = "of_any_batch"
+    model.graph.node.insert(place + 1, helper.make_node("Reshape", ["of_any_batch", "one_image"], ["logits"]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1, 4]), "one_image"))
+    onnx.save(model, bundle.path / ONNX_NAME)
+    write_manifest(bundle.path)
+    answerer = BundleAnswerer(load_bundle(bundle.path))
+    for _ in range(2):
+        results = answered(answerer.classify(opened(3), ClassifyRequest()))
+        assert results == [each for image in opened(3) for each in answerer.classify([image], ClassifyRequest())]
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "camserve.clients"]
+    assert warning.startswith("images that cannot be run together are run one by one, slower: ONNX Runtime cannot run")
+
+
 def test_an_empty_chunk_gives_no_answers(toy_bundle: Bundle) -> None:
     assert BundleAnswerer(toy_bundle).classify([], ClassifyRequest()) == []
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.process_usage import descendants
+from support.process_usage import descendants, processor_seconds
 from support.scoring.measured_program import CAMSERVE
 
 from camserve.serving import TritonServer
@@ -42,7 +42,7 @@ class Served:
 
     def processor_seconds(self) -> float:
         """Return the processor time that the server has used, in seconds."""
-        return sum(_processor_seconds(pid) for pid in (self.pid, *descendants(self.pid)))
+        return sum(map(processor_seconds, (self.pid, *descendants(self.pid))))
 
 
 @contextmanager
@@ -66,8 +66,3 @@ def instant(bundle: Path) -> Iterator[Served]:
     finally:
         program.kill()
         program.communicate()
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

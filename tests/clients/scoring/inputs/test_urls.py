@@ -17,6 +17,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from camserve.clients.scoring.inputs import find_items
 from camserve.clients.scoring.inputs.remote import UrlSource
+from camserve.clients.scoring.inputs.unreachable import WebServers
 from camserve.errors import ClientError, ConnectionFailedError, ImageError, UsageError
 from camserve.images.left_out import LeftOut
 
@@ -44,6 +45,11 @@ class Quiet(SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         if "forbidden" in self.path:
             self.send_error(403)
+        elif "cut" in self.path:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            self.wfile.write(b"the start")
         elif self.path.startswith("/parts/") and "Range" in self.headers:
             content = Path(self.translate_path(self.path)).read_bytes()
             first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
@@ -210,11 +216,69 @@ def test_tables_and_shards_of_a_web_server_that_sends_parts(web: str, tmp_path: 
     assert [item.source.read(LIMIT) for item in items] == [png(number) for number in (*range(9), 10, 11)]
 
 
-def test_an_endpoint_that_does_not_reply_is_an_error_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr("camserve.clients.scoring.inputs.remote.time.sleep", pauses.append)
-    with pytest.raises(ConnectionFailedError, match=r"the endpoint of http://127.0.0.1:9/a.jpg does not reply"):
-        UrlSource("http://127.0.0.1:9/a.jpg").read(LIMIT)
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between attempts, which are not waited for, by a process that has not read from any web server."""
+    waited: list[float] = []
+    monkeypatch.setattr("camserve.clients.scoring.inputs.unreachable.sleep", waited.append)
+    monkeypatch.setattr("camserve.clients.scoring.inputs.remote.WEB_SERVERS", WebServers())
+    return waited
+
+
+def test_a_web_server_that_never_replied_is_an_error_of_its_images(
+    pauses: list[float], web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "web" / "a.png").write_bytes(png(0))
+    gone = UrlSource("http://127.0.0.1:9/a.jpg")
+    with pytest.raises(ImageError, match=r"the endpoint of http://127.0.0.1:9/a.jpg does not reply: ClientConnector"):
+        gone.read(LIMIT)
+    assert pauses == [0.5, 1, 2, 4]
+    with pytest.raises(ImageError, match=r"127.0.0.1:9, the web server of the image, does not reply"):
+        gone.read(LIMIT)
+    assert UrlSource(f"{web}/a.png").read(LIMIT) == png(0)
+    monkeypatch.setattr("camserve.clients.scoring.inputs.unreachable.monotonic", lambda: 1e12)
+    with pytest.raises(ImageError, match=r"the endpoint of http://127.0.0.1:9/a.jpg does not reply"):
+        gone.read(LIMIT)
+    assert len(pauses) == 4, "it is tried once more only"
+
+
+def test_a_web_server_that_replied_before_ends_the_run(pauses: list[float]) -> None:
+    servers, url = WebServers(), "http://example.org/a.jpg"
+
+    def fail() -> bytes:
+        raise ConnectionFailedError("no reply")
+
+    def miss() -> bytes:
+        raise ImageError("it does not exist")
+
+    with pytest.raises(ImageError, match="it does not exist"):
+        servers.read(url, miss)
+    with pytest.raises(ConnectionFailedError, match="no reply"):
+        servers.read(url, fail)
+    assert servers.read(url, lambda: b"image") == b"image"
+
+
+def test_an_image_that_its_web_server_does_not_send_to_the_end_is_an_error_of_this_image(
+    pauses: list[float], web: str, tmp_path: Path
+) -> None:
+    for name in ("cut.png", "whole.png"):
+        (tmp_path / "web" / name).write_bytes(png(0))
+    for _ in range(2):
+        with pytest.raises(ImageError, match=r"cut.png cannot be read: its web server does not send all of it"):
+            UrlSource(f"{web}/cut.png").read(LIMIT)
+        assert UrlSource(f"{web}/whole.png").read(LIMIT) == png(0)
+    assert len(pauses) == 8
+
+
+def test_an_endpoint_of_a_store_that_does_not_reply_is_an_error_for_all(
+    pauses: list[float], bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **settings: object) -> bytes:
+        raise ConnectionError("refused")
+
+    monkeypatch.setattr(bucket, "cat_file", fail)
+    with pytest.raises(ConnectionFailedError, match=r"the endpoint of memory://b/a.jpg does not reply: Connection"):
+        UrlSource("memory://b/a.jpg").read(LIMIT)
     assert pauses == [0.5, 1, 2, 4]
 
 
