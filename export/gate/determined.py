@@ -8,6 +8,7 @@ be compared.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -43,16 +44,13 @@ def with_determined(exact: ReferenceOutputs, keras: ReferenceOutputs) -> Referen
     largest = np.abs(features).max(axis=(1, 2, 3), keepdims=True)
     step = _FACTOR * np.maximum(rounding, np.finfo(np.float32).eps * largest / 8)
     relative = (step / np.where(largest == 0, 1, largest))[:, 0, 0, 0]
-    best = rank_classes(exact.logits)[:, :1]
-    maps = exact.tape(best)
-    scale = scale_of(maps)
-    bend, change = np.zeros(len(features)), np.zeros(len(features))
     signs = np.random.default_rng(0)
-    for _ in range(_DIRECTIONS):
-        moved = step * signs.choice([-1.0, 1.0], features.shape)
-        up, down = (replace(exact.tape, features=features + part)(best) for part in (moved, -moved))
-        bend = np.maximum(bend, _largest(up + down - 2 * maps) / scale)
-        change = np.maximum(change, np.maximum(_largest(up - maps), _largest(down - maps)) / scale)
+    moves = [step * signs.choice([-1.0, 1.0], features.shape) for _ in range(_DIRECTIONS)]
+    maps, *others = _maps(exact, [features, *(features + move for move in (*moves, *(-move for move in moves)))])
+    scale = scale_of(maps)
+    pairs = list(zip(others[:_DIRECTIONS], others[_DIRECTIONS:], strict=True))
+    bend = np.max([_largest(up + down - 2 * maps) for up, down in pairs], axis=0) / scale
+    change = np.max([_largest(other - maps) for other in others], axis=0) / scale
     return replace(exact, determined=(bend <= _BEND) & (change <= np.maximum(_CHANGE, 4 * relative)))
 
 
@@ -64,6 +62,15 @@ def undetermined_metric(batches: list[ReferenceOutputs]) -> list[Metric]:
     images = sum(map(len, marks))
     share = sum(int(np.count_nonzero(~mark)) for mark in marks) / images
     return [Metric("network", "cam_undetermined", images, share, _LARGEST_SHARE)]
+
+
+def _maps(exact: ReferenceOutputs, features: Sequence[Array]) -> Array:
+    """Return the maps of the best class of each image with other features: `[len(features), batch, 1, ...]`."""
+    if exact.tape is None:
+        raise ValueError("the head is linear")
+    best = np.tile(rank_classes(exact.logits)[:, :1], (len(features), 1))
+    maps = replace(exact.tape, features=np.concatenate(features))(best)
+    return maps.reshape(len(features), -1, *maps.shape[1:])
 
 
 def _largest(maps: Array) -> Array:
