@@ -1,10 +1,10 @@
 """Train networks of `keras.applications` on drawn shapes of 96×96 pixels, from random weights.
 
-Usage: python benchmarks/drawn_networks.py FOLDER [NAME ...]      (about 8 minutes per network on two cores)
+Usage: python benchmarks/drawn_networks.py FOLDER [NAME ...]      (on two idle cores about 4, 6 and 10 minutes)
 
-The classes are 6 shapes of the tests (for the two larger networks, 4) in two kinds, light on dark and dark on light, in
-any of four rotations. Most of the training is on images of 64×64 pixels, at less than half the cost. A network that
-`FOLDER` contains is not trained again.
+The 12 classes are the 6 shapes of the tests in two kinds, light on dark and dark on light, in any of four rotations.
+Most of the training is on images of 64×64 pixels, at less than half the cost. A network that `FOLDER` contains is not
+trained again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 from support import shapes
 
-__all__ = ["PRESETS", "SIDE", "classes_of", "draw", "inputs", "load_or_train"]
+__all__ = ["CLASSES", "PRESETS", "SIDE", "draw", "inputs", "load_or_train"]
 
 SIDE = 96
 
@@ -33,42 +33,27 @@ class _Stage(NamedTuple):
     learning_rate: float
 
 
-class _Recipe(NamedTuple):
-    preset: str
-    shapes: tuple[str, ...]
-    stages: tuple[_Stage, ...]
+PRESETS = {"MobileNetV3Small": "raw-rgb", "MobileNetV2": "tf", "EfficientNetB0": "raw-rgb"}
+"""The preprocessing of each network: the first and the last contain theirs."""
 
+CLASSES = tuple(f"{kind} {shape}" for kind in ("light", "dark") for shape in shapes.SHAPES)
 
-_SHORT = (_Stage(64, 10240, 2e-3), _Stage(96, 3072, 7e-4))
-_RECIPES = {  # the first and the last contain their preprocessing
-    "MobileNetV3Small": _Recipe("raw-rgb", shapes.SHAPES, (_Stage(64, 20480, 2e-3), _Stage(96, 8192, 7e-4))),
-    "MobileNetV2": _Recipe("tf", shapes.DISTINCT_SHAPES, _SHORT),
-    "EfficientNetB0": _Recipe("raw-rgb", shapes.DISTINCT_SHAPES, _SHORT),
-}
-PRESETS = {name: recipe.preset for name, recipe in _RECIPES.items()}
-"""The preprocessing of each network."""
-
+_STAGES = (_Stage(64, 20480, 2e-3), _Stage(96, 8192, 7e-4))
 _BATCH = 32
-_DRAWN_AT_ONCE = 1024
-_WARM_UP = 50  # steps
+_DRAWN_AT_ONCE = 2048
+_WARM_UP = 60  # steps
 _HELD_OUT_SEED = 900
 
 Pixels = npt.NDArray[np.uint8]
 
 
-def classes_of(name: str) -> tuple[str, ...]:
-    """Return the classes of a network."""
-    return tuple(f"{kind} {shape}" for kind in ("light", "dark") for shape in _RECIPES[name].shapes)
-
-
-def draw(name: str, count: int, seed: int, side: int = SIDE) -> tuple[Pixels, npt.NDArray[np.int64]]:
-    """Draw images for a network and return them with their classes.
+def draw(count: int, seed: int, side: int = SIDE) -> tuple[Pixels, npt.NDArray[np.int64]]:
+    """Draw images and return them with their classes.
 
     Returns:
-        uint8 RGB `[count, side, side, 3]`, and indices into the classes, `[count]`.
+        uint8 RGB `[count, side, side, 3]`, and indices into `CLASSES`, `[count]`.
     """
-    names = _RECIPES[name].shapes
-    drawn = shapes.draw(count, seed, names)
+    drawn = shapes.draw(count, seed)
     rng = np.random.default_rng(seed)
     turns, dark = rng.integers(0, 4, count), rng.permutation(np.arange(count) % 2)
     pixels = [np.rot90(image, turn) for image, turn in zip(drawn.images, turns, strict=True)]
@@ -76,7 +61,7 @@ def draw(name: str, count: int, seed: int, side: int = SIDE) -> tuple[Pixels, np
         pixels = [np.asarray(Image.fromarray(image).resize((side, side))) for image in pixels]
     images = np.stack(pixels)
     images[dark == 1] = 255 - images[dark == 1]
-    return images, drawn.classes + len(names) * dark
+    return images, drawn.classes + len(shapes.SHAPES) * dark
 
 
 def inputs(name: str, images: Pixels) -> npt.NDArray[np.float32]:
@@ -88,7 +73,7 @@ def inputs(name: str, images: Pixels) -> npt.NDArray[np.float32]:
 def _train(name: str) -> keras.Model:
     keras.utils.set_random_seed(0)
     network = _build(name, SIDE)
-    for number, stage in enumerate(_RECIPES[name].stages, 1):
+    for number, stage in enumerate(_STAGES, 1):
         resized = _build(name, stage.side)
         resized.set_weights(network.get_weights())
         network = resized
@@ -98,7 +83,7 @@ def _train(name: str) -> keras.Model:
 
 def _build(name: str, side: int) -> keras.Model:
     network = getattr(keras.applications, name)(
-        input_shape=(side, side, 3), weights=None, classes=len(classes_of(name)), classifier_activation="softmax"
+        input_shape=(side, side, 3), weights=None, classes=len(CLASSES), classifier_activation="softmax"
     )
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -121,7 +106,7 @@ def _fit(network: keras.Model, name: str, stage: _Stage, *, first_seed: int) -> 
     )
     start = time.perf_counter()
     for part in range(count // _DRAWN_AT_ONCE):
-        images, classes = draw(name, _DRAWN_AT_ONCE, first_seed + part, side)
+        images, classes = draw(_DRAWN_AT_ONCE, first_seed + part, side)
         fitted = network.fit(inputs(name, images), classes, batch_size=_BATCH, verbose=0)
         loss, correct = fitted.history["loss"][0], fitted.history["accuracy"][0]
         seconds, done = time.perf_counter() - start, (part + 1) * _DRAWN_AT_ONCE
@@ -140,8 +125,8 @@ def load_or_train(name: str, folder: Path) -> keras.Model:
 
 def main() -> None:
     """Train the networks that the folder lacks and print their accuracy on held-out drawings."""
+    images, classes = draw(2000, _HELD_OUT_SEED)
     for name in sys.argv[2:] or PRESETS:
-        images, classes = draw(name, 2000, _HELD_OUT_SEED)
         network = load_or_train(name, Path(sys.argv[1]))
         answers = network.predict(inputs(name, images), batch_size=64, verbose=0).argmax(axis=1)
         print(f"{name}: {np.mean(answers == classes):.2%} correct", flush=True)

@@ -71,13 +71,13 @@ def main() -> None:
 
 def row(name: str, network: keras.Model, folder: Path, rounds: int) -> list[str]:
     """Export a network in three ways and return its row."""
-    write_images(drawn_networks.draw(name, CALIBRATION, CALIBRATION_SEED)[0], folder / "calibration")
+    write_images(drawn_networks.draw(CALIBRATION, CALIBRATION_SEED)[0], folder / "calibration")
     bundles = {
         "fp32": export(name, network, folder, "fp32"),
         "all": export(name, network, folder, "int8", int8_layers="all", tolerances=ANY),
         "repaired": export(name, network, folder, "int8", int8_layers="auto"),
     }
-    pixels, classes = drawn_networks.draw(name, HELD_OUT, HELD_OUT_SEED)
+    pixels, classes = drawn_networks.draw(HELD_OUT, HELD_OUT_SEED)
     images = drawn_networks.inputs(name, pixels)
     probabilities = network.predict(images, batch_size=50, verbose=0)
     answers = {kind: run(bundle, images) for kind, bundle in bundles.items()}
@@ -108,8 +108,8 @@ def export(name: str, network: keras.Model, folder: Path, precision: Any, **opti
         name=name.lower(),
         preprocessing=drawn_networks.PRESETS[name],
         resize="bilinear",
-        labels=list(drawn_networks.classes_of(name)),
-        cam_top_k=len(drawn_networks.classes_of(name)),
+        labels=list(drawn_networks.CLASSES),
+        cam_top_k=len(drawn_networks.CLASSES),
         formats="onnx",
         precision=precision,
         calibration=folder / "calibration",
