@@ -78,7 +78,7 @@ def write_files(folder: Path, classifier: Classifier, progress: Progress) -> Mea
         files.metrics,
         gate.truth.obstacle,
         tried=files.int8.failure if files.int8 else None,
-        repairable=not options.int8_layers.repaired,
+        advice=files.int8.advice if files.int8 else None,
     )
     return files
 
@@ -105,7 +105,7 @@ def _with_int8_layers(
         progress,
     )
     result = replace(result, float_layers=found.last.float_layers, repair=found)
-    if found.obstacle is None:
+    if found.failure is None:
         progress("measure the speed with and without layers in float32")
         result = replace(result, cost=measure_cost(file.int8, result.float_layers, files.gate.batches[-1].inputs))
     others = [metric for metric in files.metrics if metric.format != "onnx"]

@@ -13,10 +13,11 @@ from camserve.errors import BundleError, UsageError
 from camserve.export.expect.expected_file import read_expected
 from camserve.export.expect.expected_tolerances import check_expected_tolerances
 from camserve.export.formats.onnx_settings import OnnxSettings
-from camserve.export.gate.calibration_files import list_images
+from camserve.export.gate.calibration_files import MIN_IMAGES, list_images
 from camserve.export.int8.choice import LayerChoice
 from camserve.export.options import ExportOptions
 from camserve.export.pixel_options import check_known, check_whole_pixels, parse_preprocessing
+from camserve.export.quality.boxes import read_boxes
 from camserve.export.source.checks import check_source
 from camserve.export.source.locate import IN_MEMORY, class_count
 from camserve.labels import LabelSource, label_origin, parse_labels
@@ -53,7 +54,7 @@ def check_options(source: Any, options: ExportOptions) -> None:
     _check_layers(options)
     if options.input_dtype not in INPUTS:
         raise UsageError(f"unknown input type {options.input_dtype!r}", hint=f"Choose one of: {', '.join(INPUTS)}")
-    _check_maps(cam=options.cam, top_k=options.cam_top_k, cam_all=options.cam_all)
+    _check_maps(options)
     path, _ = check_source(
         source,
         options.weights,
@@ -73,6 +74,8 @@ def check_options(source: Any, options: ExportOptions) -> None:
             check_label_count(labels, classes, options.labels)
     if options.calibration is not None:
         list_images(Path(options.calibration).expanduser())
+    if options.boxes is not None:
+        read_boxes(options.boxes)
 
 
 def parse_formats(formats: str | Sequence[str]) -> tuple[str, ...]:
@@ -184,8 +187,18 @@ def _check_layers(options: ExportOptions) -> None:
         )
 
 
-def _check_maps(*, cam: bool, top_k: int, cam_all: bool) -> None:
-    if top_k < 1:
-        raise UsageError(f"cam_top_k must be at least 1, got {top_k}", hint="To export without maps, use --no-cam")
-    if cam_all and not cam:
-        raise UsageError("--cam-all conflicts with --no-cam", hint="Remove one of them")
+def _check_maps(options: ExportOptions) -> None:
+    if options.cam_top_k < 1:
+        raise UsageError(
+            f"cam_top_k must be at least 1, got {options.cam_top_k}", hint="To export without maps, use --no-cam"
+        )
+    measured = {"--map-quality": options.map_quality, "--boxes": options.boxes is not None}
+    given = next((name for name, value in {"--cam-all": options.cam_all, **measured}.items() if value), None)
+    if given and not options.cam:
+        raise UsageError(f"{given} conflicts with --no-cam", hint="Remove one of them")
+    if options.map_quality and options.boxes is None and options.calibration is None:
+        raise UsageError(
+            "--map-quality requires images; synthetic ones contain no objects",
+            hint=f"Pass a folder with at least {MIN_IMAGES} photos, --calibration DIR, or photos with the boxes of "
+            "their objects, --boxes FILE",
+        )

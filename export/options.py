@@ -34,6 +34,8 @@ class ExportOptions:
     cam: bool = True
     cam_top_k: int = 5
     cam_all: bool = False
+    map_quality: bool = False
+    boxes: str | Path | None = None
     input_dtype: InputType = "float32"
     onnx: OnnxSettings = field(default_factory=OnnxSettings)
     calibration: str | Path | None = None

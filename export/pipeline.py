@@ -44,6 +44,8 @@ def export_model(
     cam: bool = True,
     cam_top_k: int = 5,
     cam_all: bool = False,
+    map_quality: bool = False,
+    boxes: str | Path | None = None,
     input_dtype: InputType = "float32",
     precision: Precision = "fp32",
     calibration: str | Path | None = None,
@@ -84,6 +86,12 @@ def export_model(
         cam: Whether to add the maps.
         cam_top_k: Number of maps, of the best classes.
         cam_all: Whether to add an output with the map of every class; only if the head is linear.
+        map_quality: Whether to measure how good the maps are, on images of `boxes` or else of `calibration`: deletion
+            and insertion curves compared with random maps, and the maps of other weights. It takes hundreds of
+            inferences.
+        boxes: CSV file with boxes around the objects in images, with the columns `path`, `class` (a number or label),
+            `xmin`, `ymin`, `xmax` and `ymax` in pixels of the image file. Adds the pointing game to `map_quality`,
+            which it implies.
         input_dtype: `float32` for a graph that takes normalized images, `uint8` for a graph that takes RGB or gray
             pixels and normalizes them itself, which needs a quarter of the network traffic.
         precision: Precision of the ONNX file; head and maps are always float32, and so is a SavedModel.
@@ -128,6 +136,8 @@ def export_model(
         cam=cam,
         cam_top_k=cam_top_k,
         cam_all=cam_all,
+        map_quality=map_quality,
+        boxes=boxes,
         input_dtype=input_dtype,
         onnx=OnnxSettings(opset, precision, int8_target),
         calibration=calibration,

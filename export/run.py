@@ -16,6 +16,8 @@ from camserve.export.files import MeasuredFiles, write_files
 from camserve.export.gate.golden_answers import record_golden
 from camserve.export.gate.metric import Metric
 from camserve.export.options import ExportOptions
+from camserve.export.quality.measure import measure_quality
+from camserve.export.quality.results import MapQuality
 from camserve.export.report.document import describe_files, make_report, write_report
 from camserve.export.staging import staged_bundle
 from camserve.golden import write_golden
@@ -41,7 +43,8 @@ def run_export(
         files = write_files(folder, classifier, progress)
         metrics = [*files.metrics, *_measure_expected(classifier, files, progress)]
         notes = _write_companions(folder, classifier, files)
-        _write_report(folder, classifier, files, metrics, notes)
+        quality = _measure_quality(classifier, files, progress)
+        _write_report(folder, classifier, files, metrics=metrics, notes=notes, quality=quality)
         write_manifest(folder)
         bundle = load_bundle(folder)
     return replace(bundle, path=destination)
@@ -55,10 +58,23 @@ def _measure_expected(classifier: Classifier, files: MeasuredFiles, progress: Pr
     return classifier.end_to_end.measure(files.runners, classifier.contract)
 
 
+def _measure_quality(classifier: Classifier, files: MeasuredFiles, progress: Progress) -> MapQuality | None:
+    """Measure how good the maps are, if that was requested."""
+    return measure_quality(
+        classifier.prepared,
+        classifier.contract,
+        files.served,
+        labels=classifier.labels.lines,
+        calibration=classifier.calibration,
+        options=classifier.options,
+        progress=progress,
+    )
+
+
 def _write_companions(folder: Path, classifier: Classifier, files: MeasuredFiles) -> tuple[str, ...]:
     """Write contract, labels, golden answers and golden images; return notes for the report."""
     contract, labels = classifier.contract, classifier.labels
-    write_golden(folder / GOLDEN_NAME, record_golden(files.served, contract))
+    write_golden(folder / GOLDEN_NAME, record_golden(files.served, contract, files.gate.truth.exact))
     notes = labels.notes
     if classifier.end_to_end is not None:
         notes = (*notes, *classifier.end_to_end.store_images(folder / GOLDEN_IMAGES_NAME))
@@ -68,7 +84,13 @@ def _write_companions(folder: Path, classifier: Classifier, files: MeasuredFiles
 
 
 def _write_report(
-    folder: Path, classifier: Classifier, files: MeasuredFiles, metrics: Sequence[Metric], notes: Sequence[str]
+    folder: Path,
+    classifier: Classifier,
+    files: MeasuredFiles,
+    *,
+    metrics: Sequence[Metric],
+    notes: Sequence[str],
+    quality: MapQuality | None,
 ) -> None:
     examples = files.gate.examples(files.served, classifier.labels.lines)
     int8 = files.int8
@@ -88,6 +110,7 @@ def _write_report(
         examples=examples,
         truth=files.gate.truth,
         notes=(*notes, *(() if int8 is None else int8.notes)),
+        quality=quality,
     )
     write_report(folder, report, examples)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 
 from camserve.export.frameworks import onnx, onnxruntime
 
@@ -45,6 +46,11 @@ class ActivationRanges:
         self._model = model
         self._images = images
         self._found: dict[str, tuple[float, float]] = {}
+
+    @cached_property
+    def tensors(self) -> frozenset[str]:
+        """The names of the float32 tensors of the graph, as `float_tensors` returns them."""
+        return frozenset(float_tensors(self._model))
 
     def of(self, tensors: Collection[str]) -> dict[str, tuple[float, float]]:
         """Return the minimum and maximum of each tensor over all images.

@@ -26,6 +26,7 @@ from camserve.export.formats.simplify import (
     merge_padding,
     remove_multiplication_by_one,
 )
+from camserve.export.formats.strides import move_strides_up
 from camserve.export.framework_errors import reason
 from camserve.export.graph.served import ServedGraph
 from camserve.tensors import DATA_TYPES
@@ -62,6 +63,7 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
     remove_multiplication_by_one(model.graph)
     merge_padding(model.graph)
     guard_padding_before_max_pool(model.graph)
+    move_strides_up(model.graph, opset)
     transpose_input_first(model.graph)
     _declare(model.graph, served)
     share_head_weights(model.graph)

@@ -29,7 +29,7 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData
 
 from camserve.choices import Int8Target
 from camserve.errors import ConversionError
-from camserve.export.formats.activations import ActivationRanges, float_tensors
+from camserve.export.formats.activations import ActivationRanges
 from camserve.export.framework_errors import reason
 
 __all__ = ["quantize", "weighted_nodes"]
@@ -79,13 +79,14 @@ def quantize(
             f"opset {opset} does not support int8 weights with one scale per channel",
             hint=f"Use opset {_OLDEST_OPSET} or newer: --opset {_OLDEST_OPSET}",
         )
-    nodes = _nodes_to_quantize(model, stay_float, target)
+    ranges = ActivationRanges(model, images) if ranges is None else ranges
+    nodes = _nodes_to_quantize(model, stay_float, target, ranges.tensors)
     if not nodes:
         raise ConversionError(
             "the network has no convolution or matrix product before the head, so int8 has no effect",
             hint="Export with --precision fp32",
         )
-    tensors_range = _ranges(model, nodes, ActivationRanges(model, images) if ranges is None else ranges)
+    tensors_range = _ranges(model, nodes, ranges)
     try:
         result = _with_quantizers(model, nodes, tensors_range, target)
         onnx.checker.check_model(result, full_check=True)
@@ -115,15 +116,17 @@ def weighted_nodes(model: onnx.ModelProto, stay_float: Collection[str], target: 
     ]
 
 
-def _nodes_to_quantize(model: onnx.ModelProto, stay_float: Collection[str], target: Int8Target) -> Nodes:
+def _nodes_to_quantize(
+    model: onnx.ModelProto, stay_float: Collection[str], target: Int8Target, floats: Collection[str]
+) -> Nodes:
     """Return the nodes that compute in 8 bits: those with weights, and for CPUs also the nodes between them."""
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [node for node in model.graph.node if node.name not in stay_float]
     weighted = weighted_nodes(model, stay_float, target)
-    return weighted if target == "tensorrt" else _with_nodes_between(free, weighted, weights, float_tensors(model))
+    return weighted if target == "tensorrt" else _with_nodes_between(free, weighted, weights, floats)
 
 
-def _with_nodes_between(free: Nodes, weighted: Nodes, weights: set[str], floats: set[str]) -> Nodes:
+def _with_nodes_between(free: Nodes, weighted: Nodes, weights: set[str], floats: Collection[str]) -> Nodes:
     """Add each node whose inputs are all quantized, and arithmetic only if its result is quantized too.
 
     Arithmetic with a constant stays in float32, because the constant would get 8 bits with one scale for all channels.
@@ -142,7 +145,8 @@ def _with_nodes_between(free: Nodes, weighted: Nodes, weights: set[str], floats:
             for node in free
             if node.name in chosen - with_weights
             and (
-                not (set(node.input) & floats) <= made or (node.op_type in _ARITHMETIC and read.isdisjoint(node.output))
+                not set(node.input).intersection(floats) <= made
+                or (node.op_type in _ARITHMETIC and read.isdisjoint(node.output))
             )
         }
         if not unsuitable:
@@ -152,7 +156,7 @@ def _with_nodes_between(free: Nodes, weighted: Nodes, weights: set[str], floats:
 
 def _ranges(model: onnx.ModelProto, nodes: Nodes, ranges: ActivationRanges) -> TensorsData:
     """Return the range of each tensor that the nodes read or compute; before a ReLU or Clip, that of its result."""
-    tensors = {name for node in nodes for name in (*node.input, *node.output)} & float_tensors(model)
+    tensors = {name for node in nodes for name in (*node.input, *node.output)} & ranges.tensors
     clipped = {
         node.input[0]: node.output[0]
         for node in nodes

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from camserve.export.frameworks import onnx
 
-__all__ = ["remove_reshapes_without_effect"]
+__all__ = ["Shape", "inferred_shapes", "remove_reshapes_without_effect"]
 
 _RESHAPES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 _LARGE = 1024  # elements; the values of smaller weights may be shapes
@@ -28,7 +28,7 @@ def remove_reshapes_without_effect(graph: onnx.GraphProto, opset: int) -> None:
         graph: A graph whose nodes are in topological order. Unused nodes are left in it.
         opset: Its operator set.
     """
-    shapes = _shapes(graph, opset)
+    shapes = inferred_shapes(graph, opset)
     reshapes = {node.output[0]: node for node in graph.node if node.op_type in _RESHAPES}
     outputs = {output.name for output in graph.output}
     replaced: dict[str, str] = {}
@@ -49,7 +49,7 @@ def _is_same(one: Shape | None, other: Shape | None) -> bool:
     return len(one) == len(other) and one[1:] == other[1:] and None not in one[1:]
 
 
-def _shapes(graph: onnx.GraphProto, opset: int) -> Mapping[str, Shape]:
+def inferred_shapes(graph: onnx.GraphProto, opset: int) -> Mapping[str, Shape]:
     """Return the inferred shape of every tensor, None for each side that is not fixed."""
     skeleton = onnx.helper.make_model(
         onnx.helper.make_graph(list(graph.node), "shapes", list(graph.input), list(graph.output)),

@@ -200,18 +200,21 @@ class Gate:
     @cached_property
     def batches(self) -> list[MeasuredBatch]:
         """The batches that fp32 is measured on."""
-        batches = [self._batch(*span, self.truth.exact) for span in _spans(0, FP32_IMAGES)]
+        if self._exact_batches[0].answers.tape is None:
+            return self._exact_batches
         return [
-            replace(batch, answers=with_determined(batch.answers, self.truth.keras(batch.images)))
-            if batch.answers.tape is not None
-            else batch
-            for batch in batches
+            replace(batch, answers=with_determined(batch.answers, answers))
+            for batch, answers in zip(self._exact_batches, self.keras_answers, strict=True)
         ]
 
     @cached_property
     def keras_answers(self) -> list[ReferenceOutputs]:
         """Keras's own float32 answers to each of these batches."""
-        return [self.truth.keras(batch.images) for batch in self.batches]
+        return [self.truth.keras(batch.images) for batch in self._exact_batches]
+
+    @cached_property
+    def _exact_batches(self) -> list[MeasuredBatch]:
+        return [self._batch(*span, self.truth.exact) for span in _spans(0, FP32_IMAGES)]
 
     def _batch(self, begin: int, end: int, reference: KerasReference) -> MeasuredBatch:
         """Return a range of the images with the answers to them."""

@@ -28,10 +28,6 @@ _COARSE = (
     "Choose fp32, or fp16 instead of int8: this precision is too coarse for the network. int8 improves with more "
     "calibration images of the kind that will be served"
 )
-_REPAIRABLE = (
-    "Keep the layers that 8 bits are too few for in float32: --int8-layers auto, or choose fp32 or fp16. int8 improves "
-    "with more calibration images of the kind that will be served"
-)
 _COSTS = {
     "logits": "every logit may differ by {percent} of the largest",
     "probabilities": "every probability may differ by {percent}",
@@ -46,12 +42,12 @@ _COSTS = {
 Row = Mapping[str, Any]
 
 
-def failure_hint(rows: Sequence[Row], *, repairable: bool = False) -> str:
+def failure_hint(rows: Sequence[Row], *, advice: str | None = None) -> str:
     """Return what to do about the metrics that failed.
 
     Args:
         rows: All metrics, as they are stored in `report.json`.
-        repairable: Whether an int8 file may pass with layers in float32, and that was not tried.
+        advice: What to do if a lower precision is too coarse; None for the general advice.
     """
     failed = [row for row in rows if not row["passed"]]
     if all(_meets_the_default(row) for row in failed):
@@ -61,7 +57,7 @@ def failure_hint(rows: Sequence[Row], *, repairable: bool = False) -> str:
     coarse = any(row["format"] in lower for row in failed)
     is_rounding = all(_could_be_accepted(row, lower) for row in failed)
     amplified = any((row["value"] or 0.0) > HARD_LIMIT for row in failed)
-    too_coarse = _REPAIRABLE if repairable else _COARSE
+    too_coarse = _COARSE if advice is None else advice
     cause = too_coarse if coarse else _DIFFERENT if not is_rounding else _AMPLIFIED if amplified else _ROUNDED
     if not is_rounding:
         return cause

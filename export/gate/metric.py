@@ -116,15 +116,15 @@ class Metric:
 
 
 def require_parity(
-    metrics: Sequence[Metric], obstacle: str | None = None, *, tried: str | None = None, repairable: bool = False
+    metrics: Sequence[Metric], obstacle: str | None = None, *, tried: str | None = None, advice: str | None = None
 ) -> None:
     """Raise an error unless every metric passes.
 
     Args:
         metrics: The metrics.
         obstacle: Why the network could not be evaluated in float64; None if it was.
-        tried: What was tried to repair an int8 file; None if nothing was.
-        repairable: Whether an int8 file may pass with layers in float32, and that was not tried.
+        tried: What was tried in vain to meet the tolerances; None if nothing was.
+        advice: What to do if a lower precision is too coarse; None for the general advice.
 
     Raises:
         ParityError: If a metric exceeds its tolerance; the message lists each.
@@ -135,7 +135,7 @@ def require_parity(
         raise ParityError(
             f"the export differs from Keras and was discarded: {'; '.join(map(_failure, failed))}{reference}"
             + ("" if tried is None else f"; {tried}"),
-            hint=failure_hint([metric.as_document() for metric in metrics], repairable=repairable),
+            hint=failure_hint([metric.as_document() for metric in metrics], advice=advice),
         )
 
 

@@ -39,11 +39,13 @@ class TapeMaps:
             `[batch, maps, height, width]`.
         """
         network = self.head.network
-        features = tf.convert_to_tensor(self.features, network.dtype)
-        with tf.GradientTape(persistent=True) as tape:
+        images, maps = classes.shape
+        features = tf.repeat(tf.convert_to_tensor(self.features, network.dtype), maps, axis=0)
+        with tf.GradientTape() as tape:
             tape.watch(features)
             (logits,) = run(network, features, [network.output])
-            chosen = [tf.gather(logits, column, axis=1, batch_dims=1) for column in np.transpose(classes)]
-        # An image depends on no other, so that the gradient of the sum over the batch is that of each image.
-        products = [tape.gradient(scores, features) * features for scores in chosen]
-        return np.stack([np.asarray(tf.reduce_sum(product, axis=-1), np.float64) for product in products], axis=1)
+        chosen = tf.one_hot(np.reshape(classes, -1), logits.shape[1], dtype=logits.dtype)
+        # A row depends on no other, so that the gradient of the sum over all of them is that of each.
+        gradients = tape.gradient(logits, features, output_gradients=chosen)
+        summed: Array = np.asarray(tf.reduce_sum(gradients * features, axis=-1), np.float64)
+        return summed.reshape(images, maps, *self.head.grid)

@@ -60,15 +60,19 @@ class LayerChoice:
             UsageError: If a pattern matches no layer, or all layers would stay float32.
         """
         for pattern in self.excluded:
-            if not any(fnmatchcase(layer, pattern) for layer in layers):
+            if not any(_matches(layer, pattern) for layer in layers):
                 raise UsageError(
                     f"--int8-layers {self}: no layer that int8 quantizes is named {pattern!r}",
                     hint=_hint(pattern, layers),
                 )
-        chosen = tuple(layer for layer in layers if any(fnmatchcase(layer, pattern) for pattern in self.excluded))
+        chosen = tuple(layer for layer in layers if any(_matches(layer, pattern) for pattern in self.excluded))
         if chosen and len(chosen) == len(layers):
             raise UsageError(f"--int8-layers {self} leaves no layer to quantize", hint="Export with --precision fp32")
         return chosen
+
+
+def _matches(layer: str, pattern: str) -> bool:
+    return layer == pattern or fnmatchcase(layer, pattern)
 
 
 def _hint(pattern: str, layers: Collection[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from camserve.export.graph.reference import ReferenceOutputs
 from camserve.pixels import graph_input, normalize
 from camserve.tensors import CAM, CAM_CLASS, LOGITS
 
-__all__ = ["Effect", "Probe"]
+__all__ = ["Effect", "Probe", "is_safe"]
 
 _BATCH = 8
 _MARGIN = 0.8
@@ -77,24 +77,27 @@ class Probe:
         batches = self._batches[: -(-len(self._batches) // _EFFECT_SHARE)]
         return _mean([_difference(run(images), keras) for images, keras in batches])
 
-    def failing(self, run: Runner) -> list[Metric]:
-        """Return the metrics of the gate by which a file would be refused, with a margin, on all images.
-
-        The margin allows for images that the gate measures on and that are not among these: a share of the images is
-        compared with its tolerance itself instead of the end of its interval, every other metric with 0.8 of it.
+    def metrics(self, run: Runner) -> tuple[Metric, ...]:
+        """Return the metrics of the gate for a file, on all images.
 
         Args:
             run: Runs the file.
         """
-        metrics = measure_agreement(
-            "onnx", run, self._batches, self._head, self._tolerances, activation=self._activation
+        return tuple(
+            measure_agreement("onnx", run, self._batches, self._head, self._tolerances, activation=self._activation)
         )
-        return [metric for metric in metrics if metric.tolerance is not None and not _is_safe(metric)]
 
 
-def _is_safe(metric: Metric) -> bool:
-    margin = 1.0 if metric.interval is not None else _MARGIN
-    return bool(metric.value <= margin * (metric.tolerance or 0.0))
+def is_safe(metric: Metric) -> bool:
+    """Return whether a metric passes with a margin, so that it will probably pass on other images too.
+
+    A share of the images is compared with its tolerance itself instead of the end of its interval, every other metric
+    with 0.8 of its tolerance.
+    """
+    if metric.tolerance is None or metric.interval is None:
+        limit = metric.tolerance and _MARGIN * metric.tolerance
+        return replace(metric, tolerance=limit).passed
+    return metric.value <= metric.tolerance
 
 
 def _difference(exported: Any, keras: ReferenceOutputs) -> tuple[float, float, float | None, int]:

@@ -10,9 +10,10 @@ from camserve.export.frameworks import onnx
 
 from camserve.export.gate.metric import Metric
 from camserve.export.int8.network import Int8Network
-from camserve.export.int8.probe import Probe
+from camserve.export.int8.probe import Probe, is_safe
 from camserve.export.int8.search import Search, most_float_layers
 from camserve.export.int8.sensitivity import LayerEffect, measure_effects
+from camserve.export.int8.session import open_variant
 from camserve.progress import Progress
 from camserve.text import count
 
@@ -57,32 +58,37 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Repair:
-    """What was tried to repair an int8 export.
+    """What was tried to repair an int8 file that the gate refused.
 
     Attributes:
         layers: Number of layers that int8 can quantize.
         attempts: The files that the gate measured, first the one with all layers in int8.
         effects: The effect of each layer, the most harmful first; empty if they were not measured.
-        obstacle: Why nothing further was tried; None if the last attempt passed.
+        float32: The metrics by which the gate refuses the graph in float32 too, which no choice of layers can meet.
     """
 
     layers: int
     attempts: tuple[Attempt, ...]
     effects: tuple[LayerEffect, ...] = ()
-    obstacle: str | None = None
+    float32: Attempt | None = None
 
     @property
     def last(self) -> Attempt:
-        """Return the attempt whose file was written last."""
+        """Return the file that was measured last."""
         return self.attempts[-1]
 
     @property
-    def failure(self) -> str:
-        """Return what was tried in vain, for the message of a refused export."""
-        plain, *others = self.attempts
-        tried = "; ".join(f"{len(each.float_layers)} ({each})" for each in others)
-        with_layers = f" Refused with so many of {count(self.layers, 'layer')} in float32: {tried}." if others else ""
-        return f"with all layers in int8: {plain}.{with_layers} {self.obstacle}"
+    def failure(self) -> str | None:
+        """Return what was tried in vain, for the message of a refused export; None if the last file passed."""
+        if not self.last.failed:
+            return None
+        if self.float32 is not None:
+            return f"no layers in float32 can help, as the graph in float32 is refused as well ({self.float32})"
+        total, most = count(self.layers, "layer"), most_float_layers(self.layers)
+        if len(self.attempts) == 1:
+            return f"{most} of {total} in float32, the most that may be, did not suffice for the calibration images"
+        before = "; ".join(f"with {len(each.float_layers)}: {each}" for each in self.attempts[-2::-1])
+        return f"this is with {len(self.last.float_layers)} of {total} in float32, of at most {most}; {before}"
 
 
 def can_be_repaired(metrics: Sequence[Metric]) -> bool:
@@ -110,32 +116,47 @@ def repair(
         measure: Writes a graph, and measures the file by the gate's tolerances for int8.
         progress: Called with the name of each phase as it begins.
     """
-    attempts = [Attempt((), tuple(plain))]
-    total = len(network.layers)
+    attempts, total = [Attempt((), tuple(plain))], len(network.layers)
     progress(f"int8 was refused ({attempts[0]}): measure the graph in float32")
-    float32 = Attempt((), tuple(measure(network.float32)))
+    float32 = Attempt(network.layers, tuple(measure(network.float32)))
     if float32.failed:
-        obstacle = f"No choice of layers can pass: the graph in float32 exceeds the tolerances as well ({float32})"
-        return Repair(total, tuple(attempts), obstacle=obstacle)
+        return Repair(total, tuple(attempts), float32=float32)
+    progress("run Keras on calibration images")
     images = probe()
     effects = measure_effects(network, images, progress)
-    search = Search(network, effects, images, progress)
-    for float_layers in _choices(search):
+    for float_layers in _choices(network, images, [each.layer for each in effects], progress):
         progress(f"write onnx, int8 with {len(float_layers)} of {count(total, 'layer')} in float32, measure parity")
         attempts.append(Attempt(float_layers, tuple(measure(network.quantized(float_layers)))))
         if not attempts[-1].failed:
-            return Repair(total, tuple(attempts), effects)
-    obstacle = f"At most {most_float_layers(total)} of {count(total, 'layer')} may stay float32"
-    return Repair(total, tuple(attempts), effects, obstacle)
+            break
+    return Repair(total, tuple(attempts), effects)
 
 
-def _choices(search: Search) -> Iterator[tuple[str, ...]]:
+def _choices(network: Int8Network, probe: Probe, order: Sequence[str], progress: Progress) -> Iterator[tuple[str, ...]]:
     """Yield the layers that stay float32 in each round."""
-    chosen = search.fewest()
-    if chosen == ():  # enough on the images that calibrated int8, but not on others
+    found: dict[frozenset[str], tuple[Metric, ...]] = {}
+
+    def measured(float_layers: Sequence[str]) -> tuple[Metric, ...]:
+        key = frozenset(float_layers)
+        if key not in found:
+            progress(f"try int8 with {len(key)} of {count(len(order), 'layer')} in float32")
+            found[key] = probe.metrics(open_variant(network.quantized(float_layers)))
+        return found[key]
+
+    chosen = None
+    for is_enough in (is_safe, _has_passed):
+        search = Search(order, lambda float_layers: all(map(is_enough, measured(float_layers))))  # noqa: B023
+        chosen = search.fewest()
+        if chosen is not None:
+            break
+    if chosen == ():  # all layers in int8 are good enough on these images, but not on those of the gate
         chosen = search.more(chosen)
     for _ in range(_ROUNDS):
         if chosen is None:
             return
         yield chosen
         chosen = search.more(chosen)
+
+
+def _has_passed(metric: Metric) -> bool:
+    return metric.passed

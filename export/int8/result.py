@@ -12,6 +12,11 @@ from camserve.text import count, listed
 
 __all__ = ["Int8Result"]
 
+_REPAIRABLE = (
+    "Keep the layers in float32 that 8 bits are too few for: --int8-layers auto finds them; or choose fp32 or fp16"
+)
+_INDISTINCT = "Calibrate with images that the network tells apart, of the kind that will be served: --calibration DIR"
+
 
 @dataclass(frozen=True)
 class Int8Result:
@@ -34,7 +39,14 @@ class Int8Result:
     @property
     def failure(self) -> str | None:
         """Return what was tried in vain, for the message of a refused export; None if nothing was."""
-        return None if self.repair is None or self.repair.obstacle is None else self.repair.failure
+        return None if self.repair is None else self.repair.failure
+
+    @property
+    def advice(self) -> str | None:
+        """Return what to do if the gate refuses the export; None for the general advice."""
+        if not self.choice.repaired:
+            return _REPAIRABLE
+        return _INDISTINCT if self.repair is not None and self.repair.float32 is not None else None
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -42,14 +54,18 @@ class Int8Result:
         if not self.float_layers:
             return ()
         layers = f"{len(self.float_layers)} of {count(self.layers, 'layer')}"
-        names = listed(self.float_layers)
         if self.repair is None:
+            names = listed(self.float_layers)
             return (f"int8 with {layers} in float32, as requested by --int8-layers {self.choice}: {names}",)
-        exact = LayerChoice(repaired=False, excluded=self.float_layers)
         return (
-            f"int8 was repaired: {layers} in float32 ({names}), because all layers in int8 exceed the tolerances "
-            f"({self.repair.attempts[0]}){self._cost}; the same layers without a search: --int8-layers {exact}",
+            f"int8 was repaired: {layers} in float32, because all layers in int8 exceed the tolerances "
+            f"({self.repair.attempts[0]}){self._cost}; the same layers without a search: --int8-layers {self.option}",
         )
+
+    @property
+    def option(self) -> str:
+        """Return the value of `--int8-layers` that chooses these layers."""
+        return str(LayerChoice(repaired=False, excluded=self.float_layers))
 
     @property
     def _cost(self) -> str:
@@ -66,15 +82,17 @@ class Int8Result:
         """Return the result as it is stored in `report.json`.
 
         Returns:
-            `choice`, the option; `layers`, how many int8 can quantize; `float32`, the names of those that it does not;
-            `attempts`, what the gate measured with which layers in float32; `effects`, what each layer alone in int8
-            changes: of the logits, the relative root mean square, and of the maps, the mean of 1 - cosine, the most
-            harmful first; `cost`. Those of a repair are empty or None without one.
+            `choice`, the option as it was given; `layers`, how many int8 can quantize; `float32`, the names of those
+            that it does not; `option`, which would choose these. Of a repair, else empty or None: `attempts`, what the
+            gate measured with which layers in float32; `effects`, what each layer alone in int8 changes, the most
+            harmful first: `logits` by the root mean square, relative to Keras's, `maps` by the mean of 1 - cosine;
+            `cost`.
         """
         return {
             "choice": str(self.choice),
             "layers": self.layers,
             "float32": list(self.float_layers),
+            "option": self.option,
             "attempts": [attempt.as_document() for attempt in self.repair.attempts] if self.repair else [],
             "effects": [effect.as_document() for effect in self.repair.effects] if self.repair else [],
             "cost": None if self.cost is None else self.cost.as_document(),

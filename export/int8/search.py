@@ -1,19 +1,13 @@
-"""Choose the fewest layers that must stay float32 so that the gate accepts an int8 network."""
+"""Search for the fewest layers that must stay float32."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from camserve.export.int8.network import Int8Network
-from camserve.export.int8.probe import Probe
-from camserve.export.int8.sensitivity import LayerEffect
-from camserve.export.int8.session import open_variant
-from camserve.progress import Progress
-from camserve.text import count
+from collections.abc import Callable, Sequence
 
 __all__ = ["Search", "most_float_layers"]
 
 _MOST_REMOVALS = 12
+_FEWEST_PART = 16
 
 
 def most_float_layers(layers: int) -> int:
@@ -22,34 +16,25 @@ def most_float_layers(layers: int) -> int:
 
 
 class Search:
-    """A search for the layers that stay float32, on images that calibrated int8.
+    """A search for the fewest layers that must stay float32.
 
     Args:
-        network: The network.
-        effects: The effect of each layer, the most harmful first.
-        probe: The images, with Keras's answers.
-        progress: Called with what is tried.
+        order: The layers, the most harmful first.
+        suffices: Returns whether the network is good enough with some layers in float32.
     """
 
-    def __init__(
-        self,
-        network: Int8Network,
-        effects: Sequence[LayerEffect],
-        probe: Probe,
-        progress: Progress,
-    ) -> None:
-        self._network = network
-        self._order = [each.layer for each in effects]
-        self._probe = probe
-        self._progress = progress
+    def __init__(self, order: Sequence[str], suffices: Callable[[Sequence[str]], bool]) -> None:
+        self._order = tuple(order)
+        self._most = most_float_layers(len(order))
+        self._suffices = suffices
 
     def fewest(self) -> tuple[str, ...] | None:
         """Return the fewest layers, the most harmful first; None if half of the layers are not enough.
 
-        The most harmful layers are added until the metrics are met with a margin, by bisection, and then each is
-        removed again without which they still are.
+        The number of the most harmful layers is found by bisection, and then each of them is removed without which the
+        others suffice.
         """
-        lowest, highest = 0, most_float_layers(len(self._order))
+        lowest, highest = 0, self._most
         if not self._suffices(self._order[:highest]):
             return None
         while lowest < highest:
@@ -61,22 +46,21 @@ class Search:
         return self._without_needless(self._order[:highest])
 
     def more(self, chosen: Sequence[str]) -> tuple[str, ...] | None:
-        """Return twice as many layers, at least one; None if these are more than half of all layers."""
-        number = max(1, 2 * len(chosen))
-        if number > most_float_layers(len(self._order)):
+        """Return twice as many layers, and at least a sixteenth of all; None if these are more than half of them."""
+        number = max(2 * len(chosen), len(self._order) // _FEWEST_PART, 1)
+        if number > self._most:
             return None
         others = [layer for layer in self._order if layer not in set(chosen)]
         return (*chosen, *others)[:number]
 
-    def _without_needless(self, chosen: Sequence[str]) -> tuple[str, ...]:
-        needed = list(chosen)
-        for layer in list(chosen)[:-1][-_MOST_REMOVALS:][::-1]:  # without the last one, the bisection has failed
-            fewer = [other for other in needed if other != layer]
+    def _without_needless(self, chosen: tuple[str, ...]) -> tuple[str, ...]:
+        """Remove the layers that are not needed, the least harmful first.
+
+        The last one is needed: the bisection has tried without it. Of many layers, the most harmful are not tried.
+        """
+        needed = chosen
+        for layer in chosen[:-1][: -_MOST_REMOVALS - 1 : -1]:
+            fewer = tuple(other for other in needed if other != layer)
             if self._suffices(fewer):
                 needed = fewer
-        return tuple(needed)
-
-    def _suffices(self, float_layers: Sequence[str]) -> bool:
-        total = count(len(self._order), "layer")
-        self._progress(f"try int8 with {len(float_layers)} of {total} in float32")
-        return not self._probe.failing(open_variant(self._network.quantized(float_layers)))
+        return needed

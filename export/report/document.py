@@ -17,6 +17,7 @@ from camserve.export.gate.measurement_images import MeasurementImages
 from camserve.export.gate.metric import Metric
 from camserve.export.graph.exact import Truth
 from camserve.export.graph.prepare import Prepared
+from camserve.export.quality.results import MapQuality
 from camserve.export.report.measured import (
     describe_measurement,
     describe_reference,
@@ -24,6 +25,7 @@ from camserve.export.report.measured import (
     reference_warnings,
 )
 from camserve.export.report.page import render_page
+from camserve.export.report.quality_text import quality_notes, quality_warnings
 from camserve.export.source.load import Source
 from camserve.manifest import MANIFEST_NAME, file_digest
 from camserve.parity_report import widened_tolerances
@@ -51,6 +53,7 @@ def make_report(
     examples: Sequence[Example],
     truth: Truth,
     notes: Sequence[str] = (),
+    quality: MapQuality | None = None,
 ) -> dict[str, Any]:
     """Return the report as plain values that do not depend on the date, the machine's name or a folder.
 
@@ -71,9 +74,11 @@ def make_report(
         examples: Example images with both maps.
         truth: What the gate compared an export in float32 with.
         notes: What the user should know, without being a warning.
+        quality: How good the maps are; None if that was not measured.
     """
     measurement = describe_measurement(images, calibration, precision)
     parity = [metric.as_document() for metric in metrics]
+    map_quality = None if quality is None else quality.as_document()
     return {
         "version": 3,
         "name": contract.name,
@@ -92,8 +97,9 @@ def make_report(
             *reference_warnings(truth),
             *measurement_warnings(measurement, precision),
             *map(str, widened_tolerances(parity)),
+            *quality_warnings(map_quality),
         ],
-        "notes": list(notes),
+        "notes": [*notes, *quality_notes(map_quality)],
         "folding": {
             "folded": [{"batchnorm": norm, "into": layer} for norm, layer in prepared.folding.folded],
             "kept": [{"batchnorm": norm, "because": reason} for norm, reason in prepared.folding.kept],
@@ -105,6 +111,7 @@ def make_report(
         "measured_on": measurement,
         "reference": describe_reference(truth),
         "parity": parity,
+        "map_quality": map_quality,
         "examples": [example_document(example) for example in examples],
         "files": {name: dict(entry) for name, entry in files.items()},
         "packages": dict(provenance["packages"]),

@@ -8,8 +8,10 @@ from typing import Any
 from camserve.export.gate.examples import Example
 from camserve.export.report import parts
 from camserve.export.report.gate_table import batch_table, gate_table
+from camserve.export.report.int8_section import int8_layers
 from camserve.export.report.measured import parity_title, summarize_images
 from camserve.export.report.metric_text import closest, failures, is_judged, margin, measured_where, title
+from camserve.export.report.quality_section import quality_section
 from camserve.export.report.style import STYLE
 from camserve.pages.markup import Html, details, join, section, tag
 from camserve.parity_report import is_widened
@@ -47,7 +49,9 @@ def render_page(report: Mapping[str, Any], examples: Sequence[Example] = ()) -> 
         *(tag("p", f"{warning}.", class_="note") for warning in report["warnings"]),
         *(tag("p", f"{note}.", class_="note") for note in report.get("notes", ())),
         tag("div", *_columns(report, examples), class_="columns"),
+        quality_section(report),
         tag("div", parts.graph(report), parts.files(report), class_="columns"),
+        int8_layers(report),
         details("All batches", batch_table(report["parity"])),
         parts.folding(report),
         parts.tensors(report),

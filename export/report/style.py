@@ -59,6 +59,17 @@ figcaption dt { width: auto; }
 .chips { display: flex; flex-wrap: wrap; gap: 4px; margin-top: 8px; }
 .chips span { background: var(--panel); border-radius: 4px; padding: 1px 7px; font-size: 12px; white-space: nowrap; }
 .counts + details { font-size: 13px; }
+.quality { margin-bottom: 18px; } .charts figure { margin: 0; }
+.charts svg { display: block; width: 100%; max-width: 400px; }
+.charts text { font-size: 11px; fill: var(--faint); } .charts .grid { stroke: var(--line); }
+.charts polyline { fill: none; stroke-width: 2; } .charts .keras { stroke: var(--near); stroke-width: 4; opacity: .6; }
+.charts .export { stroke: var(--good); } .charts .random { stroke: var(--faint); stroke-dasharray: 4 3; }
+.keys { display: flex; flex-wrap: wrap; gap: 2px 16px; font-size: 12px; }
+.key::before { content: ""; display: inline-block; width: 18px; border-top: 2px solid; margin-right: 6px;
+  vertical-align: middle; }
+.key.keras::before { border-top: 4px solid var(--near); opacity: .6; }
+.key.export::before { border-color: var(--good); }
+.key.random::before { border-top-style: dashed; border-color: var(--faint); }
 @media (min-width: 1180px) { .columns { grid-template-columns: minmax(0, 11fr) minmax(0, 9fr); } }
 @media (max-width: 640px) {
   .pair { grid-template-columns: 1fr; }

@@ -48,6 +48,8 @@ def test_no_framework_is_loaded_before_the_options_are_checked(tmp_path: Path) -
         ("resnet-mini", {"input_dtype": "int4"}, "unknown input type 'int4'"),
         ("resnet-mini", {"precision": "fp8"}, "unknown precision 'fp8'"),
         ("resnet-mini", {"precision": "int8", "int8_target": "x"}, "unknown int8 target 'x'; choose cpu or tensorrt"),
+        ("resnet-mini", {"int8_layers": "some"}, "int8_layers must begin with auto or all, got 'some'"),
+        ("resnet-mini", {"int8_layers": "all,-a"}, "--int8-layers all,-a has no effect with --precision fp32"),
         ("resnet-mini", {"cam": False, "cam_all": True}, "--cam-all conflicts with --no-cam"),
         ("resnet-mini", {"opset": 99}, "opset must be from 9 to 18, got 99"),
         ("resnet-mini", {"formats": []}, "formats must not be empty"),

@@ -55,12 +55,14 @@ class Graph:
         self._nodes.append(helper.make_node(operator, list(inputs), outputs, name=name, **attributes))
         return name
 
-    def convolve(self, source: str, channels: int, kernel: int = 3, *, group: int = 1, before: int = 0) -> str:
-        """Add a convolution with bias and stride 1 that keeps height and width."""
+    def convolve(
+        self, source: str, channels: int, kernel: int = 3, *, group: int = 1, before: int = 0, **attributes: Any
+    ) -> str:
+        """Add a convolution with bias that, unless it has strides, keeps height and width."""
         weights = self.constant(self.weights(channels, (before or self.channels) // group, kernel, kernel))
         bias = self.constant(self._random.normal(0, 0.1, channels).astype(np.float32))
         self.channels = channels
-        return self.add("Conv", source, weights, bias, pads=[kernel // 2] * 4, group=group)
+        return self.add("Conv", source, weights, bias, pads=[kernel // 2] * 4, group=group, **attributes)
 
     def classifier(
         self, features: str, *, opset: int = 17, dense: Array | None = None

@@ -16,6 +16,7 @@ __all__ = [
     "INT8_LAYERS",
     "AllowDoublePreprocessing",
     "Bound",
+    "Boxes",
     "Calibration",
     "CamAll",
     "CamTopK",
@@ -28,6 +29,7 @@ __all__ = [
     "Int8Layers",
     "Int8Target",
     "Labels",
+    "MapQuality",
     "Name",
     "NoCam",
     "Opset",
@@ -229,6 +231,24 @@ NoCam = Annotated[
     bool,
     typer.Option(
         "--no-cam", help="Export without maps, e.g. a model whose head has an unknown layer.", rich_help_panel=_MAPS
+    ),
+]
+MapQuality = Annotated[
+    bool,
+    typer.Option(
+        "--map-quality",
+        help="Also measure how good the maps are, on the images of --boxes or --calibration; takes hundreds of "
+        "inferences.",
+        rich_help_panel=_MAPS,
+    ),
+]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Boxes of the objects in images, as CSV (path, class, xmin, ymin, xmax, ymax in pixels): also measure "
+        "whether the maps point at them. Implies --map-quality.",
+        rich_help_panel=_MAPS,
     ),
 ]
 Formats = Annotated[

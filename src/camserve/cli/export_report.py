@@ -44,6 +44,7 @@ def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, a
             "reference": bundle.report["reference"],
             "notes": bundle.report["notes"],
             "parity": parity,
+            "map_quality": bundle.report["map_quality"],
         }
         if publication is not None:
             document["published"] = publication_document(publication)
@@ -55,11 +56,24 @@ def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, a
     print_table(_COLUMNS, worst_metrics(parity), optional=("images", "margin "))
     for line in _shares(parity):
         print_line(line)
+    _print_quality(bundle.report)
     print_line(f"Bundle:    {bundle.path}{' (replaced the previous bundle)' if replaced else ''}")
     if publication is None:
         print_line(f"Next:      {publish_command(bundle.path)}")
     else:
         print_publication(publication)
+
+
+def _print_quality(export_report: dict[str, Any]) -> None:
+    """Print how good the maps are, if that was measured."""
+    quality = export_report["map_quality"]
+    if quality is None:
+        return
+    from camserve.export.report.quality_text import QUALITY_COLUMNS, curve_images, quality_rows, weights_text
+
+    print_line(f"Maps (area under the curves, measured on {curve_images(quality)}):")
+    print_table(QUALITY_COLUMNS, quality_rows(export_report))
+    print_line(f"Maps, {weights_text(quality)}")
 
 
 def publish_command(bundle: Path) -> str:

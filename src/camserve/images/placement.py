@@ -39,6 +39,19 @@ class Placement:
         left, top, right, bottom = self.box
         return left + x * (right - left), top + y * (bottom - top)
 
+    def to_input(self, x: float, y: float) -> tuple[float, float]:
+        """Convert a position in the original image to a position in the network's input: the inverse of `to_original`.
+
+        Args:
+            x: In pixels of the original image, whose first pixel extends from 0 to 1.
+            y: The same.
+
+        Returns:
+            x and y from 0 (left or top edge of the input) to 1; less or more outside the part that is resized to it.
+        """
+        left, top, right, bottom = self.box
+        return (x - left) / (right - left), (y - top) / (bottom - top)
+
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
