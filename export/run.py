@@ -74,7 +74,7 @@ def _measure_quality(classifier: Classifier, files: MeasuredFiles, progress: Pro
 def _write_companions(folder: Path, classifier: Classifier, files: MeasuredFiles) -> tuple[str, ...]:
     """Write contract, labels, golden answers and golden images; return notes for the report."""
     contract, labels = classifier.contract, classifier.labels
-    write_golden(folder / GOLDEN_NAME, record_golden(files.served, contract))
+    write_golden(folder / GOLDEN_NAME, record_golden(files.served, contract, files.gate.truth.exact))
     notes = labels.notes
     if classifier.end_to_end is not None:
         notes = (*notes, *classifier.end_to_end.store_images(folder / GOLDEN_IMAGES_NAME))

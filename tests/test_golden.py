@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from support.toy import expected_outputs, write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.errors import BundleError
-from camserve.golden import Golden, compare, read_golden, tolerance_of, write_golden
+from camserve.golden import ROUNDINGS, Golden, compare, read_golden, tolerance_of, write_golden
 
 TOLERANCE = 1e-4
 
@@ -87,6 +88,37 @@ def test_nearly_equal_classes_may_swap_ranks(toy_bundle: Bundle) -> None:
     golden = Golden(np.zeros((1, 8, 8, 3), np.uint8), first)
     assert compare(golden, contract, second, tolerance=TOLERANCE) == ()
     assert compare(golden, contract, {**second, "cam": swapped + 9}, tolerance=TOLERANCE)
+
+
+def test_recorded_changes_of_maps_are_added_to_the_tolerance(
+    golden: Golden, toy_bundle: Bundle, tmp_path: Path
+) -> None:
+    changes = np.zeros((3, len(ROUNDINGS)), np.float32)
+    changes[1] = 0.5, 1.0, 2.0, 4.0
+    write_golden(tmp_path / "golden.npz", replace(golden, map_changes=changes))
+    known = read_golden(tmp_path / "golden.npz", toy_bundle.contract)
+    assert [known.map_change(rounding)[1] for rounding in (1e-5, 1e-4, 2e-4, 2e-2, 1.0)] == [0.5, 0.5, 1.0, 4.0, 4.0]
+
+    def faults(image: int, change: float, output: str = "cam") -> tuple[str, ...]:
+        def moved(values: Any) -> Any:
+            values[image] += change
+            return values
+
+        return compare(known, toy_bundle.contract, _changed(known, **{output: moved}), tolerance=TOLERANCE)
+
+    assert faults(1, 0.4) == ()
+    assert faults(1, 0.6) != ()
+    assert faults(0, 0.4) != ()
+    assert faults(1, 0.4, "logits") != ()
+
+
+@pytest.mark.parametrize(
+    "changes", [np.zeros((3, 1)), np.full((3, len(ROUNDINGS)), -1.0), np.full((3, len(ROUNDINGS)), np.inf)], ids=str
+)
+def test_invalid_changes_of_maps_are_refused(golden: Golden, toy_bundle: Bundle, tmp_path: Path, changes: Any) -> None:
+    write_golden(tmp_path / "golden.npz", replace(golden, map_changes=changes.astype(np.float32)))
+    with pytest.raises(BundleError, match="map_changes is not a change for each image and rounding"):
+        read_golden(tmp_path / "golden.npz", toy_bundle.contract)
 
 
 def test_lower_precision_has_a_larger_tolerance() -> None:

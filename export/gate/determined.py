@@ -16,16 +16,17 @@ import numpy.typing as npt
 
 from camserve.answer_differences import scale_of
 from camserve.export.gate.metric import Metric
+from camserve.export.graph.gradient_reference import TapeMaps
 from camserve.export.graph.reference import ReferenceOutputs
 from camserve.ranking import rank_classes
 
-__all__ = ["undetermined_metric", "with_determined"]
+__all__ = ["map_changes", "undetermined_metric", "with_determined"]
 
 _FACTOR = 8  # how often the rounding; with two directions, about 1 % of the jumps that it can cause are missed
 _DIRECTIONS = 2
 _BEND = 2.5e-5  # relative to the largest value of a map: a quarter of the default tolerance of maps
 _CHANGE = 1e-3  # the same, for equal maxima, between which opposite steps choose symmetrically
-_LARGEST_SHARE = 0.5
+_LARGEST_SHARE = 0.25  # `benchmarks/heads.py --undetermined` measures less than a third of that on usual heads
 
 Array = npt.NDArray[np.float64]
 
@@ -44,9 +45,7 @@ def with_determined(exact: ReferenceOutputs, keras: ReferenceOutputs) -> Referen
     largest = np.abs(features).max(axis=(1, 2, 3), keepdims=True)
     step = _FACTOR * np.maximum(rounding, np.finfo(np.float32).eps * largest / 8)
     relative = (step / np.where(largest == 0, 1, largest))[:, 0, 0, 0]
-    signs = np.random.default_rng(0)
-    moves = [step * signs.choice([-1.0, 1.0], features.shape) for _ in range(_DIRECTIONS)]
-    maps, *others = _maps(exact, [features, *(features + move for move in (*moves, *(-move for move in moves)))])
+    maps, *others = _moved_maps(exact.tape, rank_classes(exact.logits)[:, :1], step)
     scale = scale_of(maps)
     pairs = list(zip(others[:_DIRECTIONS], others[_DIRECTIONS:], strict=True))
     bend = np.max([_largest(up + down - 2 * maps) for up, down in pairs], axis=0) / scale
@@ -64,13 +63,35 @@ def undetermined_metric(batches: list[ReferenceOutputs]) -> list[Metric]:
     return [Metric("network", "cam_undetermined", images, share, _LARGEST_SHARE)]
 
 
-def _maps(exact: ReferenceOutputs, features: Sequence[Array]) -> Array:
-    """Return the maps of the best class of each image with other features: `[len(features), batch, 1, ...]`."""
-    if exact.tape is None:
-        raise ValueError("the head is linear")
-    best = np.tile(rank_classes(exact.logits)[:, :1], (len(features), 1))
-    maps = replace(exact.tape, features=np.concatenate(features))(best)
-    return maps.reshape(len(features), -1, *maps.shape[1:])
+def map_changes(answers: ReferenceOutputs, classes: npt.NDArray[np.int64], levels: Sequence[float]) -> Array | None:
+    """Return how much the maps of images change if their features are moved; None for a linear head.
+
+    Args:
+        answers: The answers to the images.
+        classes: Those of the maps, `[batch, maps]`.
+        levels: How far each feature is moved, relative to the root mean square of all features of the image.
+
+    Returns:
+        The largest change of a value, `[batch, levels]`.
+    """
+    if answers.tape is None:
+        return None
+    size = np.sqrt(np.mean(answers.tape.features**2, axis=(1, 2, 3), keepdims=True))
+    changes = []
+    for level in levels:
+        maps, *others = _moved_maps(answers.tape, classes, level * size)
+        changes.append(np.max([_largest(other - maps) for other in others], axis=0))
+    stacked: Array = np.stack(changes, axis=1)
+    return stacked
+
+
+def _moved_maps(tape: TapeMaps, classes: npt.NDArray[np.int64], step: Array) -> Array:
+    """Return the maps of a batch, and with each feature moved by a step, in several directions and their opposites."""
+    signs = np.random.default_rng(0)
+    moves = [step * signs.choice([-1.0, 1.0], tape.features.shape) for _ in range(_DIRECTIONS)]
+    features = [tape.features, *(tape.features + move for move in (*moves, *(-move for move in moves)))]
+    maps = replace(tape, features=np.concatenate(features))(np.tile(classes, (len(features), 1)))
+    return maps.reshape(len(features), len(classes), *maps.shape[1:])
 
 
 def _largest(maps: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -15,8 +16,8 @@ from camserve.export.int8.session import open_variant
 
 __all__ = ["Cost", "measure_cost"]
 
-_ROUNDS = 7
-_SECONDS = 0.2  # of each file in each round
+_ROUNDS = 10, 60  # at least and at most
+_SECONDS = 4.0  # of all rounds
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Cost:
 def measure_cost(network: Int8Network, float_layers: tuple[str, ...], images: npt.NDArray[Any]) -> Cost:
     """Measure an int8 network with some layers in float32, beside all layers in int8 and beside float32.
 
-    The three run in turn, so that all see the same load of the machine; the ratios are medians over the rounds.
+    The three run in turn, one request each, so that all see the same load of the machine, and begin in turn; the ratios
+    are medians over the rounds.
 
     Args:
         network: The network.
@@ -60,8 +62,11 @@ def measure_cost(network: Int8Network, float_layers: tuple[str, ...], images: np
     if network.target != "cpu":
         return Cost(chosen_size, plain_size, float32_size)
     runners = [open_variant(model) for model in models]
-    repeats = max(1, round(_SECONDS / min(_seconds(run, images, 1) for run in runners)))
-    rounds = [[_seconds(run, images, repeats) for run in runners] for _ in range(_ROUNDS)]
+    for run in runners:
+        run(images)  # allocates memory
+    once = sum(_round(runners, images, 0))
+    number = min(max(_ROUNDS[0], round(_SECONDS / once)), _ROUNDS[1])
+    rounds = [_round(runners, images, turn) for turn in range(number)]
     return Cost(
         chosen_size,
         plain_size,
@@ -72,8 +77,12 @@ def measure_cost(network: Int8Network, float_layers: tuple[str, ...], images: np
     )
 
 
-def _seconds(run: Runner, images: npt.NDArray[Any], repeats: int) -> float:
-    start = time.perf_counter()
-    for _ in range(repeats):
-        run(images)
-    return time.perf_counter() - start
+def _round(runners: Sequence[Runner], images: npt.NDArray[Any], turn: int) -> list[float]:
+    """Return the seconds of one request to each, in the order of the runners; another one begins in each turn."""
+    seconds = [0.0] * len(runners)
+    for place in range(len(runners)):
+        index = (place + turn) % len(runners)
+        start = time.perf_counter()
+        runners[index](images)
+        seconds[index] = time.perf_counter() - start
+    return seconds

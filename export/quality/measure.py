@@ -20,7 +20,7 @@ from camserve.export.options import ExportOptions
 from camserve.export.quality import curves, pointing
 from camserve.export.quality.boxes import read_boxes
 from camserve.export.quality.images import QualityImages, calibration_images, read_boxed_images, spread
-from camserve.export.quality.randomization import maps_of_other_weights, stages_of
+from camserve.export.quality.randomization import kept_layers, maps_of_other_weights, stages_of
 from camserve.export.quality.results import Curves, MapQuality, Pointing, Randomized
 from camserve.export.quality.scores import score_of_class
 from camserve.export.quality.similarity import rank_correlation
@@ -95,7 +95,7 @@ def measure_quality(
     if images.objects:
         progress(f"measure the maps of {count(len(images.pixels), 'image')}: pointing game")
         pointed = _pointing(images, prepared.reference, contract, run)
-    return MapQuality(images.kind, len(images.pixels), measured, randomized, pointed)
+    return MapQuality(images.kind, len(images.pixels), measured, randomized, kept_layers(prepared.reference), pointed)
 
 
 def _curves(pixels: npt.NDArray[np.uint8], reference: KerasReference, contract: ModelContract, run: Runner) -> Curves:

@@ -8,7 +8,6 @@ Source: Adebayo et al. 2018, "Sanity Checks for Saliency Maps", section 3.1 (cas
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from camserve.export.graph.gradient_head import find_head
 from camserve.export.graph.network import is_layer
 from camserve.export.graph.reference import KerasReference
 
-__all__ = ["Stage", "maps_of_other_weights", "stages_of"]
+__all__ = ["Stage", "kept_layers", "maps_of_other_weights", "stages_of"]
 
 Array = npt.NDArray[Any]
 
@@ -56,6 +55,11 @@ def stages_of(reference: KerasReference) -> tuple[Stage, ...]:
     return tuple(stage for place, stage in enumerate(stages) if sizes[place] > max([0, *sizes[:place]]))
 
 
+def kept_layers(reference: KerasReference) -> tuple[str, ...]:
+    """Return the names of the layers whose weights cannot be replaced: those that tf_keras runs."""
+    return tuple(layer.name for layer in reference.network.layers if layer.weights and not _is_of_keras_3(layer))
+
+
 def maps_of_other_weights(
     reference: KerasReference, stage: Stage, images: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], seed: int
 ) -> Array:
@@ -80,15 +84,14 @@ def maps_of_other_weights(
 
 
 def _weights_of(layer: Any) -> list[Any]:
-    """Return the weights that can be replaced: variables of Keras 3 of several floating point values."""
-    return list(_replaceable(layer))
+    """Return the weights that can be replaced by others: variables of several floating point values."""
+    if not _is_of_keras_3(layer):
+        return []
+    return [each for each in layer.weights if "float" in str(each.dtype) and int(np.prod(each.shape)) > 1]
 
 
-def _replaceable(layer: Any) -> Iterator[Any]:
-    for weight in layer.weights:
-        is_variable = isinstance(weight, keras.Variable)
-        if is_variable and "float" in str(weight.dtype) and int(np.prod(weight.shape)) > 1:
-            yield weight
+def _is_of_keras_3(layer: Any) -> bool:
+    return all(isinstance(weight, keras.Variable) for weight in layer.weights)
 
 
 def _shuffled(weight: Any, random: np.random.Generator) -> Any:

@@ -145,6 +145,7 @@ class MapQuality:
         images: Their number; curves and other weights are measured on some of them.
         curves: Deletion and insertion.
         randomized: Maps of other weights, the more layers the later.
+        kept: Names of the layers that kept their weights in these.
         pointing: The pointing game; None without boxes.
     """
 
@@ -152,6 +153,7 @@ class MapQuality:
     images: int
     curves: Curves
     randomized: tuple[Randomized, ...]
+    kept: tuple[str, ...]
     pointing: Pointing | None
 
     def as_document(self) -> dict[str, Any]:
@@ -161,6 +163,7 @@ class MapQuality:
             "images": self.images,
             "curves": self.curves.as_document(),
             "other_weights": [each.as_document() for each in self.randomized],
+            "kept_weights": list(self.kept),
             "pointing": None if self.pointing is None else self.pointing.as_document(),
         }
 

@@ -18,7 +18,7 @@ from camserve.pages.markup import Html, details, join, section, table, tag
 
 __all__ = ["quality_section"]
 
-_LEFT, _TOP, _WIDTH, _HEIGHT = 34, 6, 250, 150
+_LEFT, _TOP, _WIDTH, _HEIGHT = 40, 6, 250, 150
 _LEGEND = (
     "Probability of the best class while pixels are replaced by those of a blurred copy, the most important of the map "
     "first (deletion), or restored in that order (insertion); mean of all images. In the table, the area under these "
@@ -71,7 +71,7 @@ def _chart(title: str, curves: Mapping[str, Sequence[float]]) -> Html:
                 for source, values in sorted(curves.items(), key=lambda curve: curve[0] != "random")
             ),
             tag("text", "share of the pixels", x=_x(0.5), y=str(_TOP + _HEIGHT + 28), text_anchor="middle"),
-            viewBox=f"0 0 {_LEFT + _WIDTH + 14} {_TOP + _HEIGHT + 32}",
+            viewBox=f"0 0 {_LEFT + _WIDTH + 22} {_TOP + _HEIGHT + 32}",
             role="img",
             aria_label=f"{title}: mean probability of the best class by the share of the pixels",
         ),

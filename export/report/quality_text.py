@@ -37,7 +37,7 @@ _KINDS = {
     "held out": "calibration images that int8 was not calibrated with",
     "boxes": "images with boxes",
 }
-_WEIGHTS = {"head": "of the head", "last half": "of the head and the last half of the layers before it", "all": "all"}
+_WEIGHTS = {"head": "of the head", "last half": "also of the last half of the other layers", "all": "of all layers"}
 
 
 def quality_rows(report: Document) -> list[tuple[str, ...]]:
@@ -64,15 +64,22 @@ def quality_warnings(quality: Document | None) -> list[str]:
 
 
 def quality_notes(quality: Document | None) -> list[str]:
-    """Return what was left out of the pointing game."""
-    pointing = quality["pointing"] if quality else None
-    if pointing is None:
+    """Return what the measurements left out."""
+    if quality is None:
         return []
+    kept, pointing = quality["kept_weights"], quality["pointing"]
+    notes = []
+    if kept:
+        layers = count(len(kept), "layer")
+        notes.append(f"maps of shuffled weights: {layers} of tf_keras kept the own weights (first: {kept[0]})")
     parts = [
-        (pointing["without_map"], ("class of an image", "classes of images"), "that are not among the best, with maps"),
-        (pointing["outside"], ("box", "boxes"), "outside the part of the image that the network receives"),
+        ("without_map", ("class of an image", "classes of images"), "that are not among the best, which have maps"),
+        ("outside", ("box", "boxes"), "outside the part of the image that the network receives"),
     ]
-    return [f"left out of the pointing game: {count(number, *nouns)} {why}" for number, nouns, why in parts if number]
+    for name, nouns, why in parts:
+        if pointing is not None and pointing[name]:
+            notes.append(f"left out of the pointing game: {count(pointing[name], *nouns)} {why}")
+    return notes
 
 
 def source_title(source: str, report: Document) -> str:
@@ -104,8 +111,11 @@ def area_text(row: Document) -> str:
 
 def pointing_text(pointing: Document | None, source: str) -> str:
     """Return how often the maximum of a map is on an object."""
-    found = [row for row in pointing["hits"] if row["map"] == source] if pointing else []
-    return f"{found[0]['hits']} of {pointing['played']}" if found and pointing else "–"
+    found = next((row for row in pointing["hits"] if row["map"] == source), None) if pointing else None
+    if found is None or pointing is None:
+        return "–"
+    low, high = (100 * share for share in found["interval"])
+    return f"{found['hits']} of {pointing['played']} ({low:.0f} to {high:.0f} %)"
 
 
 def chance_text(pointing: Document | None) -> str:
@@ -115,11 +125,13 @@ def chance_text(pointing: Document | None) -> str:
 
 def weights_text(quality: Document) -> str:
     """Return how much alike the maps are with the weights of the model and with shuffled ones."""
+    if not quality["other_weights"]:
+        return "no weights of the network can be shuffled"
     parts = []
     for row in quality["other_weights"]:
         weights = _WEIGHTS.get(row["weights"], row["weights"])
         found = "not comparable" if row["rank_correlation"] is None else f"{row['rank_correlation']:.2f}"
-        parts.append(f"{found} ({weights}, {count(row['layers'], 'layer')})")
+        parts.append(f"{found} ({weights}: {row['layers']})")
     return f"rank correlation with the maps of shuffled weights: {'; '.join(parts)}"
 
 
@@ -157,9 +169,8 @@ def _chance_warnings(quality: Document) -> list[str]:
     if hits is None:
         warnings.append("the pointing game was not played: no class of a box is among those that the export maps")
     elif hits["interval"][0] <= pointing["chance"]:
-        low, high = (100 * share for share in hits["interval"])
         warnings.append(
-            f"the maps point at the objects in {pointing_text(pointing, 'export')} cases, 95 % interval {low:.0f} % to "
-            f"{high:.0f} %, which is not more often than by chance ({chance_text(pointing)})"
+            f"the maps point at the objects in {pointing_text(pointing, 'export')} cases: not, with 95 % confidence, "
+            f"more often than by chance ({chance_text(pointing)})"
         )
     return warnings

@@ -59,7 +59,8 @@ figcaption dt { width: auto; }
 .chips { display: flex; flex-wrap: wrap; gap: 4px; margin-top: 8px; }
 .chips span { background: var(--panel); border-radius: 4px; padding: 1px 7px; font-size: 12px; white-space: nowrap; }
 .counts + details { font-size: 13px; }
-.quality { margin-bottom: 18px; } .charts figure { margin: 0; } .charts svg { display: block; width: 100%; }
+.quality { margin-bottom: 18px; } .charts figure { margin: 0; }
+.charts svg { display: block; width: 100%; max-width: 400px; }
 .charts text { font-size: 11px; fill: var(--faint); } .charts .grid { stroke: var(--line); }
 .charts polyline { fill: none; stroke-width: 2; } .charts .keras { stroke: var(--near); stroke-width: 4; opacity: .6; }
 .charts .export { stroke: var(--good); } .charts .random { stroke: var(--faint); stroke-dasharray: 4 3; }

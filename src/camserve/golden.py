@@ -23,12 +23,26 @@ from camserve.ranking import rank_classes
 from camserve.tensors import CAM, CAM_CLASS, DATA_TYPES, LOGITS, PROBABILITIES
 from camserve.text import reason
 
-__all__ = ["IMAGES", "UNREADABLE", "Golden", "check_entries", "compare", "read_golden", "tolerance_of", "write_golden"]
+__all__ = [
+    "IMAGES",
+    "ROUNDINGS",
+    "UNREADABLE",
+    "Golden",
+    "check_entries",
+    "compare",
+    "read_golden",
+    "tolerance_of",
+    "write_golden",
+]
 
 IMAGES = 3
 """How many images an export stores answers for."""
 
+ROUNDINGS = (1e-4, 1e-3, 1e-2, 1e-1)
+"""Differences between two arithmetics, relative to the features, for which an export stores how maps change."""
+
 _PIXELS = "pixels"
+_MAP_CHANGES = "map_changes"
 _TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
 """fp16 also on a GPU: four times the largest difference from Keras of ResNet50 with CUDA on an H100, 2.4e-3."""
 
@@ -46,14 +60,25 @@ class Golden:
     Attributes:
         pixels: uint8 `[n, height, width, channels]`, RGB or gray, of the input's size.
         answers: The outputs of the exported model by name, batch first.
+        map_changes: The largest change of a map for each of `ROUNDINGS`, `[n, 4]`, float32; None if maps change as
+            little as other outputs. A gradient map jumps where a ReLU reads 0, or two elements are the largest.
     """
 
     pixels: npt.NDArray[np.uint8]
     answers: Mapping[str, Array]
+    map_changes: npt.NDArray[np.float32] | None = None
 
     def image(self, contract: ModelContract) -> Array:
         """Return the input tensor: the pixels if the graph preprocesses them, else normalized float32."""
         return graph_input(self.pixels, contract.preprocessing)
+
+    def map_change(self, rounding: float) -> Array:
+        """Return how much the maps of each image may change with a rounding, `[n]`."""
+        if self.map_changes is None:
+            return np.zeros(len(self.pixels))
+        level = min(int(np.searchsorted(ROUNDINGS, rounding)), len(ROUNDINGS) - 1)
+        changes: Array = self.map_changes[:, level].astype(np.float64)
+        return changes
 
 
 def tolerance_of(precision: str | None) -> float:
@@ -68,7 +93,8 @@ def tolerance_of(precision: str | None) -> float:
 def write_golden(path: Path, golden: Golden) -> None:
     """Write the file, uncompressed; equal values give equal bytes."""
     with path.open("wb") as stream:
-        np.savez(stream, **{_PIXELS: golden.pixels, **golden.answers})
+        changes = {} if golden.map_changes is None else {_MAP_CHANGES: golden.map_changes}
+        np.savez(stream, **{_PIXELS: golden.pixels, **golden.answers, **changes})
 
 
 def read_golden(path: Path, contract: ModelContract) -> Golden:
@@ -80,22 +106,28 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
     try:
         check_entries(path)
         with np.load(path, allow_pickle=False) as stored:
-            arrays = {
-                name: stored[name] for name in (_PIXELS, *(spec.name for spec in contract.outputs)) if name in stored
-            }
+            names = (_PIXELS, _MAP_CHANGES, *(spec.name for spec in contract.outputs))
+            arrays = {name: stored[name] for name in names if name in stored}
     except UNREADABLE as error:
         raise BundleError(
             f"cannot read the golden answers {path}: {reason(error, path)}", hint=_EXPORT_AGAIN
         ) from error
-    pixels = arrays.pop(_PIXELS, None)
+    pixels, changes = arrays.pop(_PIXELS, None), arrays.pop(_MAP_CHANGES, None)
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != contract.input.shape or not len(pixels):
         raise BundleError(f"{path} has no images of the model's input size", hint=_EXPORT_AGAIN)
     faults = [fault for spec in contract.outputs for fault in _faults(spec, arrays, len(pixels))]
     if not faults and not _are_classes(arrays.get(CAM_CLASS), contract.classes):
         faults = [f"{CAM_CLASS} is not from 0 to {contract.classes - 1}"]  # the maps would not be compared
+    if not faults and changes is not None and not _are_changes(changes, len(pixels)):
+        faults = [f"{_MAP_CHANGES} is not a change for each image and rounding"]
     if faults:
         raise BundleError(f"the golden answers {path} do not fit the contract: {'; '.join(faults)}", hint=_EXPORT_AGAIN)
-    return Golden(pixels, {spec.name: arrays[spec.name] for spec in contract.outputs})
+    return Golden(pixels, {spec.name: arrays[spec.name] for spec in contract.outputs}, changes)
+
+
+def _are_changes(changes: Array, count: int) -> bool:
+    right = changes.dtype == np.float32 and changes.shape == (count, len(ROUNDINGS))
+    return right and bool((changes >= 0).all() and np.isfinite(changes).all())
 
 
 def _are_classes(numbers: Array | None, classes: int) -> bool:
@@ -107,8 +139,8 @@ def compare(
 ) -> tuple[str, ...]:
     """List how answers differ from the golden ones: which output, which image, by how much.
 
-    Maps are compared where both are of one class. The best classes must be equal wherever the golden logits differ by
-    more than the tolerance.
+    Maps are compared where both are of one class, with what the export recorded of their jumps added to the tolerance.
+    The best classes must be equal wherever the golden logits differ by more than the tolerance.
 
     Args:
         golden: The images and their golden answers.
@@ -162,22 +194,24 @@ def _differences(
         if spec.name == CAM_CLASS and reference is not None:
             yield from _class_faults(found.astype(int), reference, tolerance)
             continue
-        scale = scale_of(expected)
+        scale, change = scale_of(expected), np.zeros(len(found))
         if spec.name == PROBABILITIES and scores == LOGITS and reference is not None:
             scale = max(1.0, scale_of(reference))  # an error of the logits moves a probability by as much
         if spec.name == CAM and CAM_CLASS in golden.answers and CAM_CLASS in answers:
             same_class = (golden.answers[CAM_CLASS] == answers[CAM_CLASS])[:, :, np.newaxis, np.newaxis]
             found, expected = found * same_class, expected * same_class
-        yield from _value_faults(spec.name, found, expected, tolerance * scale)
+            change = golden.map_change(tolerance)
+        yield from _value_faults(spec.name, found, expected, tolerance * scale + change)
     if reference is not None:
         yield from _winner_faults(np.asarray(answers[scores], np.float64), reference, tolerance)
 
 
-def _value_faults(name: str, found: Array, expected: Array, tolerance: float) -> Iterator[str]:
+def _value_faults(name: str, found: Array, expected: Array, tolerances: Array) -> Iterator[str]:
+    """Yield the image that exceeds its tolerance by the largest factor."""
     differences = largest_difference(found, expected)
-    worst = int(differences.argmax())
-    if differences[worst] > tolerance:
-        yield f"{name} of image {worst + 1} differs by {differences[worst]:.3g}, tolerance {tolerance:.3g}"
+    worst = int((differences / np.maximum(tolerances, np.finfo(np.float64).tiny)).argmax())
+    if differences[worst] > tolerances[worst]:
+        yield f"{name} of image {worst + 1} differs by {differences[worst]:.3g}, tolerance {tolerances[worst]:.3g}"
 
 
 def _class_faults(classes: Array, reference: Array, tolerance: float) -> Iterator[str]:

@@ -14,7 +14,7 @@ from support.networks import enliven
 
 from camserve.contract import PRESETS
 
-__all__ = ["HEADS", "SIDE", "TransferHead", "backbone", "write_teachable_machine"]
+__all__ = ["HEADS", "SIDE", "TransferHead", "backbone", "chain", "dense", "joined", "write_teachable_machine"]
 
 SIDE = 16
 CLASSES = 4

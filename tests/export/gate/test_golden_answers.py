@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from keras import layers
 from support.networks import enliven, small_network
 
-from camserve.contract import PRESETS
+from camserve.contract import PRESETS, ModelContract
+from camserve.contract.maps import version_for
 from camserve.export import Tolerances, export_model
 from camserve.export.formats.writing import open_format
+from camserve.export.gate.golden_answers import record_golden
 from camserve.export.gate.samples import sample_images
-from camserve.golden import compare, read_golden, tolerance_of
+from camserve.export.graph.exact import find_truth
+from camserve.export.graph.prepare import prepare
+from camserve.golden import Golden, compare, read_golden, tolerance_of
+from camserve.pixels import normalize
 from camserve.serving import publish
+
+IMAGES = normalize(sample_images(3, 16, 16, 3), PRESETS["unit"])
 
 
 @pytest.mark.parametrize(
@@ -46,3 +55,49 @@ def test_export_matches_its_golden_answers_and_can_be_published(options: dict[st
     assert compare(golden, bundle.contract, answers, tolerance=tolerance_of(bundle.report["precision"])) == ()
     backend: Any = "onnxruntime" if format_name == "onnx" else "tensorflow"
     assert publish(bundle, tmp_path / "repository", backend=backend).version == 1
+
+
+def near_a_jump() -> keras.Model:
+    """Build a network whose only hidden unit reads nearly 0 for the first golden image."""
+    image = layers.Input((16, 16, 3))
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 1)(image))
+    unit = layers.Dense(1, "relu", name="unit")
+    keras.utils.set_random_seed(0)
+    model = keras.Model(image, layers.Dense(3)(layers.Concatenate()([unit(pooled), pooled])))
+    reads = np.asarray(keras.Model(image, pooled)(IMAGES)) @ np.asarray(unit.kernel)
+    unit.bias.assign([1e-6 - float(reads[0, 0])])
+    return model
+
+
+def test_maps_may_jump_where_the_export_recorded_it() -> None:
+    model = near_a_jump()
+    prepared = prepare(model, cam=True, top_k=2, all_classes=False)
+    contract = ModelContract(
+        version=version_for(prepared.served.cam),
+        name="jump",
+        input=prepared.served.input,
+        outputs=prepared.served.outputs,
+        preprocessing=PRESETS["unit"],
+        activation=prepared.served.activation,
+        classes=3,
+        cam=prepared.served.cam,
+    )
+    golden = record_golden(prepared.served.function, contract, find_truth(prepared.reference, IMAGES[:1]).exact)
+    assert golden.map_changes is not None
+    largest = np.abs(golden.answers["cam"]).max()
+    assert golden.map_change(1e-4)[0] > 0.01 * largest  # the image at the jump, and none of the others
+    assert (golden.map_change(1e-4)[1:] < 1e-3 * largest).all()
+
+    def faults(known: Golden, tolerance: float = 1e-4, **changes: Any) -> tuple[str, ...]:
+        return compare(known, contract, {**answers, **changes}, tolerance=tolerance)
+
+    unit = model.get_layer("unit")
+    unit.bias.assign(unit.bias - 2e-6)  # the rounding of another processor
+    moved = prepare(model, cam=True, top_k=2, all_classes=False).served.function(IMAGES)
+    answers = {name: np.asarray(value) for name, value in moved.items()}
+    assert faults(golden) == ()
+    (fault,) = faults(replace(golden, map_changes=None))
+    assert fault.startswith("cam of image 1 differs by")
+    wrong = answers["cam"] + np.array([0, 0, 0.01 * largest], np.float32)[:, None, None, None]
+    (fault,) = faults(golden, cam=wrong)
+    assert fault.startswith("cam of image 3 differs by")

@@ -168,7 +168,7 @@ def test_share_of_undetermined_images_is_limited() -> None:
         return metric.value, metric.passed
 
     assert share(True, True, True, False) == (0.25, True)
-    assert share(True, False, False, False) == (0.75, False)
+    assert share(True, True, False) == (1 / 3, False)
     assert undetermined_metric([ReferenceOutputs(np.zeros((1, 3)), np.zeros((1, 3)), None)]) == []
 
 
