@@ -138,13 +138,7 @@ class ChunkScorer:
         for group in self._read(items, rows):
             with TURNS.turn() as waited:  # one for all, as each change of the thread costs cached pixels
                 waits.append(waited)
-                opened = [self._open(each) for each in group]
-            batch = []
-            for each, result in zip(group, opened, strict=True):
-                if isinstance(result, ScoredRow):
-                    rows[each.place] = result
-                else:
-                    batch.append(result)
+                batch = [opened for each in group if (opened := self._open(each, rows)) is not None]
             if batch:
                 yield batch
 
@@ -167,15 +161,18 @@ class ChunkScorer:
         if group:
             yield group
 
-    def _open(self, read: _Read) -> _Opened | ScoredRow:
+    def _open(self, read: _Read, rows: list[ScoredRow | None]) -> _Opened | None:
+        """Return an image to classify, or put the row of an item that needs no answer in its place."""
         item = read.item
         sha256 = hashlib.sha256(read.data).hexdigest()
         if item.recorded is not None and self._is_done(item.recorded, sha256):
-            return item.recorded
+            rows[read.place] = item.recorded
+            return None
         try:
             image = open_image(read.data, self._options.decode_options, name=item.path)
         except ImageError as error:
-            return _row_of_error(item, sha256, error)
+            rows[read.place] = _row_of_error(item, sha256, error)
+            return None
         return _Opened(read.place, item, sha256, image)
 
     def _is_done(self, recorded: ScoredRow, sha256: str) -> bool:

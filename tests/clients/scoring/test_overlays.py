@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from camserve.atomic import replace_file
 from camserve.clients import ActivationMap, Placement, ScoredRow
 from camserve.clients.scoring.items import Item, item_of_file
 from camserve.clients.scoring.overlay_folder import make_overlay_folder
@@ -73,6 +74,18 @@ def map_of(data: bytes) -> ActivationMap:
 
 def row_of(id_: str, data: bytes = b"", version: str = "1") -> ScoredRow:
     return ScoredRow(id_, model="pets", version=version, id=id_, sha256=hashlib.sha256(data).hexdigest())
+
+
+def test_what_a_killed_run_left_among_the_overlays_is_removed_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / "cats").mkdir()
+    kept = [tmp_path / "cats" / "1.jpg.png", tmp_path / "cats" / ".camserve-notes.tmp"]
+    left = [folder / ".camserve-0123abcd-0123456789abcdef.tmp" for folder in (tmp_path, tmp_path / "cats")]
+    for path in (*kept, *left):
+        path.touch()
+    with replace_file(tmp_path / "cats" / "2.jpg.png"):  # by another run, which goes on
+        make_overlay_folder(tmp_path)
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in (*kept, tmp_path / "cats" / "2.jpg.png"))
 
 
 def test_every_id_has_a_file_of_its_own_within_the_folder(tmp_path: Path) -> None:
