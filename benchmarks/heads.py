@@ -1,12 +1,12 @@
 """Export the usual heads of transfer learning, and measure how many images float32 does not determine the maps of.
 
-Usage: python benchmarks/heads.py [--undetermined] [--images 96] [--seeds 3]
+Usage: python benchmarks/heads.py [--undetermined] [--images 96] [--seeds 3] [--backbones random,trained,ResNet50]
 
 Without options, each head is exported after a small backbone with random weights, as ONNX and SavedModel; a row of the
 table has the largest values of the gate: distances from the network in float64, of gradient maps from
-`tf.GradientTape`. With `--undetermined`, heads of the usual width are measured after three backbones: one with random
-weights, ResNet50 at 96x96 with random weights and measured BatchNorm statistics, and a network that was trained on
-drawn shapes, whose new head is trained as well (it takes some minutes).
+`tf.GradientTape`. With `--undetermined`, heads of the usual width are measured after a small backbone with random
+weights and BatchNorm statistics measured on images, after ResNet50 of this kind at 96x96, and in small networks that
+are trained on drawn shapes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from camserve.export.frameworks import keras
 
 import numpy as np
 from support import shapes
-from support.trained import shapes_network
 from support.transfer_heads import HEADS, TransferHead, chain, dense, joined, write_teachable_machine
 
 from camserve.contract import PRESETS
@@ -37,6 +36,7 @@ from camserve.pixels import normalize
 
 layers = keras.layers
 
+SIDE_OF_SMALL = 64
 METRICS = ("logits", "probabilities", "cam", "cam_identity")
 
 average, largest, norm, flatten = (
@@ -45,7 +45,9 @@ average, largest, norm, flatten = (
     layers.BatchNormalization,
     layers.Flatten,
 )
-WIDE: dict[str, Callable[[Any], Any]] = {
+Hidden = Callable[[Any], Any]
+
+WIDE: dict[str, Hidden] = {
     "average, Dense 512 + ReLU": chain(average, dense(512)),
     "average, Dense 1024 + ReLU, Dense 512 + ReLU": chain(average, dense(1024), dense(512)),
     "average, Dense 512, BatchNorm, ReLU": chain(average, dense(512, None), norm, layers.ReLU),
@@ -77,23 +79,16 @@ def _row(name: str, model: Any, folder: Path, *, two_labels: bool = False) -> st
     return f"| {name} | {bundle.contract.cam.method} | {' | '.join(cells)} |"
 
 
-def undetermined_shares(images: int, seeds: int) -> Iterator[str]:
+def undetermined_shares(images: int, seeds: int, backbones: list[str]) -> Iterator[str]:
     """Yield the rows of the table of undetermined maps: the mean share over seeds, and the largest."""
-    yield "| head | random convolutions | ResNet50, random | trained on shapes |\n|---|---|---|---|"
+    yield f"| head | {' | '.join(backbones)} |\n|---|{'---|' * len(backbones)}"
     for name, hidden in WIDE.items():
-        head = TransferHead("gradient", hidden, classes=10)
-        random = [_share(head.classifier(small(), seed), samples(images, 64)) for seed in range(seeds)]
-        cells = [_cell(random)]
-        if "VGG" in name:
-            cells += ["–", "–"]
-        else:
-            cells.append(_cell([_share(head.classifier(resnet(), seed), samples(24, 96)) for seed in range(seeds)]))
-            cells.append(_cell([_share(trained(hidden, seed), drawn(images)) for seed in range(seeds)]))
+        cells = []
+        for backbone in backbones:
+            build, draw = BACKBONES[backbone]
+            shares = [_share(build(hidden, seed), draw(images)) for seed in range(seeds)]
+            cells.append(f"{np.mean(shares):.1%}, at most {max(shares):.1%}")
         yield f"| {name} | {' | '.join(cells)} |"
-
-
-def _cell(shares: list[float]) -> str:
-    return f"{np.mean(shares):.1%}, at most {max(shares):.1%}"
 
 
 def _share(model: keras.Model, images: Any) -> float:
@@ -109,44 +104,58 @@ def _share(model: keras.Model, images: Any) -> float:
     return float(np.mean(~np.concatenate(marks)))
 
 
-def samples(count: int, side: int) -> Any:
-    """Draw synthetic images, preprocessed."""
-    return normalize(sample_images(count, side, side, 3), PRESETS["unit"])
+def random_small(hidden: Hidden, seed: int) -> keras.Model:
+    """Build ten convolutions with BatchNorm, 4x4 features of 64x64 images, and a head."""
+    image = layers.Input((SIDE_OF_SMALL, SIDE_OF_SMALL, 3))
+    body = keras.Model(image, convolutions(image, (32, 64, 128, 256), 2))
+    return TransferHead("gradient", hidden, classes=10).classifier(body, seed)
 
 
-def drawn(count: int) -> Any:
-    """Draw images of shapes, preprocessed for the trained network."""
-    return normalize(shapes.draw(count, 77, shapes.DISTINCT_SHAPES).images, shapes_network().preprocessing)
+def random_resnet(hidden: Hidden, seed: int) -> keras.Model:
+    """Build ResNet50, 3x3 features of 96x96 images, and a head."""
+    body = keras.applications.ResNet50(include_top=False, weights=None, input_shape=(96, 96, 3))
+    return TransferHead("gradient", hidden, classes=10).classifier(body, seed)
 
 
-def small() -> keras.Model:
-    """Build ten convolutions with BatchNorm: 4x4 features of 64x64 images."""
-    image = x = layers.Input((64, 64, 3))
-    for filters in (32, 64, 128, 256):
-        for stride in (2, 1):
-            x = layers.Conv2D(filters, 3, strides=stride, padding="same", use_bias=False)(x)
-            x = layers.ReLU()(layers.BatchNormalization()(x))
-    return keras.Model(image, x)
-
-
-def resnet() -> keras.Model:
-    """Build ResNet50 without top: 3x3 features of 96x96 images."""
-    return keras.applications.ResNet50(include_top=False, weights=None, input_shape=(96, 96, 3))
-
-
-def trained(hidden: Callable[[Any], Any], seed: int) -> keras.Model:
-    """Train a head after the features of the network that was trained on shapes."""
-    network = shapes_network().network
+def trained(hidden: Hidden, seed: int) -> keras.Model:
+    """Train a small network with a head on drawn shapes."""
     keras.utils.set_random_seed(seed)
-    body = keras.Model(network.input, network.get_layer("avg_pool").input)
-    body.trainable = False
-    known = shapes.draw(1024, 1000 + seed, shapes.DISTINCT_SHAPES)
-    features = body.predict(normalize(known.images, shapes_network().preprocessing), verbose=0)
-    entry = layers.Input(features.shape[1:])
-    head = keras.Model(entry, layers.Dense(len(shapes.DISTINCT_SHAPES), "softmax")(layers.Dropout(0.3)(hidden(entry))))
-    head.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
-    head.fit(features, known.classes, batch_size=32, epochs=4, verbose=0)
-    return keras.Model(network.input, head(body.output))
+    image = layers.Input((shapes.SIDE, shapes.SIDE, 3))
+    x = layers.Dropout(0.3)(hidden(convolutions(image, (16, 32, 64), 1)))
+    model = keras.Model(image, layers.Dense(len(shapes.DISTINCT_SHAPES), "softmax")(x))
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = 0.9
+    drawn = shapes.draw(1024, 1000 + seed, shapes.DISTINCT_SHAPES)
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    model.fit(normalize(drawn.images, PRESETS["unit"]), drawn.classes, batch_size=32, epochs=6, verbose=0)
+    return model
+
+
+def convolutions(x: Any, filters: tuple[int, ...], repeats: int) -> Any:
+    """Append convolutions with BatchNorm and ReLU, the first of each width with stride 2."""
+    for width in filters:
+        for stride in (2, 1)[:repeats]:
+            x = layers.Conv2D(width, 3, strides=stride, padding="same", use_bias=False)(x)
+            x = layers.ReLU()(layers.BatchNormalization()(x))
+    return x
+
+
+def samples(side: int) -> Callable[[int], Any]:
+    """Return a function that draws a number of synthetic images, preprocessed."""
+    return lambda count: normalize(sample_images(count, side, side, 3), PRESETS["unit"])
+
+
+def drawn_shapes(count: int) -> Any:
+    """Draw images of shapes, preprocessed."""
+    return normalize(shapes.draw(count, 77, shapes.DISTINCT_SHAPES).images, PRESETS["unit"])
+
+
+BACKBONES: dict[str, tuple[Callable[[Hidden, int], keras.Model], Callable[[int], Any]]] = {
+    "random": (random_small, samples(SIDE_OF_SMALL)),
+    "trained": (trained, drawn_shapes),
+    "ResNet50": (random_resnet, samples(96)),
+}
 
 
 def main() -> None:
@@ -155,8 +164,12 @@ def main() -> None:
     parser.add_argument("--undetermined", action="store_true", help="measure the share of undetermined maps")
     parser.add_argument("--images", type=int, default=96, help="images for each network (default: 96)")
     parser.add_argument("--seeds", type=int, default=3, help="networks for each head (default: 3)")
+    parser.add_argument(
+        "--backbones", default=",".join(BACKBONES), help=f"of --undetermined (default: {','.join(BACKBONES)})"
+    )
     options = parser.parse_args()
-    rows = undetermined_shares(options.images, options.seeds) if options.undetermined else export_heads()
+    backbones = options.backbones.split(",")
+    rows = undetermined_shares(options.images, options.seeds, backbones) if options.undetermined else export_heads()
     for row in rows:
         print(row, flush=True)
 

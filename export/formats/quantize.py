@@ -10,9 +10,11 @@ VNNI (Intel since Cascade Lake, AMD since Zen 4) exactly, in 32 bits; with AVX2 
 where two products near the maximum saturate. Weights of 7 bits would not saturate there, but would cost every host one
 bit of precision, so they have 8.
 
-For TensorRT, which supports nothing else, activations are symmetric int8 with zero point 0 and biases are float32. Only
-the inputs of convolutions and matrix products are quantized, as NVIDIA recommends: TensorRT fuses what follows a
-convolution (bias, shortcut, ReLU, the next quantization) by itself.
+For TensorRT, which supports nothing else, activations are symmetric int8 with zero point 0 and biases are float32. What
+is quantized follows NVIDIA's documentation (TensorRT, "Q/DQ Layer-Placement Recommendations"): the inputs of
+convolutions and matrix products, but not their results, because TensorRT fuses what follows a convolution (bias,
+addition, ReLU, the next quantization) by itself; and the shortcut of a residual addition, whose precision becomes that
+of the fused convolution's result. Most shortcuts are quantized anyway for the convolution that reads them too.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from onnxruntime.quantization.calibrate import TensorData, TensorsData
 from camserve.choices import Int8Target
 from camserve.errors import ConversionError
 from camserve.export.formats.activations import ActivationRanges
+from camserve.export.formats.shortcuts import projected_shortcuts
 from camserve.export.framework_errors import reason
 
 __all__ = ["quantize", "weighted_nodes"]
@@ -200,6 +203,9 @@ def _with_quantizers(model: onnx.ModelProto, nodes: Nodes, ranges: TensorsData, 
             "OpTypesToExcludeOutputQuantization": sorted(operators) if symmetric else [],
         },
     )
+    if target == "tensorrt":
+        for name in projected_shortcuts(model.graph, {node.name for node in nodes}):
+            quantizer.quantize_activation_tensor(name)
     quantizer.quantize_model()
     quantizer.model.topological_sort()
     result = onnx.ModelProto()

@@ -24,9 +24,9 @@ __all__ = ["Effect", "Probe", "is_safe"]
 
 _BATCH = 8
 _MARGIN = 0.8
-_PIXELS = 48 * 224 * 224  # of all images that a variant is judged on; the effect of one layer needs a third of them
-_EFFECT_SHARE = 3
 _FEWEST = 48
+_PIXELS = _FEWEST * 224 * 224  # of all images that a choice of layers is measured on
+_EFFECT_SHARE, _MOST_EFFECT_BATCHES = 3, 6  # the effect of a layer needs fewer
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,12 @@ class Probe:
         self.inputs: npt.NDArray[Any] = self._batches[0][0]
 
     def effect(self, run: Runner) -> Effect:
-        """Measure how far a file is from Keras, on a third of the images.
+        """Measure how far a file is from Keras, on a third of the images, at most 48.
 
         Args:
             run: Runs the file.
         """
-        batches = self._batches[: -(-len(self._batches) // _EFFECT_SHARE)]
+        batches = self._batches[: min(-(-len(self._batches) // _EFFECT_SHARE), _MOST_EFFECT_BATCHES)]
         return _mean([_difference(run(images), keras) for images, keras in batches])
 
     def metrics(self, run: Runner) -> tuple[Metric, ...]:

@@ -15,7 +15,10 @@ __all__ = ["Int8Result"]
 _REPAIRABLE = (
     "Keep the layers in float32 that 8 bits are too few for: --int8-layers auto finds them; or choose fp32 or fp16"
 )
-_INDISTINCT = "Calibrate with images that the network tells apart, of the kind that will be served: --calibration DIR"
+_INDISTINCT = (
+    "Calibrate with images of the kind that will be served, which the network tells apart: --calibration DIR; or "
+    "choose fp32, which has tolerances of its own"
+)
 
 
 @dataclass(frozen=True)

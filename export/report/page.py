@@ -15,6 +15,7 @@ from camserve.export.report.quality_section import quality_section
 from camserve.export.report.style import STYLE
 from camserve.pages.markup import Html, details, join, section, tag
 from camserve.parity_report import is_widened
+from camserve.text import count
 
 __all__ = ["render_page"]
 
@@ -93,7 +94,7 @@ def _passed_count(metrics: Sequence[Mapping[str, Any]]) -> str:
 
 def _tiles(report: Mapping[str, Any]) -> Html:
     tiles = [
-        ("Precision", report["precision"], _PRECISIONS.get(report["precision"], "")),
+        ("Precision", report["precision"], _precision(report)),
         _size(report),
         _folded(report["folding"]),
         *_nodes(report["graph"]),
@@ -104,6 +105,12 @@ def _tiles(report: Mapping[str, Any]) -> Html:
         *(tag("div", tag("small", name), tag("b", value), tag("small", more)) for name, value, more in tiles),
         class_="tiles",
     )
+
+
+def _precision(report: Mapping[str, Any]) -> str:
+    layers = len((report.get("int8") or {}).get("float32", ()))
+    text = _PRECISIONS.get(report["precision"], "")
+    return f"{text}; {count(layers, 'layer')} in float32" if layers else text
 
 
 def _size(report: Mapping[str, Any]) -> tuple[str, str, str]:

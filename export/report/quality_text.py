@@ -131,7 +131,9 @@ def weights_text(quality: Document) -> str:
     for row in quality["other_weights"]:
         weights = _WEIGHTS.get(row["weights"], row["weights"])
         found = "not comparable" if row["rank_correlation"] is None else f"{row['rank_correlation']:.2f}"
-        parts.append(f"{found} ({weights}: {row['layers']})")
+        compared, pairs = row["compared"], row["pairs"]
+        rest = "" if compared == pairs else f"; {pairs - compared} of {pairs} maps constant or not finite"
+        parts.append(f"{found} ({weights}: {row['layers']}{rest})")
     return f"rank correlation with the maps of shuffled weights: {'; '.join(parts)}"
 
 

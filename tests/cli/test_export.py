@@ -169,7 +169,7 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
     "a missing source": (lambda _: ["resnet51"], 1, "neither a recipe nor an existing file"),
     "a truncated model": (lambda folder: [truncated(folder)], 1, "part.keras"),
     "an unregistered layer": (lambda folder: [unregistered(folder)], 1, "'Doubled'"),
-    "a head without derivative": (lambda folder: [small(folder, hidden="softmax")], 1, "'hidden'"),
+    "a head without derivative": (lambda folder: [small(folder, hidden="sparsemax")], 1, "'hidden'"),
     "maps of all classes of a nonlinear head": (
         lambda folder: [small(folder, hidden="relu"), "--cam-all"],
         2,

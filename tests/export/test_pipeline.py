@@ -217,7 +217,7 @@ def test_head_without_derivative_writes_nothing(tmp_path: Path) -> None:
         [
             keras.layers.Input((8, 8, 3)),
             keras.layers.Flatten(),
-            keras.layers.Dense(4, "softmax", name="hidden"),
+            keras.layers.Dense(4, "sparsemax", name="hidden"),
             keras.layers.Dense(2),
         ]
     )

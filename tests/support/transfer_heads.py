@@ -18,6 +18,8 @@ __all__ = ["HEADS", "SIDE", "TransferHead", "backbone", "chain", "dense", "joine
 
 SIDE = 16
 CLASSES = 4
+BIASES = keras.initializers.RandomNormal(stddev=0.1, seed=0)
+"""Of hidden layers: with biases of zero, as Keras initializes them, the sum of a map would still give the logit."""
 
 Chain = Callable[[Any], Any]
 
@@ -77,7 +79,7 @@ def joined(x: Any) -> Any:
 
 
 def dense(units: int, activation: str | None = "relu") -> Callable[[], Any]:
-    return partial(layers.Dense, units, activation)
+    return partial(layers.Dense, units, activation, bias_initializer=BIASES)
 
 
 average, largest = layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D
@@ -110,7 +112,7 @@ HEADS: dict[str, TransferHead] = {
     ),
     "Flatten, Dense + ReLU, Dense + ReLU, Dense": TransferHead("gradient", chain(flatten, dense(24), dense(16))),
     "1x1 convolution + hard swish, Flatten, Dense": TransferHead(
-        "gradient", chain(kept, partial(layers.Conv2D, 16, 1, activation="hard_silu"), flatten)
+        "gradient", chain(kept, partial(layers.Conv2D, 16, 1, activation="hard_silu", bias_initializer=BIASES), flatten)
     ),
     "Teachable Machine's: Dense + ReLU, Dense without bias": TransferHead(
         "gradient", chain(average, dense(100)), use_bias=False

@@ -59,6 +59,12 @@ def residual(graph: Graph) -> str:
     return graph.add("Relu", graph.add("Add", graph.convolve(graph.add("Relu", graph.convolve(x, 8)), 8), x))
 
 
+def projected(graph: Graph) -> str:
+    x = graph.add("Relu", graph.convolve(graph.features, 8))
+    inner = graph.convolve(graph.add("Relu", graph.convolve(graph.add("Relu", graph.convolve(x, 4, 1)), 4)), 12, 1)
+    return graph.add("Relu", graph.add("Add", inner, graph.convolve(x, 12, 1, before=8)))
+
+
 def swish(graph: Graph) -> str:
     x = graph.convolve(graph.features, 8)
     return graph.convolve(graph.add("Mul", x, graph.add("Sigmoid", x)), 8)
@@ -115,6 +121,7 @@ BODIES: list[Callable[[Graph], str]] = [
     relu_twice,
     clipped_twice,
     residual,
+    projected,
     swish,
     concatenated,
     squeeze_and_excite,
@@ -122,7 +129,7 @@ BODIES: list[Callable[[Graph], str]] = [
     kept_batch_norm,
     no_convolution,
 ]
-FUSED = [plain, grouped, relu6, residual, swish, concatenated, squeeze_and_excite]
+FUSED = [plain, grouped, relu6, residual, projected, swish, concatenated, squeeze_and_excite]
 TARGETS: tuple[Int8Target, ...] = ("cpu", "tensorrt")
 
 
@@ -222,6 +229,31 @@ def test_tensorrt_quantizes_only_the_inputs_of_weighted_nodes() -> None:
     convolutions = [node for node in result.graph.node if node.op_type == "Conv"]
     assert {made[name] for node in convolutions for name in node.input[:2]} == {"DequantizeLinear"}
     assert operators(result).count("QuantizeLinear") == len({node.input[0] for node in convolutions})
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_tensorrt_quantizes_the_shortcut_of_an_addition_only(exchanged: bool) -> None:
+    model, head = network(projected)
+    addition = next(node for node in model.graph.node if node.op_type == "Add")
+    inner, shortcut = addition.input
+    if exchanged:
+        addition.input[:] = [shortcut, inner]
+    result = quantize(model, images(8), head, "tensorrt")
+    made = {name: node for node in result.graph.node for name in node.output}
+    read = [made[name] for node in result.graph.node if node.name == addition.name for name in node.input]
+    inner_maker, shortcut_maker = reversed(read) if exchanged else read
+    assert (inner_maker.op_type, inner_maker.output[0]) == ("Conv", inner)
+    assert shortcut_maker.op_type == "DequantizeLinear"
+    assert made[made[shortcut_maker.input[0]].input[0]].output[0] == shortcut
+
+
+def test_tensorrt_leaves_an_addition_of_a_float_layer() -> None:
+    model, head = network(projected)
+    last = [node.name for node in model.graph.node if node.op_type == "Conv"][-1]
+    result = quantize(model, images(8), [*head, last], "tensorrt")
+    made = {name: node.op_type for node in result.graph.node for name in node.output}
+    addition = next(node for node in result.graph.node if node.op_type == "Add")
+    assert [made[name] for name in addition.input] == ["Conv", "Conv"]
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -16,8 +16,14 @@ from support.reports import Outline
 from camserve.bundle import Bundle
 from camserve.errors import ParityError, UsageError
 from camserve.export import Tolerances, export_model
+from camserve.export.classifier import read_classifier
+from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.metric import Metric
-from camserve.export.int8.repair import can_be_repaired
+from camserve.export.int8.probe import Probe
+from camserve.export.int8.repair import can_be_repaired, repair
+from camserve.export.onnx_file import OnnxFile
+from camserve.export.options import ExportOptions
+from camserve.progress import no_progress
 
 pytestmark = pytest.mark.slow
 
@@ -143,6 +149,42 @@ def test_tolerances_that_no_layers_meet_end_with_what_was_tried(site: Site) -> N
         site.export("strict", tolerances=Tolerances(cam_distance=1e-9))
     assert "Choose fp32, or fp16 instead of int8" in str(raised.value.hint)
     assert not (site.folder / "strict").exists()
+
+
+def test_no_layers_are_searched_if_float32_is_refused_too(site: Site) -> None:
+    phases: list[str] = []
+    with pytest.raises(ParityError, match="no layers in float32 can help, as the graph in float32 is refused as well"):
+        site.export("identity", tolerances=Tolerances(cam_identity=0), progress=phases.append)
+    assert phases[-1].endswith("measure the graph in float32")
+
+
+def test_layers_are_doubled_while_the_gate_refuses(site: Site) -> None:
+    options = ExportOptions(
+        preprocessing="unit",
+        resize="nearest",
+        onnx=OnnxSettings(precision="int8"),
+        calibration=site.images,
+        formats=("onnx",),
+    )
+    classifier = read_classifier(site.network, options, no_progress)
+    network, fit = OnnxFile(site.folder, classifier).int8, classifier.calibration
+    assert fit is not None
+    refused = [Metric("onnx", "cam_distance", 16, 0.5, 0.01, option="cam_distance")]
+    verdicts = iter([[], refused, refused])  # on float32, one layer and two layers
+    found = repair(
+        network,
+        refused,
+        lambda: Probe(classifier.prepared, classifier.contract, fit.fit, options.tolerances),
+        lambda _: next(verdicts),
+        no_progress,
+    )
+    plain, first, second = found.attempts
+    assert (plain.float_layers, first.float_layers) == ((), (HARMED,))
+    assert second.float_layers == (HARMED, found.effects[1].layer)
+    assert found.failure == (
+        "this is with 2 of 6 layers in float32, of at most 3; with 1: cam_distance 0.5 > 0.01; "
+        "with 0: cam_distance 0.5 > 0.01"
+    )
 
 
 def test_unknown_layer_is_refused_before_the_gate(site: Site) -> None:

@@ -21,7 +21,7 @@ from camserve.export.options import ExportOptions
 from camserve.export.quality.measure import measure_quality
 from camserve.export.quality.results import MapQuality
 from camserve.export.report.page import render_page
-from camserve.export.report.quality_text import quality_warnings
+from camserve.export.report.quality_text import quality_warnings, weights_text
 from camserve.progress import no_progress
 
 pytestmark = pytest.mark.slow
@@ -125,6 +125,12 @@ def test_page_shows_curves_and_table(bundle: Bundle) -> None:
     assert "12 of 12 (76 to 100 %)" in text
     report = {**bundle.report, "map_quality": None}
     assert "How good the maps are Not measured: " in " ".join(Outline(render_page(report)).text.split())
+
+
+def test_maps_that_cannot_be_compared_are_counted(bundle: Bundle) -> None:
+    rows = bundle.report["map_quality"]["other_weights"]
+    assert rows[-1]["compared"] < rows[-1]["pairs"], "shuffled, the convolution finds no color in most images"
+    assert "maps constant or not finite)" in weights_text(bundle.report["map_quality"])
 
 
 @pytest.mark.parametrize(
