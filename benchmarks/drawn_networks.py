@@ -1,6 +1,6 @@
 """Train networks of `keras.applications` on drawn shapes of 96×96 pixels, from random weights.
 
-Usage: python benchmarks/drawn_networks.py FOLDER [NAME ...]      (on two idle cores about 4, 6 and 10 minutes)
+Usage: python benchmarks/drawn_networks.py FOLDER [NAME ...]      (some minutes per network on two idle cores)
 
 The 12 classes are the 6 shapes of the tests in two kinds, light on dark and dark on light, in any of four rotations.
 Most of the training is on images of 64×64 pixels, at less than half the cost. A network that `FOLDER` contains is not

@@ -31,6 +31,7 @@ from support.shapes import write_images
 
 from camserve.answer_differences import cosines
 from camserve.bundle import Bundle
+from camserve.errors import ParityError
 from camserve.export import Tolerances, export_model
 
 COLUMNS = (
@@ -66,7 +67,11 @@ def main() -> None:
     for name in options.names:
         network = drawn_networks.load_or_train(name, options.networks)
         with tempfile.TemporaryDirectory() as folder:
-            print(f"| {' | '.join(row(name, network, Path(folder), options.rounds))} |", flush=True)
+            try:
+                cells = row(name, network, Path(folder), options.rounds)
+            except ParityError as error:
+                cells = [name, f"refused: {error.message}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def row(name: str, network: keras.Model, folder: Path, rounds: int) -> list[str]:

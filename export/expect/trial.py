@@ -18,6 +18,7 @@ from camserve.expected_answers import ExpectedAnswers, Score
 from camserve.export.expect.candidates import Candidate
 from camserve.export.expect.expected import Expected
 from camserve.export.expect.fitted import Decoder, decoders_of, fit_images, load_images
+from camserve.export.graph.grouped_convolution import call_without_xla
 from camserve.export.graph.inference import to_float32, to_inference_mode
 from camserve.export.graph.network import Network, run
 from camserve.pixels import normalize
@@ -72,11 +73,13 @@ class Trial:
 def answers_of(network: Network) -> Answers:
     """Return what runs a network in inference mode and float32, in batches."""
     inference = to_float32(to_inference_mode(network)[0])
+    call = call_without_xla(inference)
 
     def answers(images: Array) -> Array:
         parts = (images[begin : begin + _BATCH] for begin in range(0, len(images), _BATCH))
         tensors = (keras.ops.convert_to_tensor(part, inference.dtype) for part in parts)
-        return np.concatenate([np.asarray(run(inference, part, [inference.output])[0], np.float64) for part in tensors])
+        outputs = (run(inference, part, [inference.output], call=call)[0] for part in tensors)
+        return np.concatenate([np.asarray(output, np.float64) for output in outputs])
 
     return answers
 

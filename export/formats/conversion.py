@@ -60,6 +60,7 @@ def to_onnx(function: Any, opset: int) -> onnx.ModelProto:
             custom_op_handlers={"Erfc": (_complement_of_erf, []), "RealDiv": (_quotient, [])},
         )
     _fix_shapes(converted)
+    _reshape_weights(converted)
     _reshape_kernels(converted)
     weights = _extract_weights(converted)
     model = optimize_graph(converted, catch_errors=False).make_model("")
@@ -126,6 +127,16 @@ def _arranged(value: npt.NDArray[Any], step: Any) -> npt.NDArray[Any]:
     if step.type == "Transpose":
         return np.transpose(value, step.get_attr_value("perm"))
     return np.reshape(value, step.inputs[1].get_tensor_value())
+
+
+def _reshape_weights(graph: Any) -> None:
+    """Replace each reshaped constant, such as the kernel of a 1x1 convolution, by a constant of that shape."""
+    for node in list(graph.get_nodes()):
+        if node.type == "Reshape" and all(entry.is_const() for entry in node.inputs):
+            values, shape = (entry.get_tensor_value(as_list=False) for entry in node.inputs)
+            matrix = graph.make_const(f"{node.name}/reshaped", np.reshape(values, shape))
+            graph.replace_all_inputs(node.output[0], matrix.output[0])
+            graph.remove_node(node.name)
 
 
 def _extract_weights(graph: Any) -> Weights:

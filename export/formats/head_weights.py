@@ -4,41 +4,83 @@ The maps read the row of a class, the logits a product with the whole matrix; th
 one the transpose of the other. A Gemm reads a transposed matrix, without a Transpose node: ONNX Runtime on the CPU
 repacks the matrix when it loads the file, and is as fast (`benchmarks/graph.py`). A SavedModel keeps two matrices,
 because with a transposed one TensorFlow on the CPU takes up to 1.3 times as long for pooling, logits and maps.
+
+Maps of a head that is not linear multiply derivatives with the matrices of its layers, transposed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from camserve.export.frameworks import onnx
 
 import numpy as np
 
-__all__ = ["share_head_weights"]
+from camserve.export.formats.reshapes import Shape
+
+__all__ = ["multiply_by_transposed", "share_head_weights"]
 
 _RANK = 2
 
 
-def share_head_weights(graph: onnx.GraphProto) -> None:
-    """Replace the product and sum that compute an output by a Gemm, if another weight is the product's, transposed.
+def share_head_weights(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> None:
+    """Replace a product and a sum by a Gemm, if another weight is that of the product, transposed.
 
     Args:
-        graph: A graph with the shapes of its outputs. Unused weights are left in it.
+        graph: A graph. Unused weights are left in it, and the order of its nodes is not kept.
+        shapes: The result of `reshapes.inferred_shapes`.
     """
     producers = {name: node for node in graph.node for name in node.output}
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    vectors = [output.name for output in graph.output if len(output.type.tensor_type.shape.dim) == _RANK]
-    for add in [producers[name] for name in vectors if producers[name].op_type == "Add"]:
+    for add in [node for node in graph.node if node.op_type == "Add"]:
         biases = [name for name in add.input if name in weights and len(weights[name].dims) == 1]
         products = [producers[name] for name in add.input if name in producers]
         if len(biases) == len(products) == 1 and products[0].op_type == "MatMul":
-            _share(graph, add, products[0], biases[0], weights)
+            features = products[0].input[0]
+            if len(shapes.get(features, ())) == _RANK:
+                _share(graph, add, products[0], biases[0], weights)
+
+
+def multiply_by_transposed(graph: onnx.GraphProto) -> None:
+    """Replace (W xᵀ)ᵀ by a Gemm, which computes x Wᵀ without transposing.
+
+    `weighted_rules` writes the product so that the converter stores W as it is.
+
+    Args:
+        graph: A graph. The order of its nodes is not kept.
+    """
+    producers = {name: node for node in graph.node for name in node.output}
+    weights = {tensor.name for tensor in graph.initializer}
+    for outer in [node for node in graph.node if _swaps(node)]:
+        product = producers.get(outer.input[0])
+        if product is None or product.op_type != "MatMul" or product.input[0] not in weights:
+            continue
+        inner = producers.get(product.input[1])
+        if inner is None or not _swaps(inner) or _readers(graph, product) != 1:
+            continue
+        gemm = onnx.helper.make_node(
+            "Gemm", [inner.input[0], product.input[0]], list(outer.output), name=product.name, transB=1
+        )
+        graph.node.append(gemm)
+        graph.node.remove(outer)
+        graph.node.remove(product)
+
+
+def _swaps(node: Any) -> bool:
+    """Return whether a node transposes a matrix."""
+    permutations = [list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"]
+    return node.op_type == "Transpose" and permutations == [[1, 0]]
+
+
+def _readers(graph: onnx.GraphProto, node: Any) -> int:
+    outputs = [output.name for output in graph.output]
+    return sum(list(other.input).count(node.output[0]) for other in graph.node) + outputs.count(node.output[0])
 
 
 def _share(graph: onnx.GraphProto, add: Any, product: Any, bias: str, weights: dict[str, Any]) -> None:
     features, matrix = product.input
-    readers = sum(list(node.input).count(product.output[0]) for node in graph.node)
-    twin = _transposed(matrix, weights) if matrix in weights and readers == 1 else None
+    twin = _transposed(matrix, weights) if matrix in weights and _readers(graph, product) == 1 else None
     if twin is None:
         return
     graph.node.append(

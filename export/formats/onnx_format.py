@@ -17,9 +17,9 @@ from camserve.contract import TensorSpec
 from camserve.errors import ConversionError
 from camserve.export.formats.canonical import canonicalize, layer_of
 from camserve.export.formats.conversion import to_onnx
-from camserve.export.formats.head_weights import share_head_weights
+from camserve.export.formats.head_weights import multiply_by_transposed, share_head_weights
 from camserve.export.formats.input_layout import transpose_input_first
-from camserve.export.formats.reshapes import remove_reshapes_without_effect
+from camserve.export.formats.reshapes import inferred_shapes, remove_reshapes_without_effect
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.simplify import (
     guard_padding_before_max_pool,
@@ -59,6 +59,7 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
             hint="Choose another opset (--opset N), or export only a SavedModel: --formats savedmodel",
         ) from error
     _refuse_unknown_operators(model.graph, opset, served.steps)
+    shapes = inferred_shapes(model.graph, opset)
     remove_reshapes_without_effect(model.graph, opset)
     remove_multiplication_by_one(model.graph)
     merge_padding(model.graph)
@@ -66,7 +67,8 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
     move_strides_up(model.graph, opset)
     transpose_input_first(model.graph)
     _declare(model.graph, served)
-    share_head_weights(model.graph)
+    multiply_by_transposed(model.graph)
+    share_head_weights(model.graph, shapes)
     converted = onnx.ModelProto(
         ir_version=IR_VERSION if opset <= _NEWEST_OPSET_OF_IR else model.ir_version,
         opset_import=[onnx.helper.make_opsetid("", opset)],

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from camserve.errors import SourceError
 from camserve.export.framework_errors import reason
+from camserve.export.graph.grouped_convolution import call_without_xla
 from camserve.export.graph.inference import to_float32, to_float64
 from camserve.export.graph.network import Network, Step, run
 from camserve.export.graph.reference import KerasReference
@@ -73,11 +74,12 @@ class _Comparison:
         self.rounded: dict[str, None] = {}
         self._single = single
         self._double = double
+        self._call = call_without_xla(double)
 
     def __call__(self, place: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         step = self._double.steps[place]
         try:
-            results = step.operation(*args, **kwargs)
+            results = self._call(place, args, kwargs)
         except Exception as error:  # a custom layer may raise anything
             raise SourceError(f"{_name(step)} cannot run in float64: {reason(error)}") from error
         args, kwargs = keras.tree.map_structure(_to_single, (args, kwargs))

@@ -45,7 +45,8 @@ class GradientMaps:
         classes = int(head.network.output.shape[1] or 0)
         affine = reduce(lambda after, link: link[1](after), linear, Affine.identity(classes))
         self._last = linear[-1][0].inputs[0] if linear else head.network.output
-        self._weights = np.moveaxis(affine.weights, -1, 0).astype(np.float32)  # [classes, *shape of the last value]
+        # [classes, elements of the last value]: the matrix of the last layer, transposed, which ONNX stores once
+        self._weights = affine.weights.reshape(-1, classes).T.astype(np.float32)
         at_the_end = {step.outputs[0] for step, _ in linear}
         self._steps = [
             (step, rule)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from camserve.export.graph.gradient_head import GradientHead, Head, find_gradient_head
 from camserve.export.graph.gradient_reference import TapeMaps
+from camserve.export.graph.grouped_convolution import call_without_xla
 from camserve.export.graph.head import LinearHead
 from camserve.export.graph.network import Network, Value, run
 
@@ -81,7 +82,7 @@ class KerasReference:
         """Return the outputs of a batch of preprocessed images, `[batch, height, width, channels]`."""
         batch = keras.ops.convert_to_tensor(images, self.network.dtype)
         values = [self.network.output, self.logits, *([self.head.features] if self.head else [])]
-        outputs = run(self.network, batch, values)
+        outputs = run(self.network, batch, values, call=call_without_xla(self.network))
         probabilities, logits, *features = (np.asarray(output, np.float64) for output in outputs)
         if isinstance(self.head, GradientHead):
             return ReferenceOutputs(probabilities, logits, None, TapeMaps(self._own_head, features[0]))

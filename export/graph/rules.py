@@ -62,7 +62,7 @@ def _with_activation(step: Step, own: Rule, derivative: Derivative) -> Rule:
 
     def backward(after: Any, tensors: Any) -> Any:
         (tensor,) = tensors
-        read = tensor if derivative.at_output else before_activation(step.operation, tensor)
+        read = tensor if derivative.at_output else before_activation(step, tensor)
         return own.backward(total([derivative.before(after, read)]), ())
 
     homogeneous = derivative.homogeneous and own.form == "linear"

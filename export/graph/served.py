@@ -16,7 +16,7 @@ from camserve.export.graph.cam_layer import ClassMaps
 from camserve.export.graph.channel_order import take_rgb
 from camserve.export.graph.gradient_head import GradientHead, Head
 from camserve.export.graph.gradient_maps import GradientMaps
-from camserve.export.graph.grid_dense import call_with_fixed_shapes
+from camserve.export.graph.matrix_products import call_with_fixed_shapes
 from camserve.export.graph.network import Network, Step, Value, run
 from camserve.tensors import CAM, DATA_TYPES, IMAGE, LOGITS, PROBABILITIES
 

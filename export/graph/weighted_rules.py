@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from camserve.export.graph.backward import Form, MakeRule, Product, Rule, shape_of
 from camserve.export.graph.fold import to_float64
+from camserve.export.graph.matrix_products import product
 from camserve.export.graph.network import Step
 
 __all__ = ["WEIGHTED", "before_activation"]
@@ -18,8 +19,12 @@ __all__ = ["WEIGHTED", "before_activation"]
 _POINT = (1, 1)
 
 
-def before_activation(layer: Any, inputs: Any) -> Any:
+def before_activation(step: Step, inputs: Any) -> Any:
     """Compute what the activation of a layer reads, with the operators of the layer itself, so that they are merged."""
+    layer = step.operation
+    as_product = product(step, inputs)
+    if as_product is not None:
+        return as_product
     if type(layer) is keras.layers.Dense:
         outputs = keras.ops.matmul(inputs, layer.kernel)
     elif type(layer) is keras.layers.Conv2D:
@@ -54,8 +59,8 @@ def _product(matrix: Any, after: Any) -> Any:
     The matrix is the left factor, as it is stored: transposed, it would be a second constant of its size.
     """
     maps, *sides, columns = after.shape[1:]
-    product = tf.matmul(matrix, tf.reshape(after, (-1, columns)), transpose_b=True)
-    return tf.reshape(tf.transpose(product), (-1, maps, *sides, matrix.shape[0]))
+    columns_first = tf.matmul(matrix, tf.reshape(after, (-1, columns)), transpose_b=True)
+    return tf.reshape(tf.transpose(columns_first), (-1, maps, *sides, matrix.shape[0]))
 
 
 def _convolution(step: Step) -> Rule | None:

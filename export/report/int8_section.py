@@ -43,15 +43,15 @@ def _repair(int8: Mapping[str, Any]) -> Html:
     return join(
         table(("layers in float32", "parity"), map(_attempt, int8["attempts"])),
         tag("p", _cost(int8["cost"])) if int8["cost"] else "",
-        table(_HEAD, _effects(each for each, is_float in rows if is_float)),
+        table(_HEAD, _effects(each for each, is_float in rows if is_float), "effects"),
         tag("p", _LEGEND, class_="faint"),
-        details(f"Effect of the other {count(len(others), 'layer')}", table(_HEAD, _effects(others))),
+        details(f"Effect of the other {count(len(others), 'layer')}", table(_HEAD, _effects(others), "effects")),
         tag("p", "The same layers without a search: ", tag("code", f"--int8-layers {int8['option']}"), "."),
     )
 
 
-def _attempt(attempt: Mapping[str, Any]) -> tuple[Html, str]:
-    return number(len(attempt["float_layers"])), "; ".join(failures(attempt["parity"])) or "passed"
+def _attempt(attempt: Mapping[str, Any]) -> tuple[int, str]:
+    return len(attempt["float_layers"]), "; ".join(failures(attempt["parity"])) or "passed"
 
 
 def _effects(effects: Iterable[Mapping[str, Any]]) -> Iterable[tuple[object, ...]]:

@@ -17,6 +17,7 @@ th[scope=rowgroup] { color: var(--faint); font-size: 12px; }
 th[scope=rowgroup] { padding-top: 8px; font-weight: 600; color: var(--text); }
 td.near { color: var(--near); } td.failed { color: var(--bad); font-weight: 600; }
 .batches th:nth-child(n+3) { text-align: right; } .gate ~ details dt { width: 132px; }
+.effects th:nth-child(n+2) { text-align: right; }
 td.empty, td.unjudged { color: var(--faint); }
 .gate { table-layout: fixed; } .gate thead th:first-child { width: 28%; }
 .gate th[scope=row] { padding-block: 6px; } .gate td { padding-block: 6px; vertical-align: top; }

@@ -12,6 +12,7 @@ from keras import layers
 
 from camserve.contract import Preprocessing
 from camserve.export.gate.samples import sample_images
+from camserve.export.graph.grouped_convolution import call_without_xla
 from camserve.export.graph.inference import to_inference_mode
 from camserve.export.graph.network import Network, run
 from camserve.export.graph.trace import trace
@@ -155,7 +156,8 @@ def _measure_statistics(network: Network, norms: list[Any], images: Any) -> None
         replace(step, kwargs={**step.kwargs, "training": True}) if step.operation in norms else step
         for step in network.steps
     )
-    run(network.with_steps(in_training), images, [network.output])
+    training = network.with_steps(in_training)
+    run(training, images, [network.output], call=call_without_xla(training))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
@@ -165,7 +167,8 @@ def _spread_logits(network: Network, images: Any, spread: float = _SPREAD) -> No
     if not hasattr(last.operation, "kernel"):  # a BatchNorm, which scales the logits itself
         return
     kernel, *bias = last.operation.get_weights()
-    features = np.reshape(run(network, images, [last.inputs[0]])[0], (len(images), -1))
+    (features,) = run(network, images, [last.inputs[0]], call=call_without_xla(network))
+    features = np.reshape(features, (len(images), -1))
     flat = kernel.reshape(-1, kernel.shape[-1])
     flat *= spread / (features @ flat).std(axis=0).mean()
     last.operation.set_weights([kernel, *([-(features @ flat).mean(axis=0)] if bias else [])])

@@ -10,7 +10,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from camserve.export.formats.head_weights import share_head_weights
+from camserve.export.formats.head_weights import multiply_by_transposed, share_head_weights
+from camserve.export.formats.reshapes import inferred_shapes
 
 RNG = np.random.default_rng(8)
 MATRIX = RNG.normal(size=(12, 6)).astype(np.float32)
@@ -58,7 +59,7 @@ def changed(matrix: Any) -> Any:
 def test_product_reads_the_matrix_of_the_maps() -> None:
     model = head(MATRIX.T)
     expected = answers(model)
-    share_head_weights(model.graph)
+    share_head_weights(model.graph, inferred_shapes(model.graph, 17))
     (gemm,) = [node for node in model.graph.node if node.op_type == "Gemm"]
     assert (gemm.name, list(gemm.input)) == ("classes/MatMul", ["features", "twin", "bias"])
     assert not any("matrix" in node.input for node in model.graph.node)
@@ -81,5 +82,40 @@ def test_product_reads_the_matrix_of_the_maps() -> None:
 )
 def test_other_products_are_kept(model: onnx.ModelProto) -> None:
     before = model.SerializeToString()
-    share_head_weights(model.graph)
+    share_head_weights(model.graph, inferred_shapes(model.graph, 17))
+    assert model.SerializeToString() == before
+
+
+def backward(*, permutation: tuple[int, ...] = (1, 0), readers: int = 1) -> onnx.ModelProto:
+    """Return a graph of the product of features with a transposed matrix, written as (W xᵀ)ᵀ."""
+    nodes = [
+        helper.make_node("Transpose", ["features"], ["columns"], perm=[1, 0]),
+        helper.make_node("MatMul", ["matrix", "columns"], ["products"], name="cam/MatMul"),
+        helper.make_node("Transpose", ["products"], ["rows"], perm=list(permutation)),
+        *([helper.make_node("Neg", ["products"], ["negative"])] if readers == 2 else []),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("rows", TensorProto.FLOAT, [None, None]),
+        *([helper.make_tensor_value_info("negative", TensorProto.FLOAT, [None, None])] if readers == 2 else []),
+    ]
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, 6])
+    graph = helper.make_graph(nodes, "backward", [features], outputs, [numpy_helper.from_array(MATRIX, "matrix")])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_transposed_product_is_one_gemm() -> None:
+    model = backward()
+    multiply_by_transposed(model.graph)
+    (gemm,) = [node for node in model.graph.node if node.op_type != "Transpose"]
+    assert (gemm.op_type, gemm.name, list(gemm.input)) == ("Gemm", "cam/MatMul", ["features", "matrix"])
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (rows,) = session.run(["rows"], {"features": FEATURES[:, :6]})
+    np.testing.assert_allclose(rows, FEATURES[:, :6] @ MATRIX.T, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", [backward(permutation=(0, 1)), backward(readers=2)], ids=["order", "reader"])
+def test_other_transposed_products_are_kept(model: onnx.ModelProto) -> None:
+    before = model.SerializeToString()
+    multiply_by_transposed(model.graph)
     assert model.SerializeToString() == before
