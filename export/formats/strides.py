@@ -87,7 +87,8 @@ class _Mover:
     def _take(self, owner: Any, source: str, result: str, strides: list[int]) -> None:
         """Add the pooling that takes the pixels at these strides; it belongs to the layer of its owner."""
         sizes = {"kernel_shape": [1] * len(strides), "strides": strides}
-        self._graph.node.append(onnx.helper.make_node("MaxPool", [source], [result], f"{owner.name}:taken", **sizes))
+        node = onnx.helper.make_node("MaxPool", [source], [result], f"{owner.name}:takes:{source}", **sizes)
+        self._graph.node.append(node)
 
     def _skipping(self, node: Any) -> list[int] | None:
         """Return the strides of a 1x1 convolution that skips pixels; None for other nodes."""

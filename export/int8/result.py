@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,16 +60,18 @@ class Int8Result:
         layers = f"{len(self.float_layers)} of {count(self.layers, 'layer')}"
         if self.repair is None:
             names = listed(self.float_layers)
-            return (f"int8 with {layers} in float32, as requested by --int8-layers {self.choice}: {names}",)
+            requested = shlex.quote(str(self.choice))
+            return (f"int8 with {layers} in float32, as requested by --int8-layers {requested}: {names}",)
         return (
             f"int8 was repaired: {layers} in float32, because all layers in int8 exceed the tolerances "
-            f"({self.repair.attempts[0]}){self._cost}; the same layers without a search: --int8-layers {self.option}",
+            f"({self.repair.attempts[0]}){self._cost}; the same layers without a search: --int8-layers "
+            f"{shlex.quote(self.option)}",
         )
 
     @property
     def option(self) -> str:
-        """Return the value of `--int8-layers` that chooses these layers."""
-        return str(LayerChoice(repaired=False, excluded=self.float_layers))
+        """Return the value of `--int8-layers` that chooses these layers; a comma in a name becomes a wildcard."""
+        return str(LayerChoice(repaired=False, excluded=tuple(name.replace(",", "?") for name in self.float_layers)))
 
     @property
     def _cost(self) -> str:

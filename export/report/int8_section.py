@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ def int8_layers(report: Mapping[str, Any]) -> Html:
     if int8 is None or not int8["float32"]:
         return join()
     chosen = count(len(int8["float32"]), "layer")
-    requested = join(tag("p", "Requested by ", tag("code", f"--int8-layers {int8['choice']}"), "."))
+    requested = join(tag("p", "Requested by ", tag("code", f"--int8-layers {shlex.quote(int8['choice'])}"), "."))
     return section(
         f"int8 with {chosen} of {int8['layers']:,} in float32",
         _repair(int8) if int8["attempts"] else join(requested, tag("p", ", ".join(int8["float32"]))),
@@ -46,7 +47,9 @@ def _repair(int8: Mapping[str, Any]) -> Html:
         table(_HEAD, _effects(each for each, is_float in rows if is_float), "effects"),
         tag("p", _LEGEND, class_="faint"),
         details(f"Effect of the other {count(len(others), 'layer')}", table(_HEAD, _effects(others), "effects")),
-        tag("p", "The same layers without a search: ", tag("code", f"--int8-layers {int8['option']}"), "."),
+        tag(
+            "p", "The same layers without a search: ", tag("code", f"--int8-layers {shlex.quote(int8['option'])}"), "."
+        ),
     )
 
 

@@ -51,7 +51,21 @@ def after_a_strided_convolution(graph: Graph) -> str:
     return begin_stage(graph, graph.add("Relu", graph.convolve(graph.features, 8, strides=[2, 1])))
 
 
-BODIES = [after_a_block, after_a_pool, after_one_channel_for_all, after_a_square, after_a_strided_convolution]
+def after_an_addition_whose_operands_are_read_whole(graph: Graph) -> str:
+    x, y = graph.convolve(graph.features, 8), graph.convolve(graph.features, 8, before=3)
+    total = graph.add("GlobalAveragePool", graph.add("Mul", x, y))
+    stage = begin_stage(graph, graph.add("Add", x, y))
+    return graph.add("Add", stage, graph.convolve(total, 12, 1, before=8))
+
+
+BODIES = [
+    after_a_block,
+    after_a_pool,
+    after_one_channel_for_all,
+    after_a_square,
+    after_a_strided_convolution,
+    after_an_addition_whose_operands_are_read_whole,
+]
 
 
 def changed(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -158,7 +158,7 @@ def test_no_layers_are_searched_if_float32_is_refused_too(site: Site) -> None:
     assert phases[-1].endswith("measure the graph in float32")
 
 
-def test_layers_are_doubled_while_the_gate_refuses(site: Site) -> None:
+def test_layers_are_doubled_while_the_gate_refuses(site: Site, repaired: Repaired) -> None:
     options = ExportOptions(
         preprocessing="unit",
         resize="nearest",
@@ -178,6 +178,7 @@ def test_layers_are_doubled_while_the_gate_refuses(site: Site) -> None:
         lambda _: next(verdicts),
         no_progress,
     )
+    assert [effect.as_document() for effect in found.effects] == repaired.int8["effects"], "two searches differ"
     plain, first, second = found.attempts
     assert (plain.float_layers, first.float_layers) == ((), (HARMED,))
     assert second.float_layers == (HARMED, found.effects[1].layer)
