@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +17,6 @@ from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContrac
 __all__ = ["StubServer", "Tensors", "correct_answer"]
 
 Tensors = Mapping[str, np.ndarray[Any, Any]]
-_HOST = f"127.0.0.{2 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))}"
-"""Another address in each process that runs tests, and none that Triton has: otherwise this server might get the port
-of one that another process has killed, and the requests of a client there that waits for its restart."""
 _TYPES = {np.dtype(np.float32): "FP32", np.dtype(np.int32): "INT32", np.dtype(np.float64): "FP64"}
 
 
@@ -74,7 +70,7 @@ class StubServer:
         self.cancelled = 0
         self._server = grpc.server(ThreadPoolExecutor(8), options=[("grpc.max_receive_message_length", -1)])
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(_Service(self), self._server)
-        self.url = f"{_HOST}:{self._server.add_insecure_port(f'{_HOST}:0')}"
+        self.url = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
 
     def __enter__(self) -> StubServer:
         self._server.start()
