@@ -149,7 +149,7 @@ def draw(rows: Sequence[Drawn], path: Path) -> None:
     figure, axes = plt.subplots(len(rows), 4, figsize=(9.6, 2.5 * len(rows) + 0.4), squeeze=False, layout="constrained")
     titles = ("photo", "map in the ONNX file", "tf.GradientTape", "difference")
     for place, (row, drawn) in enumerate(zip(axes, rows, strict=True)):
-        photo = drawn.photo.resize((SIDE, SIDE))
+        photo = drawn.photo.resize((SIDE, SIDE)).convert("L").convert("RGB")
         largest = np.abs(drawn.tape).max()
         difference = (drawn.exported - drawn.tape) / largest
         for axis, image in zip(row, (photo, overlay(photo, drawn.exported), overlay(photo, drawn.tape)), strict=False):

@@ -52,7 +52,12 @@ class ClassNumbers:
         if all_labels or all_numbers:
             return as_labels if all_labels else as_numbers
         known = {*self._labels, *map(str, range(self._classes))}
-        unknown = next((place for place, name in enumerate(names) if name not in known), 0)
+        unknown = next((place for place, name in enumerate(names) if name not in known), None)
+        if unknown is None:
+            raise UsageError(
+                f"the classes of {printable(self._path)} are numbers in some lines and labels in others",
+                hint=f"Use one of them for all: {self._option} FILE",
+            )
         raise UsageError(
             f"{self._place(lines, unknown)} names the class {printable(names[unknown])!r}, which the model does not "
             "have",

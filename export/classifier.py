@@ -20,6 +20,8 @@ from camserve.export.graph.trace import trace
 from camserve.export.options import ExportOptions
 from camserve.export.pixel_options import check_pixel_type, check_whole_pixels
 from camserve.export.provenance import collect_provenance
+from camserve.export.quality.boxes import read_boxes
+from camserve.export.quality.images import QualityImages, read_boxed_images
 from camserve.export.resolve import check_arithmetic, resolve_name, resolve_preprocessing
 from camserve.export.source.load import Source, load_source
 from camserve.export.source.locate import locate_files
@@ -42,6 +44,7 @@ class Classifier:
         end_to_end: The expected answers; None if none were given.
         calibration: The calibration images; None without any.
         images: The images that the gate measures on.
+        boxed: The images with boxes that the maps are measured on; None without boxes.
         provenance: Hashes and versions.
         warnings: Warnings about the file and the preprocessing.
     """
@@ -55,6 +58,7 @@ class Classifier:
     end_to_end: EndToEnd | None
     calibration: Calibration | None
     images: MeasurementImages
+    boxed: QualityImages | None
     provenance: dict[str, Any]
     warnings: tuple[str, ...]
 
@@ -92,6 +96,10 @@ def read_classifier(source: str | Path | keras.Model, options: ExportOptions, pr
     if options.calibration is not None:
         progress("read the calibration images")
         calibration = read_calibration(options.calibration, contract)
+    boxed = None
+    if options.boxes is not None:
+        progress("read the images with boxes")
+        boxed = read_boxed_images(read_boxes(options.boxes), contract, labels.lines)
     return Classifier(
         options=options,
         source=loaded,
@@ -102,6 +110,7 @@ def read_classifier(source: str | Path | keras.Model, options: ExportOptions, pr
         end_to_end=end_to_end,
         calibration=calibration,
         images=measurement_images(contract, calibration, options.onnx.precision),
+        boxed=boxed,
         provenance=collect_provenance(loaded),
         warnings=warnings,
     )

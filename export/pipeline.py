@@ -87,8 +87,8 @@ def export_model(
         cam_top_k: Number of maps, of the best classes.
         cam_all: Whether to add an output with the map of every class; only if the head is linear.
         map_quality: Whether to measure how good the maps are, on images of `boxes` or else of `calibration`: deletion
-            and insertion curves compared with random maps, and the maps of other weights. It takes hundreds of
-            inferences.
+            and insertion curves compared with random maps, and the maps of other weights. It takes up to
+            1,500 inferences.
         boxes: CSV file with boxes around the objects in images, with the columns `path`, `class` (a number or label),
             `xmin`, `ymin`, `xmax` and `ymax` in pixels of the image file. Adds the pointing game to `map_quality`,
             which it implies.

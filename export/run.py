@@ -16,6 +16,7 @@ from camserve.export.files import MeasuredFiles, write_files
 from camserve.export.gate.golden_answers import record_golden
 from camserve.export.gate.metric import Metric
 from camserve.export.options import ExportOptions
+from camserve.export.quality.images import calibration_images
 from camserve.export.quality.measure import measure_quality
 from camserve.export.quality.results import MapQuality
 from camserve.export.report.document import describe_files, make_report, write_report
@@ -60,15 +61,12 @@ def _measure_expected(classifier: Classifier, files: MeasuredFiles, progress: Pr
 
 def _measure_quality(classifier: Classifier, files: MeasuredFiles, progress: Progress) -> MapQuality | None:
     """Measure how good the maps are, if that was requested."""
-    return measure_quality(
-        classifier.prepared,
-        classifier.contract,
-        files.served,
-        labels=classifier.labels.lines,
-        calibration=classifier.calibration,
-        options=classifier.options,
-        progress=progress,
-    )
+    images, calibration, options = classifier.boxed, classifier.calibration, classifier.options
+    if images is None and options.map_quality and calibration is not None:
+        images = calibration_images(calibration, options.onnx.precision)
+    if images is None:
+        return None
+    return measure_quality(classifier.prepared.reference, classifier.contract, files.served, images, progress)
 
 
 def _write_companions(folder: Path, classifier: Classifier, files: MeasuredFiles) -> tuple[str, ...]:

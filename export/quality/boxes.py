@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from camserve.errors import UsageError
 from camserve.text import listed, printable, reason
@@ -108,7 +109,9 @@ def _read(path: Path, reader: csv.DictReader[str]) -> tuple[BoxLine, ...]:
     return tuple(_line(path, reader.line_num, row, str(label)) for row in reader)
 
 
-def _line(path: Path, line: int, row: Mapping[str, str | None], label: str) -> BoxLine:
+def _line(path: Path, line: int, row: Mapping[str | None, Any], label: str) -> BoxLine:
+    if None in row:  # as with decimal commas
+        raise box_error(path, line, "has more values than there are columns")
     name, class_ = ((row[column] or "").strip() for column in (_PATH, label))
     if not name or not class_:
         raise box_error(path, line, f"has no {label if name else _PATH}")

@@ -55,12 +55,14 @@ class QualityImages:
         pixels: uint8 `[images, height, width, channels]`, RGB or gray.
         objects: Their objects, by class; empty without boxes.
         outside: Number of boxes outside the part of the image that the network receives.
+        unread: Number of further images of the file of boxes.
     """
 
     kind: Kind
     pixels: npt.NDArray[np.uint8]
     objects: tuple[Objects, ...] = ()
     outside: int = 0
+    unread: int = 0
 
 
 def calibration_images(calibration: Calibration, precision: Precision) -> QualityImages:
@@ -98,7 +100,7 @@ def read_boxed_images(file: BoxFile, contract: ModelContract, labels: Sequence[s
             if found is not None:
                 by_class.setdefault(number, []).append(found)
         objects += [Objects(index, number, np.stack(found)) for number, found in by_class.items()]
-    return QualityImages("boxes", np.stack(pixels), tuple(objects), outside)
+    return QualityImages("boxes", np.stack(pixels), tuple(objects), outside, len(by_image) - len(chosen))
 
 
 def spread(items: Sequence[Item], most: int) -> list[Item]:

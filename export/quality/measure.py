@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from camserve.export.frameworks import keras  # noqa: F401  prepares the environment of the frameworks
@@ -13,13 +12,9 @@ import numpy.typing as npt
 from camserve.answer_differences import cosines
 from camserve.contract import ModelContract
 from camserve.export.formats.runner import Runner
-from camserve.export.gate.calibration import Calibration
-from camserve.export.graph.prepare import Prepared
 from camserve.export.graph.reference import KerasReference
-from camserve.export.options import ExportOptions
 from camserve.export.quality import curves, pointing
-from camserve.export.quality.boxes import read_boxes
-from camserve.export.quality.images import QualityImages, calibration_images, read_boxed_images, spread
+from camserve.export.quality.images import QualityImages, spread
 from camserve.export.quality.randomization import kept_layers, maps_of_other_weights, stages_of
 from camserve.export.quality.results import Curves, MapQuality, Pointing, Randomized
 from camserve.export.quality.scores import score_of_class
@@ -55,47 +50,31 @@ class _Maps:
 
 
 def measure_quality(
-    prepared: Prepared,
-    contract: ModelContract,
-    run: Runner,
-    *,
-    labels: Sequence[str],
-    calibration: Calibration | None,
-    options: ExportOptions,
-    progress: Progress,
-) -> MapQuality | None:
-    """Measure the maps of Keras and of an exported file, if that was requested.
+    reference: KerasReference, contract: ModelContract, run: Runner, images: QualityImages, progress: Progress
+) -> MapQuality:
+    """Measure the maps of Keras and of an exported file.
 
     Args:
-        prepared: The classifier.
-        contract: Its contract.
+        reference: The network in Keras.
+        contract: The contract of the export.
         run: Runs the file.
-        labels: The lines of `labels.txt`.
-        calibration: The calibration images.
-        options: The options; `check_options` has checked them.
+        images: The images.
         progress: Called with the name of each phase as it begins.
 
     Raises:
-        UsageError: If the boxes or their images cannot be used.
+        ExportError: If the file returns probabilities that are not finite.
     """
-    if options.boxes is not None:
-        progress("read the images with boxes")
-        images = read_boxed_images(read_boxes(options.boxes), contract, labels)
-    elif options.map_quality and calibration is not None:
-        images = calibration_images(calibration, options.onnx.precision)
-    else:
-        return None
     chosen = np.array(spread(range(len(images.pixels)), _CURVE_IMAGES))
     progress(f"measure the maps of {count(len(chosen), 'image')}: deletion and insertion")
-    measured = _curves(images.pixels[chosen], prepared.reference, contract, run)
+    measured = _curves(images.pixels[chosen], reference, contract, run)
     chosen = chosen[:: -(-len(chosen) // _RANDOMIZED_IMAGES)]
     progress(f"measure the maps of {count(len(chosen), 'image')}: other weights")
-    randomized = _randomized(images.pixels[chosen], prepared.reference, contract)
+    randomized = _randomized(images.pixels[chosen], reference, contract)
     pointed = None
-    if images.objects:
+    if images.kind == "boxes":
         progress(f"measure the maps of {count(len(images.pixels), 'image')}: pointing game")
-        pointed = _pointing(images, prepared.reference, contract, run)
-    return MapQuality(images.kind, len(images.pixels), measured, randomized, kept_layers(prepared.reference), pointed)
+        pointed = _pointing(images, reference, contract, run)
+    return MapQuality(images.kind, len(images.pixels), measured, randomized, kept_layers(reference), pointed)
 
 
 def _curves(pixels: npt.NDArray[np.uint8], reference: KerasReference, contract: ModelContract, run: Runner) -> Curves:
@@ -151,7 +130,15 @@ def _pointing(images: QualityImages, reference: KerasReference, contract: ModelC
             chances.append(pointing.chance(grids[0].shape, each.boxes, size))
     keras_hits, export_hits = (sum(column) for column in zip(*hits, strict=True)) if hits else (0, 0)
     chance = float(np.mean(chances)) if chances else None
-    return Pointing(len(hits), keras_hits, export_hits, chance, len(images.objects) - len(hits), images.outside)
+    return Pointing(
+        played=len(hits),
+        keras=keras_hits,
+        export=export_hits,
+        chance=chance,
+        without_map=len(images.objects) - len(hits),
+        outside=images.outside,
+        unread=images.unread,
+    )
 
 
 def _maps(pixels: npt.NDArray[np.uint8], reference: KerasReference, contract: ModelContract, run: Runner) -> _Maps:

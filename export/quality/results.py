@@ -110,6 +110,7 @@ class Pointing:
         chance: The expected share of pairs for random maxima; None without pairs.
         without_map: Number of further pairs, of classes that are not among those that the export returns maps of.
         outside: Number of boxes outside the part of the image that the network receives.
+        unread: Number of images with boxes that were not read, as the file has more than are measured.
     """
 
     played: int
@@ -118,6 +119,7 @@ class Pointing:
     chance: float | None
     without_map: int
     outside: int
+    unread: int
 
     def as_document(self) -> dict[str, Any]:
         """Return plain values."""
@@ -133,6 +135,7 @@ class Pointing:
             "tolerance": _number(TOLERANCE),
             "without_map": self.without_map,
             "outside": self.outside,
+            "unread": self.unread,
         }
 
 

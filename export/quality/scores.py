@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from camserve.contract import ModelContract
+from camserve.errors import ExportError
 from camserve.export.formats.runner import Runner
 from camserve.export.quality.curves import Score
 from camserve.pixels import graph_input
@@ -25,13 +26,22 @@ def score_of_class(run: Runner, contract: ModelContract, class_number: int) -> S
         run: Runs the file.
         contract: Its contract.
         class_number: The class.
+
+    Raises:
+        ExportError: By the function, if a probability is not finite.
     """
 
     def score(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         outputs = run(graph_input(pixels, contract.preprocessing))
-        if contract.activation == "linear":
-            return _probabilities(np.asarray(outputs[LOGITS], np.float64))[:, class_number]
-        return np.asarray(outputs[PROBABILITIES], np.float64)[:, class_number]
+        linear = contract.activation == "linear"
+        found = np.asarray(outputs[LOGITS if linear else PROBABILITIES], np.float64)
+        if not np.isfinite(found).all():
+            raise ExportError(
+                "the maps cannot be measured: the exported file returns values that are not finite for an image with "
+                "blurred pixels",
+                hint="Leave out --map-quality and --boxes, or choose another --precision",
+            )
+        return (_probabilities(found) if linear else found)[:, class_number]
 
     return score
 

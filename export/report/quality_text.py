@@ -33,9 +33,9 @@ QUALITY_COLUMNS = ("map", "deletion", "insertion", "random maps", "pointing game
 
 _UNCHANGED = 0.75  # rank correlation of maps with those of shuffled weights, each time that they are shuffled
 _KINDS = {
-    "calibration": "calibration images",
-    "held out": "calibration images that int8 was not calibrated with",
-    "boxes": "images with boxes",
+    "calibration": ("calibration image", ""),
+    "held out": ("calibration image", " that int8 was not calibrated with"),
+    "boxes": ("image", " with boxes"),
 }
 _WEIGHTS = {"head": "of the head", "last half": "also of the last half of the other layers", "all": "of all layers"}
 
@@ -75,6 +75,7 @@ def quality_notes(quality: Document | None) -> list[str]:
     parts = [
         ("without_map", ("class of an image", "classes of images"), "that are not among the best, which have maps"),
         ("outside", ("box", "boxes"), "outside the part of the image that the network receives"),
+        ("unread", ("image", "images"), f"with boxes: {quality['images']} are read, evenly spaced"),
     ]
     for name, nouns, why in parts:
         if pointing is not None and pointing[name]:
@@ -90,8 +91,8 @@ def source_title(source: str, report: Document) -> str:
 def curve_images(quality: Document) -> str:
     """Return the images that the curves were measured on."""
     measured, images = quality["curves"]["images"], quality["images"]
-    number = f"{measured}" if measured == images else f"{measured} of {images}"
-    return f"{number} {_KINDS.get(quality['measured_on'], quality['measured_on'])}"
+    noun, rest = _KINDS[quality["measured_on"]]
+    return f"{'' if measured == images else f'{measured} of '}{count(images, noun)}{rest}"
 
 
 def gain_text(row: Document) -> str:
@@ -130,6 +131,8 @@ def weights_text(quality: Document) -> str:
     parts = []
     for row in quality["other_weights"]:
         weights = _WEIGHTS.get(row["weights"], row["weights"])
+        if row["weights"] == "all" and quality["kept_weights"]:
+            weights += " but those of tf_keras"
         found = "not comparable" if row["rank_correlation"] is None else f"{row['rank_correlation']:.2f}"
         compared, pairs = row["compared"], row["pairs"]
         rest = "" if compared == pairs else f"; {pairs - compared} of {pairs} maps constant or not finite"
@@ -154,7 +157,7 @@ def _curve_warnings(quality: Document) -> list[str]:
 
 def _weights_warnings(quality: Document) -> list[str]:
     last = quality["other_weights"][-1:]
-    if not last or not last[0]["of_seeds"] or min(last[0]["of_seeds"]) < _UNCHANGED:
+    if quality["kept_weights"] or not last or not last[0]["of_seeds"] or min(last[0]["of_seeds"]) < _UNCHANGED:
         return []
     return [
         "the maps hardly depend on the weights: with the weights of every layer shuffled, their rank correlation with "
@@ -169,7 +172,7 @@ def _chance_warnings(quality: Document) -> list[str]:
     warnings = []
     hits = next((row for row in pointing["hits"] if row["map"] == "export"), None)
     if hits is None:
-        warnings.append("the pointing game was not played: no class of a box is among those that the export maps")
+        warnings.append("the pointing game was not played: every box is left out of it (see the notes)")
     elif hits["interval"][0] <= pointing["chance"]:
         warnings.append(
             f"the maps point at the objects in {pointing_text(pointing, 'export')} cases: not, with 95 % confidence, "

@@ -237,8 +237,8 @@ MapQuality = Annotated[
     bool,
     typer.Option(
         "--map-quality",
-        help="Also measure how good the maps are, on the images of --boxes or --calibration; takes hundreds of "
-        "inferences.",
+        help="Also measure how good the maps are, on the images of --boxes or --calibration; takes up to "
+        "1,500 inferences.",
         rich_help_panel=_MAPS,
     ),
 ]

@@ -51,6 +51,7 @@ def test_boxes_are_moved_and_scaled_as_the_image(tmp_path: Path) -> None:
         (["a.png,cat,1,1,5"], "line 2 of .*boxes.csv has ymax '', expected a number of at least 0"),
         (["a.png,cat,-1,1,5,5"], "line 2 of .*boxes.csv has xmin '-1', expected a number of at least 0"),
         (["a.png,,1,1,5,5"], "line 2 of .*boxes.csv has no class"),
+        (["a.png,cat,1,5,1,5,9,5,9,5"], "line 2 of .*boxes.csv has more values than there are columns"),
         (["gone.png,cat,1,1,5,5"], "line 2 of .*boxes.csv names gone.png, which is not a file in"),
         (["a.png,cat,0.1,0.1,0.5,0.6"], "no coordinate in .*boxes.csv is above 1, as if they were shares"),
         ([], "boxes.csv contains no boxes"),
@@ -91,6 +92,19 @@ def test_box_that_does_not_fit_the_image_or_model_is_refused(tmp_path: Path, lin
     file = read_boxes(write(tmp_path, line))
     with pytest.raises(UsageError, match=message):
         read_boxed_images(file, contract_of_input(PRESETS["unit"], (10, 10)), LABELS)
+
+
+def test_numbers_and_labels_in_one_file_are_refused(tmp_path: Path) -> None:
+    file = read_boxes(write(tmp_path, "a.png,cat,1,1,5,5", "a.png,1,1,1,5,5"))
+    with pytest.raises(UsageError, match=r"boxes\.csv are numbers in some lines and labels in others"):
+        read_boxed_images(file, contract_of_input(PRESETS["unit"], (10, 10)), LABELS)
+
+
+def test_images_beyond_the_most_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("camserve.export.quality.images._MOST_BOXED", 1)
+    file = read_boxes(write(tmp_path, "a.png,cat,1,1,5,5", "b.png,cat,1,1,5,5"))
+    found = read_boxed_images(file, contract_of_input(PRESETS["unit"], (10, 10)), LABELS)
+    assert (len(found.pixels), found.unread) == (1, 1)
 
 
 def test_box_may_count_pixels_from_one(tmp_path: Path) -> None:

@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 from support.reports import Outline
 from support.squares import COLORS, color_network, write_squares
 
 from camserve.bundle import Bundle
-from camserve.errors import UsageError
+from camserve.errors import ExportError, UsageError
 from camserve.export import export_model
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.writing import open_format
 from camserve.export.graph.prepare import prepare
-from camserve.export.options import ExportOptions
+from camserve.export.quality.boxes import read_boxes
+from camserve.export.quality.images import read_boxed_images
 from camserve.export.quality.measure import measure_quality
 from camserve.export.quality.results import MapQuality
 from camserve.export.report.page import render_page
-from camserve.export.report.quality_text import quality_warnings, weights_text
+from camserve.export.report.quality_text import curve_images, quality_notes, quality_warnings, weights_text
 from camserve.progress import no_progress
 
 pytestmark = pytest.mark.slow
@@ -47,17 +49,9 @@ def bundle(model: keras.Model, boxes: Path, tmp_path_factory: pytest.TempPathFac
 
 def measure(model: keras.Model, bundle: Bundle, boxes: Path, run: Runner) -> MapQuality:
     """Measure the maps of an exported file that is run by another function."""
-    found = measure_quality(
-        prepare(model, cam=True, top_k=5, all_classes=False),
-        bundle.contract,
-        run,
-        labels=COLORS,
-        calibration=None,
-        options=ExportOptions(boxes=boxes),
-        progress=no_progress,
-    )
-    assert found is not None
-    return found
+    reference = prepare(model, cam=True, top_k=5, all_classes=False).reference
+    images = read_boxed_images(read_boxes(boxes), bundle.contract, COLORS)
+    return measure_quality(reference, bundle.contract, run, images, no_progress)
 
 
 def areas(quality: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -115,6 +109,51 @@ def test_boxes_of_classes_without_a_map_are_counted(model: keras.Model, bundle: 
     found = measure(model, bundle, file, best_only).pointing
     assert found is not None
     assert (found.played, found.without_map) == (2, 1)
+
+
+def test_game_without_a_box_in_the_input_is_reported(model: keras.Model, bundle: Bundle, boxes: Path) -> None:
+    file = boxes.with_name("outside.csv")
+    file.write_text("path,class,xmin,ymin,xmax,ymax\n0.png,red,0,0,9,9\n")
+    preprocessing = bundle.contract.preprocessing.model_copy(update={"fit": "crop-only"})  # from 16 to 48
+    contract = bundle.contract.model_copy(update={"preprocessing": preprocessing})
+    reference = prepare(model, cam=True, top_k=5, all_classes=False).reference
+    images = read_boxed_images(read_boxes(file), contract, COLORS)
+    quality = measure_quality(reference, contract, open_format(bundle.path, "onnx"), images, no_progress).as_document()
+    assert (quality["pointing"]["played"], quality["pointing"]["chance"]) == (0, None)
+    assert any("the pointing game was not played" in warning for warning in quality_warnings(quality))
+    (note,) = quality_notes(quality)
+    assert note == "left out of the pointing game: 1 box outside the part of the image that the network receives"
+    assert curve_images(quality) == "1 image with boxes"
+
+
+def test_file_with_values_that_are_not_finite_is_refused(model: keras.Model, bundle: Bundle, boxes: Path) -> None:
+    run = open_format(bundle.path, "onnx")
+
+    def overflowing(images: Any) -> dict[str, Any]:
+        outputs = dict(run(images))
+        return {**outputs, "probabilities": outputs["probabilities"] * np.nan}
+
+    with pytest.raises(ExportError, match="values that are not finite for an image with blurred pixels"):
+        measure(model, bundle, boxes, overflowing)
+
+
+def test_unknown_class_is_refused_before_files_are_written(model: keras.Model, boxes: Path, tmp_path: Path) -> None:
+    file = boxes.with_name("unknown.csv")
+    file.write_text("path,class,xmin,ymin,xmax,ymax\n0.png,purple,0,0,9,9\n")
+    phases: list[str] = []
+    with pytest.raises(UsageError, match=r"line 2 of .* names the class 'purple'"):
+        export_model(model, tmp_path / "bundle", boxes=file, progress=phases.append, **OPTIONS)
+    assert phases[-1] == "read the images with boxes"
+    assert not any("write" in phase for phase in phases)
+
+
+def test_warning_of_unchanged_maps_requires_that_every_layer_was_shuffled(bundle: Bundle) -> None:
+    row = {"weights": "all", "layers": 2, "rank_correlation": 0.9, "of_seeds": [0.9], "compared": 1, "pairs": 1}
+    quality = {**bundle.report["map_quality"], "other_weights": [row]}
+    assert any("hardly depend on the weights" in warning for warning in quality_warnings(quality))
+    quality["kept_weights"] = ["mine"]
+    assert quality_warnings(quality) == []
+    assert "(of all layers but those of tf_keras: 2)" in weights_text(quality)
 
 
 def test_page_shows_curves_and_table(bundle: Bundle) -> None:
