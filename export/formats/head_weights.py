@@ -22,6 +22,7 @@ from camserve.export.formats.reshapes import Shape
 __all__ = ["multiply_by_transposed", "share_head_weights"]
 
 _RANK = 2
+_OPSET_WITHOUT_BIAS = 11  # the first whose Gemm requires no bias
 
 
 def share_head_weights(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> None:
@@ -42,14 +43,17 @@ def share_head_weights(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> N
                 _share(graph, add, products[0], biases[0], weights)
 
 
-def multiply_by_transposed(graph: onnx.GraphProto) -> None:
-    """Replace (W xᵀ)ᵀ by a Gemm, which computes x Wᵀ without transposing.
+def multiply_by_transposed(graph: onnx.GraphProto, opset: int) -> None:
+    """Replace (W xᵀ)ᵀ by a Gemm, which computes x Wᵀ without transposing, from opset 11.
 
     `weighted_rules` writes the product so that the converter stores W as it is.
 
     Args:
         graph: A graph. The order of its nodes is not kept.
+        opset: Its operator set.
     """
+    if opset < _OPSET_WITHOUT_BIAS:
+        return
     producers = {name: node for node in graph.node for name in node.output}
     weights = {tensor.name for tensor in graph.initializer}
     for outer in [node for node in graph.node if _swaps(node)]:

@@ -67,7 +67,7 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
     move_strides_up(model.graph, opset)
     transpose_input_first(model.graph)
     _declare(model.graph, served)
-    multiply_by_transposed(model.graph)
+    multiply_by_transposed(model.graph, opset)
     share_head_weights(model.graph, shapes)
     converted = onnx.ModelProto(
         ir_version=IR_VERSION if opset <= _NEWEST_OPSET_OF_IR else model.ir_version,

@@ -42,8 +42,7 @@ def _maximum(step: Step) -> Rule | None:
 
     def backward(after: Any, tensors: Any) -> list[Product]:
         (inputs,) = tensors
-        largest = tf.cast(tf.equal(inputs, tf.reduce_max(inputs, axes, keepdims=True)), inputs.dtype)
-        return [Product(_with_axes(step, after), largest / tf.reduce_sum(largest, axes, keepdims=True))]
+        return [Product(_with_axes(step, after), _shares_of_largest(inputs, axes))]
 
     return Rule("homogeneous", backward, step.inputs)
 
@@ -98,10 +97,18 @@ def _maximum_of_grid(step: Step) -> Rule | None:
 
     def backward(after: Any, tensors: Any) -> list[Product]:
         (inputs,) = tensors
-        largest = tf.cast(tf.equal(inputs, tf.reduce_max(inputs, _GRID, keepdims=True)), inputs.dtype)
-        return [Product(after, largest / tf.reduce_sum(largest, _GRID, keepdims=True))]
+        return [Product(after, _shares_of_largest(inputs, _GRID))]
 
     return Rule("homogeneous", backward, step.inputs)
+
+
+def _shares_of_largest(inputs: Any, axes: tuple[int, ...]) -> Any:
+    """Return 1 divided among the largest elements, and 0 for the others.
+
+    Not with `equal`, which tf2onnx computes in integers before opset 11.
+    """
+    largest = tf.cast(tf.greater_equal(inputs, tf.reduce_max(inputs, axes, keepdims=True)), inputs.dtype)
+    return largest / tf.reduce_sum(largest, axes, keepdims=True)
 
 
 def _rearrangement(step: Step) -> Rule | None:

@@ -310,3 +310,15 @@ def test_maps_of_hidden_layers_read_the_weights_of_these_layers() -> None:
     products = [node.op_type for node in with_maps.graph.node if "far/MatMul.weight" in node.input]
     assert sorted(products) == ["Gemm", "MatMul"]  # of the derivatives, and of the layer
     assert {node.op_type for node in with_maps.graph.node}.isdisjoint({"ReluGrad", "Gradient", "If", "Loop"})
+
+
+def test_maps_of_a_head_that_is_not_linear_are_those_of_the_newest_operators_with_the_oldest() -> None:
+    image = layers.Input((16, 16, 4))
+    x = layers.GlobalMaxPooling2D()(layers.Conv2D(8, 3, activation="sigmoid")(image))
+    x = layers.Dense(16, "relu")(x)
+    model = keras.Model(image, layers.Dense(5, "softmax")(x))
+    oldest, newest = (
+        onnxruntime.InferenceSession(graph_of(model, opset=opset).SerializeToString()).run(["cam"], {"image": IMAGES})
+        for opset in (9, 18)
+    )
+    np.testing.assert_allclose(oldest, newest, rtol=1e-4, atol=1e-6)
