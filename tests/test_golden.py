@@ -94,10 +94,11 @@ def test_recorded_changes_of_maps_are_added_to_the_tolerance(
     golden: Golden, toy_bundle: Bundle, tmp_path: Path
 ) -> None:
     changes = np.zeros((3, len(ROUNDINGS)), np.float32)
-    changes[1] = 0.5, 1.0, 2.0, 4.0
+    changes[1] = range(1, 1 + len(ROUNDINGS))
     write_golden(tmp_path / "golden.npz", replace(golden, map_changes=changes))
     known = read_golden(tmp_path / "golden.npz", toy_bundle.contract)
-    assert [known.map_change(rounding)[1] for rounding in (1e-5, 1e-4, 2e-4, 2e-2, 1.0)] == [0.5, 0.5, 1.0, 4.0, 4.0]
+    assert [known.map_change(rounding)[1] for rounding in ROUNDINGS] == changes[1].tolist()  # none is rounded up
+    assert [known.map_change(rounding)[1] for rounding in (1e-5, 3e-4, 1.0)] == [1, 3, len(ROUNDINGS)]
 
     def faults(image: int, change: float, output: str = "cam") -> tuple[str, ...]:
         def moved(values: Any) -> Any:
@@ -106,10 +107,10 @@ def test_recorded_changes_of_maps_are_added_to_the_tolerance(
 
         return compare(known, toy_bundle.contract, _changed(known, **{output: moved}), tolerance=TOLERANCE)
 
-    assert faults(1, 0.4) == ()
-    assert faults(1, 0.6) != ()
-    assert faults(0, 0.4) != ()
-    assert faults(1, 0.4, "logits") != ()
+    assert faults(1, 0.9) == ()
+    assert faults(1, 1.1) != ()
+    assert faults(0, 0.9) != ()
+    assert faults(1, 0.9, "logits") != ()
 
 
 @pytest.mark.parametrize(

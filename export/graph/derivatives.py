@@ -65,12 +65,15 @@ def derivative_of(step: Step) -> Derivative | None:
     if getattr(operation, "activation", None) is keras.ops.gelu:  # approximate, unlike keras.activations.gelu
         return Derivative(_approximate_gelu)
     name = activation_name(step)
-    return _softmax(step) if name.startswith(_SOFTMAX) else _ACTIVATIONS.get(name)
+    is_softmax = name == _SOFTMAX or name.startswith(f"{_SOFTMAX} over axis")  # not a custom function of such a name
+    return _softmax(step) if is_softmax else _ACTIVATIONS.get(name)
 
 
 def _softmax(step: Step) -> Derivative | None:
-    """Return the derivative of a softmax over the last axis, or over those that the step names."""
+    """Return the derivative of a softmax over the last axis, or over those that the step names; None of all images."""
     named = step.operation.axis if step.kind.lower() == _SOFTMAX else -1
+    if named is None:
+        return None
     rank = len(step.outputs[0].shape)
     axes = tuple(axis % rank for axis in (named if isinstance(named, list | tuple) else [named]))
     return None if 0 in axes else Derivative(tf.identity, at_output=True, softmax_axes=axes)

@@ -16,6 +16,8 @@ __all__ = ["TapeMaps"]
 
 Array = npt.NDArray[np.float64]
 
+_AT_ONCE = 8  # maps of an image: the features are repeated for each of them
+
 
 @dataclass(frozen=True, eq=False)
 class TapeMaps:
@@ -38,6 +40,10 @@ class TapeMaps:
         Returns:
             `[batch, maps, height, width]`.
         """
+        parts = range(0, classes.shape[1], _AT_ONCE)
+        return np.concatenate([self._maps(classes[:, begin : begin + _AT_ONCE]) for begin in parts], axis=1)
+
+    def _maps(self, classes: npt.NDArray[np.int64]) -> Array:
         network = self.head.network
         images, maps = classes.shape
         features = tf.repeat(tf.convert_to_tensor(self.features, network.dtype), maps, axis=0)

@@ -38,8 +38,11 @@ __all__ = [
 IMAGES = 3
 """How many images an export stores answers for."""
 
-ROUNDINGS = (1e-4, 1e-3, 1e-2, 1e-1)
-"""Differences between two arithmetics, relative to the features, for which an export stores how maps change."""
+ROUNDINGS = (1e-4, 2e-4, 1e-3, 1e-2, 2e-2, 5e-2, 1e-1)
+"""Differences between two arithmetics, relative to the features, for which an export stores how maps change.
+
+They are the usual tolerances of serving: a coarser one would excuse maps of images that are not near a jump.
+"""
 
 _PIXELS = "pixels"
 _MAP_CHANGES = "map_changes"
@@ -60,8 +63,8 @@ class Golden:
     Attributes:
         pixels: uint8 `[n, height, width, channels]`, RGB or gray, of the input's size.
         answers: The outputs of the exported model by name, batch first.
-        map_changes: The largest change of a map for each of `ROUNDINGS`, `[n, 4]`, float32; None if maps change as
-            little as other outputs. A gradient map jumps where a ReLU reads 0, or two elements are the largest.
+        map_changes: The largest change of a map for each of `ROUNDINGS`, `[n, roundings]`, float32; None if maps change
+            as little as other outputs. A gradient map jumps where a ReLU reads 0, or two elements are the largest.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -73,7 +76,7 @@ class Golden:
         return graph_input(self.pixels, contract.preprocessing)
 
     def map_change(self, rounding: float) -> Array:
-        """Return how much the maps of each image may change with a rounding, `[n]`."""
+        """Return how much the maps of each image may change with a rounding, or the next of `ROUNDINGS`, `[n]`."""
         if self.map_changes is None:
             return np.zeros(len(self.pixels))
         level = min(int(np.searchsorted(ROUNDINGS, rounding)), len(ROUNDINGS) - 1)

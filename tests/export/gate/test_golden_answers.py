@@ -86,7 +86,8 @@ def test_maps_may_jump_where_the_export_recorded_it() -> None:
     assert golden.map_changes is not None
     largest = np.abs(golden.answers["cam"]).max()
     assert golden.map_change(1e-4)[0] > 0.01 * largest  # the image at the jump, and none of the others
-    assert (golden.map_change(1e-4)[1:] < 1e-3 * largest).all()
+    for rounding in (1e-4, 2e-4):  # ONNX and SavedModel
+        assert (golden.map_change(rounding)[1:] < 3 * rounding * largest).all()
 
     def faults(known: Golden, tolerance: float = 1e-4, **changes: Any) -> tuple[str, ...]:
         return compare(known, contract, {**answers, **changes}, tolerance=tolerance)

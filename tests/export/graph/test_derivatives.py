@@ -69,6 +69,10 @@ def step_of(apply: Any) -> Any:
     return trace(keras.Model(image, apply(vector))).steps[-1]
 
 
+def softmax_of_half(x: Any) -> Any:
+    return keras.ops.softmax(x / 2)
+
+
 @pytest.mark.parametrize("name", APPLIED)
 def test_derivative_is_the_gradient_of_tensorflow(name: str) -> None:
     step = step_of(APPLIED[name])
@@ -95,8 +99,10 @@ def test_derivative_is_the_gradient_of_tensorflow(name: str) -> None:
         layers.Activation(lambda x: x**2),
         keras.ops.square,
         layers.Softmax(axis=0),
+        lambda x: keras.ops.softmax(x, axis=None),
+        layers.Activation(softmax_of_half),
     ],
-    ids=["log_softmax", "threshold", "custom", "square", "softmax of a batch"],
+    ids=["log_softmax", "threshold", "custom", "square", "softmax of a batch", "softmax of all", "custom softmax"],
 )
 def test_unknown_activation_has_no_derivative(apply: Any) -> None:
     assert derivative_of(step_of(apply)) is None

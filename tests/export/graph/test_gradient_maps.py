@@ -237,6 +237,14 @@ def test_maps_do_not_depend_on_the_batch() -> None:
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
+def test_reference_maps_do_not_depend_on_how_many_are_computed() -> None:
+    _, prepared, _ = prepared_head("average and maximum")
+    answers = prepared.reference(IMAGES)
+    classes = np.tile(np.arange(3), (len(IMAGES), 1))
+    many = answers.maps_of(np.tile(classes, (1, 7)))
+    np.testing.assert_allclose(many, np.tile(answers.maps_of(classes), (1, 7, 1, 1)), atol=1e-6)
+
+
 def test_equal_maxima_share_the_derivative() -> None:
     _, prepared, _ = prepared_head("maximum")
     flat = np.full((1, 7, 7, 3), 0.5, np.float32)
