@@ -114,6 +114,19 @@ def test_recorded_changes_of_maps_are_added_to_the_tolerance(
 
 
 @pytest.mark.parametrize(
+    ("wrong", "cosine"), [(np.zeros_like, "0.00"), (np.negative, "-1.00")], ids=["zeros", "negative"]
+)
+def test_other_maps_are_refused_whatever_they_may_change(
+    golden: Golden, toy_bundle: Bundle, wrong: Any, cosine: str
+) -> None:
+    largest = float(np.abs(golden.answers["cam"]).max())
+    known = replace(golden, map_changes=np.full((3, len(ROUNDINGS)), 3 * largest, np.float32))
+    assert compare(known, toy_bundle.contract, _changed(known, cam=lambda maps: 1.1 * maps), tolerance=TOLERANCE) == ()
+    (fault,) = compare(known, toy_bundle.contract, _changed(known, cam=wrong), tolerance=TOLERANCE)
+    assert fault == f"cam is unlike the golden maps: mean cosine {cosine}, expected at least 0.3"
+
+
+@pytest.mark.parametrize(
     "changes", [np.zeros((3, 1)), np.full((3, len(ROUNDINGS)), -1.0), np.full((3, len(ROUNDINGS)), np.inf)], ids=str
 )
 def test_invalid_changes_of_maps_are_refused(golden: Golden, toy_bundle: Bundle, tmp_path: Path, changes: Any) -> None:

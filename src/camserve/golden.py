@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from camserve.answer_differences import largest_difference, misranked_maps, other_winners, scale_of
+from camserve.answer_differences import cosines, largest_difference, misranked_maps, other_winners, scale_of
 from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError
 from camserve.pixels import graph_input
@@ -48,6 +48,9 @@ _PIXELS = "pixels"
 _MAP_CHANGES = "map_changes"
 _TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
 """fp16 also on a GPU: four times the largest difference from Keras of ResNet50 with CUDA on an H100, 2.4e-3."""
+
+_LEAST_COSINE = 0.3
+"""Of gradient maps, on average: moving features by 0.1 leaves at least 0.4, maps of other classes have about 0.1."""
 
 _EXPORT_AGAIN = "Export the model again"
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError, MemoryError)
@@ -142,7 +145,8 @@ def compare(
 ) -> tuple[str, ...]:
     """List how answers differ from the golden ones: which output, which image, by how much.
 
-    Maps are compared where both are of one class, with what the export recorded of their jumps added to the tolerance.
+    Maps are compared where both are of one class, with what the export recorded of their jumps added to the tolerance;
+    such maps must also resemble the golden ones as a whole.
     The best classes must be equal wherever the golden logits differ by more than the tolerance.
 
     Args:
@@ -204,6 +208,8 @@ def _differences(
             same_class = (golden.answers[CAM_CLASS] == answers[CAM_CLASS])[:, :, np.newaxis, np.newaxis]
             found, expected = found * same_class, expected * same_class
             change = golden.map_change(tolerance)
+            if change.any():
+                yield from _likeness_faults(found, expected, same_class[:, :, 0, 0])
         yield from _value_faults(spec.name, found, expected, tolerance * scale + change)
     if reference is not None:
         yield from _winner_faults(np.asarray(answers[scores], np.float64), reference, tolerance)
@@ -215,6 +221,13 @@ def _value_faults(name: str, found: Array, expected: Array, tolerances: Array) -
     worst = int((differences / np.maximum(tolerances, np.finfo(np.float64).tiny)).argmax())
     if differences[worst] > tolerances[worst]:
         yield f"{name} of image {worst + 1} differs by {differences[worst]:.3g}, tolerance {tolerances[worst]:.3g}"
+
+
+def _likeness_faults(found: Array, expected: Array, compared: Array) -> Iterator[str]:
+    """Yield whether gradient maps are others altogether: their values may change by as much as the largest of them."""
+    likeness = float(cosines(found, expected)[compared].mean()) if compared.any() else 1.0
+    if not likeness >= _LEAST_COSINE:
+        yield f"{CAM} is unlike the golden maps: mean cosine {likeness:.2f}, expected at least {_LEAST_COSINE}"
 
 
 def _class_faults(classes: Array, reference: Array, tolerance: float) -> Iterator[str]:
