@@ -16,9 +16,10 @@ gpu       as `served` by a GPU, in fp16, with the fast JPEG decoder; requires 16
 
 The speed of many machines changes within seconds. What is compared therefore takes turns of one to four seconds in
 many short rounds, every second one in the opposite order. Each `camserve score` is one run with more images than it
-finishes: it is suspended (SIGSTOP, with the server of `served`) while the others have their turn, and its rate is the
-number of rows that it records in its turn, by the time of the turn. Its start, and its first images, whose requests are
-short, precede the first round. Rates are medians over the rounds; ratios are medians of the ratios within a round.
+finishes: it is suspended (SIGSTOP) while the others have their turn, and its rate is the number of rows that it records
+in its turn, by the time of the turn. In `served`, the turn ends when the server has answered the pending requests. The
+start, and the first images, whose requests are short, precede the first round. Rates are medians over the rounds;
+ratios are medians of the ratios within a round.
 `--bundle` and `--gpu-bundle` use exported networks again, also on a host without TensorFlow.
 """
 
@@ -198,7 +199,7 @@ def measure_served(setting: Setting) -> None:
         }
         notebook = stack.enter_context(opened("seed", setting.listed()))
         options = ("--workers", str(cores()))
-        served = stack.enter_context(running_score(images, *options, first=FIRST, server=server, with_server=True))
+        served = stack.enter_context(running_score(images, *options, first=FIRST, server=server, drained=True))
         in_program = stack.enter_context(running_score(images, "--bundle", bundle, first=FIRST))
 
         turns: dict[str, Turn] = {
@@ -272,7 +273,7 @@ def measure_gpu(setting: Setting) -> None:
     images = setting.photos(FIRST_OF_MANY + round(size.rounds * size.seconds * FASTEST_GPU))
     with (
         triton(bundle, setting.folder / "gpu", preset="gpu") as server,
-        running_score(images, "--fast-jpeg", first=FIRST_OF_MANY, server=server, with_server=True) as running,
+        running_score(images, "--fast-jpeg", first=FIRST_OF_MANY, server=server, drained=True) as running,
     ):
         rounds = take_turns("gpu", {name: lambda: running.run(size.seconds)}, size.rounds)
     setting.rows["gpu"] = rows_of(rounds)

@@ -23,6 +23,10 @@ __all__ = ["RunningScore", "running_score"]
 _TIMEOUT = 600
 """Seconds of a request, which go on while the program is suspended."""
 
+_SAMPLE_SECONDS = 0.1
+_IDLE_SHARE = 0.25
+"""Part of one core that an idle server may use."""
+
 
 class RunningScore:
     """A run with more images than are measured.
@@ -32,7 +36,8 @@ class RunningScore:
         record: Its record, which tells the finished rows.
         first: Number of images that are scored before the first part: requests are short at first.
         server: The server, if there is one.
-        with_server: Whether the server is suspended, too, so that it does not work ahead for the next part.
+        drained: Whether a part ends when the server has answered the pending requests, so that it does not do so in the
+            next part. It is not suspended: Triton ends backend processes that do not reply.
 
     Attributes:
         pids: The process IDs of the program and its child processes.
@@ -42,17 +47,17 @@ class RunningScore:
     """
 
     def __init__(
-        self, program: subprocess.Popen[str], record: RecordWatch, first: int, server: Served | None, with_server: bool
+        self, program: subprocess.Popen[str], record: RecordWatch, first: int, server: Served | None, drained: bool
     ) -> None:
         self._program = program
         self._record = record
         self._server = server
+        self._drained = server if drained else None
         began = time.perf_counter()
         self._wait(1)
         self._start = time.perf_counter() - began
         self._wait(first)
-        self.pids = _running(program.pid)
-        self._suspended = [*self.pids, *(_running(server.pid) if server and with_server else ())]
+        self.pids = list(filter(is_running, (program.pid, *descendants(program.pid))))
         self.suspend()
 
     def run(self, seconds: float) -> Speed:
@@ -66,28 +71,28 @@ class RunningScore:
         self.resume()
         with suppress(subprocess.TimeoutExpired):
             self._program.wait(seconds)
-        elapsed = time.perf_counter() - began
-        self.suspend()
+        elapsed = self.suspend() - began
         after = self._used()
         images = max(1, after[0] - rows)
         return Speed(images / elapsed, (after[1] - cpu) / images, (after[2] - server_cpu) / images, self._start)
 
-    def suspend(self) -> None:
-        """Suspend all processes.
+    def suspend(self) -> float:
+        """Suspend the program, and return when the part ended, in seconds of `time.perf_counter`.
 
         Raises:
             RuntimeError: If the program has ended.
         """
         if self._program.poll() is not None:
             raise RuntimeError(f"{self._program.args!r} ended: {self._program.communicate()}")
-        for pid in self._suspended:
+        for pid in self.pids:
             os.kill(pid, signal.SIGSTOP)
-        for pid in self._suspended:
+        for pid in self.pids:
             wait_until_suspended(pid)
+        return time.perf_counter() if self._drained is None else _wait_until_idle(self._drained)
 
     def resume(self) -> None:
-        """Let all processes go on."""
-        for pid in self._suspended:
+        """Let the program go on."""
+        for pid in self.pids:
             os.kill(pid, signal.SIGCONT)
 
     def processor_seconds(self) -> float:
@@ -107,14 +112,18 @@ class RunningScore:
             raise RuntimeError(f"{self._program.args!r} ended: {self._program.communicate()}")
 
 
-def _running(pid: int) -> list[int]:
-    """Return the process IDs of a process and its descendants."""
-    return list(filter(is_running, (pid, *descendants(pid))))
+def _wait_until_idle(server: Served) -> float:
+    """Wait until a server is idle, and return since when it is, in seconds of `time.perf_counter`."""
+    while True:
+        since, before = time.perf_counter(), server.processor_seconds()
+        time.sleep(_SAMPLE_SECONDS)
+        if server.processor_seconds() - before < _IDLE_SHARE * _SAMPLE_SECONDS:
+            return since
 
 
 @contextmanager
 def running_score(
-    images: Path, *options: str | Path, first: int, server: Served | None = None, with_server: bool = False
+    images: Path, *options: str | Path, first: int, server: Served | None = None, drained: bool = False
 ) -> Iterator[RunningScore]:
     """Start `camserve score` on a folder of images, and end it afterwards, without a table."""
     with tempfile.TemporaryDirectory(prefix="camserve-running-") as folder:
@@ -126,7 +135,7 @@ def running_score(
             [os.fspath(word) for word in words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         try:
-            running = RunningScore(program, RecordWatch(output), first, server, with_server)
+            running = RunningScore(program, RecordWatch(output), first, server, drained)
             try:
                 yield running
             finally:
