@@ -32,8 +32,9 @@ import pytest
 from support.networks import draw_weights
 from support.sabotage import change_one_weight, forgotten_epsilon, forgotten_mean, swap_channels, use_sigmoid
 
-from camserve.contract import ModelContract, Preprocessing
+from camserve.contract import Preprocessing
 from camserve.export import RECIPES, Tolerances
+from camserve.export.classifier import contract_of
 from camserve.export.formats.onnx_format import convert, open_onnx
 from camserve.export.formats.runner import Runner
 from camserve.export.gate.gate import Gate
@@ -171,16 +172,7 @@ def measure(model: keras.Model, preprocessing: Preprocessing, converter: Convert
         return prepare(model, cam=True, top_k=5, all_classes=False)
 
     prepared = prepare_again()
-    served = prepared.served
-    contract = ModelContract(
-        name="network",
-        input=served.input,
-        outputs=served.outputs,
-        preprocessing=preprocessing,
-        activation=served.activation,
-        classes=served.outputs[0].shape[0],
-        cam=served.cam,
-    )
+    contract = contract_of("network", prepared, preprocessing)
     graph = converter(prepared)
     gate = Gate(prepared, contract, measurement_images(contract, None, "fp32"), Tolerances())
     assert gate.truth.obstacle is None, gate.truth.obstacle

@@ -1,13 +1,13 @@
 """Measure what the maps of heads that are not linear cost, and how far they are from `tf.GradientTape`.
 
-Usage: python benchmarks/gradient_maps.py [--batch 8] [--threads 2] [--rounds 21] [--picture FILE] [NAME ...]
+Usage: python benchmarks/gradient_maps.py [--batch 8] [--threads 2] [--rounds 21] [--figure FILE] [NAME ...]
 
 Each classifier of `keras.applications` is converted to ONNX with and without maps, with random weights, and both files
 are run in turn in ONNX Runtime on the CPU. The milliseconds are medians, the cost is the median of the ratios of runs
 that follow each other. The maps of the ONNX file are compared with those of `tf.GradientTape` through the layers of the
 model, in float32, relative to the largest value of a map.
 
-`--picture` draws the maps of a photo of scikit-learn beside those of `tf.GradientTape`, and their difference; these
+`--figure` draws the maps of a photo of scikit-learn beside those of `tf.GradientTape`, and their difference; these
 weights are random too, with BatchNorm statistics and logits measured on images.
 """
 
@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 NAMES = ("VGG16", "MobileNetV3Small", "ConvNeXtTiny")
 PHOTO = "flower.jpg"
-SIDE = 320  # pixels of an image in the picture
+SIDE = 320  # pixels of an image in the figure
 
 Array = npt.NDArray[Any]
 
@@ -168,16 +168,16 @@ def draw(rows: Sequence[Drawn], path: Path) -> None:
 
 
 def main() -> None:
-    """Print a table with a row for each classifier, or draw the picture."""
+    """Print a table with a row for each classifier, or draw the figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", default=NAMES)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the maps of a photo instead of measuring")
+    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the maps of a photo instead of measuring")
     options = parser.parse_args()
-    if options.picture:
-        draw([maps_of_photo(name) for name in options.names], options.picture)
+    if options.figure:
+        draw([maps_of_photo(name) for name in options.names], options.figure)
         return
     print("| network | ms without maps | ms with | cost | nodes without | with | MB without | with | from the tape |")
     print("|---|---|---|---|---|---|---|---|---|")

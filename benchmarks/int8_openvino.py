@@ -1,11 +1,12 @@
 """Measure images per second of int8 beside float32 and bfloat16 in OpenVINO and in ONNX Runtime on the CPU.
 
 Usage: pip install openvino
-       python benchmarks/int8_openvino.py [--batch 8] [--threads 2] [--rounds 9] [NAME ...]
+       python benchmarks/int8_openvino.py [--target cpu] [--batch 8] [--threads 2] [--rounds 9] [NAME ...]
 
 Each network, a name of `keras.applications` (default: ResNet50), is converted with random weights and quantized on
-drawn images. The runtimes alternate within each round, so that all see the same machine; rates are medians over the
-rounds. `in 8 bits` counts the convolutions that OpenVINO runs so; around each of the others, tensors are converted.
+drawn images as with `--int8-target` (`--target`). The runtimes alternate within each round, so that all see the same
+machine; rates are medians over the rounds. `in 8 bits` counts the convolutions that OpenVINO runs so; around each of
+the others, tensors are converted.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np
 
+from camserve.choices import Int8Target
+
 IMAGES = 32  # that calibrate
 
 
@@ -31,6 +34,7 @@ def main() -> None:
     """Print a table for each network."""
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", default=["ResNet50"], metavar="NAME")
+    parser.add_argument("--target", choices=("cpu", "tensorrt"), default="cpu", help="as --int8-target of an export")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
@@ -40,12 +44,12 @@ def main() -> None:
     )
     for name in options.names:
         with tempfile.TemporaryDirectory() as folder:
-            float32, int8 = convert(name, Path(folder))
+            float32, int8 = convert(name, Path(folder), options.target)
             for row in measure(float32, int8, options.batch, options.threads, options.rounds):
                 print(f"| {name} | {row}", flush=True)
 
 
-def convert(name: str, folder: Path) -> tuple[Path, Path]:
+def convert(name: str, folder: Path, target: Int8Target) -> tuple[Path, Path]:
     """Write a network in float32 and in int8, without the parity gate, which random weights would not pass."""
     import keras  # noqa: PLC0415
 
@@ -59,7 +63,7 @@ def convert(name: str, folder: Path) -> tuple[Path, Path]:
     model = application(name).build()
     images = drawn_images(IMAGES, model.input_shape[1:])
     converted = to_onnx(prepare(model, cam=True, top_k=5, all_classes=False).served, OnnxSettings().opset)
-    int8 = quantize(converted.model, images, converted.stay_float, "cpu")
+    int8 = quantize(converted.model, images, converted.stay_float, target)
     paths = folder / "float32.onnx", folder / "int8.onnx"
     for path, graph in zip(paths, (converted.model, int8), strict=True):
         path.write_bytes(graph.SerializeToString())
@@ -129,7 +133,7 @@ def convolutions(compiled: Any) -> str:
     """Return how many of the convolutions OpenVINO runs in 8 bits: `52 of 53`."""
     nodes = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
     kernels = [str(info["primitiveType"].value) for info in nodes if info["layerType"].value == "Convolution"]
-    return f"{sum(kernel.endswith('_I8') for kernel in kernels)} of {len(kernels)}"
+    return f"{sum(kernel.lower().endswith('_i8') for kernel in kernels)} of {len(kernels)}"
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from camserve.export.source.load import Source, load_source
 from camserve.export.source.locate import locate_files
 from camserve.progress import Progress
 
-__all__ = ["Classifier", "read_classifier"]
+__all__ = ["Classifier", "contract_of", "read_classifier"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def read_classifier(source: str | Path | keras.Model, options: ExportOptions, pr
         predict=loaded.predict,
         two_classes=one_sigmoid,
     )
-    contract = _contract(resolve_name(loaded, options), prepared, preprocessing)
+    contract = contract_of(resolve_name(loaded, options), prepared, preprocessing)
     labels = resolve_labels(loaded, contract, options, one_sigmoid=one_sigmoid)
     calibration = None
     if options.calibration is not None:
@@ -137,7 +137,8 @@ def _preprocessing(loaded: Source, network: Network, options: ExportOptions) -> 
     return preprocessing.model_copy(update={"in_graph": options.input_dtype == "uint8"})
 
 
-def _contract(name: str, prepared: Prepared, preprocessing: Preprocessing) -> ModelContract:
+def contract_of(name: str, prepared: Prepared, preprocessing: Preprocessing) -> ModelContract:
+    """Return the contract of a prepared network."""
     served = prepared.served
     return ModelContract(
         version=version_for(served.cam),

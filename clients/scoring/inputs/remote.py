@@ -50,9 +50,8 @@ class UrlSource:
             ClientError: If another endpoint does not reply, or there are no credentials for it.
         """
         attempt = partial(self._read, self.url if self.name is None else self.name, max_bytes)
-        if self.part is None and self.url.startswith(
-            WEB
-        ):  # the server of an archive replied when its images were listed
+        # The server of an archive has replied: its images were listed.
+        if self.part is None and self.url.startswith(WEB):
             return WEB_SERVERS.read(self.url, attempt)
         return repeated(attempt)
 
