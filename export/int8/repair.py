@@ -139,7 +139,7 @@ def _choices(network: Int8Network, probe: Probe, order: Sequence[str], progress:
     def measured(float_layers: Sequence[str]) -> tuple[Metric, ...]:
         key = frozenset(float_layers)
         if key not in found:
-            progress(f"try int8 with {len(key)} of {count(len(order), 'layer')} in float32")
+            progress(f"choice {len(found) + 1}: try int8 with {len(key)} of {count(len(order), 'layer')} in float32")
             found[key] = probe.metrics(open_variant(network.quantized(float_layers)))
         return found[key]
 
