@@ -17,12 +17,11 @@ import sys
 import traceback
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.pop(0)  # this folder, whose modules are those of the package `bench`
-sys.path.insert(0, str(ROOT / "tests"))
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.scoring.report import describe_host
 
@@ -30,6 +29,8 @@ from bench.document import block, describe, update_page, write_results
 from bench.parts import PARTS, Measured, measure_part
 from bench.settings import Settings
 from camserve.cores import host_cores
+
+ROOT = Path(__file__).parents[2]
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
 """The physical limit: a plain matrix product in each arithmetic, and how much of its speed ResNet50 reaches.
 
 The operations of ResNet50 are counted in the ONNX file: a multiplication and an addition are two. A product of n × n
-matrices has 2 n³. As defined, ResNet50 has 7.7e9 operations per image of 224 × 224 pixels; the exported graph has fewer,
-because it does not compute pixels that the next stride leaves out.
+matrices has 2 n³. As defined, ResNet50 has 7.7e9 operations per image of 224 × 224 pixels; the exported graph has
+fewer, because it does not compute pixels that the next stride leaves out.
 """
 
 from __future__ import annotations
