@@ -8,7 +8,7 @@ fewer, because it does not compute pixels that the next stride leaves out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,10 +16,10 @@ import numpy as np
 
 from bench.networks import images, onnx_file
 from bench.operations import operations
-from bench.runtimes import native_bf16, onnxruntime_run, openvino, openvino_compile, openvino_run
+from bench.runtimes import Run, in_onnxruntime, in_openvino, native_bf16, openvino, openvino_as_it_is
 from bench.settings import Settings
 from bench.tables import Cell, Table
-from bench.turns import Rates, image_rates, take_turns
+from bench.turns import Rates, Turn, images_per_second, take_turns
 
 __all__ = ["measure"]
 
@@ -30,15 +30,14 @@ BATCH = 8
 def measure(settings: Settings) -> list[Table]:
     """Compare networks with plain matrix products, in turn."""
     sizes = SIZES[:2] if settings.quick else SIZES
-    arithmetics = ["float32", *(["bfloat16"] if native_bf16() else []), "int8"]
-    products = {f"{kind} {size}": product(kind, size, settings.cores) for kind in arithmetics for size in sizes}
-    peaks = take_turns({name: partial(best_rate, *turn) for name, turn in products.items()}, settings.rounds)
-    limits = {kind: max(peaks.median(f"{kind} {size}") for size in sizes) for kind in arithmetics}
-    runs = networks(settings, arithmetics)
-    batch = images(BATCH)
-    rates = image_rates({name: partial(run, batch) for name, (_, run) in runs.items()}, BATCH, settings)
-    each = operations(onnx_file(settings))
-    rows = [row(name, kind, rates, each, limits) for name, (kind, _) in runs.items()]
+    kinds = ("float32", *(["bfloat16"] if native_bf16() else []), "int8")
+    products = {(kind, size): product(kind, size, settings.cores) for kind in kinds for size in sizes}
+    nets, each, batch = networks(settings), operations(onnx_file(settings)), images(BATCH)
+    turns: dict[Hashable, Turn] = {key: partial(fastest, *runs) for key, runs in products.items()}
+    turns |= {name: images_per_second(partial(run, batch), BATCH, settings) for name, (_, run) in nets.items()}
+    rates = take_turns(turns, settings.rounds)
+    best = {kind: max(((kind, size) for size in sizes), key=rates.median) for kind in kinds}
+    rows = [row(name, best[kind], rates, each) for name, (kind, _) in nets.items()]
     note = (
         f"{each / 1e9:.2f}e9 operations per image, a multiplication and an addition being two; batches of {BATCH}. The "
         f"matrix product is the fastest of square matrices of {', '.join(map(str, sizes))} rows, by OpenVINO or, in "
@@ -48,24 +47,24 @@ def measure(settings: Settings) -> list[Table]:
     return [Table("What ResNet50 reaches of the speed of plain matrix products", note, columns, rows)]
 
 
-def row(name: str, kind: str, rates: Rates, each: float, limits: dict[str, float]) -> tuple[Cell, ...]:
-    """Return the row of a network."""
-    reached = rates.median(name) * each / 1e9
-    return (name, rates.median(name), reached, limits[kind], reached / limits[kind])
+def row(name: str, best: tuple[str, int], rates: Rates[Hashable], each: float) -> tuple[Cell, ...]:
+    """Return the row of a network, beside the fastest product in its arithmetic."""
+    reached = rates.median(name) * each
+    return (name, rates.median(name), reached / 1e9, rates.median(best) / 1e9, rates.ratio(name, best) * each)
 
 
-def networks(settings: Settings, arithmetics: list[str]) -> dict[str, tuple[str, Callable[[Any], object]]]:
-    """Return the networks and the arithmetic that most of their operations are in."""
+def networks(settings: Settings) -> dict[str, tuple[str, Run]]:
+    """Return the networks, and the arithmetic that most of their operations are in."""
     fp32, int8 = onnx_file(settings), onnx_file(settings, "int8")
     threads = settings.cores
-    runs: dict[str, tuple[str, Callable[[Any], object]]] = {
-        "fp32, ONNX Runtime": ("float32", onnxruntime_run(fp32, threads)),
-        "fp32, OpenVINO": ("float32", openvino_run(openvino_compile(fp32, threads, "f32"))),
-        "int8, ONNX Runtime": ("int8", onnxruntime_run(int8, threads)),
-        "int8, OpenVINO": ("int8", openvino_run(openvino_compile(int8, threads, "f32"))),
+    runs = {
+        "fp32, ONNX Runtime": ("float32", in_onnxruntime(fp32, threads)),
+        "fp32, OpenVINO": ("float32", in_openvino(fp32, threads, "f32")),
+        "int8, ONNX Runtime": ("int8", in_onnxruntime(int8, threads)),
+        "int8, OpenVINO": ("int8", in_openvino(int8, threads, "f32")),
     }
-    if "bfloat16" in arithmetics:
-        runs["bf16, OpenVINO"] = ("bfloat16", openvino_run(openvino_compile(fp32, threads, "bf16")))
+    if native_bf16():
+        runs["bf16, OpenVINO"] = ("bfloat16", in_openvino(fp32, threads, "bf16"))
     return runs
 
 
@@ -73,10 +72,8 @@ def product(kind: str, size: int, threads: int) -> tuple[list[Callable[[], objec
     """Return functions that multiply matrices of so many rows, and the operations of one product."""
     rng = np.random.default_rng(0)
     left, right = (rng.standard_normal((size, size), np.float32) for _ in range(2))
-    compiled = openvino_compile(
-        graph(right, quantized=kind == "int8"), threads, "bf16" if kind == "bfloat16" else "f32"
-    )
-    runs: list[Callable[[], object]] = [partial(openvino_run(compiled), left)]
+    run = openvino_as_it_is(graph(right, quantized=kind == "int8"), threads, "bf16" if kind == "bfloat16" else "f32")
+    runs: list[Callable[[], object]] = [partial(run, left)]
     if kind == "float32":
         runs.append(partial(np.matmul, left, right, np.empty_like(left)))
     return runs, 2.0 * size**3
@@ -90,22 +87,17 @@ def graph(weights: Any, *, quantized: bool) -> Any:
     matrix = ops.parameter([size, size], np.float32)
     left, right = matrix, ops.constant(weights)
     if quantized:
-        left, right = (
-            ops.fake_quantize(each, low, high, low, high, 256)
-            for each, low, high in (
-                (left, np.float32(-4), np.float32(4 * 127 / 128)),
-                (right, np.float32(-4), np.float32(4 * 127 / 128)),
-            )
-        )
+        low, high = np.float32(-4), np.float32(4 * 127 / 128)  # of standard normal numbers
+        left, right = (ops.fake_quantize(each, low, high, low, high, 256) for each in (left, right))
     return openvino().Model([ops.matmul(left, right, False, False)], [matrix])
 
 
-def best_rate(runs: list[Callable[[], object]], operations_each: float) -> float:
-    """Return the 1e9 operations per second of the fastest of five runs of the fastest function."""
-    fastest = float("inf")
+def fastest(runs: Sequence[Callable[[], object]], each: float) -> float:
+    """Return the operations per second of the fastest of five runs of each function."""
+    shortest = float("inf")
     for run in runs:
         for _ in range(5):
             began = time.perf_counter()
             run()
-            fastest = min(fastest, time.perf_counter() - began)
-    return operations_each / fastest / 1e9
+            shortest = min(shortest, time.perf_counter() - began)
+    return each / shortest

@@ -14,97 +14,114 @@ from bench.settings import Settings
 from camserve.bundle import Bundle, load_bundle
 from camserve.choices import Precision
 
-__all__ = ["CLASSES", "SIDE", "calibration_images", "images", "kept", "keras_resnet50", "onnx_file", "resnet50"]
+__all__ = ["SIDE", "export", "images", "kept", "keras_resnet50", "onnx_file", "resnet50"]
 
-CLASSES = 1000
 SIDE = 224
 
 _ROOT = Path(__file__).parents[2]
 _CALIBRATION = 64
 
 
-def resnet50(settings: Settings, precision: Precision = "fp32", *, maps: bool = True) -> Bundle:
-    """Return a bundle of ResNet50 of 224 × 224 pixels with 1,000 classes, float32 input and random weights.
+def resnet50(settings: Settings, precision: Precision = "fp32", *, maps: bool = True, side: int = SIDE) -> Bundle:
+    """Return a bundle of ResNet50 with 1,000 classes, float32 input and random weights.
 
     Args:
         settings: Where it is kept.
         precision: Its precision.
         maps: Whether it has class activation maps.
+        side: Height and width of its images, in pixels.
     """
+    from camserve.contract import PRESETS
+    from camserve.export import Tolerances
 
-    def export(folder: Path) -> None:
-        from camserve.export import Tolerances, export_model
+    name = f"resnet50-{precision}{'' if maps else '-without-maps'}{'' if side == SIDE else f'-{side}'}"
+    options: dict[str, Any] = {}
+    if precision == "int8":
+        # With random weights int8 can miss the tolerances, and speed does not depend on the weights.
+        off = Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1)
+        options = {"calibration": calibration_images(settings), "int8_layers": "all", "tolerances": off}
 
-        quantized: dict[str, Any] = {}
-        if precision == "int8":
-            quantized = {"calibration": calibration_images(settings), "int8_layers": "all"}
-        export_model(
-            keras_resnet50(settings),
-            folder,
-            name="resnet50",
-            preprocessing="caffe",
-            resize="tf-bilinear",
-            cam=maps,
-            formats="onnx",
-            precision=precision,
-            # With random weights a lower precision can miss the tolerances, and speed does not depend on the weights.
-            tolerances=Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
-            **quantized,
-        )
+    def model() -> Any:
+        return keras_resnet50(settings) if side == SIDE else build_resnet50(side)
 
-    return load_bundle(kept(settings, f"resnet50-{precision}{'' if maps else '-without-maps'}", export))
+    options |= {"precision": precision, "cam": maps, "preprocessing": PRESETS["caffe"], "resize": "tf-bilinear"}
+    return export(settings, name, model, options)
 
 
 def onnx_file(settings: Settings, precision: Precision = "fp32", *, maps: bool = True) -> Path:
     """Return the ONNX file of such a bundle."""
-    path = resnet50(settings, precision, maps=maps).onnx_path
-    assert path is not None
-    return path
+    return file_of(resnet50(settings, precision, maps=maps))
+
+
+def file_of(bundle: Bundle) -> Path:
+    """Return the ONNX file of a bundle that has one."""
+    assert bundle.onnx_path is not None
+    return bundle.onnx_path
 
 
 @cache
 def keras_resnet50(settings: Settings) -> Any:
-    """Return the network in Keras; its random weights give features and logits that depend on the image."""
+    """Return the network of 224 × 224 pixels in Keras."""
 
-    def build(folder: Path) -> None:
-        from camserve.export.frameworks import keras
-
-        from support.networks import enliven
-
-        from camserve.export import RECIPES
-
-        keras.utils.set_random_seed(0)
+    def write(folder: Path) -> None:
         folder.mkdir()
-        recipe = RECIPES["resnet50"]
-        enliven(recipe.build(), recipe.preprocessing).save(folder / "resnet50.keras")
+        build_resnet50(SIDE).save(folder / "resnet50.keras")
 
     from camserve.export.frameworks import keras
 
-    return keras.models.load_model(kept(settings, "keras-resnet50", build) / "resnet50.keras")
+    return keras.models.load_model(kept(settings, "resnet50-keras", write) / "resnet50.keras")
+
+
+def build_resnet50(side: int) -> Any:
+    """Build the network with random weights that give features and logits that depend on the image."""
+    from camserve.export.frameworks import keras
+
+    from support.networks import enliven
+
+    from camserve.export.source.applications import application
+
+    keras.utils.set_random_seed(0)
+    recipe = application("ResNet50")
+    return enliven(recipe.build(size=(side, side)), recipe.preprocessing)
+
+
+def export(settings: Settings, name: str, model: Callable[[], Any], options: dict[str, Any]) -> Bundle:
+    """Return the bundle of a Keras model, which is exported if it is not kept.
+
+    Args:
+        settings: Where it is kept.
+        name: The name that it is kept under.
+        model: Returns the model.
+        options: Keywords of `export_model`.
+    """
+    from camserve.export import export_model
+
+    def write(folder: Path) -> None:
+        export_model(model(), folder, name="network", formats="onnx", **options)
+
+    return load_bundle(kept(settings, name, write))
 
 
 def calibration_images(settings: Settings) -> Path:
     """Return a folder of drawn images."""
 
     def draw(folder: Path) -> None:
-        from PIL import Image
+        from support.shapes import write_images
 
         from camserve.export.gate.samples import sample_images
 
-        folder.mkdir()
-        for number, pixels in enumerate(sample_images(_CALIBRATION, 256, 256, 3)):
-            Image.fromarray(pixels).save(folder / f"{number:02}.png")
+        write_images(sample_images(_CALIBRATION, 256, 256, 3), folder)
 
     return kept(settings, "calibration", draw)
 
 
 def images(count: int, side: int = SIDE) -> Any:
-    """Return drawn images as the network reads them, float32 `[count, side, side, 3]`, none of the calibration."""
+    """Return drawn images as ResNet50 reads them, float32 `[count, side, side, 3]`."""
     from camserve.contract import PRESETS
     from camserve.export.gate.samples import sample_images
     from camserve.pixels import normalize
 
-    return normalize(sample_images(_CALIBRATION + count, side, side, 3)[_CALIBRATION:], PRESETS["caffe"])
+    return normalize(sample_images(count, side, side, 3), PRESETS["caffe"])
 
 
 def kept(settings: Settings, name: str, make: Callable[[Path], object]) -> Path:
@@ -124,7 +141,8 @@ def kept(settings: Settings, name: str, make: Callable[[Path], object]) -> Path:
 @cache
 def _code() -> str:
     """Return a digest of what determines an export."""
-    digest = hashlib.sha256(" ".join(version(package) for package in ("keras", "tensorflow", "tf2onnx")).encode())
+    packages = ("keras", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "openvino")
+    digest = hashlib.sha256(" ".join(map(version, packages)).encode())
     for path in [*sorted((_ROOT / "export").rglob("*.py")), Path(__file__)]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from bench.tables import Table
 
 __all__ = ["PARTS", "Measured", "measure_part"]
 
-PARTS: tuple[str, ...] = ("limit",)
+PARTS: tuple[str, ...] = ("in_process", "limit")
 
 
 @dataclass(frozen=True)
@@ -34,5 +35,6 @@ def measure_part(part: str, settings: Settings) -> Measured:
 
 
 def _measure(part: str, settings: Settings) -> list[Table]:
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(settings.cores)  # TensorFlow reads it when it is imported
     tables: list[Table] = importlib.import_module(f"bench.{part}").measure(settings)
     return tables

@@ -6,15 +6,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-__all__ = ["Run", "kernels", "native_bf16", "onnxruntime_run", "openvino", "openvino_compile", "openvino_run"]
+from camserve.openvino_runtime import OpenVinoPrecision, capabilities, import_openvino, open_network
+
+__all__ = ["Run", "in_onnxruntime", "in_openvino", "native_bf16", "openvino", "openvino_as_it_is"]
 
 Run = Callable[[Any], list[Any]]
 """Take a batch of images, and return the outputs that were asked for."""
 
+_PURPOSE = "the benchmark"
 
-def onnxruntime_run(path: Path, threads: int, outputs: Sequence[str] | None = None) -> Run:
+
+def in_onnxruntime(path: Path, threads: int, outputs: Sequence[str] | None = None) -> Run:
     """Open a file in ONNX Runtime on the CPU; all outputs are returned by default."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -29,47 +33,34 @@ def onnxruntime_run(path: Path, threads: int, outputs: Sequence[str] | None = No
     return lambda images: list(session.run(outputs, {name: images}))
 
 
-def openvino() -> Any:
-    """Return the module of OpenVINO, without its telemetry, which it would send when it is imported."""
-    if "openvino" not in sys.modules:
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] # the documented way is a file at home
-    import openvino as module
-
-    return module
+def in_openvino(path: Path, threads: int, precision: OpenVinoPrecision, outputs: Sequence[str] | None = None) -> Run:
+    """Open a file in OpenVINO with camserve's settings; all outputs are returned by default."""
+    network = open_network(path, precision, purpose=_PURPOSE, threads=threads)
+    names = outputs or list(network.outputs)
+    return lambda images: list(network.run(images, names).values())
 
 
-def native_bf16() -> bool:
-    """Return whether the processor computes in bfloat16."""
-    return "BF16" in openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
-def openvino_compile(model: Any, threads: int, precision: Literal["f32", "bf16"] | None) -> Any:
-    """Compile a file or a model for the CPU.
+def openvino_as_it_is(model: Any, threads: int, precision: OpenVinoPrecision | None) -> Run:
+    """Compile a model of OpenVINO.
 
     Args:
-        model: A path or a model of OpenVINO.
+        model: The model; its first output is returned.
         threads: The number of threads.
-        precision: The arithmetic of what is not quantized; None for OpenVINO's default.
+        precision: What it is computed in; None for OpenVINO's default.
     """
     settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     if precision:
         settings["INFERENCE_PRECISION_HINT"] = precision
-    return openvino().Core().compile_model(model, "CPU", settings)
+    request = openvino().Core().compile_model(model, "CPU", settings).create_infer_request()
+    return lambda images: [request.infer([images], share_inputs=True)[0]]
 
 
-def openvino_run(compiled: Any, outputs: Sequence[str] | None = None) -> Run:
-    """Return a function that runs a compiled model; all outputs are returned by default."""
-    request = compiled.create_infer_request()
-    ports = [compiled.output(name) for name in outputs] if outputs else list(compiled.outputs)
-
-    def run(images: Any) -> list[Any]:
-        results = request.infer([images], share_inputs=True)
-        return [results[port] for port in ports]
-
-    return run
+def openvino() -> Any:
+    """Return OpenVINO's module, without telemetry for the whole process: `convert_model` imports its own later."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # an import of it raises ImportError
+    return import_openvino(_PURPOSE)
 
 
-def kernels(compiled: Any, layer_type: str) -> list[str]:
-    """Return the kernel that each layer of a type runs in, such as `brgemm_avx512_amx_bf16`."""
-    nodes = [node.get_rt_info() for node in compiled.get_runtime_model().get_ordered_ops()]
-    return [str(info["primitiveType"].value) for info in nodes if info["layerType"].value == layer_type]
+def native_bf16() -> bool:
+    """Return whether the processor computes in bfloat16."""
+    return "BF16" in capabilities(_PURPOSE)

@@ -30,4 +30,4 @@ class Settings:
     @property
     def seconds(self) -> float:
         """The least duration of a turn in seconds."""
-        return 0.4 if self.quick else 1.5
+        return 0.3 if self.quick else 1.0

@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from statistics import median
+from typing import Generic, TypeVar
 
 from bench.settings import Settings
 
-__all__ = ["Rates", "image_rates", "take_turns"]
+__all__ = ["Rates", "Turn", "images_per_second", "take_turns"]
 
 Turn = Callable[[], float]
+"""Measure something once, and return a rate: the higher, the better."""
+
+Name = TypeVar("Name", bound=Hashable)
 
 
-class Rates:
-    """What each round measured of each name: a rate, or another number that is better the higher it is."""
+class Rates(Generic[Name]):
+    """What each round measured, by name."""
 
-    def __init__(self, rounds: list[dict[str, float]]) -> None:
+    def __init__(self, rounds: list[dict[Name, float]]) -> None:
         self._rounds = rounds
 
-    def median(self, name: str) -> float:
+    def median(self, name: Name) -> float:
         """Return the median over the rounds."""
         return median(each[name] for each in self._rounds)
 
-    def ratio(self, name: str, baseline: str) -> float:
+    def ratio(self, name: Name, baseline: Name) -> float:
         """Return the median of the ratios within a round, in which both met the same machine."""
         return median(each[name] / each[baseline] for each in self._rounds)
 
-    def all(self, name: str) -> list[float]:
-        """Return the value of every round."""
-        return [each[name] for each in self._rounds]
 
-
-def take_turns(turns: Mapping[str, Turn], rounds: int) -> Rates:
+def take_turns(turns: Mapping[Name, Turn], rounds: int) -> Rates[Name]:
     """Give each its turn in every round, every second round in the opposite order.
 
     Args:
-        turns: Each returns what it measured, by name.
+        turns: What to measure, by name.
         rounds: The number of rounds that count; one before them is a warm-up.
     """
     measured = []
@@ -49,18 +49,18 @@ def take_turns(turns: Mapping[str, Turn], rounds: int) -> Rates:
     return Rates(measured)
 
 
-def image_rates(runs: Mapping[str, Callable[[], object]], images: int, settings: Settings) -> Rates:
-    """Return the images per second of functions that classify so many images in a call."""
-    turns = {name: partial(_rate, run, images, settings.seconds) for name, run in runs.items()}
-    return take_turns(turns, settings.rounds)
+def images_per_second(run: Callable[[], object], images: int, settings: Settings) -> Turn:
+    """Return a turn that calls a function, which classifies so many images, for the duration of a turn."""
+    return partial(_rate, run, images, settings.seconds)
 
 
 def _rate(run: Callable[[], object], images: int, seconds: float) -> float:
     """Return the images per second of calls in a row, after one that is not measured."""
     run()
-    calls = 0
+    calls, taken = 0, 0.0
     began = time.perf_counter()
-    while (taken := time.perf_counter() - began) < seconds:
+    while taken < seconds:
         run()
         calls += 1
+        taken = time.perf_counter() - began
     return images * calls / taken
