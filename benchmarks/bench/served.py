@@ -75,13 +75,14 @@ def measure(settings: Settings) -> list[Table]:
     return [*tables(large), *tables(small), goals([large, small])]
 
 
-def others() -> list[tuple[Precision, str]]:
+def others() -> list[tuple[Precision, Backend]]:
     """Return the precisions and backends beside ONNX Runtime in fp32."""
-    found: list[tuple[Precision, str]] = [("int8", "onnxruntime")]
+    found: list[tuple[Precision, Backend]] = [("int8", "onnxruntime")]
     if "openvino" in get_args(Backend):
-        found += [("fp32", "openvino"), ("int8", "openvino")]
+        openvino = cast("Backend", "openvino")
+        found += [("fp32", openvino), ("int8", openvino)]
         if "bf16" in get_args(Precision) and native_bf16():
-            found.append((cast("Precision", "bf16"), "openvino"))
+            found.append((cast("Precision", "bf16"), openvino))
     return found
 
 

@@ -20,6 +20,7 @@ from bench.peers.processes import START_SECONDS, ServerError, ServerProcess, fre
 from bench.settings import Settings
 from camserve.bundle import Bundle
 from camserve.serving import TritonServer, publish
+from camserve.serving.config.backends import Backend
 
 __all__ = ["MAX_BATCH", "Contender", "Ours", "Trial", "our_contenders", "peer_contenders"]
 
@@ -33,7 +34,7 @@ class Ours:
 
     bundle: Bundle
     precision: str
-    backend: str
+    backend: Backend
 
 
 @dataclass(frozen=True)
@@ -162,17 +163,17 @@ def our_contenders(models: Sequence[Ours], trial: Trial, folder: Path) -> Iterat
     """Serve our models by one embedded Triton with its default options."""
     names = {f"{model.precision}-{model.backend}": model for model in models}
     for name, model in names.items():
-        options = {"max_batch_size": MAX_BATCH, "backend": model.backend}
-        publish(model.bundle, folder / "repository", name=name, options=options)
+        options = {"max_batch_size": MAX_BATCH}
+        publish(model.bundle, folder / "repository", name=name, backend=model.backend, options=options)
     with TritonServer(folder / "repository", start_timeout=300) as server:
         contenders = []
         for name, model in names.items():
             target = Target(server.grpc_url, name, "tensor")
             logits = trial.loop.ask(target, trial.images)
-            label = f"camserve, {RUNTIMES[model.backend]}"
+            label = f"camserve, {RUNTIMES.get(model.backend, model.backend)}"
             difference = trial.difference(logits)
             contenders.append(Contender(label, model.precision, PROTOCOLS["tensor"], target, logits, difference))
         yield contenders
 
 
-RUNTIMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+RUNTIMES: dict[Backend, str] = {"onnxruntime": "ONNX Runtime"}

@@ -39,18 +39,9 @@ def environment(peer: Path, settings: Settings) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         print(f"Installing {peer.name} in {folder}", file=sys.stderr, flush=True)
         began = time.monotonic()
-        _run([sys.executable, "-m", "venv", folder], INSTALL_SECONDS)
-        install: list[str | Path] = [
-            python,
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "install",
-            "--quiet",
-            "-r",
-            requirements,
-        ]
-        _run(install, INSTALL_SECONDS)
+        _run([sys.executable, "-m", "venv", "--without-pip", folder], INSTALL_SECONDS)
+        pip: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python]
+        _run([*pip, "install", "--quiet", "-r", requirements], INSTALL_SECONDS)
         print(f"Installed {peer.name} in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         mark.write_text(wanted)
     return python

@@ -77,18 +77,18 @@ class ServerProcess:
         return sum(map(processor_seconds, self.all()))
 
     def stop(self) -> None:
-        """Ask it to end, then kill what is left of it."""
+        """Ask its first process to end, which ends the others, and kill what is left of them."""
         members = self.all()
         self._signal(signal.SIGCONT)
         self.process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
-        while any(map(is_running, members)) and time.monotonic() < deadline:
-            self.process.poll()
-            time.sleep(0.1)
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(STOP_SECONDS)
         for pid in {*members, *self.all()}:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
+        for pid in members[1:]:
+            _wait_for_the_end(pid)
 
     def _signal(self, number: int) -> None:
         for pid in self.all():
@@ -114,6 +114,14 @@ def started(words: Sequence[str | Path], environment: Mapping[str, str], log: Pa
         yield server
     finally:
         server.stop()
+
+
+def _wait_for_the_end(pid: int) -> None:
+    """Wait until a killed process has ended, which is a child of this one if its parent has ended."""
+    while is_running(pid):
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.01)
 
 
 def adopt_orphans() -> None:

@@ -25,11 +25,12 @@ class Classifier(Model):
         self.enable_latency_logging = False
         self.ready = True
 
-    def predict(
+    async def predict(
         self, payload: InferRequest, headers: dict[str, str] | None = None, response_headers: Any = None
     ) -> InferResponse:
         """Classify the images of a request."""
-        logits = self.network.logits(payload.inputs[0].as_numpy())
+        # The next requests are read meanwhile.
+        logits = await asyncio.to_thread(self.network.logits, payload.inputs[0].as_numpy())
         output = InferOutput("logits", list(logits.shape), "FP32")
         output.set_data_from_numpy(logits, binary_data=True)
         return InferResponse(payload.id or "", self.name, [output], use_binary_outputs=True)

@@ -27,8 +27,8 @@ class Classifier(MLModel):
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Classify a batch."""
         images = np.concatenate([decode(content) for content in payload.inputs[0].data])
-        logits = NumpyCodec.encode_output("logits", self.network.logits(images))
-        return InferenceResponse(model_name=self.name, outputs=[logits])
+        logits = await asyncio.to_thread(self.network.logits, images)  # the next requests are read meanwhile
+        return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("logits", logits)])
 
 
 async def main() -> None:
