@@ -94,7 +94,7 @@ def require_bf16(purpose: str) -> None:
         raise UsageError(
             f"{purpose} requires a processor that computes in bf16, with AMX or AVX512-BF16 for example; this one does "
             "not",
-            hint="Use --precision int8, which is the fastest on such a processor, or --precision fp32",
+            hint="Export with --precision int8, which is the fastest on such a processor, or --precision fp32",
         )
 
 
