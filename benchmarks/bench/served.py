@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import numpy as np
 
@@ -77,13 +77,9 @@ def measure(settings: Settings) -> list[Table]:
 
 def others() -> list[tuple[Precision, Backend]]:
     """Return the precisions and backends beside ONNX Runtime in fp32."""
-    found: list[tuple[Precision, Backend]] = [("int8", "onnxruntime")]
-    if "openvino" in get_args(Backend):
-        openvino = cast("Backend", "openvino")
-        found += [("fp32", openvino), ("int8", openvino)]
-        if "bf16" in get_args(Precision) and native_bf16():
-            found.append((cast("Precision", "bf16"), openvino))
-    return found
+    precisions: tuple[Precision, ...] = ("fp32", "int8", *(("bf16",) if native_bf16() else ()))
+    openvino = [backend for backend in get_args(Backend) if backend == "openvino"]
+    return [("int8", "onnxruntime"), *((precision, backend) for backend in openvino for precision in precisions)]
 
 
 def mobilenet(settings: Settings) -> Bundle:
