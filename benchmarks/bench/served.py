@@ -184,8 +184,8 @@ def note(results: Results) -> str:
     text = (
         "One image in a request; so many requests are always pending, from one process on the same cores. Every server "
         "has one session of ONNX Runtime with the same file and as many threads as there are cores, and is asked in "
-        "the fastest way that it documents: MLServer gets images as bytes, since it makes lists of other tensors, and BentoML "
-        "has one service that receives raw bytes and another that batches. Batches have up to "
+        "the fastest way that it documents: MLServer gets images as bytes, since it makes lists of other tensors, and "
+        "BentoML has one service that receives raw bytes and another that batches. Batches have up to "
         f"{MAX_BATCH} images, and wait for 1 ms (MLServer, LitServe, Ray Serve), as BentoML adapts it, or 0.1 ms "
         "(camserve); KServe's Python server has no batching. Peers other than the one whose turn it is are paused. The "
         "difference of logits is from ONNX Runtime without a server, relative to the largest; answers that differ from "
