@@ -94,7 +94,8 @@ def export_model(
             which it implies.
         input_dtype: `float32` for a graph that takes normalized images, `uint8` for a graph that takes RGB or gray
             pixels and normalizes them itself, which needs a quarter of the network traffic.
-        precision: Precision of the ONNX file; head and maps are always float32, and so is a SavedModel.
+        precision: Precision of the ONNX file. The head and the maps are float32, and so is a SavedModel. `bf16` writes
+            the file of fp32, which OpenVINO computes in bf16, head and maps too, on processors that can.
         calibration: Folder of images that int8 is calibrated with. Every fourth is held out, and parity is measured on
             these, in any precision.
         int8_target: The runtime that int8 is for: `cpu` or `tensorrt`.

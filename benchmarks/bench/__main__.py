@@ -2,7 +2,13 @@
 
     python benchmarks/bench [--quick] [--only PART,...] [--write-docs]
 
-Parts, each in a process of its own (default: all, in this order):
+Parts, each in a process of its own (default: all):
+
+in_process  Keras, TensorFlow, and what Keras and OpenVINO convert, beside camserve's files in every precision.
+map_cost    The map beside the answer alone, the way of the notebooks, and Grad-CAM in TensorFlow.
+served      The embedded Triton beside MLServer, KServe, LitServe, BentoML and Ray Serve.
+growth      Batch, concurrency, image size, rows, models; drawn.
+limit       Plain matrix products, and how much of their speed ResNet50 reaches.
 
 Everything that is compared takes turns in short rounds, every second one in the opposite order; rates are medians over
 the rounds, ratios are medians of the ratios within a round. Written are build/bench/bench.md, bench.json and the plots;
@@ -25,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from support.scoring.report import describe_host
 
-from bench.document import block, describe, update_page, write_results
+from bench.document import block, check_page, describe, update_page, write_results
 from bench.parts import PARTS, Measured, measure_part
 from bench.settings import Settings
 from camserve.cores import host_cores
@@ -37,13 +43,16 @@ def main() -> int:
     """Measure the parts, print their tables as they come, and return the exit code."""
     options = parse()
     settings = Settings(options.output.resolve(), options.cores, options.quick)
+    page = ROOT / "docs" / "benchmarks.md"
+    if options.write_docs:
+        check_page(page, options.only)
     settings.folder.mkdir(parents=True, exist_ok=True)
     host = describe_host()
     print(describe(host), flush=True)
     results, failed = measure(options.only, settings, host)
     write_results(results, host, settings.folder, quick=settings.quick)
     if options.write_docs:
-        update_page(ROOT / "docs" / "benchmarks.md", results, host, settings.folder, quick=settings.quick)
+        update_page(page, results, host, settings.folder, quick=settings.quick)
     print(f"\n{sum(each.seconds for each in results) / 60:.1f} minutes: {settings.folder / 'bench.md'}")
     for part in failed:
         print(f"error: the part {part} failed; the reason is printed above", file=sys.stderr)

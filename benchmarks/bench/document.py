@@ -13,13 +13,14 @@ from typing import Any
 from bench.parts import Measured
 from bench.tables import markdown
 
-__all__ = ["block", "describe", "update_page", "write_results"]
+__all__ = ["block", "check_page", "describe", "update_page", "write_results"]
 
 
 def describe(host: dict[str, Any]) -> str:
     """Return date, machine and versions in a line."""
+    machine = f"{host['cores']} cores of {host['processor']} ({', '.join(host['instructions'])})"
     packages = ", ".join(f"{name} {version}" for name, version in host["packages"].items())
-    return f"{host['date']}, {host['cores']} cores of {host['processor']}, Python {host['python']}, {packages}"
+    return f"{host['date']}, {machine}, Python {host['python']}, {packages}"
 
 
 def block(measured: Measured, host: dict[str, Any], *, quick: bool) -> str:
@@ -36,6 +37,16 @@ def write_results(results: Sequence[Measured], host: dict[str, Any], folder: Pat
     (folder / "bench.md").write_text(text + "\n", encoding="utf-8")
     document = {"host": host, "quick": quick, "parts": [asdict(each) for each in results]}
     (folder / "bench.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def check_page(page: Path, parts: Sequence[str]) -> None:
+    """Check that a page has a place for each part, before anything is measured.
+
+    Raises:
+        ValueError: If it lacks a marker.
+    """
+    for part in ("host", *parts):
+        replace_part(page.read_text(encoding="utf-8"), part, "")
 
 
 def update_page(page: Path, results: Sequence[Measured], host: dict[str, Any], folder: Path, *, quick: bool) -> None:

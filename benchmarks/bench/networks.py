@@ -14,7 +14,7 @@ from bench.settings import Settings
 from camserve.bundle import Bundle, load_bundle
 from camserve.choices import Precision
 
-__all__ = ["SIDE", "export", "images", "kept", "keras_resnet50", "onnx_file", "resnet50"]
+__all__ = ["SIDE", "any_size", "export", "images", "kept", "keras_resnet50", "onnx_file", "resnet50"]
 
 SIDE = 224
 
@@ -37,9 +37,10 @@ def resnet50(settings: Settings, precision: Precision = "fp32", *, maps: bool = 
     name = f"resnet50-{precision}{'' if maps else '-without-maps'}{'' if side == SIDE else f'-{side}'}"
     options: dict[str, Any] = {}
     if precision == "int8":
-        # With random weights int8 can miss the tolerances, and speed does not depend on the weights.
+        options = {"calibration": calibration_images(settings), "int8_layers": "all"}
+    if precision != "fp32":  # with random weights it can miss the tolerances, and speed does not depend on the weights
         off = Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1)
-        options = {"calibration": calibration_images(settings), "int8_layers": "all", "tolerances": off}
+        options["tolerances"] = off
 
     def model() -> Any:
         return keras_resnet50(settings) if side == SIDE else build_resnet50(side)
@@ -100,6 +101,23 @@ def export(settings: Settings, name: str, model: Callable[[], Any], options: dic
         export_model(model(), folder, name="network", formats="onnx", **options)
 
     return load_bundle(kept(settings, name, write))
+
+
+def any_size(path: Path, settings: Settings) -> Path:
+    """Return a file without maps that takes images of any size: nothing in it depends on the size."""
+
+    def write(folder: Path) -> None:
+        import onnx
+
+        model = onnx.load(str(path))
+        sides = model.graph.input[0].type.tensor_type.shape.dim[1:3]
+        for side, name in zip(sides, ("height", "width"), strict=True):
+            side.dim_param = name
+        del model.graph.value_info[:]
+        folder.mkdir()
+        onnx.save(model, str(folder / "model.onnx"))
+
+    return kept(settings, "resnet50-any-size", write) / "model.onnx"
 
 
 def calibration_images(settings: Settings) -> Path:

@@ -12,7 +12,7 @@ from bench.networks import kept
 from bench.runtimes import Run, in_onnxruntime, native_bf16, openvino, openvino_as_it_is
 from bench.settings import Settings
 
-__all__ = ["KERAS", "opponents"]
+__all__ = ["KERAS", "onnx_by_keras", "opponents"]
 
 KERAS = "Keras `predict`"
 
@@ -32,7 +32,7 @@ def opponents(model: Any, name: str, settings: Settings) -> dict[str, Run]:
         KERAS: lambda images: [model.predict(images, batch_size=len(images), verbose=0)],
         "`tf.function`": _tf_function(model, jit_compile=False),
         "`tf.function`, XLA": _tf_function(model, jit_compile=True),
-        'Keras `export(format="onnx")`, ONNX Runtime': in_onnxruntime(_onnx(model, name, settings), threads),
+        'Keras `export(format="onnx")`, ONNX Runtime': in_onnxruntime(onnx_by_keras(model, name, settings), threads),
         "OpenVINO `convert_model`, float32": openvino_as_it_is(converted, threads, "f32"),
         f"OpenVINO `convert_model`, default: {default}": openvino_as_it_is(converted, threads, None),
     }
@@ -45,7 +45,9 @@ def _tf_function(model: Any, *, jit_compile: bool) -> Run:
     return lambda images: [np.asarray(compiled(tf.constant(images)))]
 
 
-def _onnx(model: Any, name: str, settings: Settings) -> Path:
+def onnx_by_keras(model: Any, name: str, settings: Settings) -> Path:
+    """Return the ONNX file that Keras exports a model to."""
+
     def export(folder: Path) -> None:
         folder.mkdir()
         with warnings.catch_warnings(action="ignore"):

@@ -14,7 +14,7 @@ from bench.tables import Table
 
 __all__ = ["PARTS", "Measured", "measure_part"]
 
-PARTS: tuple[str, ...] = ("in_process", "limit")
+PARTS: tuple[str, ...] = ("in_process", "map_cost", "served", "growth", "limit")
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def import_openvino(purpose: str) -> Any:
         if absent:
             sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # an import of it raises ImportError
         try:
-            import openvino  # noqa: PLC0415  (takes 0.3 s)
+            import openvino  # noqa: PLC0415, TID251  (takes 0.3 s)
         except ImportError as error:
             raise _missing(purpose, str(error)) from None
         finally:
@@ -94,7 +94,7 @@ def require_bf16(purpose: str) -> None:
         raise UsageError(
             f"{purpose} requires a processor that computes in bf16, with AMX or AVX512-BF16 for example; this one does "
             "not",
-            hint="Use --precision int8, which is the fastest on such a processor, or --precision fp32",
+            hint="Export with --precision int8, which is the fastest on such a processor, or --precision fp32",
         )
 
 
@@ -148,6 +148,8 @@ class OpenVinoNetwork:
         try:
             request.infer({0: batch}, share_inputs=True)
             return {name: np.array(request.get_output_tensor(self._ports[name]).data) for name in outputs}
+        except RuntimeError as error:
+            raise RuntimeError(_cause(error)) from None
         finally:
             self._idle.append(request)
 
@@ -177,13 +179,22 @@ def open_network(
         "NUM_STREAMS": str(streams),
         "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
     }
-    network = core.read_model(model) if isinstance(model, bytes) else core.read_model(str(model))
-    return OpenVinoNetwork(core.compile_model(network, "CPU", settings))
+    try:
+        network = core.read_model(model if isinstance(model, bytes) else str(model))
+        return OpenVinoNetwork(core.compile_model(network, "CPU", settings))
+    except RuntimeError as error:
+        raise RuntimeError(_cause(error)) from None
 
 
 def _tensor(name: str, port: Any) -> NetworkTensor:
     shape = tuple(side.get_length() if side.is_static else -1 for side in port.get_partial_shape())
     return NetworkTensor(name, np.dtype(port.get_element_type().to_dtype()), shape)
+
+
+def _cause(error: RuntimeError) -> str:
+    """Return the last line of a message that names the files of OpenVINO's source which it passed through."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else "unknown error"
 
 
 def _missing(purpose: str, error: str) -> UsageError:

@@ -16,6 +16,7 @@ __all__ = ["cores", "describe_host", "render"]
 PACKAGES = (
     "onnxruntime",
     "onnxruntime-gpu",
+    "openvino",
     "tensorflow",
     "keras",
     "tritonclient",
@@ -26,6 +27,9 @@ PACKAGES = (
 )
 
 
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+
+
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
@@ -33,10 +37,13 @@ def cores() -> int:
 
 def describe_host() -> dict[str, Any]:
     """Return what the results depend on."""
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line for line in lines if line.startswith("model name")]
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "processor": models[0].partition(": ")[2] if models else platform.machine(),
+        "instructions": [name for name in INSTRUCTIONS if name in flags],
         "cores": cores(),
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _installed(name))},
