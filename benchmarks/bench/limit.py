@@ -84,7 +84,7 @@ def product(kind: str, size: int, threads: int) -> tuple[list[Callable[[], objec
 
 def graph(weights: Any, *, quantized: bool) -> Any:
     """Return an OpenVINO model that multiplies by a constant matrix, in 8 bits if it is to be quantized."""
-    from openvino import opset13 as ops
+    ops = openvino().opset13
 
     size = len(weights)
     matrix = ops.parameter([size, size], np.float32)

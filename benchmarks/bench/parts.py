@@ -13,7 +13,7 @@ from bench.tables import Table
 
 __all__ = ["PARTS", "Measured", "measure_part"]
 
-PARTS: tuple[str, ...] = ("limit",)
+PARTS: tuple[str, ...] = ("served", "limit")
 
 
 @dataclass(frozen=True)

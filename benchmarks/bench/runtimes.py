@@ -33,7 +33,7 @@ def openvino() -> Any:
     """Return the module of OpenVINO, without its telemetry, which it would send when it is imported."""
     if "openvino" not in sys.modules:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment] # the documented way is a file at home
-    import openvino as module
+    import openvino as module  # noqa: TID251
 
     return module
 

@@ -16,13 +16,14 @@ from camserve.clients.wire.messages import ServedTensor
 from camserve.errors import BundleError, RequestError, UsageError
 from camserve.extras import install_command
 from camserve.regular_file import read_regular_file
+from camserve.strict_json import JsonError, parse_json
 from camserve.tensors import DATA_TYPES
 from camserve.text import printable, reason
 
 if TYPE_CHECKING:
     from camserve.bundle import Bundle
 
-__all__ = ["BundleSession", "open_session"]
+__all__ = ["BundleSession", "open_session", "runtime_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -106,6 +107,18 @@ def open_session(bundle: Bundle) -> BundleSession:
     if bundle.report.get("precision") == "bf16":
         return open_bf16(path, _verified(path, bundle.files[path.name]))
     return _open_onnxruntime(path, bundle.files[path.name])
+
+
+def runtime_of(folder: str | Path) -> str:
+    """Return what computes a bundle, to be reported before it is opened, which refuses a folder that is no bundle."""
+    from camserve.bundle import REPORT_NAME  # noqa: PLC0415  (clients of a server need no bundle)
+
+    try:
+        report = parse_json(read_regular_file(Path(folder).expanduser() / REPORT_NAME))
+    except (OSError, JsonError):
+        report = None
+    in_bf16 = isinstance(report, dict) and report.get("precision") == "bf16"
+    return "OpenVINO in bf16" if in_bf16 else "ONNX Runtime"
 
 
 def _open_onnxruntime(path: Path, digest: str) -> BundleSession:

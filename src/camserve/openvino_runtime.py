@@ -58,7 +58,7 @@ def import_openvino(purpose: str) -> Any:
         if absent:
             sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # an import of it raises ImportError
         try:
-            import openvino  # noqa: PLC0415  (takes 0.3 s)
+            import openvino  # noqa: PLC0415, TID251  (takes 0.3 s)
         except ImportError as error:
             raise _missing(purpose, str(error)) from None
         finally:

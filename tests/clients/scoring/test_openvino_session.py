@@ -13,6 +13,7 @@ from support.toy import in_bf16, toy_pixels, write_toy_bundle
 
 from camserve import openvino_runtime
 from camserve.bundle import ONNX_NAME, Bundle
+from camserve.clients import score_table
 from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.scoring.bundle_answerer import BundleAnswerer, BundleOptions
 from camserve.clients.scoring.bundle_session import open_session
@@ -58,6 +59,18 @@ def test_images_are_classified_with_maps(bundle: Bundle, tmp_path: Path) -> None
     )["logits"]
     answers = BundleAnswerer(bundle).classify(images, ClassifyRequest(cam=True))
     assert [answer.top[0].index for answer in answers] == logits.argmax(axis=1).tolist()  # type: ignore[union-attr]
+
+
+def test_a_table_is_scored_and_the_runtime_reported(bundle: Bundle, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(toy_pixels(bundle.contract)[0]).save(tmp_path / "image.png")
+    notes: list[str] = []
+    table = tmp_path / "answers.csv"
+    summary = score_table([tmp_path / "image.png"], table, bundle=bundle.path, report=notes.append)
+    assert notes == [f"{bundle.path} answers on the CPU of this host, through OpenVINO in bf16"]
+    assert summary.rows == 1
+    assert "class " in table.read_text()
 
 
 def test_a_batch_of_another_size_is_an_error_of_the_request(bundle: Bundle) -> None:
