@@ -182,10 +182,14 @@ def tables(results: Results) -> list[Table]:
 def note(results: Results) -> str:
     """Return how to read the rates, and what is missing."""
     text = (
-        "One image in a request; so many requests are always pending. The difference of logits is from ONNX Runtime "
-        "without a server, relative to the largest. KServe's Python server has no batching; the others batch up to "
-        f"{MAX_BATCH} images, with a delay of 1 ms (MLServer, LitServe, Ray Serve), one that it adapts (BentoML) or "
-        "0.1 ms (camserve)."
+        "One image in a request; so many requests are always pending, from one process on the same cores. Every server "
+        "has one session of ONNX Runtime with the same file and as many threads as there are cores, and is asked in "
+        "the fastest way that it documents: MLServer gets images as bytes, since it makes lists of other tensors, and "
+        "BentoML has one service that receives raw bytes and another that batches. Batches have up to "
+        f"{MAX_BATCH} images, and wait for 1 ms (MLServer, LitServe, Ray Serve), as BentoML adapts it, or 0.1 ms "
+        "(camserve); KServe's Python server has no batching. Peers other than the one whose turn it is are paused. The "
+        "difference of logits is from ONNX Runtime without a server, relative to the largest; answers that differ from "
+        "those to the same image alone by more than 0.1 % are errors."
     )
     return " ".join([text, *(f"Not measured: {name}: {reason}." for name, reason in results.missing.items())])
 

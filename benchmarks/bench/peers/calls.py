@@ -49,15 +49,14 @@ class Call(Protocol):
         """Close the connection."""
 
 
-async def connect(target: Target, count: int) -> Sequence[Call]:
+def connect(target: Target, count: int) -> Sequence[Call]:
     """Return what sends so many requests at a time.
 
     gRPC sends them over one connection, as its clients do; HTTP/1.1 requires a connection for each.
     """
     if target.form != "http":
         return [GrpcCall(target)] * count
-    host, _, port = target.address.rpartition(":")
-    return [HttpCall(target, *await asyncio.open_connection(host, int(port), limit=1 << 20)) for _ in range(count)]
+    return [HttpCall(target) for _ in range(count)]
 
 
 class GrpcCall:
@@ -95,11 +94,14 @@ class GrpcCall:
 
 
 class HttpCall:
-    """A POST over a connection that stays open, with the pixels as its body and the logits as that of the answer."""
+    """A POST with the pixels as its body and the logits as that of the answer.
 
-    def __init__(self, target: Target, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    The connection stays open until a request fails.
+    """
+
+    def __init__(self, target: Target) -> None:
         self._target = target
-        self._reader, self._writer = reader, writer
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     def encode(self, image: Any) -> bytes:
         content = image.tobytes()
@@ -112,27 +114,40 @@ class HttpCall:
         return "\r\n".join([*lines, "", ""]).encode() + bytes(content)
 
     async def send(self, request: bytes) -> Any:
-        self._writer.write(request)
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        if found := re.search(rb"(?i)^content-length: *(\d+)", head, re.MULTILINE):
-            body = await self._reader.readexactly(int(found[1]))
-        elif re.search(rb"(?i)^transfer-encoding: *chunked", head, re.MULTILINE):
-            body = await self._chunks()
-        else:
-            raise ValueError("an answer without its length")
+        if self._streams is None:
+            host, _, port = self._target.address.rpartition(":")
+            self._streams = await asyncio.open_connection(host, int(port), limit=1 << 20)
+        reader, writer = self._streams
+        try:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            body = await _read_body(reader, head)
+        except BaseException:
+            await self.close()
+            raise
         if (status := head.split(b" ", 2)[1]) != b"200":
+            await self.close()  # as the server may do
             raise ValueError(f"status {status.decode()}: {body[:200].decode(errors='replace')}")
         return np.frombuffer(body, "<f4")
 
-    async def _chunks(self) -> bytes:
-        """Read a body in chunks."""
-        body = b""
-        while size := int(await self._reader.readuntil(b"\r\n"), 16):
-            body += (await self._reader.readexactly(size + 2))[:-2]
-        await self._reader.readuntil(b"\r\n")
-        return body
-
     async def close(self) -> None:
-        self._writer.close()
+        if self._streams is None:
+            return
+        _, writer = self._streams
+        self._streams = None
+        writer.close()
         with suppress(OSError):
-            await self._writer.wait_closed()
+            await writer.wait_closed()
+
+
+async def _read_body(reader: asyncio.StreamReader, head: bytes) -> bytes:
+    """Read the body of an answer, whose length its head states, or which comes in chunks."""
+    if found := re.search(rb"(?i)^content-length: *(\d+)", head, re.MULTILINE):
+        return await reader.readexactly(int(found[1]))
+    if not re.search(rb"(?i)^transfer-encoding: *chunked", head, re.MULTILINE):
+        raise ValueError("an answer without its length")
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readuntil(b"\r\n")
+    return body

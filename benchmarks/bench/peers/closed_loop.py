@@ -83,7 +83,7 @@ class ClosedLoop:
 
 def _ask(target: Target, images: Any) -> Any:
     async def ask() -> Any:
-        (call,) = await connect(target, 1)
+        (call,) = connect(target, 1)
         try:
             requests = [call.encode(image[None]) for image in images]
             return np.stack([await asyncio.wait_for(call.send(request), TIMEOUT) for request in requests])
@@ -98,7 +98,7 @@ def _send(target: Target, images: Any, expected: Any, concurrency: int, seconds:
 
 
 async def _run(target: Target, images: Any, expected: Any, concurrency: int, seconds: float) -> Sent:
-    calls = await connect(target, concurrency)
+    calls = connect(target, concurrency)
     requests = [calls[0].encode(image[None]) for image in images]
     sent = Sent(settling=concurrency)
     tolerance = 1e-3 * float(np.abs(expected).max())

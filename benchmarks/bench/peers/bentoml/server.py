@@ -49,5 +49,6 @@ class Front:
 
 if __name__ == "__main__":
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+    os.environ["BENTOML_CONFIG_OPTIONS"] = "api_server.logging.access.enabled=false"
     words = ["serve", "server:Front", "--host", HOST, "--port", str(PORT), "--working-dir", str(Path(__file__).parent)]
     os.execv(sys.executable, [sys.executable, "-m", "bentoml", *words])
