@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from camserve import __version__
-from camserve.cli import classify, demo, doctor, evaluate, export, publish, repository, score, serve
+from camserve.cli import classify, demo, doctor, evaluate, export, load, publish, repository, score, serve
 from camserve.cli.command_line_errors import CommandLineError
 from camserve.cli.console import Settings, print_line, print_note, settings
 from camserve.cli.error_report import json_requested, report_failure
@@ -35,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (export, publish, repository, serve, classify, score, evaluate, demo, doctor):
+for module in (export, publish, repository, serve, classify, score, evaluate, load, demo, doctor):
     module.register(app)
 
 
