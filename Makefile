@@ -22,10 +22,10 @@ CHECK_LOCK := if grep -nE '^-|://' requirements.lock; then \
   echo "error: requirements.lock contains the address of a package index" >&2; exit 1; fi
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo check test test-all chaos lint typecheck format docs lock upgrade clean clean-all FORCE
+.PHONY: help install demo check test test-all bench bench-quick chaos lint typecheck format docs lock upgrade clean clean-all FORCE
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP)  ## Create .venv with the locked packages (PYTHON=... selects the interpreter)
 
@@ -68,6 +68,12 @@ test: $(STAMP)  ## Run every test but the exhaustive ones (12 minutes on two cor
 
 test-all: $(STAMP)  ## Run every test (at most 22 minutes more)
 	$(BIN)/python -m pytest --durations=20 $(PARALLEL)
+
+bench: $(STAMP)  ## Measure against what others offer, 25 minutes on two cores; results in build/bench/
+	$(BIN)/python benchmarks/bench
+
+bench-quick: $(STAMP)  ## The same in 5 minutes, roughly
+	$(BIN)/python benchmarks/bench --quick
 
 chaos: $(STAMP)  ## Run the chaos tests at full length (10 minutes)
 	CAMSERVE_CHAOS=full $(BIN)/python -m pytest -m chaos --durations=10

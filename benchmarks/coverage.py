@@ -49,7 +49,7 @@ the parity gate, in float64. Weights are random, with BatchNorm statistics measu
 between images, like those of trained networks. The values are the worst of both formats and of batches 1, 3 and 8; the
 tolerances are 1e-4 (relative) for logits, maps and their identity, and 1e-5 (absolute) for probabilities. A layer that
 prevents the map is the last one before the logits that is not linear; the other columns of such a row are measured with
-`--no-cam`. Maps of heads that are not linear ([gradient maps](export.md#maps)) have no identity where a bias precedes
+`--no-cam`. Maps of heads that are not linear ([gradient maps](maps.md)) have no identity where a bias precedes
 an activation.
 Seconds and peak memory include the import of TensorFlow and the creation of the weights, on two cores.
 

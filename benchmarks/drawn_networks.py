@@ -1,6 +1,6 @@
 """Train networks of `keras.applications` on drawn shapes of 96×96 pixels, from random weights.
 
-Usage: python benchmarks/drawn_networks.py FOLDER [NAME ...]      (some minutes per network on two idle cores)
+Usage: python benchmarks/drawn_networks.py FOLDER [NAME ...]      (5 to 20 minutes per network on two idle cores)
 
 The 12 classes are the 6 shapes of the tests in two kinds, light on dark and dark on light, in any of four rotations.
 Most of the training is on images of 64×64 pixels, at less than half the cost. A network that `FOLDER` contains is not
@@ -39,6 +39,7 @@ PRESETS = {"MobileNetV3Small": "raw-rgb", "MobileNetV2": "tf", "EfficientNetB0":
 CLASSES = tuple(f"{kind} {shape}" for kind in ("light", "dark") for shape in shapes.SHAPES)
 
 _STAGES = (_Stage(64, 20480, 2e-3), _Stage(96, 8192, 7e-4))
+_LONGER_STAGES = {"EfficientNetB0": (_Stage(64, 65536, 2e-3), _Stage(96, 12288, 7e-4))}
 _BATCH = 32
 _DRAWN_AT_ONCE = 2048
 _WARM_UP = 60  # steps
@@ -73,7 +74,7 @@ def inputs(name: str, images: Pixels) -> npt.NDArray[np.float32]:
 def _train(name: str) -> keras.Model:
     keras.utils.set_random_seed(0)
     network = _build(name, SIDE)
-    for number, stage in enumerate(_STAGES, 1):
+    for number, stage in enumerate(_LONGER_STAGES.get(name, _STAGES), 1):
         resized = _build(name, stage.side)
         resized.set_weights(network.get_weights())
         network = resized

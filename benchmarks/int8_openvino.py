@@ -26,6 +26,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import numpy as np
 
 from camserve.choices import Int8Target
+from camserve.openvino_runtime import import_openvino
 
 IMAGES = 32  # that calibrate
 
@@ -79,8 +80,7 @@ def drawn_images(count: int, shape: tuple[int, int, int]) -> Any:
 
 def measure(float32: Path, int8: Path, batch: int, threads: int, rounds: int) -> list[str]:
     """Return a row for each runtime and precision."""
-    import openvino  # noqa: PLC0415
-
+    openvino = import_openvino("this benchmark")
     shape = tuple(side.get_length() for side in list(openvino.Core().read_model(int8).input(0).partial_shape)[1:])
     images = np.ascontiguousarray(np.resize(drawn_images(4, shape), (batch, *shape)))
     compiled = {
@@ -112,8 +112,7 @@ def seconds(once: Callable[[], Any]) -> float:
 
 def in_openvino(path: Path, threads: int, precision: str) -> Any:
     """Compile a file for the CPU; `precision` is that of what the file leaves in float32."""
-    import openvino  # noqa: PLC0415
-
+    openvino = import_openvino("this benchmark")
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
     return openvino.Core().compile_model(path, "CPU", settings)
 

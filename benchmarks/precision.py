@@ -1,12 +1,12 @@
-"""Compare fp16 and int8 exports of trained networks with Keras: outputs, maps, size and speed.
+"""Compare fp16, bf16 and int8 exports of trained networks with Keras: outputs, maps, size and speed.
 
 Usage: python benchmarks/precision.py [digits|shapes|signs ...]
 
 Trains `resnet-mini` on handwritten digits, and a small residual network and `resnet50-signs` on drawn shapes, exports
 each in every precision, and prints a Markdown table. Every value is measured on images used neither for training nor
 for calibration. Speed is that of ONNX Runtime on this machine's CPU with one thread and batches of 8, relative to fp32
-in the same run; the precisions alternate. The export for TensorRT is run here only to compare its outputs: it is slow
-on a CPU.
+in the same run; the precisions alternate. bf16 is computed by OpenVINO, and left out on a processor without it. The
+export for TensorRT is run here only to compare its outputs: it is slow on a CPU.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,7 +28,9 @@ from support.shapes import write_images
 from support.trained import EXPORTS, NETWORKS, Trained
 
 from camserve.export import export_model
+from camserve.openvino_runtime import OpenVinoNetwork, capabilities, open_network
 
+PURPOSE = "this benchmark"
 COLUMNS = (
     "network",
     "precision",
@@ -47,7 +50,8 @@ def export(trained: Trained, folder: Path) -> dict[str, Path]:
     """Export the network in each precision and return the ONNX files."""
     calibration = write_images(trained.calibration, folder / "calibration")
     files = {}
-    for name, options in EXPORTS.items():
+    bf16 = {"bf16": {"precision": "bf16"}} if "BF16" in capabilities(PURPOSE) else {}
+    for name, options in {**EXPORTS, **bf16}.items():
         bundle = export_model(
             trained.network,
             folder / name,
@@ -63,12 +67,31 @@ def export(trained: Trained, folder: Path) -> dict[str, Path]:
     return files
 
 
+class OpenVino:
+    """An OpenVINO network with the method of a session of ONNX Runtime that is used here."""
+
+    def __init__(self, network: OpenVinoNetwork) -> None:
+        self._network = network
+
+    def run(self, names: Sequence[str] | None, inputs: dict[str, Any]) -> list[Any]:
+        """Return the outputs, in the order of their names."""
+        (batch,) = inputs.values()
+        return list(self._network.run(batch, names or tuple(self._network.outputs)).values())
+
+
+def opened(name: str, path: Path, threads: int = 0) -> Any:
+    """Open a file in the runtime that its precision is for."""
+    if name != "bf16":
+        return open_session(path, threads=threads)
+    return OpenVino(open_network(path, "bf16", purpose=PURPOSE, threads=threads))
+
+
 def speeds(files: dict[str, Path], images: Any) -> dict[str, float]:
     """Return the images per second relative to fp32: medians of alternating batches on one thread.
 
     A session's threads spin while they wait for work, so several sessions with several threads disturb each other.
     """
-    sessions = {name: open_session(path, threads=1) for name, path in files.items()}
+    sessions = {name: opened(name, path, threads=1) for name, path in files.items()}
     seconds: dict[str, list[float]] = {name: [] for name in files}
     for turn in range(WARM_UP + ROUNDS):
         for name, session in sessions.items():
@@ -97,7 +120,7 @@ def main() -> None:
             files = export(trained, Path(folder))
             relative = speeds(files, trained.inputs)
             for name, path in files.items():
-                comparison = Comparison(trained.outputs, run_export(open_session(path), trained.inputs), trained.bias)
+                comparison = Comparison(trained.outputs, run_export(opened(name, path), trained.inputs), trained.bias)
                 row = (
                     network,
                     name,

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     )
     from camserve.clients.evaluation.versions import AnsweringVersion
     from camserve.clients.explainer import CAMExplainer
+    from camserve.clients.load.measure import LoadProgress, measure_load
+    from camserve.clients.load.options import LoadLevel, LoadOptions
+    from camserve.clients.load.results import LatencySummary, LoadPoint, LoadResult, LoadWindow, ServerTimes
     from camserve.clients.observing.metrics import Metrics
     from camserve.clients.scoring.inputs import Items, find_images, find_items
     from camserve.clients.scoring.items import Item
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from camserve.clients.tables.map_grid import read_map_grid
     from camserve.clients.tables.table import write_table
     from camserve.clients.tables.table_file import TableSummary
+    from camserve.clients.wire.connection_options import ConnectionOptions
     from camserve.images.crops import Crops
     from camserve.images.decode_options import DecodeOptions
     from camserve.images.left_out import LeftOut
@@ -72,13 +76,21 @@ __all__ = [
     "ClientTls",
     "Comparison",
     "Confusion",
+    "ConnectionOptions",
     "Crops",
     "DecodeOptions",
     "Evaluation",
     "ImageInput",
     "Item",
     "Items",
+    "LatencySummary",
     "LeftOut",
+    "LoadLevel",
+    "LoadOptions",
+    "LoadPoint",
+    "LoadProgress",
+    "LoadResult",
+    "LoadWindow",
     "Metrics",
     "Mistake",
     "PageSummary",
@@ -87,6 +99,7 @@ __all__ = [
     "Prediction",
     "RowMap",
     "ScoredRow",
+    "ServerTimes",
     "SkippedRows",
     "TableSummary",
     "Timings",
@@ -98,6 +111,7 @@ __all__ = [
     "find_images",
     "find_items",
     "load_image",
+    "measure_load",
     "prepare",
     "read_map_grid",
     "score",

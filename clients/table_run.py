@@ -15,6 +15,7 @@ from camserve.atomic import remove_leftovers
 from camserve.choices import EngineName, OutputFormat
 from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.answerer_choice import answerer_options
+from camserve.clients.scoring.bundle_session import runtime_of
 from camserve.clients.scoring.engine import RowsInProgress
 from camserve.clients.scoring.engine_choice import check_engine, open_engine
 from camserve.clients.scoring.inputs import Items, check_several, find_items
@@ -156,7 +157,7 @@ def score_table(
     answerer = answerer_options(model, url, bundle, settings)
     if bundle is not None:
         hosts = "this host" if ray_address is None else "the hosts of the Ray cluster"
-        (report or _log.info)(f"{printable(bundle)} answers on the CPU of {hosts}, through ONNX Runtime")
+        (report or _log.info)(f"{printable(bundle)} answers on the CPU of {hosts}, through {runtime_of(bundle)}")
     running: dict[str, Any] = {
         "workers": workers,
         "concurrency": concurrency,

@@ -111,7 +111,7 @@ def read_classifier(source: str | Path | keras.Model, options: ExportOptions, pr
         calibration=calibration,
         images=measurement_images(contract, calibration, options.onnx.precision),
         boxed=boxed,
-        provenance=collect_provenance(loaded),
+        provenance=collect_provenance(loaded, options.onnx),
         warnings=warnings,
     )
 

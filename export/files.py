@@ -8,6 +8,7 @@ from pathlib import Path
 from camserve.export.frameworks import onnx
 
 from camserve.export.classifier import Classifier
+from camserve.export.formats.onnx_settings import OPENVINO, lower_format
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.writing import WrittenGraph, open_format, write_saved_model
 from camserve.export.gate.gate import Gate
@@ -21,13 +22,19 @@ from camserve.progress import Progress
 
 __all__ = ["MeasuredFiles", "write_files"]
 
+_ADVICE = {
+    "bf16": "Choose --precision fp32, or int8 with calibration images: bf16, which keeps 8 bits of each value, is too "
+    "coarse for the network"
+}
+"""What to do about a precision that is too coarse, where `hints` has no better advice."""
+
 
 @dataclass(frozen=True)
 class MeasuredFiles:
     """The written files, which have passed the gate.
 
     Attributes:
-        runners: Runs the file of each format.
+        runners: Runs the file of each format; of bf16, the ONNX file as `onnx` in float32 and as `openvino` in bf16.
         gate: The gate.
         metrics: What it measured.
         graph: The written ONNX graph; None without that format.
@@ -42,8 +49,9 @@ class MeasuredFiles:
 
     @property
     def served(self) -> Runner:
-        """Runs the file that Triton serves: ONNX if it was written."""
-        return self.runners["savedmodel" if self.graph is None else "onnx"]
+        """Runs the file that Triton serves, in the precision of the export: ONNX if it was written."""
+        name = next(name for name in (OPENVINO, "onnx", "savedmodel") if name in self.runners)
+        return self.runners[name]
 
 
 def write_files(folder: Path, classifier: Classifier, progress: Progress) -> MeasuredFiles:
@@ -68,7 +76,8 @@ def write_files(folder: Path, classifier: Classifier, progress: Progress) -> Mea
         progress("write savedmodel")
         write_saved_model(folder, classifier.prepared.served)
     progress("run Keras, measure parity")
-    runners = {name: open_format(folder, name) for name in options.formats}
+    formats = dict.fromkeys((*options.formats, *filter(None, [lower_format(options.onnx.precision)])))
+    runners = {name: open_format(folder, name) for name in formats}
     gate = Gate(classifier.prepared, classifier.contract, classifier.images, options.tolerances)
     metrics = gate.measure(runners, options.onnx.precision, file.largest_half if file else None)
     files = MeasuredFiles(runners, gate, metrics, graph, None)
@@ -78,7 +87,7 @@ def write_files(folder: Path, classifier: Classifier, progress: Progress) -> Mea
         files.metrics,
         gate.truth.obstacle,
         tried=files.int8.failure if files.int8 else None,
-        advice=files.int8.advice if files.int8 else None,
+        advice=files.int8.advice if files.int8 else _ADVICE.get(options.onnx.precision),
     )
     return files
 

@@ -23,6 +23,7 @@ from camserve.export.source.locate import IN_MEMORY, class_count
 from camserve.labels import LabelSource, label_origin, parse_labels
 from camserve.manifest import verify_manifest
 from camserve.names import check_model_name
+from camserve.openvino_runtime import require_bf16
 from camserve.text import count
 
 __all__ = [
@@ -76,6 +77,8 @@ def check_options(source: Any, options: ExportOptions) -> None:
         list_images(Path(options.calibration).expanduser())
     if options.boxes is not None:
         read_boxes(options.boxes)
+    if options.onnx.precision == "bf16":
+        require_bf16("--precision bf16")
 
 
 def parse_formats(formats: str | Sequence[str]) -> tuple[str, ...]:

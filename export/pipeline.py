@@ -94,13 +94,14 @@ def export_model(
             which it implies.
         input_dtype: `float32` for a graph that takes normalized images, `uint8` for a graph that takes RGB or gray
             pixels and normalizes them itself, which needs a quarter of the network traffic.
-        precision: Precision of the ONNX file; head and maps are always float32, and so is a SavedModel.
+        precision: Precision of the ONNX file. The head and the maps are float32, and so is a SavedModel. `bf16` writes
+            the file of fp32, which OpenVINO computes in bf16, head and maps too, on processors that can.
         calibration: Folder of images that int8 is calibrated with. Every fourth is held out, and parity is measured on
             these, in any precision.
         int8_target: The runtime that int8 is for: `cpu` or `tensorrt`.
-        int8_layers: The layers that int8 quantizes: `auto` for all, or, if the gate refuses that, all but the fewest
-            with which it accepts the export, which the report names; `all`; or `all,-NAME[,-NAME...]` for all but
-            these, by the names of Keras layers or patterns such as `-block_1_*`.
+        int8_layers: The layers that int8 quantizes: `auto` for all, or, if the gate refuses that, all but the
+            cheapest ones with which it accepts the export, which the report names; `all`; or `all,-NAME[,-NAME...]`
+            for all but these, by the names of Keras layers or patterns such as `-block_1_*`.
         formats: Which of `onnx` and `savedmodel` to write.
         opset: ONNX operator set.
         tolerances: Tolerances of the parity gate (default: `Tolerances()`).

@@ -11,6 +11,7 @@ from typing import Any
 from camserve.export.frameworks import keras
 
 from camserve import __version__
+from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.source.load import Source
 
 __all__ = ["PROVENANCE", "collect_provenance", "weights_digest"]
@@ -21,16 +22,18 @@ PROVENANCE = "camserve.provenance"
 _PACKAGES = ("keras", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
 
 
-def collect_provenance(source: Source) -> dict[str, Any]:
-    """Return what was loaded, the SHA-256 of its file and of its weights, and the versions of the packages."""
+def collect_provenance(source: Source, settings: OnnxSettings) -> dict[str, Any]:
+    """Return what was loaded, SHA-256 of its file and weights, the precision, and the versions of the packages."""
+    packages = (*_PACKAGES, "openvino") if settings.precision == "bf16" else _PACKAGES
     return {
         "source": source.title,
         "source_sha256": source.sha256,
         "weights_sha256": weights_digest(source.model),
+        "precision": settings.label,
         "packages": {
             "camserve": __version__,
             "python": platform.python_version(),
-            **{name: str(import_module(name).__version__) for name in _PACKAGES},
+            **{name: str(import_module(name).__version__) for name in sorted(packages)},
         },
     }
 

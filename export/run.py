@@ -13,6 +13,7 @@ from camserve.export.frameworks import keras
 from camserve.bundle import CONTRACT_NAME, GOLDEN_IMAGES_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, load_bundle
 from camserve.export.classifier import Classifier, read_classifier
 from camserve.export.files import MeasuredFiles, write_files
+from camserve.export.formats.onnx_settings import OPENVINO
 from camserve.export.gate.golden_answers import record_golden
 from camserve.export.gate.metric import Metric
 from camserve.export.options import ExportOptions
@@ -72,7 +73,9 @@ def _measure_quality(classifier: Classifier, files: MeasuredFiles, progress: Pro
 def _write_companions(folder: Path, classifier: Classifier, files: MeasuredFiles) -> tuple[str, ...]:
     """Write contract, labels, golden answers and golden images; return notes for the report."""
     contract, labels = classifier.contract, classifier.labels
-    write_golden(folder / GOLDEN_NAME, record_golden(files.served, contract, files.gate.truth.exact))
+    in_float32 = files.runners["onnx"] if OPENVINO in files.runners else None
+    golden = record_golden(files.served, contract, files.gate.truth.exact, in_float32=in_float32)
+    write_golden(folder / GOLDEN_NAME, golden)
     notes = labels.notes
     if classifier.end_to_end is not None:
         notes = (*notes, *classifier.end_to_end.store_images(folder / GOLDEN_IMAGES_NAME))

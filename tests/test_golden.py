@@ -14,7 +14,7 @@ from support.toy import expected_outputs, write_toy_bundle
 
 from camserve.bundle import Bundle
 from camserve.errors import BundleError
-from camserve.golden import ROUNDINGS, Golden, compare, read_golden, tolerance_of, write_golden
+from camserve.golden import ROUNDINGS, Golden, compare, read_golden, tolerance_of, with_rounding, write_golden
 
 TOLERANCE = 1e-4
 
@@ -135,8 +135,36 @@ def test_invalid_changes_of_maps_are_refused(golden: Golden, toy_bundle: Bundle,
         read_golden(tmp_path / "golden.npz", toy_bundle.contract)
 
 
+def test_answers_may_differ_by_twice_the_rounding_that_was_recorded(
+    golden: Golden, toy_bundle: Bundle, tmp_path: Path
+) -> None:
+    contract = toy_bundle.contract
+    float32 = _changed(golden, logits=lambda logits: 1.01 * logits, cam=lambda maps: 0.97 * maps)
+    known = with_rounding(golden, contract, float32)
+    assert known.rounding == pytest.approx(0.03)  # that of the maps, which is the largest
+    write_golden(tmp_path / "golden.npz", known)
+    known = read_golden(tmp_path / "golden.npz", contract)
+    assert compare(golden, contract, float32, tolerance=TOLERANCE)
+    assert compare(known, contract, float32, tolerance=TOLERANCE) == ()
+    assert compare(known, contract, _changed(known, cam=lambda maps: 0.95 * maps), tolerance=TOLERANCE) == ()
+    assert compare(known, contract, _changed(known, cam=lambda maps: 0.93 * maps), tolerance=TOLERANCE)
+
+
+def test_the_rounding_of_maps_that_jump_is_not_recorded(golden: Golden, toy_bundle: Bundle) -> None:
+    jumping = replace(golden, map_changes=np.ones((3, len(ROUNDINGS)), np.float32))
+    others = _changed(golden, logits=lambda logits: 1.01 * logits, cam=lambda maps: -maps)
+    assert with_rounding(jumping, toy_bundle.contract, others).rounding == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("rounding", [-0.1, 0.6, np.nan, np.inf])
+def test_an_invalid_rounding_is_refused(golden: Golden, toy_bundle: Bundle, tmp_path: Path, rounding: float) -> None:
+    write_golden(tmp_path / "golden.npz", replace(golden, rounding=rounding))
+    with pytest.raises(BundleError, match=r"rounding is not a number from 0 to 0\.5"):
+        read_golden(tmp_path / "golden.npz", toy_bundle.contract)
+
+
 def test_lower_precision_has_a_larger_tolerance() -> None:
-    assert tolerance_of("fp32") < tolerance_of("fp16") < tolerance_of("int8 (cpu)")
+    assert tolerance_of("fp32") < tolerance_of("fp16") < tolerance_of("bf16") < tolerance_of("int8 (cpu)")
     assert tolerance_of(None) == tolerance_of("fp32")
 
 

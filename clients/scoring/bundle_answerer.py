@@ -48,7 +48,7 @@ _DIGITS = 12
 
 @dataclass(frozen=True)
 class BundleOptions:
-    """A bundle that answers through ONNX Runtime in this process, on the CPU.
+    """A bundle that answers through ONNX Runtime, or in bf16 through OpenVINO, in this process, on the CPU.
 
     Attributes:
         path: The folder that `camserve export` wrote.
@@ -70,7 +70,7 @@ class BundleOptions:
         Raises:
             BundleError: If it is not a complete bundle, has no ONNX file, does not match its contract, or has another
                 version.
-            UsageError: If onnxruntime is not installed.
+            UsageError: If what computes it is not installed.
         """
         from camserve.bundle import load_bundle  # noqa: PLC0415  (clients of a server need no bundle)
 
@@ -95,7 +95,7 @@ class BundleAnswerer:
 
     Raises:
         BundleError: If the bundle has no ONNX file, or it does not match the contract.
-        UsageError: If onnxruntime is not installed.
+        UsageError: If what computes it is not installed.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -114,7 +114,7 @@ class BundleAnswerer:
     ) -> Sequence[Classification | CamserveError]:
         """Return the answer for each image, or the error that affects only this image.
 
-        All images are in one batch; with crops, those of each image. If ONNX Runtime cannot run it, each image is run
+        All images are in one batch; with crops, those of each image. If it cannot be run, each image is run
         by itself.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The ONNX file of a bundle, opened with ONNX Runtime in this process."""
+"""The ONNX file of a bundle, opened in this process: with ONNX Runtime, or with OpenVINO if its precision is bf16."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from camserve.clients.scoring.openvino_session import open_bf16
 from camserve.clients.wire.messages import ServedTensor
 from camserve.errors import BundleError, RequestError, UsageError
 from camserve.extras import install_command
 from camserve.regular_file import read_regular_file
+from camserve.strict_json import JsonError, parse_json
 from camserve.tensors import DATA_TYPES
 from camserve.text import printable, reason
 
 if TYPE_CHECKING:
     from camserve.bundle import Bundle
 
-__all__ = ["BundleSession", "open_session"]
+__all__ = ["BundleSession", "open_session", "runtime_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -36,8 +38,27 @@ _SESSION_ENTRIES = {
 }
 
 
-class BundleSession:
-    """A session of ONNX Runtime on the CPU. May be used from several threads, each of which computes its own batch.
+class BundleSession(Protocol):
+    """A session on the CPU. May be used from several threads, each of which computes its own batch.
+
+    Attributes:
+        inputs: The inputs of the network.
+        outputs: The outputs of the network.
+    """
+
+    inputs: tuple[ServedTensor, ...]
+    outputs: tuple[ServedTensor, ...]
+
+    def run(self, batch: Array, outputs: Sequence[str]) -> dict[str, Array]:
+        """Return outputs by name for a batch.
+
+        Raises:
+            RequestError: If they cannot be computed.
+        """
+
+
+class _OnnxRuntimeSession:
+    """A session of ONNX Runtime.
 
     Args:
         session: The session.
@@ -66,14 +87,15 @@ class BundleSession:
 
 
 def open_session(bundle: Bundle) -> BundleSession:
-    """Open the ONNX file of a bundle.
+    """Open the ONNX file of a bundle, in the precision of its export.
 
     Args:
         bundle: The bundle.
 
     Raises:
-        BundleError: If the bundle has no ONNX file, or ONNX Runtime cannot load it.
-        UsageError: If onnxruntime is not installed.
+        BundleError: If the bundle has no ONNX file, or it cannot be loaded.
+        UsageError: If onnxruntime is not installed; of a bundle in bf16, if openvino is not, or this processor does not
+            compute in bf16.
     """
     path = bundle.onnx_path
     if path is None:
@@ -82,6 +104,24 @@ def open_session(bundle: Bundle) -> BundleSession:
             hint="Export the model again with --formats onnx,savedmodel, or serve the SavedModel: camserve publish "
             f"{shlex.quote(printable(bundle.path))} --repository DIR --backend tensorflow",
         )
+    if bundle.report.get("precision") == "bf16":
+        return open_bf16(path, _verified(path, bundle.files[path.name]))
+    return _open_onnxruntime(path, bundle.files[path.name])
+
+
+def runtime_of(folder: str | Path) -> str:
+    """Return what computes a bundle, to be reported before it is opened, which refuses a folder that is no bundle."""
+    from camserve.bundle import REPORT_NAME  # noqa: PLC0415  (clients of a server need no bundle)
+
+    try:
+        report = parse_json(read_regular_file(Path(folder).expanduser() / REPORT_NAME))
+    except (OSError, JsonError):
+        report = None
+    in_bf16 = isinstance(report, dict) and report.get("precision") == "bf16"
+    return "OpenVINO in bf16" if in_bf16 else "ONNX Runtime"
+
+
+def _open_onnxruntime(path: Path, digest: str) -> BundleSession:
     onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the fastest if as many chunks are in progress as there are cores
@@ -89,7 +129,7 @@ def open_session(bundle: Bundle) -> BundleSession:
     options.log_severity_level = 3
     for name, value in _SESSION_ENTRIES.items():
         options.add_session_config_entry(name, value)
-    content = _verified(path, bundle.files[path.name])
+    content = _verified(path, digest)
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[_CPU], enable_fallback=0)
     except Exception as error:  # noqa: BLE001 - onnxruntime raises errors of many types
@@ -97,7 +137,7 @@ def open_session(bundle: Bundle) -> BundleSession:
             f"ONNX Runtime {onnxruntime.__version__} cannot load {printable(path)}: {_one_line(error)}",
             hint="Export the model again, or install a newer version: pip install --upgrade onnxruntime",
         ) from None
-    return BundleSession(session, printable(path))
+    return _OnnxRuntimeSession(session, printable(path))
 
 
 def _verified(path: Path, digest: str) -> bytes:

@@ -16,6 +16,7 @@ from camserve.export.expect.expected import Expected, resolve_expected
 from camserve.export.expect.expected_file import read_expected
 from camserve.export.expect.expected_tolerances import check_expected_tolerances
 from camserve.export.expect.find import find_pipeline
+from camserve.export.formats.onnx_settings import lower_format
 from camserve.export.formats.runner import Runner
 from camserve.export.gate.metric import Metric
 from camserve.export.gate.tolerances import Limit, Tolerances
@@ -46,7 +47,7 @@ class EndToEnd:
         expected: The image files with their expected answers.
         preprocessing: The preprocessing of the pipeline.
         summary: How well the pipeline reproduces the answers, for the report.
-        precision: Precision of the ONNX file.
+        precision: Precision of the export.
         tolerances: The tolerances.
     """
 
@@ -97,7 +98,7 @@ class EndToEnd:
                 files.append(image.read_bytes())
         if files:
             names = tuple(self.expected.names[number] for number in chosen)
-            answers, limit = self.expected.answers.take(chosen), self._limit("onnx")
+            answers, limit = self.expected.answers.take(chosen), self._limit(lower_format(self.precision) or "onnx")
             write_golden_images(path, GoldenImages(names, tuple(files), answers, limit.value))
         sampled = f", of {len(self.expected):,} evenly spaced" if len(self.expected) > _SEARCHED else ""
         return (
@@ -107,8 +108,9 @@ class EndToEnd:
         )
 
     def _limit(self, format_name: str) -> Limit:
-        lower = format_name == "onnx" and self.precision != "fp32"
-        return self.tolerances.limit("lower_probabilities" if lower else "end_to_end")
+        if format_name == lower_format(self.precision):
+            return self.tolerances.of_lower_precision("probabilities", format_name)
+        return self.tolerances.limit("end_to_end")
 
     def _compare(self, run: Runner, contract: ModelContract) -> tuple[float, int]:
         """Return the largest difference, and the number of images of another class."""

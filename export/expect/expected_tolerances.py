@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from camserve.contract import Activation
 from camserve.errors import UsageError
+from camserve.export.formats.onnx_settings import lower_format
 from camserve.export.gate.tolerances import Tolerances
 from camserve.export.options import ExportOptions
 from camserve.golden_images import tolerance_fault
@@ -22,8 +23,10 @@ def check_expected_tolerances(options: ExportOptions, activation: Activation, *,
     Raises:
         UsageError: If one accepts every answer.
     """
-    lower = () if options.onnx.precision == "fp32" else ("lower_probabilities",)
-    for name in ("end_to_end", *lower):
+    names, lower = ["end_to_end"], lower_format(options.onnx.precision)
+    if lower is not None:
+        names.append(str(options.tolerances.of_lower_precision("probabilities", lower).option))
+    for name in names:
         fault = tolerance_fault(getattr(options.tolerances, name), activation, probabilities=probabilities)
         if fault is not None:
             raise UsageError(

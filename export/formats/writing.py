@@ -9,7 +9,8 @@ from pathlib import Path
 from camserve.export.frameworks import onnx
 
 from camserve.bundle import ONNX_NAME, SAVED_MODEL_NAME
-from camserve.export.formats import onnx_format, saved_model_format
+from camserve.export.formats import onnx_format, openvino_format, saved_model_format
+from camserve.export.formats.onnx_settings import OPENVINO
 from camserve.export.formats.runner import Runner
 from camserve.export.graph.served import MAPS, PIXELS, ServedGraph
 
@@ -87,11 +88,13 @@ def open_format(folder: Path, format_name: str) -> Runner:
 
     Args:
         folder: The bundle's folder.
-        format_name: `onnx` or `savedmodel`.
+        format_name: `onnx`, `openvino` (the ONNX file, in bf16) or `savedmodel`.
 
     Raises:
         ConversionError: If it cannot be loaded.
     """
+    if format_name == OPENVINO:
+        return openvino_format.open_bf16(folder / ONNX_NAME)
     if format_name == "savedmodel":
         return saved_model_format.open_saved_model(folder / SAVED_MODEL_NAME)
     return onnx_format.open_onnx(folder / ONNX_NAME)

@@ -1,8 +1,8 @@
-"""Measure an exported file in half precision or int8 against Keras.
+"""Measure an exported file in half precision, bf16 or int8 against Keras.
 
 Rounding changes every value, so classes and maps are measured closely, and logits and probabilities have wide
-tolerances that only answers of another magnitude exceed. The head stays float32 in every precision: the tolerance of
-`cam_identity` is that of float32.
+tolerances that only answers of another magnitude exceed. The head stays float32 in half precision and int8, where the
+tolerance of `cam_identity` is that of float32. In bf16 it does not, and three tolerances are those of bf16.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def measure_agreement(
     """Measure an exported file of lower precision on images for which Keras's answers are known.
 
     Args:
-        format_name: `onnx` or `savedmodel`.
+        format_name: `onnx`, or `openvino` for bf16.
         run: Runs the file.
         batches: Inputs of the file, with Keras's answers; read one by one, and not kept. They should be images of the
             kind that will be served, none of which calibrated the quantization.
@@ -118,9 +118,10 @@ class _Totals:
     def metrics(self, format_name: str, tolerances: Tolerances, activation: Activation) -> list[Metric]:
         """Return the metrics."""
         scale = scale_of(self.largest_logit)
-        probabilities, limit = self.probabilities, tolerances.limit("lower_probabilities")
+        of_logits = tolerances.of_lower_precision("logits", format_name)
+        probabilities, limit = self.probabilities, tolerances.of_lower_precision("probabilities", format_name)
         if activation == "linear":  # probabilities are logits
-            probabilities, limit = self.probabilities / scale, tolerances.limit("lower_logits")
+            probabilities, limit = self.probabilities / scale, of_logits
 
         def limited(name: MetricName, value: float, limit: Limit) -> Metric:
             return Metric.limited(format_name, name, self.images, value, limit)
@@ -133,7 +134,7 @@ class _Totals:
                 self.images,
                 tolerances.limit("top1_disagreement"),
             ),
-            limited("logits", self.logits / scale, tolerances.limit("lower_logits")),
+            limited("logits", self.logits / scale, of_logits),
             limited("probabilities", probabilities, limit),
         ]
         if self.maps:
@@ -144,5 +145,6 @@ class _Totals:
                 Metric(format_name, "cam", self.images, largest, None),
             ]
             if self.identity is not None:
-                metrics.append(limited("cam_identity", self.identity / scale, tolerances.limit("cam_identity")))
+                limit = tolerances.of_lower_precision("cam_identity", format_name)
+                metrics.append(limited("cam_identity", self.identity / scale, limit))
         return metrics

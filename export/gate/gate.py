@@ -15,6 +15,7 @@ from camserve.answer_differences import probability_difference
 from camserve.choices import Precision
 from camserve.contract import ModelContract
 from camserve.export.formats.half import LARGEST_HALF
+from camserve.export.formats.onnx_settings import lower_format
 from camserve.export.formats.runner import Runner
 from camserve.export.gate.agreement import measure_agreement
 from camserve.export.gate.determined import undetermined_metric, with_determined
@@ -108,7 +109,7 @@ class Gate:
 
         Args:
             runners: Runs the file of each format.
-            precision: Precision of the ONNX file.
+            precision: Precision of the export.
             largest_half: The largest activation of those that were converted to half precision, if any were.
         """
         batch, noise = self.batches[1], self.noise
@@ -117,7 +118,7 @@ class Gate:
         )
         metrics += undetermined_metric([each.answers for each in self.batches])
         for format_name, run in runners.items():
-            lower = format_name == "onnx" and precision != "fp32"
+            lower = format_name == lower_format(precision)
             metrics += self.measure_lower_precision(format_name, run) if lower else self.measure_fp32(format_name, run)
             if format_name == "onnx" and largest_half is not None:
                 metrics.append(Metric(format_name, "half_range", 0, largest_half, LARGEST_HALF))
@@ -141,10 +142,10 @@ class Gate:
         )
 
     def measure_lower_precision(self, format_name: str, run: Runner) -> list[Metric]:
-        """Measure a file in half precision or int8.
+        """Measure a file in half precision, bf16 or int8.
 
         Args:
-            format_name: `onnx` or `savedmodel`.
+            format_name: `onnx`, or `openvino` for bf16.
             run: Runs the file.
         """
         spans = _spans(self._images.fillers, len(self._images.pixels))

@@ -37,7 +37,8 @@ class Metric:
     """A measured value with its tolerance.
 
     Attributes:
-        format: `onnx` or `savedmodel`; `network` for the Keras network that both are converted from.
+        format: `onnx`, `openvino` (the ONNX file in bf16) or `savedmodel`; `network` for the Keras network that they
+            are converted from.
         name: What was measured.
         batch: Number of images; 0 where that does not apply.
         value: The measured value.

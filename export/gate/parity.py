@@ -2,8 +2,8 @@
 
 Every metric is measured on the file as it was written, against the original network in float64, on the same inputs.
 Logits are compared as well as probabilities, because a saturated softmax hides errors. How far Keras's own float32
-answers are from those in float64 is measured in the same way. Half precision and int8 round every value and are
-measured by `camserve.export.gate.agreement`.
+answers are from those in float64 is measured in the same way. Lower precisions round every value and are measured
+by `camserve.export.gate.agreement`.
 """
 
 from __future__ import annotations

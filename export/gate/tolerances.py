@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from camserve.contract import Activation
 from camserve.errors import UsageError
+from camserve.export.formats.onnx_settings import OPENVINO
 from camserve.text import suggest
 
 __all__ = ["HARD_LIMIT", "NOISE_FACTOR", "Limit", "Tolerances"]
@@ -51,16 +53,19 @@ class Tolerances:
         cam: Largest difference of a map, relative to the largest |value| of Keras's maps.
         cam_identity: Largest difference between a logit and what its map and bias add up to, relative to the largest
             |logit|.
-        top1_disagreement: In fp16 and int8, share of the images whose best class differs from Keras's. An export is
-            refused if the share is larger with a confidence of 95 %.
-        cam_distance: In fp16 and int8, mean distance of a map from Keras's map of the same class: 1 - cosine.
+        top1_disagreement: In fp16, bf16 and int8, share of the images whose best class differs from Keras's. An export
+            is refused if the share is larger with a confidence of 95 %.
+        cam_distance: In fp16, bf16 and int8, mean distance of a map from Keras's map of the same class: 1 - cosine.
         lower_logits: In fp16 and int8, the tolerance of `logits`. int8 moves the logits of trained networks by about
             1 %, those of deep random ones by 15 %; logits that are twice as large or constant exceed the default.
         lower_probabilities: In fp16 and int8, the tolerance of `probabilities`: the default lets an answer change from
             unsure to sure. Values outside [0, 1] never pass.
+        bf16_logits: In bf16, the tolerance of `logits`.
+        bf16_probabilities: In bf16, the tolerance of `probabilities`. Values outside [0, 1] never pass.
+        bf16_cam_identity: In bf16, the tolerance of `cam_identity`: OpenVINO computes head and maps in bf16 too.
         end_to_end: With expected answers, the largest difference of a probability, or of an expected class from the
             best one; libraries decode JPEG files slightly differently. In fp16 and int8, `lower_probabilities` and
-            `top1_disagreement` apply.
+            `top1_disagreement` apply, in bf16 `bf16_probabilities` and `top1_disagreement`.
 
     Raises:
         UsageError: If a value is negative or not finite.
@@ -74,6 +79,9 @@ class Tolerances:
     cam_distance: float = 0.01
     lower_logits: float = 0.25
     lower_probabilities: float = 0.5
+    bf16_logits: float = 0.1
+    bf16_probabilities: float = 0.25
+    bf16_cam_identity: float = 0.05
     end_to_end: float = 0.02
 
     def __post_init__(self) -> None:
@@ -117,3 +125,14 @@ class Tolerances:
     def of_probabilities(self, activation: Activation, noise: float | None = None) -> Limit:
         """Return the limit of `probabilities` in fp32: that of logits after the activation `linear`."""
         return self.limit("logits" if activation == "linear" else "probabilities", noise)
+
+    def of_lower_precision(self, metric: Literal["logits", "probabilities", "cam_identity"], format_name: str) -> Limit:
+        """Return the limit of a metric in a lower precision.
+
+        Args:
+            metric: The metric.
+            format_name: `openvino` for bf16, else fp16 or int8, whose head is in float32.
+        """
+        if format_name == OPENVINO:
+            return self.limit(f"bf16_{metric}")
+        return self.limit(metric if metric == "cam_identity" else f"lower_{metric}")

@@ -117,7 +117,7 @@ def find_gradient_head(network: Network, logits: Value) -> GradientHead:
             raise HeadError(
                 f"the head has no derivative that camserve can compute: {describe_step(step)} is between the last "
                 "spatial features and the logits",
-                hint="Export without maps: --no-cam (maps require layers that docs/export.md lists under Maps)",
+                hint="Export without maps: --no-cam (maps require layers that docs/maps.md lists)",
             )
         needed = (needed - set(step.outputs)) | set(step.inputs)
         path.insert(0, step)

@@ -64,7 +64,7 @@ def make_report(
         metrics: The metrics of the gate.
         warnings: Warnings about the file and the preprocessing.
         provenance: Hashes and versions from `collect_provenance`.
-        precision: `fp32`, `fp16`, `int8 (cpu)` or `int8 (tensorrt)`.
+        precision: `fp32`, `fp16`, `bf16`, `int8 (cpu)` or `int8 (tensorrt)`.
         images: The images that the gate measured on.
         calibration: The calibration that they were held out of; None for synthetic images.
         graph: `opset`, `ir_version` and `operators` (number of nodes by operator) of the ONNX file, and `layers`

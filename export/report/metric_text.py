@@ -90,7 +90,7 @@ _METRICS = {
 _OWN_CLASSES = "maps whose class differs from the export's own class of that rank, or is repeated"
 _LOWER_PRECISION_METRICS = frozenset({"top1_disagreement", "cam_distance"})
 _LARGEST_RATIO = 1000
-_FORMATS = {"network": "network", "onnx": "ONNX Runtime", "savedmodel": "SavedModel"}
+_FORMATS = {"network": "network", "onnx": "ONNX Runtime", "openvino": "OpenVINO bf16", "savedmodel": "SavedModel"}
 
 
 def is_judged(row: Row) -> bool:

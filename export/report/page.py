@@ -23,6 +23,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _PRECISIONS = {
     "fp32": "weights and activations in float32",
     "fp16": "half precision; head and maps in float32",
+    "bf16": "the file is in float32, OpenVINO computes it in bf16, head and maps too; a SavedModel is float32",
     "int8 (cpu)": "8-bit weights and activations, unsigned, for CPUs; head and maps in float32",
     "int8 (tensorrt)": "8-bit weights and activations, symmetric, for TensorRT; head and maps in float32",
 }

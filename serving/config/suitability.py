@@ -34,6 +34,11 @@ def check_suitable(
     """
     if backend == "tensorflow":
         _check_tensorflow(options)
+    elif precision == "bf16" and backend == "onnxruntime":
+        raise UsageError(
+            "ONNX Runtime would compute a model of precision bf16 in float32",
+            hint="Export the model with --precision fp32 or int8 to serve it with ONNX Runtime",
+        )
     if options["accelerator"] == TensorRT.name:
         _check_tensorrt(options["tensorrt_precision"], precision)
     elif precision == "int8" and backend == "onnxruntime":

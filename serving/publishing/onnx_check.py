@@ -10,10 +10,10 @@ import numpy as np
 
 from camserve.contract import ModelContract, TensorSpec
 from camserve.errors import BundleError, ServingError
+from camserve.external_data import check_self_contained
 from camserve.golden import Golden, compare
 from camserve.golden_images import GoldenImages
 from camserve.serving.publishing.draft import GoldenFiles
-from camserve.serving.publishing.external_data import check_self_contained
 from camserve.tensors import DATA_TYPES, PROBABILITIES
 
 __all__ = ["check_servable"]

@@ -23,7 +23,7 @@ __all__ = [
 
 Format = Literal["onnx", "savedmodel"]
 InputType = Literal["float32", "uint8"]
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Int8Target = Literal["cpu", "tensorrt"]
 OutputFormat = Literal["table", "camera"]
 EngineName = Literal["local", "ray"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ __all__ = [
     "compare",
     "read_golden",
     "tolerance_of",
+    "with_rounding",
     "write_golden",
 ]
 
@@ -46,8 +47,13 @@ They are the usual tolerances of serving: a coarser one would excuse maps of ima
 
 _PIXELS = "pixels"
 _MAP_CHANGES = "map_changes"
-_TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "int8": 5e-2}
-"""fp16 also on a GPU: four times the largest difference from Keras of ResNet50 with CUDA on an H100, 2.4e-3."""
+_ROUNDING = "rounding"
+_LARGEST_ROUNDING = 0.5
+_TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2, "bf16": 2e-2, "int8": 5e-2}
+"""fp16 also on a GPU: four times the largest difference from Keras of ResNet50 with CUDA on an H100, 2.4e-3.
+
+bf16: four times the largest difference between AMX and AVX512-BF16 in OpenVINO, 5.5e-3, of a trained MobileNetV3Small.
+"""
 
 _LEAST_COSINE = 0.3
 """Of gradient maps, on average: moving features by 0.1 leaves at least 0.4, maps of other classes have about 0.1."""
@@ -68,11 +74,14 @@ class Golden:
         answers: The outputs of the exported model by name, batch first.
         map_changes: The largest change of a map for each of `ROUNDINGS`, `[n, roundings]`, float32; None if maps change
             as little as other outputs. A gradient map jumps where a ReLU reads 0, or two elements are the largest.
+        rounding: How far the answers are from those of the same file in float32, relative to the largest; 0 unless the
+            file is computed in a lower precision than it is stored in. Other processors round otherwise, by as much.
     """
 
     pixels: npt.NDArray[np.uint8]
     answers: Mapping[str, Array]
     map_changes: npt.NDArray[np.float32] | None = None
+    rounding: float = 0.0
 
     def image(self, contract: ModelContract) -> Array:
         """Return the input tensor: the pixels if the graph preprocesses them, else normalized float32."""
@@ -91,7 +100,7 @@ def tolerance_of(precision: str | None) -> float:
     """Return how far the answers of one file may differ between two processors, relative to the largest value.
 
     Args:
-        precision: As in a report: `fp32`, `fp16`, `int8 (cpu)`; anything else is treated as `fp32`.
+        precision: As in a report: `fp32`, `fp16`, `bf16`, `int8 (cpu)`; anything else is treated as `fp32`.
     """
     return _TOLERANCES.get((precision or "").partition(" ")[0], _TOLERANCES["fp32"])
 
@@ -100,7 +109,8 @@ def write_golden(path: Path, golden: Golden) -> None:
     """Write the file, uncompressed; equal values give equal bytes."""
     with path.open("wb") as stream:
         changes = {} if golden.map_changes is None else {_MAP_CHANGES: golden.map_changes}
-        np.savez(stream, **{_PIXELS: golden.pixels, **golden.answers, **changes})
+        rounding = {_ROUNDING: np.array(golden.rounding, np.float32)} if golden.rounding else {}
+        np.savez(stream, **{_PIXELS: golden.pixels, **golden.answers, **changes, **rounding})
 
 
 def read_golden(path: Path, contract: ModelContract) -> Golden:
@@ -112,13 +122,14 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
     try:
         check_entries(path)
         with np.load(path, allow_pickle=False) as stored:
-            names = (_PIXELS, _MAP_CHANGES, *(spec.name for spec in contract.outputs))
+            names = (_PIXELS, _MAP_CHANGES, _ROUNDING, *(spec.name for spec in contract.outputs))
             arrays = {name: stored[name] for name in names if name in stored}
     except UNREADABLE as error:
         raise BundleError(
             f"cannot read the golden answers {path}: {reason(error, path)}", hint=_EXPORT_AGAIN
         ) from error
     pixels, changes = arrays.pop(_PIXELS, None), arrays.pop(_MAP_CHANGES, None)
+    rounding = arrays.pop(_ROUNDING, np.float32(0))
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != contract.input.shape or not len(pixels):
         raise BundleError(f"{path} has no images of the model's input size", hint=_EXPORT_AGAIN)
     faults = [fault for spec in contract.outputs for fault in _faults(spec, arrays, len(pixels))]
@@ -126,9 +137,15 @@ def read_golden(path: Path, contract: ModelContract) -> Golden:
         faults = [f"{CAM_CLASS} is not from 0 to {contract.classes - 1}"]  # the maps would not be compared
     if not faults and changes is not None and not _are_changes(changes, len(pixels)):
         faults = [f"{_MAP_CHANGES} is not a change for each image and rounding"]
+    if not faults and not _is_rounding(rounding):
+        faults = [f"{_ROUNDING} is not a number from 0 to {_LARGEST_ROUNDING:g}"]
     if faults:
         raise BundleError(f"the golden answers {path} do not fit the contract: {'; '.join(faults)}", hint=_EXPORT_AGAIN)
-    return Golden(pixels, {spec.name: arrays[spec.name] for spec in contract.outputs}, changes)
+    return Golden(pixels, {spec.name: arrays[spec.name] for spec in contract.outputs}, changes, float(rounding))
+
+
+def _is_rounding(value: Array) -> bool:
+    return value.shape == () and value.dtype == np.float32 and bool(0 <= value <= _LARGEST_ROUNDING)
 
 
 def _are_changes(changes: Array, count: int) -> bool:
@@ -153,10 +170,29 @@ def compare(
         golden: The images and their golden answers.
         contract: The model's contract.
         answers: The answers to check, by output, batch first.
-        tolerance: Largest difference, relative to the largest golden value; of probabilities, to the largest logit.
+        tolerance: Largest difference, relative to the largest golden value; of probabilities, to the largest logit. It
+            is at least twice the `rounding` of the golden answers.
     """
+    tolerance = max(tolerance, 2 * golden.rounding)
     faults = [fault for spec in contract.outputs for fault in _shape_faults(spec, answers, len(golden.pixels))]
     return tuple(faults or _differences(golden, contract, answers, tolerance))
+
+
+def with_rounding(golden: Golden, contract: ModelContract, answers: Mapping[str, Array]) -> Golden:
+    """Record how far the golden answers are from those in float32; gradient maps have `map_changes` instead.
+
+    Args:
+        golden: The images and their golden answers.
+        contract: The model's contract.
+        answers: The answers of the same file in float32.
+    """
+    compared = _compared(golden, contract, answers)
+    differences = [
+        float(np.abs(found - expected).max() / scale)
+        for spec, found, expected, scale in compared
+        if golden.map_changes is None or spec.name != CAM
+    ]
+    return replace(golden, rounding=min(max(differences), _LARGEST_ROUNDING))
 
 
 def check_entries(path: Path) -> None:
@@ -194,25 +230,42 @@ def _shape_faults(spec: TensorSpec, answers: Mapping[str, Array], count: int) ->
 def _differences(
     golden: Golden, contract: ModelContract, answers: Mapping[str, Array], tolerance: float
 ) -> Iterator[str]:
+    scores, reference = _scores(golden)
+    if CAM_CLASS in golden.answers and reference is not None:
+        yield from _class_faults(answers[CAM_CLASS].astype(int), reference, tolerance)
+    for spec, found, expected, scale in _compared(golden, contract, answers):
+        change = np.zeros(len(found))
+        if spec.name == CAM and CAM_CLASS in golden.answers:
+            change = golden.map_change(tolerance)
+            if change.any():
+                yield from _likeness_faults(found, expected, golden.answers[CAM_CLASS] == answers[CAM_CLASS])
+        yield from _value_faults(spec.name, found, expected, tolerance * scale + change)
+    if reference is not None:
+        yield from _winner_faults(np.asarray(answers[scores], np.float64), reference, tolerance)
+
+
+def _scores(golden: Golden) -> tuple[str, Array | None]:
+    """Return the name and the values of the output that ranks the classes; None if there is none."""
     scores = LOGITS if LOGITS in golden.answers else PROBABILITIES
-    reference = np.asarray(golden.answers[scores], np.float64) if scores in golden.answers else None
+    return scores, np.asarray(golden.answers[scores], np.float64) if scores in golden.answers else None
+
+
+def _compared(
+    golden: Golden, contract: ModelContract, answers: Mapping[str, Array]
+) -> Iterator[tuple[TensorSpec, Array, Array, float]]:
+    """Yield each output whose values are compared, with its values, the golden ones, and what 1 is relative to."""
+    scores, reference = _scores(golden)
     for spec in contract.outputs:
         found, expected = answers[spec.name].astype(np.float64), golden.answers[spec.name].astype(np.float64)
         if spec.name == CAM_CLASS and reference is not None:
-            yield from _class_faults(found.astype(int), reference, tolerance)
             continue
-        scale, change = scale_of(expected), np.zeros(len(found))
+        scale = scale_of(expected)
         if spec.name == PROBABILITIES and scores == LOGITS and reference is not None:
             scale = max(1.0, scale_of(reference))  # an error of the logits moves a probability by as much
         if spec.name == CAM and CAM_CLASS in golden.answers and CAM_CLASS in answers:
             same_class = (golden.answers[CAM_CLASS] == answers[CAM_CLASS])[:, :, np.newaxis, np.newaxis]
             found, expected = found * same_class, expected * same_class
-            change = golden.map_change(tolerance)
-            if change.any():
-                yield from _likeness_faults(found, expected, same_class[:, :, 0, 0])
-        yield from _value_faults(spec.name, found, expected, tolerance * scale + change)
-    if reference is not None:
-        yield from _winner_faults(np.asarray(answers[scores], np.float64), reference, tolerance)
+        yield spec, found, expected, scale
 
 
 def _value_faults(name: str, found: Array, expected: Array, tolerances: Array) -> Iterator[str]:

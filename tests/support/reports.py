@@ -15,6 +15,7 @@ from support.networks import enliven, small_network
 from camserve.bundle import CONTRACT_NAME, LABELS_NAME, ONNX_NAME
 from camserve.contract import PRESETS, ModelContract
 from camserve.export.formats.onnx_format import convert, count_operators, write_onnx
+from camserve.export.formats.onnx_settings import OnnxSettings
 from camserve.export.gate.examples import Example, choose_examples
 from camserve.export.gate.gate import measure_network
 from camserve.export.gate.measurement_images import MeasurementImages
@@ -82,7 +83,7 @@ def report_small_export(folder: Path) -> Reported:
         prepared,
         contract,
         metrics,
-        provenance=collect_provenance(loaded),
+        provenance=collect_provenance(loaded, OnnxSettings()),
         precision="fp32",
         images=MeasurementImages(pixels, names),
         calibration=None,

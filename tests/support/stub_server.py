@@ -79,6 +79,10 @@ class StubServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop the server and end every pending call."""
         self._server.stop(grace=None).wait()
 
 

@@ -32,15 +32,17 @@ from camserve.contract import CONTRACT_PARAMETER, PRESETS, CamContract, ModelCon
 from camserve.contract.maps import MapKind, version_for
 from camserve.contract.outputs import expected_outputs as outputs_of
 from camserve.expected_answers import ExpectedAnswers
-from camserve.golden import IMAGES, Golden, write_golden
+from camserve.golden import IMAGES, Golden, with_rounding, write_golden
 from camserve.golden_images import GoldenImages, write_golden_images
 from camserve.images import load_image, prepare
 from camserve.manifest import write_manifest
-from camserve.pixels import normalize
+from camserve.openvino_runtime import open_network
+from camserve.pixels import graph_input, normalize
 
 __all__ = [
     "add_golden_images",
     "expected_outputs",
+    "in_bf16",
     "toy_contract",
     "toy_images",
     "toy_pixels",
@@ -117,6 +119,23 @@ def add_golden_images(bundle: Bundle, *, shift: float = 0.0) -> Bundle:
     write_golden_images(
         bundle.path / GOLDEN_IMAGES_NAME, GoldenImages(("a.png", "b.png"), tuple(files), expected, 0.02)
     )
+    write_manifest(bundle.path)
+    return load_bundle(bundle.path)
+
+
+def in_bf16(bundle: Bundle) -> Bundle:
+    """Change a bundle to one of precision bf16, with the golden answers of OpenVINO in bf16."""
+    assert bundle.onnx_path is not None
+    pixels, names = toy_pixels(bundle.contract), [spec.name for spec in bundle.contract.outputs]
+    network = open_network(bundle.onnx_path, "bf16", purpose="a toy in bf16")
+    images = graph_input(pixels, bundle.contract.preprocessing)
+    float32 = expected_outputs(bundle, images)
+    write_golden(
+        bundle.path / GOLDEN_NAME,
+        with_rounding(Golden(pixels, network.run(images, names)), bundle.contract, float32),
+    )
+    report = json.loads((bundle.path / REPORT_NAME).read_text())
+    (bundle.path / REPORT_NAME).write_text(json.dumps({**report, "precision": "bf16"}))
     write_manifest(bundle.path)
     return load_bundle(bundle.path)
 

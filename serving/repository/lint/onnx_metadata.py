@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from camserve.protobuf import BYTES, VARINT, read_fields
 from camserve.regular_file import open_regular_file
-from camserve.serving.repository.protobuf import BYTES, VARINT, read_fields
 
 __all__ = ["OnnxMetadata", "read_onnx_metadata"]
 

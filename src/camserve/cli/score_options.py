@@ -60,7 +60,7 @@ Bundle = Annotated[
         "--bundle",
         metavar="DIR",
         show_default=False,
-        help="Bundle that answers on the CPU of this host, through ONNX Runtime and without a server.",
+        help="Bundle that answers on this CPU without a server, through ONNX Runtime or, for bf16, OpenVINO.",
     ),
 ]
 Output = Annotated[

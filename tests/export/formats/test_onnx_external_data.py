@@ -11,7 +11,7 @@ from support.networks import small_network
 from camserve.bundle import ONNX_NAME
 from camserve.errors import BundleError
 from camserve.export import export_model
-from camserve.serving.publishing.external_data import check_self_contained
+from camserve.external_data import check_self_contained
 
 
 def test_export_has_no_external_data(tmp_path: Path) -> None:

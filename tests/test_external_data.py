@@ -15,9 +15,9 @@ from support.toy import write_toy_bundle
 
 from camserve.bundle import ONNX_NAME, Bundle
 from camserve.errors import BundleError
+from camserve.external_data import check_self_contained
 from camserve.manifest import write_manifest
 from camserve.serving import publish
-from camserve.serving.publishing.external_data import check_self_contained
 
 SECRET = np.arange(4, dtype=np.float32)
 

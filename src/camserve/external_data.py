@@ -1,7 +1,7 @@
-"""Detection of ONNX files that store weights in other files, from their bytes, before ONNX Runtime opens them.
+"""Detection of ONNX files that store weights in other files, from their bytes, before a runtime opens them.
 
-In ONNX a tensor can name a file and an offset instead of storing its values, and ONNX Runtime follows that name when it
-opens the model. A published model is a single file, so none of its tensors may do that.
+In ONNX a tensor can name a file and an offset instead of storing its values, and ONNX Runtime and OpenVINO follow that
+name when they open the model. A published model is a single file, so none of its tensors may do that.
 
 The search follows the protobuf encoding (https://protobuf.dev/programming-guides/encoding) through the fields of
 onnx.proto that lead to tensors and skips everything else, so weights of any size take no time and no memory.
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from camserve.errors import BundleError
-from camserve.serving.repository.protobuf import BYTES, read_fields
+from camserve.protobuf import BYTES, read_fields
 
 __all__ = ["check_self_contained"]
 
@@ -41,15 +41,22 @@ _LEADS_TO = {
 """The fields that contain tensors, directly or indirectly, by message of onnx.proto."""
 
 
-def check_self_contained(path: Path) -> None:
+def check_self_contained(path: Path, content: bytes | None = None) -> None:
     """Refuse an ONNX file with a tensor that is stored in another file.
+
+    Args:
+        path: The file.
+        content: Its content, if it was read (default: it is mapped into memory).
 
     Raises:
         BundleError: If it has one, or is not an ONNX file.
     """
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content is not None:
             external = next(_external_tensors(content), None)
+        else:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                external = next(_external_tensors(mapped), None)
     except (OSError, ValueError, IndexError) as error:
         raise BundleError(
             f"cannot load {path.name}: not an ONNX file: {error}", hint="Export the model again"
@@ -61,7 +68,7 @@ def check_self_contained(path: Path) -> None:
         )
 
 
-def _external_tensors(content: mmap.mmap) -> Iterator[str]:
+def _external_tensors(content: mmap.mmap | bytes) -> Iterator[str]:
     """Find the names of the tensors that are stored elsewhere."""
     pending = [("ModelProto", 0, len(content))]
     while pending:

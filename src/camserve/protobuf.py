@@ -13,7 +13,7 @@ __all__ = ["BYTES", "VARINT", "read_fields"]
 VARINT, _FIXED64, BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-def read_fields(content: mmap.mmap, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def read_fields(content: mmap.mmap | bytes, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Iterate over the fields of a message.
 
     Args:
@@ -46,7 +46,7 @@ def read_fields(content: mmap.mmap, position: int, end: int) -> Iterator[tuple[i
         yield field, kind, value, size
 
 
-def _varint(content: mmap.mmap, position: int) -> tuple[int, int]:
+def _varint(content: mmap.mmap | bytes, position: int) -> tuple[int, int]:
     """Read an integer of up to 64 bits, seven per byte; return it with the position after it."""
     number = 0
     for shift in range(0, 70, 7):
