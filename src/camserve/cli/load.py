@@ -155,17 +155,19 @@ def load(
         raise UsageError(
             f"--output must end in {' or '.join(_SUFFIXES)}, got '{output}'", hint="Pass for example --output load.csv"
         )
+    numbers = [int(each) for each in _numbers(concurrency, "--concurrency", whole=True)]
+    rates, largest_difference = _numbers(rate, "--rate"), _share(stability)
     from camserve.clients import ConnectionOptions, LoadOptions, measure_load
 
     options = LoadOptions(
-        concurrency=[int(each) for each in _numbers(concurrency, "--concurrency", whole=True)],
-        rate=_numbers(rate, "--rate"),
+        concurrency=numbers,
+        rate=rates,
         arrivals=cast("Arrivals", arrivals),
         batch=batch,
         outputs=[name.strip() for name in outputs.split(",") if name.strip()],
         window=window,
         max_windows=max_windows,
-        stability=_share(stability),
+        stability=largest_difference,
         warm_up=warm_up,
         processes=processes,
         images=_found(images or []),
