@@ -147,7 +147,8 @@ def load(
     A load is measured in windows until three successive ones agree, after a warm-up. Failed requests are counted by
     reason, and never as answers.
 
-    Exit codes: 0 success, even if a load is not stable; 3 at some loads, no request was answered; 1 at no load.
+    Exit codes: 0 success, even if a load is not stable; 3 some measurements ended early, because no request was
+    answered any more; 1 all of them.
     """
     check_choice(arrivals, _ARRIVALS, "--arrivals")
     if output is not None and output.suffix not in _SUFFIXES:
@@ -185,7 +186,7 @@ def load(
         print_json(result.document())
     else:
         print_points(result)
-    failed = sum(not point.answers for point in result.points)
+    failed = sum(point.stopped is not None or not point.answers for point in result.points)
     raise typer.Exit(exit_code(failed, len(result.points)))
 
 
