@@ -1,11 +1,13 @@
 """Measure what the maps of heads that are not linear cost, and how far they are from `tf.GradientTape`.
 
-Usage: python benchmarks/gradient_maps.py [--batch 8] [--threads 2] [--rounds 21] [--figure FILE] [NAME ...]
+Usage: python benchmarks/gradient_maps.py [--batch 8] [--threads 2] [--rounds 21] [--profile | --figure FILE] [NAME ...]
 
 Each classifier of `keras.applications` is converted to ONNX with and without maps, with random weights, and both files
 are run in turn in ONNX Runtime on the CPU. The milliseconds are medians, the cost is the median of the ratios of runs
 that follow each other. The maps of the ONNX file are compared with those of `tf.GradientTape` through the layers of the
 model, in float32, relative to the largest value of a map.
+
+`--profile` prints instead where the time of the maps goes, by ONNX Runtime's profile of the file with maps.
 
 `--figure` draws the maps of a photo of scikit-learn beside those of `tf.GradientTape`, and their difference; these
 weights are random too, with BatchNorm statistics and logits measured on images.
@@ -15,8 +17,10 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 NAMES = ("VGG16", "MobileNetV3Small", "ConvNeXtTiny")
 PHOTO = "flower.jpg"
+PROFILED = 6  # nodes of a network
 SIDE = 320  # pixels of an image in the figure
 
 Array = npt.NDArray[Any]
@@ -53,13 +58,15 @@ class Drawn:
     tape: Array
 
 
-def session(model: Any, threads: int) -> Any:
-    """Open a converted graph in ONNX Runtime."""
+def session(model: Any, threads: int, profile: Path | None = None) -> Any:
+    """Open a converted graph in ONNX Runtime, which writes a profile to a file of this prefix at its end."""
     import onnxruntime  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, str(profile)
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
@@ -112,6 +119,30 @@ def measure(name: str, batch: int, threads: int, rounds: int) -> str:
         f"| {name} | {without:,.1f} | {with_maps:,.1f} | {cost:+.1%} | {nodes[1]} | {nodes[0]} | "
         f"{sizes[1]:,.1f} | {sizes[0]:,.1f} | {difference:.1e} |"
     )
+
+
+def profiled(name: str, batch: int, threads: int, rounds: int) -> str:
+    """Return a row for each of the slowest nodes of the maps: milliseconds, and share of the nodes without maps."""
+    from camserve.export.formats.onnx_format import convert  # noqa: PLC0415
+    from camserve.export.graph.served import MAPS  # noqa: PLC0415
+
+    prepared = prepared_classifier(name, cam=True)
+    images = np.random.default_rng(0).normal(0, 1, (batch, *prepared.model.input_shape[1:])).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        onnx_session = session(convert(prepared.served, 17), threads, Path(folder) / "profile")
+        for _ in range(rounds):
+            onnx_session.run(None, {"image": images})
+        events = json.loads(Path(onnx_session.end_profiling()).read_text())
+    times: dict[str, list[float]] = {}
+    for event in events:
+        if event["name"].endswith("_kernel_time"):
+            times.setdefault(event["name"].removesuffix("_kernel_time"), []).append(event["dur"] / 1e3)
+    medians = {node: statistics.median(durations) for node, durations in times.items()}
+    of_maps = {node: ms for node, ms in medians.items() if node.startswith(f"{MAPS}/")}
+    others = sum(medians.values()) - sum(of_maps.values())
+    slowest = sorted(of_maps, key=lambda node: -of_maps[node])[:PROFILED]
+    rows = [("without maps", others), ("maps", sum(of_maps.values())), *((node, of_maps[node]) for node in slowest)]
+    return "\n".join(f"| {name} | {label} | {ms:,.2f} | {ms / others:.2%} |" for label, ms in rows)
 
 
 def maps_of_photo(name: str) -> Drawn:
@@ -175,9 +206,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw the maps of a photo instead of measuring")
+    parser.add_argument("--profile", action="store_true", help="print the slowest nodes of the maps instead")
     options = parser.parse_args()
     if options.figure:
         draw([maps_of_photo(name) for name in options.names], options.figure)
+        return
+    if options.profile:
+        print("| network | nodes | ms | of those without maps |\n|---|---|---|---|")
+        for name in options.names:
+            print(profiled(name, options.batch, options.threads, options.rounds), flush=True)
         return
     print("| network | ms without maps | ms with | cost | nodes without | with | MB without | with | from the tape |")
     print("|---|---|---|---|---|---|---|---|---|")

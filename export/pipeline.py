@@ -99,9 +99,9 @@ def export_model(
         calibration: Folder of images that int8 is calibrated with. Every fourth is held out, and parity is measured on
             these, in any precision.
         int8_target: The runtime that int8 is for: `cpu` or `tensorrt`.
-        int8_layers: The layers that int8 quantizes: `auto` for all, or, if the gate refuses that, all but the fewest
-            with which it accepts the export, which the report names; `all`; or `all,-NAME[,-NAME...]` for all but
-            these, by the names of Keras layers or patterns such as `-block_1_*`.
+        int8_layers: The layers that int8 quantizes: `auto` for all, or, if the gate refuses that, all but the
+            cheapest ones with which it accepts the export, which the report names; `all`; or `all,-NAME[,-NAME...]`
+            for all but these, by the names of Keras layers or patterns such as `-block_1_*`.
         formats: Which of `onnx` and `savedmodel` to write.
         opset: ONNX operator set.
         tolerances: Tolerances of the parity gate (default: `Tolerances()`).

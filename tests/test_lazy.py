@@ -43,6 +43,15 @@ def test_usage_errors_of_publish_load_no_slow_module(arguments: list[str]) -> No
     assert loaded_by(statement).isdisjoint(SLOW)
 
 
+def test_a_command_imports_no_options_of_other_commands() -> None:
+    call = "from camserve.cli import main\ntry: main(['classify', '--help'])\nexcept SystemExit: pass"
+    program = f"{call}\nimport sys\nprint(*(name for name in sys.modules if name.startswith('camserve.cli.')))"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "camserve.cli.classify" in loaded
+    assert {"camserve.cli.publish", "camserve.cli.export", "camserve.cli.publish_options"}.isdisjoint(loaded)
+
+
 def test_a_name_loads_its_module_on_first_use() -> None:
     assert "numpy" in loaded_by("import camserve.clients; camserve.clients.Classifier")
 

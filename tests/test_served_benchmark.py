@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -125,6 +126,29 @@ def test_paused_servers_do_not_run(tmp_path: Path) -> None:
         server.go_on()
         os.waitid(os.P_PID, server.process.pid, os.WCONTINUED)
     assert server.process.returncode == -signal.SIGTERM
+
+
+TERMINATED = """
+import sys, time
+from pathlib import Path
+from bench.peers.processes import exit_when_terminated, started
+exit_when_terminated()
+with started(["sleep", "60"], {}, Path(sys.argv[1])) as server:
+    server.pause()
+    print(server.process.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_paused_servers_end_with_a_terminated_benchmark(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", TERMINATED, str(tmp_path / "log")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as program:
+        assert program.stdout is not None
+        server = int(program.stdout.readline())
+        program.terminate()
+        assert program.wait(30) == 128 + signal.SIGTERM
+    assert not is_running(server)
 
 
 def test_a_server_that_ends_reports_what_it_printed_last(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def concurrency(settings: Settings) -> Table:
     p99 = Line("p99, ms", numbers, [1e3 * point.latency.p99 for point in found])
     lines, latencies = [rate, p50, p99], ("ms", [p50.name, p99.name])
     name = "bench-concurrency.png"
-    draw(settings.folder / name, lines, "requests in flight", ("images/s", [rate.name]), latencies)
+    draw(settings.folder / name, lines, "requests in flight", ("images/s", [rate.name]), latencies, doubling=True)
     note = (
         "ResNet50 in int8 by the embedded Triton (ONNX Runtime, batches of up to 8), requests of one image from the "
         "same cores, in a closed loop."
@@ -149,7 +149,7 @@ def models(settings: Settings) -> Table:
 def table(settings: Settings, title: str, note: str, x: str, lines: Sequence[Line], *, unit: str = "images/s") -> Table:
     """Draw lines in one panel, and return their table."""
     name = f"bench-{title.lower().replace(' ', '-')}.png"
-    draw(settings.folder / name, lines, x, (unit, [line.name for line in lines]))
+    draw(settings.folder / name, lines, x, (unit, [line.name for line in lines]), doubling=x.startswith("images"))
     return Table(title, note, (x, *(line.name for line in lines)), cells(lines), name)
 
 

@@ -21,6 +21,7 @@ from bench.networks import kept, resnet50
 from bench.peers.catalog import PEERS
 from bench.peers.closed_loop import ClosedLoop, Sent
 from bench.peers.contenders import MAX_BATCH, Contender, Ours, Trial, our_contenders, peer_contenders
+from bench.peers.processes import exit_when_terminated
 from bench.runtimes import in_onnxruntime, native_bf16
 from bench.settings import Settings
 from bench.tables import Cell, Table, goal
@@ -65,6 +66,7 @@ class Results:
 
 def measure(settings: Settings) -> list[Table]:
     """Measure a large network, in which arithmetic takes the time, and a light one, in which serving does."""
+    exit_when_terminated()
     fp32 = resnet50(settings)
     models = [Ours(fp32, "fp32", "onnxruntime")]
     models += [Ours(resnet50(settings, precision), precision, backend) for precision, backend in others()]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from camserve.clients.observing import tracing
@@ -73,13 +73,13 @@ class Observation:
             values = (printable(version), size, attempts, self._seconds())
             _log.debug("%s at %s: version %s, %d bytes, attempt %d, %.4f s", *self._what(url), *values)
 
-    @contextmanager
-    def counted(self) -> Iterator[None]:
+    def counted(self) -> AbstractContextManager[None]:
         """Count the request as in progress until the block ends, and then by its outcome, if there are metrics."""
-        if self._metrics is None:
-            yield
-            return
-        self._metrics.started(self._model)
+        return nullcontext() if self._metrics is None else self._counted(self._metrics)
+
+    @contextmanager
+    def _counted(self, metrics: Metrics) -> Iterator[None]:
+        metrics.started(self._model)
         outcome = "answered"
         try:
             yield
@@ -87,7 +87,7 @@ class Observation:
             outcome = _outcome(error)
             raise
         finally:
-            self._metrics.ended(self._model, outcome, self._seconds())
+            metrics.ended(self._model, outcome, self._seconds())
 
     @contextmanager
     def traced(self, tracer: tracing.Tracing, span: Span) -> Iterator[None]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from camserve.errors import CamserveError
@@ -38,17 +41,8 @@ class Tracing:
 
     def start(self, model: str, method: str) -> Span | None:
         """Start the span of one request; return None if no span is collected and there is no trace to continue."""
-        name = printable(model)
-        span = self._tracer.start_span(
-            f"camserve {method} {name}",
-            kind=self._trace.SpanKind.CLIENT,
-            attributes={
-                "rpc.system": "grpc",
-                "rpc.service": "inference.GRPCInferenceService",
-                "rpc.method": _METHODS.get(method, method),
-                "camserve.model": name,
-            },
-        )
+        name, attributes = _description(model, method)
+        span = self._tracer.start_span(name, kind=self._trace.SpanKind.CLIENT, attributes=attributes)
         return span if span.get_span_context().is_valid else None
 
     def current(self, span: Span) -> AbstractContextManager[Span]:
@@ -62,6 +56,19 @@ class Tracing:
         self._propagate.inject(carrier)
         pairs = ((key.lower(), value) for key, value in carrier.items())
         return tuple((key, value) for key, value in pairs if _KEY.fullmatch(key) and _VALUE.fullmatch(value))
+
+
+@lru_cache(maxsize=64)
+def _description(model: str, method: str) -> tuple[str, Mapping[str, str]]:
+    """Return the name and the attributes of the span of a request."""
+    name = printable(model)
+    attributes = {
+        "rpc.system": "grpc",
+        "rpc.service": "inference.GRPCInferenceService",
+        "rpc.method": _METHODS.get(method, method),
+        "camserve.model": name,
+    }
+    return f"camserve {method} {name}", MappingProxyType(attributes)
 
 
 def open_tracing() -> Tracing | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -134,7 +135,9 @@ def encode_request(request: Request) -> bytes:
     Raises:
         UsageError: If it exceeds the largest size of a message.
     """
-    header = request_header(request).SerializeToString()
+    header = _serialized_header(
+        request.model, request.version, request.tensor, request.batch.shape, tuple(request.outputs)
+    )
     pixels = np.ascontiguousarray(request.batch).reshape(-1).view(np.uint8)
     if len(header) + pixels.nbytes > _LARGEST_MESSAGE:
         raise UsageError(
@@ -145,12 +148,23 @@ def encode_request(request: Request) -> bytes:
 
 def request_header(request: Request) -> Any:
     """Return the `ModelInferRequest` without the bytes of the batch."""
-    tensor = request.tensor
-    message = service_pb2.ModelInferRequest(model_name=request.model, model_version=request.version)
-    message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=request.batch.shape)
-    for name in request.outputs:
+    return _header(request.model, request.version, request.tensor, request.batch.shape, request.outputs)
+
+
+def _header(model: str, version: str, tensor: ServedTensor, shape: tuple[int, ...], outputs: Sequence[str]) -> Any:
+    message = service_pb2.ModelInferRequest(model_name=model, model_version=version)
+    message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=shape)
+    for name in outputs:
         message.outputs.add(name=name)
     return message
+
+
+@lru_cache(maxsize=64)  # most requests of a client differ in nothing but the pixels
+def _serialized_header(
+    model: str, version: str, tensor: ServedTensor, shape: tuple[int, ...], outputs: tuple[str, ...]
+) -> bytes:
+    header: bytes = _header(model, version, tensor, shape, outputs).SerializeToString()
+    return header
 
 
 def read_reply(message: bytes, request: Request) -> tuple[str, dict[str, Array]]:

@@ -127,14 +127,19 @@ def read_array(name: str, datatype: str, shape: Sequence[int], raw: bytes) -> Ar
     Raises:
         InvalidReply: If its data type is unknown or has no fixed size, or its bytes do not match its shape.
     """
-    what = f"output '{shortened(name, _SHOWN)}'"
     dtype = _DTYPES.get(datatype)
     if dtype is None:
-        raise InvalidReply(f"{what} has the unsupported data type '{shortened(datatype, _SHOWN)}'")
+        raise InvalidReply(f"{_what(name)} has the unsupported data type '{shortened(datatype, _SHOWN)}'")
+    sides = tuple(shape)
+    expected = math.prod(sides) * dtype.itemsize
     # A dimension of 0 hides the others from the number of bytes, but not from NumPy.
-    if min(shape, default=0) < 0 or math.prod(max(1, side) for side in shape) * dtype.itemsize > _LARGEST_MESSAGE:
-        raise InvalidReply(f"{what} has the impossible shape {list(shape)}")
-    expected = math.prod(shape) * dtype.itemsize
+    largest = expected or math.prod(max(1, side) for side in sides) * dtype.itemsize
+    if min(sides, default=0) < 0 or largest > _LARGEST_MESSAGE:
+        raise InvalidReply(f"{_what(name)} has the impossible shape {list(sides)}")
     if len(raw) != expected:
-        raise InvalidReply(f"{what} of {datatype} {list(shape)} has {len(raw):,} bytes instead of {expected:,}")
-    return np.frombuffer(raw, dtype).reshape(shape)
+        raise InvalidReply(f"{_what(name)} of {datatype} {list(sides)} has {len(raw):,} bytes instead of {expected:,}")
+    return np.frombuffer(raw, dtype).reshape(sides)
+
+
+def _what(name: str) -> str:
+    return f"output '{shortened(name, _SHOWN)}'"

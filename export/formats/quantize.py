@@ -35,7 +35,7 @@ from camserve.export.formats.activations import ActivationRanges
 from camserve.export.formats.shortcuts import projected_shortcuts
 from camserve.export.framework_errors import reason
 
-__all__ = ["quantize", "weighted_nodes"]
+__all__ = ["quantize", "quantized_nodes", "weighted_nodes"]
 
 
 _OLDEST_OPSET = 13  # the first whose QuantizeLinear supports one scale per channel
@@ -83,7 +83,7 @@ def quantize(
             hint=f"Use opset {_OLDEST_OPSET} or newer: --opset {_OLDEST_OPSET}",
         )
     ranges = ActivationRanges(model, images) if ranges is None else ranges
-    nodes = _nodes_to_quantize(model, stay_float, target, ranges.tensors)
+    nodes = quantized_nodes(model, stay_float, target, ranges.tensors)
     if not nodes:
         raise ConversionError(
             "the network has no convolution or matrix product before the head, so int8 has no effect",
@@ -119,10 +119,17 @@ def weighted_nodes(model: onnx.ModelProto, stay_float: Collection[str], target: 
     ]
 
 
-def _nodes_to_quantize(
+def quantized_nodes(
     model: onnx.ModelProto, stay_float: Collection[str], target: Int8Target, floats: Collection[str]
 ) -> Nodes:
-    """Return the nodes that compute in 8 bits: those with weights, and for CPUs also the nodes between them."""
+    """Return the nodes that compute in 8 bits: those with weights, and for CPUs also the nodes between them.
+
+    Args:
+        model: A float32 graph.
+        stay_float: Names of the nodes that stay in float32.
+        target: The hardware: `cpu` or `tensorrt`.
+        floats: The names of the activations in float32.
+    """
     weights = {tensor.name for tensor in model.graph.initializer}
     free = [node for node in model.graph.node if node.name not in stay_float]
     weighted = weighted_nodes(model, stay_float, target)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from camserve.choices import Int8Target
 from camserve.export.formats.activations import ActivationRanges
-from camserve.export.formats.quantize import quantize, weighted_nodes
+from camserve.export.formats.quantize import quantize, quantized_nodes, weighted_nodes
+from camserve.export.int8.expense import Expense
 
 __all__ = ["Int8Network", "layer_nodes"]
 
@@ -63,6 +64,18 @@ class Int8Network:
         """
         nodes = {node for layer in float_layers for node in self._nodes[layer]}
         return quantize(self._model, self._images, self._stay_float | nodes, self.target, self._ranges)
+
+    def expenses(self) -> dict[str, int]:
+        """Return the estimated cost of each layer in float32, with what is not quantized without it."""
+        expense, every = Expense(self._model), self._quantized_nodes(())
+        costs = {}
+        for layer in self._nodes:
+            others = {node.name for node in self._quantized_nodes(self._nodes[layer])}
+            costs[layer] = expense.of(node for node in every if node.name not in others)
+        return costs
+
+    def _quantized_nodes(self, float_nodes: Collection[str]) -> list[onnx.NodeProto]:
+        return quantized_nodes(self._model, self._stay_float | set(float_nodes), self.target, self._ranges.tensors)
 
     def with_one_quantized(self, layer: str) -> onnx.ModelProto:
         """Return the graph in which only one layer is quantized, and all others are float32."""

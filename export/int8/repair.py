@@ -1,4 +1,4 @@
-"""Repair an int8 export that the gate refused: keep the fewest layers in float32 with which it passes."""
+"""Repair an int8 export that the gate refused: keep the cheapest layers in float32 with which it passes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Attempt:
     """An int8 file that the gate measured.
 
     Attributes:
-        float_layers: The layers in float32, the most harmful first.
+        float_layers: The layers in float32, those first that save most error for their cost.
         metrics: The metrics of the file.
     """
 
@@ -124,7 +124,7 @@ def repair(
     progress("run Keras on calibration images")
     images = probe()
     effects = measure_effects(network, images, progress)
-    for float_layers in _choices(network, images, [each.layer for each in effects], progress):
+    for float_layers in _choices(network, images, effects, progress):
         progress(f"write onnx, int8 with {len(float_layers)} of {count(total, 'layer')} in float32, measure parity")
         attempts.append(Attempt(float_layers, tuple(measure(network.quantized(float_layers)))))
         if not attempts[-1].failed:
@@ -132,21 +132,24 @@ def repair(
     return Repair(total, tuple(attempts), effects)
 
 
-def _choices(network: Int8Network, probe: Probe, order: Sequence[str], progress: Progress) -> Iterator[tuple[str, ...]]:
+def _choices(
+    network: Int8Network, probe: Probe, effects: Sequence[LayerEffect], progress: Progress
+) -> Iterator[tuple[str, ...]]:
     """Yield the layers that stay float32 in each round."""
+    errors, costs = {each.layer: each.squared_error for each in effects}, network.expenses()
     found: dict[frozenset[str], tuple[Metric, ...]] = {}
 
     def measured(float_layers: Sequence[str]) -> tuple[Metric, ...]:
         key = frozenset(float_layers)
         if key not in found:
-            progress(f"choice {len(found) + 1}: try int8 with {len(key)} of {count(len(order), 'layer')} in float32")
+            progress(f"choice {len(found) + 1}: try int8 with {len(key)} of {count(len(errors), 'layer')} in float32")
             found[key] = probe.metrics(open_variant(network.quantized(float_layers)))
         return found[key]
 
     chosen = None
     for is_enough in (is_safe, _has_passed):
-        search = Search(order, lambda float_layers: all(map(is_enough, measured(float_layers))))  # noqa: B023
-        chosen = search.fewest()
+        search = Search(errors, costs, lambda float_layers: all(map(is_enough, measured(float_layers))))  # noqa: B023
+        chosen = search.cheapest()
         if chosen is not None:
             break
     if chosen == ():  # all layers in int8 are good enough on these images, but not on those of the gate

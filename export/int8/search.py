@@ -1,8 +1,8 @@
-"""Search for the fewest layers that must stay float32."""
+"""Search for the cheapest layers that must stay float32."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 __all__ = ["Search", "most_float_layers"]
 
@@ -16,23 +16,30 @@ def most_float_layers(layers: int) -> int:
 
 
 class Search:
-    """A search for the fewest layers that must stay float32.
+    """A search for the cheapest layers that must stay float32.
 
     Args:
-        order: The layers, the most harmful first.
+        errors: The error that each layer causes in int8; errors of different layers add up.
+        costs: The cost of each layer in float32, in any unit.
         suffices: Returns whether the network is good enough with some layers in float32.
     """
 
-    def __init__(self, order: Sequence[str], suffices: Callable[[Sequence[str]], bool]) -> None:
+    def __init__(
+        self,
+        errors: Mapping[str, float],
+        costs: Mapping[str, float],
+        suffices: Callable[[Sequence[str]], bool],
+    ) -> None:
+        order = sorted(errors, key=lambda layer: -errors[layer] / max(costs[layer], 1))
         self._order = tuple(order)
+        self._costs = costs
         self._most = most_float_layers(len(order))
         self._suffices = suffices
 
-    def fewest(self) -> tuple[str, ...] | None:
-        """Return the fewest layers, the most harmful first; None if half of the layers are not enough.
+    def cheapest(self) -> tuple[str, ...] | None:
+        """Return the layers, those first that save most error for their cost; None if half of all are not enough.
 
-        The number of the most harmful layers is found by bisection, and then each of them is removed without which the
-        others suffice.
+        Their number is found by bisection, and then each of them is removed without which the others suffice.
         """
         lowest, highest = 0, self._most
         if not self._suffices(self._order[:highest]):
@@ -54,12 +61,12 @@ class Search:
         return (*chosen, *others)[:number]
 
     def _without_needless(self, chosen: tuple[str, ...]) -> tuple[str, ...]:
-        """Remove the layers that are not needed, the least harmful first.
+        """Remove the layers that are not needed, the most expensive first.
 
-        The last one is needed: the bisection has tried without it. Of many layers, the most harmful are not tried.
+        The last one is needed: the bisection has tried without it. Of many layers, the cheapest are not tried.
         """
         needed = chosen
-        for layer in chosen[:-1][: -_MOST_REMOVALS - 1 : -1]:
+        for layer in sorted(chosen[:-1], key=lambda each: -self._costs[each])[:_MOST_REMOVALS]:
             fewer = tuple(other for other in needed if other != layer)
             if self._suffices(fewer):
                 needed = fewer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +28,16 @@ class LayerEffect:
 
     layer: str
     effect: Effect
+
+    @property
+    def squared_error(self) -> float:
+        """Return the sum of the squared relative errors of logits and maps; infinity if one is not finite.
+
+        Errors of different layers are independent, so that their squares add up; 1 - cosine is half the square of a
+        small relative error.
+        """
+        error = self.effect.logits**2 + 2 * (self.effect.maps or 0.0)
+        return error if math.isfinite(error) else math.inf
 
     def as_document(self) -> dict[str, Any]:
         """Return the effect as it is stored in `report.json`; values that JSON cannot represent are None."""
@@ -57,19 +66,4 @@ def measure_effects(network: Int8Network, probe: Probe, progress: Progress) -> t
         if number % _LAYERS_BETWEEN_LINES == 0:
             progress(f"measure the effect of int8 on each of {total} ({number} done)")
         effects.append(LayerEffect(layer, probe.effect(open_variant(network.with_one_quantized(layer)))))
-    return _most_harmful_first(effects)
-
-
-def _most_harmful_first(effects: Sequence[LayerEffect]) -> tuple[LayerEffect, ...]:
-    """Sort by the relative error of logits and maps; equal ones stay in the order of the graph.
-
-    Errors of different layers are independent, so that their squares add up; 1 - cosine is half the square of a small
-    relative error.
-    """
-    return tuple(sorted(effects, key=lambda each: -_squared_error(each.effect)))
-
-
-def _squared_error(effect: Effect) -> float:
-    """Return the sum of the squared relative errors of logits and maps; infinity if one is not finite."""
-    error = effect.logits**2 + 2 * (effect.maps or 0.0)
-    return error if math.isfinite(error) else math.inf
+    return tuple(sorted(effects, key=lambda each: -each.squared_error))

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,17 +100,18 @@ def with_cancellation_fix(installation: TritonInstallation, folder: Path) -> Tri
     Raises:
         OSError: If the program cannot be read or written.
     """
-    program = bytearray(installation.program.read_bytes())
-    if hashlib.sha256(program).hexdigest() != _SHA256:
+    if hashlib.sha256(installation.program.read_bytes()).hexdigest() != _SHA256:
         _log.warning(
             "%s is not the program of nvidia-pytriton 0.7.0, so it runs without the fix for cancelled requests; "
             "without server pull requests 7840 and 8078, Triton can crash when clients cancel or their deadlines pass",
             installation.program,
         )
         return installation
-    for change in _CHANGES:
-        program[change.offset : change.offset + len(change.code)] = change.code
     fixed = folder / installation.program.name
     fixed.touch(_OWNER_ONLY)
-    fixed.write_bytes(program)
+    shutil.copyfile(installation.program, fixed)  # in the kernel, which takes half the time of writing 20 MB
+    with fixed.open("r+b") as program:
+        for change in _CHANGES:
+            program.seek(change.offset)
+            program.write(change.code)
     return replace(installation, program=fixed)

@@ -20,7 +20,7 @@ from support.original_pipelines import original_tensor, write_expected, write_ph
 from camserve import openvino_runtime
 from camserve.bundle import Bundle
 from camserve.contract import PRESETS
-from camserve.errors import ParityError, UsageError
+from camserve.errors import ConversionError, ParityError, UsageError
 from camserve.export import Tolerances, export_model
 from camserve.export.formats.writing import open_format
 from camserve.golden import compare, read_golden, tolerance_of
@@ -185,6 +185,14 @@ def test_bf16_is_refused_before_anything_is_loaded(
         export_model("resnet-mini", tmp_path / "bundle", precision="bf16", weights="none", progress=phases.append)
     assert hint in str(raised.value.hint)
     assert phases == []
+
+
+@needs_bf16
+def test_a_file_that_openvino_cannot_load_is_an_error_of_the_conversion(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"no ONNX file")
+    with pytest.raises(ConversionError, match=r"OpenVINO cannot load model\.onnx: Unable to read the model") as raised:
+        open_format(tmp_path, "openvino")
+    assert raised.value.hint == "Choose another precision: --precision fp32"
 
 
 def test_bf16_requires_an_onnx_file(tmp_path: Path) -> None:

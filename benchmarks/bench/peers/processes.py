@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,11 +16,12 @@ from pathlib import Path
 
 from support.process_usage import descendants, is_running, processor_seconds
 
-__all__ = ["ServerError", "ServerProcess", "free_port", "started"]
+__all__ = ["ServerError", "ServerProcess", "exit_when_terminated", "free_port", "started"]
 
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LISTENS = "0A"
 
@@ -127,6 +129,12 @@ def _wait_for_the_end(pid: int) -> None:
 def adopt_orphans() -> None:
     """Become the parent of processes whose parent ends, so that they are still found."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def exit_when_terminated() -> None:
+    """Leave all contexts at SIGTERM, and when the parent ends: servers that are paused do not end by themselves."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def free_port() -> int:

