@@ -27,8 +27,8 @@ __all__ = ["measure"]
 BATCHES = (1, 2, 4, 8, 16, 32)
 CONCURRENCY = (1, 2, 4, 8, 16, 32, 64)
 SIDES = (96, 160, 224, 320, 448)
-ROWS = (1_000, 2_000, 4_000, 8_000, 16_000)
-MODELS = (1, 4, 16, 32)
+ROWS = (1_000, 4_000, 8_000, 16_000)
+MODELS = (1, 8, 16, 32)
 
 Rows = Sequence[Sequence[Cell]]
 

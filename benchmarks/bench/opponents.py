@@ -50,6 +50,7 @@ def onnx_by_keras(model: Any, name: str, settings: Settings) -> Path:
 
     def export(folder: Path) -> None:
         folder.mkdir()
+        model(np.zeros((1, *model.input_shape[1:]), np.float32))  # Keras exports only what was called
         with warnings.catch_warnings(action="ignore"):
             model.export(str(folder / "model.onnx"), format="onnx", verbose=False)
 
