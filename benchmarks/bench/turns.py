@@ -28,6 +28,10 @@ class Rates(Generic[Name]):
         """Return the median over the rounds."""
         return median(each[name] for each in self._rounds)
 
+    def highest(self, name: Name) -> float:
+        """Return the highest value of a round."""
+        return max(each[name] for each in self._rounds)
+
     def ratio(self, name: Name, baseline: Name) -> float:
         """Return the median of the ratios within a round, in which both met the same machine."""
         return median(each[name] / each[baseline] for each in self._rounds)
