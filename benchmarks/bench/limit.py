@@ -40,8 +40,8 @@ def measure(settings: Settings) -> list[Table]:
     rows = [row(name, rates.median(name) * counted, counted, limits[kind]) for name, (kind, _) in nets.items()]
     note = (
         f"{counted / 1e9:.2f}e9 operations per image, a multiplication and an addition being two; batches of {BATCH}. "
-        f"The matrix product is the fastest of square matrices of {', '.join(map(str, SIZES))} rows, {CHAIN} products in a "
-        "row by OpenVINO, in any round; the others are medians."
+        f"The matrix product is the fastest of square matrices of {', '.join(map(str, SIZES))} rows, {CHAIN} products "
+        "in a row by OpenVINO, in any round; the others are medians."
     )
     columns = ("ResNet50", "images/s", "1e9 operations/s", "matrix product, 1e9 operations/s", "fraction")
     return [Table("What ResNet50 reaches of the speed of plain matrix products", note, columns, rows)]
