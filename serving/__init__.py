@@ -14,6 +14,7 @@ from camserve.lazy import lazy_exports
 if TYPE_CHECKING:
     from camserve.parity_report import WidenedTolerance
     from camserve.serving.config.accelerator_options import Accelerator, Auto, Cpu, Cuda, OpenVINO, TensorRT
+    from camserve.serving.config.option_file import OptionFile, read_option_file, write_option_file
     from camserve.serving.config.presets import PRESETS
     from camserve.serving.config.resources import Resource
     from camserve.serving.config.serving_options import ServingOptions
@@ -51,6 +52,7 @@ __all__ = [
     "ModelDescription",
     "ModelEntry",
     "OpenVINO",
+    "OptionFile",
     "Parity",
     "ParityMetric",
     "Pruned",
@@ -72,8 +74,10 @@ __all__ = [
     "list_models",
     "prune",
     "publish",
+    "read_option_file",
     "rollback",
     "supervise",
     "verify_repository",
     "write_backend",
+    "write_option_file",
 ]

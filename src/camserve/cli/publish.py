@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -25,6 +25,8 @@ _EPILOG = """\
 Example:  camserve publish bundles/resnet50 --repository model_repository --preset gpu --max-batch 64
 
 Example:  camserve publish bundles/resnet50 --repository model_repository --preset cpu-throughput --cores 16
+
+Example:  camserve publish bundles/resnet50 --repository model_repository --options tuned.toml
 """
 
 
@@ -41,10 +43,16 @@ def publish(
     ] = None,
     preset: publish_options.Preset = None,
     cores: publish_options.Cores = None,
+    options_file: publish_options.OptionsFile = None,
     settings: publish_options.Settings = None,
     backend: Annotated[
-        str, typer.Option(metavar="NAME", help="onnxruntime for the ONNX file, tensorflow for the SavedModel.")
-    ] = "onnxruntime",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="onnxruntime for the ONNX file, tensorflow for the SavedModel.  [default: that of --options, or "
+            "onnxruntime]",
+        ),
+    ] = None,
     allow_contract_change: AllowContractChange = False,
     url: live_server_options.LiveUrl = None,
     admin_key_file: live_server_options.AdminKeyFile = None,
@@ -61,8 +69,9 @@ def publish(
 
     Options that are not given keep the values of the model's previous publication.
     """
-    check_choice(backend, get_args(Backend), "--backend")
-    options = publish_options.requested_options(bundle, preset, cores, settings, flags, backend)
+    if backend is not None:
+        check_choice(backend, get_args(Backend), "--backend")
+    requested = publish_options.requested_options(bundle, preset, cores, options_file, settings, flags, backend)
     admin_key, tls = live_server_options.read_access(admin_key_file, tls_ca, tls_certificate, tls_key)
     # Imported after the checks, since it loads gRPC.
     from camserve.serving import publish as publish_bundle
@@ -72,8 +81,8 @@ def publish(
             bundle,
             repository,
             name=name,
-            options=options,
-            backend=cast(Backend, backend),
+            options=requested.options,
+            backend=requested.backend or "onnxruntime",
             allow_contract_change=allow_contract_change,
             url=url,
             admin_key=admin_key,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -16,13 +16,15 @@ from camserve.cli.help_layout import Command
 from camserve.cli.shared_options import one_of
 from camserve.cores import host_cores
 from camserve.errors import UsageError
+from camserve.serving.config.backends import Backend
 from camserve.serving.config.named_options import DEFAULTS, OPTIONS, check_values, format_value, overlay, parse_settings
 from camserve.serving.config.option import Option
+from camserve.serving.config.option_file import OptionFile, read_option_file
 from camserve.serving.config.option_kinds import Switch
 from camserve.serving.config.presets import PRESETS, HostProfile, preset_options
-from camserve.text import count
+from camserve.text import count, printable
 
-__all__ = ["Cores", "Preset", "PublishCommand", "Settings", "requested_options", "with_serving_flags"]
+__all__ = ["Cores", "OptionsFile", "Preset", "PublishCommand", "Settings", "requested_options", "with_serving_flags"]
 
 _PANEL = "Serving"
 
@@ -43,6 +45,15 @@ Preset = Annotated[
 Cores = Annotated[
     int | None,
     _option("--cores", metavar="N", min=1, help="Cores of the serving host, for --preset.  [default: this host's]"),
+]
+OptionsFile = Annotated[
+    Path | None,
+    _option(
+        "--options",
+        metavar="FILE",
+        help="TOML file of serving options and the backend, see docs/tuning.md. It takes precedence over "
+        "--preset; flags and --set take precedence over it.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None, _option("--set", metavar="NAME=VALUE", help="Any option listed below; repeatable.")
@@ -111,36 +122,67 @@ def requested_options(
     bundle: Path,
     preset: str | None,
     cores: int | None,
+    options_file: Path | None,
     settings: Sequence[str] | None,
     flags: Mapping[str, Any],
-    backend: str = "onnxruntime",
-) -> dict[str, Any]:
-    """Return serving options by name. Flags take precedence over `--set`, and both over the preset.
+    backend: str | None = None,
+) -> OptionFile:
+    """Return the backend and the serving options by name.
 
-    The options of a preset are printed to stderr, since its threads depend on a host.
+    Flags take precedence over `--set`, both over the file, and the file over the preset. The options of a preset are
+    printed to stderr, since its threads depend on a host, and so are those of a file.
 
     Args:
         bundle: The bundle to publish.
         preset: Name of a preset.
         cores: Cores of the host that serves the model (default: those of this host).
+        options_file: A file of serving options.
         settings: Texts of the form `NAME=VALUE`.
         flags: Values of the flags by the option's name; None for those that are not given.
-        backend: Triton's backend that runs the model.
+        backend: Triton's backend that `--backend` names; None if it is not given.
 
     Raises:
-        UsageError: If a preset, an option or a value is invalid.
+        UsageError: If the file, a preset, an option or a value is invalid.
     """
     explicit = {**parse_settings(settings or ()), **_parse_flags(flags)}
     check_values(explicit)
-    if preset is None:
-        if cores is not None:
-            raise UsageError("--cores requires --preset", hint="Add --preset, or set --threads")
-        return explicit
-    host = HostProfile(cores or host_cores(), _precision(bundle), backend, explicit.get("max_batch_size"))
-    options = overlay(preset_options(preset, host), explicit)
-    settings_text = " ".join(f"{name}={format_value(value)}" for name, value in options.items())
-    print_note(f"Preset {preset} for {count(host.cores, 'core')}: {settings_text}")
-    return options
+    if preset is None and cores is not None:
+        raise UsageError("--cores requires --preset", hint="Add --preset, or set --threads")
+    file = OptionFile() if options_file is None else read_option_file(options_file)
+    if options_file is not None:
+        _note_file(options_file, file, explicit, backend)
+    chosen = cast("Backend | None", backend) or file.backend
+    options = overlay(file.options, explicit)
+    if preset is not None:
+        options = _with_preset(preset, cores, bundle, chosen or "onnxruntime", options)
+    return OptionFile(chosen, options)
+
+
+def _with_preset(
+    preset: str, cores: int | None, bundle: Path, backend: str, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    host = HostProfile(cores or host_cores(), _precision(bundle), backend, options.get("max_batch_size"))
+    combined = overlay(preset_options(preset, host), options)
+    print_note(f"Preset {preset} for {count(host.cores, 'core')}: {_settings_text(combined)}")
+    return combined
+
+
+def _note_file(path: Path, file: OptionFile, explicit: Mapping[str, Any], backend: str | None) -> None:
+    """Print every value that a file sets, and those of the command line that replace some of them."""
+    values = {"backend": file.backend, **file.options} if file.backend else dict(file.options)
+    given = {"backend": backend, **explicit} if backend else explicit
+    kept = overlay(values, given)
+    replaced = [
+        f"{name}={format_value(given[name])}" if name in given else f"no {name}"
+        for name, value in values.items()
+        if name not in kept or kept[name] != value
+    ]
+    note = f"Options from {printable(path)}: {_settings_text(values) or 'none'}"
+    print_note(note + (f"; the command line replaces them by {' '.join(replaced)}" if replaced else ""))
+
+
+def _settings_text(values: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={format_value(value)}" for name, value in values.items())
 
 
 def _parse_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
