@@ -8,8 +8,8 @@
     batch_sizes = [1, 8]
     gpu_mem_limit = "8G"
 
-The names in `[options]` are those of `--set`. Texts are parsed as `--set` parses them, and `"none"` stands for no value,
-which TOML lacks. What `write_option_file` wrote, `read_option_file` returns.
+The names in `[options]` are those of `--set`. Texts are parsed as `--set` parses them, and `"none"` stands for no
+value, which TOML lacks. What `write_option_file` wrote, `read_option_file` returns.
 """
 
 from __future__ import annotations
@@ -108,7 +108,8 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomllib.loads(read_regular_file(path).decode())
     except OSError as error:
         raise UsageError(
-            f"{printable(path)} cannot be read: {reason(error, path)}", hint="Pass a TOML file such as docs/tuning.md shows"
+            f"{printable(path)} cannot be read: {reason(error, path)}",
+            hint="Pass a TOML file such as docs/tuning.md shows",
         ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(
