@@ -1,0 +1,1 @@
+"""Measure the choices of serving on this host, and plot what was measured."""
