@@ -59,7 +59,7 @@ class SharedMemory:
         if not FOLDER.is_dir() or not os.access(FOLDER, os.W_OK | os.X_OK):
             raise UsageError(
                 f"shared_memory requires write access to {FOLDER}, which this host does not give",
-                hint="Remove shared_memory=True; it requires Linux, and a server on the same host",
+                hint="Remove shared_memory=True (--shared-memory); it requires Linux, and a server on the same host",
             )
         self._limit = limit
         self._closed = False
@@ -175,7 +175,8 @@ def not_accepted(url: str, why: str) -> RequestError:
     """Return the error for a server that does not register a segment, with the reason that it gave."""
     return RequestError(
         f"the server at {url} does not accept shared memory: {printable(why)}",
-        hint="Remove shared_memory=True, or start the server on this host, as this user, with --allow-shared-memory",
+        hint="Remove shared_memory=True (--shared-memory), or start the server on this host, as this user, with "
+        "--allow-shared-memory",
     )
 
 

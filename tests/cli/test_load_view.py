@@ -43,8 +43,13 @@ def result(point: LoadPoint, cores: int = 2) -> LoadResult:
             "less than were due; 300",
         ),
         ({"late": 5}, "5 requests started more than 10 ms late"),
-        ({"errors": {"Exceeds maximum queue size (UNAVAILABLE)": 7}}, "7 of Exceeds maximum queue size (UNAVAILABLE)"),
-        ({"stable": False}, "not stable"),
+        (
+            {"errors": {"Exceeds maximum queue size (UNAVAILABLE)": 7}},
+            "7 requests failed, not counted as answers: Exceeds",
+        ),
+        ({"errors": {"a": 7, "b": 2}}, "9 requests failed, not counted as answers: 7 of a; 2 of b"),
+        ({"errors": {"a": 7}, "stable": False}, "Reduce the load until no request fails"),
+        ({"stable": False}, "the mean of all of them. Lengthen --window"),
         ({"stopped": "the server answered nothing for 1 s"}, "warning: 100 requests/s: the server answered nothing"),
     ],
 )

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["LoadDisplay", "points_rows", "print_points", "write_points"]
 
 _NONE = "-"
+_LENGTHEN = "Lengthen --window, or raise --max-windows"
+_REDUCE = "Reduce the load until no request fails, or publish the model with a longer --queue"
 _MOST_REASONS = 3
 
 
@@ -110,12 +112,14 @@ def _warn(point: LoadPoint, result: LoadResult) -> None:
         print_warning(f"{point.level}: {point.stopped}")
     elif point.errors:
         reasons = sorted(point.errors.items(), key=lambda item: -item[1])
-        shown = "; ".join(f"{number:,} of {reason}" for reason, number in reasons[:_MOST_REASONS])
+        shown = "; ".join(
+            f"{number:,} of {reason}" if len(reasons) > 1 else reason for reason, number in reasons[:_MOST_REASONS]
+        )
         print_warning(f"{point.level}: {count(point.error_count, 'request')} failed, not counted as answers: {shown}")
     if not point.stable and point.stopped is None:
         print_warning(
             f"{point.level}: not stable after {count(len(point.windows), 'window')}; the row is the mean of all of "
-            "them. Lengthen --window, or raise --max-windows"
+            f"them. {_REDUCE if point.errors else _LENGTHEN}"
         )
     if point.late:
         print_warning(
