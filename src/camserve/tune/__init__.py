@@ -1,1 +1,1 @@
-"""Measure the choices of serving on this host, and plot what was measured."""
+"""What was measured of several ways to serve a model on a host, and its plot."""
