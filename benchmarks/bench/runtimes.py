@@ -13,7 +13,7 @@ from camserve.openvino_runtime import OpenVinoPrecision, capabilities, import_op
 __all__ = ["Run", "in_onnxruntime", "in_openvino", "native_bf16", "openvino", "openvino_as_it_is"]
 
 Run = Callable[[Any], list[Any]]
-"""Take a batch of images, and return the outputs that were asked for."""
+"""Take a batch of images, and return the requested outputs."""
 
 _PURPOSE = "the benchmark"
 

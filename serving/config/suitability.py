@@ -37,7 +37,7 @@ def check_suitable(
     elif precision == "bf16" and backend == "onnxruntime":
         raise UsageError(
             "ONNX Runtime would compute a model of precision bf16 in float32",
-            hint="Export the model with --precision fp32 or int8 to serve it with ONNX Runtime",
+            hint="Export with --precision fp32 or int8 to serve the model; camserve score --bundle computes bf16",
         )
     if options["accelerator"] == TensorRT.name:
         _check_tensorrt(options["tensorrt_precision"], precision)

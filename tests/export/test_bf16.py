@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from keras import layers
+from support.bf16 import NO_BF16, has_bf16, needs_bf16
 from support.networks import enliven, small_network
 from support.original_pipelines import original_tensor, write_expected, write_photos
 
@@ -25,20 +25,12 @@ from camserve.export import Tolerances, export_model
 from camserve.export.formats.writing import open_format
 from camserve.golden import compare, read_golden, tolerance_of
 from camserve.golden_images import read_golden_images
-from camserve.openvino_runtime import capabilities
 
 pytestmark = pytest.mark.slow
 
 UNIT: dict[str, Any] = {"preprocessing": "unit", "resize": "nearest"}
 TIES = Tolerances(top1_disagreement=1)
 """A random network tells some images apart by less than the rounding of bf16."""
-
-
-def has_bf16() -> bool:
-    return find_spec("openvino") is not None and "BF16" in capabilities("this test")
-
-
-needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="OpenVINO does not compute in bf16 here")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +42,7 @@ def model() -> keras.Model:
 @pytest.fixture(scope="module")
 def bundle(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     if not has_bf16():
-        pytest.skip("OpenVINO does not compute in bf16 here")
+        pytest.skip(NO_BF16)
     return export_model(model, tmp_path_factory.mktemp("bf16") / "bundle", precision="bf16", tolerances=TIES, **UNIT)
 
 

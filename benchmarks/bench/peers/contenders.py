@@ -67,7 +67,7 @@ class Contender:
         precision: What it computes in.
         protocol: How it is asked.
         target: Where it is.
-        logits: Its answers `[N, classes]` to the images, each asked for alone.
+        logits: Its answers `[N, classes]` to the images, each in a request of its own.
         difference: The largest difference of these from the expected ones, relative to the largest logit.
         process: What is paused between turns, or None.
     """

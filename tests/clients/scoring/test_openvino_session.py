@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from support.bf16 import needs_bf16
 from support.toy import in_bf16, toy_pixels, write_toy_bundle
 
 from camserve import openvino_runtime
@@ -21,13 +21,9 @@ from camserve.errors import BundleError, RequestError, UsageError
 from camserve.golden import read_golden
 from camserve.images.loading import open_image
 from camserve.manifest import write_manifest
-from camserve.openvino_runtime import capabilities
 from camserve.pixels import graph_input
 
-pytestmark = pytest.mark.skipif(
-    find_spec("openvino") is None or "BF16" not in capabilities("this test"),
-    reason="OpenVINO does not compute in bf16 here",
-)
+pytestmark = needs_bf16
 
 
 @pytest.fixture
