@@ -159,7 +159,8 @@ def speeds(bundles: Mapping[str, Bundle], images: npt.NDArray[np.float32], round
     sessions = {kind: open_session(Path(str(bundle.onnx_path)), threads=2) for kind, bundle in bundles.items()}
     seconds: dict[str, list[float]] = {kind: [] for kind in sessions}
     for turn in range(rounds + 2):
-        for kind, session in sessions.items():
+        for kind in (*sessions,) if turn % 2 else (*reversed(sessions),):
+            session = sessions[kind]
             start = time.perf_counter()
             session.run(None, {"image": images})
             if turn > 1:  # the first runs allocate memory

@@ -82,7 +82,8 @@ class Int8Result:
         if cost.speed is None:
             return f"; {size} of all layers in int8"
         speed = f"{cost.speed:g} times the speed and {size} of all layers in int8"
-        return f"; {speed}, {cost.float32_speed:g} times the speed of float32"
+        advice = ", so that --precision fp32 is faster here" if (cost.float32_speed or 1) < 1 else ""
+        return f"; {speed}, {cost.float32_speed:g} times the speed of float32{advice}"
 
     def as_document(self) -> dict[str, Any]:
         """Return the result as it is stored in `report.json`.

@@ -105,6 +105,7 @@ def open_session(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
     """Load an ONNX file in ONNX Runtime on the CPU, with a number of threads (default: one per core)."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # an idle session would use the cores
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import shlex
 
+import pytest
+
 from camserve.export.int8.choice import LayerChoice
+from camserve.export.int8.cost import Cost
+from camserve.export.int8.repair import Attempt, Repair
 from camserve.export.int8.result import Int8Result
 from camserve.export.report.int8_section import int8_layers
 
@@ -24,6 +28,15 @@ def test_notes_quote_patterns() -> None:
     )
     page = str(int8_layers({"int8": Int8Result(choice, 7, ("block_1", "block_2")).as_document()}))
     assert "--int8-layers &#x27;all,-block_*&#x27;" in page
+
+
+@pytest.mark.parametrize(("speed", "is_slower"), [(0.77, True), (1.0, False), (1.5, False)])
+def test_the_note_of_a_repair_says_when_float32_is_faster(speed: float, is_slower: bool) -> None:
+    repair = Repair(7, (Attempt((), ()), Attempt(("a",), ())))
+    cost = Cost(150, 100, 400, speed=0.9, float32_speed=speed, batch=8)
+    (note,) = Int8Result(LayerChoice(), 7, ("a",), repair, cost).notes
+    assert f"0.9 times the speed and 1.50 times the size of all layers in int8, {speed:g} times" in note
+    assert ("so that --precision fp32 is faster here" in note) == is_slower
 
 
 def test_reports_of_older_exports_have_no_such_section() -> None:
