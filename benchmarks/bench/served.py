@@ -103,7 +103,7 @@ def mobilenet(settings: Settings) -> Bundle:
             folder,
             name="mobilenet",
             preprocessing="tf",
-            resize="tf-bilinear",
+            resize="bilinear",
             formats="onnx",
             input_dtype="uint8",
         )
