@@ -25,7 +25,7 @@ CHECK_LOCK := if grep -nE '^-|://' requirements.lock; then \
 .PHONY: help install demo check test test-all bench bench-quick chaos lint typecheck format docs lock upgrade clean clean-all FORCE
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP)  ## Create .venv with the locked packages (PYTHON=... selects the interpreter)
 
@@ -69,10 +69,10 @@ test: $(STAMP)  ## Run every test but the exhaustive ones (12 minutes on two cor
 test-all: $(STAMP)  ## Run every test (at most 22 minutes more)
 	$(BIN)/python -m pytest --durations=20 $(PARALLEL)
 
-bench: $(STAMP)  ## Measure against what others offer, 25 minutes on two cores; results in build/bench/
+bench: $(STAMP)  ## Measure against what others offer, 26 minutes on two cores; results in build/bench/
 	$(BIN)/python benchmarks/bench
 
-bench-quick: $(STAMP)  ## The same in 5 minutes, roughly
+bench-quick: $(STAMP)  ## The same in less time, roughly
 	$(BIN)/python benchmarks/bench --quick
 
 chaos: $(STAMP)  ## Run the chaos tests at full length (10 minutes)

@@ -82,7 +82,7 @@ def parse() -> argparse.Namespace:
         description="Measure camserve against what a user would choose instead, on this machine.",
         epilog=f"Parts: {', '.join(PARTS)}.",
     )
-    parser.add_argument("--quick", action="store_true", help="a rough result in 5 minutes instead of 25")
+    parser.add_argument("--quick", action="store_true", help="a rough result in less time")
     parser.add_argument("--only", type=part_names, default=list(PARTS), metavar="PART,...", help="measure these parts")
     parser.add_argument("--cores", type=int, default=host_cores(), help="threads of everything (default: all cores)")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench", help="folder of caches and results")
