@@ -42,6 +42,15 @@ class Measured(NamedTuple):
     p99: float
 
 
+class Compared(NamedTuple):
+    """What both measure: all outputs, which perf_analyzer requests by default."""
+
+    program: Path
+    url: str
+    outputs: list[str]
+    seconds: float
+
+
 def main() -> None:
     """Measure and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else None)
@@ -53,6 +62,7 @@ def main() -> None:
     arguments = parser.parse_args()
     program = arguments.perf_analyzer or install()
     bundle = load_bundle(arguments.bundle or export())
+    outputs = [spec.name for spec in bundle.contract.outputs]
     with tempfile.TemporaryDirectory() as folder:
         publish(bundle, Path(folder) / "repository", name=MODEL)
         with TritonServer(Path(folder) / "repository") as server:
@@ -61,15 +71,15 @@ def main() -> None:
             )
             print("| concurrency | | camserve load | perf_analyzer | difference |\n|--:|---|--:|--:|--:|", flush=True)
             for concurrency in arguments.concurrency:
-                compare(program, server.grpc_url, concurrency, arguments.rounds, arguments.seconds)
+                compare(Compared(program, server.grpc_url, outputs, arguments.seconds), concurrency, arguments.rounds)
 
 
-def compare(program: Path, url: str, concurrency: int, rounds: int, seconds: float) -> None:
+def compare(compared: Compared, concurrency: int, rounds: int) -> None:
     """Measure with both in turn, and print the medians."""
     measured: dict[str, list[Measured]] = defaultdict(list)
     for number in range(rounds):
         for name in ("ours", "theirs") if number % 2 else ("theirs", "ours"):
-            one = ours(url, concurrency, seconds) if name == "ours" else theirs(program, url, concurrency, seconds)
+            one = ours(compared, concurrency) if name == "ours" else theirs(compared, concurrency)
             measured[name].append(one)
     for field in Measured._fields:
         own, other = (median(getattr(each, field) for each in measured[name]) for name in ("ours", "theirs"))
@@ -81,22 +91,50 @@ def compare(program: Path, url: str, concurrency: int, rounds: int, seconds: flo
         print(f"| {concurrency} | {unit} | {own:.2f} | {other:.2f} | {difference:+.1%} |", flush=True)
 
 
-def ours(url: str, concurrency: int, seconds: float) -> Measured:
+def ours(compared: Compared, concurrency: int) -> Measured:
     """Measure with `camserve load`."""
-    options = LoadOptions(concurrency=(concurrency,), window=seconds, max_windows=WINDOWS, stability=ANY)
-    (point,) = measure_load(url, MODEL, options).points
+    options = LoadOptions(
+        concurrency=(concurrency,),
+        outputs=compared.outputs,
+        window=compared.seconds,
+        max_windows=WINDOWS,
+        stability=ANY,
+    )
+    (point,) = measure_load(compared.url, MODEL, options).points
     if point.errors or point.stopped:
         raise SystemExit(f"camserve load: {dict(point.errors)} {point.stopped or ''}")
     return Measured(point.images_per_second, point.latency.p50 * 1e3, point.latency.p99 * 1e3)
 
 
-def theirs(program: Path, url: str, concurrency: int, seconds: float) -> Measured:
+def theirs(compared: Compared, concurrency: int) -> Measured:
     """Measure with perf_analyzer."""
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "table.csv"
-        load = ["-m", MODEL, "-i", "grpc", "-u", url, "--concurrency-range", str(concurrency), "-f", str(table)]
-        windows = ["-p", str(round(seconds * 1000)), "-r", str(WINDOWS), "-s", ANY_PERCENT, "--percentile", "99"]
-        done = subprocess.run([program, *load, *windows], capture_output=True, text=True, check=False, timeout=600)
+        load = [
+            "-m",
+            MODEL,
+            "-i",
+            "grpc",
+            "-u",
+            compared.url,
+            "--concurrency-range",
+            str(concurrency),
+            "-f",
+            str(table),
+        ]
+        windows = [
+            "-p",
+            str(round(compared.seconds * 1000)),
+            "-r",
+            str(WINDOWS),
+            "-s",
+            ANY_PERCENT,
+            "--percentile",
+            "99",
+        ]
+        done = subprocess.run(
+            [compared.program, *load, *windows], capture_output=True, text=True, check=False, timeout=600
+        )
         if done.returncode or not table.exists():
             raise SystemExit(f"perf_analyzer: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         with table.open(newline="", encoding="utf-8") as stream:
