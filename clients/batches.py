@@ -14,8 +14,8 @@ from camserve.clients.session import Session
 from camserve.clients.steps import Steps
 from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.exchange import Exchange
-from camserve.clients.wire.messages import Statistics
 from camserve.clients.wire.transport import Transport
+from camserve.clients.wire.values import Statistics
 from camserve.errors import CamserveError, ImageError, RequestError
 from camserve.images.loading import OpenedImage
 from camserve.images.memory import enough_memory

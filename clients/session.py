@@ -21,7 +21,7 @@ from camserve.clients.answers.timing import with_server_share
 from camserve.clients.steps import Steps, Wait, Work
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.exchange import Exchange
-from camserve.clients.wire.messages import Reply, Request, Statistics
+from camserve.clients.wire.values import Reply, Request, Statistics
 from camserve.errors import (
     ClientError,
     ConnectionFailedError,

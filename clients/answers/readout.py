@@ -15,7 +15,7 @@ from camserve.clients.answers.classification import Classification, Timings
 from camserve.clients.answers.map_selection import Maps
 from camserve.clients.answers.predictions import check_finite, check_probabilities, probabilities_of, top_predictions
 from camserve.clients.answers.query import ClassifyRequest, Query
-from camserve.clients.wire.messages import Reply
+from camserve.clients.wire.values import Reply
 from camserve.errors import RequestError
 from camserve.ranking import best_classes, rank_classes
 from camserve.tensors import CAM_CLASS, LOGITS, PROBABILITIES

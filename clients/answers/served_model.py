@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from camserve.clients.answers.predictions import Label, parse_label
-from camserve.clients.wire.messages import ServedModel, ServedTensor
+from camserve.clients.wire.values import ServedModel, ServedTensor
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 from camserve.errors import BundleError, ContractError, UsageError
 from camserve.labels import label_fault, label_lines

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from camserve.clients.answers.classification import Timings
-from camserve.clients.wire.messages import Reply, Statistics
+from camserve.clients.wire.values import Reply, Statistics
 
 __all__ = ["with_server_share"]
 

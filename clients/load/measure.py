@@ -15,7 +15,7 @@ from camserve.clients.load.results import LoadPoint, LoadResult, LoadWindow, Ser
 from camserve.clients.load.target import Target, open_target
 from camserve.clients.load.windows import agree, confidence_interval, join, summarize
 from camserve.clients.wire.connection_options import is_local, parse_urls
-from camserve.clients.wire.messages import Statistics
+from camserve.clients.wire.values import Statistics
 from camserve.cores import host_cores
 from camserve.errors import UsageError
 

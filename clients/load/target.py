@@ -21,10 +21,11 @@ from camserve.clients.steps import Metadata
 from camserve.clients.wire.channel_settings import SERVICE, dialler
 from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.failures import CallFailed, is_refusal
-from camserve.clients.wire.messages import Request, Statistics, encode_request, request_header
+from camserve.clients.wire.messages import encode_request, request_header
 from camserve.clients.wire.segments import Lease, Ledger
 from camserve.clients.wire.shared_memory import not_accepted
 from camserve.clients.wire.transport import Transport
+from camserve.clients.wire.values import Request, Statistics
 from camserve.errors import ClientError, RequestError, UsageError
 from camserve.images.loading import load_image
 from camserve.images.preprocess import prepare

@@ -5,7 +5,7 @@ from __future__ import annotations
 from camserve.clients.scoring.answerer import Answerer
 from camserve.clients.scoring.served_answerer import ServedAnswerer
 from camserve.clients.scoring.stage_times import StageTimes
-from camserve.clients.wire.messages import Statistics
+from camserve.clients.wire.values import Statistics
 
 __all__ = ["Bottleneck"]
 

@@ -23,7 +23,7 @@ from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.answers.readout import Answer, validate_replies
 from camserve.clients.answers.served_model import PUBLISH_AGAIN, Model, Overrides, read_model
 from camserve.clients.scoring.bundle_session import BundleSession, open_session
-from camserve.clients.wire.messages import Reply, ServedModel
+from camserve.clients.wire.values import Reply, ServedModel
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER
 from camserve.errors import BundleError, CamserveError, ContractError, ImageError, RequestError, UsageError
 from camserve.images.loading import OpenedImage

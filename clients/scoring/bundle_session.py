@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from camserve.clients.scoring.openvino_session import open_bf16
-from camserve.clients.wire.messages import ServedTensor
+from camserve.clients.wire.values import ServedTensor
 from camserve.errors import BundleError, RequestError, UsageError
 from camserve.extras import install_command
 from camserve.regular_file import read_regular_file

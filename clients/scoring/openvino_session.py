@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from camserve.clients.wire.messages import ServedTensor
+from camserve.clients.wire.values import ServedTensor
 from camserve.cores import host_cores
 from camserve.errors import BundleError, RequestError
 from camserve.external_data import check_self_contained

@@ -11,7 +11,7 @@ from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.answers.served_model import Model
 from camserve.clients.classifier import Classifier
 from camserve.clients.wire.connection_options import MOST_RETRIES
-from camserve.clients.wire.messages import Statistics
+from camserve.clients.wire.values import Statistics
 from camserve.errors import CamserveError
 from camserve.images.loading import OpenedImage
 

@@ -15,9 +15,10 @@ from camserve.clients.wire.attempts import Attempts
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.endpoints import Endpoints
 from camserve.clients.wire.failures import CallFailed, Failure, Operation, diagnose
-from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics, encode_request, read_reply
+from camserve.clients.wire.messages import encode_request, read_reply
 from camserve.clients.wire.queries import Server, parse
 from camserve.clients.wire.sharing import open_sharing
+from camserve.clients.wire.values import Reply, Request, ServedModel, Statistics
 
 __all__ = ["Exchange"]
 

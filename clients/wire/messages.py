@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -18,15 +17,11 @@ from camserve.clients.wire.reply_checks import (
     read_names,
     read_version,
 )
+from camserve.clients.wire.values import Request, ServedModel, ServedTensor, Statistics
 from camserve.errors import UsageError
 from camserve.text import count
 
 __all__ = [
-    "Reply",
-    "Request",
-    "ServedModel",
-    "ServedTensor",
-    "Statistics",
     "encode_request",
     "newest_version",
     "read_model",
@@ -40,91 +35,6 @@ Array = np.ndarray[Any, Any]
 _RAW_INPUT_CONTENTS = b"\x3a"  # field 7 of ModelInferRequest, of length-delimited type
 _LARGEST_MESSAGE = 2**31 - 1
 _PER_NANOSECOND = 1e-9
-
-
-@dataclass(frozen=True)
-class ServedTensor:
-    """A tensor as the server describes it; `shape` includes the batch dimension, and -1 is a variable one."""
-
-    name: str
-    datatype: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class ServedModel:
-    """A version of a model as the server describes it.
-
-    Attributes:
-        name: The model.
-        version: The version described; empty if the server reports none.
-        inputs: Its inputs.
-        outputs: Its outputs.
-        max_batch_size: Maximum batch size; 0 if the server does not batch.
-        parameters: The parameters in its configuration.
-    """
-
-    name: str
-    version: str
-    inputs: tuple[ServedTensor, ...]
-    outputs: tuple[ServedTensor, ...]
-    max_batch_size: int
-    parameters: Mapping[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """One batch for a model.
-
-    Attributes:
-        model: The model.
-        version: Its version; empty for the newest that is served.
-        tensor: The input.
-        batch: The values, of the data type of `tensor`, batch first.
-        outputs: Names of the requested outputs.
-    """
-
-    model: str
-    version: str
-    tensor: ServedTensor
-    batch: Array = field(repr=False)
-    outputs: Sequence[str]
-
-
-@dataclass(frozen=True, eq=False)
-class Reply:
-    """The reply of a server to a request.
-
-    Attributes:
-        version: The version that replied.
-        url: The server that replied.
-        tensors: The outputs by name, read-only.
-        seconds: Duration, from the first attempt on.
-        attempts: Number of attempts.
-        size: Size of the message, in bytes.
-    """
-
-    version: str
-    url: str
-    tensors: Mapping[str, Array] = field(repr=False)
-    seconds: float
-    attempts: int
-    size: int
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """The time that a server has spent on a version since it was loaded; seconds, cumulative.
-
-    Attributes:
-        requests: Number of successful requests.
-        queue: Time in the queue.
-        compute: Time for inputs, inference and outputs.
-    """
-
-    requests: int
-    queue: float
-    compute: float
 
 
 def encode_request(request: Request) -> bytes:

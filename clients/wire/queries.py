@@ -10,8 +10,9 @@ from tritonclient.grpc import service_pb2
 from camserve.clients.steps import Call, Metadata, Steps
 from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.failures import CallFailed, is_not_loaded
-from camserve.clients.wire.messages import ServedModel, Statistics, newest_version, read_model, read_statistics
+from camserve.clients.wire.messages import newest_version, read_model, read_statistics
 from camserve.clients.wire.reply_checks import reading
+from camserve.clients.wire.values import ServedModel, Statistics
 
 __all__ = ["Server", "parse"]
 

@@ -13,9 +13,10 @@ from tritonclient.grpc import service_pb2
 from camserve.clients.steps import Call, Metadata, Steps
 from camserve.clients.wire.connection_options import MemorySharing, is_local
 from camserve.clients.wire.failures import CallFailed, is_refusal
-from camserve.clients.wire.messages import Request, encode_request, request_header
+from camserve.clients.wire.messages import encode_request, request_header
 from camserve.clients.wire.queries import Server, parse
 from camserve.clients.wire.shared_memory import Lease, SharedMemory, is_unknown_region, not_accepted
+from camserve.clients.wire.values import Request
 from camserve.errors import RequestError, UsageError
 
 __all__ = ["Sharing", "open_sharing"]

@@ -19,7 +19,7 @@ from camserve.clients.session import Session
 from camserve.clients.steps import Step, Steps, Wait, Work, run_steps
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.exchange import Exchange
-from camserve.clients.wire.messages import Reply, Request, ServedModel, Statistics
+from camserve.clients.wire.values import Reply, Request, ServedModel, Statistics
 from camserve.errors import ConnectionFailedError
 
 

@@ -16,7 +16,7 @@ from camserve.bundle import Bundle
 from camserve.clients.answers.classification import Classification, Timings
 from camserve.clients.answers.query import ClassifyRequest, query_classes
 from camserve.clients.answers.readout import read_classes, validate_replies
-from camserve.clients.wire.messages import Reply
+from camserve.clients.wire.values import Reply
 from camserve.export import export_model
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.writing import open_format

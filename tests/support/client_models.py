@@ -8,7 +8,7 @@ from typing import Any
 from support.toy import toy_contract
 
 from camserve.clients.answers.served_model import Model, Overrides, read_model
-from camserve.clients.wire.messages import ServedModel, ServedTensor
+from camserve.clients.wire.values import ServedModel, ServedTensor
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract, TensorSpec
 
 __all__ = ["LABELS", "model_of", "served"]

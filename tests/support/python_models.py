@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from camserve.clients.wire.messages import Request, ServedTensor
+from camserve.clients.wire.values import Request, ServedTensor
 
 __all__ = ["echo_request", "slow_request", "write_python_models"]
 

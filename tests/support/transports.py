@@ -15,8 +15,8 @@ from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire.async_transport import AsyncTransport
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.exchange import Exchange
-from camserve.clients.wire.messages import Reply, Request, ServedModel, ServedTensor, Statistics
 from camserve.clients.wire.transport import Transport
+from camserve.clients.wire.values import Reply, Request, ServedModel, ServedTensor, Statistics
 
 __all__ = ["TRANSPORTS", "AsyncioTransport", "ThreadTransport", "TransportClass", "deadline", "toy_request"]
 

@@ -17,7 +17,7 @@ from camserve.clients.answers.query import ClassifyRequest, query_batch, query_c
 from camserve.clients.answers.readout import Answer, read_classes, read_logits, read_map, validate_replies
 from camserve.clients.answers.served_model import Model, Overrides, read_model
 from camserve.clients.answers.timing import with_server_share
-from camserve.clients.wire.messages import Reply, Statistics
+from camserve.clients.wire.values import Reply, Statistics
 from camserve.contract import ModelContract
 from camserve.errors import ContractError, RequestError, UsageError
 from camserve.images.crops import Crops, crop_image

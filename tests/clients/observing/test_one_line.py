@@ -25,8 +25,8 @@ from camserve.clients.observing.monitor import Monitor
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.failures import redact
-from camserve.clients.wire.messages import Request, ServedTensor
 from camserve.clients.wire.transport import Transport
+from camserve.clients.wire.values import Request, ServedTensor
 from camserve.errors import ClientError, ImageError, UsageError
 from camserve.serving import TritonServer
 from camserve.tls import ClientTls

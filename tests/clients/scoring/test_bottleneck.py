@@ -11,7 +11,7 @@ from camserve.clients.scoring.answerer import Answerer
 from camserve.clients.scoring.bottleneck import Bottleneck
 from camserve.clients.scoring.served_answerer import ServedAnswerer
 from camserve.clients.scoring.stage_times import StageTimes
-from camserve.clients.wire.messages import Statistics
+from camserve.clients.wire.values import Statistics
 
 
 class Counting(ServedAnswerer):

@@ -11,9 +11,6 @@ from tritonclient.grpc import model_config_pb2, service_pb2
 
 from camserve.clients.wire.failures import InvalidReply
 from camserve.clients.wire.messages import (
-    Reply,
-    Request,
-    Statistics,
     encode_request,
     newest_version,
     read_model,
@@ -21,6 +18,7 @@ from camserve.clients.wire.messages import (
     read_statistics,
     request_header,
 )
+from camserve.clients.wire.values import Reply, Request, Statistics
 
 Array = np.ndarray[Any, Any]
 REQUEST = toy_request(np.zeros((1, 8, 8, 3), np.float32))

@@ -19,7 +19,7 @@ from support.transports import ThreadTransport, TransportClass, deadline, toy_re
 
 from camserve.clients.wire import health_checks
 from camserve.clients.wire.failures import CallFailed
-from camserve.clients.wire.messages import Reply
+from camserve.clients.wire.values import Reply
 from camserve.errors import ConnectionFailedError
 from camserve.serving import TritonServer
 

@@ -17,7 +17,7 @@ from support.toy import expected_outputs, toy_images
 from support.transports import TransportClass, deadline, toy_request
 
 from camserve.bundle import Bundle
-from camserve.clients.wire.messages import ServedTensor
+from camserve.clients.wire.values import ServedTensor
 from camserve.contract import CONTRACT_PARAMETER
 from camserve.errors import ConnectionFailedError, DeadlineError, NotLoadedError, RequestError
 from camserve.serving import TritonServer
