@@ -16,6 +16,11 @@ RUN for folder in /opt/tritonserver/backends/*; do \
     mkdir /models; \
     install --directory --owner=1000 --group=1000 /var/cache/camserve
 
+# With `--build-arg BACKENDS="onnxruntime python"`: what the models import that take image files.
+RUN if [[ " ${BACKENDS} " == *" python "* ]]; then \
+      python3 -m pip install --no-cache-dir --break-system-packages numpy==1.26.4 pillow==13.0.0 pydantic==2.14.3; \
+    fi
+
 COPY --chmod=0755 start-server.sh /usr/local/bin/start-server
 
 # Numeric, so that Kubernetes can verify that it is not root. Triton writes only to /tmp and the cache folder, so the

@@ -16,14 +16,14 @@ from camserve.regular_file import read_regular_file
 from camserve.serving.config.accelerators import name_engines, read_accelerators, write_accelerators
 from camserve.serving.config.backends import Backend, backend_of
 from camserve.serving.config.batching import read_batching, write_batching
+from camserve.serving.config.image_files import read_image_files, write_image_files
 from camserve.serving.config.instances import read_instances, write_instances
 from camserve.serving.config.merging import merge_changes
 from camserve.serving.config.named_options import DEFAULTS, changed_options, make_options
-from camserve.serving.config.openvino import pin_precision, write_openvino
 from camserve.serving.config.pinning import unpinned
 from camserve.serving.config.readiness import read_readiness, write_readiness
 from camserve.serving.config.serving_options import ServingOptions
-from camserve.serving.config.suitability import check_suitable, for_backend
+from camserve.serving.config.suitability import check_suitable
 
 __all__ = [
     "BACKEND",
@@ -39,11 +39,7 @@ __all__ = [
 
 CONFIG_NAME = "config.pbtxt"
 BACKEND: Backend = "onnxruntime"
-MODEL_FILES: Mapping[Backend, str] = {
-    "onnxruntime": ONNX_NAME,
-    "tensorflow": "model.savedmodel",
-    "openvino": ONNX_NAME,
-}
+MODEL_FILES: Mapping[Backend, str] = {"onnxruntime": ONNX_NAME, "tensorflow": "model.savedmodel"}
 """By backend, the name of the model file in a version folder."""
 
 
@@ -68,7 +64,7 @@ def build_config(
         labels: One per class.
         options: How Triton serves it.
         backend: Triton's backend that runs it.
-        precision: Precision of the model's file: `fp32`, `fp16`, `bf16` or `int8`.
+        precision: Precision of the model's file: `fp32`, `fp16` or `int8`.
         digest: SHA-256 of the model's file, by which TensorRT's cache tells versions apart.
 
     Raises:
@@ -77,7 +73,6 @@ def build_config(
     config = _build(contract, options, backend)
     check_suitable(read_options(config), backend=backend, precision=precision)
     _identify(config, contract, labels, digest)
-    pin_precision(config, backend, precision)
     return config
 
 
@@ -113,8 +108,7 @@ def update_config(
     config = model_config_pb2.ModelConfig()
     config.CopyFrom(current)
     if changes or current.backend != backend:
-        options = read_options(current)
-        after = _build(contract, changed_options(options, for_backend(backend, options, changes)), backend)
+        after = _build(contract, changed_options(read_options(current), changes), backend)
         before = _rebuilt(current, contract)
         if before is None:
             config = after
@@ -122,7 +116,6 @@ def update_config(
             merge_changes(config, before, after)
     check_suitable(read_options(config), backend=backend, precision=precision, chosen=changes)
     _identify(config, contract, labels, digest)
-    pin_precision(config, backend, precision)
     return config
 
 
@@ -130,7 +123,12 @@ def read_options(config: Any) -> dict[str, Any]:
     """Return all options of a configuration by name; those of a pinned one as requested."""
     config = unpinned(config)
     instances = read_instances(config)
-    parts = (read_batching(config), read_accelerators(config, instances["accelerator"]), read_readiness(config))
+    parts = (
+        read_batching(config),
+        read_accelerators(config, instances["accelerator"]),
+        read_readiness(config),
+        read_image_files(config),
+    )
     return {**DEFAULTS, **instances, **{name: value for part in parts for name, value in part.items()}}
 
 
@@ -188,8 +186,7 @@ def _build(contract: ModelContract, options: ServingOptions, backend: Backend) -
     write_instances(config, options, backend)
     write_accelerators(config, options, contract.input)
     write_readiness(config, options, contract.input)
-    if backend == "openvino":
-        write_openvino(config)
+    write_image_files(config, options)
     return config
 
 

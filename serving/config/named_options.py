@@ -94,7 +94,8 @@ def overlay(current: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     """Return values by name with changes, without the current values that a change makes meaningless.
 
     Those are the options of an accelerator when another one is chosen, fixed batch sizes when TensorRT is, the default
-    priority when there are no priority levels, and of `versions` and `latest_versions` the one that is not changed.
+    priority when there are no priority levels, of `versions` and `latest_versions` the one that is not changed,
+    and the instances of `NAME_file` without `image_files`.
     """
     return {**{name: value for name, value in current.items() if not _is_void(name, changes)}, **changes}
 
@@ -138,6 +139,8 @@ def _is_void(name: str, changes: Mapping[str, Any]) -> bool:
         return changes["accelerator"] not in _ACCELERATORS_WITH[name]
     if name == "batch_sizes":
         return changes.get("accelerator") == TensorRT.name
+    if name == "image_file_instances":
+        return "image_files" in changes and not changes["image_files"]
     if name == "default_priority":
         return "priority_levels" in changes and not changes["priority_levels"]
     if name == "latest_versions":

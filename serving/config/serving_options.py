@@ -18,7 +18,7 @@ QueueAction = Literal["reject", "continue"]
 Versions = Literal["latest", "all"] | tuple[int, ...]
 
 _BATCHING, _INSTANCES, _ACCELERATOR = "Batching and queue", "Instances and threads", "Accelerator"
-_LIFECYCLE = "Warm-up and versions"
+_LIFECYCLE, _IMAGE_FILES = "Warm-up and versions", "Image files"
 
 
 @documented
@@ -54,8 +54,8 @@ class ServingOptions:
         "auto",
         FixedSizes(),
         "Batch sizes that camserve's backend prepares, such as 1,8,32, the largest included; a batch is padded to the "
-        "next one, except in OpenVINO. none: any size. auto: 1,8,32 and the largest on CUDA, 1 and the largest in "
-        "OpenVINO, any size elsewhere. NVIDIA's backend ignores it.",
+        "next one. none: any size. auto: 1,8,32 and the largest on CUDA, any size elsewhere. NVIDIA's backend ignores "
+        "it.",
         parameters=("batch_sizes",),
     )
     max_queue_size: int = declare(
@@ -122,6 +122,16 @@ class ServingOptions:
         flag="--latest-versions",
         panel=_LIFECYCLE,
     )
+    image_files: bool = declare(
+        False,
+        Switch(),
+        "Publish NAME_file, too: a model that takes encoded image files (JPEG, PNG, …), from any program.",
+        flag="--image-files/--no-image-files",
+        panel=_IMAGE_FILES,
+    )
+    image_file_instances: int = declare(
+        2, Integer(1, 256), "Instances of NAME_file, each a process that decodes and preprocesses on one core."
+    )
     rate_limiter_resources: tuple[Resource, ...] = declare(
         (),
         Resources(),
@@ -142,6 +152,7 @@ class ServingOptions:
         _check_fixed_sizes(self)
         _check_priorities(self)
         _check_versions(self)
+        _check_image_files(self)
         accelerator = self.accelerator
         if isinstance(accelerator, TensorRT) and accelerator.opt_batch_size == self.max_batch_size:
             # A configuration stores both as one number, and options read back from it must be equal.
@@ -187,6 +198,11 @@ def _check_priorities(options: ServingOptions) -> None:
         )
     if default and not levels:
         raise UsageError(f"default_priority is {default} without priority_levels", hint="Set priority_levels as well")
+
+
+def _check_image_files(options: ServingOptions) -> None:
+    if options.image_file_instances != ServingOptions.image_file_instances and not options.image_files:
+        raise UsageError("image_file_instances requires image_files", hint="Add --image-files, or leave it out")
 
 
 def _check_versions(options: ServingOptions) -> None:

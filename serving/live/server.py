@@ -221,6 +221,32 @@ class LiveServer:
             rows = [self._infer(model, version, contract, batch[row : row + 1]) for row in range(len(batch))]
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
+    def infer_file(self, model: str, file: bytes, output: TensorSpec) -> npt.NDArray[Any]:
+        """Run a model that takes image files on one file.
+
+        Args:
+            model: Name of the model.
+            file: The bytes of the file.
+            output: The requested output.
+
+        Returns:
+            The output, batch first.
+
+        Raises:
+            ServerError: If the request fails, or the output is another one.
+        """
+        tensor = triton.InferInput("image_file", [1, 1], "BYTES")
+        tensor.set_data_from_numpy(np.array([[file]], np.object_))
+        with self._errors(f"run {model}"):
+            result = self._client.infer(
+                model,
+                [tensor],
+                outputs=[triton.InferRequestedOutput(output.name)],
+                client_timeout=self._load_timeout,
+                headers=self._headers,
+            )
+            return _read_output(result, output)
+
     def execution(self, model: str, version: int, contract: ModelContract) -> Execution:
         """Return what a version runs on; unknown if the server does not report it or refuses such a request.
 

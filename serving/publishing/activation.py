@@ -11,11 +11,13 @@ from camserve.errors import RepositoryError, ServerError
 from camserve.golden import compare
 from camserve.golden_images import GoldenImages
 from camserve.serving.config.cpu import cpu_change, cpu_config
+from camserve.serving.config.image_files import file_model_name
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.live.backend_messages import Execution
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.arithmetic import TF32_TOLERANCE, Arithmetic
 from camserve.serving.publishing.draft import Draft, GoldenFiles
+from camserve.serving.publishing.file_model_activation import activate_file_model, restore_file_model
 from camserve.serving.publishing.version_placement import Placement
 from camserve.serving.repository.ledger import read_ledger
 
@@ -46,6 +48,7 @@ def activate(
             the reason and that the version was rolled back.
     """
     name = draft.model.name
+    files_before = server.served().get(file_model_name(name), ())
     try:
         warnings = _load(server, draft.model)
         config = server.config(name)
@@ -54,15 +57,18 @@ def activate(
         execution = server.execution(name, placement.number, draft.contract)
         arithmetic = Arithmetic(config, precision=draft.precision, provider=execution.provider)
         _check_answers(server, placement.number, draft, golden, arithmetic)
+        activate_file_model(server, draft, placement.number, arithmetic.tolerance(draft.tolerance))
         return replace(execution, warnings=(*execution.warnings, *warnings))
     except ServerError as error:
         restored = _restore_previous(server, placement.undo, draft.model, before=before)
+        restore_file_model(server, draft, files_before)
         raise ServerError(
             f"version {placement.number} of {name} was rolled back: {error.message}{restored}",
             hint=error.hint or "See the log of the server",
         ) from None
     except BaseException:
         _restore_previous(server, placement.undo, draft.model, before=before)
+        restore_file_model(server, draft, files_before)
         raise
 
 

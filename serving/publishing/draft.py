@@ -16,8 +16,10 @@ from camserve.golden_images import GoldenImages, read_golden_images
 from camserve.manifest import MANIFEST_NAME, file_digest, write_manifest
 from camserve.parity_report import largest_noise, widened_tolerances
 from camserve.serving.config.backends import Backend
-from camserve.serving.config.message import CONFIG_NAME, MODEL_FILES
+from camserve.serving.config.image_files import CODE_NAME
+from camserve.serving.config.message import CONFIG_NAME, MODEL_FILES, read_options
 from camserve.serving.config.serving_options import ServingOptions
+from camserve.serving.publishing.image_file_code import write_code
 from camserve.serving.repository.durable import copy_tree, sync_tree
 from camserve.serving.repository.ledger import PublishedModel
 
@@ -56,17 +58,25 @@ class Draft:
 
     @property
     def precision(self) -> str:
-        """Precision of the served file: `fp32`, `fp16`, `bf16` or `int8`. A SavedModel is always float32."""
-        return "fp32" if self.backend == "tensorflow" else self.source.precision
+        """Precision of the served file: `fp32`, `fp16` or `int8`. A SavedModel is always float32."""
+        return "fp32" if self.backend == "tensorflow" else self._export_precision
+
+    @property
+    def image_files(self) -> bool:
+        """Whether it is published with the model that takes image files."""
+        if isinstance(self.changes, ServingOptions):
+            return self.changes.image_files
+        current = {} if self.published is None else read_options(self.published.config)
+        return bool(self.changes.get("image_files", current.get("image_files", False)))
 
     @property
     def tolerance(self) -> float:
         """Tolerance for the golden answers on a CPU."""
         # Golden answers come from the ONNX file. The SavedModel beside it is never quantized.
-        if self.precision != self.source.precision:
+        if self.precision != self._export_precision:
             return _SAVED_MODEL_TOLERANCE
         parity = self.source.report.get("parity")
-        tolerance, noise = tolerance_of(self.source.precision), largest_noise(parity)
+        tolerance, noise = tolerance_of(self._export_precision), largest_noise(parity)
         if noise:
             # Two processors or runtimes that are as precise as Keras differ by up to twice its distance from float64.
             tolerance = max(tolerance, min(2 * noise, _LARGEST_FP32_TOLERANCE))
@@ -77,6 +87,16 @@ class Draft:
         return tolerance
 
     @property
+    def _export_precision(self) -> str:
+        """The requested precision of the export: of `int8 (cpu)` the first word."""
+        return str(self.source.report.get("precision", "fp32")).partition(" ")[0]
+
+    @property
+    def _has_code(self) -> bool:
+        """Whether the source is a version that was published with image files."""
+        return self.source_version is not None and (self.source.path / CODE_NAME).is_file()
+
+    @property
     def parts(self) -> dict[str, Path]:
         """The source of each part of the version's folder, by its name there."""
         model_file = MODEL_FILES[self.backend]
@@ -84,7 +104,8 @@ class Draft:
         if self.backend == "tensorflow" and self.source.saved_model_path is not None:
             source = self.source.saved_model_path
         images = () if self.source.golden_images_path is None else (GOLDEN_IMAGES_NAME,)
-        names = (LABELS_NAME, REPORT_NAME, GOLDEN_NAME, *images)
+        code = (CODE_NAME,) if self.image_files and self._has_code else ()
+        names = (LABELS_NAME, REPORT_NAME, GOLDEN_NAME, *images, *code)
         return {model_file: source, **{name: self.source.path / name for name in names}}
 
 
@@ -132,6 +153,8 @@ def write_version(folder: Path, draft: Draft) -> str:
         if not source.exists():
             raise BundleError(f"{draft.source.path} has no {source.name}", hint=_format_hint(draft.backend))
         copy_tree(source, folder / name)
+    if draft.image_files and not (folder / CODE_NAME).exists():
+        write_code(folder / CODE_NAME)
     (folder / CONTRACT_NAME).write_text(draft.contract.to_json(indent=2) + "\n", encoding="utf-8")
     _refuse_changed(write_manifest(folder), draft)
     if draft.published is not None:
@@ -153,7 +176,8 @@ def _refuse_changed(written: Mapping[str, str], draft: Draft) -> None:
         for file, digest in draft.source.files.items()
         if file == source or file.startswith(f"{source}/")
     }
-    changed = sorted(name for name in written if name != CONTRACT_NAME and written[name] != expected.get(name))
+    own = [name for name in written if name == CONTRACT_NAME or name.partition("/")[0] not in draft.parts]
+    changed = sorted(written.keys() - own - {name for name in written if written[name] == expected.get(name)})
     changed += sorted(expected.keys() - written.keys())
     if changed:
         raise BundleError(

@@ -8,16 +8,15 @@ a version remains that is not served; the next publisher recognizes it by its nu
 
 from __future__ import annotations
 
-import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from camserve.serving.config.message import CONFIG_NAME
 from camserve.serving.publishing.draft import Draft
+from camserve.serving.publishing.file_model import place_file_model, remove_file_model
 from camserve.serving.publishing.plan import plan_config
+from camserve.serving.publishing.version_folders import add_model, add_version
 from camserve.serving.repository.allocation import Allocated, allocate_version, read_numbers
-from camserve.serving.repository.durable import copy_access, keep_access, rename, sync_tree, write_text
 from camserve.serving.repository.ledger import config_text
 from camserve.serving.repository.version_numbers import claimed_numbers
 
@@ -32,14 +31,12 @@ class Placement:
         number: The version number.
         manifest: SHA-256 of its manifest.
         served: Whether the configuration serves it.
-        warnings: Which other versions the configuration does not serve any more, and why.
         undo: Restores the previous state when it is closed.
     """
 
     number: int
     manifest: str
     served: bool
-    warnings: tuple[str, ...]
     undo: ExitStack
 
 
@@ -57,54 +54,18 @@ def place(root: Path, stage: Path, version: Path, manifest: str, draft: Draft) -
         RepositoryError: If the version policy does not allow it.
     """
     number = _next_number(root, draft)
-    plan = plan_config(draft, number, manifest)
-    text = config_text(plan.config, "" if draft.published is None else draft.published.text)
+    config = plan_config(draft, number, manifest)
+    text = config_text(config, "" if draft.published is None else draft.published.text)
     allocate_version(root, stage, draft.model.name, Allocated(number, manifest))
     with ExitStack() as undo:
-        place_version = _add_version if draft.model.exists() else _add_model
+        place_file_model(root, stage, config, undo)
+        place_version = add_version if draft.model.exists() else add_model
         place_version(stage, version, draft.model / str(number), text, undo)
-        served = number in plan.config.version_policy.specific.versions
-        return Placement(number, manifest, served, plan.warnings, undo.pop_all())
+        remove_file_model(root, stage, config, undo)
+        return Placement(number, manifest, number in config.version_policy.specific.versions, undo.pop_all())
 
 
 def _next_number(root: Path, draft: Draft) -> int:
     allocated = read_numbers(root).get(draft.model.name)
     numbers = {0, allocated.number if allocated else 0, *(draft.published.ledger if draft.published else ())}
     return max(numbers | (claimed_numbers(draft.model) if draft.model.exists() else set())) + 1
-
-
-def _add_version(stage: Path, version: Path, target: Path, text: str, undo: ExitStack) -> None:
-    fresh, current, backup = stage / CONFIG_NAME, target.parent / CONFIG_NAME, stage / f"{CONFIG_NAME}.before"
-    write_text(fresh, text)
-    if current.exists():
-        # Backed up in advance, so that restoring it is a rename, which works on a full disk.
-        shutil.copy2(current, backup)
-        copy_access(current, backup)
-        keep_access(current, fresh)
-    _move(version, target, undo)
-    undo.callback(_restore, fresh, current, backup)
-    rename(fresh, current)
-
-
-def _add_model(stage: Path, version: Path, target: Path, text: str, undo: ExitStack) -> None:
-    fresh, model = stage / "model", target.parent
-    fresh.mkdir()
-    version.rename(fresh / target.name)
-    write_text(fresh / CONFIG_NAME, text)
-    sync_tree(fresh)
-    _move(fresh, model, undo)
-
-
-def _move(source: Path, target: Path, undo: ExitStack) -> None:
-    undo.callback(_move_back, source, target)
-    rename(source, target)
-
-
-def _move_back(source: Path, target: Path) -> None:
-    if target.exists() and not source.exists():
-        rename(target, source)
-
-
-def _restore(fresh: Path, current: Path, backup: Path) -> None:
-    if not fresh.exists():  # it replaced the current configuration
-        rename(*((backup, current) if backup.exists() else (current, fresh)))

@@ -16,6 +16,7 @@ from google.protobuf import text_format
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
 from camserve.errors import BundleError, RepositoryError
 from camserve.regular_file import read_regular_file
+from camserve.serving.config.image_files import file_model_of
 from camserve.serving.config.message import CONFIG_NAME, parse_config, render_config
 from camserve.serving.config.pinning import chosen_versions, unpinned
 from camserve.serving.repository.seal import seal, without_seal
@@ -107,6 +108,12 @@ def read_carried_contract(config: Any, path: Path) -> ModelContract:
 
 def _parse(text: str, path: Path) -> PublishedModel:
     config = parse_config(text, path)
+    owner = file_model_of(config)
+    if owner is not None:
+        raise RepositoryError(
+            f"{path.parent.name} takes image files for {owner}, with which it is published, rolled back and pruned",
+            hint=f"Use the name {owner}",
+        )
     if CONTRACT_PARAMETER not in config.parameters:
         raise RepositoryError(
             f"{path.parent} was not published by camserve: its configuration contains no contract",

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from camserve.errors import RepositoryError
+from camserve.serving.config.image_files import file_model_of
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.config.pinning import chosen_versions
 from camserve.serving.repository.export_facts import Parity, read_export_facts
@@ -58,11 +59,13 @@ class ModelEntry:
         name: Its name.
         path: Its folder.
         versions: Its versions, lowest first.
+        image_files_of: The model for which it takes image files; None if it is not such a model.
     """
 
     name: str
     path: Path
     versions: tuple[VersionEntry, ...]
+    image_files_of: str | None = None
 
     @property
     def served(self) -> tuple[int, ...]:
@@ -148,8 +151,9 @@ def _model_names(root: Path) -> list[str]:
 
 def _model(path: Path) -> ModelEntry:
     folders = version_folders(path)
-    served = chosen_versions(read_config(path / CONFIG_NAME).version_policy, folders)
-    return ModelEntry(path.name, path, tuple(read_versions(folders, served)))
+    config = read_config(path / CONFIG_NAME)
+    served = chosen_versions(config.version_policy, folders)
+    return ModelEntry(path.name, path, tuple(read_versions(folders, served)), file_model_of(config))
 
 
 def read_versions(folders: Mapping[int, Path], served: Collection[int]) -> Iterator[VersionEntry]:

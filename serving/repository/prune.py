@@ -89,6 +89,8 @@ def _plan(
     entries = {entry.name: entry for entry in list_models(root)}
     plan = {}
     for name in dict.fromkeys(names) or entries:
+        if not names and entries[name].image_files_of is not None:
+            continue
         published = read_published(root / name)
         if published is None or not published.ledger:
             continue

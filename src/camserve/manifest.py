@@ -15,6 +15,7 @@ from camserve.text import reason
 __all__ = ["MANIFEST_NAME", "file_digest", "manifest_faults", "verify_manifest", "write_manifest"]
 
 MANIFEST_NAME = "manifest.json"
+_CACHE = "__pycache__"
 _BLOCK_BYTES = 1 << 20
 _REPLACE = "Replace it with the file itself"
 _EXPORT_AGAIN = "Export the model again"
@@ -111,6 +112,7 @@ def _digests(folder: Path) -> dict[str, str]:
     files: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not path.is_symlink() and name != MANIFEST_NAME:
+        # Triton's Python backend writes a cache beside the program of a model.
+        if path.is_file() and not path.is_symlink() and name != MANIFEST_NAME and path.parent.name != _CACHE:
             files[name] = file_digest(path)
     return files

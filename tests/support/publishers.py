@@ -37,6 +37,21 @@ def add(folder: Path) -> None:
     publish(folder.parent / "new", folder / "repository", options=options, allow_contract_change=True)
 
 
+def new_model_with_files(folder: Path) -> None:
+    """Publish a new model with the one that takes image files."""
+    publish(folder.parent / "new", folder / "repository", options={"image_files": True})
+
+
+def add_files(folder: Path) -> None:
+    """Publish a version with the model that takes image files, for the first time."""
+    publish(folder.parent / "old", folder / "repository", options={"image_files": True, "max_batch_size": 3})
+
+
+def remove_files(folder: Path) -> None:
+    """Publish a version without the model that takes image files, which the one before had."""
+    publish(folder.parent / "old", folder / "repository", options={"image_files": False, "max_batch_size": 3})
+
+
 def inside(folder: Path) -> None:
     """Do the same in a repository that looks like a separate mount."""
     staging_area._supports_rename = lambda stage, root: False
@@ -60,7 +75,18 @@ def remove_oldest(folder: Path) -> None:
 
 
 TASKS: dict[str, Callable[[Path], None]] = {
-    task.__name__: task for task in (new_model, add, inside, new_model_inside, roll_back, remove_oldest)
+    task.__name__: task
+    for task in (
+        new_model,
+        add,
+        inside,
+        new_model_inside,
+        roll_back,
+        remove_oldest,
+        new_model_with_files,
+        add_files,
+        remove_files,
+    )
 }
 
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from camserve.bundle import ONNX_NAME
 from camserve.cores import host_cores
 from camserve.errors import RepositoryError
+from camserve.serving.config.image_files import file_model_of, read_image_files
 from camserve.serving.config.message import CONFIG_NAME, read_config
-from camserve.serving.repository.export_facts import read_export_facts
 from camserve.serving.repository.lint import (
     accelerator_rules,
     batching_rules,
     cuda_rules,
     file_rules,
-    openvino_rules,
     target_rules,
 )
 from camserve.serving.repository.lint.findings import Finding, ModelFolder, Rule
@@ -51,10 +50,6 @@ RULES: tuple[Rule, ...] = (
     cuda_rules.fuse_conv_bias_alone,
     cuda_rules.cuda_graph_option,
     cuda_rules.tf32_arithmetic,
-    openvino_rules.unpinned_precision,
-    openvino_rules.other_precision,
-    openvino_rules.openvino_instance_kind,
-    openvino_rules.unpadded_batches,
     batching_rules.missing_max_batch_size,
     batching_rules.missing_instance_group,
     batching_rules.threads_above_cores,
@@ -112,7 +107,6 @@ def read_model(folder: Path) -> ModelFolder:
         number: _metadata(version / (config.default_model_filename or ONNX_NAME))
         for number, version in versions.items()
     }
-    precisions = {number: read_export_facts(version).precision for number, version in versions.items()}
     return ModelFolder(
         name=folder.name,
         config=config,
@@ -120,7 +114,6 @@ def read_model(folder: Path) -> ModelFolder:
         folders=frozenset(entry.name for entry in entries if entry.is_dir()),
         versions={number: frozenset(path.name for path in version.iterdir()) for number, version in versions.items()},
         onnx={number: each for number, each in metadata.items() if each is not None},
-        precisions={number: each.partition(" ")[0] for number, each in precisions.items() if each is not None},
     )
 
 
@@ -139,7 +132,25 @@ def _lint_folder(folder: Path, target: Target) -> Iterator[Finding]:
     except RepositoryError as error:
         yield Finding("unreadable-config", "error", folder.name, error.message, error.hint or "")
         return
-    yield from lint_model(model, target)
+    owner = file_model_of(model.config)
+    if owner is None:
+        yield from lint_model(model, target)
+    elif not _has_image_files(folder.parent / owner / CONFIG_NAME):
+        yield Finding(
+            "image-files-without-model",
+            "error",
+            folder.name,
+            f"it takes image files for {owner}, which is not published with image files",
+            f"Publish it: camserve publish BUNDLE_DIR --repository DIR --name {owner} --image-files. The next "
+            "publication of any model removes this one otherwise",
+        )
+
+
+def _has_image_files(path: Path) -> bool:
+    try:
+        return bool(read_image_files(read_config(path)))
+    except RepositoryError:  # which the rules for that model report
+        return path.is_file()
 
 
 def _metadata(path: Path) -> OnnxMetadata | None:

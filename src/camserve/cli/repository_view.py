@@ -53,7 +53,11 @@ def version_number(text: str) -> int:
 def documents(models: Sequence[ModelEntry], ready: Ready | None) -> list[dict[str, Any]]:
     """Return models as JSON; with `ready` versions if a server was queried."""
     return [
-        {"name": model.name, "versions": [version_document(model.name, each, ready) for each in model.versions]}
+        {
+            "name": model.name,
+            "image_files_of": model.image_files_of,
+            "versions": [version_document(model.name, each, ready) for each in model.versions],
+        }
         for model in models
     ]
 

@@ -104,6 +104,8 @@ _OPTIONS: tuple[dict[str, Any], ...] = (
     {},
     {"max_batch_size": 3, "max_queue_delay_us": 0, "instances": 2, "threads": 5, "latest_versions": 4},
     {"warmup": False, "response_cache": True},
+    {"image_files": True},
+    {"image_files": True, "image_file_instances": 7},
     {"preferred_batch_sizes": (8, 4), "max_queue_size": 256},
     {"queue_timeout_us": 5_000, "queue_timeout_action": "continue", "queue_timeout_override": True},
     _LEVELS,

@@ -63,7 +63,7 @@ def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if "new_model" not in task:
         old = write_toy_bundle(tmp_path / "old")
         for _ in range(2):
-            publish(old, before / "repository")
+            publish(old, before / "repository", options={"image_files": task == "remove_files"})
     command = [sys.executable, publishers.__file__, "killed", str(tmp_path), task]
     result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
@@ -78,6 +78,27 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_model(killed: Killed) -> N
     seen = [_as_triton_sees_it(folder / "repository") for folder in killed.folders]
     assert all(view in (old, new) for view in seen)
     assert seen.index(new) == seen.count(old)  # up to one step the old model, after it the new one
+
+
+def _takes_image_files(repository: Path) -> bool:
+    """Return whether the model that takes image files is there, with a version of the other one that has its code."""
+    seen = _as_triton_sees_it(repository)
+    has_code = any(name.endswith("/image_files.zip") for name in seen)
+    program = repository / "toy_file" / "1" / "model.py"
+    if not has_code:
+        return False
+    assert program.is_file()  # a version with code is never served without it
+    assert list(read_config(repository / "toy_file" / "config.pbtxt").version_policy.specific.versions) == [1]
+    return True
+
+
+@pytest.mark.parametrize("killed", ["new_model_with_files", "add_files", "remove_files"], indirect=True)
+def test_a_kill_leaves_a_version_with_image_files_or_without(killed: Killed) -> None:
+    before, after = (_takes_image_files(killed.root / name / "repository") for name in ("before", "after"))
+    assert before != after
+    found = [_takes_image_files(folder / "repository") for folder in killed.folders]
+    assert found.index(after) == found.count(before)
+    assert (killed.root / "after" / "repository" / "toy_file").exists() == after
 
 
 @pytest.mark.parametrize("killed", ["add"], indirect=True)
@@ -101,7 +122,8 @@ def test_the_next_publisher_removes_what_a_killed_one_left(killed: Killed) -> No
             assert verify_repository(repository).faults == ()
             list_models(repository)
         numbers = {int(path.name) for path in repository.glob("toy/[0-9]*")}
-        publication = publish(killed.root / "new", repository, allow_contract_change=True)
+        options = {"image_files": False}
+        publication = publish(killed.root / "new", repository, options=options, allow_contract_change=True)
         assert publication.version > max(numbers, default=0)
         found = verify_repository(repository)
         assert (found.faults, found.notes) == ((), ())
