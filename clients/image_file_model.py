@@ -21,21 +21,29 @@ from camserve.clients.answers.readout import validate_replies
 from camserve.clients.answers.served_model import Model, Overrides, read_model
 from camserve.clients.wire.values import Reply, ServedModel, ServedTensor
 from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContract
-from camserve.errors import CamserveError, UsageError
+from camserve.errors import CamserveError, RequestError, UsageError
 from camserve.images.base64_text import from_base64, is_base64_text, to_base64
 from camserve.images.decode_options import DecodeOptions
 from camserve.images.loading import OpenedImage, open_image
 from camserve.tensors import CAM, CAM_CLASS, PROBABILITIES
 from camserve.text import listed
 
-__all__ = ["ALWAYS", "OVERLAY", "FileRequest", "ImageFileModel", "Infer", "read_request"]
+__all__ = [
+    "ALWAYS",
+    "FileRequest",
+    "ImageFileModel",
+    "Infer",
+    "ModelContract",
+    "RequestError",
+    "read_request",
+]
 
 Array = np.ndarray[Any, Any]
 Infer = Callable[[Array, Sequence[str]], Mapping[str, Array]]
 """Runs the model on a batch and returns the outputs with these names."""
 
-LABEL, PROBABILITY, INDEX, OVERLAY = "label", "probability", "index", "overlay"
-ALWAYS = (LABEL, PROBABILITY, INDEX)
+LABEL, PROBABILITY, INDEX, VERSION, OVERLAY = "label", "probability", "index", "version", "overlay"
+ALWAYS = (LABEL, PROBABILITY, INDEX, VERSION)
 """The outputs that a request gets which names none: others are large, and cost time."""
 
 _BY_PARAMETER = {"probabilities": (PROBABILITIES,), "maps": (CAM, CAM_CLASS), "overlay": (OVERLAY,)}
@@ -96,12 +104,13 @@ class ImageFileModel:
     Args:
         contract: The contract of the model `NAME`.
         labels: The text of its labels, one line for each class.
+        version: Its version.
         infer: Runs that model.
     """
 
-    def __init__(self, contract: ModelContract, labels: str, infer: Infer) -> None:
+    def __init__(self, contract: ModelContract, labels: str, version: str, infer: Infer) -> None:
         self._infer = infer
-        self._model = _model(contract, labels)
+        self._model = _model(contract, labels, version)
 
     def answer(
         self, requests: Sequence[tuple[Sequence[bytes], FileRequest]]
@@ -174,6 +183,7 @@ _READ: Mapping[str, tuple[Callable[[Classification], Any], Any]] = {
     LABEL: (lambda answer: [each.label.encode() for each in answer.top], np.object_),
     PROBABILITY: (lambda answer: [each.probability for each in answer.top], np.float32),
     INDEX: (lambda answer: [each.index for each in answer.top], np.int32),
+    VERSION: (lambda answer: [answer.version.encode()], np.object_),
     PROBABILITIES: (lambda answer: answer.probabilities, np.float32),
     CAM: (lambda answer: [cam.grid for cam in answer.cams], np.float32),
     CAM_CLASS: (lambda answer: [cam.index for cam in answer.cams], np.int32),
@@ -221,13 +231,13 @@ def _overlay(answer: Classification, file: bytes, as_text: bool) -> bytes:
     return to_base64(png) if as_text else png
 
 
-def _model(contract: ModelContract, labels: str) -> Model:
+def _model(contract: ModelContract, labels: str, version: str) -> Model:
     def tensor(spec: Any) -> ServedTensor:
         return ServedTensor(spec.name, spec.dtype, (-1, *spec.shape))
 
     served = ServedModel(
         name=contract.name,
-        version="",
+        version=version,
         inputs=(tensor(contract.input),),
         outputs=tuple(map(tensor, contract.outputs)),
         max_batch_size=0,

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from camserve.contract_change import contract_breaks
 from camserve.errors import RepositoryError
-from camserve.serving.config.image_files import file_model_name
-from camserve.serving.config.message import read_options
 from camserve.serving.publishing.draft import Draft
 from camserve.serving.repository.ledger import PublishedModel
 from camserve.serving.repository.staging_area import STAGE_NAME
@@ -45,11 +43,4 @@ def _refuse_breaks(draft: Draft, published: PublishedModel) -> None:
             f"{draft.model.name} is published with another contract, which its clients rely on: {'; '.join(breaks)}",
             hint="Publish under another name with --name, or, if every client can handle the change, publish with "
             "--allow-contract-change",
-        )
-    if breaks and draft.image_files and read_options(published.config)["image_files"]:
-        name = file_model_name(draft.model.name)
-        raise RepositoryError(
-            f"{name}, which a server loads after {draft.model.name}, would preprocess images by the former contract "
-            f"until then: {'; '.join(breaks)}",
-            hint="Publish twice: with --allow-contract-change --no-image-files, then with --image-files",
         )

@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import shutil
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -20,21 +22,23 @@ from PIL import Image
 from support.chaos import times
 from support.disposable_server import DisposableServer
 from support.image_files import draw, mutants, save, seeds
-from support.toy import write_toy_bundle
+from support.toy import expected_outputs, write_toy_bundle
 from tritonclient.utils import InferenceServerException
 
 from camserve.bundle import Bundle
 from camserve.clients import Classifier
 from camserve.clients.answers.map_drawing import draw_map
 from camserve.errors import ClientError
+from camserve.images import load_image, prepare
 from camserve.serving import TritonServer, publish
 from camserve.serving.live.backend_messages import split_hint
 from camserve.serving.repository.prune import prune
 from camserve.serving.repository.verify import verify_repository
 
 JPEG = save(draw("RGB", (64, 48)), "JPEG")
-ALL = ("label", "probability", "index", "probabilities", "cam", "cam_class", "overlay")
+ALL = ("label", "probability", "index", "version", "probabilities", "cam", "cam_class", "overlay")
 MUTANTS = times(20_000)
+SWAPS = max(3, times(20))
 
 
 @pytest.fixture(scope="module")
@@ -138,10 +142,10 @@ def test_overlay_is_the_drawing_of_the_client(grpc: Any, classifier: Classifier)
 
 
 def test_parameters_select_classes_outputs_and_orientation(grpc: Any, classifier: Classifier) -> None:
-    assert set(_infer(grpc, JPEG)) == set(ALL[:3])
+    assert set(_infer(grpc, JPEG)) == set(ALL[:4])
     assert _infer(grpc, JPEG, top=2)["index"].shape == (1, 2)
     assert set(_infer(grpc, JPEG, probabilities=True, maps=True)) == set(ALL[:-1])
-    assert set(_infer(grpc, JPEG, overlay=True)) == {*ALL[:3], "overlay"}
+    assert set(_infer(grpc, JPEG, overlay=True)) == {*ALL[:4], "overlay"}
     exif = Image.Exif()
     exif[0x0112] = 6
     turned = save(draw("RGB", (64, 48)), "JPEG", exif=exif)
@@ -205,7 +209,7 @@ def test_generate_takes_base64_text_and_returns_flat_json(server: TritonServer, 
     status, body = _post(server, "generate", json.dumps({"image_file": image}).encode())
     answer, expected = json.loads(body), classifier.classify(JPEG)
     assert status == 200
-    assert answer.keys() == {"label", "probability", "index", "model_name", "model_version"}
+    assert answer.keys() == {*ALL[:4], "model_name", "model_version"}
     assert answer["label"] == [each.label for each in expected.top]
     status, body = _post(server, "generate", json.dumps({"image_file": image, "top": 1, "overlay": True}).encode())
     answer = json.loads(body)
@@ -220,25 +224,56 @@ def test_raw_binary_request_takes_the_file_as_it_is(server: TritonServer, classi
     status, body = _post(server, "infer", JPEG, Inference_Header_Content_Length="0", Content_Type="image/jpeg")
     header, _ = json.JSONDecoder().raw_decode(body.decode("latin-1"))
     assert status == 200
-    assert [each["name"] for each in header["outputs"]] == ["label", "probability", "index"]
+    assert [each["name"] for each in header["outputs"]] == list(ALL[:4])
 
 
-def test_code_of_a_new_version_is_used_after_the_swap(toy_bundle: Bundle, tmp_path: Path) -> None:
+def test_each_answer_is_of_one_version_during_swaps(tmp_path: Path) -> None:
+    bundles = [write_toy_bundle(tmp_path / str(seed), seed=seed, size=(8 + seed, 8)) for seed in range(SWAPS)]
+    repository, stop = tmp_path / "repository", threading.Event()
+    publish(bundles[0], repository, options={"image_files": True})
+    expected = {
+        str(number): expected_outputs(bundle, prepare(load_image(JPEG), bundle.contract)[np.newaxis])["probabilities"][
+            0
+        ]
+        for number, bundle in enumerate(bundles, start=1)
+    }
+    answers: list[tuple[str, float]] = []
+
+    def query(url: str) -> None:
+        with triton.InferenceServerClient(url) as client:
+            while not stop.is_set():
+                found = _infer(client, JPEG, outputs=("version", "probabilities"))
+                version = found["version"][0, 0].decode()
+                answers.append((version, float(np.abs(found["probabilities"][0] - expected[version]).max())))
+
+    with DisposableServer(repository, model_control="explicit") as server, ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(query, server.grpc_url) for _ in range(4)]
+        try:
+            for number, bundle in enumerate(bundles[1:], start=2):
+                publish(bundle, repository, url=server.grpc_url, allow_contract_change=True)
+                _wait_for(str(number), answers)
+                prune(repository, keep=1)
+        finally:
+            stop.set()
+        for client in clients:
+            client.result()
+    assert {version for version, _ in answers} == set(expected)
+    assert max(difference for _, difference in answers) < 1e-6
+    assert verify_repository(repository).faults == ()
+
+
+def _wait_for(version: str, answers: list[tuple[str, float]]) -> None:
+    deadline = time.monotonic() + 30
+    while not any(each == version for each, _ in answers[-8:]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_the_model_leaves_a_server_with_the_option(toy_bundle: Bundle, tmp_path: Path) -> None:
     publish(toy_bundle, tmp_path, options={"image_files": True})
-    with (
-        DisposableServer(tmp_path, model_control="explicit") as server,
-        triton.InferenceServerClient(server.grpc_url) as client,
-    ):
-        before = _infer(client, JPEG)
-        publish(toy_bundle, tmp_path, url=server.grpc_url)
-        prune(tmp_path, keep=1)
-        assert not (tmp_path / "toy" / "1").exists()
-        for file in seeds()[::7]:  # modules that a format needs are imported with its first file
-            _infer(client, file, overlay=True)
-        assert np.array_equal(_infer(client, JPEG)["probability"], before["probability"])
-        assert verify_repository(tmp_path).faults == ()
+    with DisposableServer(tmp_path, model_control="explicit") as server:
         publish(toy_bundle, tmp_path, url=server.grpc_url, options={"image_files": False})
-        assert server.served() == {"toy": (3,)}
+        assert server.served() == {"toy": (2,)}
 
 
 def test_without_its_model_it_is_ready_and_refuses_requests(toy_bundle: Bundle, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The model `NAME_file` in Triton: it takes encoded image files, and answers with classes and maps of the model `NAME`.
 
-Triton's Python backend runs this file. Which code decodes and preprocesses, and by which contract, the newest served
-version of `NAME` determines: its folder, beside the one of this model, contains both. This model is therefore the same
-for all versions, and one that a server loads before `NAME` is served works as soon as it is.
+Triton's Python backend runs this file. The folder of each version of `NAME`, beside the one of this model, contains its
+contract and the code that decodes and preprocesses by it. An instance uses those of the newest served version, and
+queries exactly that version, so that pixels never reach another one. When that version is not ready any more, it looks
+again. This model is therefore the same for all versions, and works as soon as one is served.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,12 @@ _INPUT = "image_file"
 _CODE = "image_files.zip"
 _HINT = "; hint: "
 _SERVED = re.compile(r"version_policy\s*{\s*specific\s*{([^}]*)}")
-_VERSION = re.compile(r"versions:\s*(\d+)")
+_NUMBER = re.compile(r"versions:\s*(\d+)")
+_NOT_READY = re.compile(r"not ready|not found|unknown model|not at ready state|unavailable", re.IGNORECASE)
+
+
+class NotServedError(Exception):
+    """A version of the model `NAME` cannot be used."""
 
 
 class TritonPythonModel:
@@ -34,38 +40,85 @@ class TritonPythonModel:
         self._name = config["parameters"][_MODEL]["string_value"]
         self._outputs = [output["name"] for output in config["output"]]
         self._folder = Path(args["model_repository"]).parent / self._name
-        self._memory = pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0)
-        self._code: Any = None
-        self._model: Any = None
+        self._version: _Version | None = None
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of one batch; each has its own error."""
+        reason = None
+        for number in self._candidates():
+            try:
+                if self._version is None or self._version.number != number:
+                    self._version = _Version(self._folder, number, self._outputs)
+                return self._version.answer(requests)
+            except (NotServedError, OSError, ImportError, ValueError) as error:
+                reason = reason or error
+        message = f"model {self._name} is not served with image files: {reason or 'it has no version with them'}"
+        return [_failed(message) for _ in requests]
+
+    def _candidates(self) -> Iterator[int]:
+        """Yield the versions to try: the one in use, then those that are served by the repository, then all others."""
+        known: set[int] = set()
+        if self._version is not None:
+            known.add(self._version.number)
+            yield self._version.number
+        for numbers in (self._served(), self._on_disk()):
+            fresh = sorted(set(numbers) - known, reverse=True)
+            known.update(fresh)
+            yield from fresh
+
+    def _served(self) -> list[int]:
+        """Return the versions that the configuration of `NAME`, which camserve wrote, names as served."""
         try:
-            self._load()
-        except (OSError, ImportError, ValueError) as error:
-            return [_failed(f"model {self._name} is not served with image files: {error}") for _ in requests]
+            served = _SERVED.search((self._folder / "config.pbtxt").read_text(encoding="utf-8"))
+        except OSError:
+            return []
+        return [int(number) for number in _NUMBER.findall(served[1])] if served else []
+
+    def _on_disk(self) -> list[int]:
+        """Return the versions with code: a server may still serve one that the configuration does not name any more."""
+        return [int(path.parent.name) for path in self._folder.glob(f"*/{_CODE}") if path.parent.name.isdecimal()]
+
+
+class _Version:
+    """A version of the model `NAME`, with its code.
+
+    Args:
+        model: The folder of `NAME`.
+        number: The version.
+        outputs: Names of all outputs of `NAME_file`.
+
+    Raises:
+        NotServedError: If it was published without image files.
+    """
+
+    def __init__(self, model: Path, number: int, outputs: Sequence[str]) -> None:
+        self.number = number
+        self._name, self._outputs = model.name, outputs
+        folder = model / str(number)
+        if not (folder / _CODE).is_file():
+            raise NotServedError(f"version {number} was published without them")
+        for name in [name for name in sys.modules if name.partition(".")[0] == "camserve"]:
+            del sys.modules[name]  # of another version
+        sys.path.insert(0, str(folder / _CODE))
+        try:
+            self._code = import_module("camserve.clients.image_file_model")
+            contract = self._code.ModelContract.from_json((folder / "contract.json").read_bytes())
+        finally:
+            sys.path.pop(0)
+        self._input = contract.input.name
+        self._memory = pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0)
+        labels = (folder / "labels.txt").read_text(encoding="utf-8")
+        self._model = self._code.ImageFileModel(contract, labels, str(number), self._infer)
+
+    def answer(self, requests: Sequence[Any]) -> list[Any]:
+        """Answer requests.
+
+        Raises:
+            NotServedError: If the version is not ready.
+        """
         parsed = [self._read(request) for request in requests]
         answers = iter(self._model.answer([each for each in parsed if not isinstance(each, Exception)]))
         return [_response(each if isinstance(each, Exception) else next(answers)) for each in parsed]
-
-    def _load(self) -> None:
-        """Load the code and the contract of the newest served version, once."""
-        if self._model is not None:
-            return
-        version = self._folder / str(_newest_served((self._folder / "config.pbtxt").read_text(encoding="utf-8")))
-        if not (version / _CODE).is_file():
-            raise ValueError(f"version {version.name} was published without image files")
-        sys.path.insert(0, str(version / _CODE))
-        try:
-            self._code = import_module("camserve.clients.image_file_model")
-            self._error = import_module("camserve.errors").RequestError
-            text = (version / "contract.json").read_bytes()
-            contract = import_module("camserve.contract").ModelContract.from_json(text)
-            labels = (version / "labels.txt").read_text(encoding="utf-8")
-            self._input = contract.input.name
-            self._model = self._code.ImageFileModel(contract, labels, self._infer)
-        finally:
-            sys.path.pop(0)
 
     def _read(self, request: Any) -> Any:
         try:
@@ -77,27 +130,21 @@ class TritonPythonModel:
         return list(files), wanted
 
     def _infer(self, batch: Any, names: Sequence[str]) -> dict[str, Any]:
-        """Run the model `NAME` inside this server."""
-        inputs = [pb_utils.Tensor(self._input, batch)]
+        """Run the version inside this server."""
         request = pb_utils.InferenceRequest(
             model_name=self._name,
+            model_version=self.number,
             requested_output_names=list(names),
-            inputs=inputs,
+            inputs=[pb_utils.Tensor(self._input, batch)],
             preferred_memory=self._memory,
         )
         response = request.exec()
         if response.has_error():
-            raise self._error(f"model {self._name} did not answer: {response.error().message()}")
+            message = response.error().message()
+            if _NOT_READY.search(message):
+                raise NotServedError(message)
+            raise self._code.RequestError(f"model {self._name} did not answer: {message}")
         return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
-
-
-def _newest_served(config: str) -> int:
-    """Return the highest version that the text of a configuration, which camserve wrote, names as served."""
-    served = _SERVED.search(config)
-    versions = _VERSION.findall(served[1]) if served else []
-    if not versions:
-        raise ValueError("its configuration names no served version")
-    return max(map(int, versions))
 
 
 def _response(answer: Any) -> Any:

@@ -38,6 +38,7 @@ def test_code_and_model_are_published_together(toy_bundle: Bundle, tmp_path: Pat
         "label",
         "probability",
         "index",
+        "version",
         "probabilities",
         "cam",
         "cam_class",
@@ -141,15 +142,13 @@ def test_a_model_of_another_kind_with_that_name_is_not_touched(toy_bundle: Bundl
         publish(toy_bundle, tmp_path, name="other_file")
 
 
-def test_a_changed_contract_is_published_in_two_steps(toy_bundle: Bundle, tmp_path: Path) -> None:
-    other = write_toy_bundle(tmp_path / "other", preset="tf")
+def test_outputs_follow_a_changed_contract(toy_bundle: Bundle, tmp_path: Path) -> None:
+    other = write_toy_bundle(tmp_path / "other", classes=7)
     repository = tmp_path / "repository"
     publish(toy_bundle, repository, options=WITH)
-    with pytest.raises(RepositoryError, match="toy_file, which a server loads after toy") as caught:
-        publish(other, repository, allow_contract_change=True)
-    assert "--no-image-files" in str(caught.value.hint)
-    publish(other, repository, options={"image_files": False}, allow_contract_change=True)
-    publish(other, repository, options=WITH)
+    publish(other, repository, allow_contract_change=True)
+    outputs = {each.name: each for each in read_config(repository / "toy_file" / "config.pbtxt").output}
+    assert list(outputs["probabilities"].dims) == [7]
     assert verify_repository(repository).faults == ()
 
 
