@@ -158,6 +158,10 @@ class AsyncClassifier(BaseClassifier):
         """Return whether a server serves the model; see `Classifier.is_ready`."""
         return await self._transport.run(self._session.is_ready)
 
+    async def versions(self) -> tuple[str, ...]:
+        """Return the versions of the model that a server serves now; see `Classifier.versions`."""
+        return await self._transport.run(self._session.versions)
+
     async def close(self) -> None:
         """End the wait for every request at once, and each connection after its last one; see `Classifier.close`."""
         self._closed = True

@@ -235,6 +235,16 @@ class Classifier(BaseClassifier):
         """
         return self._transport.run(self._session.is_ready)
 
+    def versions(self) -> tuple[str, ...]:
+        """Return the versions of the model that a server serves now, the newest first.
+
+        Raises:
+            ConnectionFailedError: If no server responds.
+            DeadlineError: If the server does not respond in time.
+            NotLoadedError: If it does not serve the model any more.
+        """
+        return self._transport.run(self._session.versions)
+
     def close(self) -> None:
         """End the wait for every request at once.
 

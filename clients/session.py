@@ -117,6 +117,11 @@ class Session:
         """Query whether a server serves the model."""
         return exchange.is_ready(self._name, self._version, deadline=Deadline(self._connect_timeout))
 
+    def versions(self, exchange: Exchange) -> Steps[tuple[str, ...]]:
+        """Query the versions of the model that a server serves, the newest first."""
+        found = yield from exchange.versions_of(self._name, deadline=Deadline(self._connect_timeout))
+        return tuple(sorted(found, key=int, reverse=True))
+
     def statistics(self, exchange: Exchange, version: str, deadline: Deadline) -> Steps[dict[str, Statistics]]:
         """Query the statistics of a version by server, without servers that do not reply."""
         found = {}

@@ -16,7 +16,7 @@ from support.cpu_time import least_cpu_times
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("camserve.export", "camserve.serving", "camserve.clients")
 HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "matplotlib", "pyarrow", "scipy", "sklearn")
-COMMANDS = ("export", "publish", "serve", "classify", "score", "evaluate", "repository", "demo")
+COMMANDS = ("export", "publish", "serve", "classify", "score", "evaluate", "view", "repository", "demo")
 
 
 def test_no_package_breaks_an_import_rule() -> None:

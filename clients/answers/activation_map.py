@@ -18,7 +18,7 @@ from camserve.contract import MapMethod
 from camserve.errors import UsageError
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.images.loading import ImageInput, load_image
-from camserve.images.placement import Box, Placement
+from camserve.images.placement import Box, Placement, scale_box
 from camserve.interpolation import Order
 
 __all__ = ["ActivationMap"]
@@ -115,7 +115,7 @@ class ActivationMap:
         base = self.image if image is None else self._load_original(image)
         source_box = (0, 0, *base.size) if image is None else self.placement.box
         resized = heatmap.resize_for_display(base, size)
-        box = _scale_box(source_box, base.size, resized.size)
+        box = scale_box(source_box, base.size, resized.size)
         drawing = heatmap.overlay(resized, self.grid, look, box=box)
         if not caption:
             return drawing
@@ -165,7 +165,7 @@ class ActivationMap:
     def _to_original(self, box: Box) -> Box:
         """Return the pixels of the original image from which a part of the network's input was made."""
         left, top, right, bottom = self.placement.box
-        scaled = _scale_box(box, self.image.size, (right - left, bottom - top))
+        scaled = scale_box(box, self.image.size, (right - left, bottom - top))
         return (left + scaled[0], top + scaled[1], left + scaled[2], top + scaled[3])
 
     def _load_original(self, image: ImageInput) -> Image.Image:
@@ -178,17 +178,6 @@ class ActivationMap:
                 hint="Pass the image that was classified",
             )
         return original
-
-
-def _scale_box(box: Box, before: tuple[int, int], after: tuple[int, int]) -> Box:
-    """Scale a box with its image from one (width, height) to another, rounded outwards to whole pixels."""
-    left, top, right, bottom = box
-    return (
-        left * after[0] // before[0],
-        top * after[1] // before[1],
-        -(-right * after[0] // before[0]),
-        -(-bottom * after[1] // before[1]),
-    )
 
 
 def _pixel_of_cell(index: int, count: int, pixels: int) -> int:

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from camserve.clients.answers.activation_map import ActivationMap
 from camserve.images.loading import ImageInput
 
-__all__ = ["contains_text", "draw_map", "encode_png"]
+__all__ = ["contains_text", "display_size", "draw_map", "encode_png"]
 
 _MIN_SIDE, _MAX_SIDE = 224, 1024
 _HEAD_BYTES = 4096
@@ -32,8 +32,8 @@ def draw_map(cam: ActivationMap, image: ImageInput) -> Image.Image:
     height, width = cam.placement.original
     left, top, right, bottom = cam.placement.box
     if 2 * (right - left) < width or 2 * (bottom - top) < height:
-        return cam.overlay(size=_display_size(*cam.input_size), caption=True)
-    return cam.overlay(image, size=_display_size(height, width), caption=True)
+        return cam.overlay(size=display_size(*cam.input_size), caption=True)
+    return cam.overlay(image, size=display_size(height, width), caption=True)
 
 
 def encode_png(drawing: Image.Image, texts: Mapping[str, str]) -> bytes:
@@ -59,7 +59,7 @@ def contains_text(path: Path, text: str) -> bool:
         os.close(descriptor)
 
 
-def _display_size(height: int, width: int) -> tuple[int, int]:
+def display_size(height: int, width: int) -> tuple[int, int]:
     """Return a size that fits a screen: small images are enlarged by a whole factor, large ones are reduced."""
     if max(height, width) > _MAX_SIDE:
         factor = _MAX_SIDE / max(height, width)

@@ -21,6 +21,7 @@ _METHODS = {
     "infer": "ModelInfer",
     "describe": "ModelConfig",
     "index": "RepositoryIndex",
+    "versions": "ModelMetadata",
     "statistics": "ModelStatistics",
 }
 # What gRPC accepts as metadata: anything else would fail the request.

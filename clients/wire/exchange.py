@@ -75,6 +75,10 @@ class Exchange:
         operation = self._operation("describe", model, version, deadline)
         return self._retry(operation, lambda server: server.describe(model, version), url)
 
+    def versions_of(self, model: str, *, deadline: Deadline) -> Steps[list[str]]:
+        """Query the versions of a model that a server serves."""
+        return self._retry(self._operation("versions", model, "", deadline), lambda server: server.versions(model))
+
     def is_ready(self, model: str, version: str = "", *, deadline: Deadline) -> Steps[bool]:
         """Query whether a server serves a model."""
         operation = self._operation("ready", model, version, deadline)

@@ -88,7 +88,7 @@ class Operation(NamedTuple):
     """What a request is for; used in messages.
 
     Attributes:
-        method: `infer`, `describe`, `ready`, `index` or `statistics`.
+        method: `infer`, `describe`, `versions`, `ready`, `index` or `statistics`.
         model: Name of the model.
         version: Version of the model, or an empty string.
         deadline: Deadline of the request.

@@ -24,6 +24,7 @@ from camserve.text import count
 __all__ = [
     "encode_request",
     "newest_version",
+    "numbered_versions",
     "read_model",
     "read_reply",
     "read_statistics",
@@ -102,8 +103,16 @@ def newest_version(metadata: Any) -> str:
     Raises:
         InvalidReply: If it contains a version that cannot be one.
     """
-    numbers = [version for version in map(read_version, metadata.versions) if version.isdecimal()]
-    return max(numbers, key=int, default="")
+    return max(numbered_versions(metadata), key=int, default="")
+
+
+def numbered_versions(metadata: Any) -> list[str]:
+    """Return the versions in a `ModelMetadataResponse` that are numbers, as those of Triton are.
+
+    Raises:
+        InvalidReply: If it contains a version that cannot be one.
+    """
+    return [version for version in map(read_version, metadata.versions) if version.isdecimal()]
 
 
 def read_model(model: str, version: str, metadata: Any, config: Any) -> ServedModel:

@@ -10,7 +10,7 @@ from tritonclient.grpc import service_pb2
 from camserve.clients.steps import Call, Metadata, Steps
 from camserve.clients.wire.connection_options import Deadline
 from camserve.clients.wire.failures import CallFailed, is_not_loaded
-from camserve.clients.wire.messages import newest_version, read_model, read_statistics
+from camserve.clients.wire.messages import newest_version, numbered_versions, read_model, read_statistics
 from camserve.clients.wire.reply_checks import reading
 from camserve.clients.wire.values import ServedModel, Statistics
 
@@ -59,6 +59,12 @@ class Server(NamedTuple):
                 with reading():
                     return read_model(model, found, metadata, response.config)
         raise replaced
+
+    def versions(self, model: str) -> Steps[list[str]]:
+        """Query the versions of a model that the server serves."""
+        metadata = yield from self._metadata_of(model, "")
+        with reading():
+            return numbered_versions(metadata)
 
     def is_ready(self, model: str, version: str) -> Steps[bool]:
         """Query whether the server serves a model."""

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 from camserve.errors import ServerError, UsageError
 
-__all__ = ["choose_ports", "client_address", "resolve_host"]
+__all__ = ["choose_ports", "client_address", "explain_unusable_port", "resolve_host"]
 
 _MAX_PORT = 65_535
 
@@ -64,11 +64,19 @@ def _bind(listeners: ExitStack, host: str, service: str, port: int) -> int:
         listener.bind((host, port))
         return int(listener.getsockname()[1])
     except OSError as error:
-        raise _bind_error(error, host, service, port) from None
+        raise explain_unusable_port(error, host, service, port, f"--{service.lower()}-port") from None
 
 
-def _bind_error(error: OSError, host: str, service: str, port: int) -> ServerError:
-    option = f"--{service.lower()}-port"
+def explain_unusable_port(error: OSError, host: str, service: str, port: int, option: str) -> ServerError:
+    """Return the error for an address that cannot be listened on.
+
+    Args:
+        error: What the system reported.
+        host: The address.
+        service: What should listen there, such as `gRPC`.
+        port: The port.
+        option: The option that chooses another port.
+    """
     if error.errno == errno.EADDRINUSE:
         return ServerError(
             f"the {service} port {port} on {host} is already in use",

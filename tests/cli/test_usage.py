@@ -19,6 +19,8 @@ from camserve.contract import PRESETS
 from camserve.serving.config.accelerator_options import ACCELERATORS
 from camserve.serving.config.named_options import DEFAULTS, OPTIONS
 
+COMMANDS = ("export", "publish", "serve", "classify", "score", "evaluate", "view", "doctor")
+
 
 def test_the_version_is_printed() -> None:
     result = run("--version")
@@ -154,7 +156,7 @@ def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
 
 
 def test_help_of_every_command_has_an_example() -> None:
-    for command in ("export", "publish", "serve", "classify", "score", "evaluate", "repository list", "demo", "doctor"):
+    for command in (*COMMANDS, "repository list", "demo"):
         assert f"Example:  camserve {command}" in call(*command.split(), "--help").stdout
 
 
@@ -241,10 +243,7 @@ def test_completion_can_be_shown_and_installed() -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 120])
-@pytest.mark.parametrize(
-    "command",
-    ["", "repository", "export", "publish", "serve", "classify", "score", "evaluate", "repository rollback", "doctor"],
-)
+@pytest.mark.parametrize("command", ["", "repository", "repository rollback", *COMMANDS])
 def test_help_fits_the_terminal_and_cuts_nothing(command: str, columns: int) -> None:
     text = run(*command.split(), "--help", environment={"COLUMNS": str(columns)}).stdout
     assert max(map(len, text.splitlines())) <= columns

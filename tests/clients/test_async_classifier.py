@@ -39,6 +39,7 @@ def test_results_equal_those_of_the_sync_classifier(toy_server: TritonServer) ->
                 await classifier.prepare(IMAGE),
                 await classifier.infer(np.zeros((20, 8, 8, 3), np.float32), ["logits"]),
                 await classifier.is_ready(),
+                await classifier.versions(),
                 (classifier.contract, classifier.labels, classifier.urls, classifier.model),
             ]
 
@@ -52,7 +53,8 @@ def test_results_equal_those_of_the_sync_classifier(toy_server: TritonServer) ->
         assert np.array_equal(found[4], classifier.prepare(IMAGE))
         assert found[5]["logits"].shape == (20, 4)
         assert found[6] is True
-        assert found[7] == (classifier.contract, classifier.labels, classifier.urls, classifier.model)
+        assert found[7] == classifier.versions()
+        assert found[8] == (classifier.contract, classifier.labels, classifier.urls, classifier.model)
 
 
 def test_first_call_connects(toy_server: TritonServer) -> None:

@@ -107,6 +107,7 @@ def test_contract_and_labels_come_from_the_server(classifier: Classifier, toy_bu
     assert classifier.contract == toy_bundle.contract
     assert classifier.labels == toy_bundle.labels
     assert classifier.is_ready()
+    assert classifier.versions() == ("1",)
 
 
 def test_logits_and_map_methods(classifier: Classifier, toy_bundle: Bundle, photo: Pixels) -> None:

@@ -106,12 +106,26 @@ class Tab:
 
     def open(self, page: Path, fragment: str = "") -> None:
         """Open a file and wait until its scripts have run."""
-        self.call("Page.navigate", url=f"{page.resolve().as_uri()}{fragment}")
-        deadline = time.monotonic() + _SECONDS
-        while not self.run(
-            f"document.readyState === 'complete' && location.pathname.endsWith({json.dumps(page.name)})"
-        ):
-            assert time.monotonic() < deadline, "the page is not loaded"
+        self.visit(f"{page.resolve().as_uri()}{fragment}")
+
+    def visit(self, address: str) -> None:
+        """Open an address and wait until its scripts have run."""
+        self.call("Page.navigate", url=address)
+        expected = f"new URL({json.dumps(address.partition('#')[0])}).href"
+        self.wait(f"document.readyState === 'complete' && location.href.split('#')[0] === {expected}")
+
+    def wait(self, condition: str, seconds: float = _SECONDS) -> None:
+        """Wait until a JavaScript expression is true."""
+        deadline = time.monotonic() + seconds
+        while not self.run(condition):
+            assert time.monotonic() < deadline, f"never true: {condition}"
+            time.sleep(0.01)
+
+    def choose_file(self, selector: str, file: Path) -> None:
+        """Choose a file as the dialog of a file input does."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file.resolve())])
 
     def run(self, expression: str) -> Any:
         """Return the value of a JavaScript expression."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 
 from camserve.clients.evaluation.page.confusion import confusion_section, is_small
@@ -13,8 +11,9 @@ from camserve.clients.evaluation.page.reliability import reliability_section
 from camserve.clients.evaluation.page.rows import PageRow, number_classes, page_data
 from camserve.clients.evaluation.page.summary import class_section, notes, tiles
 from camserve.clients.evaluation.results import Evaluation
-from camserve.pages.files import BASE_STYLE, read_text
+from camserve.pages.files import BASE_SCRIPT, BASE_STYLE, read_text
 from camserve.pages.markup import Html, tag
+from camserve.pages.policy import content_policy
 from camserve.text import count, shortened
 
 __all__ = ["render_page"]
@@ -31,13 +30,13 @@ def render_page(evaluation: Evaluation, rows: Sequence[PageRow], scope: str) -> 
         scope: Which rows of the table these are.
     """
     style = Html(f"{BASE_STYLE}{read_text(_PACKAGE, 'page.css')}.scale i {{ background: {MAP_GRADIENT}; }}\n")
-    script = Html(read_text(_PACKAGE, "page.js"))
+    script = Html(f"{BASE_SCRIPT}{read_text(_PACKAGE, 'page.js')}")
     numbers = number_classes(evaluation, rows)
     name = shortened(_name(evaluation))
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_policy(style, script)),
+        tag("meta", http_equiv="Content-Security-Policy", content=content_policy(style, script)),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", f"{name}: evaluation"),
         tag("style", style),
@@ -74,15 +73,3 @@ def _lead(evaluation: Evaluation) -> str:
         return f"{images}."
     (version,) = evaluation.versions
     return f"{version.name[0].upper()}{version.name[1:]}: {images}."
-
-
-def _policy(style: str, script: str) -> str:
-    """Return a policy that forbids network, and every script and style but these."""
-    return (
-        f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(sha256(text.encode()).digest()).decode('ascii')}'"

@@ -1,4 +1,3 @@
-"use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const form = document.getElementById("filters");
@@ -69,15 +68,6 @@
   }
 
   // Drawing
-
-  function element(name, properties = {}, ...children) {
-    const { className, ...attributes } = properties;
-    const made = document.createElement(name);
-    if (className) made.className = className;
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children);
-    return made;
-  }
 
   function valueText(value) {
     if (value === null) return "–";

@@ -25,7 +25,19 @@ from camserve.cli.standard_output import name_standard_output_in_errors
 
 __all__ = ["main"]
 
-_COMMANDS = ("export", "publish", "repository", "serve", "classify", "score", "evaluate", "load", "demo", "doctor")
+_COMMANDS = (
+    "export",
+    "publish",
+    "repository",
+    "serve",
+    "classify",
+    "score",
+    "evaluate",
+    "load",
+    "view",
+    "demo",
+    "doctor",
+)
 """The modules of the commands, in the order of the help. Each is imported only if its command, or the help, is needed:
 the options of all commands take longer to declare than the rest of the program takes to start."""
 

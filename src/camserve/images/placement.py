@@ -11,7 +11,7 @@ from PIL import Image
 
 from camserve.heatmap import Box
 
-__all__ = ["Box", "Fitted", "Placement"]
+__all__ = ["Box", "Fitted", "Placement", "scale_box"]
 
 
 @dataclass(frozen=True)
@@ -73,3 +73,14 @@ class Fitted:
             return self.pixels
         rounded = np.rint(self.pixels).clip(0, 255).astype(np.uint8)
         return Image.fromarray(rounded[:, :, 0] if rounded.shape[2] == 1 else rounded)
+
+
+def scale_box(box: Box, before: tuple[int, int], after: tuple[int, int]) -> Box:
+    """Scale a box with its image from one (width, height) to another, rounded outwards to whole pixels."""
+    left, top, right, bottom = box
+    return (
+        left * after[0] // before[0],
+        top * after[1] // before[1],
+        -(-right * after[0] // before[0]),
+        -(-bottom * after[1] // before[1]),
+    )

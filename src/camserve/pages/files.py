@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-__all__ = ["BASE_STYLE", "read_text"]
+__all__ = ["BASE_SCRIPT", "BASE_STYLE", "read_text"]
 
 
 def read_text(package: str, name: str) -> str:
@@ -14,3 +14,6 @@ def read_text(package: str, name: str) -> str:
 
 BASE_STYLE = read_text("camserve.pages", "base.css")
 """The style that all pages share."""
+
+BASE_SCRIPT = read_text("camserve.pages", "elements.js")
+"""The beginning of every script: strict mode, and the function that makes elements."""

@@ -11,7 +11,7 @@ from camserve.text import printable
 __all__ = ["Html", "details", "join", "number", "section", "table", "tag"]
 
 
-_VOID = ("img", "input", "meta")
+_VOID = ("img", "input", "link", "meta")
 """Elements without content and end tag."""
 
 

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from google.protobuf import text_format
 from onnx import numpy_helper
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from support.disposable_server import DisposableServer
 from support.toy import write_toy_bundle
-from tritonclient.grpc import model_config_pb2
+from support.variants import Edit, add_variant, without_maps
 
 from camserve.clients import Classifier
-from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER
+from camserve.contract import LABELS_PARAMETER
 from camserve.errors import CamserveError, ContractError, RequestError, UsageError
 from camserve.images.pixel_arrays import Pixels
 from camserve.serving import TritonServer, publish
 
 Array = np.ndarray[Any, Any]
-Edit = Callable[[Any, dict[str, Any]], None]
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +90,6 @@ def only_logits(config: Any, contract: dict[str, Any]) -> None:
     del config.output[0]
 
 
-def without_maps(config: Any, contract: dict[str, Any]) -> None:
-    contract["cam"] = None
-    del contract["outputs"][2:]
-    del config.output[2:]
-
-
 def with_identifiers(config: Any, contract: dict[str, Any]) -> None:
     config.parameters[LABELS_PARAMETER].string_value = "\n".join(f"n{index}\tthing {index}" for index in range(4))
 
@@ -120,23 +110,6 @@ REFUSED: list[tuple[Edit, str]] = [
     (no_scores, "has neither 'probabilities' nor 'logits'"),
 ]
 ACCEPTED: list[Edit] = [without_maps, with_identifiers, only_logits]
-
-
-def add_variant(repository: Path, original: Path, edit: Edit) -> None:
-    """Copy the published toy under the name of the edit, with its configuration and contract changed."""
-    folder = repository / edit.__name__
-    shutil.copytree(original / "toy", folder)
-    path = folder / "config.pbtxt"
-    config = text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    contract = json.loads(config.parameters[CONTRACT_PARAMETER].string_value)
-    config.name = edit.__name__
-    del config.model_warmup[:]
-    edit(config, contract)
-    if contract:
-        config.parameters[CONTRACT_PARAMETER].string_value = json.dumps(contract)
-    else:
-        del config.parameters[CONTRACT_PARAMETER]
-    path.write_text(text_format.MessageToString(config))
 
 
 def add_overflowing(repository: Path, original: Path, name: str, initializer: str) -> None:
