@@ -6,6 +6,7 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2
 
+from camserve.errors import UsageError
 from camserve.serving.config.accelerator_options import Accelerator, Auto, Cpu, Cuda, OpenVINO, TensorRT
 from camserve.serving.config.backends import THREADS, Backend, backend_of
 from camserve.serving.config.resources import Resource
@@ -17,7 +18,11 @@ PARALLEL = "execution_mode"
 
 
 def write_instances(config: Any, options: ServingOptions, backend: Backend) -> None:
-    """Write the options into the message."""
+    """Write the options into the message.
+
+    Raises:
+        UsageError: If the backend has no threads across operators, and the options have.
+    """
     accelerator = options.accelerator
     gpus = accelerator.gpus if isinstance(accelerator, Cuda | TensorRT) else ()
     group = config.instance_group.add(count=options.instances, kind=_kind(accelerator), gpus=gpus)
@@ -26,11 +31,16 @@ def write_instances(config: Any, options: ServingOptions, backend: Backend) -> N
         group.rate_limiter.resources.add(**{"name": resource.name, "count": resource.count, "global": resource.shared})
     if options.rate_limiter_priority != 1:
         group.rate_limiter.priority = options.rate_limiter_priority
-    within, across = THREADS[backend]
+    within, *across = THREADS[backend]
     if options.threads is not None:
         config.parameters[within].string_value = str(options.threads)
     if options.inter_threads is not None:
-        config.parameters[across].string_value = str(options.inter_threads)
+        if not across:
+            raise UsageError(
+                f"the {backend} backend does not support inter_threads",
+                hint="Leave it out, or reset what the model was published with: --set inter_threads=none",
+            )
+        config.parameters[across[0]].string_value = str(options.inter_threads)
         if backend == "onnxruntime":
             # ONNX Runtime uses the number only in parallel execution mode.
             config.parameters[PARALLEL].string_value = "1"
@@ -38,10 +48,10 @@ def write_instances(config: Any, options: ServingOptions, backend: Backend) -> N
 
 def read_instances(config: Any) -> dict[str, Any]:
     """Return the options that `write_instances` wrote, by name."""
-    within, across = THREADS[backend_of(config)]
+    within, *across = THREADS[backend_of(config)]
     values: dict[str, Any] = {
         "threads": _positive(read_parameter(config, within)),
-        "inter_threads": _positive(read_parameter(config, across)),
+        "inter_threads": _positive(read_parameter(config, across[0]) if across else ""),
         "accelerator": _accelerator(config),
     }
     if config.instance_group:

@@ -20,10 +20,11 @@ from camserve.serving.config.image_files import read_image_files, write_image_fi
 from camserve.serving.config.instances import read_instances, write_instances
 from camserve.serving.config.merging import merge_changes
 from camserve.serving.config.named_options import DEFAULTS, changed_options, make_options
+from camserve.serving.config.openvino import pin_precision, write_openvino
 from camserve.serving.config.pinning import unpinned
 from camserve.serving.config.readiness import read_readiness, write_readiness
 from camserve.serving.config.serving_options import ServingOptions
-from camserve.serving.config.suitability import check_suitable
+from camserve.serving.config.suitability import check_suitable, for_backend
 
 __all__ = [
     "BACKEND",
@@ -39,7 +40,11 @@ __all__ = [
 
 CONFIG_NAME = "config.pbtxt"
 BACKEND: Backend = "onnxruntime"
-MODEL_FILES: Mapping[Backend, str] = {"onnxruntime": ONNX_NAME, "tensorflow": "model.savedmodel"}
+MODEL_FILES: Mapping[Backend, str] = {
+    "onnxruntime": ONNX_NAME,
+    "tensorflow": "model.savedmodel",
+    "openvino": ONNX_NAME,
+}
 """By backend, the name of the model file in a version folder."""
 
 
@@ -64,7 +69,7 @@ def build_config(
         labels: One per class.
         options: How Triton serves it.
         backend: Triton's backend that runs it.
-        precision: Precision of the model's file: `fp32`, `fp16` or `int8`.
+        precision: Precision of the model's file: `fp32`, `fp16`, `bf16` or `int8`.
         digest: SHA-256 of the model's file, by which TensorRT's cache tells versions apart.
 
     Raises:
@@ -73,6 +78,7 @@ def build_config(
     config = _build(contract, options, backend)
     check_suitable(read_options(config), backend=backend, precision=precision)
     _identify(config, contract, labels, digest)
+    pin_precision(config, backend, precision)
     return config
 
 
@@ -108,7 +114,8 @@ def update_config(
     config = model_config_pb2.ModelConfig()
     config.CopyFrom(current)
     if changes or current.backend != backend:
-        after = _build(contract, changed_options(read_options(current), changes), backend)
+        options = read_options(current)
+        after = _build(contract, changed_options(options, for_backend(backend, options, changes)), backend)
         before = _rebuilt(current, contract)
         if before is None:
             config = after
@@ -116,6 +123,7 @@ def update_config(
             merge_changes(config, before, after)
     check_suitable(read_options(config), backend=backend, precision=precision, chosen=changes)
     _identify(config, contract, labels, digest)
+    pin_precision(config, backend, precision)
     return config
 
 
@@ -186,6 +194,8 @@ def _build(contract: ModelContract, options: ServingOptions, backend: Backend) -
     write_instances(config, options, backend)
     write_accelerators(config, options, contract.input)
     write_readiness(config, options, contract.input)
+    if backend == "openvino":
+        write_openvino(config)
     write_image_files(config, options)
     return config
 

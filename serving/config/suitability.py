@@ -6,15 +6,30 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from camserve.errors import UsageError
-from camserve.serving.config.accelerator_options import Cuda, OpenVINO, TensorRT
+from camserve.serving.config.accelerator_options import Auto, Cpu, Cuda, OpenVINO, TensorRT
 from camserve.serving.config.accelerators import CUDA_PARAMETERS
 from camserve.serving.config.backends import Backend
 from camserve.serving.config.named_options import DEFAULTS
 from camserve.serving.config.option_kinds import format_value
 
-__all__ = ["check_suitable"]
+__all__ = ["check_suitable", "for_backend"]
 
 _OF_ONNX_RUNTIME = (*CUDA_PARAMETERS, "batch_sizes", "prefer_nhwc", "fuse_conv_bias", "cuda_graphs")
+
+
+def for_backend(backend: Backend, current: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return changes by name with those that a backend requires where nothing was chosen.
+
+    OpenVINO has no GPU to choose: in place of the accelerator `auto`, a model gets `none`.
+
+    Args:
+        backend: The backend that will run the model.
+        current: The current options of the model, or the defaults of a new one.
+        changes: The options that are chosen now.
+    """
+    if backend == "openvino" and current["accelerator"] == Auto.name:
+        return {"accelerator": Cpu.name, **changes}
+    return dict(changes)
 
 
 def check_suitable(
@@ -34,10 +49,12 @@ def check_suitable(
     """
     if backend == "tensorflow":
         _check_tensorflow(options)
-    elif precision == "bf16" and backend == "onnxruntime":
+    elif backend == "openvino":
+        _check_openvino(options)
+    elif precision == "bf16":
         raise UsageError(
             "ONNX Runtime would compute a model of precision bf16 in float32",
-            hint="Export with --precision fp32 or int8 to serve the model; camserve score --bundle computes bf16",
+            hint="Publish with --backend openvino, which computes in bf16, or export with --precision fp32 or int8",
         )
     if options["accelerator"] == TensorRT.name:
         _check_tensorrt(options["tensorrt_precision"], precision)
@@ -57,6 +74,16 @@ def _check_tensorflow(options: Mapping[str, Any]) -> None:
         raise UsageError(
             f"the tensorflow backend does not support {', '.join(names)}",
             hint=f"Publish for the onnxruntime backend, or reset what the model was published with: {reset}",
+        )
+
+
+def _check_openvino(options: Mapping[str, Any]) -> None:
+    accelerator = options["accelerator"]
+    if accelerator != Cpu.name:
+        reason = ", which is for ONNX Runtime" if accelerator == OpenVINO.name else ": it computes on the CPU only"
+        raise UsageError(
+            f"the openvino backend does not support accelerator {accelerator}{reason}",
+            hint="Choose none: --accelerator none, or publish for the onnxruntime backend",
         )
 
 

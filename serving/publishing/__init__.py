@@ -6,7 +6,8 @@ The steps of a publication, by module:
     delivery             takes the repository's lock, removes what killed publishers left behind, then:
       predecessor          checks that the draft may follow the published model (camserve.contract_change)
       draft                writes the version's folder in the staging area and flushes it to the disk
-      onnx_check           loads it in ONNX Runtime and verifies its golden answers (camserve.external_data)
+      onnx_check           loads it in the runtime of its backend (runtime_sessions) and verifies its golden answers
+                           (camserve.external_data)
       placement            allocates its number, renames it into the repository, replaces `config.pbtxt` (plan)
       activation           loads it on the server and verifies its golden answers as exactly as the server computes
                            (arithmetic), or rolls everything back

@@ -13,6 +13,7 @@ from tritonclient.grpc import model_config_pb2
 from camserve.serving.config.accelerator_options import Auto, Cuda, OpenVINO, TensorRT
 from camserve.serving.config.backends import backend_of
 from camserve.serving.config.message import read_options
+from camserve.serving.publishing.backend_notes import OWN_BACKEND
 
 __all__ = ["TF32_TOLERANCE", "Arithmetic", "arithmetic_warnings"]
 
@@ -56,7 +57,7 @@ class Arithmetic:
     Attributes:
         config: The configuration that the server reports, in which Triton has replaced the automatic choice of a device
             by the device.
-        precision: Precision of the served file: `fp32`, `fp16` or `int8`.
+        precision: Precision of the served file: `fp32`, `fp16`, `bf16` or `int8`.
         provider: The execution provider that camserve's backend reports, such as `CUDA` or `CPU`; None for another
             backend.
     """
@@ -81,6 +82,8 @@ class Arithmetic:
         Args:
             as_tf32: Whether the answers are within the tolerance of TF32.
         """
+        if self._in_bf16_elsewhere():
+            return f"Triton's own OpenVINO backend may compute float32 in bf16. {OWN_BACKEND}"
         if not self._on_cuda():
             return None
         if self.precision == "int8":
@@ -90,6 +93,10 @@ class Arithmetic:
     @property
     def _accelerator(self) -> str:
         return str(read_options(self.config)["accelerator"])
+
+    def _in_bf16_elsewhere(self) -> bool:
+        """Whether it runs on Triton's own OpenVINO backend, which cannot be kept from computing in bf16."""
+        return self.provider is None and self.precision != "bf16" and backend_of(self.config) == "openvino"
 
     def _on_cuda(self) -> bool:
         groups = self.config.instance_group
@@ -111,7 +118,7 @@ def arithmetic_warnings(config: Any, *, precision: str) -> tuple[str, ...]:
 
     Args:
         config: The configuration of the published model.
-        precision: Precision of the served file: `fp32`, `fp16` or `int8`.
+        precision: Precision of the served file: `fp32`, `fp16`, `bf16` or `int8`.
     """
     options = read_options(config)
     if options["accelerator"] not in (Auto.name, Cuda.name):

@@ -11,13 +11,15 @@ from camserve.bundle import ONNX_NAME
 from camserve.errors import RepositoryError
 from camserve.parity_report import WidenedTolerance
 from camserve.progress import Progress, no_progress
+from camserve.serving.config.backends import Backend
 from camserve.serving.config.image_files import file_model_name
 from camserve.serving.config.message import CONFIG_NAME, read_config
 from camserve.serving.live.backend_messages import Execution
 from camserve.serving.live.server import LiveServer
 from camserve.serving.publishing.activation import activate
 from camserve.serving.publishing.arithmetic import arithmetic_warnings
-from camserve.serving.publishing.draft import Draft, read_draft_golden, write_version
+from camserve.serving.publishing.backend_notes import backend_notes
+from camserve.serving.publishing.draft import Draft, GoldenFiles, read_draft_golden, write_version
 from camserve.serving.publishing.file_model import move_out_orphans
 from camserve.serving.publishing.onnx_check import check_servable
 from camserve.serving.publishing.predecessor import check_predecessor
@@ -45,6 +47,7 @@ class Publication:
         source_version: The older version that it republishes; None if a bundle was published.
         widened: The metrics whose tolerances were widened at export.
         provider: The execution provider that runs it on that server, such as `CUDA` or `CPU`; None if it is unknown.
+        backend: Triton's backend that runs it.
         file_model: The model that takes image files for it; None if it is published without.
         warnings: What else the publisher should know, such as the arithmetic of GPUs, each in one sentence.
     """
@@ -57,6 +60,7 @@ class Publication:
     source_version: int | None = None
     widened: tuple[WidenedTolerance, ...] = ()
     provider: str | None = None
+    backend: Backend = "onnxruntime"
     file_model: str | None = None
     warnings: tuple[str, ...] = ()
 
@@ -101,8 +105,7 @@ def _deliver(root: Path, stage: Path, draft: Draft, server: LiveServer | None, r
     report("copy and verify")
     golden, version = read_draft_golden(draft), stage / "version"
     manifest = write_version(version, draft)
-    if draft.backend == "onnxruntime":
-        check_servable(version / ONNX_NAME, draft.contract, golden, tolerance=draft.tolerance)
+    unverified = () if draft.backend == "tensorflow" else _check_file(version / ONNX_NAME, draft, golden)
     before = () if server is None else server.served().get(draft.model.name, ())
     report("add to the repository")
     placement, execution = place(root, stage, version, manifest, draft), Execution()
@@ -123,11 +126,27 @@ def _deliver(root: Path, stage: Path, draft: Draft, server: LiveServer | None, r
         source_version=draft.source_version,
         widened=() if parity is None else parity.widened,
         provider=execution.provider,
+        backend=draft.backend,
         file_model=file_model_name(draft.model.name) if draft.image_files else None,
         warnings=(
+            *backend_notes(draft, execution.provider),
+            *placement.warnings,
+            *unverified,
             *execution.warnings,
             *arithmetic_warnings(read_config(draft.model / CONFIG_NAME), precision=draft.precision),
         ),
+    )
+
+
+def _check_file(path: Path, draft: Draft, golden: GoldenFiles) -> tuple[str, ...]:
+    """Check the file in the runtime of its backend, and return what could not be verified on this host."""
+    return check_servable(
+        path,
+        draft.contract,
+        golden,
+        tolerance=draft.tolerance,
+        backend=draft.backend,
+        precision=draft.precision,
     )
 
 

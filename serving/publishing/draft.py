@@ -58,8 +58,8 @@ class Draft:
 
     @property
     def precision(self) -> str:
-        """Precision of the served file: `fp32`, `fp16` or `int8`. A SavedModel is always float32."""
-        return "fp32" if self.backend == "tensorflow" else self._export_precision
+        """Precision of the served file: `fp32`, `fp16`, `bf16` or `int8`. A SavedModel is always float32."""
+        return "fp32" if self.backend == "tensorflow" else self.source.precision
 
     @property
     def image_files(self) -> bool:
@@ -73,10 +73,10 @@ class Draft:
     def tolerance(self) -> float:
         """Tolerance for the golden answers on a CPU."""
         # Golden answers come from the ONNX file. The SavedModel beside it is never quantized.
-        if self.precision != self._export_precision:
+        if self.precision != self.source.precision:
             return _SAVED_MODEL_TOLERANCE
         parity = self.source.report.get("parity")
-        tolerance, noise = tolerance_of(self._export_precision), largest_noise(parity)
+        tolerance, noise = tolerance_of(self.source.precision), largest_noise(parity)
         if noise:
             # Two processors or runtimes that are as precise as Keras differ by up to twice its distance from float64.
             tolerance = max(tolerance, min(2 * noise, _LARGEST_FP32_TOLERANCE))
@@ -85,11 +85,6 @@ class Draft:
             widest = max([tolerance, *(each.tolerance for each in widened_tolerances(parity))])
             tolerance = min(2 * widest, _SAVED_MODEL_TOLERANCE)
         return tolerance
-
-    @property
-    def _export_precision(self) -> str:
-        """The requested precision of the export: of `int8 (cpu)` the first word."""
-        return str(self.source.report.get("precision", "fp32")).partition(" ")[0]
 
     @property
     def _has_code(self) -> bool:

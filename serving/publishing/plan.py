@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2
@@ -15,21 +16,38 @@ from camserve.manifest import MANIFEST_NAME, file_digest
 from camserve.regular_file import read_regular_file
 from camserve.serving.config.merging import merge_changes
 from camserve.serving.config.message import MODEL_FILES, build_config, read_options, update_config
-from camserve.serving.config.named_options import make_options
+from camserve.serving.config.named_options import DEFAULTS, changed_options, make_options
+from camserve.serving.config.openvino import pinned_precision
 from camserve.serving.config.pinning import chosen_versions, pin
 from camserve.serving.config.serving_options import ServingOptions
+from camserve.serving.config.suitability import for_backend
 from camserve.serving.publishing.draft import Draft
+from camserve.serving.repository.export_facts import read_export_facts
 from camserve.serving.repository.ledger import PublishedModel, write_ledger
 from camserve.serving.repository.version_numbers import version_folders
 
-__all__ = ["plan_config"]
+__all__ = ["Plan", "plan_config"]
 
 
-def plan_config(draft: Draft, number: int, manifest: str) -> Any:
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The configuration of a model after a publication.
+
+    Attributes:
+        config: The `ModelConfig` message.
+        warnings: Which versions it does not serve any more, although the policy includes them.
+    """
+
+    config: Any
+    warnings: tuple[str, ...]
+
+
+def plan_config(draft: Draft, number: int, manifest: str) -> Plan:
     """Build the `ModelConfig` message, with the new version in its ledger and the served versions pinned.
 
-    A model has one configuration, and with it one contract, for all its versions. Older versions that the policy would
-    serve are therefore left out if they do not satisfy the contract of the new one.
+    A model has one configuration, and with it one contract, backend and precision of its arithmetic, for all its
+    versions. Older versions that the policy would serve are therefore left out if they do not satisfy the contract of
+    the new one, or would be computed in another precision than that of their export.
 
     Args:
         draft: What is published.
@@ -48,7 +66,9 @@ def plan_config(draft: Draft, number: int, manifest: str) -> Any:
         config, ledger = _update(draft, published), published.ledger or _ledger_from_folders(draft)
     ledger = {**ledger, number: manifest}
     chosen = chosen_versions(config.version_policy, ledger)
-    served = [each for each in chosen if each == number or _satisfies_contract(draft, each)]
+    possible = [each for each in chosen if each == number or _satisfies_contract(draft, each)]
+    other = {each: precision for each in possible if each != number and (precision := _other_precision(draft, each))}
+    served = [each for each in possible if each not in other]
     if not served or (number not in served and (published is None or draft.contract != published.contract)):
         raise RepositoryError(
             f"the version policy of {draft.model.name} does not serve the new version {number}",
@@ -56,11 +76,13 @@ def plan_config(draft: Draft, number: int, manifest: str) -> Any:
         )
     pin(config, served)
     write_ledger(config, ledger)
-    return config
+    return Plan(config, tuple(_not_served(draft, each, precision) for each, precision in other.items()))
 
 
 def _options(draft: Draft) -> ServingOptions:
-    return draft.changes if isinstance(draft.changes, ServingOptions) else make_options(draft.changes)
+    if isinstance(draft.changes, ServingOptions):
+        return draft.changes
+    return make_options(for_backend(draft.backend, DEFAULTS, draft.changes))
 
 
 def _build(draft: Draft, contract: ModelContract, options: ServingOptions) -> Any:
@@ -73,7 +95,8 @@ def _update(draft: Draft, published: PublishedModel) -> Any:
     config = model_config_pb2.ModelConfig()
     config.CopyFrom(published.config)
     if (published.contract.input, published.contract.outputs) != (draft.contract.input, draft.contract.outputs):
-        options = make_options(read_options(config))
+        current = read_options(config)
+        options = changed_options(current, for_backend(draft.backend, current, {}))
         merge_changes(config, _build(draft, published.contract, options), _build(draft, draft.contract, options))
     digest = draft.source.files.get(MODEL_FILES[draft.backend], "")
     return update_config(
@@ -97,6 +120,22 @@ def _satisfies_contract(draft: Draft, number: int) -> bool:
         return False
     breaks = contract_breaks(draft.contract, contract, known_labels=draft.source.labels, new_labels=labels)
     return not breaks and (folder / MODEL_FILES[draft.backend]).exists()
+
+
+def _other_precision(draft: Draft, number: int) -> str | None:
+    """Return the precision of an older version if the new configuration would compute it in another one."""
+    precision = (read_export_facts(draft.model / str(number)).precision or "fp32").partition(" ")[0]
+    if draft.backend == "openvino":
+        return None if pinned_precision(precision) == pinned_precision(draft.precision) else precision
+    return precision if precision == "bf16" and draft.backend == "onnxruntime" else None
+
+
+def _not_served(draft: Draft, number: int, precision: str) -> str:
+    return (
+        f"version {number} is not served beside the new one: it was exported in {precision}, and a model has one "
+        f"precision for all its versions, now that of {draft.precision}. To serve both, publish one under another name "
+        "with --name"
+    )
 
 
 def _ledger_from_folders(draft: Draft) -> dict[int, str]:

@@ -9,8 +9,8 @@ from typing import Any
 from camserve.bundle import Bundle, load_bundle
 from camserve.names import check_model_name
 from camserve.progress import Progress
-from camserve.serving.config.backends import Backend
-from camserve.serving.config.message import BACKEND, read_options
+from camserve.serving.config.backends import Backend, default_backend
+from camserve.serving.config.message import read_options
 from camserve.serving.config.named_options import changed_options
 from camserve.serving.config.serving_options import ServingOptions
 from camserve.serving.live.server import open_live_server
@@ -29,7 +29,7 @@ def publish(
     *,
     name: str | None = None,
     options: ServingOptions | Mapping[str, Any] | None = None,
-    backend: Backend = BACKEND,
+    backend: Backend | None = None,
     allow_contract_change: bool = False,
     url: str | None = None,
     admin_key: str | None = None,
@@ -39,9 +39,10 @@ def publish(
 ) -> Publication:
     """Publish a bundle as the next version of a model.
 
-    The bundle is verified against its manifest, copied to a staging area, loaded in ONNX Runtime, checked with its
-    golden answers, flushed to the disk and only then renamed into the repository, by one publisher at a time. Version
-    numbers are never reused. If publishing fails, no version is left behind and the previous one stays in service.
+    The bundle is verified against its manifest, copied to a staging area, loaded in the runtime of its backend, checked
+    with its golden answers, flushed to the disk and only then renamed into the repository, by one publisher at a time.
+    Version numbers are never reused. If publishing fails, no version is left behind and the previous one stays in
+    service.
 
     Args:
         bundle: The bundle or its folder.
@@ -49,7 +50,8 @@ def publish(
         name: Name of the model in the repository (default: the name in the bundle).
         options: Serving options, which apply to all versions of the model: a `ServingOptions`, or only the options to
             change, by name. Other options of a published model stay unchanged; a new model gets the defaults.
-        backend: `onnxruntime` serves the ONNX file, `tensorflow` the SavedModel.
+        backend: `onnxruntime` and `openvino` serve the ONNX file, `tensorflow` the SavedModel (default: `openvino` for
+            a bundle of precision bf16, or else `onnxruntime`).
         allow_contract_change: Publish even if the contract or the labels change for clients.
         url: gRPC address `host:port` of a Triton in explicit mode that serves this repository. It loads the version and
             must reproduce the golden answers; otherwise the previous version is restored.
@@ -82,7 +84,8 @@ def publish(
     def make_draft(root: Path) -> Draft:
         model = root / contract.name
         current = read_published(model, known=published)
-        return Draft(model, current, contract, source, changes, backend, allow_contract_change)
+        chosen = backend or default_backend(source.precision)
+        return Draft(model, current, contract, source, changes, chosen, allow_contract_change)
 
     with open_live_server(url, admin_key=admin_key, tls=tls) as server:
         purpose = f"publishing {contract.name}"

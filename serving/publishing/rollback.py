@@ -8,8 +8,8 @@ from camserve.bundle import Bundle, load_bundle
 from camserve.errors import BundleError, RepositoryError
 from camserve.manifest import MANIFEST_NAME, file_digest
 from camserve.progress import Progress
-from camserve.serving.config.backends import Backend
-from camserve.serving.config.message import BACKEND, MODEL_FILES
+from camserve.serving.config.backends import Backend, backend_of, default_backend
+from camserve.serving.config.message import MODEL_FILES
 from camserve.serving.live.server import open_live_server
 from camserve.serving.publishing.delivery import Publication, deliver
 from camserve.serving.publishing.draft import Draft
@@ -67,7 +67,7 @@ def rollback(
         number = _target_version(model, published, to)
         source = _load_version(folder, published, number)
         contract = source.contract.model_copy(update={"name": model})
-        backend = _backend(source)
+        backend = _backend(source, published)
         return Draft(folder, published, contract, source, {}, backend, allow_contract_change, source_version=number)
 
     with open_live_server(url, admin_key=admin_key, tls=tls) as server:
@@ -108,6 +108,9 @@ def _load_version(folder: Path, published: PublishedModel, number: int) -> Bundl
     return source
 
 
-def _backend(version: Bundle) -> Backend:
+def _backend(version: Bundle, published: PublishedModel) -> Backend:
+    """Return the current backend of the model if it runs the version, or else the one that does."""
     tensorflow = MODEL_FILES["tensorflow"]
-    return "tensorflow" if any(name.startswith(f"{tensorflow}/") for name in version.files) else BACKEND
+    if any(name.startswith(f"{tensorflow}/") for name in version.files):
+        return "tensorflow"
+    return "openvino" if backend_of(published.config) == "openvino" else default_backend(version.precision)

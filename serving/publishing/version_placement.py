@@ -31,12 +31,14 @@ class Placement:
         number: The version number.
         manifest: SHA-256 of its manifest.
         served: Whether the configuration serves it.
+        warnings: Which other versions the configuration does not serve any more, and why.
         undo: Restores the previous state when it is closed.
     """
 
     number: int
     manifest: str
     served: bool
+    warnings: tuple[str, ...]
     undo: ExitStack
 
 
@@ -54,15 +56,16 @@ def place(root: Path, stage: Path, version: Path, manifest: str, draft: Draft) -
         RepositoryError: If the version policy does not allow it.
     """
     number = _next_number(root, draft)
-    config = plan_config(draft, number, manifest)
-    text = config_text(config, "" if draft.published is None else draft.published.text)
+    plan = plan_config(draft, number, manifest)
+    text = config_text(plan.config, "" if draft.published is None else draft.published.text)
     allocate_version(root, stage, draft.model.name, Allocated(number, manifest))
     with ExitStack() as undo:
-        place_file_model(root, stage, config, undo)
+        place_file_model(root, stage, plan.config, undo)
         place_version = add_version if draft.model.exists() else add_model
         place_version(stage, version, draft.model / str(number), text, undo)
-        remove_file_model(root, stage, config, undo)
-        return Placement(number, manifest, number in config.version_policy.specific.versions, undo.pop_all())
+        remove_file_model(root, stage, plan.config, undo)
+        served = number in plan.config.version_policy.specific.versions
+        return Placement(number, manifest, served, plan.warnings, undo.pop_all())
 
 
 def _next_number(root: Path, draft: Draft) -> int:

@@ -31,6 +31,7 @@ _ONNXRUNTIME: Mapping[int, str] = {12: "1.23.2", 13: "1.31.1"}
 The wheels are for CUDA 12 from 1.19 to 1.26 and for CUDA 13 from 1.27 on, as the dependencies of their extras show;
 from 1.24 on, there is none for Python 3.10. The extras install CUDA's libraries beside onnxruntime.
 """
+_OPENVINO = "openvino==2026.4.1"  # has wheels for Python 3.10 and 3.12
 # The stub of older releases was built for numpy 1.
 _NUMPY = "numpy==1.26.4"
 
@@ -44,7 +45,7 @@ class ContainerBackend:
         path: Its folder, into which the packages are to be installed.
         triton: Release of Triton.
         python: Version of Python in that container.
-        cuda: Major version of CUDA in that container.
+        cuda: Major version of CUDA in that container; None for a backend that computes on the CPU only.
         requirements: The Python packages that it needs, as pip takes them.
     """
 
@@ -52,7 +53,7 @@ class ContainerBackend:
     path: Path
     triton: str
     python: str
-    cuda: int
+    cuda: int | None
     requirements: tuple[str, ...]
 
     @property
@@ -72,8 +73,9 @@ class ContainerBackend:
     @property
     def start_command(self) -> tuple[str, ...]:
         """Lines of a shell command that serves `model_repository` with the backend."""
+        gpus = "" if self.cuda is None else " --gpus all"
         return (
-            "docker run --rm --gpus all --shm-size 1g --publish 127.0.0.1:8000-8002:8000-8002",
+            f"docker run --rm{gpus} --shm-size 1g --publish 127.0.0.1:8000-8002:8000-8002",
             f"--volume {quote(f'{self.path}:{_BACKENDS_OF_IMAGE}/{self.name}:ro')}",
             f'--volume "$PWD/model_repository:/models:ro" {self.image}',
             "tritonserver --model-repository=/models --disable-auto-complete-config",
@@ -85,7 +87,7 @@ def write_backend(out: str | Path, *, backend: str = "onnxruntime", triton: str 
 
     Args:
         out: The folder, which must not exist or be empty. The backend gets a folder with its name in it.
-        backend: `onnxruntime` or `tensorflow`.
+        backend: `onnxruntime`, `tensorflow` or `openvino`.
         triton: Release of Triton, such as `26.07`.
 
     Raises:
@@ -114,7 +116,7 @@ def write_backend(out: str | Path, *, backend: str = "onnxruntime", triton: str 
         path=folder / backend,
         triton=target.release,
         python=target.python,
-        cuda=target.cuda,
+        cuda=None if backend == "openvino" else target.cuda,
         requirements=_requirements(backend, target),
     )
 
@@ -122,4 +124,6 @@ def write_backend(out: str | Path, *, backend: str = "onnxruntime", triton: str 
 def _requirements(backend: str, target: Target) -> tuple[str, ...]:
     if backend == "tensorflow":
         return "tensorflow[and-cuda]==2.21.0", _NUMPY
+    if backend == "openvino":
+        return _OPENVINO, _NUMPY
     return f"onnxruntime-gpu[cuda,cudnn]=={_ONNXRUNTIME[target.cuda]}", _NUMPY

@@ -21,7 +21,7 @@ from camserve.serving.server.server_options import ADMIN_KEY_VARIABLE
 
 __all__ = ["BACKENDS", "TritonInstallation", "assemble_backends", "copy_backend", "find_triton", "server_environment"]
 
-BACKENDS = ("onnxruntime", "tensorflow")
+BACKENDS = ("onnxruntime", "tensorflow", "openvino")
 """The backends of camserve, which the embedded Triton lacks."""
 
 _WHEEL = "nvidia-pytriton"

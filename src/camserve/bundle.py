@@ -61,6 +61,11 @@ class Bundle:
     files: dict[str, str]
 
     @property
+    def precision(self) -> str:
+        """The precision of the export: `fp32`, `fp16`, `bf16` or `int8`, the first word of that in the report."""
+        return str(self.report.get("precision", "fp32")).partition(" ")[0]
+
+    @property
     def onnx_path(self) -> Path | None:
         """The ONNX file; None if the bundle was exported without one."""
         return self.path / ONNX_NAME if ONNX_NAME in self.files else None

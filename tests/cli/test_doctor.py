@@ -29,6 +29,8 @@ def test_the_doctor_describes_this_host(tmp_path: Path) -> None:
     assert report["processor"]["cores"] == len(os.sched_getaffinity(0))
     assert report["onnxruntime"]["packages"] == {"onnxruntime": version("onnxruntime")}
     assert report["onnxruntime"]["problems"]["CPU"] is None
+    assert report["openvino"]["version"] == version("openvino")
+    assert {"FP32", "INT8"} <= set(report["openvino"]["precisions"])
     assert report["export_tools"]["keras"] == version("keras")
     assert report["triton"]["wheel"] == version("nvidia-pytriton")
 
@@ -95,6 +97,7 @@ def test_a_gpu_host_is_described_in_full(monkeypatch: pytest.MonkeyPatch, capsys
         "libcudart.so.13 in /site-packages/nvidia/cu13/lib; libcudnn.so.9 in /site-packages/nvidia/cudnn/lib",
         "onnxruntime-gpu 1.31.1, built for CUDA 13.0; lists the providers CUDA, CPU",
         "none found; NVIDIA's container contains it",
+        "openvino 2026.4.1; computes in FP32, FP16, BF16, INT8",
         "no faults",
     ):
         assert expected in text

@@ -17,7 +17,7 @@ from support.networks import enliven, small_network
 
 from camserve.bundle import load_bundle
 from camserve.cli import main
-from camserve.cli.export_report import next_command, publish_command, worst_metrics
+from camserve.cli.export_report import publish_command, worst_metrics
 from camserve.contract import PRESETS
 
 pytestmark = pytest.mark.slow
@@ -86,12 +86,6 @@ def test_custom_layers_are_imported_from_a_module(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("name", ["my bundle", "it's", "$HOME", "plain"])
 def test_the_next_command_is_quoted_for_a_shell(name: str) -> None:
     assert shlex.split(publish_command(Path(name))) == ["camserve", "publish", name, "--repository", "model_repository"]
-
-
-def test_bf16_is_scored_next_as_nothing_serves_it() -> None:
-    command = next_command(Path("my bundle"), "bf16")
-    assert shlex.split(command) == ["camserve", "score", "IMAGES", "--bundle", "my bundle", "--output", "answers.csv"]
-    assert next_command(Path("bundle"), "fp32") == publish_command(Path("bundle"))
 
 
 def called(*words: str | Path, capfd: pytest.CaptureFixture[str]) -> tuple[Any, str, str]:
@@ -246,11 +240,6 @@ BAD: dict[str, tuple[Callable[[Path], list[str | Path]], int, str]] = {
     ),
     "an exceeded tolerance": (lambda folder: [small(folder), "--bound", "logits=0"], 1, "differs from Keras"),
     "an unsupported opset": (lambda folder: [small(folder), "--opset", "7"], 2, "got 7"),
-    "a precision that is not served": (
-        lambda folder: [small(folder), "--precision", "bf16", "--publish", folder / "repository"],
-        2,
-        "no backend of camserve serves yet",
-    ),
     "a repository that is a file": (
         lambda folder: [small(folder), "--publish", labels(folder)],
         1,

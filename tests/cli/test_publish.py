@@ -34,6 +34,7 @@ def test_versions_count_up_and_are_listed(toy_bundle: Bundle, tmp_path: Path) ->
             "again": None,
             "widened": [],
             "provider": None,
+            "backend": "onnxruntime",
             "file_model": None,
             "warnings": [],
         }

@@ -145,6 +145,7 @@ def test_publish_and_rollback_load_the_version_on_a_running_server(
         "again": 1,
         "widened": [],
         "provider": "CPU",
+        "backend": "onnxruntime",
         "file_model": None,
         "warnings": [],
     }

@@ -14,6 +14,7 @@ from camserve.doctor.embedded_triton import EmbeddedTriton
 from camserve.doctor.export_tools import ExportTools
 from camserve.doctor.gpus import Gpu, Gpus
 from camserve.doctor.memory import Memory
+from camserve.doctor.openvino import OpenVino
 from camserve.doctor.problem import Problem
 from camserve.serving.server.host_memory import ENLARGE_SHARED_MEMORY
 
@@ -178,6 +179,7 @@ def test_a_loaded_driver_that_fails_is_a_fault() -> None:
     [
         ({"triton": EmbeddedTriton("0.7.0", None, Problem("libpython3.12.so.1.0 is missing"))}, "libpython3.12.so.1.0"),
         ({"export_tools": ExportTools("2.21.0", "3.15.1", (), None, Problem("cannot import keras"))}, "keras"),
+        ({"openvino": OpenVino(None, (), Problem("OpenVINO failed: SIGBUS"))}, "SIGBUS"),
         ({"on_cpu": runtime("onnxruntime", problem=Problem("ONNX Runtime failed: SIGILL"))}, "SIGILL"),
     ],
 )
@@ -202,6 +204,31 @@ def test_tensorrt_needs_a_gpu_and_nvidias_container_or_its_library() -> None:
         GPU_HOST, missing_container_tools=["Docker"], on_tensorrt=runtime("onnxruntime-gpu", cuda="13.0")
     )
     assert judge("serve-tensorrt", works_here).ready
+
+
+AVX512_BF16 = replace(GPU_HOST["cpu"], features=("AVX2", "AVX-512", "VNNI", "bf16"))
+MISSING = OpenVino(None, (), Problem("openvino is not installed", "Install it"), installed=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "missing"),
+    [
+        (host_with(GPU_HOST), []),
+        (host_with(GPU_HOST, cpu=AVX512_BF16), ["no AMX: bf16 works, slower than float32; int8 is faster"]),
+        (host_with(LAPTOP), ["does not compute in bf16: int8 is the fastest precision"]),
+        (host_with(GPU_HOST, openvino=MISSING), ["openvino is not installed"]),
+    ],
+)
+def test_bf16_needs_openvino_and_amx(host: Host, missing: list[str]) -> None:
+    found = whats(host, "bf16-cpu")
+    assert len(found) == len(missing)
+    assert all(expected in what for expected, what in zip(missing, found, strict=True))
+    assert find_faults(host) == []
+
+
+def test_int8_is_called_the_fastest_only_without_amx() -> None:
+    assert judge("int8-cpu", host_with(LAPTOP)).note == "the fastest precision on this processor"
+    assert judge("int8-cpu", host_with(GPU_HOST)).note is None
 
 
 @pytest.mark.parametrize("features", [("AVX2",), None])

@@ -25,6 +25,7 @@ from camserve.export import Tolerances, export_model
 from camserve.export.formats.writing import open_format
 from camserve.golden import compare, read_golden, tolerance_of
 from camserve.golden_images import read_golden_images
+from camserve.serving import publish
 
 pytestmark = pytest.mark.slow
 
@@ -190,3 +191,8 @@ def test_a_file_that_openvino_cannot_load_is_an_error_of_the_conversion(tmp_path
 def test_bf16_requires_an_onnx_file(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--precision bf16 requires the format onnx; a SavedModel is always float32"):
         export_model("resnet-mini", tmp_path / "bundle", precision="bf16", formats="savedmodel")
+
+
+def test_it_is_published_for_openvino_which_gives_the_recorded_answers(bundle: Bundle, tmp_path: Path) -> None:
+    publication = publish(bundle, tmp_path / "repository")
+    assert (publication.backend, publication.warnings) == ("openvino", ())

@@ -11,6 +11,7 @@ from camserve.doctor.gpus import Gpu, Gpus
 from camserve.doctor.host import Host
 from camserve.doctor.memory import Memory
 from camserve.doctor.onnx_runtime import OnnxRuntime
+from camserve.doctor.openvino import OpenVino
 from camserve.doctor.problem import Problem
 
 __all__ = ["GPU_HOST", "LAPTOP", "NO_GPU", "NO_PROVIDER", "host_with", "runtime"]
@@ -35,6 +36,7 @@ LAPTOP: dict[str, Any] = {
     "on_cpu": runtime("onnxruntime"),
     "on_cuda": runtime("onnxruntime", problem=NO_PROVIDER),
     "on_tensorrt": None,
+    "openvino": OpenVino("2026.4.1", ("FP32", "INT8"), None),
     "export_tools": ExportTools("2.21.0", "3.15.1", (), 0, None),
     "triton": EmbeddedTriton("0.7.0", "/site-packages/pytriton/tritonserver/bin/tritonserver", None),
     "missing_container_tools": ["Docker", "the NVIDIA Container Toolkit"],
@@ -52,6 +54,7 @@ GPU_HOST: dict[str, Any] = {
     "cudnn_packages": ["nvidia-cudnn-cu13"],
     "on_cpu": runtime("onnxruntime-gpu", cuda="13.0"),
     "on_cuda": runtime("onnxruntime-gpu", cuda="13.0"),
+    "openvino": OpenVino("2026.4.1", ("FP32", "FP16", "BF16", "INT8"), None),
     "missing_container_tools": [],
 }
 """A host with a GPU that works."""

@@ -26,7 +26,7 @@ def toy_config(
 def write_model_folder(repository: Path, bundle: Bundle, config: Any, *, name: str = "toy") -> Path:
     """Write a bundle as version 1 of a model with this configuration and return the model's folder."""
     folder = repository / name
-    (folder / "1").mkdir(parents=True)
+    (folder / "1").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(bundle.path / ONNX_NAME, folder / "1" / ONNX_NAME)
     shutil.copyfile(bundle.path / LABELS_NAME, folder / LABELS_NAME)
     (folder / CONFIG_NAME).write_text(render_config(config), encoding="utf-8")

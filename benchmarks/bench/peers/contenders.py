@@ -176,4 +176,4 @@ def our_contenders(models: Sequence[Ours], trial: Trial, folder: Path) -> Iterat
         yield contenders
 
 
-RUNTIMES: dict[Backend, str] = {"onnxruntime": "ONNX Runtime"}
+RUNTIMES: dict[Backend, str] = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}

@@ -10,11 +10,13 @@ from camserve.cores import host_cores
 from camserve.errors import RepositoryError
 from camserve.serving.config.image_files import file_model_of, read_image_files
 from camserve.serving.config.message import CONFIG_NAME, read_config
+from camserve.serving.repository.export_facts import read_export_facts
 from camserve.serving.repository.lint import (
     accelerator_rules,
     batching_rules,
     cuda_rules,
     file_rules,
+    openvino_rules,
     target_rules,
 )
 from camserve.serving.repository.lint.findings import Finding, ModelFolder, Rule
@@ -50,6 +52,10 @@ RULES: tuple[Rule, ...] = (
     cuda_rules.fuse_conv_bias_alone,
     cuda_rules.cuda_graph_option,
     cuda_rules.tf32_arithmetic,
+    openvino_rules.unpinned_precision,
+    openvino_rules.other_precision,
+    openvino_rules.openvino_instance_kind,
+    openvino_rules.unpadded_batches,
     batching_rules.missing_max_batch_size,
     batching_rules.missing_instance_group,
     batching_rules.threads_above_cores,
@@ -107,6 +113,7 @@ def read_model(folder: Path) -> ModelFolder:
         number: _metadata(version / (config.default_model_filename or ONNX_NAME))
         for number, version in versions.items()
     }
+    precisions = {number: read_export_facts(version).precision for number, version in versions.items()}
     return ModelFolder(
         name=folder.name,
         config=config,
@@ -114,6 +121,7 @@ def read_model(folder: Path) -> ModelFolder:
         folders=frozenset(entry.name for entry in entries if entry.is_dir()),
         versions={number: frozenset(path.name for path in version.iterdir()) for number, version in versions.items()},
         onnx={number: each for number, each in metadata.items() if each is not None},
+        precisions={number: each.partition(" ")[0] for number, each in precisions.items() if each is not None},
     )
 
 

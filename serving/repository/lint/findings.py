@@ -25,6 +25,7 @@ class ModelFolder:
         folders: Names of the folders in it, versions or not.
         versions: By number, the names of the files and folders in the version's folder.
         onnx: By number, the metadata of the version's ONNX file, without versions that have none.
+        precisions: By number, the precision of the version's export, without versions whose report does not state it.
     """
 
     name: str
@@ -33,11 +34,17 @@ class ModelFolder:
     folders: frozenset[str] = frozenset()
     versions: Mapping[int, frozenset[str]] = field(default_factory=dict)
     onnx: Mapping[int, OnnxMetadata] = field(default_factory=dict)
+    precisions: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def runs_onnx(self) -> bool:
         """Whether ONNX Runtime runs it."""
         return bool(self.config.backend == "onnxruntime" or self.config.platform.startswith("onnxruntime"))
+
+    @property
+    def runs_openvino(self) -> bool:
+        """Whether OpenVINO runs it."""
+        return bool(self.config.backend == "openvino")
 
 
 class Note(NamedTuple):

@@ -12,6 +12,8 @@ __all__ = ["onnx_too_new", "tensorflow_gone"]
 
 def onnx_too_new(model: ModelFolder, target: Target) -> Iterator[Note]:
     """ONNX Runtime loads operator sets and file formats up to those of its release."""
+    if model.runs_openvino:
+        return
     supported = f"but ONNX Runtime {target.onnxruntime} of Triton {target.release} supports at most"
     for number, metadata in model.onnx.items():
         if metadata.opset > target.opset:

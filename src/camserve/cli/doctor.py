@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_NAMES = ("clients", "export", "serve-cpu", "serve-gpu", "serve-tensorrt", "int8-cpu")
+_NAMES = ("clients", "export", "serve-cpu", "serve-gpu", "serve-tensorrt", "int8-cpu", "bf16-cpu")
 """The purposes, without the import of `camserve.doctor`; a test compares them."""
 
 _EPILOG = """Example:  camserve doctor

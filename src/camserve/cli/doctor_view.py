@@ -43,6 +43,7 @@ def document(host: Host, verdicts: Sequence[Verdict], faults: Sequence[Problem])
             "providers": list(runtime.providers),
             "problems": {name: problem and asdict(problem) for name, problem in _sessions(host).items()},
         },
+        "openvino": asdict(host.openvino),
         "export_tools": asdict(host.export_tools),
         "triton": asdict(host.triton),
     }
@@ -99,6 +100,7 @@ def _facts(host: Host) -> list[tuple[str, str]]:
         *([("TensorRT", "none found; NVIDIA's container contains it")] if host.on_tensorrt is None else []),
         ("ONNX Runtime", _packages(host)),
         *((f"  with {name}", problem.what if problem else "works") for name, problem in _sessions(host).items()),
+        ("OpenVINO", _openvino(host)),
         ("export tools", _export_tools(host)),
         ("Triton", host.triton.problem.what if host.triton.problem else f"nvidia-pytriton {host.triton.wheel}"),
     ]
@@ -162,6 +164,12 @@ def _sessions(host: Host) -> dict[str, Problem | None]:
         return {}
     sessions = {"CPU": host.on_cpu.problem, "CUDA": host.on_cuda.problem}
     return sessions if host.on_tensorrt is None else {**sessions, "TensorRT": host.on_tensorrt.problem}
+
+
+def _openvino(host: Host) -> str:
+    if host.openvino.problem is not None:
+        return host.openvino.problem.what
+    return f"openvino {host.openvino.version}; computes in {', '.join(host.openvino.precisions)}"
 
 
 def _export_tools(host: Host) -> str:

@@ -82,7 +82,7 @@ def export(
     if no_cam and cam_top_k is not None:
         raise UsageError("--cam-top-k conflicts with --no-cam", hint="Remove one of them")
     if publish is not None:
-        _check_publishable(publish, formats_list, name, precision)
+        _check_publishable(publish, formats_list, name)
     replaced = out.is_dir() and any(out.iterdir())
     print_logged_warnings("camserve.export")
     with Phases() as phases:
@@ -157,7 +157,7 @@ def _parse_tolerances(texts: Sequence[str]) -> Tolerances:
     return Tolerances.from_values(values)
 
 
-def _check_publishable(repository: Path, formats: tuple[str, ...], name: str | None, precision: str) -> None:
+def _check_publishable(repository: Path, formats: tuple[str, ...], name: str | None) -> None:
     """Check what would fail the publication after the export, which takes minutes."""
     from camserve.names import check_model_name
 
@@ -165,11 +165,6 @@ def _check_publishable(repository: Path, formats: tuple[str, ...], name: str | N
         check_model_name(name)
     if "onnx" not in formats:
         raise UsageError("--publish requires the format onnx, which Triton serves", hint="Add it: --formats onnx")
-    if precision == "bf16":
-        raise UsageError(
-            "--publish conflicts with --precision bf16, which no backend of camserve serves yet",
-            hint="Remove --publish, and score with camserve score --bundle; or export with --precision fp32 or int8",
-        )
     if repository.exists() and not repository.is_dir():
         raise RepositoryError(f"{repository} is not a folder", hint="Give the folder of a model repository")
 

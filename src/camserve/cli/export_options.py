@@ -176,8 +176,8 @@ Precision = Annotated[
     str,
     typer.Option(
         metavar="PRECISION",
-        help="fp32, fp16 (for GPUs), bf16 (for camserve score --bundle on CPUs with AMX; not served yet) or int8. Head "
-        "and maps are fp32, except in bf16.",
+        help="fp32, fp16 (for GPUs), bf16 (for CPUs with AMX, through OpenVINO) or int8. Head and maps are fp32, "
+        "except in bf16.",
         autocompletion=one_of(PRECISIONS),
         rich_help_panel=_PRECISION,
     ),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from camserve.bundle import Bundle
     from camserve.serving import Publication
 
-__all__ = ["next_command", "publish_command", "report", "worst_metrics"]
+__all__ = ["publish_command", "report", "worst_metrics"]
 
 _COLUMNS = ("format", "metric", "worst ", "Keras fp32 ", "tolerance ", "margin ", "images")
 
@@ -59,7 +59,7 @@ def report(bundle: Bundle, publication: Publication | None, *, replaced: bool, a
     _print_quality(bundle.report)
     print_line(f"Bundle:    {bundle.path}{' (replaced the previous bundle)' if replaced else ''}")
     if publication is None:
-        print_line(f"Next:      {next_command(bundle.path, bundle.report['precision'])}")
+        print_line(f"Next:      {publish_command(bundle.path)}")
     else:
         print_publication(publication)
 
@@ -74,13 +74,6 @@ def _print_quality(export_report: dict[str, Any]) -> None:
     print_line(f"Maps (area under the curves, measured on {curve_images(quality)}):")
     print_table(QUALITY_COLUMNS, quality_rows(export_report))
     print_line(f"Maps, {weights_text(quality)}")
-
-
-def next_command(bundle: Path, precision: str) -> str:
-    """Return the command that uses a bundle: bf16 is scored, since no backend of camserve serves it yet."""
-    if precision == "bf16":
-        return f"camserve score IMAGES --bundle {shlex.quote(str(bundle))} --output answers.csv"
-    return publish_command(bundle)
 
 
 def publish_command(bundle: Path) -> str:

@@ -49,8 +49,8 @@ def publish(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="onnxruntime for the ONNX file, tensorflow for the SavedModel.  [default: that of --options, or "
-            "onnxruntime]",
+            help="onnxruntime or openvino for the ONNX file, tensorflow for the SavedModel.  [default: that of "
+            "--options, or openvino for a bundle in bf16, or onnxruntime]",
         ),
     ] = None,
     allow_contract_change: AllowContractChange = False,
@@ -82,7 +82,7 @@ def publish(
             repository,
             name=name,
             options=requested.options,
-            backend=requested.backend or "onnxruntime",
+            backend=requested.backend,
             allow_contract_change=allow_contract_change,
             url=url,
             admin_key=admin_key,
@@ -106,6 +106,8 @@ def print_publication(publication: Publication) -> None:
     """Print what was published and how to serve it."""
     source = "" if publication.source_version is None else f" (version {publication.source_version} again)"
     print_line(f"Published: {publication.name}, version {publication.version}{source}, in {publication.path}")
+    if publication.backend != "onnxruntime":
+        print_line(f"Backend:   {publication.backend}")
     if publication.file_model is not None:
         print_line(f"           {publication.file_model} takes image files for it: docs/image-files.md")
     if publication.url is not None:
@@ -134,6 +136,7 @@ def publication_document(publication: Publication) -> dict[str, Any]:
         "again": publication.source_version,
         "widened": [asdict(each) for each in publication.widened],
         "provider": publication.provider,
+        "backend": publication.backend,
         "file_model": publication.file_model,
         "warnings": list(publication.warnings),
     }

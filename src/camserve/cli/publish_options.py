@@ -16,7 +16,7 @@ from camserve.cli.help_layout import Command
 from camserve.cli.shared_options import one_of
 from camserve.cores import host_cores
 from camserve.errors import UsageError
-from camserve.serving.config.backends import Backend
+from camserve.serving.config.backends import Backend, default_backend
 from camserve.serving.config.named_options import DEFAULTS, OPTIONS, check_values, format_value, overlay, parse_settings
 from camserve.serving.config.option import Option
 from camserve.serving.config.option_file import OptionFile, read_option_file
@@ -152,9 +152,12 @@ def requested_options(
     if options_file is not None:
         _note_file(options_file, file, explicit, backend)
     chosen = cast("Backend | None", backend) or file.backend
+    used = chosen or default_backend(_precision(bundle))
+    if chosen is None and used != default_backend("fp32"):
+        print_note(f"Backend {used}, the only one that computes in {_precision(bundle)}")
     options = overlay(file.options, explicit)
     if preset is not None:
-        options = _with_preset(preset, cores, bundle, chosen or "onnxruntime", options)
+        options = _with_preset(preset, cores, bundle, used, options)
     return OptionFile(chosen, options)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from camserve.cli.console import print_json, print_line
 from camserve.cli.shared_options import Json, one_of
+from camserve.serving.config.backends import Backend
 from camserve.serving.repository.lint.targets import DEFAULT_RELEASE, RELEASES
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = ["BACKEND_EPILOG", "backend"]
 
 BACKEND_EPILOG = "Example:  camserve repository backend --out triton-backend --target-triton 26.07"
 
-_NAMES = ("onnxruntime", "tensorflow")
+_NAMES = get_args(Backend)
 
 
 def backend(
@@ -31,7 +32,7 @@ def backend(
         typer.Option(
             "--backend",
             metavar="NAME",
-            help="onnxruntime or tensorflow.",
+            help="onnxruntime, tensorflow or openvino.",
             autocompletion=one_of(_NAMES),
         ),
     ] = "onnxruntime",
@@ -44,7 +45,8 @@ def backend(
     """Write a backend of camserve for NVIDIA's container, and print how to use it.
 
     It replaces Triton's C++ backend of the same name, and serves the same repository. On GPUs, that of ONNX Runtime has
-    what the C++ one has not: fixed batch sizes and CUDA graphs. docs/gpu.md compares them.
+    what the C++ one has not: fixed batch sizes and CUDA graphs. docs/gpu.md compares them. That of OpenVINO computes in
+    the pinned precision, which the C++ one may not.
     """
     from camserve.serving import write_backend
 
@@ -63,9 +65,8 @@ def _document(written: ContainerBackend) -> dict[str, Any]:
 def _show(written: ContainerBackend) -> None:
     print_line(f"{written.path}: camserve's {written.name} backend")
     print_line("")
-    print_line(
-        f"Install what it needs, with Python {written.python} and for CUDA {written.cuda} of Triton {written.triton}:"
-    )
+    cuda = "" if written.cuda is None else f" and for CUDA {written.cuda}"
+    print_line(f"Install what it needs, with Python {written.python}{cuda} of Triton {written.triton}:")
     _show_command(written.install_command)
     print_line("Start Triton with it:")
     _show_command(written.start_command)

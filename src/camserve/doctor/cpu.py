@@ -7,15 +7,15 @@ from pathlib import Path
 
 from camserve.cores import host_cores
 
-__all__ = ["VNNI", "Cpu", "read_cpu"]
+__all__ = ["AMX", "VNNI", "Cpu", "read_cpu"]
 
-VNNI = "VNNI"
+AMX, VNNI = "AMX", "VNNI"
 
 _FEATURES = {
     "AVX2": {"avx2"},
     "AVX-512": {"avx512f"},
     VNNI: {"avx512_vnni", "avx_vnni"},
-    "AMX": {"amx_int8", "amx_bf16"},
+    AMX: {"amx_int8", "amx_bf16"},
     "bf16": {"avx512_bf16", "amx_bf16", "bf16"},
     "NEON": {"asimd"},
     "dot product": {"asimddp"},

@@ -57,6 +57,8 @@ def _runtime_faults(host: Host) -> list[Problem]:
     faults = []
     if host.on_cpu.packages and host.on_cpu.problem:
         faults.append(host.on_cpu.problem)
+    if host.openvino.installed and host.openvino.problem:
+        faults.append(host.openvino.problem)
     listed = "CUDAExecutionProvider" in host.on_cpu.providers
     if host.gpus.found and listed and host.on_cuda.problem:
         problem = cuda_mismatch(host) or host.on_cuda.problem

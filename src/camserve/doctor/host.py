@@ -12,6 +12,7 @@ from camserve.doctor.export_tools import ExportTools, try_export_tools
 from camserve.doctor.gpus import Gpus, find_gpus
 from camserve.doctor.memory import Memory, read_memory
 from camserve.doctor.onnx_runtime import OnnxRuntime, try_provider
+from camserve.doctor.openvino import OpenVino, try_openvino
 from camserve.doctor.session_attempt import CPU, CUDA, TENSORRT
 
 __all__ = ["Host"]
@@ -61,6 +62,11 @@ class Host:
     def on_tensorrt(self) -> OnnxRuntime | None:
         """ONNX Runtime on TensorRT; None if its library is missing, which only NVIDIA's container contains."""
         return try_provider(TENSORRT) if any(name.startswith("libnvinfer.") for name in self.libraries) else None
+
+    @cached_property
+    def openvino(self) -> OpenVino:
+        """OpenVINO."""
+        return try_openvino()
 
     @cached_property
     def export_tools(self) -> ExportTools:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from camserve.doctor.cpu import VNNI
+from camserve.doctor.cpu import AMX, VNNI
 from camserve.doctor.cuda_fit import cuda_mismatch, fit_remedy
 from camserve.doctor.faults import shared_memory_faults
 from camserve.doctor.host import Host
@@ -16,6 +16,7 @@ from camserve.text import count
 __all__ = ["PURPOSES", "Verdict", "judge"]
 
 _CLIENT_MODULES = ("grpc", "numpy", "PIL", "pydantic", "tritonclient")
+_EXPORT_INT8 = "Export in int8: camserve export SOURCE --out BUNDLE_DIR --precision int8 --calibration FOLDER"
 _CONTAINER = "docker compose --file docker/compose.yaml --profile gpu up --build --detach --wait"
 
 
@@ -114,12 +115,32 @@ def _for_int8(host: Host) -> list[Problem]:
     return [] if VNNI in features else [Problem("this processor has no VNNI: int8 works, with a smaller gain")]
 
 
+def _int8_note(host: Host) -> str | None:
+    return None if AMX in (host.cpu.features or ()) else "the fastest precision on this processor"
+
+
+def _for_bf16(host: Host) -> list[Problem]:
+    if host.openvino.problem is not None:
+        return [host.openvino.problem]
+    if "BF16" not in host.openvino.precisions:
+        return [Problem("this processor does not compute in bf16: int8 is the fastest precision", _EXPORT_INT8)]
+    if AMX not in (host.cpu.features or ()):
+        # On AVX512-BF16 alone, ResNet50 has 0.7 of the speed of float32: docs/export.md.
+        return [Problem("this processor has no AMX: bf16 works, slower than float32; int8 is faster", _EXPORT_INT8)]
+    return []
+
+
 PURPOSES: Mapping[str, _Purpose] = {
     "clients": _Purpose("classify and score with a server", _for_clients),
     "export": _Purpose("export Keras models", _for_export, _export_note),
     "serve-cpu": _Purpose("camserve serve on the CPU", _for_cpu),
     "serve-gpu": _Purpose("camserve serve on a GPU, with CUDA", _for_gpu, _gpu_note),
     "serve-tensorrt": _Purpose("NVIDIA's container, with TensorRT", _for_tensorrt, lambda _: f"start it: {_CONTAINER}"),
-    "int8-cpu": _Purpose("int8 models at full speed on the CPU", _for_int8),
+    "int8-cpu": _Purpose("int8 models at full speed on the CPU", _for_int8, _int8_note),
+    "bf16-cpu": _Purpose(
+        "bf16 models at full speed on the CPU, with OpenVINO",
+        _for_bf16,
+        lambda _: "several times as fast as float32, without calibration",
+    ),
 }
 """By name."""

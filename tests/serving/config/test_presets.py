@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,7 +15,7 @@ from camserve.serving.config.named_options import DEFAULTS, make_options
 from camserve.serving.config.presets import PRESETS, HostProfile, find_preset, preset_options
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "tensorflow"])
+@pytest.mark.parametrize("backend", get_args(Backend))
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_suits_every_model(name: str, precision: str, backend: Backend, toy_bundle: Bundle) -> None:
@@ -22,6 +23,10 @@ def test_every_preset_suits_every_model(name: str, precision: str, backend: Back
     if (name, backend) == ("tensorrt", "tensorflow"):
         with pytest.raises(UsageError, match="tensorflow backend"):
             build_config(toy_bundle.contract, toy_bundle.labels, options, backend="tensorflow", precision=precision)
+        return
+    if backend == "openvino" and name in ("gpu", "tensorrt"):
+        with pytest.raises(UsageError, match="openvino backend does not support accelerator"):
+            build_config(toy_bundle.contract, toy_bundle.labels, options, backend=backend, precision=precision)
         return
     if (name, precision, backend) == ("gpu", "int8", "onnxruntime"):
         with pytest.raises(UsageError, match="int8 model does not suit accelerator cuda"):

@@ -63,7 +63,9 @@ def test_the_written_folder_contains_one_self_contained_backend(backend: str, tm
     assert written.path == tmp_path / "new" / "folder" / backend
     assert {path.name for path in written.path.iterdir()} == {"model.py", "camserve_backend"}
     assert [path.name for path in written.path.parent.iterdir()] == [backend]
-    assert written.requirements[0].startswith({"onnxruntime": "onnxruntime-gpu[", "tensorflow": "tensorflow["}[backend])
+    packages = {"onnxruntime": "onnxruntime-gpu[", "tensorflow": "tensorflow[", "openvino": "openvino=="}
+    assert written.requirements[0].startswith(packages[backend])
+    assert ("--gpus all" in written.start_command[0]) == (written.cuda is not None) == (backend != "openvino")
 
 
 @pytest.mark.parametrize(
