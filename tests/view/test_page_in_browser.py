@@ -166,6 +166,7 @@ def test_the_part_that_the_model_received_is_marked(browser: Browser, variants: 
         cam = classifier.cam(photo)
         assert cam.placement.box == (106, 0, 533, 427)
         assert difference(tab, cam, photo, 0.7) <= 1
+    assert tab.run("document.querySelectorAll('.classes :disabled').length") == 1, "of 4 classes 3 have a map"
     share = "parseFloat(document.querySelector('.box').style.{})"
     assert [round(6.4 * tab.run(share.format(side)), 2) for side in ("left", "width")] == [106, 427]
     assert tab.texts("figcaption")[0].endswith("; the model received the marked part")
@@ -306,14 +307,18 @@ def test_a_server_that_goes_away_is_an_error_until_it_is_back(
     browser: Browser, server: TritonServer, photo: Path, tmp_path: Path
 ) -> None:
     repository = tmp_path / "repository"
-    publish(write_toy_bundle(tmp_path / "bundle"), repository)
+    publish(write_toy_bundle(tmp_path / "bundle", top_k=1, all_maps=True), repository)
     with DisposableServer(repository) as first:
         url = first.grpc_url
         with open_page(url, "toy", timeout=0.5) as page:
             tab = opened(browser, page)
             show(tab, photo)
-            assert tab.run("document.querySelectorAll('.classes :disabled').length") == 1, "of 4 classes 3 have a map"
+            best = tab.run("document.querySelector('.classes :checked').value")
             first.stop(grace=0)
+            tab.click(".classes label:nth-of-type(2)")
+            tab.wait("document.querySelector('.panel .note') !== null")
+            assert url in tab.texts(".panel .note")[0]
+            assert tab.run("document.querySelector('.classes :checked').value") == best, "whose map is still shown"
             tab.choose_file("#file", photo)
             tab.wait("document.querySelector('#error .note') !== null")
             assert url in tab.texts("#error")[0]

@@ -14,6 +14,7 @@ from camserve.pages.policy import content_policy
 __all__ = ["Page", "render_page"]
 
 _PACKAGE = "camserve.view"
+_SCRIPTS = ("drawing.js", "panel.js", "page.js")
 _COLORMAP = "viridis"
 _IMAGES = "image/*,.tif,.tiff,.webp,.avif,.heic"
 
@@ -41,7 +42,7 @@ def render_page(model: str, servers: Sequence[str], max_bytes: int) -> Page:
     """
     gradient = f".scale i {{ background: {css_gradient(_COLORMAP)}; }}\n"
     style = Html(f"{BASE_STYLE}{read_text(_PACKAGE, 'page.css')}{gradient}")
-    script = Html(f"{BASE_SCRIPT}{read_text(_PACKAGE, 'drawing.js')}{read_text(_PACKAGE, 'page.js')}")
+    script = Html("".join((BASE_SCRIPT, *(read_text(_PACKAGE, name) for name in _SCRIPTS))))
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
