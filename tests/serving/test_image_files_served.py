@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -249,9 +249,10 @@ def test_each_answer_is_of_one_version_during_swaps(tmp_path: Path) -> None:
     with DisposableServer(repository, model_control="explicit") as server, ThreadPoolExecutor(4) as pool:
         clients = [pool.submit(query, server.grpc_url) for _ in range(4)]
         try:
-            for number, bundle in enumerate(bundles[1:], start=2):
-                publish(bundle, repository, url=server.grpc_url, allow_contract_change=True)
-                _wait_for(str(number), answers)
+            for number, bundle in enumerate(bundles, start=1):
+                if number > 1:
+                    publish(bundle, repository, url=server.grpc_url, allow_contract_change=True)
+                _wait_for(str(number), answers, clients)
                 prune(repository, keep=1)
         finally:
             stop.set()
@@ -262,9 +263,10 @@ def test_each_answer_is_of_one_version_during_swaps(tmp_path: Path) -> None:
     assert verify_repository(repository).faults == ()
 
 
-def _wait_for(version: str, answers: list[tuple[str, float]]) -> None:
+def _wait_for(version: str, answers: list[tuple[str, float]], clients: list[Future[None]]) -> None:
     deadline = time.monotonic() + 30
     while not any(each == version for each, _ in answers[-8:]):
+        assert not any(client.done() and client.result() for client in clients)
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

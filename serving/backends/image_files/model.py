@@ -44,27 +44,25 @@ class TritonPythonModel:
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """Answer the requests of one batch; each has its own error."""
-        reason = None
-        for number in self._candidates():
+        reasons: dict[int, str] = {}
+        # Found anew after each failure, during which the next version may have become ready.
+        while (number := next((each for each in self._candidates() if each not in reasons), None)) is not None:
             try:
                 if self._version is None or self._version.number != number:
                     self._version = _Version(self._folder, number, self._outputs)
                 return self._version.answer(requests)
             except (NotServedError, OSError, ImportError, ValueError) as error:
-                reason = reason or error
-        message = f"model {self._name} is not served with image files: {reason or 'it has no version with them'}"
+                reasons[number] = str(error)
+        why = "; ".join(f"version {number}: {reason}" for number, reason in reasons.items())
+        message = f"model {self._name} is not served with image files: {why or 'it has no version with them'}"
         return [_failed(message) for _ in requests]
 
     def _candidates(self) -> Iterator[int]:
         """Yield the versions to try: the one in use, then those that are served by the repository, then all others."""
-        known: set[int] = set()
         if self._version is not None:
-            known.add(self._version.number)
             yield self._version.number
-        for numbers in (self._served(), self._on_disk()):
-            fresh = sorted(set(numbers) - known, reverse=True)
-            known.update(fresh)
-            yield from fresh
+        yield from sorted(self._served(), reverse=True)
+        yield from sorted(self._on_disk(), reverse=True)
 
     def _served(self) -> list[int]:
         """Return the versions that the configuration of `NAME`, which camserve wrote, names as served."""
@@ -96,7 +94,7 @@ class _Version:
         self._name, self._outputs = model.name, outputs
         folder = model / str(number)
         if not (folder / _CODE).is_file():
-            raise NotServedError(f"version {number} was published without them")
+            raise NotServedError("it was published without them")
         for name in [name for name in sys.modules if name.partition(".")[0] == "camserve"]:
             del sys.modules[name]  # of another version
         sys.path.insert(0, str(folder / _CODE))
