@@ -74,9 +74,7 @@ class Browser:
         tab = Tab(self, session)
         for domain in ("Page", "Runtime", "Log", "Network"):
             tab.call(f"{domain}.enable")
-        tab.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
-        )
+        tab.resize(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         calm = {"name": "prefers-reduced-motion", "value": "reduce"}
         tab.call("Emulation.setEmulatedMedia", features=[scheme, calm])
@@ -103,6 +101,12 @@ class Tab:
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the tab."""
         return self._browser.call(method, self._session, **parameters)
+
+    def resize(self, width: int, height: int) -> None:
+        """Change the size of the viewport; a narrow one is that of a telephone."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500
+        )
 
     def open(self, page: Path, fragment: str = "") -> None:
         """Open a file and wait until its scripts have run."""
