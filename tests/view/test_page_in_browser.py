@@ -253,12 +253,14 @@ def test_an_image_can_be_dropped_and_pasted(tab: Tab, photo: Path, event: str) -
 
 
 def test_what_is_no_image_is_an_error_that_the_next_image_removes(tab: Tab, photo: Path, tmp_path: Path) -> None:
+    show(tab, photo)
     text = tmp_path / "text.png"
     text.write_text("no image")
     tab.choose_file("#file", text)
     tab.wait("document.querySelector('#error .note') !== null")
     (shown,) = tab.texts("#error")
-    assert "the image of 8 bytes" in shown
+    assert shown.startswith("text.png: the image of 8 bytes")
+    assert tab.texts(".panel") == [], "the answers of another image are not shown beside the error"
     assert "Traceback" not in shown
     show(tab, photo)
     assert tab.texts("#error .note") == []

@@ -19,9 +19,13 @@
   function showError(error) {
     status.textContent = "";
     if (errors.textContent.includes(error.message)) return; // it is announced once, not at every attempt
-    const again = element("button", { type: "button" }, "Try again");
-    again.addEventListener("click", () => (chosen ? classify() : connect()));
-    errors.replaceChildren(element("div", { className: "note" }, ...Panel.message(error), again));
+    const note = element("div", { className: "note" }, ...Panel.message(error));
+    if (error.type && error.type !== "ImageError") {
+      const again = element("button", { type: "button" }, "Try again");
+      again.addEventListener("click", () => (chosen ? classify() : connect()));
+      note.append(again);
+    }
+    errors.replaceChildren(note);
   }
 
   // Requests
@@ -124,7 +128,9 @@
       show(image, answer, described, pixels);
     } catch (failure) {
       if (failure.name === "AbortError" || running !== abort) return;
-      showError(failure);
+      panels = [];
+      answers.hidden = true; // they are those of another image
+      showError(failure.type === "ImageError" ? { ...failure, message: `${image.name}: ${failure.message}` } : failure);
       unanswered = mayComeBack(failure);
       if (unanswered) waiting = setTimeout(connect, AGAIN_AFTER);
     } finally {
