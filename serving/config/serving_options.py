@@ -54,8 +54,9 @@ class ServingOptions:
         "auto",
         FixedSizes(),
         "Batch sizes that camserve's backend prepares, such as 1,8,32, the largest included; a batch is padded to the "
-        "next one, except in OpenVINO. none: any size. auto: 1,8,32 and the largest on CUDA, 1 and the largest in "
-        "OpenVINO, any size elsewhere. NVIDIA's backend ignores it.",
+        "next one, in OpenVINO if that is at most a third larger. none: any size. auto: 1,8,32 and the largest on "
+        "CUDA; 1,2,4 and so on in OpenVINO, above 64 MB 1 and the largest; any size elsewhere. NVIDIA's backend "
+        "ignores it.",
         parameters=("batch_sizes",),
     )
     max_queue_size: int = declare(

@@ -20,6 +20,7 @@ _BF16_OF_TRITON = "HINT_BF16"
 _PRECISIONS = ("f32", "bf16")
 _ONE_STREAM: Mapping[str, str] = {"NUM_STREAMS": "1", "PERFORMANCE_HINT": "latency"}
 _SIZES = "batch_sizes"
+_LARGE_FILE = 64 * 2**20
 _PUBLISH = "Publish the model again: camserve publish BUNDLE_DIR --repository DIR --backend openvino"
 
 
@@ -44,12 +45,13 @@ class NetworkSettings:
     warnings: tuple[str, ...] = ()
 
 
-def network_settings(config: Mapping[str, Any], *, kind: str) -> NetworkSettings:
+def network_settings(config: Mapping[str, Any], *, kind: str, file_size: int = 0) -> NetworkSettings:
     """Read the settings from a model's configuration.
 
     Args:
         config: The model's configuration.
         kind: Triton's instance kind, such as `CPU` or `GPU`.
+        file_size: Size of the model's file in bytes, about that of its weights.
 
     Raises:
         ModelRefusedError: If the precision is not pinned, a parameter is invalid, or the instance is on a GPU.
@@ -69,7 +71,7 @@ def network_settings(config: Mapping[str, Any], *, kind: str) -> NetworkSettings
         threads=_threads(config, "INFERENCE_NUM_THREADS"),
         compilation_threads=_threads(config, "COMPILATION_NUM_THREADS"),
         extension=text_parameter(config, "CPU_EXTENSION_PATH") or None,
-        sizes=_sizes(config),
+        sizes=_sizes(config, file_size),
         warnings=tuple(ignored),
     )
 
@@ -99,11 +101,17 @@ def _threads(config: Mapping[str, Any], name: str) -> int:
     return number
 
 
-def _sizes(config: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the batch sizes that are prepared: by default the smallest and the largest, the usual ones."""
+def _sizes(config: Mapping[str, Any], file_size: int) -> tuple[int, ...]:
+    """Return the batch sizes that are prepared: by default the powers of two and the largest.
+
+    Each network has its own copy of the weights. A large model gets those of 1 and of the largest size only; what the
+    others would save is small beside the time that it computes.
+    """
     if text_parameter(config, _SIZES) is not None:
         return choose_sizes(config, cuda=False).sizes
     shapes = [configured_shape(tensor) for tensor in config["input"]]
     if config["max_batch_size"] <= 0 or any(-1 in shape for shape in shapes):
         return ()
-    return tuple(sorted({1, config["max_batch_size"]}))
+    largest: int = config["max_batch_size"]
+    powers = {2**power for power in range(largest.bit_length())} if file_size <= _LARGE_FILE else {1}
+    return tuple(sorted({*powers, largest}))

@@ -27,9 +27,10 @@ class TritonPythonModel(Instance):
 
     def load(self, args: Mapping[str, str], config: Mapping[str, Any]) -> Model:
         """Read the model."""
-        settings = network_settings(config, kind=args["model_instance_kind"])
+        path = version_file(args, config, "model.xml")
+        settings = network_settings(config, kind=args["model_instance_kind"], file_size=path.stat().st_size)
         return OpenVinoModel(
-            version_file(args, config, "model.xml"),
+            path,
             config,
             settings,
             log=lambda line: pb_utils.Logger.log_info(f"model {config['name']}: {line}"),

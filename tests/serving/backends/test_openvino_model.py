@@ -51,11 +51,11 @@ def test_a_processor_without_bf16_computes_in_float32_with_a_warning(toy_bundle:
     np.testing.assert_allclose(logits, expected_outputs(toy_bundle, images)["logits"], rtol=2e-6, atol=2e-6)
 
 
-@pytest.mark.parametrize("sizes", [(), (1, 8), (2,), tuple(range(1, 9))])
+@pytest.mark.parametrize("sizes", [(), (1, 8), (2,), (1, 2, 4, 8), tuple(range(1, 9))])
 def test_every_batch_size_is_run_whichever_are_prepared(sizes: tuple[int, ...], toy_bundle: Bundle) -> None:
     model = _opened(toy_bundle, [], precision="f32", sizes=sizes)
     model.make_ready()
-    for rows in (1, 2, 3, 8):
+    for rows in (1, 2, 3, 5, 6, 7, 8, 3):
         parts = [{"image": image[np.newaxis]} for image in toy_images(toy_bundle, rows, seed=rows)]
         expected = expected_outputs(toy_bundle, np.concatenate([part["image"] for part in parts]))
         for name, values in zip(expected, model.run(list(expected), parts), strict=True):

@@ -23,7 +23,7 @@ def _config(largest: int = 8, dims: tuple[int, ...] = (8, 8, 3), **parameters: s
 def test_a_pinned_configuration_is_read() -> None:
     config = _config(INFERENCE_PRECISION_HINT="bf16", HINT_BF16="YES", INFERENCE_NUM_THREADS="3", NUM_STREAMS="1")
     settings = network_settings(config, kind="CPU")
-    assert (settings.precision, settings.threads, settings.sizes, settings.warnings) == ("bf16", 3, (1, 8), ())
+    assert (settings.precision, settings.threads, settings.sizes, settings.warnings) == ("bf16", 3, (1, 2, 4, 8), ())
 
 
 @pytest.mark.parametrize(
@@ -64,9 +64,16 @@ def test_several_streams_are_warned_about() -> None:
         (_config(INFERENCE_PRECISION_HINT="f32", batch_sizes="none"), ()),
         (_config(INFERENCE_PRECISION_HINT="f32", batch_sizes="2,4,8"), (2, 4, 8)),
         (_config(1, INFERENCE_PRECISION_HINT="f32"), (1,)),
+        (_config(12, INFERENCE_PRECISION_HINT="f32"), (1, 2, 4, 8, 12)),
         (_config(0, INFERENCE_PRECISION_HINT="f32"), ()),
         (_config(8, (-1, 8, 3), INFERENCE_PRECISION_HINT="f32"), ()),
     ],
 )
 def test_batch_sizes_with_a_network_of_their_own(config: dict[str, Any], sizes: tuple[int, ...]) -> None:
     assert network_settings(config, kind="CPU").sizes == sizes
+
+
+def test_a_large_model_has_networks_of_the_smallest_and_largest_batch_only() -> None:
+    config = _config(32, INFERENCE_PRECISION_HINT="f32")
+    assert network_settings(config, kind="CPU", file_size=100 * 2**20).sizes == (1, 32)
+    assert network_settings(config, kind="CPU", file_size=10 * 2**20).sizes == (1, 2, 4, 8, 16, 32)

@@ -65,6 +65,16 @@ def test_the_tolerance_of_float32_follows_the_arithmetic(
     assert arithmetic.tolerance(0.25) == 0.25
 
 
+def test_tritons_own_openvino_backend_is_named_where_it_computes_otherwise(toy_bundle: Bundle) -> None:
+    config = _config(toy_bundle, accelerator="none", backend="openvino")
+    hint = Arithmetic(config, "fp32").hint(as_tf32=False)
+    assert hint is not None
+    assert "camserve repository backend --backend openvino" in hint
+    assert Arithmetic(config, "bf16").hint(as_tf32=False) is None
+    assert Arithmetic(config, "fp32", "CPU").hint(as_tf32=False) is None
+    assert Arithmetic(config, "fp32").tolerance(1e-4) == 1e-4
+
+
 @pytest.mark.parametrize("math", ["float32", "tf32", "unset"])
 def test_lower_precisions_do_not_depend_on_tf32(toy_bundle: Bundle, math: str) -> None:
     config = _config(toy_bundle, accelerator="cuda", gpu_math=math)
