@@ -184,7 +184,8 @@ def note(results: Results) -> str:
     """Return how to read the rates, and what is missing."""
     text = (
         "One image in a request; so many requests are always pending, from one process on the same cores. Every server "
-        "has one session of ONNX Runtime with the same file and as many threads as there are cores, and is asked in "
+        "has one session of ONNX Runtime with the same file and as many threads as there are cores (camserve also in "
+        "other precisions and in OpenVINO), and is asked in "
         "the fastest way that it documents: MLServer gets images as bytes, since it makes lists of other tensors, and "
         "BentoML has one service that receives raw bytes and another that batches. Batches have up to "
         f"{MAX_BATCH} images, and wait for 1 ms (MLServer, LitServe, Ray Serve), as BentoML adapts it, or 0.1 ms "

@@ -99,7 +99,8 @@ class ServingOptions:
     accelerator: Accelerator = declare(
         Auto(),
         Choice(tuple(ACCELERATORS)),
-        "auto (a GPU if the host has one), none (the CPU), cuda, tensorrt or openvino (on the CPU).",
+        "auto (a GPU if the host has one), none (the CPU, the only one of --backend openvino), cuda, tensorrt, or "
+        "openvino (of ONNX Runtime in NVIDIA's container).",
         flag="--accelerator",
         panel=_ACCELERATOR,
     )

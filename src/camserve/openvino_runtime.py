@@ -173,11 +173,13 @@ def open_network(
     if precision == "bf16":
         require_bf16(purpose)
     core = import_openvino(purpose).Core()
-    settings = {
+    settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": precision,
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": str(streams),
         "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+        # A pinned thread waits for its core while another process, such as one that decodes images, uses it.
+        "ENABLE_CPU_PINNING": False,
     }
     try:
         network = core.read_model(model if isinstance(model, bytes) else str(model))
