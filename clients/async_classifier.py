@@ -25,7 +25,7 @@ from camserve.clients.wire.exchange import Exchange
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, UsageError
 from camserve.images.crops import Crops
-from camserve.images.loading import ImageInput, open_image
+from camserve.images.loading import ImageInput
 
 __all__ = ["AsyncClassifier"]
 
@@ -197,7 +197,7 @@ class AsyncClassifier(BaseClassifier):
         await self.connect()
         stream: AsyncStream[ImageInput, Classification] = AsyncStream(
             window,
-            open_=lambda image: open_image(image, request.decode_options),
+            open_=lambda image: self._open_image(image, request),
             answer=lambda opened: self._run(self._classify_steps, opened, request),
             affects_one=lambda error: self._run(self._affects_one_image, error),
         )

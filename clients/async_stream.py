@@ -8,11 +8,11 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import aclosing
 from typing import Generic, TypeVar
 
+from camserve.clients.file_queries import Opened
 from camserve.clients.threads import starting_threads
 from camserve.clients.window import End, MemoryLimit, Window, without_frames
 from camserve.errors import CamserveError
 from camserve.images.files import bytes_to_read
-from camserve.images.loading import OpenedImage
 
 __all__ = ["AsyncStream"]
 
@@ -33,8 +33,8 @@ class AsyncStream(Generic[P, T]):
     def __init__(
         self,
         window: Window,
-        open_: Callable[[P], OpenedImage],
-        answer: Callable[[OpenedImage], Awaitable[T]],
+        open_: Callable[[P], Opened],
+        answer: Callable[[Opened], Awaitable[T]],
         affects_one: Callable[[CamserveError], Awaitable[bool]],
     ) -> None:
         self._window = window

@@ -20,6 +20,7 @@ from camserve.clients.answers.query import ClassifyRequest, query_batch, query_c
 from camserve.clients.answers.readout import read_classes, read_logits, read_map
 from camserve.clients.arguments import check_arguments, overrides_of, parse_version
 from camserve.clients.batches import affects_one_image
+from camserve.clients.file_queries import FileToSend, Opened, Sent, check_sent, classify_file, read_file, takes_files
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.session import Session
@@ -63,6 +64,9 @@ class BaseClassifier(ABC):
         compression: Compression of the messages sent: `none`, `gzip` or `deflate`.
         shared_memory: Whether to pass input tensors in shared memory; the server must be on this host and allow it.
             "auto": only to servers that do.
+        send: What is sent of an image file: `pixels`, which this process decodes and resizes, or `files`: the file,
+            which the model `NAME_file` decodes in the server (`camserve publish --image-files`). Images that are not
+            files, and calls with maps, crops or timings, send pixels.
         decode_options: How image files are decoded: EXIF orientation and size limits.
         metrics: Prometheus metrics to update.
         contract: The model's contract, or the path of a `contract.json`, for a model without one in its configuration.
@@ -90,6 +94,7 @@ class BaseClassifier(ABC):
         headers: Mapping[str, str] | None = None,
         compression: Compression = "none",
         shared_memory: MemorySharing = False,
+        send: Sent = "pixels",
         decode_options: DecodeOptions = AS_KERAS,
         metrics: Metrics | None = None,
         contract: ModelContract | str | Path | None = None,
@@ -112,6 +117,7 @@ class BaseClassifier(ABC):
             contract=contract,
             names=names,
         )
+        check_sent(send, decode_options, pinned=pin_version or version != "")
         options = ConnectionOptions(
             timeout=timeout,
             connect_timeout=connect_timeout,
@@ -125,6 +131,7 @@ class BaseClassifier(ABC):
         self.urls = parse_urls(url)
         self.model = model
         self._decode_options = decode_options
+        self._send_files = send == "files"
         overrides = overrides_of(contract, labels, names)
         self._session = Session(model, parse_version(version), self.urls, overrides, options, pin_version=pin_version)
         self._open(options, Monitor(metrics=metrics))
@@ -159,9 +166,22 @@ class BaseClassifier(ABC):
         """
         return class_index(self._session.model, class_)
 
+    def _open_image(self, image: ImageInput, request: ClassifyRequest) -> Opened:
+        """Read the file of an image and, unless it is sent as it is, its header."""
+        if self._sends_file(image, request):
+            return read_file(image, request.decode_options)
+        return open_image(image, request.decode_options)
+
+    def _sends_file(self, image: object, request: ClassifyRequest) -> bool:
+        return self._send_files and takes_files(image, request)
+
     def _classify_steps(
-        self, exchange: Exchange, image: ImageInput | OpenedImage, request: ClassifyRequest
+        self, exchange: Exchange, image: ImageInput | Opened, request: ClassifyRequest
     ) -> Steps[Classification]:
+        if self._sends_file(image, request):
+            image = yield from Work(lambda: read_file(image, request.decode_options))
+        if isinstance(image, FileToSend):
+            return (yield from classify_file(self._session, exchange, image, request))
         source = _ImageSource(image, request.decode_options)
         with source.enough_memory():
             answer = yield from self._session.query(

@@ -24,7 +24,7 @@ from camserve.clients.wire.transport import Transport
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError, UsageError
 from camserve.images.crops import Crops
-from camserve.images.loading import ImageInput, open_image
+from camserve.images.loading import ImageInput
 
 __all__ = ["Classifier"]
 
@@ -272,7 +272,7 @@ class Classifier(BaseClassifier):
         transport = self._open_transport()  # its end ends the requests of this stream, and no others
         stream: Stream[ImageInput, Classification] = Stream(
             window,
-            open_=lambda image: open_image(image, request.decode_options),
+            open_=lambda image: self._open_image(image, request),
             answer=lambda opened: transport.run(self._classify_steps, opened, request),
             affects_one=lambda error: transport.run(self._affects_one_image, error),
         )

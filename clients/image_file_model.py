@@ -183,7 +183,7 @@ _READ: Mapping[str, tuple[Callable[[Classification], Any], Any]] = {
     LABEL: (lambda answer: [each.label.encode() for each in answer.top], np.object_),
     PROBABILITY: (lambda answer: [each.probability for each in answer.top], np.float32),
     INDEX: (lambda answer: [each.index for each in answer.top], np.int32),
-    VERSION: (lambda answer: [answer.version.encode()], np.object_),
+    VERSION: (lambda answer: [int(answer.version)], np.int64),
     PROBABILITIES: (lambda answer: answer.probabilities, np.float32),
     CAM: (lambda answer: [cam.grid for cam in answer.cams], np.float32),
     CAM_CLASS: (lambda answer: [cam.index for cam in answer.cams], np.int32),

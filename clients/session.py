@@ -76,6 +76,16 @@ class Session:
         self._lock = threading.Lock()
 
     @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self._name
+
+    @property
+    def timeout(self) -> float:
+        """Deadline of a query, in seconds."""
+        return self._timeout
+
+    @property
     def model(self) -> Model:
         """The model that the next query is made for.
 
@@ -227,16 +237,21 @@ class Session:
         if len({reply.version for reply in replies}) > 1:
             return False
         for url, version in dict.fromkeys((reply.url, reply.version) for reply in replies):
-            model = self._known.model_at(url, version, time.monotonic())
+            model = yield from self.model_at(exchange, url, version, deadline)
             if model is None:
-                try:
-                    model = yield from self._read(exchange, url, version, deadline)
-                except (ConnectionFailedError, NotLoadedError):
-                    return False  # replaced already
+                return False
             if model is not query.model:
                 self._check_same(query, model, url)
                 self._update(KnownVersions.with_newer, model)
         return True
+
+    def model_at(self, exchange: Exchange, url: str, version: str, deadline: Deadline) -> Steps[Model | None]:
+        """Return the model of a version that a server replied with; None if it was replaced already."""
+        model = self._known.model_at(url, version, time.monotonic())
+        if model is None:
+            with suppress(ConnectionFailedError, NotLoadedError):
+                model = yield from self._read(exchange, url, version, deadline)
+        return model
 
     def _answer(self, query: Query, replies: Sequence[Reply], timings: Timings) -> Answer:
         try:

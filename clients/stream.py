@@ -9,11 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Generic, TypeVar
 
+from camserve.clients.file_queries import Opened
 from camserve.clients.threads import starting_threads
 from camserve.clients.window import End, MemoryLimit, Window, without_frames
 from camserve.errors import CamserveError
 from camserve.images.files import bytes_to_read
-from camserve.images.loading import OpenedImage
 
 __all__ = ["Stream"]
 
@@ -34,8 +34,8 @@ class Stream(Generic[P, T]):
     def __init__(
         self,
         window: Window,
-        open_: Callable[[P], OpenedImage],
-        answer: Callable[[OpenedImage], T],
+        open_: Callable[[P], Opened],
+        answer: Callable[[Opened], T],
         affects_one: Callable[[CamserveError], bool],
     ) -> None:
         self._window = window

@@ -14,14 +14,16 @@ from camserve.clients.steps import Call, Steps, Wait
 from camserve.clients.wire.attempts import Attempts
 from camserve.clients.wire.connection_options import ConnectionOptions, Deadline
 from camserve.clients.wire.endpoints import Endpoints
-from camserve.clients.wire.failures import CallFailed, Failure, Operation, diagnose
+from camserve.clients.wire.failures import CallFailed, Failure, Operation, diagnose, is_not_loaded
 from camserve.clients.wire.messages import encode_request, read_reply
 from camserve.clients.wire.queries import Server, parse
 from camserve.clients.wire.sharing import open_sharing
 from camserve.clients.wire.values import Reply, Request, ServedModel, Statistics
+from camserve.errors import ImageError
 
 __all__ = ["Exchange"]
 
+_HINT = "; hint: "  # as in camserve.serving.backends.image_files.model, which runs inside Triton
 T = TypeVar("T")
 
 
@@ -67,6 +69,29 @@ class Exchange:
             return Reply(version, server.url, tensors, time.monotonic() - began, server.attempt, len(reply))
 
         return self._retry(self._operation("infer", request.model, request.version, deadline), send, url)
+
+    def infer_file(self, request: Request, *, deadline: Deadline) -> Steps[Reply]:
+        """Send an image file to the model that decodes it.
+
+        Raises:
+            ImageError: If that model refuses the file, with the message and hint of a client that decodes it.
+            ClientError: As for `infer`.
+        """
+        began = time.monotonic()
+        message = encode_request(request)
+
+        def send(server: Server) -> Steps[Reply]:
+            try:
+                reply = yield from server.call("ModelInfer", message)
+            except CallFailed as failed:
+                if failed.status != "INVALID_ARGUMENT" or is_not_loaded(failed):
+                    raise
+                why, _, hint = failed.why.partition(_HINT)
+                raise ImageError(why, hint=hint or None) from None
+            version, tensors = parse(lambda message: read_reply(message, request), reply)
+            return Reply(version, server.url, tensors, time.monotonic() - began, server.attempt, len(reply))
+
+        return self._retry(self._operation("infer", request.model, request.version, deadline), send)
 
     def describe(
         self, model: str, version: str = "", *, url: str | None = None, deadline: Deadline

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 Array = np.ndarray[Any, Any]
+Parameters = tuple[tuple[str, int | bool], ...]
 
 _RAW_INPUT_CONTENTS = b"\x3a"  # field 7 of ModelInferRequest, of length-delimited type
 _LARGEST_MESSAGE = 2**31 - 1
@@ -46,8 +47,9 @@ def encode_request(request: Request) -> bytes:
     Raises:
         UsageError: If it exceeds the largest size of a message.
     """
+    shape = request.batch.shape if request.shape is None else request.shape
     header = _serialized_header(
-        request.model, request.version, request.tensor, request.batch.shape, tuple(request.outputs)
+        request.model, request.version, request.tensor, shape, tuple(request.outputs), parameters=request.parameters
     )
     pixels = np.ascontiguousarray(request.batch).reshape(-1).view(np.uint8)
     if len(header) + pixels.nbytes > _LARGEST_MESSAGE:
@@ -62,19 +64,41 @@ def request_header(request: Request) -> Any:
     return _header(request.model, request.version, request.tensor, request.batch.shape, request.outputs)
 
 
-def _header(model: str, version: str, tensor: ServedTensor, shape: tuple[int, ...], outputs: Sequence[str]) -> Any:
+def _header(
+    model: str,
+    version: str,
+    tensor: ServedTensor,
+    shape: tuple[int, ...],
+    outputs: Sequence[str],
+    *,
+    parameters: Parameters = (),
+) -> Any:
     message = service_pb2.ModelInferRequest(model_name=model, model_version=version)
     message.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=shape)
     for name in outputs:
         message.outputs.add(name=name)
+    for name, value in parameters:
+        message.parameters[name].CopyFrom(_parameter(value))
     return message
+
+
+def _parameter(value: int | bool) -> Any:
+    if isinstance(value, bool):
+        return service_pb2.InferParameter(bool_param=value)
+    return service_pb2.InferParameter(int64_param=value)
 
 
 @lru_cache(maxsize=64)  # most requests of a client differ in nothing but the pixels
 def _serialized_header(
-    model: str, version: str, tensor: ServedTensor, shape: tuple[int, ...], outputs: tuple[str, ...]
+    model: str,
+    version: str,
+    tensor: ServedTensor,
+    shape: tuple[int, ...],
+    outputs: tuple[str, ...],
+    *,
+    parameters: Parameters,
 ) -> bytes:
-    header: bytes = _header(model, version, tensor, shape, outputs).SerializeToString()
+    header: bytes = _header(model, version, tensor, shape, outputs, parameters=parameters).SerializeToString()
     return header
 
 

@@ -53,6 +53,8 @@ class Request:
         tensor: The input.
         batch: The values, of the data type of `tensor`, batch first.
         outputs: Names of the requested outputs.
+        shape: Shape of the input if `batch` contains the bytes of elements of any size (default: that of `batch`).
+        parameters: Parameters of the request by name, whole numbers or booleans.
     """
 
     model: str
@@ -60,6 +62,8 @@ class Request:
     tensor: ServedTensor
     batch: Array = field(repr=False)
     outputs: Sequence[str]
+    shape: tuple[int, ...] | None = None
+    parameters: tuple[tuple[str, int | bool], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

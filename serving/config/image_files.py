@@ -71,7 +71,7 @@ def file_config(config: Any) -> Any | None:
             _output("label", "TYPE_STRING", [-1]),
             _output("probability", "TYPE_FP32", [-1]),
             _output("index", "TYPE_INT32", [-1]),
-            _output("version", "TYPE_STRING", [1]),
+            _output("version", "TYPE_INT64", [1]),
             _output(PROBABILITIES, "TYPE_FP32", _classes(outputs)),
         ],
     )

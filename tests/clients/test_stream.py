@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from camserve.clients.async_stream import AsyncStream
+from camserve.clients.file_queries import Opened
 from camserve.clients.stream import Stream
 from camserve.clients.window import MemoryLimit, Window
 from camserve.errors import CamserveError, ImageError
 from camserve.images.files import bytes_to_read
-from camserve.images.loading import OpenedImage
 
 SECONDS = 30.0
 Open = Callable[[Any], int]
@@ -38,8 +38,8 @@ class Image:
     """An object that supports weak references."""
 
 
-def opened(size: int) -> OpenedImage:
-    return cast(OpenedImage, Sized(size))
+def opened(size: int) -> Opened:
+    return cast(Opened, Sized(size))
 
 
 def by_threads(window: Window, images: list[Any], open_: Open, answer: Answer) -> list[Any]:
@@ -155,13 +155,13 @@ def test_waiting_images_end_with_the_stream() -> None:
     classifying, opened_last, woken, stopped = (threading.Event() for _ in range(4))
     found = []
 
-    def open_(image: int) -> OpenedImage:
+    def open_(image: int) -> Opened:
         if image == 11:  # does not fit into the limit
             classifying.wait(SECONDS)
             opened_last.set()
         return opened(image)
 
-    def answer(image: OpenedImage) -> int:
+    def answer(image: Opened) -> int:
         if image.decoded_bytes == 10:
             classifying.set()
             stopped.wait(2 * SECONDS)
@@ -201,7 +201,7 @@ def test_threads_yield_finished_results_before_the_next_image() -> None:
         yield Image()
         at_next.append(len(results))
 
-    def answer(image: OpenedImage) -> bool:
+    def answer(image: Opened) -> bool:
         return may_answer.wait(SECONDS)
 
     stream: Stream[Image, bool] = Stream(Window(concurrency=4), lambda _: opened(1), answer, lambda _: False)
@@ -227,7 +227,7 @@ def test_tasks_yield_finished_results_before_the_next_image() -> None:
             yield 4
             at_next.append(len(results))
 
-        async def answer(image: OpenedImage) -> bool:
+        async def answer(image: Opened) -> bool:
             return await may_answer.wait()
 
         async def affects_one(error: CamserveError) -> bool:

@@ -243,7 +243,7 @@ def test_each_answer_is_of_one_version_during_swaps(tmp_path: Path) -> None:
         with triton.InferenceServerClient(url) as client:
             while not stop.is_set():
                 found = _infer(client, JPEG, outputs=("version", "probabilities"))
-                version = found["version"][0, 0].decode()
+                version = str(found["version"][0, 0])
                 answers.append((version, float(np.abs(found["probabilities"][0] - expected[version]).max())))
 
     with DisposableServer(repository, model_control="explicit") as server, ThreadPoolExecutor(4) as pool:
