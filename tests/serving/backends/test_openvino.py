@@ -10,14 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.bf16 import has_bf16
+from PIL import Image
+from support.bf16 import NO_BF16, has_bf16
 from support.disposable_server import DisposableServer
 from support.toy import expected_outputs, in_bf16, in_int8, toy_images, with_pixels, write_toy_bundle
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 
 from camserve.bundle import Bundle
+from camserve.clients import Classifier
+from camserve.clients.answers.query import ClassifyRequest
+from camserve.clients.scoring.bundle_answerer import BundleAnswerer
 from camserve.errors import ServerError
 from camserve.golden import compare, read_golden
+from camserve.images.loading import open_image
 from camserve.serving import publish
 from camserve.serving.config.backends import Backend
 from camserve.serving.config.message import read_config
@@ -73,7 +78,7 @@ def _infer(served: _Served, model: str, images: Any, outputs: list[str] | None =
 @pytest.mark.parametrize("name", ["fp32", "pixels", "int8", "bf16", "other"])
 def test_golden_answers_are_reproduced_alone_and_in_batches(name: str, served: _Served) -> None:
     if name not in served.bundles:
-        pytest.skip("OpenVINO does not compute in bf16 here")
+        pytest.skip(NO_BF16)
     bundle = served.bundles[name]
     assert bundle.golden_path is not None
     golden = read_golden(bundle.golden_path, bundle.contract)
@@ -133,7 +138,7 @@ def test_a_model_that_pins_no_precision_is_not_loaded(
 
 def test_float32_in_bf16_does_not_give_the_golden_answers(served: _Served) -> None:
     if not has_bf16():
-        pytest.skip("OpenVINO does not compute in bf16 here")
+        pytest.skip(NO_BF16)
     bundle = served.bundles["pixels"]
     config = read_config(served.repository / "pixels" / "config.pbtxt")
     config.parameters["INFERENCE_PRECISION_HINT"].string_value = "bf16"
@@ -145,6 +150,17 @@ def test_float32_in_bf16_does_not_give_the_golden_answers(served: _Served) -> No
         assert compare(golden, bundle.contract, answers, tolerance=1e-4) != ()
     finally:
         served.live.load("pixels")
+
+
+def test_bf16_is_answered_as_without_a_server(served: _Served, tmp_path: Path) -> None:
+    if "bf16" not in served.bundles:
+        pytest.skip(NO_BF16)
+    path = tmp_path / "image.png"
+    Image.effect_noise((12, 10), 80).convert("RGB").save(path)
+    (own,) = BundleAnswerer(served.bundles["bf16"]).classify([open_image(path)], ClassifyRequest())
+    assert not isinstance(own, Exception)
+    with Classifier(served.live.url, "bf16") as classifier:
+        assert classifier.classify(path).probabilities == pytest.approx(own.probabilities, abs=1e-6)
 
 
 def test_versions_are_swapped_under_load_and_rolled_back(served: _Served) -> None:
