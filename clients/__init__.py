@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     )
     from camserve.clients.evaluation.versions import AnsweringVersion
     from camserve.clients.explainer import CAMExplainer
-    from camserve.clients.load.measure import LoadProgress, measure_load
+    from camserve.clients.load.measure import measure_load
+    from camserve.clients.load.measurement import LoadProgress
     from camserve.clients.load.options import LoadLevel, LoadOptions
     from camserve.clients.load.results import LatencySummary, LoadPoint, LoadResult, LoadWindow, ServerTimes
     from camserve.clients.observing.metrics import Metrics

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from types import TracebackType
 
-from camserve.clients.load.latencies import Latencies
-from camserve.clients.load.messages import Begin, Counts, SenderSetup
-from camserve.clients.load.options import STABLE_WINDOWS, LoadLevel, LoadOptions
+from camserve.clients.load.measurement import Listener, LoadProgress, Measurement
+from camserve.clients.load.messages import SenderSetup
+from camserve.clients.load.options import LoadLevel, LoadOptions
 from camserve.clients.load.processes import Senders
-from camserve.clients.load.results import LoadPoint, LoadResult, LoadWindow, ServerTimes
-from camserve.clients.load.target import Target, open_target
-from camserve.clients.load.windows import agree, confidence_interval, join, summarize
+from camserve.clients.load.results import LoadPoint, LoadResult
+from camserve.clients.load.target import open_target
 from camserve.clients.wire.connection_options import is_local, parse_urls
-from camserve.clients.wire.values import Statistics
 from camserve.cores import host_cores
 from camserve.errors import UsageError
 
-__all__ = ["LoadProgress", "measure_load"]
-
-_START_SECONDS = 0.1
-_BUSY_PROCESS = 0.8
-"""CPU time of a sending process, as a share of one core, from which on it may limit the rate."""
-
-
-@dataclass(frozen=True)
-class LoadProgress:
-    """A window that has ended.
-
-    Attributes:
-        level: The load.
-        number: Number of the window, from 1; 0 while the load warms up.
-        window: The window; None while the load warms up.
-    """
-
-    level: LoadLevel
-    number: int
-    window: LoadWindow | None
-
-
-Listener = Callable[[LoadProgress], None]
+__all__ = ["LoadMeter", "measure_load"]
 
 
 def measure_load(
@@ -65,153 +40,71 @@ def measure_load(
         ClientError: If the server does not answer a first request correctly, or a sending process fails.
     """
     options = options or LoadOptions()
-    if len(parse_urls(url)) > 1:
-        raise UsageError(f"url must be one server, got {url}", hint="Measure each server, or a proxy before them")
-    listener = on_window or _ignore
-    with open_target(url, model, options) as target:
-        setup = SenderSetup(url, options.connection, target.requests, target.answer_bytes)
-        count = options.process_count
-        if options.concurrency:
-            count = min(count, *options.concurrency)
-        with Senders(setup, count) as senders:
-            points = [_Measurement(target, senders, options, level, count).run(listener) for level in options.levels]
+    with LoadMeter(url, model, options) as meter:
+        return meter.result([meter.measure(level, on_window=on_window) for level in options.levels])
+
+
+class LoadMeter:
+    """A server that is measured at one load after the other, with the same sending processes, as a context manager.
+
+    Args:
+        url: Address of the server, `HOST:PORT`.
+        model: Name of the model.
+        options: How to load it. `concurrency` or `rate` limits the number of processes.
+
+    Raises:
+        UsageError: If several servers are passed.
+    """
+
+    def __init__(self, url: str, model: str, options: LoadOptions) -> None:
+        if len(parse_urls(url)) > 1:
+            raise UsageError(f"url must be one server, got {url}", hint="Measure each server, or a proxy before them")
+        self._url, self._model, self._options = url, model, options
+        self._count = min(options.process_count, *options.concurrency or (options.process_count,))
+        self._resources = ExitStack()
+
+    def __enter__(self) -> LoadMeter:
+        with ExitStack() as resources:
+            self._target = resources.enter_context(open_target(self._url, self._model, self._options))
+            setup = SenderSetup(self._url, self._options.connection, self._target.requests, self._target.answer_bytes)
+            self._senders = resources.enter_context(Senders(setup, self._count))
+            self._resources = resources.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.close()
+
+    def measure(
+        self, level: LoadLevel, *, options: LoadOptions | None = None, on_window: Listener | None = None
+    ) -> LoadPoint:
+        """Measure one load.
+
+        Args:
+            level: The load.
+            options: Length and number of the windows, and the warm-up (default: those of the meter).
+            on_window: Called with each window, in this thread.
+
+        Raises:
+            ClientError: If a sending process fails.
+        """
+        measurement = Measurement(self._target, self._senders, options or self._options, level, self._count)
+        return measurement.run(on_window or _ignore)
+
+    def result(self, points: Sequence[LoadPoint]) -> LoadResult:
+        """Return points with what they have in common."""
         return LoadResult(
-            url=url,
-            model=model,
-            version=target.model.version,
-            batch=options.batch,
-            processes=count,
+            url=self._url,
+            model=self._model,
+            version=self._target.model.version,
+            batch=self._options.batch,
+            processes=self._count,
             cores=host_cores(),
-            same_host=is_local(url),
+            same_host=is_local(self._url),
             points=points,
         )
 
 
 def _ignore(progress: LoadProgress) -> None:
     """Do nothing with a window: the default where the caller gives no listener."""
-
-
-class _Measurement:
-    """The measurement of one load.
-
-    Args:
-        target: The server.
-        senders: The processes.
-        options: How to measure.
-        level: The load.
-        count: Number of processes.
-    """
-
-    def __init__(self, target: Target, senders: Senders, options: LoadOptions, level: LoadLevel, count: int) -> None:
-        self._target, self._senders, self._options, self._level, self._count = target, senders, options, level, count
-        self._windows: list[Counts] = []
-        self._host_cpu: list[float] = []
-        self._statistics: list[Statistics | None] = []
-        self._answered = time.perf_counter()
-
-    def run(self, listener: Listener) -> LoadPoint:
-        """Load the server until its windows are stable, or enough."""
-        listener(LoadProgress(self._level, 0, None))
-        options = self._options
-        start = time.perf_counter() + _START_SECONDS
-        first = start + options.warm_up
-        self._senders.begin(_parts(self._level, options, start, first, self._count))
-        time.sleep(max(0.0, first - time.perf_counter()))
-        self._statistics.append(self._target.statistics())
-        self._answered = time.perf_counter()
-        try:
-            stopped = self._collect(listener)
-        finally:
-            self._senders.end()
-        return self._point(stopped)
-
-    def _collect(self, listener: Listener) -> str | None:
-        """Collect windows; return why the measurement had to stop early, or None."""
-        while len(self._windows) < self._options.max_windows:
-            parts = self._senders.counts(self._options.window)
-            counts = join(parts)
-            self._windows.append(counts)
-            self._host_cpu.append(sum(part.cpu for part in parts))
-            self._statistics.append(self._target.statistics() if counts.latencies.count else None)
-            listener(LoadProgress(self._level, len(self._windows), self._window(counts)))
-            problem = self._problem(counts)
-            if problem is not None or self._is_stable():
-                return problem
-        return None
-
-    def _is_stable(self) -> bool:
-        random_arrivals = self._level.rate is not None and self._options.arrivals == "poisson"
-        return agree(self._windows, self._options.stability, random_arrivals=random_arrivals)
-
-    def _problem(self, counts: Counts) -> str | None:
-        """Return why to measure no longer, or None."""
-        if counts.latencies.count:
-            self._answered = time.perf_counter()
-            return None
-        if counts.errors:
-            reason, number = counts.errors.most_common(1)[0]
-            return f"no request was answered in a window of {self._options.window:g} s; {number:,} failed: {reason}"
-        timeout = self._options.connection.timeout
-        if time.perf_counter() - self._answered > timeout:
-            return f"the server answered nothing for {timeout:g} s"
-        return None
-
-    def _window(self, counts: Counts) -> LoadWindow:
-        latencies = counts.latencies
-        rate = latencies.count * self._options.batch / self._options.window
-        return LoadWindow(latencies.count, counts.errors.total(), rate, latencies.mean, latencies.percentile(99))
-
-    def _point(self, stopped: str | None) -> LoadPoint:
-        options, last = self._options, self._windows[-1]
-        stable = stopped is None and self._is_stable()
-        reported = STABLE_WINDOWS if stable else len(self._windows)
-        windows = self._windows[-reported:]
-        latencies = Latencies.joined(each.latencies for each in windows)
-        seconds = options.window * reported
-        rates = [self._window(each).images_per_second for each in windows]
-        client_cpu = sum(each.cpu for each in windows) / seconds
-        return LoadPoint(
-            level=self._level,
-            images_per_second=latencies.count * options.batch / seconds,
-            interval=confidence_interval(rates),
-            requests_per_second=latencies.count / seconds,
-            latency=summarize(latencies),
-            answers=latencies.count,
-            errors=dict(sum((each.errors for each in windows), Counter())),
-            windows=[self._window(each) for each in self._windows],
-            stable=stable,
-            reported_windows=reported,
-            late=sum(each.late for each in windows),
-            unanswered=last.in_flight,
-            oldest=last.oldest,
-            client_cpu=client_cpu,
-            host_share=sum(self._host_cpu[-reported:]) / seconds / host_cores(),
-            client_limited=client_cpu > _BUSY_PROCESS,
-            server=_server_times(self._statistics[-reported - 1 :]),
-            stopped=stopped,
-        )
-
-
-def _parts(level: LoadLevel, options: LoadOptions, start: float, first: float, count: int) -> list[Begin]:
-    """Return the part of each process."""
-    parts = []
-    for number in range(count):
-        concurrency = rate = 0.0
-        offset = None
-        if level.concurrency is not None:
-            concurrency = level.concurrency // count + (number < level.concurrency % count)
-        if level.rate is not None:
-            rate = level.rate / count
-            offset = number / level.rate if options.arrivals == "constant" else None
-        seed = options.seed * 1_000 + number
-        parts.append(Begin(start, first, options.window, int(concurrency), rate, offset, seed))
-    return parts
-
-
-def _server_times(statistics: Sequence[Statistics | None]) -> ServerTimes | None:
-    """Return the mean times of the requests between the first and the last statistics."""
-    before, after = statistics[0], statistics[-1]
-    if before is None or after is None or after.requests <= before.requests:
-        return None
-    requests = after.requests - before.requests
-    return ServerTimes((after.queue - before.queue) / requests, (after.compute - before.compute) / requests)

@@ -11,7 +11,7 @@ from camserve.clients.load.messages import Counts
 from camserve.clients.load.options import STABLE_WINDOWS
 from camserve.clients.load.results import LatencySummary
 
-__all__ = ["agree", "confidence_interval", "join", "summarize"]
+__all__ = ["agree", "confidence_interval", "join", "student_t", "summarize"]
 
 # Quantiles 0.975 of Student's t distribution for 1, 2, ... degrees of freedom; the normal distribution's from 31 on.
 _T = (
@@ -58,9 +58,13 @@ def confidence_interval(rates: Sequence[float]) -> tuple[float, float]:
     """Return the 95 % confidence interval of the mean of rates of windows, which are taken as independent."""
     if len(rates) < 2:
         return (0.0, math.inf)
-    t = _T[len(rates) - 2] if len(rates) - 2 < len(_T) else _NORMAL
-    half = t * stdev(rates) / math.sqrt(len(rates))
+    half = student_t(len(rates) - 1) * stdev(rates) / math.sqrt(len(rates))
     return (max(0.0, fmean(rates) - half), fmean(rates) + half)
+
+
+def student_t(degrees: int) -> float:
+    """Return the quantile 0.975 of Student's t distribution for at least 1 degree of freedom."""
+    return _T[degrees - 1] if degrees <= len(_T) else _NORMAL
 
 
 def summarize(latencies: Latencies) -> LatencySummary:

@@ -34,6 +34,7 @@ _COMMANDS = (
     "score",
     "evaluate",
     "load",
+    "tune",
     "view",
     "demo",
     "doctor",
