@@ -99,11 +99,12 @@ def instances(arguments: argparse.Namespace) -> None:
 def memory(arguments: argparse.Namespace) -> None:
     """Print the resident memory of the server's processes after a tenth of the files, and after all."""
     random = np.random.default_rng(0)
+    sides = random.integers(64, 1600, (200, 2)).tolist()
+    files = [photo((width, height), seed) for seed, (width, height) in enumerate(sides)]
     with served(toy) as url, triton.InferenceServerClient(url) as client:
         print("| files | MB of all processes of the server |\n|--:|--:|")
         for number in range(arguments.files):
-            width, height = (int(each) for each in random.integers(64, 1600, 2))
-            infer(client, photo((width, height), number % 50))
+            infer(client, files[int(random.integers(len(files)))])
             if number + 1 in (arguments.files // 10, arguments.files // 2, arguments.files):
                 print(f"| {number + 1:,} | {resident():.0f} |", flush=True)
 
