@@ -5,7 +5,8 @@
 Without --bundle, MobileNetV2 is exported into build/load_generators first, which takes minutes. Without
 --perf-analyzer, the wheel `perf-analyzer` is installed from PyPI into an environment under build/load_generators; its
 program needs glibc 2.38 and the libstdc++ of GCC 13 (Ubuntu 24.04, Debian 13). Elsewhere, pass a program that starts
-it with such libraries. Each round takes about 6 windows of --seconds for each concurrency.
+it with such libraries. Each round takes about 6 windows of --seconds for each concurrency. The network computes on one
+core, so that the load generators, which run on the same host, do not slow it down.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def main() -> None:
     bundle = load_bundle(arguments.bundle or export())
     outputs = [spec.name for spec in bundle.contract.outputs]
     with tempfile.TemporaryDirectory() as folder:
-        publish(bundle, Path(folder) / "repository", name=MODEL)
+        publish(bundle, Path(folder) / "repository", name=MODEL, options={"threads": 1})
         with TritonServer(Path(folder) / "repository") as server:
             print(
                 f"{bundle.path.name} on {platform.processor() or platform.machine()}, {arguments.rounds} rounds in turn"
