@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from camserve.errors import RepositoryError
@@ -10,7 +11,7 @@ from camserve.serving.repository.listing import list_models, unknown_model
 from camserve.serving.server.host_checks import check_readable
 from camserve.serving.server.server_options import ServerOptions
 
-__all__ = ["check_models", "selected_versions"]
+__all__ = ["check_models", "selected_versions", "with_file_models"]
 
 
 def check_models(repository: Path, options: ServerOptions) -> None:
@@ -29,6 +30,15 @@ def check_models(repository: Path, options: ServerOptions) -> None:
     missing = sorted(set(options.models or ()) - set(names))
     if missing:
         raise unknown_model(repository, missing[0], names)
+
+
+def with_file_models(repository: Path, options: ServerOptions) -> ServerOptions:
+    """Add to the selected models those that take image files for them, since both are published as one."""
+    if options.models is None:
+        return options
+    selected = set(options.models)
+    added = [each.name for each in list_models(repository) if each.image_files_of in selected and each.versions]
+    return replace(options, models=tuple(dict.fromkeys((*options.models, *added))))
 
 
 def selected_versions(repository: Path, options: ServerOptions) -> dict[str, tuple[int, ...]]:

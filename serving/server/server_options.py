@@ -41,7 +41,7 @@ class ServerOptions:
         http_threads: Number of HTTP threads (default: Triton's own).
         grpc_threads: Number of gRPC threads, if this Triton supports setting it (default: Triton's own).
         model_control: `none` serves the models that exist at startup; `explicit` lets clients load and unload models.
-        models: Names of the models to load at startup, in explicit mode (default: all).
+        models: Names of the models to load at startup, in explicit mode, each with its `NAME_file` (default: all).
         cpu: Whether to use no GPU: models that were published for GPUs are served with a configuration for the CPU that
             is derived from theirs, and all GPUs are hidden from Triton.
         admin_key: Key that clients must send to load or unload models or to list the repository.

@@ -16,7 +16,7 @@ from camserve.serving.server.cpu_models import cpu_changes, cpu_configs
 from camserve.serving.server.environment import TritonInstallation, find_triton
 from camserve.serving.server.host_checks import warn_about_shared_memory
 from camserve.serving.server.launch import Run, launch
-from camserve.serving.server.model_selection import check_models, selected_versions
+from camserve.serving.server.model_selection import check_models, selected_versions, with_file_models
 from camserve.serving.server.previous_run import PreviousRun, remember
 from camserve.serving.server.running_server import RunningServer
 from camserve.serving.server.server_options import ServerOptions
@@ -91,11 +91,12 @@ class TritonServer(RunningServer):
         self.stopped.clear()
         self.restarts = _no_restarts()
         check_models(self.repository, self.options)
-        selected = selected_versions(self.repository, self.options)
+        options = with_file_models(self.repository, self.options)
+        selected = selected_versions(self.repository, options)
         warn_about_shared_memory(self.repository, selected)
         self.cpu_changes = cpu_changes(self.repository, selected) if self.options.cpu else {}
         try:
-            self._start(self.options, {})
+            self._start(options, {})
         except StartupCrashError as error:
             raise error.failure from None
 

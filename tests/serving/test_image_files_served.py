@@ -271,6 +271,13 @@ def _wait_for(version: str, answers: list[tuple[str, float]], clients: list[Futu
         time.sleep(0.01)
 
 
+def test_it_is_loaded_with_its_selected_model_alone(toy_bundle: Bundle, tmp_path: Path) -> None:
+    publish(toy_bundle, tmp_path, options={"image_files": True})
+    publish(toy_bundle, tmp_path, name="other", options={"image_files": True})
+    with DisposableServer(tmp_path, model_control="explicit", models=("toy",)) as server:
+        assert server.served() == {"toy": (1,), "toy_file": (1,)}
+
+
 def test_the_model_leaves_a_server_with_the_option(toy_bundle: Bundle, tmp_path: Path) -> None:
     publish(toy_bundle, tmp_path, options={"image_files": True})
     with DisposableServer(tmp_path, model_control="explicit") as server:

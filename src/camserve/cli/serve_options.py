@@ -114,7 +114,7 @@ Load = Annotated[
     _option(
         panel=_MODELS,
         metavar="NAME",
-        help="Model to load at the start, in explicit mode; can be repeated.  [default: all]",
+        help="Model to load at the start, in explicit mode, with its NAME_file; can be repeated.  [default: all]",
         autocompletion=complete_model,
         show_default=False,
     ),
