@@ -13,10 +13,11 @@ import numpy.typing as npt
 from camserve.contract import Preprocessing
 from camserve.errors import UsageError
 from camserve.export.graph.fold import FoldReport, fold, foldable
-from camserve.export.graph.gradient_head import GradientHead, Head, find_head
+from camserve.export.graph.gradient_head import GradientHead, Head, find_gradient_head, find_head
 from camserve.export.graph.head import split_logits
 from camserve.export.graph.inference import BuiltForTraining, to_float32, to_inference_mode
 from camserve.export.graph.network import Network
+from camserve.export.graph.position_products import by_position
 from camserve.export.graph.reference import KerasReference
 from camserve.export.graph.served import ServedGraph, build_served_graph
 from camserve.export.graph.trace import trace
@@ -132,6 +133,9 @@ def prepare(
     folded, folding = fold(original)
     exported, exported_logits, activation = split_logits(to_float32(folded))
     exported_head = find_head(exported, exported_logits) if cam else None
+    if isinstance(exported_head, GradientHead):
+        exported = by_position(exported, exported_head.features)
+        exported_head = find_gradient_head(exported, exported_logits)
     return Prepared(
         model=model,
         served=build_served_graph(

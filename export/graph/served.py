@@ -18,6 +18,7 @@ from camserve.export.graph.gradient_head import GradientHead, Head
 from camserve.export.graph.gradient_maps import GradientMaps
 from camserve.export.graph.matrix_products import call_with_fixed_shapes
 from camserve.export.graph.network import Network, Step, Value, run
+from camserve.export.graph.position_products import input_of_products
 from camserve.tensors import CAM, DATA_TYPES, IMAGE, LOGITS, PROBABILITIES
 
 __all__ = ["MAPS", "PIXELS", "STEP", "ServedGraph", "build_served_graph", "preprocess"]
@@ -160,7 +161,7 @@ def _step_names(network: Network) -> dict[Value, str]:
 
 def _head_steps(network: Network, logits: Value, head: Head | None) -> tuple[Step, ...]:
     if head is not None:
-        return network.after(head.features)
+        return network.after(input_of_products(network, head.features))
     last = network.producer(logits)
     while last is not None and not getattr(last.operation, "weights", None) and len(last.inputs) == 1:
         last = network.producer(last.inputs[0])

@@ -13,6 +13,7 @@ from camserve.export.graph.backward import Form, MakeRule, Product, Rule, shape_
 from camserve.export.graph.fold import to_float64
 from camserve.export.graph.matrix_products import product
 from camserve.export.graph.network import Step
+from camserve.export.graph.position_products import SumOfPositions
 
 __all__ = ["WEIGHTED", "before_activation"]
 
@@ -50,6 +51,15 @@ def _dense(step: Step) -> Rule:
     layer = step.operation
     return Rule(
         _form_of_bias(layer), lambda after, _: [Product(_product(keras.ops.convert_to_tensor(layer.kernel), after))]
+    )
+
+
+def _sum_of_positions(step: Step) -> Rule:
+    """Return the rule of a sum over the grid: each position has the same part in it."""
+    units = step.outputs[0].shape[1]
+    return Rule(
+        _form_of_bias(step.operation),
+        lambda after, _: [Product(tf.reshape(after, (-1, after.shape[1], 1, 1, units)))],
     )
 
 
@@ -152,4 +162,5 @@ WEIGHTED: dict[type, MakeRule] = {  # exact types, because a subclass may comput
     keras.layers.Dense: _dense,
     keras.layers.DepthwiseConv2D: _depthwise,
     keras.layers.SeparableConv2D: _separable,
+    SumOfPositions: _sum_of_positions,
 }
