@@ -293,7 +293,8 @@ def test_without_its_model_it_is_ready_and_refuses_requests(toy_bundle: Bundle, 
         DisposableServer(tmp_path, model_control="explicit") as server,
         triton.InferenceServerClient(server.grpc_url) as client,
     ):
-        with pytest.raises(InferenceServerException, match="model toy is not served with image files"):
+        with pytest.raises(InferenceServerException, match="model toy is not served with image files") as failure:
             _infer(client, JPEG)
+        assert failure.value.status() == "StatusCode.NOT_FOUND"  # no error of the file: clients may retry elsewhere
         publish(toy_bundle, tmp_path, options={"image_files": True}, url=server.grpc_url)
         assert _infer(client, JPEG)["label"].shape == (1, 4)

@@ -55,7 +55,7 @@ class TritonPythonModel:
                 reasons[number] = str(error)
         why = "; ".join(f"version {number}: {reason}" for number, reason in reasons.items())
         message = f"model {self._name} is not served with image files: {why or 'it has no version with them'}"
-        return [_failed(message) for _ in requests]
+        return [_failed(message, pb_utils.TritonError.NOT_FOUND) for _ in requests]
 
     def _candidates(self) -> Iterator[int]:
         """Yield the versions to try: the one in use, then those that are served by the repository, then all others."""
@@ -116,7 +116,7 @@ class _Version:
         """
         parsed = [self._read(request) for request in requests]
         answers = iter(self._model.answer([each for each in parsed if not isinstance(each, Exception)]))
-        return [_response(each if isinstance(each, Exception) else next(answers)) for each in parsed]
+        return [self._response(each if isinstance(each, Exception) else next(answers)) for each in parsed]
 
     def _read(self, request: Any) -> Any:
         try:
@@ -144,13 +144,14 @@ class _Version:
             raise self._code.RequestError(f"model {self._name} did not answer: {message}")
         return {tensor.name(): tensor.as_numpy() for tensor in response.output_tensors()}
 
-
-def _response(answer: Any) -> Any:
-    if isinstance(answer, Exception):
+    def _response(self, answer: Any) -> Any:
+        if not isinstance(answer, Exception):
+            return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in answer.items()])
         message, hint = getattr(answer, "message", str(answer)), getattr(answer, "hint", None)
-        return _failed(f"{message}{_HINT}{hint}" if hint else message)
-    return pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in answer.items()])
+        of_model = isinstance(answer, self._code.RequestError)  # not of the file, nor of a parameter
+        code = pb_utils.TritonError.INTERNAL if of_model else pb_utils.TritonError.INVALID_ARG
+        return _failed(f"{message}{_HINT}{hint}" if hint else message, code)
 
 
-def _failed(message: str) -> Any:
-    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))
+def _failed(message: str, code: Any) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
