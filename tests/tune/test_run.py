@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from support.command_line import call
+from support.command_line import PROGRAM, call
 from support.toy import write_toy_bundle
 
 from camserve.bundle import Bundle
@@ -51,6 +53,23 @@ def test_a_limit_that_nothing_holds_is_exit_code_1_with_evidence(toy_bundle: Bun
     assert document["winner"] is None
     assert json.loads((out / "result.json").read_text()) == document
     assert not (out / "options.toml").exists()
+
+
+@pytest.mark.slow
+def test_an_interrupted_search_writes_what_was_measured(toy_bundle: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "tuned"
+    words = [PROGRAM, "tune", str(toy_bundle.path), "--time", "120", "--out", str(out), "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "bundle and backend" in process.stderr.readline()  # the first reading has ended
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert errors.endswith("Interrupted\n")
+    document = json.loads(printed)
+    assert json.loads((out / "result.json").read_text()) == document
+    assert any("ended early" in note for note in document["notes"])
+    assert read_option_file(out / "options.toml").backend == document["winner"]["backend"]
 
 
 def test_bundles_of_different_networks_are_refused(toy_bundle: Bundle, tmp_path: Path) -> None:

@@ -140,6 +140,21 @@ def test_the_time_limit_is_kept_and_the_best_so_far_wins() -> None:
     assert found.quality > 0.6
 
 
+def test_a_winner_without_confirmation_holds_the_limit_more_often_than_the_fastest() -> None:
+    held: list[bool] = []
+    fastest: list[bool] = []
+    for seed in HOSTS:
+        host = SimulatedHost(seed, seconds=60, noise=0.1)
+        limit = _limit(host)
+        found = _search(host, limit=limit, reserve=5)
+        assert not found.outcome.confirmed
+        for arm, readings in ((found.outcome.best, held), (found.rounds.best(), fastest)):
+            assert arm is not None
+            p99s = [host.read(arm.contender.candidate, arm.concurrency, 2.0).p99_ms for _ in range(20)]
+            readings += [p99 <= limit for p99 in p99s]
+    assert sum(held) / len(held) > 0.85 > sum(fastest) / len(fastest) + 0.05
+
+
 @pytest.mark.parametrize("place", range(len(FIRST)))
 def test_a_candidate_that_fails_is_named_and_never_wins(place: int) -> None:
     broken = FIRST[place]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from camserve.cli.console import print_json
 from camserve.cli.help_layout import Command
 from camserve.cli.shared_options import Json
+
+if TYPE_CHECKING:
+    from camserve.tune.result import TuneResult
 
 __all__ = ["register"]
 
@@ -33,7 +36,7 @@ def register(app: typer.Typer) -> None:
 def tune(
     bundles: Annotated[
         list[Path],
-        typer.Argument(metavar="BUNDLE_DIR...", help="Bundles of one network, such as one for each precision."),
+        typer.Argument(metavar="BUNDLE_DIR", help="Bundles of one network, such as one for each precision."),
     ],
     p99: Annotated[
         float | None,
@@ -74,7 +77,7 @@ def tune(
     measured so far.
     """
     from camserve.cli.signals import Signaled
-    from camserve.cli.tune_view import TuneDisplay, print_result, write_result
+    from camserve.cli.tune_view import TuneDisplay
     from camserve.tune.run import Tuning
 
     with TuneDisplay() as display:
@@ -85,11 +88,18 @@ def tune(
             display.stop()
             interrupted = tuning.result()
             if interrupted.candidates:
-                print_result(interrupted, write_result(interrupted, out))
+                _show(interrupted, out, as_json=as_json)
             raise
+    _show(result, out, as_json=as_json)
+    raise typer.Exit(0 if result.winner is not None else 1)
+
+
+def _show(result: TuneResult, out: Path, *, as_json: bool) -> None:
+    """Write a result into a folder and print it."""
+    from camserve.cli.tune_view import print_result, write_result
+
     written = write_result(result, out)
     if as_json:
         print_json(result.to_json())
     else:
         print_result(result, written)
-    raise typer.Exit(0 if result.winner is not None else 1)

@@ -24,6 +24,8 @@ __all__ = ["TuneDisplay", "print_result", "write_result"]
 
 _OPTIONS, _RESULT, _PLOT = "options.toml", "result.json", "plot.png"
 _MOST_ROWS = 12
+_SPINNER = 3
+"""Columns of the spinner before the line."""
 
 
 class TuneDisplay:
@@ -72,7 +74,9 @@ class TuneDisplay:
         from rich.text import Text
 
         if self._live:
-            self._status.update(Text(line, overflow="ellipsis", no_wrap=True))
+            text = Text(line)
+            text.truncate(max(1, self._console.width - _SPINNER), overflow="ellipsis")  # a status wraps what is longer
+            self._status.update(text)
             self._status.start()
 
 
@@ -167,7 +171,7 @@ def _print_candidates(result: TuneResult) -> None:
     measured = [each for each in result.candidates if each.points]
     ranked = sorted(measured, key=lambda each: (each is not result.winner, *_rank(each, result.p99_limit_ms)))
     rows = [_cells(each, result) for each in ranked[:_MOST_ROWS]]
-    optional = ("Bundle", "p50 ms ", "± 95 % ", "Batch sizes", "Delay µs ", "Threads ")
+    optional = ("Bundle", "p50 ms ", "± 95 % ", "Batch sizes", "Delay µs ", "Threads ", "Instances ")
     print_table(headings, rows, optional=optional)
     if len(ranked) > _MOST_ROWS:
         print_note(f"{count(len(ranked) - _MOST_ROWS, 'further candidate')} in {_RESULT}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from camserve.errors import CamserveError
@@ -15,6 +16,9 @@ _STAGE = "confirmation"
 _ROUNDS = 6
 _SECONDS = 2.0
 """Length of a reading, as of the windows of `camserve load`: the p99 of longer ones varies less."""
+
+_MARGIN = 0.2
+"""Share of the limit by which the p99 of an arm that could not be confirmed stays below it, where there is one."""
 
 
 def confirm(rounds: Rounds, finalists: Sequence[Contender]) -> tuple[Arm | None, bool]:
@@ -39,9 +43,21 @@ def confirm(rounds: Rounds, finalists: Sequence[Contender]) -> tuple[Arm | None,
                 return arm, True
     except OutOfTimeError:
         pass
-    measured = [arm for arm in arms if rounds.within(arm)]
-    best = max(measured, key=lambda arm: arm.rate, default=rounds.best())
+    best = _likely(rounds, arms)
     return best, best is not None and rounds.limit is None and len(best.rounds) >= _ROUNDS
+
+
+def _likely(rounds: Rounds, arms: Sequence[Arm]) -> Arm | None:
+    """Return the fastest arm that is likely to hold the limit, where the time was not enough to be certain."""
+    groups = [list(arms), rounds.arms()]
+    likely = [_below(rounds, group, _MARGIN) for group in groups] + [_below(rounds, group, 0.0) for group in groups]
+    return max(next(filter(None, likely), []), key=lambda arm: arm.rate, default=None)
+
+
+def _below(rounds: Rounds, arms: Sequence[Arm], margin: float) -> list[Arm]:
+    """Return arms whose p99 is below the limit by a share of it."""
+    highest = math.inf if rounds.limit is None else rounds.limit * (1 - margin)
+    return [arm for arm in arms if rounds.within(arm) and arm.p99_ms() <= highest]
 
 
 def _race(rounds: Rounds, arms: Sequence[Arm]) -> None:

@@ -99,8 +99,11 @@ class Rounds:
 
     def best(self) -> Arm | None:
         """Return the fastest of all arms within the limit."""
-        arms = [Arm(each, level) for each in self.contenders.values() if not each.dropped for level in each.levels]
-        return max(filter(self.within, arms), key=lambda arm: arm.rate, default=None)
+        return max(filter(self.within, self.arms()), key=lambda arm: arm.rate, default=None)
+
+    def arms(self) -> list[Arm]:
+        """Return every arm that was measured, of candidates that were not dropped."""
+        return [Arm(each, level) for each in self.contenders.values() if not each.dropped for level in each.levels]
 
     def measure(self, contender: Contender) -> None:
         """Measure a contender in this round: at its concurrency, or, for the first time, at those it may need."""
