@@ -115,7 +115,7 @@ def answers(arguments: argparse.Namespace) -> None:
     files = seeds()
     with served(toy) as url, triton.InferenceServerClient(url) as client, Classifier(url, NAME) as classifier:
         for file in [*files, *mutants(files, arguments.mutants)]:
-            by_client, by_server = classified(classifier, file), asked(client, file)
+            by_client, by_server = classified(classifier, file), served_answer(client, file)
             kind = "answered" if isinstance(by_client, list) else "refused"
             outcomes[f"{kind} alike" if by_client == by_server else f"{kind} by the client, not alike"] += 1
     for outcome, number in sorted(outcomes.items()):
@@ -177,7 +177,7 @@ def classified(classifier: Classifier, file: bytes) -> list[float] | tuple[str, 
         return error.message, error.hint
 
 
-def asked(client: Any, file: bytes) -> list[float] | tuple[str, str | None]:
+def served_answer(client: Any, file: bytes) -> list[float] | tuple[str, str | None]:
     """Return the best probabilities by the server, or its error."""
     try:
         return list(infer(client, file)[0].tolist())

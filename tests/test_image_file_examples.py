@@ -28,9 +28,9 @@ pytestmark = pytest.mark.slow
 EXAMPLES = Path(__file__).parent.parent / "examples" / "image_files"
 TIMEOUT = 120
 PROGRAMS = {
-    "node": ["node", str(EXAMPLES / "ask.mjs")],
-    "java": ["java", str(EXAMPLES / "Ask.java")],
-    "go": ["go", "run", str(EXAMPLES / "ask.go")],
+    "node": ["node", str(EXAMPLES / "classify.mjs")],
+    "java": ["java", str(EXAMPLES / "Classify.java")],
+    "go": ["go", "run", str(EXAMPLES / "classify.go")],
 }
 
 

@@ -181,7 +181,7 @@ def test_several_files_of_a_request_are_answered_in_order(grpc: Any, classifier:
 def test_a_bad_file_is_an_error_of_its_own_request_alone(server: TritonServer, classifier: Classifier) -> None:
     expected = [each.probability for each in classifier.classify(JPEG).top]
 
-    def ask(number: int) -> Any:
+    def query(number: int) -> Any:
         with triton.InferenceServerClient(server.grpc_url) as client:
             try:
                 return _infer(client, JPEG if number % 3 else JPEG[:200], top=5)["probability"][0].tolist()
@@ -189,7 +189,7 @@ def test_a_bad_file_is_an_error_of_its_own_request_alone(server: TritonServer, c
                 return error.message()
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(ask, range(90)))
+        answers = list(pool.map(query, range(90)))
     assert all(np.allclose(each, expected, atol=1e-6) for each in answers[1::3] + answers[2::3])
     assert all("is corrupt or truncated" in each for each in answers[::3])
 

@@ -1,6 +1,6 @@
 // Classify an image file with Go; only the standard library is needed.
 //
-//	go run examples/image_files/ask.go http://localhost:8000 pets cat.jpg
+//	go run examples/image_files/classify.go http://localhost:8000 pets cat.jpg
 //
 // The model must be published with `camserve publish --image-files`, see docs/image-files.md.
 package main
@@ -31,7 +31,7 @@ type answer struct {
 	Error       string
 }
 
-func ask(server, model, file string) (answer, error) {
+func classify(server, model, file string) (answer, error) {
 	var result answer
 	image, err := os.ReadFile(file)
 	if err != nil {
@@ -58,10 +58,10 @@ func ask(server, model, file string) (answer, error) {
 
 func main() {
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: ask SERVER MODEL FILE")
+		fmt.Fprintln(os.Stderr, "usage: classify SERVER MODEL FILE")
 		os.Exit(2)
 	}
-	result, err := ask(os.Args[1], os.Args[2], os.Args[3])
+	result, err := classify(os.Args[1], os.Args[2], os.Args[3])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

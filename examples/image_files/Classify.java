@@ -1,6 +1,6 @@
 // Classify an image file with Java 11 or newer; no library is needed.
 //
-//     java examples/image_files/Ask.java http://localhost:8000 pets cat.jpg
+//     java examples/image_files/Classify.java http://localhost:8000 pets cat.jpg
 //
 // The model must be published with `camserve publish --image-files`, see docs/image-files.md. Prints the JSON of the answer.
 
@@ -13,10 +13,10 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Base64;
 
-public class Ask {
+public class Classify {
     public static void main(String[] arguments) throws Exception {
         if (arguments.length != 3) {
-            System.err.println("usage: java Ask.java SERVER MODEL FILE");
+            System.err.println("usage: java Classify.java SERVER MODEL FILE");
             System.exit(2);
         }
         byte[] image = Files.readAllBytes(Path.of(arguments[2]));

@@ -1,6 +1,6 @@
 // Classify an image file with Node 18 or newer; no package is needed.
 //
-//     node examples/image_files/ask.mjs http://localhost:8000 pets cat.jpg
+//     node examples/image_files/classify.mjs http://localhost:8000 pets cat.jpg
 //
 // The model must be published with `camserve publish --image-files`, see docs/image-files.md.
 
@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 
 const [server, model, file] = process.argv.slice(2);
 if (!file) {
-  console.error("usage: node ask.mjs SERVER MODEL FILE");
+  console.error("usage: node classify.mjs SERVER MODEL FILE");
   process.exit(2);
 }
 
