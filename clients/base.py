@@ -20,7 +20,7 @@ from camserve.clients.answers.query import ClassifyRequest, query_batch, query_c
 from camserve.clients.answers.readout import read_classes, read_logits, read_map
 from camserve.clients.arguments import check_arguments, overrides_of, parse_version
 from camserve.clients.batches import affects_one_image
-from camserve.clients.file_queries import FileToSend, Opened, Sent, check_sent, classify_file, read_file, takes_files
+from camserve.clients.file_queries import FileToSend, Opened, Sent, check_sent, classify_files, read_file, takes_files
 from camserve.clients.observing.metrics import Metrics
 from camserve.clients.observing.monitor import Monitor
 from camserve.clients.session import Session
@@ -30,6 +30,7 @@ from camserve.clients.wire.exchange import Exchange
 from camserve.contract import ModelContract
 from camserve.errors import CamserveError
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
+from camserve.images.files import is_file_input
 from camserve.images.loading import ImageInput, OpenedImage, open_image
 from camserve.images.memory import enough_memory, not_enough_memory
 from camserve.images.preprocess import fit_image, to_tensor
@@ -173,7 +174,7 @@ class BaseClassifier(ABC):
         return open_image(image, request.decode_options)
 
     def _sends_file(self, image: object, request: ClassifyRequest) -> bool:
-        return self._send_files and takes_files(image, request)
+        return self._send_files and is_file_input(image) and takes_files(request)
 
     def _classify_steps(
         self, exchange: Exchange, image: ImageInput | Opened, request: ClassifyRequest
@@ -181,7 +182,8 @@ class BaseClassifier(ABC):
         if self._sends_file(image, request):
             image = yield from Work(lambda: read_file(image, request.decode_options))
         if isinstance(image, FileToSend):
-            return (yield from classify_file(self._session, exchange, image, request))
+            (result,) = yield from classify_files(self._session, exchange, [image.data], request)
+            return result
         source = _ImageSource(image, request.decode_options)
         with source.enough_memory():
             answer = yield from self._session.query(

@@ -10,6 +10,7 @@ from camserve.clients.answers.classification import Classification
 from camserve.clients.answers.image_batch import ImageBatch, NoImageLeftError
 from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.answers.served_model import Model
+from camserve.clients.file_queries import classify_files, takes_files
 from camserve.clients.session import Session
 from camserve.clients.steps import Steps
 from camserve.clients.wire.connection_options import Deadline
@@ -36,12 +37,16 @@ class Batches:
         session: The model.
         transport: The connections.
         close: Closes them.
+        send_files: Whether image files are sent as they are, where `file_queries.takes_files` allows it.
     """
 
-    def __init__(self, session: Session, transport: Transport, close: Callable[[], None]) -> None:
+    def __init__(
+        self, session: Session, transport: Transport, close: Callable[[], None], *, send_files: bool = False
+    ) -> None:
         self._session = session
         self._transport = transport
         self._close = close
+        self._send_files = send_files
         self._most = self._suspect = sys.maxsize
 
     @property
@@ -121,6 +126,8 @@ class Batches:
         self._suspect = min(self._suspect, images)
 
     def _together(self, exchange: Exchange, images: Sequence[OpenedImage], request: ClassifyRequest) -> Steps[Results]:
+        if self._send_files and takes_files(request) and all(image.file for image in images):
+            return (yield from self._files(exchange, [image.file for image in images], request))
         batch = ImageBatch(images, request, self._transport.check_open)
         with enough_memory("the images of a request"):
             try:
@@ -128,6 +135,15 @@ class Batches:
             except NoImageLeftError:
                 return batch.results(None)
             return batch.results(answer)
+
+    def _files(self, exchange: Exchange, files: Sequence[bytes], request: ClassifyRequest) -> Steps[Results]:
+        """Return the result for each file, from requests of as many as the model takes at once."""
+        limit = self._session.model.max_batch_size or len(files)
+        results: Results = []
+        for start in range(0, len(files), limit):
+            part = files[start : start + limit]
+            results += yield from classify_files(self._session, exchange, part, request)
+        return results
 
 
 def affects_one_image(session: Session, exchange: Exchange, error: CamserveError) -> Steps[bool]:

@@ -168,7 +168,8 @@ class Classifier(BaseClassifier):
     def open_batches(self) -> Batches:
         """Return what classifies batches of images over connections of its own, which the caller closes."""
         transport = self._open_transport()
-        return Batches(self._session, transport, lambda: self._close_transport(transport))
+        close = partial(self._close_transport, transport)
+        return Batches(self._session, transport, close, send_files=self._send_files)
 
     def logits(self, image: ImageInput) -> Array:
         """Return the logits of an image, before the activation: float32 `[classes]`.

@@ -20,11 +20,11 @@ from camserve.clients.wire.exchange import Exchange
 from camserve.clients.wire.values import Reply, Request, ServedTensor
 from camserve.errors import ContractError, NotLoadedError, UsageError
 from camserve.images.decode_options import DecodeOptions
-from camserve.images.files import is_file_input, read_bytes
+from camserve.images.files import read_bytes
 from camserve.images.loading import OpenedImage
 from camserve.tensors import PROBABILITIES
 
-__all__ = ["FileToSend", "Opened", "Sent", "check_sent", "classify_file", "read_file", "takes_files"]
+__all__ = ["FileToSend", "Opened", "Sent", "check_sent", "classify_files", "read_file", "takes_files"]
 
 Sent = Literal["pixels", "files"]
 """What is sent of an image file."""
@@ -72,9 +72,11 @@ def check_sent(send: object, decode_options: DecodeOptions, *, pinned: bool) -> 
         )
 
 
-def takes_files(image: object, request: ClassifyRequest) -> bool:
-    """Return whether an image is sent as a file."""
-    return is_file_input(image) and not (request.cam or request.crops or request.timings)
+def takes_files(request: ClassifyRequest) -> bool:
+    """Return whether the server can answer a request for image files, by decoding them as this process would."""
+    options = request.decode_options
+    simple = not (request.cam or request.crops or request.timings)
+    return simple and options == DecodeOptions(exif=options.exif)
 
 
 def read_file(image: Any, decode_options: DecodeOptions) -> FileToSend:
@@ -86,24 +88,25 @@ def read_file(image: Any, decode_options: DecodeOptions) -> FileToSend:
     return FileToSend(read_bytes(image, decode_options.max_bytes)[0])
 
 
-def classify_file(
-    session: Session, exchange: Exchange, file: FileToSend, request: ClassifyRequest
-) -> Steps[Classification]:
-    """Classify an encoded image, which the model `NAME_file` decodes.
+def classify_files(
+    session: Session, exchange: Exchange, files: Sequence[bytes], request: ClassifyRequest
+) -> Steps[list[Classification]]:
+    """Classify encoded images, which the model `NAME_file` decodes, in one request.
 
     Args:
         session: The model `NAME`.
         exchange: Sends the requests.
-        file: The file.
-        request: What to return: classes, without maps, crops or the server's share of the time.
+        files: The bytes of the files.
+        request: What to return: classes, see `takes_files`.
 
     Raises:
-        ImageError: If the server cannot decode the file.
+        ImageError: If the server cannot decode one of the files.
         CamserveError: If there is no answer, or it does not match the contract.
     """
     deadline, name = Deadline(session.timeout), f"{session.name}_file"
     parameters = (("top", int(request.top)), ("exif", request.decode_options.exif))
-    message = Request(name, "", _INPUT, _serialized(file.data), _OUTPUTS, shape=(1, 1), parameters=parameters)
+    content, shape = _serialized(files), (len(files), 1)
+    message = Request(name, "", _INPUT, content, _OUTPUTS, shape=shape, parameters=parameters)
     while True:
         try:
             reply = yield from exchange.infer_file(message, deadline=deadline)
@@ -111,41 +114,47 @@ def classify_file(
             error.hint = _PUBLISH
             raise
         began = time.perf_counter()
-        version = _version(reply, name)
+        version = _version(reply, name, len(files))
         answering = yield from session.model_at(exchange, reply.url, version, deadline)
         if answering is not None:
-            return _read(reply, answering, request, began)
+            return _read(reply, answering, request, len(files), began)
         yield from Wait(min(_PAUSE, deadline.remaining()))
 
 
-def _serialized(file: bytes) -> Any:
-    """Return the content of a BYTES tensor of one element: its length in four bytes, and itself."""
-    return np.frombuffer(len(file).to_bytes(4, "little") + file, np.uint8)
+def _serialized(files: Sequence[bytes]) -> Any:
+    """Return the content of a BYTES tensor: for each element its length in four bytes, and itself."""
+    parts = [part for file in files for part in (len(file).to_bytes(4, "little"), file)]
+    return np.frombuffer(b"".join(parts), np.uint8)
 
 
-def _version(reply: Reply, name: str) -> str:
+def _version(reply: Reply, name: str, images: int) -> str:
     found = reply.tensors.get(_VERSION)
-    if found is None or found.dtype != np.int64 or found.shape != (1, 1):
+    if found is None or found.dtype != np.int64 or found.shape != (images, 1) or (found != found[0, 0]).any():
         raise _violation(name, _VERSION)
     return str(found[0, 0])
 
 
-def _read(reply: Reply, model: Model, request: ClassifyRequest, began: float) -> Classification:
+def _read(reply: Reply, model: Model, request: ClassifyRequest, images: int, began: float) -> list[Classification]:
     probabilities, index = reply.tensors.get(PROBABILITIES), reply.tensors.get(_INDEX)
     classes = model.contract.classes
-    if probabilities is None or probabilities.shape != (1, classes) or probabilities.dtype != np.float32:
+    if probabilities is None or probabilities.shape != (images, classes) or probabilities.dtype != np.float32:
         raise _violation(f"{model.name}_file", PROBABILITIES)
-    if index is None or index.shape != (1, min(request.top, classes)) or not _are_classes(index[0].tolist(), classes):
+    expected = (images, min(request.top, classes))
+    if index is None or index.shape != expected or not all(_are_classes(each, classes) for each in index.tolist()):
         raise _violation(f"{model.name}_file", _INDEX)
-    return Classification(
-        top=top_predictions(probabilities[0], index[0].tolist(), model.labels, request.top),
-        cams=(),
-        model=model.name,
-        version=model.version,
-        url=reply.url,
-        timings=Timings(prepare=0.0, call=reply.seconds, read=time.perf_counter() - began),
-        probabilities=probabilities[0],
-    )
+    timings = Timings(prepare=0.0, call=reply.seconds, read=time.perf_counter() - began)
+    return [
+        Classification(
+            top=top_predictions(row, best, model.labels, request.top),
+            cams=(),
+            model=model.name,
+            version=model.version,
+            url=reply.url,
+            timings=timings,
+            probabilities=row,
+        )
+        for row, best in zip(probabilities, index.tolist(), strict=True)
+    ]
 
 
 def _are_classes(index: Sequence[int], classes: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from camserve.atomic import remove_leftovers
 from camserve.choices import EngineName, OutputFormat
+from camserve.clients.file_queries import check_sent
 from camserve.clients.scoring.answerer import AnswererOptions
 from camserve.clients.scoring.answerer_choice import answerer_options
 from camserve.clients.scoring.bundle_session import runtime_of
@@ -28,6 +29,7 @@ from camserve.clients.scoring.rows import ScoredRow
 from camserve.clients.scoring.run_identity import run_identity
 from camserve.clients.tables.output import Output
 from camserve.clients.tables.table_file import TableSummary
+from camserve.errors import UsageError
 from camserve.images.crops import Crops
 from camserve.images.decode_options import AS_KERAS, DecodeOptions
 from camserve.images.left_out import LeftOut
@@ -152,6 +154,9 @@ def score_table(
         overlay_folder=None if overlays is None else str(overlays),
         decode_options=decode_options,
     )
+    if settings.get("send") == "files":
+        _check_files(options, settings)
+        (report or _log.info)(f"Image files are sent as they are: {printable(str(model))}_file decodes them")
     if overlays is not None:
         make_overlay_folder(overlays, given, output)
     answerer = answerer_options(model, url, bundle, settings)
@@ -170,6 +175,16 @@ def score_table(
         summary = _Run(items, target, answerer, options, running, progress, resumable).finish(record)
         record.finish()
     return replace(summary, seconds=time.monotonic() - started, left_out=left_out)
+
+
+def _check_files(options: RowOptions, settings: Mapping[str, Any]) -> None:
+    """Check that a server which decodes image files can answer for the rows."""
+    check_sent("files", options.decode_options, pinned=bool(settings.get("pin_version") or settings.get("version")))
+    if options.needs_maps or options.crops is not None:
+        raise UsageError(
+            "send='files' gets classes, without maps and crops",
+            hint="Leave out maps, overlays and crops, or send (--send)",
+        )
 
 
 @dataclass(frozen=True)

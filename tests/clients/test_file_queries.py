@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.disposable_server import DisposableServer
-from support.image_files import draw, save
+from support.image_files import draw, save, seeds
 
 from camserve.bundle import Bundle
-from camserve.clients import AsyncClassifier, Classification, Classifier, DecodeOptions, Pixels
+from camserve.clients import AsyncClassifier, Classification, Classifier, Crops, DecodeOptions, Pixels, score_table
 from camserve.clients.answers.classification import Timings
 from camserve.errors import ImageError, NotLoadedError, UsageError
 from camserve.serving import TritonServer, publish
@@ -95,6 +95,40 @@ def test_a_corrupt_file_is_the_same_error(files: Classifier, pixels: Classifier)
         assert errors[0] == errors[1]
     results = list(files.classify_many([PNG, b"text", PNG], errors="yield"))
     assert [type(each) for each in results] == [Classification, ImageError, Classification]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_table_is_the_same(server: TritonServer, tmp_path: Path, workers: int) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number, file in enumerate([*seeds()[:25], b"\x89PNG\r\n\x1a\n broken"]):
+        (folder / f"{number:02}.png").write_bytes(file)
+    tables = []
+    for send in ("pixels", "files"):
+        output = tmp_path / f"{send}.csv"
+        notes: list[str] = []
+        summary = score_table(
+            [folder], output, model="toy", url=server.grpc_url, send=send, workers=workers, report=notes.append
+        )
+        assert (summary.rows, summary.errors) == (26, 1)
+        assert any("toy_file decodes them" in note for note in notes) == (send == "files")
+        tables.append(output.read_text())
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"maps": True}, "without maps and crops"),
+        ({"crops": Crops(count=2)}, "without maps and crops"),
+        ({"pin_version": True}, "a version is requested"),
+        ({"decode_options": DecodeOptions(max_pixels=9)}, "decodes in the server"),
+    ],
+)
+def test_a_table_that_needs_pixels_is_refused(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(PNG)
+    with pytest.raises(UsageError, match=message):
+        score_table([tmp_path], tmp_path / "t.csv", model="toy", url="localhost:1", send="files", **options)
 
 
 def test_orientation_is_that_of_the_decode_options(server: TritonServer, pixels: Classifier) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "PANEL",
     "Model",
     "PinVersion",
+    "Send",
     "Timeout",
     "TlsCa",
     "TlsCertificate",
@@ -70,6 +71,15 @@ Timeout = Annotated[
         "--timeout",
         metavar="SECONDS",
         help="Time limit of each request, retries and the wait for a server that restarts included.",
+    ),
+]
+Send = Annotated[
+    str,
+    _option(
+        "--send",
+        metavar="pixels|files",
+        help="What is sent of an image file: pixels, which this process decodes and resizes, or files as they are, "
+        "which a model published with --image-files decodes on the server.",
     ),
 ]
 TokenFile = Annotated[

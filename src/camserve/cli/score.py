@@ -63,6 +63,7 @@ def score(
     pin_version: client_options.PinVersion = False,
     url: client_options.Url = "localhost:8001",
     timeout: client_options.Timeout = 30.0,
+    send: client_options.Send = "pixels",
     tls_ca: client_options.TlsCa = None,
     tls_certificate: client_options.TlsCertificate = None,
     tls_key: client_options.TlsKey = None,
@@ -77,6 +78,7 @@ def score(
     """
     check_choice(format_, OUTPUT_FORMATS, "--format")
     check_choice(engine, ENGINES, "--engine")
+    check_choice(send, ("pixels", "files"), "--send")
     if not inputs and files_from is None:
         raise UsageError("an INPUT or --files-from is required", hint="Pass a folder, or files")
     answerer = answerer_arguments(
@@ -87,6 +89,7 @@ def score(
         version=version,
         pin_version=pin_version,
         timeout=timeout,
+        send=send,
         tls_ca=tls_ca,
         tls_certificate=tls_certificate,
         tls_key=tls_key,

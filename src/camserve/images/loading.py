@@ -118,6 +118,11 @@ class OpenedImage:
         self._decode_options = decode_options
         self._data = data
 
+    @property
+    def file(self) -> bytes:
+        """The bytes of the file; empty for pixels."""
+        return self._data
+
     def load(self) -> Image.Image:
         """Decode the image, in the mode of its file, and apply its orientation if requested. May be called again.
 
