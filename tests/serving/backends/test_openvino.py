@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from support.bf16 import NO_BF16, has_bf16
 from support.disposable_server import DisposableServer
+from support.image_files import draw, save
 from support.toy import expected_outputs, in_bf16, in_int8, toy_images, with_pixels, write_toy_bundle
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 
@@ -156,11 +156,13 @@ def test_bf16_is_answered_as_without_a_server(served: _Served, tmp_path: Path) -
     if "bf16" not in served.bundles:
         pytest.skip(NO_BF16)
     path = tmp_path / "image.png"
-    Image.effect_noise((12, 10), 80).convert("RGB").save(path)
+    path.write_bytes(save(draw("RGB", (12, 10)), "PNG"))
     (own,) = BundleAnswerer(served.bundles["bf16"]).classify([open_image(path)], ClassifyRequest())
     assert not isinstance(own, Exception)
     with Classifier(served.live.url, "bf16") as classifier:
-        assert classifier.classify(path).probabilities == pytest.approx(own.probabilities, abs=1e-6)
+        served_bf16 = classifier.classify(path).probabilities
+    # A network of a fixed batch size, with other threads, rounds to bf16 at other places.
+    assert served_bf16 == pytest.approx(own.probabilities, abs=1e-3)
 
 
 def test_versions_are_swapped_under_load_and_rolled_back(served: _Served) -> None:
