@@ -63,7 +63,7 @@ demo: $(STAMP)  ## Train, export, publish, serve and classify handwritten digits
 check: lint typecheck  ## Check style and types, and run the fast tests (3 minutes)
 	$(BIN)/python -m pytest -m "$(FAST)" $(PARALLEL)
 
-test: $(STAMP)  ## Run every test but the exhaustive ones (12 minutes on two cores)
+test: $(STAMP)  ## Run every test but the exhaustive ones (20 minutes on two cores)
 	$(BIN)/python -m pytest -m "not exhaustive" --durations=20 $(PARALLEL)
 
 test-all: $(STAMP)  ## Run every test (at most 22 minutes more)
