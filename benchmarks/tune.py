@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from random import Random
 from statistics import fmean, median
 from typing import cast
 
@@ -72,6 +73,7 @@ def measure_grid(arguments: argparse.Namespace, winner: Candidate, level: int) -
     bundles = {str(path.absolute()): load_bundle(path) for path in arguments.bundles}
     choices = Choices(host_cores())
     candidates = grid(first_candidates(bundles.values(), choices.cores)[0], choices)
+    Random(0).shuffle(candidates)  # so that those for which the time is not enough are of every kind
     rates: dict[Candidate, list[float]] = {}
     began = time.monotonic()
     with TritonBench(bundles, 1e6) as bench:
