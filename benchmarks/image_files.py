@@ -71,15 +71,15 @@ def main() -> None:
 def throughput(arguments: argparse.Namespace) -> None:
     """Compare images per second of both ways."""
     print("| network | photos | client | server | server/client |\n|---|---|--:|--:|--:|")
-    for bundle_of in (toy, None if arguments.bundle is None else lambda _: load_bundle(arguments.bundle)):
-        if bundle_of is None:
-            continue
+    networks: dict[str, Callable[[Path], Bundle]] = {"one convolution": toy}
+    if arguments.bundle is not None:
+        networks[arguments.bundle.name] = lambda _: load_bundle(arguments.bundle)
+    for network, bundle_of in networks.items():
         with served(bundle_of) as url:
             for size in ((640, 480), (1920, 1440)):
                 files = [photo(size, seed) for seed in range(8)]
                 rates = alternate({"client": client_side(url, files), "server": server_side(url, files)}, arguments)
                 client, server = (median(rates[way]) for way in ("client", "server"))
-                network = "one convolution" if bundle_of is toy else arguments.bundle.name
                 ratio = median(s / c for s, c in zip(rates["server"], rates["client"], strict=True))
                 print(f"| {network} | {size[0]}x{size[1]} | {client:.0f} | {server:.0f} | {ratio:.2f} |", flush=True)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from camserve.clients.answers.classification import Classification, Timings
-from camserve.clients.answers.predictions import top_predictions
+from camserve.clients.answers.predictions import check_finite, check_probabilities, top_predictions
 from camserve.clients.answers.query import ClassifyRequest
 from camserve.clients.answers.served_model import Model
 from camserve.clients.session import Session
@@ -139,6 +139,8 @@ def _read(reply: Reply, model: Model, request: ClassifyRequest, images: int, beg
     classes = model.contract.classes
     if probabilities is None or probabilities.shape != (images, classes) or probabilities.dtype != np.float32:
         raise _violation(f"{model.name}_file", PROBABILITIES)
+    check_finite(probabilities, PROBABILITIES)
+    check_probabilities(probabilities, model.contract.activation)
     expected = (images, min(request.top, classes))
     if index is None or index.shape != expected or not all(_are_classes(each, classes) for each in index.tolist()):
         raise _violation(f"{model.name}_file", _INDEX)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 
 from camserve.errors import CamserveError
 from camserve.tune.contender import Arm, Contender
@@ -35,14 +36,12 @@ def confirm(rounds: Rounds, finalists: Sequence[Contender]) -> tuple[Arm | None,
     rounds.stage = _STAGE
     since = rounds.number + 1
     arms = [Arm(each, level, since) for each in finalists for level in _neighbors(rounds, each)]
-    try:
+    with suppress(OutOfTimeError):  # the best so far is returned as not confirmed, which the result states
         _race(rounds, arms)
         for arm in _by_rate(rounds, [*arms, *_lower(rounds, finalists, arms, since)]):
             _complete(rounds, arm)
             if arm.rounds and _holds(rounds, arm):
                 return arm, True
-    except OutOfTimeError:
-        pass
     best = _likely(rounds, arms)
     return best, best is not None and rounds.limit is None and len(best.rounds) >= _ROUNDS
 
