@@ -89,6 +89,7 @@ class _Totals:
     cam: float = 0.0
     largest_map: float = 0.0
     identity: float | None = None
+    largest_bias: float = 0.0
     misordered: float = 0.0
 
     def add_scores(self, exported: dict[str, Array], keras: ReferenceOutputs, activation: Activation) -> None:
@@ -112,6 +113,7 @@ class _Totals:
             own_logits = np.take_along_axis(exported[LOGITS], classes, axis=1)
             identity = logits_of_maps(exported[CAM], head) + head.bias[classes] - own_logits
             self.identity = largest_magnitude(self.identity or 0.0, identity)
+            self.largest_bias = largest_magnitude(head.bias)
         if CAM_ALL in exported and keras.maps is not None:
             self.cam = largest_magnitude(self.cam, exported[CAM_ALL] - keras.maps)
 
@@ -146,5 +148,6 @@ class _Totals:
             ]
             if self.identity is not None:
                 limit = tolerances.of_lower_precision("cam_identity", format_name)
+                scale = scale_of(largest_magnitude(self.largest_logit, self.largest_bias))
                 metrics.append(limited("cam_identity", self.identity / scale, limit))
         return metrics

@@ -32,7 +32,7 @@ _COSTS = {
     "logits": "every logit may differ by {percent} of the largest",
     "probabilities": "every probability may differ by {percent}",
     "cam": "every value of a map may differ by {percent} of the largest",
-    "cam_identity": "a map may add up to another value than its logit, by {percent} of the largest logit",
+    "cam_identity": "a map may add up to another value than its logit, by {percent} of the largest logit or bias",
     "top1_disagreement": "about {percent} of the images may get another best class than in Keras",
     "cam_distance": "the mean cosine between a map and Keras's may be {cosine:.3g}",
     "lower_logits": "every logit may differ by {percent} of the largest",

@@ -141,7 +141,7 @@ def _map_differences(
     if head.bias is not None:
         own_logits = np.take_along_axis(exported[LOGITS], classes, axis=1)
         identity = logits_of_maps(exported[CAM], head) + head.bias[classes] - own_logits
-        values["cam_identity"] = largest_magnitude(identity) / scale_of(truth.logits)
+        values["cam_identity"] = largest_magnitude(identity) / scale_of(np.append(truth.logits, head.bias))
     return values
 
 

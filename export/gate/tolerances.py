@@ -52,7 +52,7 @@ class Tolerances:
         probabilities: Largest absolute difference of a probability.
         cam: Largest difference of a map, relative to the largest |value| of Keras's maps.
         cam_identity: Largest difference between a logit and what its map and bias add up to, relative to the largest
-            |logit|.
+            |logit| or |bias|: where they cancel, the rounding of the larger one remains.
         top1_disagreement: In fp16, bf16 and int8, share of the images whose best class differs from Keras's. An export
             is refused if the share is larger with a confidence of 95 %.
         cam_distance: In fp16, bf16 and int8, mean distance of a map from Keras's map of the same class: 1 - cosine.

@@ -51,6 +51,17 @@ def test_correct_export_passes(model: keras.Model, tmp_path: Path) -> None:
     assert {metric["format"] for metric in bundle.report["parity"]} == {"network", "onnx", "savedmodel"}
 
 
+def test_a_bias_that_cancels_the_map_costs_no_identity(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    image = keras.layers.Input((8, 8, 3))
+    features = keras.layers.Conv2D(16, 3, activation="relu")(image)
+    network = keras.Model(image, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(features)))
+    of_first = np.asarray(network(normalize(sample_images(1, 8, 8, 3), PRESETS["unit"])))[0]
+    network.layers[-1].bias.assign(1e-4 - of_first)
+    bundle = export_model(network, tmp_path / "bundle", preprocessing="unit", resize="nearest")
+    assert all(metric["passed"] for metric in bundle.report["parity"])
+
+
 def test_sample_images_have_different_answers(model: keras.Model) -> None:
     images = normalize(sample_images(12, 16, 16, 3), PRESETS["unit"])
     logits = prepare(model, cam=False, top_k=1, all_classes=False).reference(images).logits

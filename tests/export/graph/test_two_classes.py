@@ -31,6 +31,7 @@ def pooled(x: Any) -> Any:
     return layers.GlobalAveragePooling2D()(x)
 
 
+keras.utils.set_random_seed(0)  # networks of a module are built before any fixture
 HEADS = {
     "dense": network(lambda x: layers.Dense(1, "sigmoid", bias_initializer="ones")(pooled(x))),
     "activation": network(lambda x: layers.Activation("sigmoid")(layers.Dense(1)(pooled(x)))),
