@@ -19,6 +19,7 @@ from camserve.export.formats.canonical import canonicalize, layer_of
 from camserve.export.formats.conversion import to_onnx
 from camserve.export.formats.head_weights import multiply_by_transposed, share_head_weights
 from camserve.export.formats.input_layout import transpose_input_first
+from camserve.export.formats.position_matmuls import split_position_products
 from camserve.export.formats.reshapes import inferred_shapes, remove_reshapes_without_effect
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.simplify import (
@@ -66,6 +67,7 @@ def convert(served: ServedGraph, opset: int) -> onnx.ModelProto:
     guard_padding_before_max_pool(model.graph)
     move_strides_up(model.graph, opset)
     transpose_input_first(model.graph)
+    split_position_products(model.graph, opset)
     _declare(model.graph, served)
     multiply_by_transposed(model.graph, opset)
     share_head_weights(model.graph, shapes)

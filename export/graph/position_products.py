@@ -34,9 +34,10 @@ class PositionProducts(keras.layers.Layer):  # type: ignore[misc]
     def call(self, inputs: Any) -> Any:
         """Return `[batch, height, width, units]` for `[batch, height, width, channels]`."""
         _, height, width, channels = inputs.shape
-        by_position = keras.ops.reshape(keras.ops.transpose(inputs, (1, 2, 0, 3)), (height * width, -1, channels))
+        features = keras.ops.reshape(inputs, (-1, height * width, channels))
         kernel = keras.ops.reshape(self.dense.kernel, (height * width, channels, self.dense.units))
-        products = keras.ops.transpose(keras.ops.matmul(by_position, kernel), (1, 0, 2))
+        products = keras.ops.matmul(keras.ops.transpose(features, (1, 0, 2)), kernel)
+        products = keras.ops.transpose(products, (1, 0, 2))
         return keras.ops.reshape(products, (-1, height, width, self.dense.units))
 
 

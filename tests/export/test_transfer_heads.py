@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from support.transfer_heads import HEADS, SIDE, write_teachable_machine
+from keras import layers
+from support.int8_networks import write_colors
+from support.transfer_heads import HEADS, SIDE, TransferHead, chain, write_teachable_machine
 
 from camserve.bundle import Bundle
 from camserve.export import export_model
@@ -61,3 +64,12 @@ def test_file_of_teachable_machine_exports_with_maps(tmp_path: Path) -> None:
     assert passes_with_maps(bundle, "gradient")
     assert bundle.contract.cam is not None
     assert bundle.contract.cam.grid == (8, 8)
+
+
+@pytest.mark.parametrize("options", [{"formats": "savedmodel"}, {"precision": "fp16"}, {"precision": "int8"}], ids=str)
+def test_dense_layer_on_a_flattened_grid_exports_in_every_format_and_precision(options: Any, tmp_path: Path) -> None:
+    wide = chain(partial(layers.Conv2D, 32, 1, activation="relu"), layers.Flatten, partial(layers.Dense, 8, "tanh"))
+    model = TransferHead("gradient", wide).classifier()
+    photos = write_colors(tmp_path / "photos", 24)
+    bundle = export_model(model, tmp_path / "bundle", calibration=photos, **OPTIONS | options)
+    assert passes_with_maps(bundle, "gradient")

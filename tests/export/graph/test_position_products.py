@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import keras
@@ -75,8 +76,12 @@ def test_answers_and_maps_are_those_of_the_model(name: str) -> None:
 def test_the_weights_are_stored_and_multiplied_once() -> None:
     prepared = prepared_of(flattened("relu"))
     graph = convert(prepared.served, 17).graph
-    of_layer = [tensor.name for tensor in graph.initializer if math.prod(tensor.dims) == 35 * CHANNELS * UNITS]
-    assert [list(node.input).count(name) for name in of_layer for node in graph.node if name in node.input] == [1]
+    weights = Counter(name for node in graph.node if node.name.startswith("hidden/MatMul") for name in node.input)
+    sizes = [math.prod(tensor.dims) for tensor in graph.initializer if weights[tensor.name] == 1]
+    assert sum(sizes) == 35 * CHANNELS * UNITS
+    assert max(math.prod(tensor.dims) for tensor in graph.initializer) == max(sizes)
+    readers = Counter(name for node in graph.node for name in node.input)
+    assert all(readers[name] == 1 for name in weights)
 
 
 def test_the_products_belong_to_the_head_which_other_precisions_keep_in_float32() -> None:
