@@ -131,4 +131,4 @@ def vocabulary(layer: dict[str, Any], folder: Path, canary: Path) -> None:
 
 
 def huge_layer(layer: dict[str, Any], folder: Path, canary: Path) -> None:
-    layer["config"]["units"] = 10**12
+    layer["config"]["units"] = 10**15

@@ -86,8 +86,6 @@ ATTACKS: dict[str, Attack] = {
     ),
     "packed weights": Attack(archive_attacks.packed("model.weights.h5"), "would expand to", "keras", memory=True),
     "a deep config.json": Attack(archive_attacks.deep_config, "recursion", None, memory=True),
-    "a layer of a million million units": Attack(
-        with_config(architecture_attacks.huge_layer), "cannot load", None, memory=True
-    ),
+    "a layer of 10^15 units": Attack(with_config(architecture_attacks.huge_layer), "cannot load", None, memory=True),
 }
 """The attacks by name."""

@@ -29,6 +29,8 @@ SECONDS = 300
 VICTIM = Path(__file__).with_name("victim.py")
 
 _ALL = ("loader", "command", "keras")
+_NO_RETRIES = {"TF_ENABLE_ONEDNN_OPTS": "0"}
+"""With oneDNN, TensorFlow waits 10 s for free memory before it refuses a huge layer."""
 
 Outcome = dict[str, Any]
 Outcomes = Callable[[str], dict[str, Outcome]]
@@ -72,7 +74,7 @@ def _attack(loader: str, files: dict[str, tuple[Path, Path]], target: Path) -> d
         source, weights = (target, str(path)) if ATTACKS[name].weights else (path, None)
         requests += json.dumps([name, str(source), weights, ATTACKS[name].custom]) + "\n"
     with _listening() as (address, received):
-        environment = {**os.environ, "https_proxy": address, "KERAS_HOME": str(target.parent)}
+        environment = {**os.environ, **_NO_RETRIES, "https_proxy": address, "KERAS_HOME": str(target.parent)}
         victim = subprocess.run(
             [sys.executable, VICTIM, loader],
             input=requests,
