@@ -50,13 +50,13 @@ async def health(request: web.Request) -> web.Response:
     return web.json_response({"ready": ready}, status=200 if ready else 503)
 
 
-def create_application(url: str, model: str) -> web.Application:
-    """Create the web application."""
+def create_application(url: str, model: str, timeout: float) -> web.Application:
+    """Create the web application, which answers within so many seconds."""
 
     async def connect(app: web.Application) -> AsyncIterator[None]:
         # Uploads: apply the EXIF orientation, and limit the memory that one image can take.
         options = DecodeOptions(exif=True, max_pixels=24_000_000)
-        async with AsyncClassifier(url, model, timeout=10.0, decode_options=options) as classifier:
+        async with AsyncClassifier(url, model, timeout=timeout, decode_options=options) as classifier:
             app[CLASSIFIER] = classifier
             yield
 
@@ -71,10 +71,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Serve image classification over HTTP.")
     parser.add_argument("--url", default="localhost:8001", help="gRPC address of Triton (default: localhost:8001)")
     parser.add_argument("--model", default="resnet50", help="name of the model (default: resnet50)")
+    parser.add_argument("--timeout", type=float, default=10.0, help="deadline of an answer in seconds (default: 10)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: 8080)")
     arguments = parser.parse_args()
-    web.run_app(create_application(arguments.url, arguments.model), host=arguments.host, port=arguments.port)
+    application = create_application(arguments.url, arguments.model, arguments.timeout)
+    web.run_app(application, host=arguments.host, port=arguments.port)
 
 
 if __name__ == "__main__":
