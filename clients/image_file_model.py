@@ -168,8 +168,8 @@ class _Prepared:
             results = self.batch.results(validate_replies(self.query, [reply], Timings(0.0, 0.0, 0.0)))
             answers = [_or_raise(each) for each in results]
             return {name: self._output(name, answers) for name in self.request.outputs}
-        except CamserveError as error:
-            return error
+        except CamserveError as error:  # of the model: callers must not take it for one of their file
+            return RequestError(error.message, hint=error.hint)
 
     def _output(self, name: str, answers: Sequence[Classification]) -> Array:
         if name == OVERLAY:

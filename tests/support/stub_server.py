@@ -17,7 +17,12 @@ from camserve.contract import CONTRACT_PARAMETER, LABELS_PARAMETER, ModelContrac
 __all__ = ["StubServer", "Tensors", "correct_answer"]
 
 Tensors = Mapping[str, np.ndarray[Any, Any]]
-_TYPES = {np.dtype(np.float32): "FP32", np.dtype(np.int32): "INT32", np.dtype(np.float64): "FP64"}
+_TYPES = {
+    np.dtype(np.float32): "FP32",
+    np.dtype(np.int32): "INT32",
+    np.dtype(np.int64): "INT64",
+    np.dtype(np.float64): "FP64",
+}
 
 
 def correct_answer(contract: ModelContract, count: int = 1) -> dict[str, np.ndarray[Any, Any]]:
