@@ -65,3 +65,31 @@ def test_publish_names_the_file_of_an_unknown_option(toy_bundle: Bundle, tmp_pat
     assert result.returncode == 2
     assert result.stderr == f"error: {path}: unknown serving option 'instance'\nhint: Did you mean 'instances'?\n"
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[options]\nbatch_sizes = [1, 9]\n", "batch_sizes must be at most max_batch_size (8), got 9"),
+        ('[options]\naccelerator = "cuda"\ntensorrt_precision = "fp16"\n', "tensorrt_precision is not an option of"),
+        ('backend = "openvino"\n[options]\naccelerator = "cuda"\n', "the openvino backend does not support accel"),
+    ],
+)
+def test_publish_names_the_file_of_options_that_contradict_each_other(
+    toy_bundle: Bundle, tmp_path: Path, text: str, message: str
+) -> None:
+    path = tmp_path / "tuned.toml"
+    path.write_text(text)
+    result = call("publish", toy_bundle.path, "--repository", tmp_path / "r", "--options", path)
+    assert result.returncode == 2
+    assert f"error: {path}: {message}" in result.stderr
+    assert not (tmp_path / "r" / "toy").exists()
+
+
+def test_publish_names_no_file_if_the_command_line_contradicts_it(toy_bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "tuned.toml"
+    path.write_text("[options]\nbatch_sizes = [1, 4]\n")
+    arguments = ("--repository", tmp_path / "r", "--options", path, "--max-batch", "2")
+    result = call("publish", toy_bundle.path, *arguments)
+    assert result.returncode == 2
+    assert "error: batch_sizes must be at most max_batch_size (2), got 4" in result.stderr

@@ -11,6 +11,7 @@ import typer
 
 from camserve.cli import live_server_options, publish_options
 from camserve.cli.console import print_json, print_line, print_warning
+from camserve.cli.option_file_errors import naming_file
 from camserve.cli.progress_view import Phases
 from camserve.cli.publish_options import PublishCommand
 from camserve.cli.shared_options import AllowContractChange, Json, Repository, check_choice
@@ -76,7 +77,7 @@ def publish(
     # Imported after the checks, since it loads gRPC.
     from camserve.serving import publish as publish_bundle
 
-    with Phases() as phases:
+    with naming_file(options_file), Phases() as phases:
         publication = publish_bundle(
             bundle,
             repository,
