@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.command_line import PROGRAM, call
+from support.command_line import call, started
 from support.disposable_server import DisposableServer
 from support.suspending import suspended
 
@@ -43,16 +43,6 @@ def hangup_not_ignored() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, lambda number, frame: None)
     yield
     signal.signal(signal.SIGHUP, before)
-
-
-@contextmanager
-def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """Start the program, and kill it if a test leaves it running."""
-    with subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -7,13 +7,13 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from unittest import mock
 
 from camserve.cli import main
 
-__all__ = ["PROGRAM", "UNIT", "call", "run"]
+__all__ = ["PROGRAM", "UNIT", "call", "run", "started"]
 
 PROGRAM = str(Path(sys.executable).with_name("camserve"))
 """The installed program."""
@@ -65,3 +65,13 @@ def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         except SystemExit as end:
             return subprocess.CompletedProcess(words, int(end.code or 0), out.getvalue(), errors.getvalue())
     raise AssertionError("the command line returned instead of ending")
+
+
+@contextlib.contextmanager
+def started(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """Start the program, and kill it if a test leaves it running."""
+    with subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
