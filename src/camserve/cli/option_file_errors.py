@@ -10,7 +10,6 @@ from camserve.errors import UsageError
 from camserve.serving.config.backends import default_backend
 from camserve.serving.config.named_options import DEFAULTS, make_options, overlay
 from camserve.serving.config.option_file import OptionFile, read_option_file
-from camserve.serving.config.suitability import check_suitable, for_backend
 from camserve.text import printable
 
 __all__ = ["naming_file"]
@@ -33,6 +32,9 @@ def naming_file(path: Path | None) -> Iterator[None]:
 
 def _contradiction(file: OptionFile) -> str | None:
     """Return the error of a file's options for a new model, without any other options; None if they are valid."""
+    # Imported only here, since it loads pydantic, which help does not need.
+    from camserve.serving.config.suitability import check_suitable, for_backend
+
     backend = file.backend or default_backend("fp32")
     options = for_backend(backend, DEFAULTS, file.options)
     try:
