@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 from support.command_line import PROGRAM, run
-from support.cpu_time import least_cpu_times
+from support.cpu_time import cpu_time_ratio
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("camserve.export", "camserve.serving", "camserve.clients")
 HEAVY = ("tensorflow", "keras", "onnx", "onnxruntime", "matplotlib", "pyarrow", "scipy", "sklearn")
+NOT_FOR_HELP = (*HEAVY, "numpy", "pydantic", "grpc", "tritonclient", "google.protobuf", "PIL")
+MOST_OF_TYPER = 4.5
+TYPER = (sys.executable, "-c", "import typer, rich")
 COMMANDS = ("export", "publish", "serve", "classify", "score", "evaluate", "view", "repository", "demo")
 
 
@@ -87,9 +90,40 @@ def test_help_lists_every_command() -> None:
     assert set(COMMANDS) <= set(listed)
 
 
+def test_help_loads_no_library_of_the_work() -> None:
+    assert loaded_by_help((), NOT_FOR_HELP) == []
+    assert set(loaded_by_help(COMMANDS, NOT_FOR_HELP)) <= {"pydantic"}
+
+
+@pytest.mark.parametrize("name", ["numpy", "pydantic"])
+def test_loaded_by_help_finds_a_library(name: str) -> None:
+    assert loaded_by_help((), NOT_FOR_HELP, first=name) == [name]
+
+
+def loaded_by_help(commands: tuple[str, ...], names: tuple[str, ...], *, first: str = "sys") -> list[str]:
+    """Return which modules the help of the program and of commands loads, with those that `first` does."""
+    code = f"""
+import contextlib, io, sys, {first}
+from camserve.cli import main
+for words in [["--help"], *([command, "--help"] for command in {commands!r})]:
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as printed:
+        main(words)
+    assert "Usage:" in printed.getvalue()
+print(*(name for name in {names!r} if name in sys.modules))
+"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.mark.timed
 def test_help_takes_little_more_than_importing_typer() -> None:
-    command, baseline = least_cpu_times([PROGRAM, "--help"], [sys.executable, "-c", "import typer, rich"])
-    assert command < 4 * baseline
+    assert cpu_time_ratio([PROGRAM, "--help"], TYPER) < MOST_OF_TYPER
+
+
+@pytest.mark.timed
+def test_help_that_loads_the_clients_takes_more() -> None:
+    """Negative control."""
+    code = "import sys, camserve.clients.classifier; from camserve.cli import main; main()"
+    assert cpu_time_ratio([sys.executable, "-c", code, "--help"], TYPER) > MOST_OF_TYPER
 
 
 @pytest.mark.parametrize("package", ["camserve", "camserve.cli", *PACKAGES])

@@ -1,4 +1,4 @@
-"""Measure the CPU time of a program, which depends less on the load of the machine than its duration."""
+"""Measure the CPU time of programs, which depends less on the load of the machine than their duration."""
 
 from __future__ import annotations
 
@@ -6,25 +6,35 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
-__all__ = ["least_cpu_times"]
+__all__ = ["cpu_time_ratio"]
 
 _ROUNDS = 5
 
+Command = Sequence[str | Path]
 
-def least_cpu_times(*commands: Sequence[str | Path]) -> list[float]:
-    """Run commands in turn, several times, and return the least CPU time of each in seconds.
 
-    Taking turns exposes all commands to the same load.
+def cpu_time_ratio(command: Command, baseline: Command) -> float:
+    """Return how many times the CPU time of another command a command takes.
+
+    Both run in turn. Each ratio is of two successive runs, which the load of the machine slows down alike, and the
+    median leaves out those of which it slowed down only one.
 
     Raises:
         AssertionError: If a command fails.
     """
-    rounds = [[_cpu_time(command) for command in commands] for _ in range(_ROUNDS)]
-    return [min(times) for times in zip(*rounds, strict=True)]
+    return median(_ratio(command, baseline, first=bool(each % 2)) for each in range(_ROUNDS))
 
 
-def _cpu_time(command: Sequence[str | Path]) -> float:
+def _ratio(command: Command, baseline: Command, *, first: bool) -> float:
+    if first:
+        return _cpu_time(command) / _cpu_time(baseline)
+    time = _cpu_time(baseline)
+    return _cpu_time(command) / time
+
+
+def _cpu_time(command: Command) -> float:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     program = subprocess.Popen([os.fspath(word) for word in command], stdout=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(program.pid, 0)
