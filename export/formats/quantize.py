@@ -2,7 +2,8 @@
 
 Weights are symmetric int8 with one scale per output channel. Activations have one scale per tensor, from the minimum to
 the maximum on the calibration images: on trained networks this agrees with the float32 network at least as well as
-percentiles, and requires no histogram.
+percentiles, and requires no histogram. Before a ReLU, Clip or sigmoid only the part that matters counts
+(`quantized_ranges`).
 
 For CPUs, activations are uint8, so that the zero after a ReLU is the end of the range, and results are quantized too,
 so that ONNX Runtime runs the whole body in integers. Its kernels multiply uint8 by int8 and add pairs of products: with
@@ -24,14 +25,14 @@ from typing import Any
 
 from camserve.export.frameworks import onnx
 
-import numpy as np
 import numpy.typing as npt
-from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
-from onnxruntime.quantization.calibrate import TensorData, TensorsData
+from onnxruntime.quantization import QDQQuantizer, QuantType
+from onnxruntime.quantization.calibrate import TensorsData
 
 from camserve.choices import Int8Target
 from camserve.errors import ConversionError
 from camserve.export.formats.activations import ActivationRanges
+from camserve.export.formats.quantized_ranges import quantized_ranges
 from camserve.export.formats.shortcuts import projected_shortcuts
 from camserve.export.framework_errors import reason
 
@@ -46,7 +47,6 @@ _WEIGHTED = {
 # Operators for which ONNX Runtime has an 8-bit kernel.
 _ARITHMETIC = frozenset({"Add", "AveragePool", "Concat", "GlobalAveragePool", "LeakyRelu", "Mul", "Sigmoid"})
 _VALUE_PRESERVING = frozenset({"Clip", "Flatten", "MaxPool", "Relu", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
-_CLIPPING = frozenset({"Clip", "Relu"})
 _INFERRED = ("onnx.infer", "onnxruntime.quant")  # marks the shapes as inferred for the quantizer
 
 Nodes = list[onnx.NodeProto]
@@ -89,7 +89,7 @@ def quantize(
             "the network has no convolution or matrix product before the head, so int8 has no effect",
             hint="Export with --precision fp32",
         )
-    tensors_range = _ranges(model, nodes, ranges)
+    tensors_range = quantized_ranges(model, nodes, ranges)
     try:
         result = _with_quantizers(model, nodes, tensors_range, target)
         onnx.checker.check_model(result, full_check=True)
@@ -162,29 +162,6 @@ def _with_nodes_between(free: Nodes, weighted: Nodes, weights: set[str], floats:
         if not unsuitable:
             return [node for node in free if node.name in chosen]
         chosen -= unsuitable
-
-
-def _ranges(model: onnx.ModelProto, nodes: Nodes, ranges: ActivationRanges) -> TensorsData:
-    """Return the range of each tensor that the nodes read or compute; before a ReLU or Clip, that of its result."""
-    tensors = {name for node in nodes for name in (*node.input, *node.output)} & ranges.tensors
-    clipped = {
-        node.input[0]: node.output[0]
-        for node in nodes
-        if node.op_type in _CLIPPING and node.input[0] in tensors and _readers(model.graph, node.input[0]) == 1
-    }
-    found = ranges.of(tensors - set(clipped))
-    for before, after in reversed(clipped.items()):  # one may follow another
-        found[before] = found[after]
-    data = {
-        name: TensorData(lowest=np.float32(found[name][0]), highest=np.float32(found[name][1]))
-        for name in sorted(found)
-    }
-    return TensorsData(CalibrationMethod.MinMax, data)
-
-
-def _readers(graph: onnx.GraphProto, name: str) -> int:
-    read = [used for node in graph.node for used in node.input] + [output.name for output in graph.output]
-    return read.count(name)
 
 
 def _with_quantizers(model: onnx.ModelProto, nodes: Nodes, ranges: TensorsData, target: Int8Target) -> onnx.ModelProto:
