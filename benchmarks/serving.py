@@ -1,12 +1,14 @@
-"""Throughput and latency of Triton, compared with ONNX Runtime without a server in the same run.
+"""Throughput and latency of Triton, compared with the same runtime without a server in the same run.
 
 Usage: python benchmarks/serving.py [SOURCE] [--rounds 3] [--seconds 3] [--concurrency 1,2,4,8,16,32]
+                                    [--precisions fp32,int8,bf16]
 
-The network (default: resnet50, random weights) is exported in fp32 and in int8, each with float and with uint8 input,
-published with a maximum batch size of 8, and served by the embedded Triton with one instance that uses all cores.
-Requests with 1 and with 8 images are sent over gRPC at several levels of concurrency; each requests all outputs. ONNX
-Runtime runs the same files with as many threads, in batches of 1 and 8, alternating with the server within each round,
-so that both run under the same conditions. The results are medians over the rounds; the last table compares the best.
+The network (default: resnet50, random weights) is exported in each precision, with float and with uint8 input,
+published with a maximum batch size of 8, and served by the embedded Triton with one instance that uses all cores: bf16
+by OpenVINO, the others by ONNX Runtime. Requests with 1 and with 8 images are sent over gRPC at several levels of
+concurrency; each requests all outputs. The runtime runs the same files with as many threads, in batches of 1 and 8,
+alternating with the server within each round, so that both run under the same conditions. The results are medians over
+the rounds; the last table compares the best.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,37 +27,37 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
-import onnxruntime
+from bench.runtimes import Run, in_onnxruntime, in_openvino
 from PIL import Image
 from support.load_generator import Load, Measured, connected, send
 
 from camserve.bundle import Bundle
 from camserve.choices import InputType, Precision
+from camserve.cores import host_cores
 from camserve.export import Tolerances, export_model
 from camserve.export.gate.samples import sample_images
 from camserve.pixels import normalize
 from camserve.serving import TritonServer, publish
 
-VARIANTS: tuple[tuple[Precision, InputType], ...] = (
-    ("fp32", "float32"),
-    ("fp32", "uint8"),
-    ("int8", "float32"),
-    ("int8", "uint8"),
-)
+INPUTS: tuple[InputType, ...] = ("float32", "uint8")
 BATCHES = (1, 8)
 WARM_UP = 1.0  # seconds
+OFF = Tolerances(
+    top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1, bf16_logits=1, bf16_probabilities=1
+)
+"""Speed does not depend on the weights, and random ones can miss the tolerances of lower precisions."""
 
 
 def main() -> None:
     """Print a table for each variant, and one that compares them."""
     arguments = parse()
     with tempfile.TemporaryDirectory() as folder:
-        bundles = export(arguments.source, Path(folder))
+        bundles = export(arguments.source, Path(folder), arguments.precisions)
         for name, bundle in bundles.items():
             publish(bundle, Path(folder) / "repository", name=name, options={"max_batch_size": max(BATCHES)})
         with TritonServer(Path(folder) / "repository", start_timeout=300) as server:
             best = {name: measure(name, bundle, server.grpc_url, arguments) for name, bundle in bundles.items()}
-    print("\n| variant | ONNX Runtime | Triton | ratio |\n|---|---|---|---|")
+    print("\n| variant | bare | through Triton | ratio |\n|---|---|---|---|")
     for name, (bare, served) in best.items():
         print(f"| {name} | {bare:.1f} | {served:.1f} | {served / bare:.3f} |")
 
@@ -66,11 +69,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds per measurement")
     parser.add_argument("--concurrency", default="1,2,4,8,16,32", type=lambda text: [int(n) for n in text.split(",")])
+    parser.add_argument("--precisions", default="fp32,int8,bf16", type=lambda text: text.split(","))
     return parser.parse_args()
 
 
-def export(source: str, folder: Path) -> dict[str, Bundle]:
-    """Export the network in every variant and return the bundles by name."""
+def export(source: str, folder: Path, precisions: Sequence[Precision]) -> dict[str, Bundle]:
+    """Export the network in each precision, with each type of input, and return the bundles by name."""
     images = folder / "images"
     images.mkdir()
     for number, pixels in enumerate(sample_images(64, 256, 256, 3)):
@@ -85,10 +89,11 @@ def export(source: str, folder: Path) -> dict[str, Bundle]:
             precision=precision,
             input_dtype=dtype,
             calibration=images if precision == "int8" else None,
-            # Speed does not depend on the weights, and with random weights int8 can miss the tolerances.
-            tolerances=Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1),
+            int8_layers="all",
+            tolerances=OFF,
         )
-        for precision, dtype in VARIANTS
+        for precision in precisions
+        for dtype in INPUTS
     }
 
 
@@ -97,7 +102,7 @@ def measure(name: str, bundle: Bundle, url: str, arguments: argparse.Namespace) 
     contract = bundle.contract
     pixels = sample_images(max(BATCHES), *contract.input.shape)
     images = pixels if contract.preprocessing.in_graph else normalize(pixels, contract.preprocessing)
-    session = open_session(bundle)
+    run = open_bare(bundle)
     loads = [Load(batch, concurrency) for batch in BATCHES for concurrency in arguments.concurrency]
     bare: dict[int, list[Measured]] = {batch: [] for batch in BATCHES}
     served: dict[Load, list[Measured]] = {load: [] for load in loads}
@@ -105,13 +110,13 @@ def measure(name: str, bundle: Bundle, url: str, arguments: argparse.Namespace) 
         send(client, name, images, Load(max(BATCHES), 4), WARM_UP)
         for _ in range(arguments.rounds):
             for batch in BATCHES:
-                bare[batch].append(run_bare(session, images[:batch], arguments.seconds))
+                bare[batch].append(run_bare(run, images[:batch], arguments.seconds))
             for load in loads:
                 served[load].append(send(client, name, images, load, arguments.seconds))
     print(f"\n{name}\n\n| | images per request | concurrent requests | images per second | p50 ms | p99 ms |")
     print("|---|---|---|---|---|---|")
     for batch, runs in bare.items():
-        print(row("ONNX Runtime", batch, 1, runs))
+        print(row("bare", batch, 1, runs))
     for load, runs in served.items():
         print(row("Triton", load.batch, load.concurrency, runs))
     return best(bare), best(served)
@@ -130,18 +135,21 @@ def row(what: str, batch: int, concurrency: int, runs: list[Measured]) -> str:
     return f"| {what} | {batch} | {concurrency} | {rate:.1f} | {p50:.0f} | {p99:.0f} |"
 
 
-def open_session(bundle: Bundle) -> onnxruntime.InferenceSession:
-    """Open the ONNX file of a bundle on all cores, like the instance of the server."""
-    return onnxruntime.InferenceSession(str(bundle.onnx_path), providers=["CPUExecutionProvider"])
+def open_bare(bundle: Bundle) -> Run:
+    """Open the ONNX file of a bundle on all cores, in the runtime of the server's instance."""
+    assert bundle.onnx_path is not None
+    if bundle.precision == "bf16":
+        return in_openvino(bundle.onnx_path, host_cores(), "bf16")
+    return in_onnxruntime(bundle.onnx_path, host_cores())
 
 
-def run_bare(session: onnxruntime.InferenceSession, images: Any, seconds: float) -> Measured:
+def run_bare(run: Run, images: Any, seconds: float) -> Measured:
     """Run one batch after the other."""
-    session.run(None, {"image": images})
+    run(images)
     durations: list[float] = []
     begin = time.perf_counter()
     while (started := time.perf_counter()) < begin + seconds:
-        session.run(None, {"image": images})
+        run(images)
         durations.append(time.perf_counter() - started)
     return Measured(len(images) * len(durations) / (time.perf_counter() - begin), tuple(durations))
 

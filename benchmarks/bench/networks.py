@@ -14,9 +14,10 @@ from bench.settings import Settings
 from camserve.bundle import Bundle, load_bundle
 from camserve.choices import Precision
 
-__all__ = ["SIDE", "any_size", "export", "images", "kept", "keras_resnet50", "onnx_file", "resnet50"]
+__all__ = ["SIDE", "any_size", "export", "images", "kept", "keras_resnet50", "mobilenet", "onnx_file", "resnet50"]
 
 SIDE = 224
+LIGHT_SIDE = 96
 
 _ROOT = Path(__file__).parents[2]
 _CALIBRATION = 64
@@ -32,21 +33,49 @@ def resnet50(settings: Settings, precision: Precision = "fp32", *, maps: bool = 
         side: Height and width of its images, in pixels.
     """
     from camserve.contract import PRESETS
-    from camserve.export import Tolerances
 
     name = f"resnet50-{precision}{'' if maps else '-without-maps'}{'' if side == SIDE else f'-{side}'}"
-    options: dict[str, Any] = {}
-    if precision == "int8":
-        options = {"calibration": calibration_images(settings), "int8_layers": "all"}
-    if precision != "fp32":  # with random weights it can miss the tolerances, and speed does not depend on the weights
-        off = Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1)
-        options["tolerances"] = off
 
     def model() -> Any:
         return keras_resnet50(settings) if side == SIDE else build_resnet50(side)
 
-    options |= {"precision": precision, "cam": maps, "preprocessing": PRESETS["caffe"], "resize": "tf-bilinear"}
-    return export(settings, name, model, options)
+    options = {"cam": maps, "preprocessing": PRESETS["caffe"], "resize": "tf-bilinear"}
+    return export(settings, name, model, options | precision_options(settings, precision))
+
+
+def mobilenet(settings: Settings, precision: Precision = "fp32") -> Bundle:
+    """Return a bundle of MobileNetV2 for images of 96 x 96 pixels, with uint8 input and random weights.
+
+    Args:
+        settings: Where it is kept.
+        precision: Its precision.
+    """
+
+    def model() -> Any:
+        from camserve.export.frameworks import keras
+
+        from support.networks import enliven
+
+        from camserve.contract import PRESETS
+
+        keras.utils.set_random_seed(0)
+        return enliven(keras.applications.MobileNetV2((LIGHT_SIDE, LIGHT_SIDE, 3), weights=None), PRESETS["tf"])
+
+    options = {"preprocessing": "tf", "resize": "bilinear", "input_dtype": "uint8"}
+    return export(settings, f"mobilenet-96-{precision}", model, options | precision_options(settings, precision))
+
+
+def precision_options(settings: Settings, precision: Precision) -> dict[str, Any]:
+    """Return the options of an export in a precision: with random weights it could miss its tolerances."""
+    from camserve.export import Tolerances
+
+    options: dict[str, Any] = {"precision": precision}
+    if precision == "int8":
+        options |= {"calibration": calibration_images(settings), "int8_layers": "all"}
+    if precision != "fp32":  # speed does not depend on the weights
+        off = Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1)
+        options["tolerances"] = off
+    return options
 
 
 def onnx_file(settings: Settings, precision: Precision = "fp32", *, maps: bool = True) -> Path:

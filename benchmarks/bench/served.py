@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench.networks import images as drawn_images
-from bench.networks import kept, resnet50
+from bench.networks import mobilenet, resnet50
 from bench.peers.catalog import PEERS
 from bench.peers.closed_loop import ClosedLoop, Sent
 from bench.peers.contenders import MAX_BATCH, Contender, Ours, Trial, our_contenders, peer_contenders
@@ -25,14 +25,12 @@ from bench.peers.processes import exit_when_terminated
 from bench.runtimes import in_onnxruntime, native_bf16
 from bench.settings import Settings
 from bench.tables import Cell, Table, goal
-from camserve.bundle import Bundle, load_bundle
 from camserve.choices import Precision
 from camserve.serving.config.backends import Backend
 
 __all__ = ["measure"]
 
 IMAGES = 8
-LIGHT_SIDE = 96
 SETTLING = 0.3  # seconds of requests before those that count, in each turn
 WARM_UP = 1.0
 GOAL = 1.5
@@ -67,13 +65,12 @@ class Results:
 def measure(settings: Settings) -> list[Table]:
     """Measure a large network, in which arithmetic takes the time, and a light one, in which serving does."""
     exit_when_terminated()
-    fp32 = resnet50(settings)
-    models = [Ours(fp32, "fp32", "onnxruntime")]
-    models += [Ours(resnet50(settings, precision), precision, backend) for precision, backend in others()]
+    ours: list[tuple[Precision, Backend]] = [("fp32", "onnxruntime"), *others()]
+    models = [Ours(resnet50(settings, precision), precision, backend) for precision, backend in ours]
     large = compare("ResNet50 224 × 224, float32", models, drawn_images(IMAGES), settings)
-    light = mobilenet(settings)
-    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, *light.contract.input.shape), np.uint8)
-    small = compare("MobileNetV2 96 × 96, uint8", [Ours(light, "fp32", "onnxruntime")], pixels, settings)
+    models = [Ours(mobilenet(settings, precision), precision, backend) for precision, backend in ours]
+    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, *models[0].bundle.contract.input.shape), np.uint8)
+    small = compare("MobileNetV2 96 × 96, uint8", models, pixels, settings)
     return [*tables(large), *tables(small), goals([large, small])]
 
 
@@ -81,33 +78,6 @@ def others() -> list[tuple[Precision, Backend]]:
     """Return the precisions and backends beside ONNX Runtime in fp32."""
     precisions: tuple[Precision, ...] = ("fp32", "int8", *(("bf16",) if native_bf16() else ()))
     return [("int8", "onnxruntime"), *((precision, "openvino") for precision in precisions)]
-
-
-def mobilenet(settings: Settings) -> Bundle:
-    """Return a bundle of MobileNetV2 for small images, with uint8 input and random weights."""
-
-    def export(folder: Path) -> None:
-        from camserve.export.frameworks import keras
-
-        from support.networks import enliven
-
-        from camserve.contract import PRESETS
-        from camserve.export import export_model
-
-        keras.utils.set_random_seed(0)
-        model = keras.applications.MobileNetV2((LIGHT_SIDE, LIGHT_SIDE, 3), weights=None)
-        enliven(model, PRESETS["tf"])
-        export_model(
-            model,
-            folder,
-            name="mobilenet",
-            preprocessing="tf",
-            resize="bilinear",
-            formats="onnx",
-            input_dtype="uint8",
-        )
-
-    return load_bundle(kept(settings, "mobilenet-96", export))
 
 
 def compare(network: str, models: Sequence[Ours], images: Any, settings: Settings) -> Results:
