@@ -75,8 +75,12 @@ def measure(settings: Settings) -> list[Table]:
 
 
 def others() -> list[tuple[Precision, Backend]]:
-    """Return the precisions and backends beside ONNX Runtime in fp32."""
-    precisions: tuple[Precision, ...] = ("fp32", "int8", *(("bf16",) if native_bf16() else ()))
+    """Return the precisions and backends beside fp32 in ONNX Runtime.
+
+    int8 in OpenVINO is not among them: with random weights its answers differ so much from the golden ones, which are
+    of ONNX Runtime, that `publish` refuses it.
+    """
+    precisions: tuple[Precision, ...] = ("fp32", *(("bf16",) if native_bf16() else ()))
     return [("int8", "onnxruntime"), *((precision, "openvino") for precision in precisions)]
 
 
