@@ -65,13 +65,16 @@ def wheel_python(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: 
     folder = tmp_path_factory.mktemp("wheel") / "venv"
     uv = Path(sys.executable).with_name("uv")
     call(uv, "venv", "--quiet", "--python", interpreter, folder)
-    call(uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", folder / "bin" / "python", wheel)
-    return folder / "bin" / "python"
+    call(uv, "pip", "install", "--quiet", "--python", folder / "bin" / "python", wheel)
+    python = folder / "bin" / "python"
+    call(python, "-c", "from camserve.clients import *")  # compiles what it imports
+    return python
 
 
 def call(*command: str | Path, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
     # PYTHONPATH would make packages visible that are not installed in the environment.
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    others = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"}
+    environment = {name: value for name, value in os.environ.items() if name not in others}
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, check=False)
     assert result.returncode == exit_code, result.stdout + result.stderr
     return result
