@@ -23,7 +23,7 @@ _FEW = Choices(cores=1, concurrencies=(1, 4), batches=(4,), delays=(0,))
 
 @pytest.mark.slow
 def test_the_winner_is_published_with_the_options_that_were_measured(toy_bundle: Bundle, tmp_path: Path) -> None:
-    result = Tuning([toy_bundle.path], seconds=12, choices=_FEW, limit=1000.0).run()
+    result = Tuning([toy_bundle.path], seconds=8, choices=_FEW, limit=1000.0).run()
     assert result.winner is not None
     assert result.winner_point is not None
     assert result.winner_point.images_per_second > 50
