@@ -17,6 +17,30 @@ if [[ ! $key =~ ^[A-Za-z0-9._~-]{16,256}$ ]]; then
   exit 2
 fi
 
+# When the process of a Python backend dies, as by a lack of memory, Triton goes on without it from release 24.06 on: a
+# share of the requests fails, and it says that it is ready (triton-inference-server/server#8604). So it is ended, and the
+# container with it, which Docker or Kubernetes starts again. A process that Triton ends itself is not found twice.
+end_without_a_model_process() {
+  local server=$1 before="" stat line
+  until timeout 5 tail --sleep-interval=0.2 --pid="$server" -f /dev/null; do
+    local dead=""
+    for stat in /proc/[0-9]*/stat; do
+      read -r line 2>/dev/null <"$stat" || continue
+      if [[ $line == *"(triton_python_b) Z $server "* ]]; then
+        dead+=" ${line%% *} "
+        if [[ $before == *" ${line%% *} "* ]]; then
+          echo "error: the process of a model has died (PID ${line%% *}), so Triton is ended: more memory may help" \
+            >>"/proc/$server/fd/2"
+          kill -TERM "$server"
+          return
+        fi
+      fi
+    done
+    before=$dead
+  done
+}
+end_without_a_model_process $$ </dev/null >/dev/null 2>&1 &
+
 restricted=model-repository,shared-memory,trace,logging
 
 # Readiness is not strict: Triton counts a replaced version as a missing model and would report itself not ready after

@@ -35,6 +35,7 @@ _CLOCK = "the clock of this host was set forward during the call"
 _UNREACHABLE = re.compile(rf"failed to connect to all addresses|DNS resolution failed|errors resolving|{_CLOCK}")
 _RESTRICTED = re.compile(r"protocol is restricted", re.IGNORECASE)
 _TOO_LARGE = re.compile(r"CLIENT: Received message larger than max \((\d+) vs\. (\d+)\)")  # of gRPC, for our limit
+_DEAD_PROCESS = re.compile(r"Stub process '.*' is not healthy")
 _FULL_SHARED_MEMORY = re.compile(r"Failed to increase the shared memory pool")
 
 DEADLINE_REASON = "Deadline Exceeded"
@@ -213,6 +214,12 @@ def _refused(failed: CallFailed, operation: Operation, url: str) -> Failure:
         error = RequestError(
             f"{operation.at(url)} has too little shared memory for the request: {failed.why}",
             hint="Enlarge /dev/shm of the server's host (in Docker: --shm-size=1g), or send fewer images at once",
+        )
+        return Failure(error, RetryScope.ANYWHERE)
+    if _DEAD_PROCESS.search(failed.why):
+        error = RequestError(
+            f"{operation.at(url)} has lost a process that runs it, perhaps for lack of memory: {failed.why}",
+            hint="Restart the server, unless it is supervised, as by camserve serve, and read its log",
         )
         return Failure(error, RetryScope.ANYWHERE)
     message = f"{operation.at(url)} refused the request: {failed.why} ({failed.status})"

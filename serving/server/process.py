@@ -80,6 +80,13 @@ class ServerProcess:
             time.sleep(_POLL_SECONDS)
         return self._finish()
 
+    def kill(self) -> None:
+        """Kill the server and the processes of its models, if it runs."""
+        with self._finishing:
+            if self._guard.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(self._guard.pid, signal.SIGKILL)
+
     def _finish(self) -> int:
         with self._finishing:
             if self._guard.returncode is None:

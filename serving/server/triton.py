@@ -16,6 +16,7 @@ from camserve.serving.server.cpu_models import cpu_changes, cpu_configs
 from camserve.serving.server.environment import TritonInstallation, find_triton
 from camserve.serving.server.host_checks import warn_about_shared_memory
 from camserve.serving.server.launch import Run, launch
+from camserve.serving.server.model_processes import ModelProcessWatch
 from camserve.serving.server.model_selection import check_models, selected_versions, with_file_models
 from camserve.serving.server.previous_run import PreviousRun, remember
 from camserve.serving.server.running_server import RunningServer
@@ -38,7 +39,8 @@ _CRASHES = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGKILL", "SIGSEGV")
 class TritonServer(RunningServer):
     """A Triton server on a repository, usable as a context manager.
 
-    It ends with the context, and also if the program that started it dies.
+    It ends with the context, and also if the program that started it dies, or if the process of a model dies, which
+    Triton would not start again.
 
     Args:
         repository: Folder that `publish` wrote to.
@@ -66,6 +68,7 @@ class TritonServer(RunningServer):
         self._ending = Lock()
         self._ready = False
         self._previous = PreviousRun()
+        self._model_watch: ModelProcessWatch | None = None
 
     def __enter__(self) -> TritonServer:
         self.start()
@@ -157,6 +160,8 @@ class TritonServer(RunningServer):
         run = self._run
         if run is None:
             return 0
+        if self._model_watch is not None:
+            self._model_watch.end()
         code = run.process.stop(grace)
         self._clean_up()
         return code
@@ -192,6 +197,8 @@ class TritonServer(RunningServer):
             self._stop(0)  # no client has sent a request yet
             raise
         self._ready = True
+        self._model_watch = ModelProcessWatch(run.process)
+        self._model_watch.follow()
         watch.read()
         if options.model_control == "explicit":
             watch.follow()

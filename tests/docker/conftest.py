@@ -79,8 +79,16 @@ def overloaded_server(toy_bundle: Bundle, tmp_path: Path) -> Iterator[ContainerS
         yield server
 
 
+@pytest.fixture
+def impatient_server(toy_repository: Path, tmp_path: Path) -> Iterator[ContainerServer]:
+    """Serve the toy model as the container does, with a second to stop."""
+    variables = {"CAMSERVE_ADMIN_KEY_FILE": "/dev/null"}
+    with _start(toy_repository, tmp_path, variables, "--exit-timeout-secs=1") as server:
+        yield server
+
+
 @contextmanager
-def _start(repository: Path, folder: Path, variables: dict[str, str]) -> Iterator[ContainerServer]:
+def _start(repository: Path, folder: Path, variables: dict[str, str], *arguments: str) -> Iterator[ContainerServer]:
     installation = find_triton()
     backends = assemble_backends(installation, folder / "backends")
     environment = server_environment(installation, backends, temporary=folder)
@@ -90,7 +98,7 @@ def _start(repository: Path, folder: Path, variables: dict[str, str]) -> Iterato
     addresses = [f"--{name}-{part}" for name, port in ports.items() for part in (f"port={port}", "address=127.0.0.1")]
     scratch = create_scratch()
     addresses.append(f"--backend-config=python,shm-region-prefix-name={scratch.name}")
-    process = ServerProcess([str(SCRIPT), *addresses], environment, folder / "log", scratch)
+    process = ServerProcess([str(SCRIPT), *addresses, *arguments], environment, folder / "log", scratch)
     try:
         http, grpc, metrics = (f"127.0.0.1:{port}" for port in ports.values())
         server = ContainerServer(http, grpc, metrics, process, folder / "log")

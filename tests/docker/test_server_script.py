@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.process_usage import children, command
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
@@ -110,3 +112,10 @@ def test_without_a_key_access_is_denied_and_the_exit_code_is_0(keyless_server: A
             with pytest.raises(InferenceServerException, match="restricted"):
                 client.get_model_repository_index(headers={HEADER: key})
     assert keyless_server.process.stop(30) == 0
+
+
+def test_the_container_ends_if_the_process_of_a_model_dies(impatient_server: Any) -> None:
+    (process,) = [each for each in children(impatient_server.process.pid) if command(each)[0].endswith("_stub")]
+    os.kill(process, signal.SIGSEGV)
+    assert impatient_server.process.wait() == 1
+    assert f"error: the process of a model has died (PID {process})" in impatient_server.log.read_text()

@@ -36,6 +36,7 @@ def failure(status: str, why: str, *, encrypted: bool = False) -> tuple[Camserve
         ("NOT_FOUND", "Request for unknown model: 'toy' is not found", NotLoadedError, RetryScope.ELSEWHERE),
         ("INVALID_ARGUMENT", "unexpected shape", RequestError, RetryScope.NOWHERE),
         ("INTERNAL", "onnx runtime error", RequestError, RetryScope.NOWHERE),
+        ("INTERNAL", "Stub process 'toy_0_1' is not healthy.", RequestError, RetryScope.ANYWHERE),
         ("INTERNAL", "Failed to increase the shared memory pool size for key", RequestError, RetryScope.ANYWHERE),
         ("RESOURCE_EXHAUSTED", "too large", RequestError, RetryScope.NOWHERE),
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineError, RetryScope.NOWHERE),
