@@ -79,6 +79,22 @@ def test_a_signal_ends_it_with_its_processes_and_without_a_table(
         time.sleep(0.01)
 
 
+def test_a_signal_keeps_the_loads_that_were_measured(toy_server: TritonServer, tmp_path: Path) -> None:
+    options = ("--model", "toy", "--url", toy_server.grpc_url, "--output", tmp_path / "load.csv")
+    with started("load", *options, "--concurrency", "1,2", *ENDLESS, "--max-windows", "3") as process:
+        wait_for("concurrency 2: window 1", process)
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "warning: only 1 load of 2 measured\n" in errors
+    assert errors.endswith("Interrupted\n")
+    with (tmp_path / "load.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert row["concurrency"] == "1"
+    assert float(row["images_per_second"]) > 0
+    assert printed
+
+
 def _exists(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from camserve.cli import client_options
-from camserve.cli.console import exit_code, print_json
+from camserve.cli.console import exit_code, print_json, print_warning
 from camserve.cli.help_layout import Command
 from camserve.cli.shared_options import Json, check_choice, one_of
 from camserve.errors import UsageError
+from camserve.text import count
 
 if TYPE_CHECKING:
+    from camserve.clients import LoadOptions, LoadPoint, LoadResult
     from camserve.clients.load.options import Arrivals
 
 __all__ = ["register"]
@@ -147,6 +150,8 @@ def load(
     A load is measured in windows until three successive ones agree, after a warm-up. Failed requests are counted by
     reason, and never as answers.
 
+    Ctrl-C keeps the loads that were measured so far.
+
     Exit codes: 0 success, even if a load is not stable; 3 some measurements ended early, because no request was
     answered any more; 1 all of them.
     """
@@ -157,7 +162,7 @@ def load(
         )
     numbers = [int(each) for each in _numbers(concurrency, "--concurrency", whole=True)]
     rates, largest_difference = _numbers(rate, "--rate"), _share(stability)
-    from camserve.clients import ConnectionOptions, LoadOptions, measure_load
+    from camserve.clients import ConnectionOptions, LoadOptions
 
     options = LoadOptions(
         concurrency=numbers,
@@ -178,18 +183,43 @@ def load(
             **client_options.security(tls_ca, tls_certificate, tls_key, token_file),
         ),
     )
-    from camserve.cli.load_view import LoadDisplay, print_points, write_points
+    result = _measured(url, model, options, lambda partial: _show(partial, output, as_json=as_json))
+    failed = sum(point.stopped is not None or not point.answers for point in result.points)
+    raise typer.Exit(exit_code(failed, len(result.points)))
 
-    with LoadDisplay(options.max_windows) as display:
-        result = measure_load(url, model, options, on_window=display)
+
+def _measured(url: str, model: str, options: LoadOptions, show: Callable[[LoadResult], None]) -> LoadResult:
+    """Measure every load and show the result; at a signal, that of the loads whose measurement was complete."""
+    from camserve.cli.load_view import LoadDisplay
+    from camserve.cli.signals import Signaled
+    from camserve.clients.load.measure import LoadMeter
+
+    points: list[LoadPoint] = []
+    with LoadMeter(url, model, options) as meter:
+        try:
+            with LoadDisplay(options.max_windows) as display:
+                for level in options.levels:
+                    points.append(meter.measure(level, on_window=display))
+        except Signaled:
+            if points:
+                print_warning(f"only {count(len(points), 'load')} of {len(options.levels)} measured")
+                show(meter.result(points))
+            raise
+    result = meter.result(points)
+    show(result)
+    return result
+
+
+def _show(result: LoadResult, output: Path | None, *, as_json: bool) -> None:
+    """Write a result into the file, and print it."""
+    from camserve.cli.load_view import print_points, write_points
+
     if output is not None:
         write_points(result, output)
     if as_json:
         print_json(result.document())
     else:
         print_points(result)
-    failed = sum(point.stopped is not None or not point.answers for point in result.points)
-    raise typer.Exit(exit_code(failed, len(result.points)))
 
 
 def _numbers(text: str | None, option: str, *, whole: bool = False) -> list[float]:
