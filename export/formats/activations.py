@@ -15,7 +15,12 @@ from camserve.export.framework_errors import reason
 
 __all__ = ["ActivationRanges", "activation_ranges", "float_tensors"]
 
-_BATCH = 4  # images whose activations are in memory at a time
+_SHARE = 0.99
+"""The share of the images whose values int8 represents up to the last.
+
+In networks with swish, whose activations have no upper end, a few images reach values several times as large as all
+others, and would take most of the 256 values for themselves.
+"""
 
 
 def float_tensors(model: onnx.ModelProto) -> set[str]:
@@ -53,7 +58,9 @@ class ActivationRanges:
         return frozenset(float_tensors(self._model))
 
     def of(self, tensors: Collection[str]) -> dict[str, tuple[float, float]]:
-        """Return the minimum and maximum of each tensor over all images.
+        """Return the minimum and maximum of each tensor, over at least 99 of 100 images at either end.
+
+        Of fewer than 100 images, none is left out.
 
         Args:
             tensors: Names of float32 tensors.
@@ -63,19 +70,22 @@ class ActivationRanges:
         """
         missing = set(tensors) - set(self._found)
         if missing:
-            self._found |= activation_ranges(self._model, missing, self._images)
+            self._found |= activation_ranges(self._model, missing, self._images, _SHARE)
         return {name: self._found[name] for name in tensors}
 
 
 def activation_ranges(
-    model: onnx.ModelProto, tensors: Collection[str], images: npt.NDArray[np.generic]
+    model: onnx.ModelProto, tensors: Collection[str], images: npt.NDArray[np.generic], share: float = 1.0
 ) -> dict[str, tuple[float, float]]:
-    """Return the minimum and maximum of each tensor over all images.
+    """Return the range of each tensor that contains all values of a share of the images, at either end.
+
+    Law: repeated images change nothing.
 
     Args:
         model: A graph with one input.
         tensors: Names of float32 tensors.
         images: Input images of the graph, `[n, height, width, channels]` with n > 0, float32 or uint8.
+        share: The least share of the images; 1 for the minimum and maximum over all.
 
     Raises:
         ConversionError: If ONNX Runtime cannot run the graph, or a tensor has NaN or infinite values.
@@ -84,16 +94,23 @@ def activation_ranges(
     session = _extremes_session(model, names)
     entry = session.get_inputs()[0].name
     outputs = [output for name in names for output in _extreme_names(name)]
-    parts = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
-    extremes = np.array([session.run(outputs, {entry: part}) for part in parts], np.float64)
-    minimum, maximum = extremes[:, 0::2].min(axis=0), extremes[:, 1::2].max(axis=0)
-    for name, finite in zip(names, np.isfinite(minimum) & np.isfinite(maximum), strict=True):
-        if not finite:
+    extremes = np.array([session.run(outputs, {entry: image[np.newaxis]}) for image in images], np.float64)
+    maximum = _quantile(extremes[:, 1::2], share)
+    minimum = -_quantile(-extremes[:, 0::2], share)
+    finite = np.isfinite(extremes).all(axis=0)
+    for name, usable in zip(names, finite[0::2] & finite[1::2], strict=True):
+        if not usable:
             raise ConversionError(
                 f"tensor {name!r} has NaN or infinite values",
                 hint="Check the weights of the model, and its preprocessing: --preprocess PRESET",
             )
     return {name: (float(low), float(high)) for name, low, high in zip(names, minimum, maximum, strict=True)}
+
+
+def _quantile(values: npt.NDArray[np.float64], share: float) -> npt.NDArray[np.float64]:
+    """Return, for each column, the least of its values that at least a share of its values do not exceed."""
+    found: npt.NDArray[np.float64] = np.quantile(values, share, axis=0, method="inverted_cdf")
+    return found
 
 
 def _extremes_session(model: onnx.ModelProto, tensors: list[str]) -> onnxruntime.InferenceSession:

@@ -1,9 +1,8 @@
 """Static int8 quantization of an ONNX graph with QuantizeLinear and DequantizeLinear, with its head in float32.
 
 Weights are symmetric int8 with one scale per output channel. Activations have one scale per tensor, from the minimum to
-the maximum on the calibration images: on trained networks this agrees with the float32 network at least as well as
-percentiles, and requires no histogram. Before a ReLU, Clip or sigmoid only the part that matters counts
-(`quantized_ranges`).
+the maximum on the calibration images, except for the most extreme of a hundred images (`activations`); this requires no
+histogram. Before a ReLU, Clip or sigmoid only the part that matters counts (`quantized_ranges`).
 
 For CPUs, activations are uint8, so that the zero after a ReLU is the end of the range, and results are quantized too,
 so that ONNX Runtime runs the whole body in integers. Its kernels multiply uint8 by int8 and add pairs of products: with
