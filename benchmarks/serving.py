@@ -28,6 +28,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import numpy as np
+from bench.networks import wide_tolerances
 from bench.runtimes import Run, in_onnxruntime, in_openvino, native_bf16
 from PIL import Image
 from support.load_generator import Load, Measured, connected, send
@@ -35,7 +36,7 @@ from support.load_generator import Load, Measured, connected, send
 from camserve.bundle import Bundle
 from camserve.choices import InputType, Precision
 from camserve.cores import host_cores
-from camserve.export import Tolerances, export_model
+from camserve.export import export_model
 from camserve.export.gate.samples import sample_images
 from camserve.pixels import normalize
 from camserve.serving import TritonServer, publish
@@ -43,16 +44,6 @@ from camserve.serving import TritonServer, publish
 INPUTS: tuple[InputType, ...] = ("float32", "uint8")
 BATCHES = (1, 8)
 WARM_UP = 1.0  # seconds
-OFF = Tolerances(
-    top1_disagreement=1,
-    cam_distance=2,
-    lower_logits=1,
-    lower_probabilities=1,
-    bf16_logits=1,
-    bf16_probabilities=1,
-    bf16_cam_identity=1,
-)
-"""Speed does not depend on the weights, and random ones can miss the tolerances of lower precisions."""
 
 
 def main() -> None:
@@ -98,7 +89,7 @@ def export(source: str, folder: Path, precisions: Sequence[Precision]) -> dict[s
             input_dtype=dtype,
             calibration=images if precision == "int8" else None,
             int8_layers="all" if precision == "int8" else "auto",
-            tolerances=OFF,
+            tolerances=wide_tolerances(),
         )
         for precision in precisions
         for dtype in INPUTS

@@ -14,7 +14,18 @@ from bench.settings import Settings
 from camserve.bundle import Bundle, load_bundle
 from camserve.choices import Precision
 
-__all__ = ["SIDE", "any_size", "export", "images", "kept", "keras_resnet50", "mobilenet", "onnx_file", "resnet50"]
+__all__ = [
+    "SIDE",
+    "any_size",
+    "export",
+    "images",
+    "kept",
+    "keras_resnet50",
+    "mobilenet",
+    "onnx_file",
+    "resnet50",
+    "wide_tolerances",
+]
 
 SIDE = 224
 LIGHT_SIDE = 96
@@ -67,15 +78,18 @@ def mobilenet(settings: Settings, precision: Precision = "fp32") -> Bundle:
 
 def precision_options(settings: Settings, precision: Precision) -> dict[str, Any]:
     """Return the options of an export in a precision: with random weights it could miss its tolerances."""
-    from camserve.export import Tolerances
-
     options: dict[str, Any] = {"precision": precision}
     if precision == "int8":
         options |= {"calibration": calibration_images(settings), "int8_layers": "all"}
-    if precision != "fp32":  # speed does not depend on the weights
-        off = Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1, lower_probabilities=1)
-        options["tolerances"] = off
-    return options
+    return options if precision == "fp32" else options | {"tolerances": wide_tolerances()}
+
+
+def wide_tolerances() -> Any:
+    """Return tolerances that random weights meet in every lower precision: speed does not depend on the weights."""
+    from camserve.export import Tolerances
+
+    lower = {f"{prefix}_{name}": 1.0 for prefix in ("lower", "bf16") for name in ("logits", "probabilities")}
+    return Tolerances(top1_disagreement=1, cam_distance=2, bf16_cam_identity=1, **lower)
 
 
 def onnx_file(settings: Settings, precision: Precision = "fp32", *, maps: bool = True) -> Path:
