@@ -21,19 +21,21 @@ fi
 # share of the requests fails, and it says that it is ready (triton-inference-server/server#8604). So it is ended, and the
 # container with it, which Docker or Kubernetes starts again. A process that Triton ends itself is not found twice.
 end_without_a_model_process() {
-  local server=$1 before="" stat line
-  until timeout 5 tail --sleep-interval=0.2 --pid="$server" -f /dev/null; do
-    local dead=""
+  local server=$1 before="" dead stat line code
+  while :; do
+    code=0
+    timeout 5 tail --sleep-interval=0.2 --pid="$server" -f /dev/null || code=$?
+    ((code == 124)) || return 0 # the server has ended
+    dead=""
     for stat in /proc/[0-9]*/stat; do
       read -r line 2>/dev/null <"$stat" || continue
-      if [[ $line == *"(triton_python_b) Z $server "* ]]; then
-        dead+=" ${line%% *} "
-        if [[ $before == *" ${line%% *} "* ]]; then
-          echo "error: the process of a model has died (PID ${line%% *}), so Triton is ended: more memory may help" \
-            >>"/proc/$server/fd/2"
-          kill -TERM "$server"
-          return
-        fi
+      [[ $line == *"(triton_python_b) Z $server "* ]] || continue
+      dead+=" ${line%% *} "
+      if [[ $before == *" ${line%% *} "* ]]; then
+        kill -TERM "$server"
+        echo "error: the process of a model has died (PID ${line%% *}), so Triton is ended: more memory may help" \
+          >>"/proc/$server/fd/2" || :
+        return 0
       fi
     done
     before=$dead

@@ -7,6 +7,7 @@ matrices: its product with P of them takes more than twice the time of P product
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,16 +20,22 @@ __all__ = ["split_position_products"]
 _NUMBER_OF_OUTPUTS_OPSET = 18  # the first whose Split requires the number of its outputs
 _POSITIONS_FIRST = [1, 0, 2]  # the transposition before and after the product; its own inverse
 _RANK = 3
+_FEWEST_ELEMENTS = 2**16
+"""Of a matrix: with fewer, as of large grids, the many nodes would take the time that packing saves."""
 
 
 def split_position_products(graph: onnx.GraphProto, opset: int) -> None:
-    """Replace each transposed product with a stack of constant matrices by a product with each of them.
+    """Replace each transposed product with a stack of large constant matrices by a product with each of them.
 
     Args:
         graph: A graph. Unused nodes and weights are left in it, and the order of its nodes is not kept.
         opset: Its operator set.
     """
-    weights = {tensor.name: tensor for tensor in graph.initializer if len(tensor.dims) == _RANK}
+    weights = {
+        tensor.name: tensor
+        for tensor in graph.initializer
+        if len(tensor.dims) == _RANK and math.prod(tensor.dims[1:]) >= _FEWEST_ELEMENTS
+    }
     producers = {name: node for node in graph.node for name in node.output}
     for last in [node for node in graph.node if _puts_positions_first(node)]:
         product = producers.get(last.input[0])

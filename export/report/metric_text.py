@@ -77,7 +77,7 @@ _METRICS = {
         "ratio",
         "largest difference between the export's logit and its map, averaged over the pooled cells, or summed if the "
         "head is not linear, plus bias; "
-        "relative to Keras's largest |logit|",
+        "relative to the largest |logit| of Keras or |bias|",
     ),
     "cam_undetermined": _Text(
         "Undetermined maps",

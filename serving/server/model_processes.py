@@ -3,7 +3,8 @@
 Such a process dies when the kernel needs memory, or by a crash of a runtime. From Triton 24.06 on, nobody starts it
 again: its share of the requests fails from then on, the server says that it is ready nevertheless, and it never stops
 in order (https://github.com/triton-inference-server/server/issues/8604). A dead server, however, is started again by
-`supervise` or another supervisor, and clients repeat their requests meanwhile.
+`supervise` or another supervisor, and clients repeat their requests meanwhile. The processes are found through /proc,
+where the kernel lists children unless it was built without that (CONFIG_PROC_CHILDREN); then none is found.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import Mapping
+import time
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -24,28 +25,32 @@ __all__ = ["DeadProcess", "ModelProcessWatch", "ModelProcesses"]
 _log = logging.getLogger("camserve.serving")
 
 _POLL_SECONDS = 1.0
-_LOOKS_AT_KNOWN = 10
-"""How many looks find the same processes: listing them takes milliseconds, as Triton has a hundred threads."""
+_DEAD_SECONDS = 3.0
+"""How long a process is dead before it counts: of one that dies while its model is loaded, Triton learns after 1.7 s at
+most, waits for it, and reports that the model does not load."""
 
+_LOOKS_PER_LISTING = 3
+"""How many looks find the same processes: listing them takes milliseconds, as Triton has over a hundred threads."""
+
+_STUB = "triton_python_backend_stub"
+_STUB_NAME = "triton_python_b"  # the kernel keeps 15 characters
 _INSTANCE = 8
-"""The argument of Triton's stub that is the name of the instance, such as `digits_0_1`."""
+"""The argument of the stub that is the name of the instance, such as `digits_0_1`."""
 
 
 class DeadProcess(NamedTuple):
     """A process of a model that has ended, and that the server has not waited for.
 
     Attributes:
-        instance: Name of the instance that it ran; None if it ended before the first look.
+        instance: Name of the instance that it ran.
         status: Its wait status.
     """
 
-    instance: str | None
+    instance: str
     status: int
 
     def __str__(self) -> str:
-        process = (
-            "the process of a model" if self.instance is None else f"the process of model instance {self.instance}"
-        )
+        process = f"the process of model instance {self.instance}"
         if not os.WIFSIGNALED(self.status):
             return f"{process} ended with exit code {os.waitstatus_to_exitcode(self.status)}"
         ended = signal.Signals(os.WTERMSIG(self.status))
@@ -54,39 +59,40 @@ class DeadProcess(NamedTuple):
 
 
 class ModelProcesses:
-    """The child processes of a server.
+    """The processes of a server in which it runs Python backends.
 
     Args:
         server: Process ID of the server.
     """
 
     def __init__(self, server: int) -> None:
-        self._tasks = Path(f"/proc/{server}/task")
-        self._instances: Mapping[int, str | None] = {}
+        self._server = server
+        self._instances: dict[int, str | None] = {}
         self._looks = 0
 
     def dead(self) -> dict[int, DeadProcess]:
-        """Return those that have ended, by process ID. A server that ends a process itself waits for it at once."""
-        found: dict[int, DeadProcess] = {}
-        instances: dict[int, str | None] = {}
-        children = self._children() if self._looks % _LOOKS_AT_KNOWN == 0 else self._instances
+        """Return those that have ended and that the server has not waited for, by process ID.
+
+        Only those count that an earlier call has seen alive: one that dies as its model begins to load ends only that.
+        """
+        if self._looks % _LOOKS_PER_LISTING == 0:
+            self._instances = {child: self._instances.get(child) for child in _children(self._server)}
         self._looks += 1
-        for process in children:
-            with suppress(OSError, ValueError):  # it has been waited for
-                state, status = _state(process)
-                known = self._instances.get(process)
-                instances[process] = known if state == "Z" or known else _instance(process)
-                if state == "Z":
-                    found[process] = DeadProcess(instances[process], status)
-        self._instances = instances
+        found: dict[int, DeadProcess] = {}
+        for process, instance in self._instances.items():
+            with suppress(OSError, ValueError):  # the server has waited for it
+                state, status = self._state(process)
+                if state != "Z":
+                    self._instances[process] = instance or _instance(process)
+                elif instance is not None:
+                    found[process] = DeadProcess(instance, status)
         return found
 
-    def _children(self) -> list[int]:
-        found: list[int] = []
-        for children in self._tasks.glob("*/children"):
-            with suppress(OSError):  # the thread has ended
-                found += map(int, children.read_text().split())
-        return found
+    def _state(self, process: int) -> tuple[str, int]:
+        """Return the state of a process, `Z` if it has ended, and its wait status; `-` if it is another one."""
+        name, _, rest = Path(f"/proc/{process}/stat").read_text(errors="replace").partition("(")[2].rpartition(")")
+        fields = rest.split()
+        return fields[0] if (name, int(fields[1])) == (_STUB_NAME, self._server) else "-", int(fields[-1])
 
 
 class ModelProcessWatch:
@@ -98,10 +104,12 @@ class ModelProcessWatch:
 
     def __init__(self, server: ServerProcess) -> None:
         self._server = server
+        self._processes = ModelProcesses(server.pid)
         self._ended = Event()
 
     def follow(self) -> None:
         """Look again and again, until the server ends."""
+        self._processes.dead()  # from now on they are known
         Thread(target=self._follow, name="camserve-models", daemon=True).start()
 
     def end(self) -> None:
@@ -109,23 +117,28 @@ class ModelProcessWatch:
         self._ended.set()
 
     def _follow(self) -> None:
-        processes, before = ModelProcesses(self._server.pid), set[int]()
+        since: dict[int, float] = {}
         while not self._ended.wait(_POLL_SECONDS) and not self._server.exited:
-            dead = processes.dead()
-            lost = before.intersection(dead)  # at two looks, so that the server does not wait for it
+            dead, now = self._processes.dead(), time.monotonic()
+            since = {process: since.get(process, now) for process in dead}
+            lost = [dead[process] for process in dead if now - since[process] >= _DEAD_SECONDS]
             if lost and not self._ended.is_set():
-                _log.warning("%s; Triton, which would not start it again, is ended", dead[lost.pop()])
+                _log.warning("%s; Triton, which would not start it again, is ended", lost[0])
                 self._server.kill()
                 return
-            before = set(dead)
 
 
-def _state(process: int) -> tuple[str, int]:
-    """Return the state of a process, `Z` if it has ended, and its wait status."""
-    fields = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    return fields[0], int(fields[-1])
+def _children(server: int) -> list[int]:
+    """Return the process IDs of the child processes of a server; none if it has ended."""
+    found: list[int] = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{server}/task").iterdir():
+            with suppress(OSError):  # the thread has ended
+                found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def _instance(process: int) -> str | None:
     arguments = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    return arguments[_INSTANCE] if len(arguments) > _INSTANCE else None
+    is_stub = len(arguments) > _INSTANCE and arguments[0].endswith(_STUB)
+    return arguments[_INSTANCE] if is_stub else None

@@ -12,7 +12,7 @@ from support.graphs import Graph, images, operators, run_onnx
 
 from camserve.export.formats.position_matmuls import split_position_products
 
-POSITIONS, CHANNELS, UNITS = 6, 32, 5  # 8 x 8 x 3 pixels
+POSITIONS, CHANNELS, UNITS = 6, 32, 2048  # of 8 x 8 x 3 pixels; matrices of 65,536 elements
 UNUSED = 2  # transpositions: that before the product, and one that each `Graph` begins with
 STACK = np.random.default_rng(0).normal(size=(POSITIONS, CHANNELS, UNITS)).astype(np.float32)
 
@@ -48,8 +48,9 @@ def test_each_position_is_multiplied_by_itself(opset: int) -> None:
         products(read_twice="product"),
         products(read_twice="weights"),
         products(stack=STACK[0]),
+        products(stack=STACK[..., 1:]),
     ],
-    ids=["positions stay first", "product is an output", "weights are read by others", "one matrix for all"],
+    ids=["positions stay first", "product is an output", "weights are read by others", "one matrix", "small matrices"],
 )
 def test_other_products_stay(model: onnx.ModelProto) -> None:
     before = model.SerializeToString(deterministic=True)

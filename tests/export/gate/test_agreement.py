@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,18 @@ def test_repeated_class_fails() -> None:
 
 def test_halved_map_fails_only_the_identity() -> None:
     assert failed(lambda outputs: {**outputs, "cam": outputs["cam"] / 2}) == {"cam_identity"}
+
+
+@pytest.mark.parametrize(("share", "passes"), [(1, True), (0.5, False)])
+def test_a_bias_that_cancels_the_map_is_what_the_identity_is_relative_to(share: float, passes: bool) -> None:
+    def answer_of_large_maps(images: Any) -> Answer:
+        outputs = answer(rounded(images))
+        return {**outputs, "cam": ((outputs["cam"].astype(float) + 1e4) * share).astype(np.float32)}
+
+    with_bias = replace(head(), bias=head().bias - 1e4)
+    found = measure_agreement("onnx", answer_of_large_maps, batches(), with_bias, Tolerances())
+    (identity,) = [metric for metric in found if metric.name == "cam_identity"]
+    assert identity.passed == passes
 
 
 def test_mirrored_map_fails_only_the_distance() -> None:
