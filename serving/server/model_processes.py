@@ -63,10 +63,12 @@ class ModelProcesses:
 
     Args:
         server: Process ID of the server.
+        changing: Whether it loads models later.
     """
 
-    def __init__(self, server: int) -> None:
+    def __init__(self, server: int, *, changing: bool) -> None:
         self._server = server
+        self._changing = changing
         self._instances: dict[int, str | None] = {}
         self._looks = 0
 
@@ -75,7 +77,7 @@ class ModelProcesses:
 
         Only those count that an earlier call has seen alive: one that dies as its model begins to load ends only that.
         """
-        if self._looks % _LOOKS_PER_LISTING == 0:
+        if self._looks == 0 or (self._changing and self._looks % _LOOKS_PER_LISTING == 0):
             self._instances = {child: self._instances.get(child) for child in _children(self._server)}
         self._looks += 1
         found: dict[int, DeadProcess] = {}
@@ -99,12 +101,13 @@ class ModelProcessWatch:
     """Kills a server that has lost the process of a model, in a thread, after logging a warning.
 
     Args:
-        server: The server.
+        server: The server, which has loaded its models.
+        changing: Whether it loads models later.
     """
 
-    def __init__(self, server: ServerProcess) -> None:
+    def __init__(self, server: ServerProcess, *, changing: bool) -> None:
         self._server = server
-        self._processes = ModelProcesses(server.pid)
+        self._processes = ModelProcesses(server.pid, changing=changing)
         self._ended = Event()
 
     def follow(self) -> None:

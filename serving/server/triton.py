@@ -197,10 +197,11 @@ class TritonServer(RunningServer):
             self._stop(0)  # no client has sent a request yet
             raise
         self._ready = True
-        self._model_watch = ModelProcessWatch(run.process)
+        loads_later = options.model_control == "explicit"
+        self._model_watch = ModelProcessWatch(run.process, changing=loads_later)
         self._model_watch.follow()
         watch.read()
-        if options.model_control == "explicit":
+        if loads_later:
             watch.follow()
 
     def _end_view(self, run: Run, as_published: Collection[str]) -> None:

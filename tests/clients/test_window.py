@@ -45,8 +45,9 @@ def image(seed: int) -> Pixels:
 
 def streams() -> list[str]:
     """Return the names of the threads of streams. Threads for single calls rest until the client is closed."""
+    others = {"camserve-call", "camserve-models"}  # the latter is of the server
     names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("camserve") and name != "camserve-call"]
+    return [name for name in names if name.startswith("camserve") and name not in others]
 
 
 def descriptors() -> int:

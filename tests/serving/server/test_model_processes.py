@@ -78,6 +78,17 @@ def test_processes_that_the_server_ends_itself_are_not_dead(explicit_server: Tri
     assert explicit_server.served() == {"toy": (2,)}
 
 
+def test_a_process_of_a_model_that_was_loaded_later_is_missed_too(
+    explicit_server: TritonServer, toy_bundle: Bundle
+) -> None:
+    before = set(children(explicit_server.pid))
+    publish(toy_bundle, explicit_server.repository, url=explicit_server.grpc_url)
+    time.sleep(4)  # longer than a listing is valid
+    (process,) = set(children(explicit_server.pid)) - before
+    os.kill(process, signal.SIGKILL)
+    assert explicit_server.wait() == -signal.SIGKILL
+
+
 def test_a_process_that_dies_while_its_model_is_loaded_ends_no_server(
     explicit_server: TritonServer, toy_bundle: Bundle
 ) -> None:
