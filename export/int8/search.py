@@ -8,6 +8,8 @@ __all__ = ["Search", "most_float_layers"]
 
 _MOST_REMOVALS = 12
 _FEWEST_PART = 16
+_DEAR = 0.25
+"""The share of the cost of all chosen layers from which on others are searched instead of one of them."""
 
 
 def most_float_layers(layers: int) -> int:
@@ -39,18 +41,37 @@ class Search:
     def cheapest(self) -> tuple[str, ...] | None:
         """Return the layers, those first that save most error for their cost; None if half of all are not enough.
 
-        Their number is found by bisection, and then each of them is removed without which the others suffice.
+        Their number is found by bisection, and then each of them is removed without which the others suffice. While one
+        of four or more costs more than a quarter of all, cheaper layers are searched that suffice without it.
         """
-        lowest, highest = 0, self._most
-        if not self._suffices(self._order[:highest]):
+        order = self._order
+        best = self._first_of(order)
+        while best and self._is_dear(dearest := max(best, key=self._costs.__getitem__), best):
+            order = tuple(layer for layer in order if layer != dearest)
+            others = self._first_of(order)
+            if others is None or self._cost(others) >= self._cost(best):
+                break
+            best = others
+        return best
+
+    def _first_of(self, order: Sequence[str]) -> tuple[str, ...] | None:
+        """Return the first layers of an order that suffice, but for the needless ones; None if half are not enough."""
+        lowest, highest = 0, min(self._most, len(order))
+        if not self._suffices(order[:highest]):
             return None
         while lowest < highest:
             middle = (lowest + highest) // 2
-            if self._suffices(self._order[:middle]):
+            if self._suffices(order[:middle]):
                 highest = middle
             else:
                 lowest = middle + 1
-        return self._without_needless(self._order[:highest])
+        return self._without_needless(tuple(order[:highest]))
+
+    def _is_dear(self, layer: str, chosen: Sequence[str]) -> bool:
+        return len(chosen) >= 1 / _DEAR and self._costs[layer] > self._cost(chosen) * _DEAR
+
+    def _cost(self, layers: Sequence[str]) -> float:
+        return sum(self._costs[layer] for layer in layers)
 
     def more(self, chosen: Sequence[str]) -> tuple[str, ...] | None:
         """Return twice as many layers, and at least a sixteenth of all; None if these are more than half of them."""

@@ -74,3 +74,22 @@ def test_the_most_expensive_layers_are_removed_first() -> None:
     errors = {"a": 9.0, "b": 16.0, "c": 1.9, "d": 1.0, "e": 0.1, "f": 0.1, "g": 0.1, "h": 0.1}
     costs = {**dict.fromkeys(errors, 1), "a": 3, "b": 8}
     assert Search(errors, costs, lambda chosen: len(chosen) >= 2 and "c" in chosen).cheapest() == ("a", "c")
+
+
+WITH_A_DEAR_LAYER = {"dear": 30.0, **dict.fromkeys("abcdefghijk", 2.0)}
+COSTS = {**dict.fromkeys(WITH_A_DEAR_LAYER, 1), "dear": 10}
+
+
+def test_more_cheap_layers_replace_a_dear_one() -> None:
+    search = Search(WITH_A_DEAR_LAYER, COSTS, lambda chosen: len(chosen) >= 5)
+    assert search.cheapest() == tuple("abcde")
+
+
+@pytest.mark.parametrize("others", ["never suffice", "suffice, but cost more"])
+def test_a_dear_layer_stays_if_others_are_no_better(others: str) -> None:
+    def suffices(chosen: Sequence[str]) -> bool:
+        return ("dear" in chosen and len(chosen) >= 4) or (others != "never suffice" and len(chosen) >= 6)
+
+    costs = dict.fromkeys(COSTS, 5) | {"dear": 10}
+    errors = dict.fromkeys(costs, 10.0) | {"dear": 30.0}
+    assert Search(errors, costs, suffices).cheapest() == ("dear", "a", "b", "c")
