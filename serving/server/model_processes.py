@@ -26,8 +26,12 @@ _log = logging.getLogger("camserve.serving")
 
 _POLL_SECONDS = 1.0
 _DEAD_SECONDS = 3.0
-"""How long a process is dead before it counts: of one that dies while its model is loaded, Triton learns after 1.7 s at
-most, waits for it, and reports that the model does not load."""
+"""How long a process is dead before it is lost: one that dies while its model is loaded, Triton waits for within two
+seconds, and reports that the model does not load."""
+
+_NEW_DEAD_SECONDS = 10.0
+"""The same for one that was never seen alive, so that a busy machine ends no server for a model that does not load. It
+is lost if it dies in the first 20 ms of its life: then Triton loads its model for ever."""
 
 _LOOKS_PER_LISTING = 3
 """How many looks find the same processes: listing them takes milliseconds, as Triton has over a hundred threads."""
@@ -42,15 +46,20 @@ class DeadProcess(NamedTuple):
     """A process of a model that has ended, and that the server has not waited for.
 
     Attributes:
-        instance: Name of the instance that it ran.
+        instance: Name of the instance that it ran; None if it died before anyone saw it alive.
         status: Its wait status.
     """
 
-    instance: str
+    instance: str | None
     status: int
 
+    @property
+    def is_lost_after(self) -> float:
+        """For how many seconds the server may still wait for it."""
+        return _NEW_DEAD_SECONDS if self.instance is None else _DEAD_SECONDS
+
     def __str__(self) -> str:
-        process = f"the process of model instance {self.instance}"
+        process = f"the process of model instance {self.instance}" if self.instance else "the new process of a model"
         if not os.WIFSIGNALED(self.status):
             return f"{process} ended with exit code {os.waitstatus_to_exitcode(self.status)}"
         ended = signal.Signals(os.WTERMSIG(self.status))
@@ -73,10 +82,7 @@ class ModelProcesses:
         self._looks = 0
 
     def dead(self) -> dict[int, DeadProcess]:
-        """Return those that have ended and that the server has not waited for, by process ID.
-
-        Only those count that an earlier call has seen alive: one that dies as its model begins to load ends only that.
-        """
+        """Return those that have ended and that the server has not waited for, by process ID."""
         if self._looks == 0 or (self._changing and self._looks % _LOOKS_PER_LISTING == 0):
             self._instances = {child: self._instances.get(child) for child in _children(self._server)}
         self._looks += 1
@@ -86,7 +92,7 @@ class ModelProcesses:
                 state, status = self._state(process)
                 if state != "Z":
                     self._instances[process] = instance or _instance(process)
-                elif instance is not None:
+                else:
                     found[process] = DeadProcess(instance, status)
         return found
 
@@ -124,7 +130,7 @@ class ModelProcessWatch:
         while not self._ended.wait(_POLL_SECONDS) and not self._server.exited:
             dead, now = self._processes.dead(), time.monotonic()
             since = {process: since.get(process, now) for process in dead}
-            lost = [dead[process] for process in dead if now - since[process] >= _DEAD_SECONDS]
+            lost = [dead[process] for process in dead if now - since[process] >= dead[process].is_lost_after]
             if lost and not self._ended.is_set():
                 _log.warning("%s; Triton, which would not start it again, is ended", lost[0])
                 self._server.kill()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.disposable_server import DisposableServer
-from support.process_usage import children, command, usage
+from support.process_usage import children, command
 
 from camserve.bundle import Bundle
 from camserve.clients import Classifier
@@ -92,27 +92,45 @@ def test_a_process_of_a_model_that_was_loaded_later_is_missed_too(
 def test_a_process_that_dies_while_its_model_is_loaded_ends_no_server(
     explicit_server: TritonServer, toy_bundle: Bundle
 ) -> None:
-    before = set(children(explicit_server.pid))
-    with ThreadPoolExecutor(1) as pool:
-        publication = pool.submit(publish, toy_bundle, explicit_server.repository, url=explicit_server.grpc_url)
-        os.kill(new_stub(explicit_server, before), signal.SIGKILL)
-        with pytest.raises(ServerError, match="rolled back"):
-            publication.result(timeout=60)
+    with pytest.raises(ServerError, match=r"rolled back: .*: Stub process .* is not healthy"):
+        publish_and_kill(explicit_server, toy_bundle, once_loaded="onnxruntime_pybind11_state")
     time.sleep(_DEAD_SECONDS + 2)
     assert explicit_server.served() == {"toy": (1,)}
 
 
-def new_stub(server: TritonServer, before: set[int]) -> int:
-    """Wait for a stub that loads a model, and return its process ID."""
-    deadline = time.monotonic() + 30
-    while True:
-        for process in set(children(server.pid)) - before:
-            with suppress(OSError):
-                # Triton first tries it without arguments; later, one of its threads reports that it is healthy.
-                if len(command(process)) > 1 and usage(process).threads > 1:
-                    return process
-        assert time.monotonic() < deadline, "no process was started"
-        time.sleep(0.001)
+def test_a_process_for_which_triton_would_wait_for_ever_ends_the_server(
+    explicit_server: TritonServer, toy_bundle: Bundle, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(10):  # a model whose process is killed later than in its first 20 ms only does not load
+        with pytest.raises(ServerError) as failure:
+            publish_and_kill(explicit_server, toy_bundle, once_loaded="triton_python_backend_stub")
+        if "is not healthy" not in str(failure.value):
+            break
+    else:
+        pytest.fail("no process was killed soon enough")
+    assert explicit_server.wait() == -signal.SIGKILL
+    assert "the new process of a model was ended by signal SIGKILL" in caplog.text
+    assert not list(explicit_server.repository.glob("toy/2"))
+
+
+def publish_and_kill(server: TritonServer, bundle: Bundle, *, once_loaded: str) -> None:
+    """Publish, and kill the stub that loads the model as soon as it has loaded this library or program."""
+    before = set(children(server.pid))
+    with ThreadPoolExecutor(1) as pool:
+        publication = pool.submit(publish, bundle, server.repository, url=server.grpc_url)
+        deadline = time.monotonic() + 30
+        while not (new := {child for child in set(children(server.pid)) - before if has_mapped(child, once_loaded)}):
+            assert time.monotonic() < deadline, "no process was started"
+            time.sleep(0.001)
+        os.kill(new.pop(), signal.SIGKILL)
+        publication.result(timeout=60)
+
+
+def has_mapped(process: int, file: str) -> bool:
+    with suppress(OSError):
+        # Triton first tries the stub without arguments.
+        return len(command(process)) > 1 and file in Path(f"/proc/{process}/maps").read_text()
+    return False
 
 
 @pytest.mark.parametrize(
@@ -120,6 +138,7 @@ def new_stub(server: TritonServer, before: set[int]) -> int:
     [
         (DeadProcess("toy_0_1", 11), "the process of model instance toy_0_1 was ended by signal SIGSEGV"),
         (DeadProcess("toy_0_0", 3 << 8), "the process of model instance toy_0_0 ended with exit code 3"),
+        (DeadProcess(None, 11), "the new process of a model was ended by signal SIGSEGV"),
     ],
 )
 def test_how_a_process_ended_is_told(dead: DeadProcess, text: str) -> None:
