@@ -27,11 +27,11 @@ from camserve.export.source.load import Source, load_source
 from camserve.export.source.locate import locate_files
 from camserve.progress import Progress
 
-__all__ = ["Classifier", "contract_of", "read_classifier"]
+__all__ = ["LoadedClassifier", "contract_of", "read_classifier"]
 
 
 @dataclass(frozen=True)
-class Classifier:
+class LoadedClassifier:
     """A classifier with all that its export needs.
 
     Attributes:
@@ -63,7 +63,7 @@ class Classifier:
     warnings: tuple[str, ...]
 
 
-def read_classifier(source: str | Path | keras.Model, options: ExportOptions, progress: Progress) -> Classifier:
+def read_classifier(source: str | Path | keras.Model, options: ExportOptions, progress: Progress) -> LoadedClassifier:
     """Load a classifier, prepare its graph, and read its labels and images; see `export_model`.
 
     Args:
@@ -100,7 +100,7 @@ def read_classifier(source: str | Path | keras.Model, options: ExportOptions, pr
     if options.boxes is not None:
         progress("read the images with boxes")
         boxed = read_boxed_images(read_boxes(options.boxes), contract, labels.lines)
-    return Classifier(
+    return LoadedClassifier(
         options=options,
         source=loaded,
         network=network,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from camserve.export.frameworks import onnx
 
-from camserve.export.classifier import Classifier
+from camserve.export.classifier import LoadedClassifier
 from camserve.export.formats.onnx_settings import OPENVINO, lower_format
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.writing import WrittenGraph, open_format, write_saved_model
@@ -54,7 +54,7 @@ class MeasuredFiles:
         return self.runners[name]
 
 
-def write_files(folder: Path, classifier: Classifier, progress: Progress) -> MeasuredFiles:
+def write_files(folder: Path, classifier: LoadedClassifier, progress: Progress) -> MeasuredFiles:
     """Write the requested formats, and measure them.
 
     Args:
@@ -93,7 +93,7 @@ def write_files(folder: Path, classifier: Classifier, progress: Progress) -> Mea
 
 
 def _with_int8_layers(
-    files: MeasuredFiles, file: OnnxFile, classifier: Classifier, progress: Progress
+    files: MeasuredFiles, file: OnnxFile, classifier: LoadedClassifier, progress: Progress
 ) -> MeasuredFiles:
     """Return the files, with int8 repaired if the gate refuses it, it can be repaired, and the user allows it."""
     choice, calibration = classifier.options.int8_layers, classifier.calibration

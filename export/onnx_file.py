@@ -9,7 +9,7 @@ from pathlib import Path
 from camserve.export.frameworks import onnx
 
 from camserve.contract import CONTRACT_PARAMETER
-from camserve.export.classifier import Classifier
+from camserve.export.classifier import LoadedClassifier
 from camserve.export.formats.half import largest_activation, to_half_precision
 from camserve.export.formats.runner import Runner
 from camserve.export.formats.writing import WrittenGraph, convert, open_format, write_onnx
@@ -33,7 +33,7 @@ class OnnxFile:
         ConversionError: If the graph cannot be converted.
     """
 
-    def __init__(self, folder: Path, classifier: Classifier) -> None:
+    def __init__(self, folder: Path, classifier: LoadedClassifier) -> None:
         self._folder = folder
         self._classifier = classifier
         self._settings = classifier.options.onnx

@@ -11,7 +11,7 @@ from typing import Any
 from camserve.export.frameworks import keras
 
 from camserve.bundle import CONTRACT_NAME, GOLDEN_IMAGES_NAME, GOLDEN_NAME, LABELS_NAME, Bundle, load_bundle
-from camserve.export.classifier import Classifier, read_classifier
+from camserve.export.classifier import LoadedClassifier, read_classifier
 from camserve.export.files import MeasuredFiles, write_files
 from camserve.export.formats.onnx_settings import OPENVINO
 from camserve.export.gate.golden_answers import record_golden
@@ -52,7 +52,7 @@ def run_export(
     return replace(bundle, path=destination)
 
 
-def _measure_expected(classifier: Classifier, files: MeasuredFiles, progress: Progress) -> list[Metric]:
+def _measure_expected(classifier: LoadedClassifier, files: MeasuredFiles, progress: Progress) -> list[Metric]:
     """Compare the files with the expected answers, if any were given."""
     if classifier.end_to_end is None:
         return []
@@ -60,7 +60,7 @@ def _measure_expected(classifier: Classifier, files: MeasuredFiles, progress: Pr
     return classifier.end_to_end.measure(files.runners, classifier.contract)
 
 
-def _measure_quality(classifier: Classifier, files: MeasuredFiles, progress: Progress) -> MapQuality | None:
+def _measure_quality(classifier: LoadedClassifier, files: MeasuredFiles, progress: Progress) -> MapQuality | None:
     """Measure how good the maps are, if that was requested."""
     images, calibration, options = classifier.boxed, classifier.calibration, classifier.options
     if images is None and options.map_quality and calibration is not None:
@@ -70,7 +70,7 @@ def _measure_quality(classifier: Classifier, files: MeasuredFiles, progress: Pro
     return measure_quality(classifier.prepared.reference, classifier.contract, files.served, images, progress)
 
 
-def _write_companions(folder: Path, classifier: Classifier, files: MeasuredFiles) -> tuple[str, ...]:
+def _write_companions(folder: Path, classifier: LoadedClassifier, files: MeasuredFiles) -> tuple[str, ...]:
     """Write contract, labels, golden answers and golden images; return notes for the report."""
     contract, labels = classifier.contract, classifier.labels
     in_float32 = files.runners["onnx"] if OPENVINO in files.runners else None
@@ -86,7 +86,7 @@ def _write_companions(folder: Path, classifier: Classifier, files: MeasuredFiles
 
 def _write_report(
     folder: Path,
-    classifier: Classifier,
+    classifier: LoadedClassifier,
     files: MeasuredFiles,
     *,
     metrics: Sequence[Metric],
@@ -116,7 +116,7 @@ def _write_report(
     write_report(folder, report, examples)
 
 
-def _describe_graph(classifier: Classifier, files: MeasuredFiles) -> dict[str, Any] | None:
+def _describe_graph(classifier: LoadedClassifier, files: MeasuredFiles) -> dict[str, Any] | None:
     """Return the graph before and after the export, for the report; None without an ONNX file."""
     if files.graph is None:
         return None

@@ -17,11 +17,13 @@ from camserve.export.frameworks import onnx
 
 import numpy as np
 
+from camserve.export.formats.nodes import permutation, reader_count
 from camserve.export.formats.reshapes import Shape
 
 __all__ = ["multiply_by_transposed", "share_head_weights"]
 
 _RANK = 2
+_SWAPPED = [1, 0]
 _OPSET_WITHOUT_BIAS = 11  # the first whose Gemm requires no bias
 
 
@@ -56,12 +58,12 @@ def multiply_by_transposed(graph: onnx.GraphProto, opset: int) -> None:
         return
     producers = {name: node for node in graph.node for name in node.output}
     weights = {tensor.name for tensor in graph.initializer}
-    for outer in [node for node in graph.node if _swaps(node)]:
+    for outer in [node for node in graph.node if permutation(node) == _SWAPPED]:
         product = producers.get(outer.input[0])
         if product is None or product.op_type != "MatMul" or product.input[0] not in weights:
             continue
         inner = producers.get(product.input[1])
-        if inner is None or not _swaps(inner) or _readers(graph, product) != 1:
+        if inner is None or permutation(inner) != _SWAPPED or reader_count(graph, product.output[0]) != 1:
             continue
         gemm = onnx.helper.make_node(
             "Gemm", [inner.input[0], product.input[0]], list(outer.output), name=product.name, transB=1
@@ -71,20 +73,9 @@ def multiply_by_transposed(graph: onnx.GraphProto, opset: int) -> None:
         graph.node.remove(product)
 
 
-def _swaps(node: Any) -> bool:
-    """Return whether a node transposes a matrix."""
-    permutations = [list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"]
-    return node.op_type == "Transpose" and permutations == [[1, 0]]
-
-
-def _readers(graph: onnx.GraphProto, node: Any) -> int:
-    outputs = [output.name for output in graph.output]
-    return sum(list(other.input).count(node.output[0]) for other in graph.node) + outputs.count(node.output[0])
-
-
 def _share(graph: onnx.GraphProto, add: Any, product: Any, bias: str, weights: dict[str, Any]) -> None:
     features, matrix = product.input
-    twin = _transposed(matrix, weights) if matrix in weights and _readers(graph, product) == 1 else None
+    twin = _transposed(matrix, weights) if matrix in weights and reader_count(graph, product.output[0]) == 1 else None
     if twin is None:
         return
     graph.node.append(

@@ -12,6 +12,8 @@ from camserve.export.frameworks import onnx
 
 import numpy as np
 
+from camserve.export.formats.nodes import permutation, reader_count
+
 __all__ = ["transpose_input_first"]
 
 _ELEMENTWISE = frozenset({"Add", "Cast", "Div", "Mul", "Sub"})
@@ -23,10 +25,11 @@ def transpose_input_first(graph: onnx.GraphProto) -> None:
     The values do not change. Names of the tensors between are kept; the order of the nodes may not be topological.
     """
     inputs = {entry.name for entry in graph.input}
-    for transpose in [node for node in graph.node if node.op_type == "Transpose"]:
-        way = _way_back(graph, transpose)
-        if way and _variable(graph, way[-1]) in inputs:
-            _move(graph, transpose, way)
+    for transpose in list(graph.node):
+        order = permutation(transpose)
+        way = [] if order is None else _way_back(graph, transpose)
+        if order and way and _variable(graph, way[-1]) in inputs:
+            _move(graph, transpose, way, order)
 
 
 def _way_back(graph: onnx.GraphProto, transpose: Any) -> list[Any]:
@@ -34,7 +37,7 @@ def _way_back(graph: onnx.GraphProto, transpose: Any) -> list[Any]:
     producers = {node.output[0]: node for node in graph.node}
     way: list[Any] = []
     name = transpose.input[0]
-    while name in producers and producers[name].op_type in _ELEMENTWISE and _readers(graph, name) == 1:
+    while name in producers and producers[name].op_type in _ELEMENTWISE and reader_count(graph, name) == 1:
         before = _variable(graph, producers[name])
         if before is None:
             break
@@ -50,15 +53,9 @@ def _variable(graph: onnx.GraphProto, node: Any) -> str | None:
     return variables[0] if len(variables) == 1 else None
 
 
-def _readers(graph: onnx.GraphProto, name: str) -> int:
-    read = [used for node in graph.node for used in node.input] + [output.name for output in graph.output]
-    return read.count(name)
-
-
-def _move(graph: onnx.GraphProto, transpose: Any, way: list[Any]) -> None:
+def _move(graph: onnx.GraphProto, transpose: Any, way: list[Any], perm: list[int]) -> None:
     last, first = way[0], way[-1]
     entry, result = str(_variable(graph, first)), transpose.output[0]
-    perm = next(list(attribute.ints) for attribute in transpose.attribute if attribute.name == "perm")
     transposed = f"{entry}:transposed{perm}"  # the same for each Transpose that reorders the axes of this entry so
     for node in way:
         _transpose_constants(graph, node, perm)

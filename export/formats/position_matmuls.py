@@ -15,6 +15,8 @@ from camserve.export.frameworks import onnx
 
 import numpy as np
 
+from camserve.export.formats.nodes import permutation, reader_count
+
 __all__ = ["split_position_products"]
 
 _NUMBER_OF_OUTPUTS_OPSET = 18  # the first whose Split requires the number of its outputs
@@ -37,15 +39,15 @@ def split_position_products(graph: onnx.GraphProto, opset: int) -> None:
         if len(tensor.dims) == _RANK and math.prod(tensor.dims[1:]) >= _FEWEST_ELEMENTS
     }
     producers = {name: node for node in graph.node for name in node.output}
-    for last in [node for node in graph.node if _puts_positions_first(node)]:
+    for last in [node for node in graph.node if permutation(node) == _POSITIONS_FIRST]:
         product = producers.get(last.input[0])
         if product is None or product.op_type != "MatMul" or product.input[1] not in weights:
             continue
         first = producers.get(product.input[0])
-        if first is None or not _puts_positions_first(first) or _readers(graph, product.output[0]) != 1:
+        if first is None or permutation(first) != _POSITIONS_FIRST or reader_count(graph, product.output[0]) != 1:
             continue
         stack = weights[product.input[1]]
-        if _readers(graph, stack.name) != 1:
+        if reader_count(graph, stack.name) != 1:
             continue
         matrices = list(_matrices(stack))
         graph.initializer.extend(matrices)
@@ -76,13 +78,3 @@ def _products(name: str, features: str, matrices: Sequence[str], result: str, op
         ),
         make("Concat", products, [result], name=f"{name}/concat", axis=1),
     ]
-
-
-def _puts_positions_first(node: Any) -> bool:
-    permutations = [list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"]
-    return node.op_type == "Transpose" and permutations == [_POSITIONS_FIRST]
-
-
-def _readers(graph: onnx.GraphProto, tensor: str) -> int:
-    outputs = [output.name for output in graph.output]
-    return sum(list(node.input).count(tensor) for node in graph.node) + outputs.count(tensor)

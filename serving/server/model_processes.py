@@ -3,8 +3,7 @@
 Such a process dies when the kernel needs memory, or by a crash of a runtime. From Triton 24.06 on, nobody starts it
 again: its share of the requests fails from then on, the server says that it is ready nevertheless, and it never stops
 in order (https://github.com/triton-inference-server/server/issues/8604). A dead server, however, is started again by
-`supervise` or another supervisor, and clients repeat their requests meanwhile. The processes are found through /proc,
-where the kernel lists children unless it was built without that (CONFIG_PROC_CHILDREN); then none is found.
+`supervise` or another supervisor, and clients repeat their requests meanwhile.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ is lost if it dies in the first 20 ms of its life: then Triton loads its model f
 _LOOKS_PER_LISTING = 3
 """How many looks find the same processes: listing them takes milliseconds, as Triton has over a hundred threads."""
 
-_STUB = "triton_python_backend_stub"
-_STUB_NAME = "triton_python_b"  # the kernel keeps 15 characters
+_STUB_NAME = "triton_python_b"  # of triton_python_backend_stub, the kernel keeps 15 characters
+_CHILDREN = "children"  # of a thread; missing in a kernel without CONFIG_PROC_CHILDREN
 _INSTANCE = 8
 """The argument of the stub that is the name of the instance, such as `digits_0_1`."""
 
@@ -84,23 +83,26 @@ class ModelProcesses:
     def dead(self) -> dict[int, DeadProcess]:
         """Return those that have ended and that the server has not waited for, by process ID."""
         if self._looks == 0 or (self._changing and self._looks % _LOOKS_PER_LISTING == 0):
-            self._instances = {child: self._instances.get(child) for child in _children(self._server)}
+            children = _children(self._server)
+            self._instances = {child: self._instances.get(child) for child in children if self._state(child)}
         self._looks += 1
-        found: dict[int, DeadProcess] = {}
+        dead: dict[int, DeadProcess] = {}
         for process, instance in self._instances.items():
-            with suppress(OSError, ValueError):  # the server has waited for it
-                state, status = self._state(process)
-                if state != "Z":
-                    self._instances[process] = instance or _instance(process)
-                else:
-                    found[process] = DeadProcess(instance, status)
-        return found
+            match self._state(process):
+                case "Z", status:
+                    dead[process] = DeadProcess(instance, status)
+                case _, _ if instance is None:
+                    self._instances[process] = _instance(process)
+        return dead
 
-    def _state(self, process: int) -> tuple[str, int]:
-        """Return the state of a process, `Z` if it has ended, and its wait status; `-` if it is another one."""
-        name, _, rest = Path(f"/proc/{process}/stat").read_text(errors="replace").partition("(")[2].rpartition(")")
+    def _state(self, process: int) -> tuple[str, int] | None:
+        """Return the state of a process, `Z` if it has ended, and its wait status; None if it is not of this server."""
+        try:
+            name, _, rest = Path(f"/proc/{process}/stat").read_text(errors="replace").partition("(")[2].rpartition(")")
+        except OSError:  # it has ended, and its parent has waited for it
+            return None
         fields = rest.split()
-        return fields[0] if (name, int(fields[1])) == (_STUB_NAME, self._server) else "-", int(fields[-1])
+        return (fields[0], int(fields[-1])) if (name, int(fields[1])) == (_STUB_NAME, self._server) else None
 
 
 class ModelProcessWatch:
@@ -138,16 +140,22 @@ class ModelProcessWatch:
 
 
 def _children(server: int) -> list[int]:
-    """Return the process IDs of the child processes of a server; none if it has ended."""
+    """Return the process IDs of the child processes of a server; all where the kernel does not list children."""
+    tasks = Path(f"/proc/{server}/task")
+    if not (tasks / str(server) / _CHILDREN).exists():
+        return [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
     found: list[int] = []
-    with suppress(OSError):
-        for task in Path(f"/proc/{server}/task").iterdir():
+    with suppress(OSError):  # the server has ended
+        for task in tasks.iterdir():
             with suppress(OSError):  # the thread has ended
-                found += map(int, (task / "children").read_text().split())
+                found += map(int, (task / _CHILDREN).read_text().split())
     return found
 
 
 def _instance(process: int) -> str | None:
-    arguments = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    is_stub = len(arguments) > _INSTANCE and arguments[0].endswith(_STUB)
-    return arguments[_INSTANCE] if is_stub else None
+    """Return the name of the instance that a process runs; None if it has ended, or has no arguments yet."""
+    try:
+        arguments = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return None
+    return arguments[_INSTANCE] if len(arguments) > _INSTANCE else None

@@ -22,7 +22,8 @@ from camserve.errors import CamserveError, ServerError
 from camserve.images.pixel_arrays import Pixels
 from camserve.serving import TritonServer, publish, supervise
 from camserve.serving.live.server import LiveServer
-from camserve.serving.server.model_processes import _DEAD_SECONDS, DeadProcess
+from camserve.serving.server import model_processes
+from camserve.serving.server.model_processes import _DEAD_SECONDS, DeadProcess, ModelProcesses
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +41,21 @@ def test_a_server_ends_if_the_process_of_a_model_dies(
     (warning,) = caplog.messages
     assert warning.startswith(f"the process of model instance toy_0_0 was ended by signal {number.name}")
     assert ("when memory is short" in warning) == (number == signal.SIGKILL)
+
+
+def test_processes_are_found_where_the_kernel_lists_no_children(
+    toy_repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_processes, "_CHILDREN", "not-there")
+    with DisposableServer(toy_repository) as server:
+        (process,) = children(server.pid)
+        processes = ModelProcesses(server.pid, changing=True)
+        assert not processes.dead()
+        os.kill(process, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while not (dead := processes.dead()):
+            assert time.monotonic() < deadline, "the dead process was not found"
+        assert dead == {process: DeadProcess("toy_0_0", signal.SIGKILL)}
 
 
 @pytest.mark.parametrize("instances", [1, 2])
