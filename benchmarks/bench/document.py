@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.parts import Measured
 from bench.tables import markdown
+from camserve.text import count
 
 __all__ = ["block", "check_page", "describe", "update_page", "write_results"]
 
@@ -26,7 +27,7 @@ def describe(host: dict[str, Any]) -> str:
 def block(measured: Measured, host: dict[str, Any], *, quick: bool) -> str:
     """Return the tables of a part, after the command that measures them again."""
     command = f"`python benchmarks/bench --only {measured.part}{' --quick' if quick else ''}`"
-    text = f"{command}, {host['date']}, {measured.seconds / 60:.0f} minutes."
+    text = f"{command}, {host['date']}, {count(max(1, round(measured.seconds / 60)), 'minute')}."
     return "\n\n".join([text, *map(markdown, measured.tables)])
 
 
