@@ -11,7 +11,9 @@ import time
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -250,7 +252,18 @@ def no_collector() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_collector")
-def test_stored_error_does_not_hold_its_image() -> None:
+@pytest.mark.parametrize("at_once", [False, True], ids=["later", "at once"])
+def test_stored_error_does_not_hold_its_image(at_once: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if at_once:  # the call has failed before gRPC's future learns whom to tell
+        method: Any = import_module("grpc._channel")._UnaryUnaryMultiCallable
+        begin = method.future
+
+        def wait(*args: Any, **options: Any) -> Any:
+            future = begin(*args, **options)
+            future.code()
+            return future
+
+        monkeypatch.setattr(method, "future", wait)
     kept: list[Classification | CamserveError] = []
     images: list[weakref.ref[Pixels]] = []
 

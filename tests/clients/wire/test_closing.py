@@ -319,13 +319,15 @@ def test_random_deadlines_leave_nothing_behind(
             before = _left()
             for first in range(0, len(plan), _ROUND):  # pending work of a pool uses memory, too
                 outcomes.update(pool.map(send, plan[first : first + _ROUND]))
-            after = _left()
+            end = time.monotonic() + 10
+            while (after := _left())[1] > before[1] and time.monotonic() < end:
+                time.sleep(0.1)  # gRPC's thread ends after the last call, which nobody waits for if it is late
         assert client.infer(slow_request(0.0), deadline=deadline()).attempts == 1
     record_property("outcomes", dict(outcomes))
     record_property("descriptors_threads_kib", [before, after])
     assert set(outcomes) == {"answered", "late"}
     assert after[0] <= before[0]
-    assert after[1] <= before[1]
+    assert after[1] <= before[1], threading.enumerate()
     assert after[2] - before[2] <= 1024
 
 
@@ -346,6 +348,11 @@ def outcome(client: Any, takes: float, allowed: float) -> str:
 
 
 def _left() -> tuple[int, int, int]:
-    """Descriptors, threads and resident KiB of this process."""
+    """Descriptors, threads without workers, and resident KiB of this process.
+
+    A worker may be missing at first: it ends when it has had no call for ten seconds.
+    """
+    names = [thread.name for thread in threading.enumerate()]
+    assert names.count("camserve-call") <= THREADS, names
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
-    return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), resident
+    return len(list(Path("/proc/self/fd").iterdir())), len(names) - names.count("camserve-call"), resident
