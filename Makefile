@@ -72,7 +72,7 @@ test-all: $(STAMP)  ## Run every test (at most 22 minutes more)
 bench: $(STAMP)  ## Measure against what others offer, 26 minutes on two cores; results in build/bench/
 	$(BIN)/python benchmarks/bench
 
-bench-quick: $(STAMP)  ## Less of the same, roughly, in 5 minutes
+bench-quick: $(STAMP)  ## Measure less of it, and less precisely, 5 minutes
 	$(BIN)/python benchmarks/bench --quick
 
 chaos: $(STAMP)  ## Run the chaos tests at full length (10 minutes)

@@ -71,7 +71,7 @@ def replace_part(text: str, name: str, content: str) -> str:
     """Return a page with other content between the markers of a part."""
     begin, end = f"<!-- bench: {name} -->", f"<!-- end of bench: {name} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    replaced, count = pattern.subn(lambda _: f"{begin}\n{content}\n{end}", text)
-    if count != 1:
-        raise ValueError(f"the page must contain the markers {begin} and {end} once, found {count}")
+    replaced, places = pattern.subn(lambda _: f"{begin}\n{content}\n{end}", text)
+    if places != 1:
+        raise ValueError(f"the page must contain the markers {begin} and {end} once, found {places}")
     return replaced

@@ -15,7 +15,7 @@ class Settings:
     Attributes:
         folder: Networks, environments and results are kept in it, so that the next run uses them again.
         cores: The number of cores that everything is measured with; runtimes and servers get as many threads.
-        quick: Whether a rough result is enough: fewer rounds, shorter turns, fewer points.
+        quick: Whether a rough result is enough: fewer rounds, shorter turns, fewer points and networks.
     """
 
     folder: Path

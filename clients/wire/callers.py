@@ -200,8 +200,8 @@ def _outcome(receive: Callable[[], bytes], pending: PendingCall) -> Outcome:
     try:
         return receive()
     except grpc.RpcError as error:
-        # A future of gRPC raises itself: a cycle with the frames of its call, whose callers hold the image, which would
-        # stay in memory until the next garbage collection.
+        # A future of gRPC raises itself, so its traceback refers to it: a cycle, which would keep the frames of the
+        # callers, and the image in them, until the next garbage collection.
         error.__traceback__ = None
         status, why = error.code(), error.details() or ""
         if status is grpc.StatusCode.DEADLINE_EXCEEDED and why == DEADLINE_REASON:

@@ -25,11 +25,11 @@ def transpose_input_first(graph: onnx.GraphProto) -> None:
     The values do not change. Names of the tensors between are kept; the order of the nodes may not be topological.
     """
     inputs = {entry.name for entry in graph.input}
-    for transpose in list(graph.node):
-        order = permutation(transpose)
-        way = [] if order is None else _way_back(graph, transpose)
-        if order and way and _variable(graph, way[-1]) in inputs:
-            _move(graph, transpose, way, order)
+    for node in list(graph.node):
+        perm = permutation(node)
+        way = _way_back(graph, node) if perm else []
+        if perm and way and _variable(graph, way[-1]) in inputs:
+            _move(graph, node, way, perm)
 
 
 def _way_back(graph: onnx.GraphProto, transpose: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What several rewrites ask about the nodes of an ONNX graph."""
+"""Properties of nodes and tensors that several rewrites of an ONNX graph need."""
 
 from __future__ import annotations
 

@@ -9,6 +9,8 @@ from camserve.export.frameworks import onnx
 
 import numpy as np
 
+from camserve.export.formats.nodes import reader_count
+
 __all__ = ["guard_padding_before_max_pool", "merge_padding", "remove_multiplication_by_one"]
 
 _NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "Softmax"})
@@ -73,7 +75,7 @@ def _resolve(name: str, replaced: Mapping[str, str]) -> str:
 
 def _merge(graph: onnx.GraphProto, node: Any, producers: dict[str, Any], constants: dict[str, Any]) -> None:
     pad = producers.get(node.input[0])
-    if pad is None or pad.op_type != "Pad" or not _is_only_reader(graph, pad.output[0]):
+    if pad is None or pad.op_type != "Pad" or reader_count(graph, pad.output[0]) != 1:
         return
     source = producers.get(pad.input[0])
     pads = _zero_padding(pad, constants)
@@ -86,11 +88,6 @@ def _merge(graph: onnx.GraphProto, node: Any, producers: dict[str, Any], constan
     node.attribute.append(onnx.helper.make_attribute("pads", both))
     node.input[0] = pad.input[0]
     graph.node.remove(pad)
-
-
-def _is_only_reader(graph: onnx.GraphProto, name: str) -> bool:
-    readers = sum(list(node.input).count(name) for node in graph.node)
-    return readers == 1 and all(output.name != name for output in graph.output)
 
 
 def _zero_padding(pad: Any, constants: dict[str, Any]) -> list[int] | None:

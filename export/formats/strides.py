@@ -12,6 +12,7 @@ from typing import Any
 
 from camserve.export.frameworks import onnx
 
+from camserve.export.formats.nodes import reader_count
 from camserve.export.formats.reshapes import Shape, inferred_shapes
 
 __all__ = ["move_strides_up"]
@@ -125,9 +126,8 @@ class _Mover:
         return [node for node in self._graph.node if name in node.input]
 
     def _is_only_read_once(self, name: str) -> bool:
-        reads = sum(list(node.input).count(name) for node in self._graph.node)
         made = any(name in node.output for node in self._graph.node)
-        return reads == 1 and made and name not in self._outputs
+        return made and reader_count(self._graph, name) == 1
 
 
 def _attribute(node: Any, name: str, default: Any) -> Any:

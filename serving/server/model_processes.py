@@ -25,24 +25,28 @@ _log = logging.getLogger("camserve.serving")
 
 _POLL_SECONDS = 1.0
 _DEAD_SECONDS = 3.0
-"""How long a process is dead before it is lost: one that dies while its model is loaded, Triton waits for within two
+"""How long a process is dead before it is lost: Triton reaps one that dies while its model is loaded within two
 seconds, and reports that the model does not load."""
 
 _NEW_DEAD_SECONDS = 10.0
-"""The same for one that was never seen alive, so that a busy machine ends no server for a model that does not load. It
-is lost if it dies in the first 20 ms of its life: then Triton loads its model for ever."""
+"""The same for one that was never seen alive. Most of them die while a model is loaded, too, and a busy machine is not
+to end the server for that. But until such a process has started the thread that reports its health, in its first 20 ms,
+Triton waits for it without a timeout: if it dies then, its model is loaded for ever."""
 
 _LOOKS_PER_LISTING = 3
 """How many looks find the same processes: listing them takes milliseconds, as Triton has over a hundred threads."""
 
-_STUB_NAME = "triton_python_b"  # of triton_python_backend_stub, the kernel keeps 15 characters
+_STUB = "triton_python_backend_stub"
+_NAMES = frozenset({"tritonserver", "bash", _STUB[:15]})
+"""The names that such a process has one after the other; the kernel keeps 15 characters."""
+
 _CHILDREN = "children"  # of a thread; missing in a kernel without CONFIG_PROC_CHILDREN
 _INSTANCE = 8
 """The argument of the stub that is the name of the instance, such as `digits_0_1`."""
 
 
 class DeadProcess(NamedTuple):
-    """A process of a model that has ended, and that the server has not waited for.
+    """A process of a model that has ended, and that the server has not reaped.
 
     Attributes:
         instance: Name of the instance that it ran; None if it died before anyone saw it alive.
@@ -53,8 +57,8 @@ class DeadProcess(NamedTuple):
     status: int
 
     @property
-    def is_lost_after(self) -> float:
-        """For how many seconds the server may still wait for it."""
+    def seconds_until_lost(self) -> float:
+        """After how many seconds the server will not reap it any more."""
         return _NEW_DEAD_SECONDS if self.instance is None else _DEAD_SECONDS
 
     def __str__(self) -> str:
@@ -81,7 +85,7 @@ class ModelProcesses:
         self._looks = 0
 
     def dead(self) -> dict[int, DeadProcess]:
-        """Return those that have ended and that the server has not waited for, by process ID."""
+        """Return those that have ended and that the server has not reaped, by process ID."""
         if self._looks == 0 or (self._changing and self._looks % _LOOKS_PER_LISTING == 0):
             children = _children(self._server)
             self._instances = {child: self._instances.get(child) for child in children if self._state(child)}
@@ -99,10 +103,10 @@ class ModelProcesses:
         """Return the state of a process, `Z` if it has ended, and its wait status; None if it is not of this server."""
         try:
             name, _, rest = Path(f"/proc/{process}/stat").read_text(errors="replace").partition("(")[2].rpartition(")")
-        except OSError:  # it has ended, and its parent has waited for it
+        except OSError:  # it has ended, and its parent has reaped it
             return None
         fields = rest.split()
-        return (fields[0], int(fields[-1])) if (name, int(fields[1])) == (_STUB_NAME, self._server) else None
+        return (fields[0], int(fields[-1])) if name in _NAMES and int(fields[1]) == self._server else None
 
 
 class ModelProcessWatch:
@@ -132,9 +136,10 @@ class ModelProcessWatch:
         while not self._ended.wait(_POLL_SECONDS) and not self._server.exited:
             dead, now = self._processes.dead(), time.monotonic()
             since = {process: since.get(process, now) for process in dead}
-            lost = [dead[process] for process in dead if now - since[process] >= dead[process].is_lost_after]
+            lost = [dead[process] for process in dead if now - since[process] >= dead[process].seconds_until_lost]
             if lost and not self._ended.is_set():
-                _log.warning("%s; Triton, which would not start it again, is ended", lost[0])
+                fate = "wait for it for ever" if lost[0].instance is None else "not start it again"
+                _log.warning("%s; Triton, which would %s, is ended", lost[0], fate)
                 self._server.kill()
                 return
 
@@ -153,9 +158,9 @@ def _children(server: int) -> list[int]:
 
 
 def _instance(process: int) -> str | None:
-    """Return the name of the instance that a process runs; None if it has ended, or has no arguments yet."""
+    """Return the name of the instance that a process runs; None if it has ended, or is not the stub yet."""
     try:
         arguments = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return None
-    return arguments[_INSTANCE] if len(arguments) > _INSTANCE else None
+    return arguments[_INSTANCE] if len(arguments) > _INSTANCE and arguments[0].endswith(_STUB) else None

@@ -350,7 +350,7 @@ def outcome(client: Any, takes: float, allowed: float) -> str:
 def _left() -> tuple[int, int, int]:
     """Descriptors, threads without workers, and resident KiB of this process.
 
-    A worker may be missing at first: it ends when it has had no call for ten seconds.
+    Idle workers end after ten seconds, so their number may differ between two calls; it is only limited.
     """
     names = [thread.name for thread in threading.enumerate()]
     assert names.count("camserve-call") <= THREADS, names
