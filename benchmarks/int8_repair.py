@@ -5,8 +5,8 @@ Usage: python benchmarks/int8_repair.py --networks FOLDER [--rounds 30] [NAME ..
 Networks that the folder lacks are trained first (`drawn_networks.py`). Each is exported in fp32, in int8 with
 `--int8-layers all`, whatever the gate measures, and with `--int8-layers auto`, which the gate must accept. Accuracy,
 the same answers as Keras and the cosine of the maps of Keras's best classes are measured on 2,000 drawings used neither
-for training nor for the export. Seconds and sizes are those of the three exports. The files run in turn in ONNX
-Runtime, in batches of 8 on two threads; speeds are medians of the ratios of each round.
+for training nor for the export. The files run in turn in ONNX Runtime, in batches of 8 on two threads; speeds are
+medians of the ratios of each round.
 """
 
 from __future__ import annotations
@@ -47,7 +47,6 @@ COLUMNS = (
     "speed to all in int8",
     "to fp32",
     "MB: fp32, all in int8, repaired",
-    "seconds of the exports",
 )
 ANY = Tolerances(top1_disagreement=1, cam_distance=2, lower_logits=1e6, lower_probabilities=1)
 CALIBRATION, HELD_OUT = 400, 2000
@@ -78,16 +77,11 @@ def main() -> None:
 def row(name: str, network: keras.Model, folder: Path, rounds: int) -> list[str]:
     """Export a network in three ways and return its row."""
     write_images(drawn_networks.draw(CALIBRATION, CALIBRATION_SEED)[0], folder / "calibration")
-    choices: dict[str, dict[str, Any]] = {
-        "fp32": {"precision": "fp32"},
-        "all": {"precision": "int8", "int8_layers": "all", "tolerances": ANY},
-        "repaired": {"precision": "int8", "int8_layers": "auto"},
+    bundles = {
+        "fp32": export(name, network, folder, "fp32"),
+        "all": export(name, network, folder, "int8", int8_layers="all", tolerances=ANY),
+        "repaired": export(name, network, folder, "int8", int8_layers="auto"),
     }
-    bundles, seconds = {}, []
-    for kind, options in choices.items():
-        began = time.monotonic()
-        bundles[kind] = export(name, network, folder, kind, options)
-        seconds.append(time.monotonic() - began)
     pixels, classes = drawn_networks.draw(HELD_OUT, HELD_OUT_SEED)
     images = drawn_networks.inputs(name, pixels)
     probabilities = network.predict(images, batch_size=50, verbose=0)
@@ -108,21 +102,21 @@ def row(name: str, network: keras.Model, folder: Path, rounds: int) -> list[str]
         f"{relative['all']:.2f}",
         f"{relative['fp32']:.2f}",
         ", ".join(f"{Path(str(bundle.onnx_path)).stat().st_size / 1e6:.1f}" for bundle in bundles.values()),
-        ", ".join(f"{each:.0f}" for each in seconds),
     ]
 
 
-def export(name: str, network: keras.Model, folder: Path, kind: str, options: Mapping[str, Any]) -> Bundle:
+def export(name: str, network: keras.Model, folder: Path, precision: Any, **options: Any) -> Bundle:
     """Export a network with the map of every class, of which each file chooses the order."""
     return export_model(
         network,
-        folder / kind,
+        folder / "-".join([precision, *map(str, options.values())][:2]),
         name=name.lower(),
         preprocessing=drawn_networks.PRESETS[name],
         resize="bilinear",
         labels=list(drawn_networks.CLASSES),
         cam_top_k=len(drawn_networks.CLASSES),
         formats="onnx",
+        precision=precision,
         calibration=folder / "calibration",
         **options,
     )
